@@ -1,0 +1,39 @@
+# What a fresh clone needs is Python 3.11 or 3.12, git and make. `make demo` and `make test` do the rest.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+
+# The first Python that runs and is in range; choose another with `make PYTHON=/path/to/python demo`.
+IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
+PYTHON ?= $(firstword $(foreach python,python3.12 python3.11 python3,$(shell $(python) -c '$(IN_RANGE)' 2>/dev/null && echo $(python))))
+
+.PHONY: demo test check venv constraints
+
+demo: venv
+	$(BIN)/jepa-mpc demo
+
+# Files stay whole on one worker, because a file's tests share what JAX compiled.
+test: venv
+	$(BIN)/pytest -n 2 --dist loadscope
+
+check: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+venv: $(STAMP)
+
+# Done again when the dependencies change. The stamp comes last, so an interrupted installation is simply continued.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "jepa-mpc needs Python 3.11 or 3.12, and none was found: install one, or say where it is with make PYTHON=..." >&2; exit 1; }
+	@"$(PYTHON)" -c '$(IN_RANGE)' || { echo "jepa-mpc needs Python 3.11 or 3.12, and $(PYTHON) is another one" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install its venv package (on Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV) || { echo "$(PYTHON) could not make $(VENV): remove that folder and try again" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip setuptools hatchling editables
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable . --group dev
+	@touch $@
+
+# Resolves the bounds anew; needs both Pythons.
+constraints:
+	.ci/constraints

@@ -1,0 +1,133 @@
+"""Frames of a task from above, drawn off screen by MuJoCo. Nothing else in this package touches OpenGL.
+
+On Linux the context is EGL, which needs no display, unless MUJOCO_GL names another; elsewhere it is the platform's own.
+Shadows, reflections and the sky are off: with software rendering they cost most of a frame and show nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import copy
+import os
+import subprocess
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import mujoco
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+if TYPE_CHECKING:
+    from .mujoco_task import MujocoTask
+
+_MEND = "install EGL and a driver (on Debian: apt-get install libegl1 libgl1-mesa-dri)"
+_LARGE = 128  # pixels: from here on frames are for people, and edges are smoothed
+_OFF = (
+    mujoco.mjtRndFlag.mjRND_SHADOW,
+    mujoco.mjtRndFlag.mjRND_REFLECTION,
+    mujoco.mjtRndFlag.mjRND_SKYBOX,
+    mujoco.mjtRndFlag.mjRND_HAZE,
+)
+
+
+class Camera:
+    """Draws the physics states of one task through its camera "top". Close it, or leave that to the interpreter's exit.
+
+    Raises:
+      ValueError: a width or height below one pixel.
+      RuntimeError: no OpenGL context can be made on this machine.
+    """
+
+    def __init__(self, task: MujocoTask, width: int, height: int):
+        if width < 1 or height < 1:
+            raise ValueError(f"a frame needs at least one pixel; got width={width}, height={height}")
+        self._task, self._width, self._height = task, width, height
+        model = copy.deepcopy(task.model)
+        model.vis.global_.offwidth, model.vis.global_.offheight = width, height
+        model.vis.quality.offsamples = 4 if min(width, height) >= _LARGE else 0
+        self._model, self._data = model, mujoco.MjData(model)
+        self._scene = mujoco.MjvScene(model, maxgeom=200)
+        for flag in _OFF:
+            self._scene.flags[flag] = 0
+        self._option = mujoco.MjvOption()
+        self._view = mujoco.MjvCamera()
+        self._view.type, self._view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera("top").id
+        self._rectangle = mujoco.MjrRect(0, 0, width, height)
+        self._gl, self._renderer = _contexts(model, width, height)
+        # Registered after MuJoCo's own exit hook, hence run before it: a context of a closed display cannot be freed.
+        self._free = weakref.finalize(self, _free, self._gl, self._renderer)
+        self._free.atexit = False
+        atexit.register(self._free)
+
+    def frame(self, state: Float[ndarray, "S"], goal: Float[ndarray, "G"] | None = None) -> UInt8[ndarray, "h w 3"]:
+        """The task in `state`, with the goal's marks at `goal` (or where they were last), as RGB.
+
+        Raises:
+          RuntimeError: the camera is closed.
+        """
+        if not self._free.alive:
+            raise RuntimeError("this camera is closed: make another one to draw more frames")
+        mujoco.mj_setState(self._model, self._data, state, int(mujoco.mjtState.mjSTATE_FULLPHYSICS))
+        if goal is not None:
+            self._task.place_goal(self._data, goal)
+        mujoco.mj_forward(self._model, self._data)
+        self._gl.make_current()
+        everything = int(mujoco.mjtCatBit.mjCAT_ALL)
+        mujoco.mjv_updateScene(self._model, self._data, self._option, None, self._view, everything, self._scene)
+        mujoco.mjr_render(self._rectangle, self._scene, self._renderer)
+        pixels = np.empty((self._height, self._width, 3), np.uint8)
+        mujoco.mjr_readPixels(pixels, None, self._rectangle, self._renderer)
+        return pixels[::-1].copy()  # OpenGL's first row is the lowest one
+
+    def close(self) -> None:
+        """Free the OpenGL context; closing twice is harmless."""
+        self._free()
+
+
+def available() -> str | None:
+    """None when frames can be drawn here, else the reason and the mend in one sentence.
+
+    It is tried in another process, since a broken driver may end the one that loads it.
+    """
+    tried = subprocess.run([sys.executable, "-P", __file__], capture_output=True, text=True, check=False, timeout=120)
+    if tried.returncode == 0:
+        return None
+    lines = tried.stderr.strip().splitlines()
+    if tried.returncode == 1 and lines and lines[-1].startswith("RuntimeError: "):
+        return lines[-1].removeprefix("RuntimeError: ")
+    return f"drawing ended with exit status {tried.returncode}: {_MEND}"
+
+
+def _contexts(model: mujoco.MjModel, width: int, height: int) -> tuple[Any, mujoco.MjrContext]:
+    try:
+        if sys.platform == "linux" and os.environ.get("MUJOCO_GL", "egl") == "egl":
+            from mujoco.egl import GLContext
+        else:
+            from mujoco.rendering.classic.gl_context import GLContext
+        gl = GLContext(width, height)
+        gl.make_current()
+        renderer = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, renderer)
+    except (
+        Exception
+    ) as error:  # PyOpenGL raises whatever its missing library leads to: AttributeError, ImportError, ...
+        reason = " ".join(str(error).split()) or "no reason given"
+        raise RuntimeError(f"no OpenGL context ({type(error).__name__}: {reason}): {_MEND}") from error
+    return gl, renderer
+
+
+def _free(gl: Any, renderer: mujoco.MjrContext) -> None:
+    gl.make_current()
+    renderer.free()
+    gl.free()
+
+
+def _probe() -> None:
+    model = mujoco.MjModel.from_xml_string("<mujoco/>")
+    _free(*_contexts(model, 16, 16))
+
+
+if __name__ == "__main__":
+    _probe()

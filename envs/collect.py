@@ -1,0 +1,257 @@
+"""Collect rollouts into a Minari dataset: in parallel, reproducible whatever the batches, complete or not at all.
+
+Simulator states go into `infos["state"]`, so that protocols and probes can start from recorded moments.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from .behaviours import Behaviour, ColouredNoise, OpenLoop
+from .streams import episode_rng
+from .task import Task
+
+if TYPE_CHECKING:
+    from .mujoco_task import MujocoTask
+
+_BYTES_PER_EPISODE = 20_000  # what HDF5 spends on the headers of one episode: 18.2 kB measured
+_DATA_FILE = "main_data.hdf5"  # where Minari's HDF5 storage keeps everything but its metadata
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a collection came to."""
+
+    path: Path
+    episodes: int
+    steps: int  # environment steps in all
+    simulated_seconds: float
+    detour_share: float  # of the episodes, those that came to where a wall stands between them and their start
+    rollout_seconds: float  # wall time of behaviours and physics
+    write_seconds: float  # wall time of writing the dataset
+    megabytes: float
+
+
+def collect(
+    task: Task,
+    behaviour: Behaviour,
+    *,
+    episodes: int,
+    steps: int,
+    seed: int,
+    path: str | Path,
+    progress: Callable[[int, int], None] | None = None,
+    batch: int = 256,
+) -> Collected:
+    """Roll out `episodes` of `steps` environment steps and write them to the directory `path`, which must not exist.
+
+    Each episode depends on (seed, its number) alone, so `batch`, the number of episodes rolled out together, changes
+    nothing but the memory taken. `progress(done, total)` is called after every batch. The dataset is written beside
+    `path` and renamed when complete, so an interrupted run leaves nothing at `path`.
+
+    Raises:
+      ValueError: fewer than one episode or step, or a seed below zero.
+      FileExistsError: something is at `path` already.
+      OSError: the disk is full, or `path` cannot be written.
+    """
+    if episodes < 1 or steps < 1 or batch < 1 or seed < 0:
+        raise ValueError(
+            f"collection needs at least one episode, step and batch and a seed from 0; "
+            f"got episodes={episodes}, steps={steps}, batch={batch}, seed={seed}"
+        )
+    path = Path(path)
+    if path.exists():
+        raise FileExistsError(f"there is something at {path} already: choose another path or remove it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    needed = _estimated_bytes(task, episodes, steps)
+    if shutil.disk_usage(path.parent).free < needed:
+        raise _full(path, needed)
+
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    try:
+        writer = _Writer(task, behaviour, seed, partial)
+        rollout_seconds, detours = 0.0, 0
+        for first in range(0, episodes, batch):
+            began = time.perf_counter()
+            rngs = [episode_rng(seed, "collect", i) for i in range(first, min(first + batch, episodes))]
+            states, actions = behaviour.rollout(task, np.stack([task.sample_state(rng) for rng in rngs]), rngs, steps)
+            rollout_seconds += time.perf_counter() - began
+            detours += int(task.needs_detour(states[:, :1], task.achieved_goal(states)).any(axis=1).sum())
+            writer.write(actions, states)
+            if progress is not None:
+                progress(min(first + batch, episodes), episodes)
+        megabytes = writer.finish()
+        partial.chmod(0o755)  # mkdtemp makes folders that only their owner can read
+        partial.rename(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error):
+            raise _full(path, needed) from error
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # gone already when all went well
+    return Collected(
+        path=path,
+        episodes=episodes,
+        steps=episodes * steps,
+        simulated_seconds=episodes * steps * task.control_period,
+        detour_share=detours / episodes,
+        rollout_seconds=rollout_seconds,
+        write_seconds=writer.seconds,
+        megabytes=megabytes,
+    )
+
+
+class _Writer:
+    """Appends episodes to a new Minari storage and keeps the time it took."""
+
+    def __init__(self, task: Task, behaviour: Behaviour, seed: int, directory: Path):
+        # Imported here: Minari brings h5py and much else, which those who only simulate need not wait for.
+        import h5py
+        from minari.dataset.minari_storage import MinariStorage
+
+        self._task = task
+        self._file = directory / _DATA_FILE
+        self.seconds = 0.0
+        self._storage = MinariStorage.new(
+            directory, task.observation_space, task.action_space, data_format="hdf5", jpeg_encoding=False
+        )
+        self._storage.update_metadata(
+            {
+                "dataset_id": f"jepa-mpc/{task.name}-v0",
+                "minari_version": version("minari"),
+                "algorithm_name": str(behaviour.describe()["behaviour"]),
+                "task": json.dumps(task.describe()),
+                "behaviour": json.dumps(behaviour.describe()),
+                "seed": seed,
+            }
+        )
+        h5py.File(
+            self._file, "a", track_order=True
+        ).close()  # Minari's is empty still: no space can be reserved behind it
+
+    def write(self, actions: Float[ndarray, "B T A"], states: Float[ndarray, "B T+1 S"]) -> None:
+        from minari.data_collector import EpisodeBuffer
+
+        began = time.perf_counter()
+        observations = self._task.observe(states)
+        steps = actions.shape[1]
+        rewards, terminations = np.zeros(steps, np.float32), np.zeros(steps, bool)
+        truncations = np.arange(steps) == steps - 1
+        self._reserve(_estimated_bytes(self._task, len(actions), steps))
+        self._storage.update_episodes(
+            EpisodeBuffer(
+                observations=observation,
+                actions=action,
+                rewards=rewards,
+                terminations=terminations,
+                truncations=truncations,
+                infos={"state": state},
+            )
+            for observation, action, state in zip(observations, actions, states, strict=True)
+        )
+        self.seconds += time.perf_counter() - began
+
+    def _reserve(self, size: int) -> None:
+        """Claim disk space behind the end of the file, or raise OSError: HDF5 itself crashes where a write fails.
+
+        The next opening by HDF5 fills the space, and its closing gives back what was too much.
+        """
+        if not hasattr(os, "posix_fallocate"):  # macOS: only the check of free space stands guard
+            return
+        with self._file.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), self._file.stat().st_size, size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that cannot reserve
+                    raise
+
+    def finish(self) -> float:
+        """Size of the dataset in megabytes."""
+        return float(self._storage.get_size())
+
+
+def _estimated_bytes(task: Task, episodes: int, steps: int) -> int:
+    per_step = 4 * task.observation_space.shape[0] + 4 * task.action_space.shape[0] + 8 * task.state.shape[0] + 6
+    payload = episodes * (steps + 1) * per_step
+    return payload + payload // 8 + episodes * _BYTES_PER_EPISODE + 2**16  # an eighth: the last chunks are not full
+
+
+def _full(path: Path, needed: int) -> OSError:
+    error = OSError(
+        f"the disk is full, or a quota used up: {needed / 1e6:.1f} MB needed at {path.parent}, "
+        f"{shutil.disk_usage(path.parent).free / 1e6:.1f} MB free; nothing was written"
+    )
+    error.errno = errno.ENOSPC  # given to the constructor, it would stand in front of the sentence
+    return error
+
+
+def benchmark_collection(
+    task: MujocoTask, behaviour: OpenLoop | None = None, *, episodes: int = 256, steps: int = 200, rounds: int = 3
+) -> dict[str, float]:
+    """Rate of open-loop collection beside the raw `mj_step` rate of the same model, threads and run.
+
+    Collection is all but the disk: drawing starts and actions, physics, observations. The raw rate steps states and
+    controls that the collection met, 25 physics steps a call so that Python costs little, keeps nothing, and clips no
+    velocity. The two alternate, so that a busy machine slows both.
+
+    Returns: `collection` and `raw` in physics steps a second, their `ratio`, `env_steps` a second, and `threads`.
+    """
+    behaviour = behaviour or ColouredNoise()
+    threads, substeps = task.oracle.threads, task.oracle.substeps
+    task.simulate(task.state[None].repeat(threads, axis=0), np.zeros((threads, 1, task.model.nu)))  # starts the threads
+    collecting, stepping = 0.0, 0.0
+    for i in range(rounds):
+        began = time.perf_counter()
+        rngs = [episode_rng(i, "validate", episode) for episode in range(episodes)]
+        start = np.stack([task.sample_state(rng) for rng in rngs])
+        states, actions = behaviour.rollout(task, start, rngs, steps)
+        task.observe(states)
+        collecting += time.perf_counter() - began
+        stepping += _raw_seconds(task, states[:, :-1].reshape(-1, states.shape[-1]), actions.reshape(-1, task.model.nu))
+    done = float(rounds * episodes * steps * substeps)
+    return {
+        "collection": done / collecting,
+        "raw": done / stepping,
+        "ratio": stepping / collecting,
+        "env_steps": done / substeps / collecting,
+        "threads": float(threads),
+    }
+
+
+def _raw_seconds(task: MujocoTask, states: Float[ndarray, "M S"], actions: Float[ndarray, "M A"]) -> float:
+    """Wall time of as many plain physics steps as these states stand for, shared among the threads."""
+    import mujoco
+
+    threads, block, spec = task.oracle.threads, 25, int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
+    calls = len(states) * task.oracle.substeps // (block * threads)
+    chosen = np.random.default_rng(0).integers(len(states), size=(threads, calls))
+    data = [mujoco.MjData(task.model) for _ in range(threads)]
+
+    def work(k: int) -> None:
+        for i in chosen[k]:
+            mujoco.mj_setState(task.model, data[k], states[i], spec)
+            data[k].ctrl[:] = actions[i]
+            mujoco.mj_step(task.model, data[k], nstep=block)
+
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(threads)]
+    began = time.perf_counter()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return (time.perf_counter() - began) * len(states) * task.oracle.substeps / (calls * block * threads)

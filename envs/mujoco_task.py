@@ -1,0 +1,161 @@
+"""The half of a task that all MuJoCo tasks share: physics, episodes, checks and drawing.
+
+A concrete task gives a model and fills in what differs: sampling, sensors, success, cost, script, keypoints and scene.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium.spaces
+import mujoco
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from jaxtyping import Float
+from numpy import ndarray
+from numpy.typing import ArrayLike
+
+from .oracle import Oracle
+from .task import Task
+
+
+class MujocoTask(Task):
+    """A task over one MuJoCo model whose controls are held for `substeps` physics steps.
+
+    `observation_bound` holds the magnitude that each sensor stays within in practice; nothing is clipped to it.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
+    goal_size: int
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        *,
+        observation_bound: Sequence[float],
+        substeps: int,
+        velocity_limit: float | None = None,
+        render_mode: str | None = None,
+    ):
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode is {render_mode!r}, but this task can only draw 'rgb_array' (or None)")
+        self.model = model
+        self.render_mode = render_mode
+        self.oracle = Oracle(model, substeps, velocity_limit)
+        self.control_period = substeps * model.opt.timestep
+        low, high = model.actuator_ctrlrange.T.astype(np.float32)
+        self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
+        bound = np.asarray(observation_bound, np.float32)
+        self.observation_space = gymnasium.spaces.Box(-bound, bound, dtype=np.float32)
+        self.spec = EnvSpec(f"jepa_mpc/{self.name}-v0", entry_point=f"{type(self).__module__}:{type(self).__name__}")
+        self.metadata = {**self.metadata, "render_fps": round(1 / self.control_period)}
+        self.state = self.pack(model.qpos0, np.zeros(model.nv))
+        self.goal = np.zeros(self.goal_size)
+        self._steps = 0
+        self._camera: Any = None
+
+    @abstractmethod
+    def place_goal(self, data: mujoco.MjData, goal: Float[ndarray, "G"]) -> None:
+        """Put the goal's marks (mocap bodies, which no physics touches) where they belong."""
+
+    def pack(self, qpos: Float[ndarray, "... nq"], qvel: Float[ndarray, "... nv"]) -> Float[ndarray, "... S"]:
+        """Physics states at time zero from positions and velocities."""
+        states = np.zeros((*qpos.shape[:-1], self.oracle.state_size))
+        states[..., 1 : 1 + self.model.nq] = qpos
+        states[..., 1 + self.model.nq : 1 + self.model.nq + self.model.nv] = qvel
+        return states
+
+    def qpos(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... nq"]:
+        """Generalised positions of physics states."""
+        return states[..., 1 : 1 + self.model.nq]
+
+    def qvel(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... nv"]:
+        """Generalised velocities of physics states."""
+        return states[..., 1 + self.model.nq : 1 + self.model.nq + self.model.nv]
+
+    def get_state(self) -> Float[ndarray, "S"]:
+        """A copy of the complete physics state."""
+        return self.state.copy()
+
+    def set_state(self, state: ArrayLike) -> None:
+        """Make `state` the current one, exactly. Raises ValueError on a wrong shape or a value that is not finite."""
+        self.state = self._checked("state", state, (self.oracle.state_size,), np.float64).copy()
+
+    def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
+        """The true dynamics in a batch: the states after each action. MuJoCo clips actions to the bounds."""
+        return self.oracle.simulate(states, actions)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ndarray, dict[str, Any]]:
+        """Start an episode from a drawn pair; `options={"state": ..., "goal": ...}` overrides either or both."""
+        super().reset(seed=seed)
+        options = options or {}
+        if unknown := sorted(set(options) - {"state", "goal"}):
+            raise ValueError(f"reset has no option {unknown[0]!r}: it takes 'state' and 'goal'")
+        drawn, goal = self.sample_pair(self.np_random)
+        state = self._checked("state", options.get("state", drawn), (self.oracle.state_size,), np.float64)
+        goal = self._checked("goal", options.get("goal", goal), (self.goal_size,), np.float64)
+        while "state" in options and "goal" not in options and self.success(state, goal):
+            goal = self.sample_goal(self.np_random)
+        self.state, self.goal, self._steps = state.copy(), goal.copy(), 0
+        return self.observe(self.state), self._info()
+
+    def step(self, action: ArrayLike) -> tuple[ndarray, float, bool, bool, dict[str, Any]]:
+        """Hold `action` for one control period. Raises ValueError on a wrong shape or a value that is not finite."""
+        control = self._checked("action", action, self.action_space.shape, np.float32)
+        self.state = self.simulate(self.state[None], control[None, None])[0, 0]
+        self._steps += 1
+        info = self._info()
+        return self.observe(self.state), float(info["success"]), False, self._steps >= self.budget, info
+
+    def render(self) -> ndarray | None:
+        """The view from above as uint8 `[480, 480, 3]`, when the task was made with render_mode="rgb_array"."""
+        if self.render_mode is None:
+            return None
+        if self._camera is None:
+            from .camera import Camera  # OpenGL is loaded only by those who draw
+
+            self._camera = Camera(self, 480, 480)
+        return self._camera.frame(self.state, self.goal)
+
+    def close(self) -> None:
+        """Free the renderer, if there is one."""
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None
+
+    def describe(self) -> dict[str, Any]:
+        """Name, control period, bounds, sizes and physics versions, as JSON: stored with every dataset and model."""
+        return {
+            "task": self.name,
+            "control_period": self.control_period,
+            "timestep": self.model.opt.timestep,
+            "substeps": self.oracle.substeps,
+            "velocity_limit": self.oracle.velocity_limit,
+            "budget": self.budget,
+            "action_low": self.action_space.low.tolist(),
+            "action_high": self.action_space.high.tolist(),
+            "action_size": self.model.nu,
+            "observation_size": self.observation_space.shape[0],
+            "state_size": self.oracle.state_size,
+            "goal_size": self.goal_size,
+            "mujoco": mujoco.__version__,
+        }
+
+    def _info(self) -> dict[str, Any]:
+        reached = bool(self.success(self.state, self.goal))
+        return {"state": self.state.copy(), "goal": self.goal.copy(), "success": reached}
+
+    def _checked(self, what: str, value: ArrayLike, shape: tuple[int, ...], dtype: Any) -> ndarray:
+        array = np.asarray(value, dtype)
+        if array.shape != shape:
+            raise ValueError(f"the {what} has shape {array.shape}, but {self.name} expects {shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"the {what} holds a value that is not finite: {array.tolist()}")
+        return array
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_camera": None}

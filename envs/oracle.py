@@ -1,0 +1,107 @@
+"""The true dynamics as a batch rollout: many states and action sequences at once, in C threads.
+
+Open-loop collection, the oracle and the ceiling all stand on it. Solver warm start is off in the model, so that a state
+is complete: the same state and actions give the same next states, bit for bit, one by one, in a batch, in any order.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import mujoco
+import numpy as np
+from jaxtyping import Float
+from mujoco import rollout
+from numpy import ndarray
+
+_CHUNK_BYTES = 32 * 2**20  # of physics states and controls held at once, of which only every substeps-th is kept
+
+
+class Oracle:
+    """Batched rollouts of one MuJoCo model; every control is held for `substeps` physics steps.
+
+    A state is MuJoCo's full physics state: time, positions, velocities, activations. With `velocity_limit` all
+    velocities are clipped to ± that value before every physics step, as gymnasium-robotics' PointMaze does; that takes
+    one call per physics step, over the whole batch. Threads and their data are made at the first call, never copied.
+    """
+
+    def __init__(self, model: mujoco.MjModel, substeps: int, velocity_limit: float | None = None):
+        if substeps < 1:
+            raise ValueError(f"substeps must be a positive number of physics steps per action; got {substeps}")
+        model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_WARMSTART)
+        self.model = model
+        self.substeps = substeps
+        self.velocity_limit = velocity_limit
+        self.state_size: int = mujoco.mj_stateSize(model, int(mujoco.mjtState.mjSTATE_FULLPHYSICS))
+        self._runners: tuple[rollout.Rollout, rollout.Rollout, list[mujoco.MjData]] | None = None
+
+    @property
+    def threads(self) -> int:
+        """How many threads share a batch: one for every processor."""
+        return os.cpu_count() or 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_runners": None}
+
+    def simulate(self, states: Float[ndarray, "B S"], controls: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
+        """States after each control, `[B, T, S]` float64.
+
+        Raises:
+          ValueError: sizes that are not the model's, another number of states than of control sequences, or values
+            that are not finite (MuJoCo would quietly take them for zero).
+        """
+        batch, horizon = controls.shape[:2]
+        if states.shape != (batch, self.state_size) or controls.shape[2] != self.model.nu:
+            raise ValueError(
+                f"states {states.shape} and actions {controls.shape} do not fit this model: "
+                f"expected [B, {self.state_size}] and [B, T, {self.model.nu}] with the same B"
+            )
+        if not (np.isfinite(states).all() and np.isfinite(controls).all()):
+            raise ValueError("states and actions must be finite: one of those to simulate is NaN or infinite")
+        states = np.ascontiguousarray(states, np.float64)
+        controls = np.ascontiguousarray(controls, np.float64)
+        out = np.empty((batch, horizon, self.state_size))
+        if batch == 0 or horizon == 0:
+            return out
+        if self.velocity_limit is not None:
+            self._simulate_limited(states, controls, self.velocity_limit, out)
+            return out
+        steps = horizon * self.substeps
+        chunk = max(self.threads, _CHUNK_BYTES // (8 * steps * (self.state_size + self.model.nu)))
+        for i in range(0, batch, chunk):
+            held = np.repeat(controls[i : i + chunk], self.substeps, axis=1)
+            everything = np.empty((len(held), steps, self.state_size))
+            self._rollout(states[i : i + chunk], held, everything)
+            out[i : i + chunk] = everything[:, self.substeps - 1 :: self.substeps]
+        return out
+
+    def _simulate_limited(
+        self,
+        states: Float[ndarray, "B S"],
+        controls: Float[ndarray, "B T A"],
+        limit: float,
+        out: Float[ndarray, "B T S"],
+    ) -> None:
+        current, after = states.copy(), np.empty((len(states), 1, self.state_size))
+        velocities = current[:, 1 + self.model.nq : 1 + self.model.nq + self.model.nv]
+        for t in range(controls.shape[1]):
+            control = np.ascontiguousarray(controls[:, t : t + 1])
+            for _ in range(self.substeps):
+                np.clip(velocities, -limit, limit, out=velocities)
+                self._rollout(current, control, after)
+                current[:] = after[:, 0]
+            out[:, t] = current
+
+    def _rollout(
+        self, states: Float[ndarray, "b S"], controls: Float[ndarray, "b t A"], out: Float[ndarray, "b t S"]
+    ) -> None:
+        """One C call that fills `out`. A single sequence stays on this thread: the pool would only cost time."""
+        if self._runners is None:
+            data = [mujoco.MjData(self.model) for _ in range(self.threads)]
+            self._runners = rollout.Rollout(nthread=0), rollout.Rollout(nthread=self.threads), data
+        inline, pool, data = self._runners
+        batch, steps = controls.shape[:2]
+        # The checks are done above; skipping MuJoCo's own saves its singleton expansion on every call.
+        runner, data = (inline, data[:1]) if batch == 1 else (pool, data)
+        runner.rollout([self.model] * batch, data, states, controls, skip_checks=True, nstep=steps, state=out)

@@ -1,0 +1,77 @@
+"""What the planar point tasks share: a puck with two slide joints among walls, seen as position and velocity.
+
+Two rooms and mazes differ only in their model, their walls and where starts and goals are drawn.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mujoco
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from .geodesic import Geodesic
+from .mujoco_task import MujocoTask
+from .task import Scene
+
+
+class PointTask(MujocoTask):
+    """A point mass. Observation `[x, y, vx, vy]` (m, m/s); goal `[x, y]`; success within `tolerance` metres."""
+
+    goal_size = 2
+    tolerance: float
+    gains: tuple[float, float]  # of the script: action per metre, and per metre a second
+
+    def __init__(self, model: mujoco.MjModel, scene: Scene, geodesic: Geodesic, **physics: Any):
+        super().__init__(model, **physics)
+        self._scene = scene
+        self.geodesic = geodesic
+
+    def observe(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
+        """Position and velocity, float32."""
+        return states[..., 1:5].astype(np.float32)
+
+    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
+        """The goal's position at rest, float32."""
+        return np.concatenate([goal, np.zeros_like(goal)], axis=-1).astype(np.float32)
+
+    def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
+        """The position, in metres."""
+        return self.qpos(states)
+
+    def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+        """Whether the position is within the tolerance of the goal, at any speed."""
+        return np.asarray(np.linalg.norm(self.qpos(state) - goal, axis=-1) <= self.tolerance)
+
+    def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
+        """Length of the shortest way round the walls, in metres."""
+        return np.asarray(self.geodesic.distance(self.qpos(states), goal))
+
+    def script(self, states: Float[ndarray, "B S"], goals: Float[ndarray, "B G"]) -> Float[ndarray, "B A"]:
+        """Proportional-derivative control towards the next corner on the shortest way, or the goal."""
+        position, velocity = self.qpos(states), self.qvel(states)
+        towards = self.geodesic.waypoint(position, goals) - position
+        action = self.gains[0] * towards - self.gains[1] * velocity
+        return np.clip(action, self.action_space.low, self.action_space.high)
+
+    def needs_detour(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+        """Whether a wall blocks the straight way."""
+        return np.asarray(~self.geodesic.visible(self.qpos(state), goal))
+
+    def keypoints(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... J 2"]:
+        """The position, in metres."""
+        return self.qpos(states)[..., None, :]
+
+    def goal_keypoints(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... J 2"]:
+        """The goal's position, in metres."""
+        return goal[..., None, :]
+
+    def scene(self) -> Scene:
+        """Arena, walls and the size of the puck."""
+        return self._scene
+
+    def place_goal(self, data: mujoco.MjData, goal: Float[ndarray, "G"]) -> None:
+        """Move the goal's disc."""
+        data.mocap_pos[0, :2] = goal

@@ -1,0 +1,23 @@
+"""Random streams by name, so that data, evaluation and tests never share an episode, whatever seed they are given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_STREAMS = {"collect": 0, "evaluate": 1, "random_policy": 2, "validate": 3}
+
+
+def stream(name: str) -> int:
+    """The fixed number of a named stream: collect, evaluate, random_policy or validate.
+
+    Raises:
+      ValueError: a name that no stream has.
+    """
+    if name not in _STREAMS:
+        raise ValueError(f"there is no random stream {name!r}: the streams are {', '.join(_STREAMS)}")
+    return _STREAMS[name]
+
+
+def episode_rng(seed: int, name: str, episode: int) -> np.random.Generator:
+    """The generator of one episode: it depends on nothing else, so neither on workers nor on batches."""
+    return np.random.default_rng([seed, stream(name), episode])

@@ -1,0 +1,1 @@
+"""Tasks of outside suites behind the face of `envs.task.Task`."""

@@ -1,0 +1,131 @@
+"""dm_control's Reacher, asked for a joint configuration: a two-link arm must bring both joints to given angles.
+
+What is ours: the goal is a configuration instead of a fingertip position, and the look. The dynamics are the suite's.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from ..mujoco_task import MujocoTask
+from ..task import Scene
+from . import look
+
+_LINK = 0.12  # metres, both links
+_WRIST = np.deg2rad(160.0)  # the wrist's range is ± this; the shoulder turns freely
+_MARGIN = 0.1  # radians: goals stay this far from the wrist's stops
+
+
+class Reacher(MujocoTask):
+    """Torques in [-1, 1] × 0.05 N m. Observation: sines and cosines of both joints, then their velocities (rad/s).
+
+    A goal is `[shoulder, wrist]` in radians; success is every joint within 0.05 rad, the shoulder modulo a turn.
+    """
+
+    name = "reacher"
+    goal_size = 2
+    budget = 100
+    tolerance = 0.05
+    gains = (2.0, 0.05)  # of the script: action per radian, and per radian a second; the joints damp themselves
+
+    def __init__(self, render_mode: str | None = None):
+        bound = (1.0, 1.0, 1.0, 1.0, 20.0, 20.0)
+        super().__init__(_model(), observation_bound=bound, substeps=2, render_mode=render_mode)
+
+    def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
+        """Any configuration, at rest."""
+        return self.pack(self.sample_goal(rng), np.zeros(2))
+
+    def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
+        """Any configuration, a little off the wrist's stops."""
+        reach = _WRIST - _MARGIN
+        return rng.uniform([-np.pi, -reach], [np.pi, reach])
+
+    def observe(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
+        """`[sin shoulder, sin wrist, cos shoulder, cos wrist, velocities]`, float32."""
+        return _sensed(self.qpos(states), self.qvel(states))
+
+    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
+        """The same at rest in the goal's configuration."""
+        return _sensed(goal, np.zeros_like(goal))
+
+    def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
+        """The configuration, the shoulder in [-pi, pi]."""
+        return _difference(self.qpos(states), 0.0)
+
+    def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+        """Whether both joints are within the tolerance, at any speed."""
+        return np.asarray((np.abs(_difference(self.qpos(state), goal)) <= self.tolerance).all(axis=-1))
+
+    def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
+        """Distance between the configurations in radians, the shoulder the short way round."""
+        return np.asarray(np.linalg.norm(_difference(self.qpos(states), goal), axis=-1))
+
+    def script(self, states: Float[ndarray, "B S"], goals: Float[ndarray, "B G"]) -> Float[ndarray, "B A"]:
+        """Proportional-derivative control of each joint."""
+        action = -self.gains[0] * _difference(self.qpos(states), goals) - self.gains[1] * self.qvel(states)
+        return np.clip(action, self.action_space.low, self.action_space.high)
+
+    def keypoints(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... J 2"]:
+        """Elbow and fingertip, in metres."""
+        return self.goal_keypoints(self.qpos(states))
+
+    def goal_keypoints(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... J 2"]:
+        """Elbow and fingertip of an arm at the goal."""
+        angles = np.cumsum(goal, axis=-1)
+        return _LINK * np.cumsum(np.stack([np.cos(angles), np.sin(angles)], axis=-1), axis=-2)
+
+    def scene(self) -> Scene:
+        """An empty square around the shoulder."""
+        return Scene(low=(-0.3, -0.3), high=(0.3, 0.3), walls=(), radius=0.01, root=(0.0, 0.0))
+
+    def needs_detour(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+        """Nowhere: there are no walls."""
+        return np.zeros(np.broadcast_shapes(state.shape[:-1], goal.shape[:-1]), bool)
+
+    def place_goal(self, data: mujoco.MjData, goal: Float[ndarray, "G"]) -> None:
+        """Lay the ghost of an arm at the goal."""
+        for i, (joint, angle) in enumerate(
+            zip(np.vstack([[0.0, 0.0], self.goal_keypoints(goal)[:1]]), np.cumsum(goal), strict=True)
+        ):
+            data.mocap_pos[i, :2] = joint
+            data.mocap_quat[i] = [np.cos(angle / 2), 0.0, 0.0, np.sin(angle / 2)]
+
+
+def _difference(angles: Float[ndarray, "... 2"], goal: Float[ndarray, "... 2"] | float) -> Float[ndarray, "... 2"]:
+    """Angles from the goal, the shoulder's wrapped to [-pi, pi]."""
+    difference = np.array(angles - goal)
+    difference[..., 0] = np.remainder(difference[..., 0] + np.pi, 2 * np.pi) - np.pi
+    return difference
+
+
+def _sensed(angles: Float[ndarray, "... 2"], velocities: Float[ndarray, "... 2"]) -> Float[ndarray, "... 6"]:
+    return np.concatenate([np.sin(angles), np.cos(angles), velocities], axis=-1).astype(np.float32)
+
+
+def _model() -> mujoco.MjModel:
+    """The suite's reacher.xml with its target replaced by a ghost of the arm, and a friendlier look."""
+    suite = find_spec("dm_control")  # its files are read; importing it would look for an OpenGL library
+    if suite is None or suite.origin is None:
+        raise ImportError("this task needs dm_control: pip install dm_control")
+    spec = mujoco.MjSpec.from_file(str(Path(suite.origin).parent / "suite/reacher.xml"))
+    world = spec.worldbody
+    spec.delete(spec.geom("target"))
+    for i, tip in enumerate((_LINK, 0.1)):
+        ghost = world.add_body(name=f"goal_{i}", mocap=True, pos=[0, 0, 0.01])
+        shape = {"contype": 0, "conaffinity": 0, "rgba": look.GOAL_FAINT}
+        ghost.add_geom(type=mujoco.mjtGeom.mjGEOM_CAPSULE, size=[0.009, 0, 0], fromto=[0, 0, 0, tip, 0, 0], **shape)
+        if i == 1:
+            ghost.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.012, 0, 0], pos=[_LINK, 0, 0], **shape)
+    for name, rgba in {"self": look.BODY, "effector": look.BODY, "decoration": look.WALL}.items():
+        spec.material(name).rgba = rgba
+    grid = spec.texture("grid")
+    grid.rgb1, grid.rgb2 = look.FLOOR, look.FLOOR_DARK
+    look.dress(spec, half_width=0.3)
+    return spec.compile()

@@ -1,0 +1,154 @@
+"""gymnasium-robotics' PointMaze: a heavy ball in a maze, with the original body, walls and velocity limit.
+
+What is ours: an action is held for several physics steps, observations are one vector, and success means arriving:
+close and slow, within a short budget. (The ball hardly brakes: a random policy often flies through the original's goal
+of 0.45 m, at whatever speed.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from ..geodesic import Geodesic
+from ..point_task import PointTask
+from ..task import Scene
+from . import look
+
+_RADIUS = 0.1  # of the ball, in the suite's point.xml
+_NOISE = 0.25  # metres around a cell's centre, as in the original
+_SPEED = 5.0  # m/s: the original clips velocities to this before every physics step
+_HEIGHT = 0.4
+
+Box = tuple[float, float, float, float]
+
+
+class PointMaze(PointTask):
+    """A ball of 4.2 kg, almost without friction, pushed by two forces in [-1, 1] × 100 N through cells of 1 × 1 m.
+
+    `maze` holds one string a row, '#' for a wall; the outermost cells are walls, and the maze is centred at the origin.
+    """
+
+    maze: tuple[str, ...]
+    speed_tolerance: float  # m/s
+
+    def __init__(self, render_mode: str | None = None):
+        walls, inner = tuple(_boxes(self.maze, frame=True)), tuple(_boxes(self.maze, frame=False))
+        height, width = len(self.maze), len(self.maze[0])
+        scene = Scene(
+            low=(1 - width / 2, 1 - height / 2), high=(width / 2 - 1, height / 2 - 1), walls=walls, radius=_RADIUS
+        )
+        self._free = np.array(
+            [_centre(self.maze, i, j) for i in range(height) for j in range(width) if self.maze[i][j] != "#"]
+        )
+        super().__init__(
+            _model(self.maze),
+            scene,
+            Geodesic(inner, tuple(_corners(self.maze)), _RADIUS),
+            observation_bound=(width / 2 - 1, height / 2 - 1, 6.0, 6.0),
+            substeps=5,
+            velocity_limit=_SPEED,
+            render_mode=render_mode,
+        )
+
+    def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
+        """Near the centre of a free cell, at rest."""
+        return self.pack(self.sample_goal(rng), np.zeros(2))
+
+    def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
+        """Near the centre of a free cell."""
+        return self._free[rng.integers(len(self._free))] + rng.uniform(-_NOISE, _NOISE, 2)
+
+    def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
+        """A start and a goal in different cells, as in the original."""
+        while True:
+            state, goal = super().sample_pair(rng)
+            if self._cell(goal) != self._cell(self.qpos(state)):
+                return state, goal
+
+    def _cell(self, position: Float[ndarray, "2"]) -> int:
+        return int(np.linalg.norm(self._free - position, axis=1).argmin())
+
+    def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+        """Whether the ball is within the tolerance of the goal and slow."""
+        slow = np.linalg.norm(self.qvel(state), axis=-1) <= self.speed_tolerance
+        return np.asarray(super().success(state, goal) & slow)
+
+
+class UMaze(PointMaze):
+    """PointMaze_UMaze: a corridor bent round one wall. For about half of the pairs the wall is in the way."""
+
+    name = "umaze"
+    maze = ("#####", "#...#", "###.#", "#...#", "#####")
+    tolerance = 0.2
+    speed_tolerance = 1.0
+    budget = 60
+    gains = (1.2, 0.35)
+
+
+def _centre(maze: tuple[str, ...], i: int, j: int) -> tuple[float, float]:
+    return j + 0.5 - len(maze[0]) / 2, len(maze) / 2 - i - 0.5
+
+
+def _boxes(maze: tuple[str, ...], frame: bool) -> Iterator[Box]:
+    """Runs of wall cells along each row, as boxes. The frame never stands between two points inside it."""
+    rows, columns = range(len(maze)), range(len(maze[0]))
+    if not frame:
+        rows, columns = rows[1:-1], columns[1:-1]
+    for i in rows:
+        run = 0
+        for j in columns:
+            if maze[i][j] == "#":
+                run += 1
+            if run and (maze[i][j] != "#" or j == columns[-1]):
+                last = j if maze[i][j] == "#" else j - 1
+                x, y = _centre(maze, i, last)
+                yield x - (run - 1) / 2, y, run / 2, 0.5
+                run = 0
+
+
+def _corners(maze: tuple[str, ...]) -> Iterator[Box]:
+    """Free ends of walls: grid vertices with a wall in just one of the four cells around them."""
+    for i in range(1, len(maze)):
+        for j in range(1, len(maze[0])):
+            walls = [(di, dj) for di in (0, 1) for dj in (0, 1) if maze[i - di][j - dj] == "#"]
+            if len(walls) == 1:
+                (di, dj) = walls[0]  # di = 1: the wall is above the vertex, so the way leads below it
+                yield j - len(maze[0]) / 2, len(maze) / 2 - i, (1.0 if dj else -1.0), (-1.0 if di else 1.0)
+
+
+def _model(maze: tuple[str, ...]) -> mujoco.MjModel:
+    """The suite's point.xml with a block for every wall cell, as the original builds it, and a friendlier look."""
+    suite = find_spec("gymnasium_robotics")  # its files are read; importing it would import every one of its suites
+    if suite is None or suite.origin is None:
+        raise ImportError("this task needs gymnasium-robotics: pip install gymnasium-robotics")
+    spec = mujoco.MjSpec.from_file(str(Path(suite.origin).parent / "envs/assets/point/point.xml"))
+    world = spec.worldbody
+    for i, row in enumerate(maze):
+        for j, cell in enumerate(row):
+            if cell == "#":
+                world.add_geom(
+                    name=f"block_{i}_{j}",
+                    type=mujoco.mjtGeom.mjGEOM_BOX,
+                    pos=[*_centre(maze, i, j), _HEIGHT / 2],
+                    size=[0.5, 0.5, _HEIGHT / 2],
+                    contype=1,
+                    conaffinity=1,
+                    rgba=look.WALL,
+                )
+    spec.geom("particle_geom").rgba = look.BODY
+    spec.site("particle_site").rgba = [0.0, 0.0, 0.0, 0.0]
+    ground = spec.texture("groundplane")
+    spec.material("groundplane").texrepeat = [80, 80]
+    ground.rgb1, ground.rgb2 = look.FLOOR, look.FLOOR_DARK
+    goal = world.add_body(name="goal", mocap=True, pos=[0, 0, -0.097])
+    for size, rgba in (([0.2, 0.002, 0], look.GOAL_FAINT), ([0.06, 0.004, 0], look.GOAL)):
+        goal.add_geom(type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=size, rgba=rgba, contype=0, conaffinity=0)
+    look.dress(spec, half_width=max(len(maze), len(maze[0])) / 2 - 0.75)
+    return spec.compile()

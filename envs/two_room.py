@@ -1,0 +1,63 @@
+"""Two rooms and a door: a puck with inertia must find the way through, and a straight line often ends at the wall.
+
+The smallest task in which a planner has to look further than its goal. Starts and goals are uniform over both rooms, so
+half of the pairs lie in different ones.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import mujoco
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from .geodesic import Geodesic
+from .point_task import PointTask
+from .task import Scene
+
+_RADIUS = 0.05
+_HALF_WALL = 0.05
+_ROOM = 0.95 - _RADIUS  # how far from the middle starts and goals may lie: 5 cm of air to every outer wall
+_WALLS = ("west", "east", "south", "north", "below", "above")
+
+
+class TwoRoom(PointTask):
+    """A 2 × 2 m arena, cut at x = 0 by a wall with one door. Actions: two forces in [-1, 1] × 4 N, held for 0.05 s."""
+
+    name = "two_room"
+    budget = 100
+    tolerance = 0.1
+    gains = (5.0, 0.8)
+
+    def __init__(self, render_mode: str | None = None):
+        xml = resources.files(__package__).joinpath("assets/two_room.xml").read_text(encoding="utf-8")
+        model = mujoco.MjModel.from_xml_string(xml)
+        boxes = [(*model.geom(name).pos[:2].tolist(), *model.geom(name).size[:2].tolist()) for name in _WALLS]
+        below, above = boxes[-2], boxes[-1]
+        ends = [(below[1] + below[3], 1.0), (above[1] - above[3], -1.0)]
+        corners = [(side * _HALF_WALL, y, side, away) for y, away in ends for side in (-1.0, 1.0)]
+        scene = Scene(low=(-1.0, -1.0), high=(1.0, 1.0), walls=tuple(boxes), radius=_RADIUS)
+        super().__init__(
+            model,
+            scene,
+            Geodesic(boxes[-2:], corners, _RADIUS),
+            observation_bound=(1.0, 1.0, 1.5, 1.5),
+            substeps=5,
+            render_mode=render_mode,
+        )
+
+    def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
+        """Somewhere in either room, at rest."""
+        return self.pack(self.sample_goal(rng), np.zeros(2))
+
+    def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
+        """Somewhere in either room, clear of the walls."""
+        nearest = _HALF_WALL + _RADIUS + 0.05
+        x = rng.choice([-1.0, 1.0]) * rng.uniform(nearest, _ROOM)
+        return np.array([x, rng.uniform(-_ROOM, _ROOM)])
+
+    def needs_detour(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+        """Whether start and goal lie in different rooms, so that the way leads through the door."""
+        return np.asarray((self.qpos(state)[..., 0] > 0) != (goal[..., 0] > 0))

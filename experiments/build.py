@@ -1,0 +1,111 @@
+"""From composed settings to objects: Hydra chooses the leaves, plain Python puts them together.
+
+A node with `_target_` names a class of ours (or of a user's), whose fields are the node's other keys. The class stays the
+source of what the fields are and what type they have; a value of another type is told by its name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_type_hints
+
+import hydra.utils
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from envs import Task
+from planning import ActionSpec, Agent, Cost, LatentModel, Planner
+
+T = TypeVar("T")
+
+
+def make(node: DictConfig, name: str) -> Any:
+    """The dataclass that `node._target_` names, with the node's values, checked against the types of its defaults.
+
+    Raises:
+      ValueError: a target that cannot be imported or is not a dataclass, an unknown field, or a value of a wrong type.
+    """
+    values = _plain(node)
+    target = values.pop("_target_", None)
+    try:
+        cls = hydra.utils.get_class(str(target))
+    except Exception as error:  # Hydra wraps whatever the import raised
+        raise ValueError(f"{name}._target_={target} cannot be imported: give the dotted name of a class") from error
+    if not dataclasses.is_dataclass(cls):
+        raise ValueError(f"{name}._target_={target} is not a dataclass, so its settings cannot be read")
+    return fill(cls, values, name)
+
+
+def fill(cls: type[T], values: Mapping[str, Any], name: str) -> T:
+    """`cls(**values)` for a dataclass, with nested targets built and every value checked."""
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - set(fields)):
+        raise ValueError(f"{name}.{unknown[0]} is not a setting of {cls.__name__}: it has {', '.join(fields)}")
+    hints = get_type_hints(cls)
+    return cls(**{key: _checked(value, hints.get(key), f"{name}.{key}") for key, value in values.items()})
+
+
+def action_spec(task: Task) -> ActionSpec:
+    """The task's bounds and control period."""
+    space: Any = task.action_space
+    return ActionSpec.of(space.low, space.high, task.control_period)
+
+
+def planner(cfg: DictConfig) -> Planner[Any]:
+    """The planner of the settings."""
+    return make(cfg.planner, "planner")
+
+
+def costs(cfg: DictConfig) -> tuple[dict[str, Cost], dict[str, float]]:
+    """Costs by name, and their weights."""
+    built, weights = {}, {}
+    for name, node in cfg.cost.items():
+        values = OmegaConf.create({key: value for key, value in node.items() if key != "weight"})
+        built[str(name)] = make(values, f"cost.{name}")
+        weights[str(name)] = float(_checked(node.get("weight", 1.0), float, f"cost.{name}.weight"))
+    return built, weights
+
+
+def agent(cfg: DictConfig, model: LatentModel, task: Task) -> Agent:
+    """The agent that plans in `model` to control `task`.
+
+    Raises:
+      ValueError: the parts do not fit each other, or the model was trained for other sensors or actions.
+    """
+    observation_shape: Any = task.observation_space.shape
+    if model.observation_size != observation_shape[0]:
+        raise ValueError(
+            f"the model was trained on {model.observation_size} sensor values, and {task.name} gives "
+            f"{observation_shape[0]}: choose the task that it was trained for"
+        )
+    built, weights = costs(cfg)
+    result = Agent(model, planner(cfg), built, dict(weights), action_spec(task), int(cfg.replan_every))
+    result.validate()
+    return result
+
+
+def _checked(value: Any, hint: Any, name: str) -> Any:
+    if isinstance(value, dict) and "_target_" in value:
+        return make(OmegaConf.create(value), name)
+    if isinstance(value, list):  # YAML has no tuples, and a list cannot be static under jit
+        return tuple(_checked(each, None, f"{name}[{index}]") for index, each in enumerate(value))
+    wanted = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+    if hint is int and (isinstance(value, bool) or not isinstance(value, int)):
+        raise ValueError(f"{name} must be {wanted[int]}; got {value!r}")
+    if hint is not int and _is_number(hint) and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError(f"{name} must be {wanted[float]}; got {value!r}")
+    if hint in (str, bool) and not isinstance(value, hint):
+        raise ValueError(f"{name} must be {wanted[hint]}; got {value!r}")
+    return float(value) if _is_number(hint) else value
+
+
+def _is_number(hint: Any) -> bool:
+    """Float, or a union that admits one (planners' fields may also be traced arrays)."""
+    return hint is float or float in getattr(hint, "__args__", ())
+
+
+def _plain(node: DictConfig | ListConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(node, resolve=True)
+    if not isinstance(plain, dict):
+        raise ValueError(f"expected settings by name; got {plain!r}")
+    return {str(key): value for key, value in plain.items()}

@@ -1,0 +1,55 @@
+"""`jepa-mpc collect`: roll out a behaviour in a task, write a Minari dataset, and draw where it went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+from rich.console import Console
+
+import envs
+from envs.collect import Collected, benchmark_collection
+from envs.mujoco_task import MujocoTask
+from worldmodel.dataset import load
+
+from .figures import PRINT, coverage, to_png
+from .results import atomic_write
+from .stages import Paths, collect_data
+
+
+def run(cfg: DictConfig) -> Collected:
+    """Collect into a new dataset, with a picture of its coverage beside it.
+
+    Raises:
+      FileExistsError: there is something at the dataset's place.
+    """
+    console = Console()
+    out = Path(cfg.out) if cfg.out else Paths.of(cfg, cfg.seed).data
+    collected = collect_data(cfg, cfg.seed, out)
+    console.print(
+        f"{collected.episodes} episodes, {collected.steps} steps ({collected.simulated_seconds / 60:.1f} min of robot "
+        f"time) in {collected.path}: {collected.rollout_seconds:.1f} s of physics, {collected.write_seconds:.1f} s of "
+        f"writing, {collected.megabytes:.1f} MB; {collected.detour_share:.0%} of the episodes went round a wall"
+    )
+    task = envs.make(cfg.task.name)
+    picture = out.parent / f"{out.name}-coverage.png"
+    atomic_write(picture, to_png(coverage(task.scene(), visited(task, out), PRINT)))
+    console.print(f"coverage: {picture}")
+    if cfg.rate:
+        if not isinstance(task, MujocoTask):
+            raise ValueError(f"rate=true measures MuJoCo tasks, and {cfg.task.name} is none")
+        rate = benchmark_collection(task)
+        console.print(
+            f"open-loop collection {rate['collection']:,.0f} physics steps/s, raw mj_step {rate['raw']:,.0f}: "
+            f"{rate['ratio']:.0%} on {rate['threads']:.0f} threads ({rate['env_steps']:,.0f} environment steps/s)"
+        )
+    return collected
+
+
+def visited(task: envs.Task, data: Path | str, points: int = 20_000) -> np.ndarray:
+    """Positions `[M, 2]` of the body in a dataset, thinned to at most `points`; empty without simulator states."""
+    states = load(data).states
+    if states is None:
+        return np.zeros((0, 2))
+    return task.keypoints(states[:: max(1, len(states) // points)])[..., -1, :]

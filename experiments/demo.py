@@ -1,0 +1,89 @@
+"""`jepa-mpc demo`: the main job from nothing, and one page that shows what came of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from omegaconf import DictConfig
+from rich.console import Console
+
+import envs
+from worldmodel.checkpoint import Checkpoint
+from worldmodel.dataset import load
+from worldmodel.diagnostics import diagnose
+from worldmodel.windows import WindowSampler
+
+from .collect import visited
+from .health import judged
+from .manifest import manifest
+from .records import EpisodeRecord, Health, Report
+from .report import write_report
+from .results import Row, write_json
+from .stages import Paths, ensure_data, ensure_model, plan_command
+from .table import Measured, check_policies, measure, show
+from .video import film
+
+
+def run(cfg: DictConfig) -> list[Row]:
+    """Collect, train, plan and report; what was finished before with the same recipe is used again."""
+    check_policies(cfg)
+    console, began = Console(), time.perf_counter()
+    runs, seed = Path(cfg.runs), int(cfg.seed)
+    data = ensure_data(cfg, seed)
+    checkpoint = ensure_model(cfg, seed)
+    measured = measure(cfg, checkpoint, seed)
+    show(measured.rows, f"{cfg.task.name}: held-out goals")
+
+    made = manifest(cfg, [seed])
+    write_json(runs / "results.json", measured.rows, made)
+    report = _report(cfg, checkpoint, data, measured, made)
+    page = write_report(runs / "report.html", report)
+    console.print(f"report: {page}\nrows: {runs / 'results.json'}\nplan with it again:")
+    for line in report.commands:
+        console.print(f"  {line}", soft_wrap=True)
+    console.print(f"{time.perf_counter() - began:.0f} s in all")
+    return measured.rows
+
+
+def _report(
+    cfg: DictConfig, checkpoint: Checkpoint, data: Path | str, measured: Measured, made: dict[str, object]
+) -> Report:
+    task, model_file = envs.make(cfg.task.name), Paths.of(cfg, int(cfg.seed)).model
+    episodes = measured.episodes.get("model", [])
+    video, note = film(cfg.task.name, _showcase(episodes, int(cfg.video_episodes)), task.control_period)
+    return Report(
+        title=f"jepa-mpc: {cfg.task.name}",
+        task=cfg.task.name,
+        summary=(
+            f"A world model learned from {checkpoint.metadata['env_steps']:,} steps of simulated experience, without rewards "
+            f"and without reconstructing its sensors, plans towards goals it has never seen."
+        ),
+        rows=[vars(row) for row in measured.rows],
+        history=checkpoint.metadata["history"],
+        health=_health(cfg, checkpoint, data),
+        scene=task.scene(),
+        episodes=[episode for records in measured.episodes.values() for episode in records],
+        coverage=visited(task, data),
+        video=video,
+        video_note=note,
+        manifest=made,
+        commands=[plan_command(model_file, cfg.task.name), f"jepa-mpc plan task={cfg.task.name} seeds=[0,1,2]"],
+        control_period=task.control_period,
+    )
+
+
+def _showcase(episodes: list[EpisodeRecord], count: int) -> list[EpisodeRecord]:
+    """The longest successes, which show most, and one failure where there is one."""
+    failed = [episode for episode in episodes if not episode.success][:1]
+    reached = sorted((episode for episode in episodes if episode.success), key=lambda each: -each.steps)
+    return [*reached[: count - len(failed)], *failed]
+
+
+def _health(cfg: DictConfig, checkpoint: Checkpoint, data: Path | str) -> list[Health]:
+    config = checkpoint.model.config
+    sampler = WindowSampler.of(load(data), config.history, config.train_blocks, config.action_block)
+    values = diagnose(checkpoint.model.module(), sampler, jax.random.key(int(cfg.seed)))
+    return judged({name: float(np.asarray(value)) for name, value in values.items()})

@@ -1,0 +1,62 @@
+"""Execute a policy on given pairs in the true simulator, and keep what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from envs import Task
+
+from .policies import ModelPolicy, Policy
+from .protocols import Pairs
+from .records import EpisodeRecord
+
+Progress = Callable[[int, int], None]
+
+
+def run_episodes(
+    task: Task, policy: Policy, pairs: Pairs, progress: Progress | None = None, imagine_every: int = 0
+) -> list[EpisodeRecord]:
+    """All episodes advance together, at most `task.budget` steps; one ends when its goal is reached (success is latched).
+
+    With `imagine_every` the plans of a `ModelPolicy` are kept every so many steps. `progress(step, budget)` is called after
+    each step.
+    """
+    count = len(pairs)
+    states = pairs.states.copy()
+    traces = [states.copy()]
+    ended = np.full(count, task.budget)
+    active = np.ones(count, bool)
+    imagined: list[list[tuple[int, np.ndarray]]] = [[] for _ in range(count)]
+    policy.reset(pairs)
+    for step in range(task.budget):
+        actions = policy.act(states, active)
+        if imagine_every and step % imagine_every == 0 and isinstance(policy, ModelPolicy):
+            paths = policy.imagined()
+            for index in np.flatnonzero(active) if paths is not None else ():
+                imagined[index].append((step, paths[index].reshape(paths.shape[1], -1, 2)[:, -1]))
+        following = task.simulate(states, actions[:, None].astype(np.float64))[:, 0]
+        states = np.where(active[:, None], following, states)
+        traces.append(states.copy())
+        reached = active & task.success(states, pairs.goals)
+        ended[reached] = step + 1
+        active &= ~reached
+        if progress is not None:
+            progress(step + 1, task.budget)
+        if not active.any():
+            break
+    trace = np.stack(traces, axis=1)
+    success = ~active
+    return [
+        EpisodeRecord(
+            policy=policy.name,
+            success=bool(success[index]),
+            keypoints=task.keypoints(trace[index, : ended[index] + 1]),
+            goal_keypoints=task.goal_keypoints(pairs.goals[index]),
+            states=trace[index, : ended[index] + 1],
+            goal=pairs.goals[index],
+            imagined=tuple(imagined[index]),
+        )
+        for index in range(count)
+    ]

@@ -1,0 +1,221 @@
+"""Figures of a run, drawn with matplotlib's object interface: no window, no global figure.
+
+Two palettes: `THEME` draws in marker colours that `to_svg` turns into CSS variables, so that a figure inside a page
+follows light and dark mode; `PRINT` has colours of its own, for PNG files.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from html import escape
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy import ndarray
+
+from envs.task import Scene
+
+from .records import EpisodeRecord
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of a figure. The names are those of the page's CSS variables."""
+
+    ink: str
+    muted: str
+    line: str
+    wall: str
+    accent: str
+    good: str
+
+
+THEME = Palette("#fe0101", "#fe0102", "#fe0103", "#fe0104", "#fe0105", "#fe0106")
+PRINT = Palette("#1b2330", "#5b6675", "#dfe3e9", "#8a94a3", "#2457d6", "#15803d")
+
+FADES = 24  # pieces of a path, from faint to full: enough for the eye, small in a file
+CELLS = 56  # histogram cells along the longer side of a scene
+
+
+def to_svg(figure: Figure, label: str) -> str:
+    """The figure as inline SVG for a page, with `label` as its text alternative.
+
+    It is transparent, sized by CSS and in the page's font and colours; labels that differ keep the ids inside apart.
+    """
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>|<defs>\s*</defs>", "", svg, flags=re.S)
+    svg = re.sub(r' font-family: [^;"]*;|(?<=<g) id="[^"]*"', "", svg)
+    for field in fields(Palette):
+        svg = svg.replace(getattr(THEME, field.name), f"var(--{field.name})")
+    opening = re.search(r'<svg.*?(viewBox="[^"]*").*?>', svg, flags=re.S)
+    if opening is None:
+        raise RuntimeError("matplotlib wrote an SVG without a viewBox; the report needs one to size its figures")
+    body = re.sub(r"\s*\n\s*", "\n", svg[opening.end() :]).strip()
+    return f'<svg {opening[1]} role="img" aria-label="{escape(label)}">{body}'
+
+
+def to_png(figure: Figure, dpi: int = 160) -> bytes:
+    """The figure as a PNG on white; draw it with the `PRINT` palette."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
+    return buffer.getvalue()
+
+
+def curve(
+    steps: Sequence[float], values: Sequence[float], reference: float | None = None, palette: Palette = THEME
+) -> Figure:
+    """One learning curve, `values` over `steps`; a log axis where positive values span more than a factor of 20.
+
+    `reference` is drawn as a dashed level.
+    """
+    figure = Figure(figsize=(3.2, 1.75))
+    axes = figure.add_axes((0.155, 0.17, 0.825, 0.78))
+    axes.plot(steps, values, color=palette.accent, linewidth=1.5, solid_joinstyle="round", solid_capstyle="round")
+    if len(values) == 1:
+        axes.plot(steps, values, "o", color=palette.accent, markersize=4)
+    if reference is not None:
+        axes.axhline(reference, color=palette.muted, linewidth=0.9, linestyle=(0, (4, 3)))
+    if min(values) > 0 and max(values) > 20 * min(values):
+        axes.set_yscale("log")
+        decades = math.log10(max(values) / min(values))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 3.0), numticks=6))
+        axes.yaxis.set_minor_locator(NullLocator())
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if abs(x) >= 1000 else f"{x:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.3g}"))
+    axes.grid(axis="y", color=palette.line, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, labelsize=8, labelcolor=palette.muted, pad=3)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(palette.line)
+    return figure
+
+
+def histories(history: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:
+    """Learning curves by name, in order of first appearance: the steps and values that are finite numbers."""
+    curves: dict[str, tuple[list[float], list[float]]] = {}
+    for entry in history:
+        for name, value in entry.items():
+            if name == "step" or value is None or not np.isscalar(value) or isinstance(value, str):
+                continue
+            if math.isfinite(float(value)):  # type: ignore[arg-type]  # np.isscalar is no type guard
+                steps, values = curves.setdefault(name, ([], []))
+                steps.append(float(entry["step"]))
+                values.append(float(value))  # type: ignore[arg-type]
+    return curves
+
+
+def executed(scene: Scene, episode: EpisodeRecord, palette: Palette = THEME) -> Figure:
+    """Start, goal and the executed path of one episode; an arm also in a few of its postures on the way."""
+    figure, axes = _plan_view(scene, palette)
+    _goal(axes, scene, episode, palette)
+    for step in np.linspace(0, episode.steps, 4).astype(int) if scene.root is not None else ():
+        _links(axes, scene, episode.keypoints[step], palette.ink, alpha=0.15 + 0.6 * step / max(episode.steps, 1))
+    _fading(axes, episode.path, palette.accent)
+    _ends(axes, scene, episode, palette)
+    return figure
+
+
+def imagined(scene: Scene, episode: EpisodeRecord, palette: Palette = THEME) -> Figure:
+    """What the model imagined when it planned (accent), along what was then executed (ink)."""
+    figure, axes = _plan_view(scene, palette)
+    _goal(axes, scene, episode, palette)
+    axes.plot(*episode.path.T, color=palette.ink, linewidth=2.4, alpha=0.35, solid_capstyle="round", zorder=2)
+    for _, path in episode.imagined:
+        axes.plot(*path.T, color=palette.accent, linewidth=0.9, alpha=0.8, solid_capstyle="round", zorder=3)
+        axes.plot(*path[-1], "o", color=palette.accent, markersize=2, markeredgewidth=0, zorder=3)
+    _ends(axes, scene, episode, palette)
+    return figure
+
+
+def coverage(scene: Scene, positions: Float[ndarray, "M 2"], palette: Palette = THEME) -> Figure:
+    """Where the training data has been: visits to each cell of the plane, darker for more, on a log scale."""
+    figure, axes = _plan_view(scene, palette)
+    (left, bottom), (right, top) = scene.low, scene.high
+    cell = max(right - left, top - bottom) / CELLS
+    bins = [max(1, round((right - left) / cell)), max(1, round((top - bottom) / cell))]
+    x, y = np.asarray(positions, np.float64).T
+    counts, _, _ = np.histogram2d(x, y, bins=bins, range=[[left, right], [bottom, top]])
+    image = np.empty((*counts.T.shape, 4), np.float32)
+    image[..., :3] = to_rgb(PRINT.accent)  # pixels cannot follow a style sheet: a blue that reads on light and dark
+    image[..., 3] = np.log1p(counts.T) / max(1.0, float(np.log1p(counts.max())))
+    axes.imshow(image, extent=(left, right, bottom, top), origin="lower", interpolation="none", zorder=1)
+    axes.set(xlim=_limits(scene)[0], ylim=_limits(scene)[1])
+    return figure
+
+
+def _limits(scene: Scene) -> tuple[tuple[float, float], tuple[float, float]]:
+    margin = 0.025 * max(np.subtract(scene.high, scene.low))
+    return (scene.low[0] - margin, scene.high[0] + margin), (scene.low[1] - margin, scene.high[1] + margin)
+
+
+def _plan_view(scene: Scene, palette: Palette) -> tuple[Figure, Axes]:
+    """An empty scene from above: one metre is the same length on both axes and the axes fill the figure."""
+    (left, right), (bottom, top) = _limits(scene)
+    inches = 2.6 / max(right - left, top - bottom)
+    figure = Figure(figsize=((right - left) * inches, (top - bottom) * inches))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+    size = np.subtract(scene.high, scene.low)
+    axes.add_patch(Rectangle(scene.low, *size, facecolor="none", edgecolor=palette.line, linewidth=1, zorder=0))
+    for x, y, half_width, half_height in scene.walls:
+        corner = (x - half_width, y - half_height)
+        axes.add_patch(Rectangle(corner, 2 * half_width, 2 * half_height, color=palette.wall, linewidth=0, zorder=2))
+    return figure, axes
+
+
+def _dot(scene: Scene) -> float:
+    """Radius in metres at which points are drawn: the body's own, within what the eye can see."""
+    side = float(max(np.subtract(scene.high, scene.low)))
+    return min(max(scene.radius, 0.018 * side), 0.05 * side)
+
+
+def _links(axes: Axes, scene: Scene, points: ndarray, colour: str, alpha: float, style: Any = "-") -> None:
+    if scene.root is not None:
+        chain = np.concatenate([np.asarray([scene.root]), points])
+        axes.plot(*chain.T, color=colour, linewidth=2.2, alpha=alpha, linestyle=style, solid_capstyle="round", zorder=2)
+
+
+def _goal(axes: Axes, scene: Scene, episode: EpisodeRecord, palette: Palette) -> None:
+    """A ring with a point in it; an arm's goal posture in dashes."""
+    _links(axes, scene, episode.goal_keypoints, palette.good, alpha=0.8, style=(0, (2, 1.5)))
+    centre, radius = episode.goal_keypoints[-1], 1.6 * _dot(scene)
+    axes.add_patch(Circle(centre, radius, facecolor="none", edgecolor=palette.good, linewidth=1.8, zorder=5))
+    axes.add_patch(Circle(centre, 0.25 * radius, color=palette.good, linewidth=0, zorder=5))
+
+
+def _ends(axes: Axes, scene: Scene, episode: EpisodeRecord, palette: Palette) -> None:
+    """An open circle where the body started, a full one where it ended."""
+    first, last = episode.path[0], episode.path[-1]
+    axes.add_patch(Circle(first, _dot(scene), facecolor="none", edgecolor=palette.ink, linewidth=1.4, zorder=4))
+    axes.add_patch(Circle(last, 0.8 * _dot(scene), color=palette.accent, linewidth=0, zorder=6))
+
+
+def _fading(axes: Axes, path: Float[ndarray, "T 2"], colour: str) -> None:
+    """A path from faint to full colour, so that its direction is seen."""
+    if len(path) < 2:
+        return
+    cuts = np.unique(np.linspace(0, len(path) - 1, FADES + 1).astype(int))
+    pieces = [path[start : end + 1] for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
+    lines = LineCollection(pieces, colors=colour, linewidths=2.0, capstyle="butt", zorder=3)
+    lines.set_alpha(np.linspace(0.3, 1.0, len(pieces)).tolist())
+    axes.add_collection(lines)

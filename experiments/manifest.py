@@ -1,0 +1,125 @@
+"""The manifest of a result: what made it, so that it can be made again.
+
+Versions, commit, machine, configuration, seeds and command; no path of the machine and no name of its user, because
+manifests are committed beside their rows.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from packaging.requirements import Requirement
+
+from .names import PROGRAM, ROOT
+
+
+def manifest(cfg: DictConfig | Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
+    """What made a result, as JSON: call it in the process that measured.
+
+    Args:
+      cfg: the configuration; interpolations are resolved.
+      seeds: every seed that the result depends on.
+    """
+    config = OmegaConf.to_container(cfg, resolve=True) if isinstance(cfg, DictConfig) else dict(cfg)
+    return {
+        "command": command(),
+        "config": _without_paths(config),
+        "seeds": [int(seed) for seed in seeds],
+        "versions": versions(),
+        "git": _git(),
+        "device": _device(),
+        "cpu": {"model": _cpu_model(), "cores": cores()},
+        "system": f"{platform.system()} {platform.machine()}",
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def command() -> str:
+    """The command line that repeats this run: of this very job, in a multirun."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if HydraConfig.initialized():
+        job = HydraConfig.get()
+        words = [PROGRAM, job.job.name, *job.overrides.task]
+    else:
+        words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return _without_paths(shlex.join(words))
+
+
+def requirements() -> list[Requirement]:
+    """What this distribution needs on this Python, with its bounds, as it was installed."""
+    needed = [Requirement(line) for line in importlib.metadata.requires(PROGRAM) or []]
+    return [requirement for requirement in needed if requirement.marker is None or requirement.marker.evaluate()]
+
+
+def versions() -> dict[str, str | None]:
+    """Python, this distribution, and what it needs; None for what is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for name in (PROGRAM, "jaxlib", *(requirement.name for requirement in requirements())):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def cores() -> int:
+    """Cores that this process may use: in a container fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit of our own checkout, and whether the tree differs from it; None for an installed wheel."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT:
+            return None  # a wheel in an environment that happens to lie in somebody's repository
+        # Results are what a run writes: they alone do not make the code another one.
+        changed = git("status", "--porcelain", "--", ".", ":!experiments/results")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _device() -> str | None:
+    """What JAX computes on; None in a process that does not use JAX."""
+    jax = sys.modules.get("jax")
+    if jax is None:
+        return None
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})"
+
+
+def _cpu_model() -> str:
+    try:
+        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return found.group(1).strip() if found else platform.processor() or "unknown"
+
+
+def _without_paths(value: Any) -> Any:
+    """Shorten absolute paths in a JSON value: relative below the working folder, otherwise their last part alone."""
+    if isinstance(value, Mapping):
+        return {str(key): _without_paths(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_paths(entry) for entry in value]
+    if not isinstance(value, str | os.PathLike):
+        return value
+    text = re.sub(rf"(?<![\w.]){re.escape(str(Path.cwd()))}(/|\b)", "", os.fspath(value)) or "."
+    return re.sub(r"(?<![\w.~:/-])/(?:[^\s/'\",]+/)*(?=[^\s/'\",])", "…/", text)

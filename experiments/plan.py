@@ -1,0 +1,45 @@
+"""`jepa-mpc plan`: plan towards held-out goals with a trained model, beside the rows that give its number meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from worldmodel.checkpoint import Checkpoint, load_model
+
+from .manifest import manifest
+from .results import Row, append_csv, write_json
+from .stages import ensure_model
+from .table import check_policies, measure, show
+
+
+def run(cfg: DictConfig) -> list[Row]:
+    """One row a policy and seed, printed pooled, and written to `runs` and to the CSV of `results`."""
+    check_policies(cfg)
+    seeds = [int(seed) for seed in cfg.seeds] if cfg.seeds is not None else [int(cfg.seed)]
+    rows: list[Row] = []
+    for seed in seeds:
+        rows += measure(cfg, _checkpoint(cfg, seed), seed).rows
+    show(rows, f"{cfg.task.name}: {len(seeds)} seed{'s' if len(seeds) > 1 else ''}, held-out goals")
+    made = manifest(cfg, seeds)
+    out = Path(cfg.runs) / f"{cfg.task.name.replace('/', '-')}-plan.json"
+    write_json(out, rows, made)
+    if cfg.results is not None:
+        append_csv(Path(cfg.results), rows, made)
+    Console().print(f"rows: {out if cfg.results is None else cfg.results}")
+    return rows
+
+
+def _checkpoint(cfg: DictConfig, seed: int) -> Checkpoint:
+    if cfg.checkpoint is None:
+        return ensure_model(cfg, seed)
+    checkpoint = load_model(cfg.checkpoint)
+    trained_for = checkpoint.metadata.get("task", {}).get("task")
+    if trained_for != cfg.task.name:
+        raise ValueError(
+            f"{cfg.checkpoint} was trained for the task {trained_for}, and task={cfg.task.name} was asked for: "
+            f"add task={trained_for}"
+        )
+    return checkpoint

@@ -1,0 +1,211 @@
+"""The rows of a table: the model's agent, and what stands beside it so that its number means something.
+
+`oracle` plans with the same planner and the model's own encoder and cost over the true dynamics: what it lacks is not the
+predictor's fault. `ceiling` plans over the true dynamics with the task's privileged cost: the best this planner could do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from envs import Task
+from envs.streams import episode_rng
+from planning import ActionSpec, Agent, Evaluation, Imagined, Planner, plan_on_host, reset_many, score, step_many
+from planning.agent import AgentState
+
+from .protocols import Pairs
+
+
+class Policy(Protocol):
+    """Acts in a batch of episodes that advance together; `active` says which of them still run."""
+
+    name: str
+
+    def reset(self, pairs: Pairs) -> None: ...
+    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]: ...
+
+
+class RandomPolicy:
+    """Uniform over the action bounds, each step anew."""
+
+    name = "random"
+
+    def __init__(self, task: Task, seed: int):
+        self._low, self._high = _bounds(task)
+        self._seed = seed
+        self._rngs: list[np.random.Generator] = []
+
+    def reset(self, pairs: Pairs) -> None:
+        self._rngs = [episode_rng(self._seed, "random_policy", episode) for episode in range(len(pairs))]
+
+    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        return np.stack([rng.uniform(self._low, self._high) for rng in self._rngs]).astype(np.float32)
+
+
+class NoopPolicy:
+    """Zero, or the bound nearest to it: what happens if nothing is done."""
+
+    name = "noop"
+
+    def __init__(self, task: Task):
+        low, high = _bounds(task)
+        self._action = np.clip(np.zeros_like(low), low, high)
+
+    def reset(self, pairs: Pairs) -> None:
+        """Nothing to prepare."""
+
+    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        return np.broadcast_to(self._action, (len(states), len(self._action)))
+
+
+# Compiled once a process and shape: the agent is a pytree, so another model of the same shape is only another argument.
+_reset_many = jax.jit(reset_many)
+_step_many = jax.jit(step_many)
+_imagined_many = jax.jit(lambda agent, states: jax.lax.map(agent.imagined, states))
+
+
+class ModelPolicy:
+    """The agent on its world model: everything it knows comes from observations."""
+
+    name = "model"
+
+    def __init__(self, task: Task, agent: Agent, seed: int):
+        self._task = task
+        self._agent = agent
+        self._key = jax.random.key(seed)
+        self._states: AgentState | None = None
+
+    def reset(self, pairs: Pairs) -> None:
+        goals = jnp.asarray(self._task.goal_observation(pairs.goals), jnp.float32)
+        self._states = _reset_many(self._agent, goals, self._key, jnp.arange(len(pairs)))
+
+    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        observations = jnp.asarray(self._task.observe(states), jnp.float32)
+        actions, _, self._states = _step_many(self._agent, self._states, observations, jnp.asarray(active))
+        return np.asarray(actions)
+
+    def imagined(self) -> Float[ndarray, "B H+1 Q"] | None:
+        """Where the current plans lead, decoded by the probe, the present first; None for a model without probe."""
+        model = self._agent.model
+        if model.probe is None or self._states is None:
+            return None
+        latents = _imagined_many(self._agent, self._states)
+        path = jnp.concatenate([self._states.root[:, None], latents], axis=1)
+        return np.asarray(model.probe(model.params, path))
+
+
+@jax.jit
+def _score_true_latents(agent: Agent, stacks: Any, root: Any, goal: Any, actions: Any) -> Evaluation:
+    """The agent's own costs on the encoded true future: stacks [N, H, P, O]."""
+    latents = agent.model.encode(agent.model.params, stacks)
+    imagined = Imagined(root=root, latents=latents, goal=goal, actions=actions)
+    return score(agent.model, agent.costs, agent.weights, imagined, agent.spec)
+
+
+@jax.jit
+def _encode(model: Any, stack: Any) -> Any:
+    return model.encode(model.params, stack)
+
+
+Objective = Callable[[Float[ndarray, "N T A"]], Evaluation]
+
+
+@dataclass
+class _Episode:
+    """What a simulated policy keeps of one running episode."""
+
+    search: Any
+    history: ndarray  # [P, O]
+    actions: ndarray  # [T, A]
+    executed: int
+
+
+class SimulatedPolicy:
+    """Plans over the true dynamics from the true state, one episode after the other: slow, and only for comparison."""
+
+    def __init__(self, name: str, task: Task, agent: Agent, seed: int):
+        if name not in ("oracle", "ceiling"):
+            raise ValueError(f"a simulated policy is called oracle or ceiling; got {name!r}")
+        self.name = name
+        self._task = task
+        self._agent = agent
+        self._seed = seed
+        self._episodes: list[_Episode] = []
+        self._goals = np.zeros((0, 0))
+        self._goal_latents: list[Any] = []
+
+    def reset(self, pairs: Pairs) -> None:
+        agent, key = self._agent, jax.random.key(self._seed)
+        self._goals = pairs.goals
+        self._goal_latents = [
+            _encode(agent.model, self._stack(observation)) for observation in self._task.goal_observation(pairs.goals)
+        ]
+        self._episodes = []
+        for episode, state in enumerate(pairs.states):
+            search = agent.planner.init(agent.spec, jax.random.fold_in(key, episode))
+            empty = np.zeros((agent.planner.horizon, agent.spec.size), np.float32)
+            history = self._stack(self._task.observe(state))
+            self._episodes.append(_Episode(search, history, empty, executed=agent.planner.horizon))
+
+    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        actions = np.zeros((len(states), self._agent.spec.size), np.float32)
+        for index in np.flatnonzero(active):
+            actions[index] = self._act_in(int(index), states[index])
+        return actions
+
+    def _act_in(self, index: int, state: Float[ndarray, "S"]) -> Float[ndarray, "A"]:
+        episode, agent = self._episodes[index], self._agent
+        observation = self._task.observe(state)
+        episode.history = np.concatenate([episode.history[1:], observation[None]])
+        if episode.executed >= agent.replan_every:
+            search = _warm_start(agent.planner, episode.search, agent.spec, episode.executed)
+            objective = self._objective(index, state)
+            plan, episode.search = plan_on_host(agent.planner, objective, search, agent.spec)
+            episode.actions, episode.executed = np.asarray(plan.actions), 0
+        action = episode.actions[episode.executed]
+        episode.executed += 1
+        return action
+
+    def _objective(self, index: int, state: Float[ndarray, "S"]) -> Objective:
+        return partial(self._ceiling if self.name == "ceiling" else self._oracle, index, state)
+
+    def _ceiling(self, index: int, state: ndarray, actions: Float[ndarray, "N T A"]) -> Evaluation:
+        futures = self._simulate(state, actions)[:, self._agent.model.action_block - 1 :: self._agent.model.action_block]
+        cost = self._task.cost(futures, self._goals[index]).sum(axis=1)
+        return Evaluation(cost=cost.astype(np.float32))  # type: ignore[arg-type]  # NumPy on the host
+
+    def _oracle(self, index: int, state: ndarray, actions: Float[ndarray, "N T A"]) -> Evaluation:
+        model, history = self._agent.model, self._episodes[index].history
+        observed = self._task.observe(self._simulate(state, actions)).astype(np.float32)
+        past = np.broadcast_to(history, (len(actions), *history.shape))
+        trace = np.concatenate([past, observed], axis=1)  # row P - 1 is the present
+        ends = np.arange(model.action_block, actions.shape[1] + 1, model.action_block) + model.history - 1
+        stacks = trace[:, ends[:, None] + np.arange(1 - model.history, 1)]
+        return _score_true_latents(
+            self._agent, stacks, _encode(model, history), self._goal_latents[index], jnp.asarray(actions)
+        )
+
+    def _simulate(self, state: Float[ndarray, "S"], actions: Float[ndarray, "N T A"]) -> Float[ndarray, "N T S"]:
+        return self._task.simulate(np.repeat(state[None], len(actions), axis=0), actions.astype(np.float64))
+
+    def _stack(self, observation: Float[ndarray, "O"]) -> Float[ndarray, "P O"]:
+        return np.repeat(observation[None], self._agent.model.history, axis=0).astype(np.float32)
+
+
+@jax.jit
+def _warm_start(planner: Any, search: Any, spec: ActionSpec, steps: Any) -> Any:
+    return planner.warm_start(search, spec, steps)
+
+
+def _bounds(task: Task) -> tuple[ndarray, ndarray]:
+    space: Any = task.action_space
+    return np.asarray(space.low), np.asarray(space.high)

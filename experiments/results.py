@@ -1,0 +1,159 @@
+"""Measured results: the row, and the files it is written to.
+
+A row is one measurement with everything that names it; a file keeps, beside the rows, the manifest of each. Files are
+written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measurement. What does not apply is empty: "" for words, None for numbers.
+
+    Raises:
+      ValueError: a number that is not finite.
+    """
+
+    task: str = ""
+    observation: str = ""  # state, pixels, pixels_proprio
+    protocol: str = ""
+    goal_offset: int | None = None  # environment steps from start to goal, where a protocol fixes them
+    budget: int | None = None  # environment steps in which the goal has to be reached
+    policy: str = ""  # model, oracle, ceiling, random, noop, replay, reflex, or a baseline's name
+    planner: str = ""
+    model: str = ""
+    variant: str = ""  # empty for the default recipe
+    seed: int | None = None  # of the training; None for a row pooled over seeds
+    episodes: int | None = None
+    successes: int | None = None
+    success_rate: float | None = None
+    ci_low: float | None = None  # 95 % interval
+    ci_high: float | None = None
+    return_mean: float | None = None
+    env_steps: int | None = None  # that the training saw
+    train_seconds: float | None = None
+    parameters: int | None = None
+    plan_ms_p50: float | None = None
+    plan_ms_p95: float | None = None
+    plan_ms_p99: float | None = None
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} of a result row must be a finite number or None; got {value}")
+
+    def identity(self) -> tuple[str | int | None, ...]:
+        """What is measured: a new measurement of the same replaces the old one."""
+        return tuple(getattr(self, name) for name in IDENTITY)
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+IDENTITY = ("task", "observation", "protocol", "policy", "planner", "model", "variant", "seed")
+_TYPES = {field.name: str(field.type).removesuffix(" | None") for field in fields(Row)}
+
+
+def write_json(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
+    """Write the rows of one run with the manifest of all of them: `{"rows": [...], "manifest": {...}}`."""
+    atomic_write(path, _json({"rows": [asdict(row) for row in rows], "manifest": manifest}))
+
+
+def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
+    """Add rows to a suite's table, in place of older rows that measure the same.
+
+    `<suite>.manifest.json` beside it lists every manifest with the identities of the rows it made.
+
+    Raises:
+      ValueError: `path` is no CSV file, or holds another kind of table.
+    """
+    if path.suffix != ".csv":
+        raise ValueError(f"a table of results is a .csv file; got {path.name}")
+    new = {row.identity(): row for row in rows}
+    kept = [row for row in (read_csv(path) if path.exists() else []) if row.identity() not in new]
+    beside = path.with_suffix(".manifest.json")
+    known = {row.identity() for row in kept}
+    entries = []
+    for entry in json.loads(beside.read_text()) if beside.exists() else []:
+        identities = [identity for identity in entry["rows"] if tuple(identity) in known]
+        if identities:
+            entries.append({"rows": identities, "manifest": entry["manifest"]})
+    entries.append({"rows": list(new), "manifest": manifest})
+    # The manifests go first: after a failure between the two there may be one too many, but no row without its own.
+    atomic_write(beside, _json(entries))
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in (*kept, *new.values()))
+    atomic_write(path, table.getvalue())
+
+
+def read_csv(path: Path) -> list[Row]:
+    """Read a table of results.
+
+    Raises:
+      ValueError: columns that are not those of a result, or a cell that is no number where one belongs.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        found = tuple(reader.fieldnames or ())
+        if found != COLUMNS:
+            foreign = sorted(set(found) - set(COLUMNS)) or "none"
+            missing = sorted(set(COLUMNS) - set(found)) or "none"
+            raise ValueError(f"{path.name} is no table of results: foreign columns {foreign}, missing {missing}")
+        return [_row(cells, f"{path.name}, line {reader.line_num}") for cells in reader]
+
+
+def _row(cells: Mapping[str, str | None], place: str) -> Row:
+    values: dict[str, Any] = {}
+    for name, cell in cells.items():
+        kind = _TYPES.get(name)
+        if kind is None or cell is None:
+            raise ValueError(f"{place} has another number of cells than the {len(COLUMNS)} columns")
+        try:
+            values[name] = (
+                cell if kind == "str" else None if cell == "" else int(cell) if kind == "int" else float(cell)
+            )
+        except ValueError:
+            raise ValueError(f"{place}: {name} must be a number or empty; got {cell!r}") from None
+    return Row(**values)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def atomic_write(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: into a sibling first, to the disk, then in place of what was there.
+
+    Raises:
+      OSError: the disk is full, or the folder cannot be written; nothing half-written is left.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = (
+            f"{path} could not be written ({error.strerror}) and is as it was: free space, or choose another folder"
+        )
+        raise OSError(error.errno, reason) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,31 @@
+"""`jepa-mpc train`: learn a world model from a dataset; started again after a stop, it goes on where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from worldmodel.checkpoint import Checkpoint, load_model
+
+from .stages import Paths, ensure_model, plan_command, train_model
+
+
+def run(cfg: DictConfig) -> Checkpoint:
+    """Train, or read what was trained with this recipe before, and say how to plan with it."""
+    out = Path(cfg.out) if cfg.out else Paths.of(cfg, cfg.seed).model
+    if cfg.out is None:
+        checkpoint = ensure_model(cfg, cfg.seed)
+    elif out.exists():
+        raise FileExistsError(f"there is something at {out} already: choose another file, or remove it")
+    else:
+        train_model(cfg, cfg.seed, out)
+        checkpoint = load_model(out)
+    last = checkpoint.metadata["history"][-1]
+    Console().print(
+        f"{checkpoint.model.parameters:,} parameters in {checkpoint.metadata['train_seconds']:.0f} s, horizon error "
+        f"{last['horizon_ratio']:.3f} of predicting no change; the model is in {out}\n"
+        f"plan with it: {plan_command(out, cfg.task.name)}"
+    )
+    return checkpoint

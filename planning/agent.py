@@ -1,0 +1,202 @@
+"""The agent: observations in, actions out, planning in between. Pure: the whole situation is in `AgentState`.
+
+`observe` takes in an observation, `refine` improves the plan by one iteration, `commit` takes the next action; `step`
+is their composition, with all iterations whenever a new plan is due. Shells for robots and benchmarks only drive these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from .best import shift
+from .costs import Cost, TemporalDistance
+from .objective import LatentObjective, check_names, imagine
+from .types import ActionSpec, LatentModel, Leaf, Number, Plan, Planner
+
+_STATE_FIELDS = ["history", "root", "goal", "search", "plan", "executed", "observed", "behind"]
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=_STATE_FIELDS, meta_fields=[])
+@dataclass(frozen=True)
+class AgentState:
+    """What an agent knows at one moment of one episode."""
+
+    history: Leaf  # [P, O] the last observations, newest last
+    root: Leaf  # [D] the latent of the history
+    goal: Leaf  # [D] the latent of the goal
+    search: Any  # the planner's state
+    plan: Plan  # what is being executed
+    executed: Leaf  # [] int32, actions of `plan` that have been taken
+    observed: Leaf  # [] int32, observations since the reset
+    behind: Leaf  # [] bool, whether the search still starts from an earlier observation
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["model", "planner", "costs", "weights", "spec"],
+    meta_fields=["replan_every"],
+)
+@dataclass(frozen=True)
+class Agent:
+    """A world model, a planner and what to minimise. New weights and parameters are new arguments, never a new compile.
+
+    A plan that FAILED (no candidate had a finite cost) holds what was left of the previous one: it is executed further.
+    """
+
+    model: LatentModel
+    planner: Planner[Any]
+    costs: dict[str, Cost]
+    weights: dict[str, Number]
+    spec: ActionSpec
+    replan_every: int = 1  # environment steps
+
+    def validate(self) -> None:
+        """Raise ValueError, in one sentence, where the parts do not fit each other."""
+        horizon, block = self.planner.horizon, self.model.action_block
+        self.planner.validate(self.spec)
+        check_names(self.costs, self.weights)
+        if not 1 <= self.replan_every <= horizon:
+            raise ValueError(f"replan_every must lie between 1 and the horizon ({horizon}); got {self.replan_every}")
+        if self.spec.size != self.model.action_size:
+            raise ValueError(
+                f"the task takes {self.spec.size} actions, and the model was trained with {self.model.action_size}"
+            )
+        if horizon % block:
+            raise ValueError(
+                f"the horizon is {horizon} environment steps, which the model's action block of {block} does not "
+                f"divide; take {max(1, horizon // block) * block}"
+            )
+        if self.model.distance is None and any(isinstance(cost, TemporalDistance) for cost in self.costs.values()):
+            raise ValueError(
+                "the costs ask for TemporalDistance and the model has no temporal-distance head: "
+                "train with the distance loss, or plan with GoalDistance"
+            )
+
+    def init(self, key: PRNGKeyArray) -> AgentState:
+        """A state without goal and observation, from which `reset` makes the states of episodes.
+
+        Raises:
+          ValueError: the parts do not fit each other.
+        """
+        self.validate()
+        history = jnp.zeros((self.model.history, self.model.observation_size), jnp.float32)
+        latent = jnp.zeros_like(self.model.encode(self.model.params, history))
+        actions = jax.ShapeDtypeStruct((1, self.planner.horizon, self.spec.size), jnp.float32)
+        names = jax.eval_shape(self._objective(latent, latent), actions)
+        return self._begin(history, latent, latent, key, names)
+
+    def reset(
+        self,
+        state: AgentState,
+        goal_observation: Float[Array, "O"],
+        key: PRNGKeyArray,
+        environment: Int[Array, ""] | int,
+    ) -> AgentState:
+        """The state at an episode's start. Its draws come from `key` and `environment`, not from the batch it runs in.
+
+        The goal is the latent of an unmoving history at the goal.
+        """
+        goal = self.model.encode(self.model.params, self._unmoving(goal_observation))
+        key = jax.random.fold_in(key, environment)
+        return self._begin(jnp.zeros_like(state.history), jnp.zeros_like(state.root), goal, key, state.plan)
+
+    def observe(self, state: AgentState, observation: Float[Array, "O"]) -> AgentState:
+        """Take in one observation. At an episode's start nothing is known of the past: the first one is repeated."""
+        pushed = jnp.concatenate([state.history[1:], observation[None]])
+        history = jnp.where(state.observed == 0, self._unmoving(observation), pushed)
+        root = self.model.encode(self.model.params, history)
+        behind = jnp.ones_like(state.behind)
+        return replace(state, history=history, root=root, observed=state.observed + 1, behind=behind)
+
+    def refine(self, state: AgentState) -> AgentState:
+        """One more iteration on the plan, from the latest observation: at any time, any number of times."""
+        state = jax.lax.cond(state.behind, self._catch_up, lambda state: state, state)
+        candidates = self.planner.propose(state.search, self.spec)
+        evaluation = self._objective(state.root, state.goal)(candidates)
+        search = self.planner.update(state.search, candidates, evaluation)
+        return replace(state, search=search, plan=self.planner.result(search, self.spec))
+
+    def commit(self, state: AgentState) -> tuple[Float[Array, "A"], AgentState]:
+        """The next action of the plan; its last one is held where the plan is used up."""
+        last = self.planner.horizon - 1
+        action = state.plan.actions[jnp.minimum(state.executed, last)]
+        return action, replace(state, executed=state.executed + 1)
+
+    def step(self, state: AgentState, observation: Float[Array, "O"]) -> tuple[Float[Array, "A"], Plan, AgentState]:
+        """One environment step: observe, plan anew if `replan_every` actions have been taken, and act."""
+        state = self.observe(state, observation)
+        due = state.executed >= self.replan_every
+        state = jax.lax.cond(due, self._plan_anew, lambda state: state, state)
+        action, state = self.commit(state)
+        return action, state.plan, state
+
+    def imagined(self, state: AgentState) -> Float[Array, "H D"]:
+        """Where the model believes that the rest of the plan leads, from the latest observation."""
+        actions = shift(state.plan.actions, state.executed)
+        return imagine(self.model, state.root, actions[None])[0]
+
+    def _begin(self, history: Array, root: Array, goal: Array, key: PRNGKeyArray, names: Any) -> AgentState:
+        """Nothing observed, and an empty plan that counts as used up."""
+        search = self.planner.prepare(self.planner.init(self.spec, key), names)
+        plan = self.planner.result(search, self.spec)
+        used_up = jnp.full((), self.planner.horizon, jnp.int32)
+        return AgentState(history, root, goal, search, plan, used_up, jnp.zeros((), jnp.int32), jnp.ones((), bool))
+
+    def _catch_up(self, state: AgentState) -> AgentState:
+        search = self.planner.warm_start(state.search, self.spec, state.executed)
+        return replace(
+            state, search=search, executed=jnp.zeros_like(state.executed), behind=jnp.zeros_like(state.behind)
+        )
+
+    def _plan_anew(self, state: AgentState) -> AgentState:
+        state = self._catch_up(state)
+        plan, search = self.planner.plan(self._objective(state.root, state.goal), state.search, self.spec)
+        return replace(state, plan=plan, search=search)
+
+    def _objective(self, root: Float[Array, "D"], goal: Float[Array, "D"]) -> LatentObjective:
+        return LatentObjective(self.model, self.costs, self.weights, root, goal, self.spec)
+
+    def _unmoving(self, observation: Float[Array, "O"]) -> Float[Array, "P O"]:
+        return jnp.broadcast_to(observation[None], (self.model.history, *observation.shape))
+
+
+def step_many(
+    agent: Agent, states: AgentState, observations: Float[Array, "B O"], active: Bool[Array, "B"]
+) -> tuple[Float[Array, "B A"], Plan, AgentState]:
+    """`Agent.step` for a batch of environments. Where `active` is false, nothing is planned and the state stays.
+
+    On a CPU one after another, which gives the same bits as single steps and is faster there; elsewhere all at once.
+    """
+
+    def step(state: AgentState, observation: Array, active: Array) -> tuple[Array, Plan, AgentState]:
+        idle = (agent.spec.middle, state.plan, state)
+        return jax.lax.cond(active, lambda: agent.step(state, observation), lambda: idle)
+
+    def one_by_one(*batch: Any) -> tuple[Array, Plan, AgentState]:
+        return jax.lax.map(lambda each: step(*each), batch)
+
+    return jax.lax.platform_dependent(states, observations, active, cpu=one_by_one, default=jax.vmap(step))
+
+
+def reset_many(
+    agent: Agent,
+    goal_observations: Float[Array, "B O"],
+    key: PRNGKeyArray,
+    environments: Int[Array, "B"],
+) -> AgentState:
+    """`Agent.reset` for a batch of environments, each with its own number."""
+    state = agent.init(key)
+
+    def reset(goal: Array, environment: Array) -> AgentState:
+        return agent.reset(state, goal, key, environment)
+
+    def one_by_one(*batch: Any) -> AgentState:
+        return jax.lax.map(lambda each: reset(*each), batch)
+
+    return jax.lax.platform_dependent(goal_observations, environments, cpu=one_by_one, default=jax.vmap(reset))

@@ -1,0 +1,156 @@
+"""An agent behind the face of a policy: NumPy in, NumPy out, one action a call.
+
+All compiling happens in `warmup`. Whatever comes in is checked first and has one shape and one type afterwards, so that
+no observation, goal, weight or parameter can cause a compile in the middle of a control loop, or harm the state.
+"""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from ..agent import Agent, AgentState
+from ..types import Plan
+
+_init = jax.jit(Agent.init)
+_reset = jax.jit(Agent.reset)
+_step = jax.jit(Agent.step)
+
+
+@jax.jit
+def _imagined(agent: Agent, state: AgentState) -> jax.Array:
+    latents = agent.imagined(state)
+    probe = agent.model.probe
+    return latents if probe is None else probe(agent.model.params, latents)
+
+
+@final
+class Controller:
+    """One agent in one environment.
+
+    Episodes are numbered from the last `reset` with a seed: equal seeds and observations give equal actions.
+
+    Raises:
+      ValueError: the parts of the agent do not fit each other.
+    """
+
+    def __init__(self, agent: Agent, seed: int = 0):
+        self._seed, self._episode = seed, -1
+        self._goal: ndarray | None = None
+        self._state: AgentState | None = None
+        self._acted = False
+        self.agent = agent
+
+    @property
+    def agent(self) -> Agent:
+        """The agent. Another one with new numbers in the same structure may take its place at any time: no compile."""
+        return self._agent
+
+    @agent.setter
+    def agent(self, agent: Agent) -> None:
+        agent.validate()
+        self._agent = jax.tree.map(_as_array, agent)
+        self._low, self._high = np.asarray(agent.spec.low), np.asarray(agent.spec.high)
+
+    def warmup(self) -> None:
+        """Compile everything. The state stays as it is."""
+        zeros = np.zeros(self._agent.model.observation_size, np.float32)
+        state = self._begin(zeros, seed=0, episode=0)
+        _, _, state = _step(self._agent, state, zeros)
+        jax.block_until_ready(_imagined(self._agent, state))
+
+    def reset(self, goal: Any = None, seed: int | None = None) -> None:
+        """Start an episode. `goal` [O] is what the sensors read at the goal; without one, the last goal stays.
+
+        Raises:
+          ValueError: the goal has the wrong shape or is not finite, or there has never been one. Nothing changes then.
+        """
+        if goal is None and self._goal is None:
+            raise ValueError("reset needs a goal the first time: pass the observation at the goal as goal=")
+        goal = self._goal if goal is None else self._checked(goal, "goal")
+        if seed is not None:
+            self._seed, self._episode = seed, -1
+        self._goal, self._episode = goal, self._episode + 1
+        self._state = self._begin(goal, self._seed, self._episode)
+        self._acted = False
+
+    def act(self, observation: Any) -> Float[ndarray, "A"]:
+        """The next action, float32 and within the bounds.
+
+        Raises:
+          ValueError: the observation has the wrong shape or is not finite. The state stays as it was.
+          RuntimeError: there was no `reset` yet.
+        """
+        state, observation = self._current("act"), self._checked(observation, "observation")
+        action, _, state = _step(self._agent, state, observation)
+        action = np.clip(np.asarray(action), self._low, self._high)
+        self._state, self._acted = state, True
+        return action
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[ndarray, Any]:
+        """`act` as Stable-Baselines3's policies have it: `[O]` gives `[A]`, and a batch of one, `[1, O]`, gives `[1, A]`.
+
+        A true `episode_start` resets towards the same goal. `state` is handed back as it came, for the memory is the
+        controller's own; `deterministic` has no meaning, for a plan depends on the seed alone.
+
+        Raises:
+          ValueError: the observation is neither `[O]` nor `[1, O]`, or is not finite.
+          RuntimeError: there was no `reset` yet.
+        """
+        self._current("predict")
+        batch = np.ndim(observation) == 2
+        if batch and len(observation) != 1:
+            raise ValueError(f"a controller drives one environment; got a batch of {len(observation)} observations")
+        single = self._checked(observation[0] if batch else observation, "observation")
+        if episode_start is not None and np.any(episode_start) and self._acted:
+            self.reset()
+        action = self.act(single)
+        return (action[None] if batch else action), state
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that is being executed. RuntimeError where there was no `reset` yet."""
+        return self._current("plan").plan
+
+    def imagined(self) -> ndarray:
+        """Where the rest of the plan should lead: positions [H, Q] if the model has a probe, else latents [H, D].
+
+        Raises:
+          RuntimeError: there was no `reset` yet.
+        """
+        return np.asarray(_imagined(self._agent, self._current("imagined")))
+
+    def _begin(self, goal: ndarray, seed: int, episode: int) -> AgentState:
+        key = jax.random.key(seed)
+        return _reset(self._agent, _init(self._agent, key), goal, key, np.int32(episode))
+
+    def _current(self, call: str) -> AgentState:
+        if self._state is None:
+            raise RuntimeError(f"{call} needs an episode: call reset(goal=...) first")
+        return self._state
+
+    def _checked(self, value: Any, name: str) -> ndarray:
+        size = self._agent.model.observation_size
+        try:
+            with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
+                value = np.array(value, np.float32)
+        except (TypeError, ValueError):
+            raise ValueError(f"the {name} must be {size} numbers; got {type(value).__name__}") from None
+        if value.shape != (size,):
+            raise ValueError(f"the {name} must have shape ({size},); got {value.shape}")
+        if not np.isfinite(value).all():
+            which = int(np.argmin(np.isfinite(value)))
+            raise ValueError(f"the {name} must be finite; element {which} is {value[which]}")
+        return value
+
+
+def _as_array(leaf: Any) -> jax.Array:
+    """On the device, and Python's numbers as float32: a number and an array of it would compile twice."""
+    return jnp.asarray(leaf, jnp.float32) if isinstance(leaf, (int, float)) else jnp.asarray(leaf)

@@ -1,0 +1,67 @@
+"""Planning against an objective that cannot be traced: a simulator, or any function of NumPy arrays.
+
+The same two halves of an iteration as in `plan`, each compiled once, with the objective called between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+from numpy import ndarray
+
+from .types import ActionSpec, Evaluation, Plan, Planner
+
+State = TypeVar("State")
+
+
+@jax.jit
+def _propose(planner: Planner[Any], state: Any, spec: ActionSpec) -> Array:
+    return planner.propose(state, spec)
+
+
+@jax.jit
+def _update(planner: Planner[Any], state: Any, candidates: Array, evaluation: Evaluation) -> Any:
+    return planner.update(state, candidates, evaluation)
+
+
+@jax.jit
+def _result(planner: Planner[Any], state: Any, spec: ActionSpec) -> Plan:
+    return planner.result(state, spec)
+
+
+def plan_on_host(
+    planner: Planner[State],
+    objective: Callable[[Float[ndarray, "N T A"]], Evaluation],
+    state: State,
+    spec: ActionSpec,
+) -> tuple[Plan, State]:
+    """All iterations of `planner` against `objective`, which takes and returns NumPy arrays.
+
+    Raises:
+      ValueError: the objective did not return one cost (or margin, or term) for each candidate.
+    """
+    for _ in range(planner.iterations):
+        candidates = _propose(planner, state, spec)
+        evaluation = _checked(objective(np.asarray(candidates)), candidates.shape[0])
+        state = planner.prepare(state, evaluation)
+        state = _update(planner, state, candidates, evaluation)
+    return _result(planner, state, spec), state
+
+
+def _checked(evaluation: Evaluation, num: int) -> Evaluation:
+    """The evaluation in float32, with one number for each candidate in every part."""
+
+    def check(part: Any) -> ndarray:
+        part = np.asarray(part)
+        if part.shape != (num,):
+            raise ValueError(
+                f"the objective must return one number for each of {num} candidates; got shape {part.shape}"
+            )
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, and counts as such
+            return part.astype(np.float32)
+
+    return jax.tree.map(check, evaluation)

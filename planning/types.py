@@ -1,0 +1,257 @@
+"""The contracts of planning: what a model, an objective and a planner are, and what a plan carries.
+
+Letters in shapes: `N` candidates, `T` environment steps of a plan, `K` environment steps in one action block,
+`H = T / K` model steps, `P` observation history, `O` observation, `A` action, `D` latent, `k` kept sequences.
+Arrays may have further leading dimensions where `...` stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+if TYPE_CHECKING:
+    Leaf = Array
+    Number = float | Array
+else:  # a tree map may put shapes, tracers or None where a pytree's field held an array: such fields are not checked
+    Leaf = Number = Any
+
+Params = Any
+State = TypeVar("State")
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["low", "high"], meta_fields=["control_period"])
+@dataclass(frozen=True)
+class ActionSpec:
+    """Bounds of one action, in the units that the actuator takes, and the time between two actions in seconds."""
+
+    low: Leaf  # [A]
+    high: Leaf  # [A]
+    control_period: float
+
+    @property
+    def size(self) -> int:
+        """A: the number of action dimensions."""
+        return int(self.low.shape[-1])
+
+    @property
+    def middle(self) -> Float[Array, "A"]:
+        """Half way between the bounds."""
+        return (self.low + self.high) / 2
+
+    @property
+    def half_range(self) -> Float[Array, "A"]:
+        """Half of the way from one bound to the other."""
+        return (self.high - self.low) / 2
+
+    @classmethod
+    def of(cls, low: Any, high: Any, control_period: float) -> ActionSpec:
+        """Check the bounds and build the specification.
+
+        Raises:
+          ValueError: bounds that are not two finite vectors of one length, reversed, or a period that is not positive.
+        """
+        low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
+        if low.ndim != 1 or low.shape != high.shape or low.size == 0:
+            raise ValueError(
+                f"action bounds must be two vectors of one length; got shapes {low.shape} and {high.shape}"
+            )
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            raise ValueError("action bounds must be finite: a sampling planner cannot search an unbounded actuator")
+        if (low > high).any():
+            raise ValueError(f"action bounds are reversed in dimension {int(np.argmax(low > high))}: {low} > {high}")
+        if not control_period > 0:
+            raise ValueError(f"control_period must be positive seconds; got {control_period}")
+        return cls(jnp.asarray(low), jnp.asarray(high), float(control_period))
+
+
+@runtime_checkable
+class LatentModel(Protocol):
+    """A world model as the planner sees it: static functions over `params`, which is the only part that holds arrays.
+
+    An implementation is a pytree whose leaves are exactly those of `params`, and whose functions compare equal when the
+    architecture is equal: new weights then never compile anew.
+    """
+
+    @property
+    def params(self) -> Params:
+        """Every array of the model."""
+        ...
+
+    @property
+    def history(self) -> int:
+        """P: how many observations, one environment step apart, make one latent."""
+        ...
+
+    @property
+    def action_block(self) -> int:
+        """K: environment steps in one model step."""
+        ...
+
+    @property
+    def observation_size(self) -> int:
+        """O."""
+        ...
+
+    @property
+    def action_size(self) -> int:
+        """A."""
+        ...
+
+    @property
+    def latent_size(self) -> int:
+        """D."""
+        ...
+
+    def encode(self, params: Params, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
+        """The latent of the last P observations, newest last."""
+        ...
+
+    def predict(
+        self, params: Params, latent: Float[Array, "... D"], block: Float[Array, "... K A"]
+    ) -> Float[Array, "... D"]:
+        """The latent after one block of actions."""
+        ...
+
+    @property
+    def distance(self) -> Callable[[Params, Array, Array], Array] | None:
+        """`distance(params, latent [..., D], goal [..., D]) -> [...]`, environment steps between them; or None."""
+        ...
+
+    @property
+    def probe(self) -> Callable[[Params, Array], Array] | None:
+        """`probe(params, latent [..., D]) -> [..., Q]`, positions for the eye and for guards; or None."""
+        ...
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["cost", "margins", "terms"], meta_fields=[])
+@dataclass(frozen=True)
+class Evaluation:
+    """What an objective says of `N` candidates. Lower cost is better; a margin at or below 0 is safe."""
+
+    cost: Leaf  # [N]
+    margins: dict[str, Leaf] = field(default_factory=dict)  # each [N]
+    terms: dict[str, Leaf] = field(default_factory=dict)  # each [N]: the weighted parts of the cost
+
+    def violation(self) -> Float[Array, "N"]:
+        """Positive parts of the margins, summed; a margin that is not finite counts as an infinite violation."""
+        total = jnp.zeros_like(self.cost)
+        for margin in self.margins.values():
+            total = total + jnp.where(jnp.isfinite(margin), jnp.maximum(margin, 0.0), jnp.inf)
+        return total
+
+    def finite_cost(self) -> Float[Array, "N"]:
+        """The cost, +inf wherever it is not finite: a rollout that diverged can never become the best."""
+        return jnp.where(jnp.isfinite(self.cost), self.cost, jnp.inf)
+
+    def order(self) -> Int[Array, "N"]:
+        """Indices from best to worst: by violation, then by cost; ties keep their order.
+
+        A cost that is not finite comes after every finite one, whatever its violation: a rollout that diverged says
+        nothing about its margins either.
+        """
+        cost = self.finite_cost()
+        if not self.margins:
+            return jnp.argsort(cost)
+        return jnp.lexsort((cost, self.violation(), jnp.isinf(cost)))
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """Scores action sequences. It knows the situation (root, goal, model); the planner knows only this.
+
+    A traced objective is a pytree, so that a new root, goal, model or weight is a new argument and never a new compile.
+    """
+
+    def __call__(self, actions: Float[Array, "N T A"]) -> Evaluation:
+        """One cost, and the margins and terms, of each candidate."""
+        ...
+
+
+class Status(IntEnum):
+    """What became of a planning call. `FAILED`: no candidate had a finite cost, and the plan holds the previous one."""
+
+    OK = 0
+    INFEASIBLE = 1
+    FAILED = 2
+
+
+_PLAN_FIELDS = ["actions", "cost", "terms", "margins", "sequences", "costs", "status", "finite_fraction", "spread"]
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=_PLAN_FIELDS, meta_fields=[])
+@dataclass(frozen=True)
+class Plan:
+    """The outcome of planning. `actions` were themselves evaluated: `cost` is theirs, not an average's."""
+
+    actions: Leaf  # [T, A]
+    cost: Leaf  # []
+    terms: dict[str, Leaf]  # each []
+    margins: dict[str, Leaf]  # each []
+    sequences: Leaf  # [k, T, A] the best evaluated sequences, best first
+    costs: Leaf  # [k]
+    status: Leaf  # [] a Status, int32
+    finite_fraction: Leaf  # [] share of the candidates whose cost was finite
+    spread: Leaf  # [] mean standard deviation of the search distribution, as a share of the half range
+
+
+@runtime_checkable
+class Planner(Protocol[State]):
+    """A planner is its configuration; its state is explicit and every method is pure.
+
+    `propose` and `update` are the two halves of one iteration (ask and tell): `plan` scans them for a traced objective,
+    and a host loop drives the same halves for a simulator or a deadline.
+    """
+
+    @property
+    def horizon(self) -> int:
+        """T: environment steps in a plan."""
+        ...
+
+    @property
+    def iterations(self) -> int:
+        """How often `plan` proposes and learns."""
+        ...
+
+    def validate(self, spec: ActionSpec) -> None:
+        """Raise ValueError, in one sentence, on a configuration that cannot plan for `spec`."""
+        ...
+
+    def init(self, spec: ActionSpec, key: PRNGKeyArray) -> State:
+        """Validate, and start from nothing. `key` belongs to the state from here on."""
+        ...
+
+    def prepare(self, state: State, evaluation: Any) -> State:
+        """Make room for the names of the evaluation's terms and margins: the structure of the state is final then.
+
+        Only the names are read, so the result of `jax.eval_shape` will do; `plan` does this by itself.
+        """
+        ...
+
+    def warm_start(self, state: State, spec: ActionSpec, steps: Int[Array, ""]) -> State:
+        """Start from the previous plan, `steps` environment steps later."""
+        ...
+
+    def propose(self, state: State, spec: ActionSpec) -> Float[Array, "N T A"]:
+        """The candidates of one iteration, within the bounds."""
+        ...
+
+    def update(self, state: State, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> State:
+        """Learn from what they cost."""
+        ...
+
+    def result(self, state: State, spec: ActionSpec) -> Plan:
+        """The plan as it stands: usable after any number of iterations."""
+        ...
+
+    def plan(self, objective: Objective, state: State, spec: ActionSpec) -> tuple[Plan, State]:
+        """All iterations against a traced objective. Between two plans the caller calls `warm_start`."""
+        ...

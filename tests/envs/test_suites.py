@@ -1,0 +1,69 @@
+"""The adapted tasks move exactly as the originals do."""
+
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+import envs
+
+
+def test_umaze_moves_as_the_original_does():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the suite has deprecations of its own
+        from gymnasium_robotics.envs.maze.point_maze import PointMazeEnv
+
+        original = PointMazeEnv()
+        original.reset(seed=0)
+    task = envs.make("umaze")
+    rng = np.random.default_rng(0)
+    task.reset(seed=0)
+    start = task.get_state()
+    original.point_env.set_state(task.qpos(start), task.qvel(start))
+    fastest = 0.0
+    for action in rng.uniform(-1, 1, (8, 2)).repeat(8, axis=0).astype(np.float32):
+        task.step(action)
+        for _ in range(task.oracle.substeps):
+            observation = original.step(action)[0]["observation"]
+        np.testing.assert_allclose(task.observe(task.state), observation, atol=1e-5)
+        fastest = max(fastest, np.abs(observation[2:]).max())
+    assert fastest > 5.0  # so that the velocity limit had something to do
+    original.close()
+
+
+def test_reacher_moves_as_the_original_does():
+    xml = Path(find_spec("dm_control").origin).parent / "suite/reacher.xml"
+    model = mujoco.MjModel.from_xml_path(str(xml))
+    data = mujoco.MjData(model)
+    task = envs.make("reacher")
+    task.reset(seed=0)
+    data.qpos[:] = task.qpos(task.state)
+    for action in np.random.default_rng(0).uniform(-1, 1, (6, 2)).repeat(10, axis=0).astype(np.float32):
+        task.step(action)
+        data.ctrl[:] = action
+        mujoco.mj_step(model, data, nstep=task.oracle.substeps)
+        np.testing.assert_allclose(task.state[1:], np.concatenate([data.qpos, data.qvel]), atol=1e-9)
+    elbow, tip = task.keypoints(task.state)
+    mujoco.mj_kinematics(model, data)
+    np.testing.assert_allclose(elbow, data.body("hand").xpos[:2], atol=1e-9)
+    np.testing.assert_allclose(tip, data.geom("finger").xpos[:2], atol=1e-9)
+
+
+def test_reachers_shoulder_wraps_and_its_wrist_does_not():
+    task = envs.make("reacher")
+    state = task.pack(np.array([3.13, 2.7]), np.zeros(2))
+    assert task.success(state, np.array([-3.13, 2.7]))  # 0.023 rad apart across the seam
+    assert not task.success(state, np.array([3.13, 2.64]))
+    assert task.cost(state, np.array([3.13, -2.7])) > 5.0
+    turned = task.pack(np.array([3.13 + 6 * np.pi, 2.7]), np.zeros(2))
+    np.testing.assert_allclose(task.achieved_goal(turned), [3.13, 2.7])
+
+
+def test_umaze_wants_the_ball_slow():
+    task = envs.make("umaze")
+    goal = np.array([1.0, 0.0])
+    assert task.success(task.pack(goal, np.array([0.7, 0.6])), goal)
+    assert not task.success(task.pack(goal, np.array([0.8, 0.7])), goal)
+    assert not task.success(task.pack(goal + [0.15, 0.15], np.zeros(2)), goal)

@@ -1,0 +1,223 @@
+"""The shell around the commands. `greet` is a whole command: a module, a YAML and a line in the table."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+
+from experiments import cli
+from experiments.manifest import command
+
+GREET = """
+def run(cfg):
+    seen.append((cfg.task.name, cfg.seed))
+    if cfg.fail == "ours":
+        raise ValueError("the dataset has 3 actions and the task 2: collect it again")
+    if cfg.fail == "bug":
+        int("not a number")
+    if cfg.fail == "file":
+        open("missing.json")
+    if cfg.fail == "missing":
+        cfg.checkpoint
+    if cfg.fail == "interrupt":
+        raise KeyboardInterrupt
+    return cfg.code
+
+def exit_code(result):
+    return result
+"""
+
+
+@pytest.fixture
+def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Adds the command `greet` to the table, and gives the list of its runs: (task, seed)."""
+    configs = tmp_path / "configs"
+    (configs / "task").mkdir(parents=True)
+    (configs / "task" / "two_room.yaml").write_text("name: two_room\nradius: 0.1\n")
+    (configs / "task" / "umaze.yaml").write_text("name: umaze\nradius: 0.1\n")
+    (configs / "greet.yaml").write_text(
+        "defaults:\n  - task: two_room\n  - _self_\n"
+        "seed: 0\nfail: ''\ncode: 0\ncheckpoint: ???\ncem:\n  num_samples: 8\n"
+    )
+    module = ModuleType("experiments.greet")
+    runs: list[tuple[str, int]] = []
+    module.__dict__["seen"] = runs
+    exec(GREET, module.__dict__)
+    monkeypatch.setitem(sys.modules, "experiments.greet", module)
+    monkeypatch.setitem(cli.COMMANDS, "greet", ("experiments.greet", "says it's there: once, twice"))
+    monkeypatch.setattr(cli, "config_dir", lambda: configs)
+    for name in (
+        "JAX_COMPILATION_CACHE_DIR",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+        "IMAGEIO_FFMPEG_NO_PREVENT_SIGINT",
+        "HYDRA_FULL_ERROR",
+    ):
+        monkeypatch.setenv(name, "")  # so that the test's end takes away what the program sets
+        monkeypatch.delenv(name)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return runs
+
+
+def test_help_is_light_and_lists_every_command() -> None:
+    code = (
+        "import sys; from experiments.cli import main; code = main(['--help'])\n"
+        "heavy = {'jax', 'hydra', 'omegaconf', 'numpy', 'mujoco', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name, (_, line) in cli.COMMANDS.items():
+        assert f"  {name} " in done.stdout
+        assert line in done.stdout
+
+
+def test_no_argument_is_help_and_version_is_the_distribution(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    assert "usage: jepa-mpc COMMAND" in capsys.readouterr().out
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"jepa-mpc {importlib.metadata.version('jepa-mpc')}\n"
+
+
+def test_settings_reach_the_command_and_nothing_is_left_behind(seen: list) -> None:
+    assert cli.main(["greet", "task=umaze", "seed=4"]) == 0
+    assert seen == [("umaze", 4)]
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["gret"], "'gret' is not a command; commands: demo, collect, train, plan, doctor, greet; did you mean greet?"),
+        (["greet", "task=two_rom"], "task=two_rom is not known: task can be two_room, umaze; did you mean two_room?"),
+        (
+            ["greet", "seed=1", "cem.num_sample=3"],
+            "cem.num_sample is not a setting of `jepa-mpc greet`; did you mean cem.num_samples?; "
+            "`jepa-mpc greet --help` lists what it has",
+        ),
+        (
+            ["greet", "tsk=umaze"],
+            "tsk is not a setting of `jepa-mpc greet`; did you mean task?; `jepa-mpc greet --help` lists what it has",
+        ),
+        (["greet", "--seed=1"], "--seed is not an option: settings are written without dashes, as in seed=VALUE"),
+        (["greet", "seed=[1"], "'seed=[1' is not a setting: write key=value, with quotes around special characters"),
+        (["greet", "seed"], "'seed' is not a setting: write key=value, with quotes around special characters"),
+        (["greet", "fail=ours"], "the dataset has 3 actions and the task 2: collect it again"),
+        (["greet", "fail=file"], "missing.json: No such file or directory"),
+        (["greet", "fail=missing"], "checkpoint has no value yet: add checkpoint=VALUE to `jepa-mpc greet`"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_code_2(
+    seen: list, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    assert cli.main(arguments) == 2
+    assert capsys.readouterr() == ("", f"jepa-mpc: {sentence}\n")
+
+
+@pytest.mark.parametrize("arguments", [["seed=1,2"], ["+task=umaze"], ["hydra.job.nme=x"]])
+def test_other_mistakes_in_settings_have_no_traceback(
+    seen: list, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert cli.main(["greet", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert arguments[0].lstrip("+").partition("=")[0] in told
+
+
+def test_a_bug_keeps_its_traceback(seen: list, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["greet", "fail=bug"]) == 1
+    told = capsys.readouterr().err
+    assert "Traceback" in told
+    assert "invalid literal for int()" in told
+
+
+def test_debug_shows_where_a_sentence_came_from(
+    seen: list, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JEPA_MPC_DEBUG", "1")
+    assert cli.main(["greet", "fail=ours"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interruption_is_one_sentence(seen: list, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["greet", "fail=interrupt"]) == 130
+    assert capsys.readouterr().err == "jepa-mpc: interrupted; every file that was complete is kept\n"
+
+
+def test_a_command_can_find_fault_with_its_result(seen: list) -> None:
+    assert cli.main(["greet", "code=1"]) == 1
+
+
+def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "experiments.cli", "doctor", "--help"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        told = running.stderr.read()
+    assert (running.returncode, told) == (0, "")
+
+
+@pytest.mark.parametrize("flags", [["-m", "seed=1,2"], ["seed=1,2", "--multirun"]])
+def test_multirun_runs_each_value(seen: list, flags: list[str]) -> None:
+    assert cli.main(["greet", "task=umaze", *flags]) == 0
+    assert seen == [("umaze", 1), ("umaze", 2)]
+    assert os.listdir() == ["runs"]
+    assert not HydraConfig.initialized()
+
+
+def test_a_run_knows_the_command_that_repeats_it(seen: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(sys.modules["experiments.greet"], "run", lambda cfg: told.append(command()))
+    cli.main(["greet", "-m", "task=umaze", "seed=1,2"])
+    assert told == ["jepa-mpc greet task=umaze seed=1", "jepa-mpc greet task=umaze seed=2"]
+
+
+def test_multirun_stops_at_the_first_mistake(seen: list, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["greet", "-m", "seed=1,2", "fail=ours"]) == 2
+    assert seen == [("two_room", 1)]
+    assert capsys.readouterr().err.count("collect it again") == 1
+
+
+def test_help_of_a_command_shows_its_groups(seen: list, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["greet", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "jepa-mpc greet: says it's there: once, twice" in shown
+    assert "task: two_room, umaze" in shown
+    assert "num_samples: 8" in shown
+    assert seen == []
+
+
+def test_compiled_programs_are_kept_where_the_user_says(seen: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/some/cache")
+    cli.main(["greet"])
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "/some/cache/jepa-mpc/xla"
+    assert os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+    cli.main(["greet"])
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_is_there(command: str) -> None:
+    assert callable(importlib.import_module(cli.COMMANDS[command][0]).run)
+
+
+def test_every_choice_of_every_command_composes() -> None:
+    configs = cli.config_dir()
+    tried = set()
+    with initialize_config_dir(version_base="1.3", config_dir=str(configs)):
+        for name in cli.COMMANDS:
+            chosen = compose(name, return_hydra_config=True).hydra.runtime.choices
+            groups = {group for group in chosen if not group.startswith("hydra/")} - tried
+            for choice in (file for group in groups for file in (configs / group).glob("*.yaml")):
+                assert compose(name, overrides=[f"{choice.parent.name}={choice.stem}"])
+            tried |= groups
+    assert tried == {folder.name for folder in configs.iterdir() if folder.is_dir()}

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from experiments.manifest import manifest, requirements
+from experiments.results import COLUMNS, Row, append_csv, atomic_write, read_csv, write_json
+
+ROW = Row(task="two_room", observation="state", policy="model", planner="cem", seed=0, episodes=100, success_rate=1 / 3)
+
+
+def test_columns_are_those_of_the_design() -> None:
+    assert ", ".join(COLUMNS) == (
+        "task, observation, protocol, goal_offset, budget, policy, planner, model, variant, seed, episodes, successes, "
+        "success_rate, ci_low, ci_high, return_mean, env_steps, train_seconds, parameters, plan_ms_p50, plan_ms_p95, "
+        "plan_ms_p99, command"
+    )
+
+
+def test_json_holds_rows_and_manifest(tmp_path: Path) -> None:
+    write_json(tmp_path / "runs" / "results.json", [ROW], {"seeds": [0]})
+    read = json.loads((tmp_path / "runs" / "results.json").read_text())
+    assert read["manifest"] == {"seeds": [0]}
+    assert list(read["rows"][0]) == list(COLUMNS)
+    assert Row(**read["rows"][0]) == ROW
+
+
+def test_csv_gives_back_what_was_written(tmp_path: Path) -> None:
+    rows = [ROW, replace(ROW, seed=1, command='jepa-mpc plan "a,b"'), Row(task="reacher", policy="noop")]
+    append_csv(tmp_path / "state.csv", rows, {})
+    assert read_csv(tmp_path / "state.csv") == rows
+
+
+def test_a_new_measurement_replaces_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "state.csv"
+    other = replace(ROW, seed=1)
+    append_csv(path, [ROW, other], {"time": "first"})
+    better = replace(ROW, episodes=200, command="again")
+    append_csv(path, [better], {"time": "second"})
+    assert read_csv(path) == [other, better]
+    entries = json.loads((tmp_path / "state.manifest.json").read_text())
+    assert [(entry["manifest"]["time"], [tuple(row) for row in entry["rows"]]) for entry in entries] == [
+        ("first", [other.identity()]),
+        ("second", [better.identity()]),
+    ]
+
+
+def test_a_manifest_without_rows_goes(tmp_path: Path) -> None:
+    append_csv(tmp_path / "state.csv", [ROW], {"time": "first"})
+    append_csv(tmp_path / "state.csv", [ROW], {"time": "second"})
+    entries = json.loads((tmp_path / "state.manifest.json").read_text())
+    assert [entry["manifest"]["time"] for entry in entries] == ["second"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task,score\ntwo_room,1\n", r"table\.csv is no table of results: foreign columns \['score'\], missing"),
+        (",".join(COLUMNS) + "\n" + "a,b\n", "line 2 has another number of cells"),
+        (
+            ",".join(COLUMNS) + "\n" + ",".join("x" for _ in COLUMNS) + "\n",
+            "line 2: goal_offset must be a number or empty; got 'x'",
+        ),
+    ],
+)
+def test_foreign_tables_are_refused_and_kept(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        append_csv(path, [ROW], {})
+    assert path.read_text() == text
+    assert os.listdir(tmp_path) == ["table.csv"]
+
+
+def test_a_row_of_nonsense_is_refused() -> None:
+    with pytest.raises(ValueError, match="ci_low of a result row must be a finite number or None; got nan"):
+        replace(ROW, ci_low=float("nan"))
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    """A limit on file sizes stands in for a full disk: the same call fails at the same place."""
+    path = tmp_path / "report.html"
+    atomic_write(path, "old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"report\.html could not be written \(File too large\) and is as it was"):
+            atomic_write(path, b"x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["report.html"]
+
+
+def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    atomic_write(tmp_path / "ours", "")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_manifest_says_what_made_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/opt/bin/jepa-mpc", "plan", "seed=3"])
+    cfg = OmegaConf.create({"budget": 100, "cem": {"horizon": "${budget}"}})
+    made = manifest(cfg, seeds=[3])
+    assert made["command"] == "jepa-mpc plan seed=3"
+    assert made["config"] == {"budget": 100, "cem": {"horizon": 100}}
+    assert made["seeds"] == [3]
+    assert made["cpu"]["cores"] >= 1
+    assert made["time"].endswith("+00:00")
+    assert {"python", "jepa-mpc", "jax", "jaxlib", "mujoco", "minari"} <= set(made["versions"])
+    assert all(made["versions"].values())
+    json.dumps(made, allow_nan=False)
+
+
+def test_manifest_names_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        sys, "argv", [f"{tmp_path}/jepa-mpc", "plan", f"model={tmp_path}/runs/m", "data=/home/ada/d.h5"]
+    )
+    cfg = OmegaConf.create(
+        {"out": f"{tmp_path}/runs/demo", "data": "/home/ada/d.h5", "task": "dmc/reacher-easy", "here": str(tmp_path)}
+    )
+    made = manifest(cfg, seeds=[])
+    assert made["command"] == "jepa-mpc plan model=runs/m data=…/d.h5"
+    assert made["config"] == {"out": "runs/demo", "data": "…/d.h5", "task": "dmc/reacher-easy", "here": "."}
+
+
+def test_requirements_come_with_bounds() -> None:
+    bounds = {requirement.name: requirement.specifier for requirement in requirements()}
+    assert "3.11.0" in bounds["mujoco"]
+    assert "4.0.0" not in bounds["mujoco"]

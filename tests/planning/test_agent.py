@@ -1,0 +1,208 @@
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from planning import CEM, Agent, Effort, GoalDistance, Status, TemporalDistance, reset_many, step_many
+
+from .toys import PERIOD, box, point_mass
+
+PLANNER = CEM(horizon=10, num_samples=48, num_elites=8, iterations=3, num_keep=3, num_best=4)
+GOAL = jnp.array([0.4, -0.2])
+
+
+def make(model=None, planner=PLANNER, replan_every=1):
+    costs = {"goal": GoalDistance(), "effort": Effort()}
+    weights = {"goal": jnp.float32(1.0), "effort": jnp.float32(0.01)}
+    agent = Agent(model or point_mass(action_block=2), planner, costs, weights, box(), replan_every)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), agent)
+
+
+step = jax.jit(Agent.step)
+refine = jax.jit(Agent.refine)
+many = jax.jit(step_many)
+reset_batch = jax.jit(reset_many)
+
+
+@jax.jit
+def begin(agent, key, goal, environment):
+    return agent.reset(agent.init(key), goal, key, environment)
+
+
+def drive(agent, state, steps, position=(0.0, 0.0)):
+    """The point mass itself: positions [steps, 2], actions, and the last state of the agent."""
+    position, velocity, path, actions = np.array(position), np.zeros(2), [], []
+    for _ in range(steps):
+        action, _, state = step(agent, state, jnp.asarray(position, jnp.float32))
+        velocity = velocity + PERIOD * np.asarray(action)
+        position = position + PERIOD * velocity
+        path.append(position)
+        actions.append(np.asarray(action))
+    return np.array(path), np.array(actions), state
+
+
+@pytest.mark.parametrize("replan_every", [1, 3])
+def test_the_closed_loop_reaches_the_goal_and_stays_there(key, replan_every):
+    agent = make(replan_every=replan_every)
+    path, actions, state = drive(agent, begin(agent, key, GOAL, 0), 50)
+    assert np.linalg.norm(path[-5:] - np.asarray(GOAL), axis=1).max() < 0.05
+    assert np.abs(actions).max() <= 1 and state.plan.status == Status.OK
+    assert int(state.search.call) == -(-50 // replan_every)  # one search for each new plan
+
+
+def test_between_plans_the_plan_is_executed_in_order(key):
+    agent = make(replan_every=3)
+    state = begin(agent, key, GOAL, 0)
+    observations = jax.random.uniform(key, (4, 2))
+    first, plan, state = step(agent, state, observations[0])
+    second, _, state = step(agent, state, observations[1])
+    third, same, state = step(agent, state, observations[2])
+    np.testing.assert_array_equal(np.stack([first, second, third]), plan.actions[:3])
+    np.testing.assert_array_equal(same.sequences, plan.sequences)
+    _, new, state = step(agent, state, observations[3])
+    assert not np.array_equal(new.actions, plan.actions) and state.executed == 1
+
+
+def test_the_past_of_an_episodes_start_is_its_first_observation(key):
+    agent = make(point_mass(action_block=2, history=3))
+    state = begin(agent, key, GOAL, 0)
+    np.testing.assert_array_equal(state.goal, jnp.array([0.4, -0.2, 0.0, 0.0]))
+    first, second = jnp.array([1.0, 2.0]), jnp.array([3.0, 4.0])
+    state = agent.observe(state, first)
+    np.testing.assert_array_equal(state.history, [[1, 2], [1, 2], [1, 2]])
+    state = agent.observe(state, second)
+    np.testing.assert_array_equal(state.history, [[1, 2], [1, 2], [3, 4]])
+    np.testing.assert_allclose(state.root, [3, 4, 20, 20], rtol=1e-6)
+    again = agent.reset(state, GOAL, key, 0)
+    np.testing.assert_array_equal(agent.observe(again, second).history, [[3, 4]] * 3)
+
+
+def test_refining_by_hand_is_what_a_step_does(key):
+    agent = make()
+    state = begin(agent, key, GOAL, 0)
+    for observation in (jnp.array([0.1, 0.0]), jnp.array([0.12, 0.01])):
+        action, plan, after = step(agent, state, observation)
+        state = agent.observe(state, observation)
+        costs = []
+        for _ in range(agent.planner.iterations):
+            state = refine(agent, state)
+            costs.append(float(state.plan.cost))
+        assert costs == sorted(costs, reverse=True)
+        by_hand, state = agent.commit(state)
+        np.testing.assert_allclose(by_hand, action, atol=1e-5)
+        np.testing.assert_allclose(state.plan.sequences, plan.sequences, atol=1e-5)
+        state = after
+
+
+def test_refining_in_the_middle_of_a_plan_starts_from_where_one_is(key):
+    agent = make(replan_every=3)
+    state = begin(agent, key, GOAL, 0)
+    for _ in range(2):
+        _, plan, state = step(agent, state, jnp.zeros(2))
+    state = refine(agent, agent.observe(state, jnp.zeros(2)))
+    assert state.executed == 0 and not state.behind
+    shifted = np.concatenate([plan.actions[2:], plan.actions[-1:], plan.actions[-1:]])
+    cost = agent._objective(state.root, state.goal)(jnp.asarray(shifted)[None]).cost[0]
+    assert float(state.plan.cost) <= float(cost) * (1 + 1e-5)
+
+
+def test_a_plan_that_is_used_up_holds_its_last_action(key):
+    agent = make()
+    _, plan, state = step(agent, begin(agent, key, GOAL, 0), jnp.zeros(2))
+    for _ in range(12):
+        action, state = agent.commit(state)
+    np.testing.assert_array_equal(action, plan.actions[-1])
+
+
+def test_a_failed_plan_goes_on_with_the_previous_one(key):
+    agent = make()
+    _, before, state = step(agent, begin(agent, key, GOAL, 0), jnp.zeros(2))
+    broken = replace(agent, model=replace(agent.model, params={"mass": jnp.float32(jnp.nan)}))
+    for i in (1, 2, 3):
+        action, plan, state = step(broken, state, jnp.zeros(2))
+        assert plan.status == Status.FAILED
+        np.testing.assert_array_equal(action, before.actions[i])
+    action, plan, state = step(agent, state, jnp.zeros(2))
+    assert plan.status == Status.OK and np.isfinite(action).all()
+
+
+def test_a_batch_gives_the_same_bits_as_single_steps(key):
+    agent = make(replan_every=3)
+    goals = jax.random.uniform(key, (3, 2))
+    states = reset_batch(agent, goals, key, jnp.arange(3))
+    singles = [begin(agent, key, goals[i], i) for i in range(3)]
+    for t in range(4):  # a new plan at the first and at the last
+        observations = jax.random.uniform(jax.random.fold_in(key, t), (3, 2))
+        actions, plans, states = many(agent, states, observations, jnp.ones(3, bool))
+        for i in range(3):
+            action, plan, singles[i] = step(agent, singles[i], observations[i])
+            np.testing.assert_array_equal(actions[i], action)
+            jax.tree.map(np.testing.assert_array_equal, jax.tree.map(lambda leaf, i=i: leaf[i], plans), plan)
+    assert len(np.unique(np.asarray(actions), axis=0)) == 3
+
+
+def test_what_is_not_active_stays_as_it_is(key):
+    agent = make(replan_every=3)
+    states = reset_batch(agent, jnp.zeros((3, 2)), key, jnp.arange(3))
+    _, _, after = many(agent, states, jnp.ones((3, 2)), jnp.array([True, False, True]))
+    np.testing.assert_array_equal(after.observed, [1, 0, 1])
+    np.testing.assert_array_equal(after.plan.actions[1], np.zeros((10, 2)))
+    np.testing.assert_array_equal(after.search.call, [1, 0, 1])
+
+
+def test_draws_depend_on_key_and_environment_only(key):
+    agent = make()
+    first = [step(agent, begin(agent, key, GOAL, i), jnp.zeros(2))[0] for i in (0, 0, 1)]
+    np.testing.assert_array_equal(first[0], first[1])
+    assert not np.array_equal(first[0], first[2])
+
+
+def test_the_imagined_path_is_the_rest_of_the_plan(key):
+    agent = make(replan_every=3)
+    path, _, state = drive(agent, begin(agent, key, GOAL, 0), 2)
+    state = agent.observe(state, jnp.asarray(path[-1], jnp.float32))
+    imagined = np.asarray(agent.imagined(state))
+    velocity, position = (path[-1] - path[-2]) / PERIOD, path[-1]
+    for block in range(4):  # eight of the ten actions are left
+        for action in np.asarray(state.plan.actions)[2 + 2 * block : 4 + 2 * block]:
+            velocity = velocity + PERIOD * action
+            position = position + PERIOD * velocity
+        np.testing.assert_allclose(imagined[block, :2], position, atol=1e-4)
+
+
+def test_new_numbers_never_compile_anew(key):
+    agent = make()
+    state = begin(agent, key, GOAL, 0)
+    _, _, state = step(agent, state, jnp.zeros(2))
+    compiled = step._cache_size(), refine._cache_size()
+    refine(agent, state)
+    others = [
+        replace(agent, model=replace(agent.model, params={"mass": jnp.float32(2.0)})),
+        replace(agent, weights={"goal": jnp.float32(0.5), "effort": jnp.float32(0.5)}),
+        replace(agent, planner=replace(agent.planner, init_std=jnp.float32(0.2), noise_beta=jnp.float32(0.0))),
+        replace(agent, spec=box(bound=0.1)),
+    ]
+    for other in others:
+        action, _, _ = step(other, begin(agent, key, -GOAL, 7), jnp.ones(2))
+        assert np.isfinite(action).all()
+    assert np.abs(action).max() <= 0.1
+    assert step._cache_size() == compiled[0] and refine._cache_size() <= compiled[1] + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"replan_every": 0}, r"replan_every must lie between 1 and the horizon \(10\); got 0"),
+        ({"replan_every": 11}, "replan_every must lie"),
+        ({"spec": box(3)}, "task takes 3 actions, and the model was trained with 2"),
+        ({"model": point_mass(action_block=4)}, "horizon is 10 .* block of 4 .* take 8"),
+        ({"weights": {"goal": 1.0}}, "one weight for each cost"),
+        ({"costs": {"goal": TemporalDistance(), "effort": Effort()}}, "no temporal-distance head"),
+        ({"planner": replace(PLANNER, num_elites=99)}, "num_elites"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(key, change, words):
+    with pytest.raises(ValueError, match=words):
+        replace(make(), **change).init(key)

@@ -1,0 +1,60 @@
+"""Small data and models that the world model's tests share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldmodel.dataset import EpisodeData
+from worldmodel.jepa import JepaConfig
+from worldmodel.model import ModelConfig, create
+from worldmodel.training import Trainer, TrainingConfig
+from worldmodel.windows import WindowSampler
+
+SMALL = ModelConfig(
+    observation_size=4,
+    action_size=2,
+    probe_size=2,
+    history=2,
+    action_block=2,
+    latent_size=8,
+    width=32,
+    head_width=16,
+    depth=2,
+    train_blocks=3,
+)
+
+
+def episodes(lengths: list[int], seed: int = 0) -> EpisodeData:
+    """A point that is pushed about: position and velocity are seen, the push is the action."""
+    rng = np.random.default_rng(seed)
+    observations, actions = [], []
+    for length in lengths:
+        action = rng.uniform(-1, 1, (length + 1, 2))
+        velocity = 0.3 * np.cumsum(action, axis=0)
+        position = rng.uniform(-1, 1, 2) + 0.1 * np.cumsum(velocity, axis=0)
+        action[-1] = 0
+        observations.append(np.concatenate([position, velocity], axis=1))
+        actions.append(action)
+    rows = np.asarray(lengths) + 1
+    ends = np.cumsum(rows)
+    return EpisodeData(
+        observations=np.concatenate(observations).astype(np.float32),
+        actions=np.concatenate(actions).astype(np.float32),
+        first=np.repeat(ends - rows, rows).astype(np.int32),
+        last=np.repeat(ends - 1, rows).astype(np.int32),
+        states=None,
+        action_low=-np.ones(2, np.float32),
+        action_high=np.ones(2, np.float32),
+        metadata={},
+    )
+
+
+def trainer(updates: int = 40, seed: int = 0, **changes: float) -> Trainer:
+    """A training run of seconds."""
+    data = episodes([30] * 12)
+    model = create(SMALL, seed)
+    model.encoder.normalizer.fit(data.observations)
+    model.predictor.normalizer.fit(data.actions)
+    sampler = WindowSampler.of(data, SMALL.history, SMALL.train_blocks, SMALL.action_block, data.observations[:, :2])
+    config = TrainingConfig(**{"updates": updates, "batch": 32, "updates_per_call": 10, "seed": seed, **changes})
+    return Trainer(model, sampler, JepaConfig(sigreg_projections=16), config)

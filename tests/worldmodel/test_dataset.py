@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from gymnasium import spaces
+from minari.data_collector import EpisodeBuffer
+from minari.dataset.minari_storage import MinariStorage
+
+from worldmodel.dataset import load
+
+
+def write(path, episodes, observation_space=None, infos=None):
+    """A real Minari dataset of (observations, actions) pairs."""
+    path.mkdir()
+    box = observation_space or spaces.Box(-np.inf, np.inf, (3,), np.float32)
+    action_space = spaces.Box(-2.0, 2.0, (1,), np.float32)
+    storage = MinariStorage.new(path, box, action_space, data_format="hdf5", jpeg_encoding=False)
+    storage.update_metadata({"dataset_id": "test-v0", "task": "{}"})
+    storage.update_episodes(
+        EpisodeBuffer(
+            observations=observations,
+            actions=actions,
+            rewards=np.zeros(len(actions)),
+            terminations=np.zeros(len(actions), bool),
+            truncations=np.arange(len(actions)) == len(actions) - 1,
+            infos=None if infos is None else {"state": infos[index]},
+        )
+        for index, (observations, actions) in enumerate(episodes)
+    )
+    return path
+
+
+def episode(steps, start=0.0):
+    rows = start + np.arange(3 * (steps + 1), dtype=np.float32).reshape(-1, 3)
+    return rows, start + np.arange(steps, dtype=np.float32)[:, None]
+
+
+def test_reads_what_was_written(tmp_path):
+    states = [np.random.default_rng(i).normal(size=(steps + 1, 5)) for i, steps in enumerate((4, 2))]
+    data = load(write(tmp_path / "d", [episode(4), episode(2, start=100.0)], infos=states))
+    assert (data.episodes, data.steps, len(data.observations)) == (2, 6, 8)
+    assert data.first.tolist() == [0] * 5 + [5] * 3
+    assert data.last.tolist() == [4] * 5 + [7] * 3
+    np.testing.assert_array_equal(data.observations[5:], episode(2, start=100.0)[0])
+    np.testing.assert_array_equal(data.actions[:5, 0], [0, 1, 2, 3, 0])
+    np.testing.assert_array_equal(data.states, np.concatenate(states))
+    assert data.action_high.tolist() == [2.0]
+
+
+def test_foreign_data_without_states_is_welcome(tmp_path):
+    assert load(write(tmp_path / "d", [episode(4)])).states is None
+
+
+def test_empty_and_one_step_episodes(tmp_path, caplog):
+    data = load(write(tmp_path / "d", [episode(1), episode(3)]))
+    assert data.steps == 4
+    with pytest.raises(ValueError, match="it holds no episode with a step"):
+        load(write(tmp_path / "e", []))
+
+
+@pytest.mark.parametrize("which", ["observations", "actions"])
+def test_values_that_are_not_finite_are_named_with_their_episode(tmp_path, which):
+    observations, actions = episode(4)
+    {"observations": observations, "actions": actions}[which][2] = np.nan
+    with pytest.raises(ValueError, match=f"episode 1 has a non-finite value in its {which} at step 2"):
+        load(write(tmp_path / "d", [episode(3), (observations, actions)]))
+
+
+def test_spaces_that_are_no_vectors_are_told(tmp_path):
+    image = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+    path = write(tmp_path / "d", [(np.zeros((3, 8, 8, 3), np.uint8), np.zeros((2, 1), np.float32))], image)
+    with pytest.raises(ValueError, match="its observation space is .*; expected a one-dimensional Box"):
+        load(path)
+
+
+def test_no_dataset_and_no_minari_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no dataset at"):
+        load(tmp_path / "none")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match="is not a readable Minari dataset"):
+        load(tmp_path / "folder")

@@ -1,0 +1,137 @@
+"""Weights on disk: one safetensors file, its JSON in the header. No pickle, so a file from a stranger can do no harm.
+
+A model file holds what planning needs. A training file holds the whole training state, and a run that is started again
+goes on from it as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse
+from safetensors.numpy import save as serialise
+
+from .files import write_atomically
+from .freeze import FrozenModel, freeze
+from .model import ModelConfig, WorldModel, create
+from .training import TrainState
+
+FORMAT = 1
+_KEY = "jepa-mpc"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model ready to plan with, and what is known about it."""
+
+    model: FrozenModel
+    metadata: dict[str, Any]
+
+
+def save_model(path: str | Path, model: WorldModel, config: ModelConfig, metadata: dict[str, Any]) -> None:
+    """Write the weights, the architecture and `metadata` (JSON: task, bounds, control period, how it was trained)."""
+    tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(nnx.state(model))}
+    _write(path, "model", tensors, {"model": config.to_json(), "metadata": metadata})
+
+
+def load_model(path: str | Path) -> Checkpoint:
+    """Read a model file, checked against the architecture that its header names.
+
+    Raises:
+      FileNotFoundError: no file there.
+      ValueError: truncated, foreign, of another format version, or with weights that do not fit.
+    """
+    tensors, header = _read(path, "model")
+    try:
+        config = ModelConfig.from_json(header["model"])
+        metadata = dict(header["metadata"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} has a header this version cannot use: {error}") from error
+    abstract = nnx.eval_shape(lambda: create(config, 0))
+    graphdef, state = nnx.split(abstract)
+    model = nnx.merge(graphdef, _fill(path, state, tensors))
+    return Checkpoint(freeze(model, config), metadata)
+
+
+def save_training(path: str | Path, state: TrainState, fingerprint: dict[str, Any], extra: dict[str, Any]) -> None:
+    """Write a training state; `fingerprint` says which run it belongs to, `extra` travels along (history, times)."""
+    tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(state)}
+    _write(path, "training", tensors, {"fingerprint": fingerprint, "extra": extra})
+
+
+def load_training(
+    path: str | Path, template: TrainState, fingerprint: dict[str, Any]
+) -> tuple[TrainState, dict[str, Any]]:
+    """Read a training state into the structure of `template`.
+
+    Raises:
+      ValueError: truncated or foreign, or of a run with other settings (which one differs is named).
+    """
+    tensors, header = _read(path, "training")
+    stored = header.get("fingerprint", {})
+    differing = sorted(name for name in {*stored, *fingerprint} if stored.get(name) != fingerprint.get(name))
+    if differing:
+        was = ", ".join(f"{name}={stored.get(name)}" for name in differing)
+        now = ", ".join(f"{name}={fingerprint.get(name)}" for name in differing)
+        raise ValueError(f"{path} belongs to a run with {was}, and this one has {now}: choose another run folder, or remove it")
+    return _fill(path, template, tensors), dict(header.get("extra", {}))
+
+
+def _write(path: str | Path, kind: str, tensors: dict[str, np.ndarray], header: dict[str, Any]) -> None:
+    text = json.dumps({"format": FORMAT, "kind": kind, **header})
+    write_atomically(path, serialise(tensors, metadata={_KEY: text}))
+
+
+def _read(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint at {path}: make one with `jepa-mpc train`, or give its path")
+    content = path.read_bytes()
+    try:
+        tensors = parse(content)
+        size = int.from_bytes(content[:8], "little")
+        text = json.loads(content[8 : 8 + size]).get("__metadata__", {}).get(_KEY)
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path} is truncated or is not a safetensors file ({error}): take an intact copy") from error
+    if text is None:
+        raise ValueError(f"{path} is a safetensors file of another program: expected one that `jepa-mpc train` wrote")
+    header = json.loads(text)
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{path} has format version {header.get('format')}, and this version reads {FORMAT}")
+    if header.get("kind") != kind:
+        raise ValueError(f"{path} is a {header.get('kind')} file: expected a {kind} file")
+    return tensors, header
+
+
+def _fill(path: str | Path, template: Any, tensors: dict[str, np.ndarray]) -> Any:
+    """`template` with its leaves replaced by the tensors of the same names, shapes and dtypes."""
+    named = _leaves(template)
+    names = {_name(path_) for path_, _ in named}
+    if names != set(tensors):
+        raise ValueError(f"{path} does not fit: tensors missing or unknown: {', '.join(sorted(names ^ set(tensors))[:4])}")
+    leaves = []
+    for name, leaf in ((_name(path_), leaf) for path_, leaf in named):
+        stored = tensors[name]
+        if stored.shape != leaf.shape or stored.dtype != leaf.dtype:
+            raise ValueError(
+                f"{path} does not fit: {name} is {stored.dtype}{list(stored.shape)}, expected {leaf.dtype}{list(leaf.shape)}"
+            )
+        leaves.append(jnp.asarray(stored))
+    return jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+
+def _leaves(tree: Any) -> list[tuple[Any, Array]]:
+    return jax.tree_util.tree_flatten_with_path(tree)[0]
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")

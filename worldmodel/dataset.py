@@ -1,0 +1,115 @@
+"""Minari datasets as contiguous arrays: every episode one after the other, with the rows where it starts and ends.
+
+Any Minari dataset whose observations and actions are one-dimensional Boxes can be read.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EpisodeData:
+    """All episodes, one after the other. Row `i` holds an observation and the action taken there.
+
+    An episode of T steps has T+1 rows; the action of its last row is zero and never used.
+    """
+
+    observations: Float[ndarray, "M O"]
+    actions: Float[ndarray, "M A"]
+    first: Int[ndarray, "M"]  # row at which the row's episode starts
+    last: Int[ndarray, "M"]  # row at which the row's episode ends
+    states: ndarray | None  # [M, S] simulator states, where the dataset has them in infos["state"]
+    action_low: Float[ndarray, "A"]
+    action_high: Float[ndarray, "A"]
+    metadata: dict[str, Any]
+
+    @property
+    def episodes(self) -> int:
+        return len(np.unique(self.first))
+
+    @property
+    def steps(self) -> int:
+        """Environment steps, which is rows less one an episode."""
+        return len(self.observations) - self.episodes
+
+
+def load(path: str | Path) -> EpisodeData:
+    """Read a Minari dataset: a folder, or the id of a dataset in Minari's own store.
+
+    Raises:
+      FileNotFoundError: no dataset there.
+      ValueError: spaces other than one-dimensional Boxes, no step at all, or a value that is not finite (the episode is
+        named).
+    """
+    import minari  # imported here: reading data is the only use, and planning with a model should not need it
+    from gymnasium.spaces import Box
+
+    dataset = _open(path, minari)
+    for name, space in (("observation", dataset.observation_space), ("action", dataset.action_space)):
+        if not isinstance(space, Box) or len(space.shape) != 1:
+            raise ValueError(f"dataset {path}: its {name} space is {space}; expected a one-dimensional Box")
+
+    observations: list[ndarray] = []
+    actions: list[ndarray] = []
+    states: list[ndarray] = []
+    lengths: list[int] = []
+    for episode in dataset.iterate_episodes():
+        obs, act = np.asarray(episode.observations, np.float32), np.asarray(episode.actions, np.float32)
+        if len(act) == 0:
+            logger.warning("dataset %s: episode %d is empty and was left out", path, episode.id)
+            continue
+        if len(obs) != len(act) + 1:
+            raise ValueError(
+                f"dataset {path}: episode {episode.id} has {len(obs)} observations for {len(act)} actions; "
+                "expected one more observation than actions"
+            )
+        for name, values in (("observations", obs), ("actions", act)):
+            if not np.isfinite(values).all():
+                step = int(np.argwhere(~np.isfinite(values))[0][0])
+                raise ValueError(f"dataset {path}: episode {episode.id} has a non-finite value in its {name} at step {step}")
+        observations.append(obs)
+        actions.append(np.concatenate([act, np.zeros_like(act[:1])]))
+        lengths.append(len(obs))
+        state = (episode.infos or {}).get("state")
+        if state is not None and len(state) == len(obs):
+            states.append(np.asarray(state))
+    if not lengths:
+        raise ValueError(f"dataset {path}: it holds no episode with a step")
+
+    ends = np.cumsum(lengths)
+    return EpisodeData(
+        observations=np.concatenate(observations),
+        actions=np.concatenate(actions),
+        first=np.repeat(ends - lengths, lengths).astype(np.int32),
+        last=np.repeat(ends - 1, lengths).astype(np.int32),
+        states=np.concatenate(states) if len(states) == len(lengths) else None,
+        action_low=np.asarray(dataset.action_space.low, np.float32),
+        action_high=np.asarray(dataset.action_space.high, np.float32),
+        metadata=dict(dataset.storage.metadata),
+    )
+
+
+def _open(path: str | Path, minari: Any) -> Any:
+    folder = Path(path)
+    if folder.exists():
+        data = folder / "data" if (folder / "data").is_dir() else folder
+        try:
+            return minari.MinariDataset(str(data))
+        except Exception as error:  # Minari raises whatever its storage backends raise on a foreign folder
+            raise ValueError(f"{path} is not a readable Minari dataset ({error})") from error
+    try:
+        return minari.load_dataset(str(path))
+    except (ValueError, FileNotFoundError, OSError) as error:
+        raise FileNotFoundError(
+            f"there is no dataset at {path}: give the folder that `jepa-mpc collect` wrote, or the id of a Minari dataset"
+        ) from error

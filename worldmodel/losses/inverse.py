@@ -1,0 +1,11 @@
+"""Inverse dynamics: the representation must keep whatever tells which actions were taken."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def inverse_loss(decoded: Float[Array, "B F"], actions: Float[Array, "B F"]) -> Float[Array, ""]:
+    """Mean squared error of decoded against taken actions, both normalised."""
+    return jnp.mean(jnp.square(decoded - actions))

@@ -1,0 +1,86 @@
+"""The world model: encoder, predictor and heads as one module, and the numbers that shape it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float
+
+from .encoders import StateEncoder
+from .heads import InverseDynamics, Probe, TemporalDistance
+from .predictors import ResidualPredictor
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture. Sizes come from the data, the rest is chosen.
+
+    `train_blocks` is the number of action blocks the rollout loss and the inverse dynamics span.
+    """
+
+    observation_size: int
+    action_size: int
+    probe_size: int = 0  # 0: no probe head
+    history: int = 2
+    action_block: int = 5
+    latent_size: int = 32
+    width: int = 256  # of encoder and predictor
+    head_width: int = 128
+    depth: int = 2
+    train_blocks: int = 5
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, least = getattr(self, field.name), 0 if field.name == "probe_size" else 1
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"model.{field.name} must be a whole number of at least {least}; got {value!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> ModelConfig:
+        """Raises ValueError on a field this version does not know, or one that is missing."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if set(values) != known:
+            raise ValueError(f"model configuration with unknown or missing fields: {sorted(set(values) ^ known)}")
+        return cls(**values)
+
+
+class WorldModel(nnx.Module):
+    """A joint-embedding predictive architecture: it predicts representations and never reconstructs its input."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        size, width, head_width, depth = config.latent_size, config.width, config.head_width, config.depth
+        self.encoder = StateEncoder(config.observation_size, config.history, size, width, depth, rngs)
+        self.predictor = ResidualPredictor(size, config.action_size, config.action_block, width, depth, rngs)
+        span = config.train_blocks * config.action_block * config.action_size
+        self.inverse = InverseDynamics(size, span, head_width, depth, rngs)
+        self.distance_head = TemporalDistance(size, head_width, depth, rngs)
+        self.probe_head = Probe(size, config.probe_size, head_width, depth, rngs) if config.probe_size else None
+
+    def encode(self, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
+        """Representation of the last P observations."""
+        return self.encoder(obs)
+
+    def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
+        """Representation K environment steps later, if the actions of `block` are taken."""
+        return self.predictor(latent, block)
+
+    def distance(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
+        """Environment steps from `latent` to `goal`."""
+        return self.distance_head(latent, goal)
+
+    def probe(self, latent: Float[Array, "... D"]) -> Float[Array, "... Q"]:
+        """Positions decoded from a latent, in the units of the probe targets."""
+        assert self.probe_head is not None
+        return self.probe_head(latent)
+
+
+def create(config: ModelConfig, seed: int) -> WorldModel:
+    """A freshly initialised world model."""
+    return WorldModel(config, nnx.Rngs(params=jax.random.fold_in(jax.random.key(seed), 0)))

@@ -1,0 +1,141 @@
+"""Many updates in one compiled call: sampling, loss, gradient and optimiser step inside a `lax.scan`.
+
+Every random number follows from the seed and the update's index, so a run that was killed and resumed gives the same
+weights, bit for bit, as one that was not.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from .jepa import JepaConfig, jepa_loss
+from .model import WorldModel
+from .types import Metrics, Params
+from .windows import WindowSampler
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long and how fast. Learning rate: linear warm-up over 5 % of the updates, then cosine decay to 1 %."""
+
+    updates: int = 6000
+    batch: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    updates_per_call: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("updates", "batch", "updates_per_call"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"training.{name} must be at least 1; got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"training.learning_rate must be positive; got {self.learning_rate}")
+        if self.updates % self.updates_per_call:
+            raise ValueError(
+                f"training.updates must be a multiple of updates_per_call; got {self.updates} and {self.updates_per_call}"
+            )
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["params", "target", "statistics", "optimizer", "update"], meta_fields=[])
+@dataclass(frozen=True)
+class TrainState:
+    """Everything that changes in training, plus the statistics that do not: a pytree of arrays only."""
+
+    params: Params
+    target: Params  # the critic's slowly following copy
+    statistics: Params
+    optimizer: Any
+    update: Int[Array, ""]
+
+
+class Trainer:
+    """Builds the compiled step for one architecture, objective and dataset. It holds no state that changes."""
+
+    def __init__(self, model: WorldModel, sampler: WindowSampler, objective: JepaConfig, config: TrainingConfig):
+        self.config = config
+        self.objective = objective
+        self.sampler = sampler
+        self.graphdef, self._params, self._statistics = nnx.split(model, nnx.Param, ...)
+        self._head = nnx.graphdef(model.distance_head)
+        warmup = max(1, config.updates // 20)
+        schedule = optax.warmup_cosine_decay_schedule(
+            0.0, config.learning_rate, warmup, max(config.updates, warmup + 1), 0.01 * config.learning_rate
+        )
+        self.optimizer = optax.chain(
+            optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay)
+        )
+        self._step = jax.jit(self._many_updates, donate_argnums=0)
+
+    def init(self) -> TrainState:
+        """The state before the first update."""
+        params = jax.tree.map(jnp.copy, self._params)  # the step donates its argument; the model keeps its own
+        statistics = jax.tree.map(jnp.copy, self._statistics)
+        target = jax.tree.map(jnp.copy, params["distance_head"])
+        return TrainState(params, target, statistics, self.optimizer.init(params), jnp.zeros((), jnp.int32))
+
+    def model(self, state: TrainState) -> WorldModel:
+        """The module with the state's weights."""
+        return nnx.merge(self.graphdef, state.params, state.statistics)
+
+    def step(self, state: TrainState) -> tuple[TrainState, Metrics]:
+        """`updates_per_call` updates; metrics are their means. `state` is consumed."""
+        key = jax.random.key(self.config.seed)
+        return self._step(state, self.sampler, key)
+
+    def _many_updates(
+        self, state: TrainState, sampler: WindowSampler, key: PRNGKeyArray
+    ) -> tuple[TrainState, Metrics]:
+        def one(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+            window_key, loss_key = jax.random.split(jax.random.fold_in(key, state.update))
+            windows = sampler.sample(window_key, self.config.batch)
+
+            def loss(params: Params) -> tuple[Array, Metrics]:
+                model = nnx.merge(self.graphdef, params, state.statistics)
+                target = nnx.merge(self._head, state.target)
+                return jepa_loss(model, target, windows, loss_key, self.objective)
+
+            (_, metrics), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
+            changes, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
+            params = optax.apply_updates(state.params, changes)
+            metrics["gradient_norm"] = optax.global_norm(gradients)
+            target = optax.incremental_update(params["distance_head"], state.target, self.objective.target_rate)
+            return TrainState(params, target, state.statistics, optimizer, state.update + 1), metrics
+
+        state, metrics = jax.lax.scan(one, state, None, length=self.config.updates_per_call)
+        return state, jax.tree.map(jnp.mean, metrics)
+
+
+def fit(
+    trainer: Trainer, state: TrainState, callback: Callable[[TrainState, dict[str, float]], None] | None = None
+) -> TrainState:
+    """Update until `config.updates`; after each compiled call, `callback(state, metrics)` with metrics on the host.
+
+    Raises:
+      FloatingPointError: the loss is no longer finite.
+    """
+    while int(state.update) < trainer.config.updates:
+        state, metrics = trainer.step(state)
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        if not all(map(jnp.isfinite, values.values())):
+            raise FloatingPointError(
+                f"training diverged at update {int(state.update)} (loss {values['loss']}): "
+                "lower training.learning_rate or look for outliers in the data"
+            )
+        if callback is not None:
+            callback(state, values)
+    return state
+

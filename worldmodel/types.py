@@ -1,0 +1,26 @@
+"""Letters and arrays shared by the world model.
+
+In the shapes: `B` batch, `H` model steps, `K` environment steps in one action block, `P` observation history,
+`O` observation, `A` action, `D` latent, `Q` probe target, `M` rows of a dataset, `...` any leading dimensions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flax import struct
+from jaxtyping import Array
+
+Params = Any
+Metrics = dict[str, Array]
+
+
+@struct.dataclass
+class Windows:
+    """A batch of sub-trajectories with goals for the temporal-distance critic; rows never cross an episode's end."""
+
+    observations: Array  # [B, H+1, P, O] one stack every K environment steps
+    actions: Array  # [B, H, K, A] what was done between two stacks
+    goals: Array  # [B, P, O] the stack at a later row of the same episode
+    goal_offset: Array  # [B] int32: environment steps from the first stack to the goal
+    probe_targets: Array | None = None  # [B, Q] of the first stack

@@ -1,0 +1,103 @@
+"""Sub-trajectories drawn inside the compiled training step, from arrays that live on the device.
+
+A window starts at any row from which H blocks of K steps fit into the episode; its observation stacks reach back P rows
+and repeat the first observation where the episode starts. Goals for the critic come from the future of the same episode,
+near and far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, PRNGKeyArray
+from numpy import ndarray
+
+from .dataset import EpisodeData
+from .types import Windows
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["observations", "actions", "first", "last", "starts", "probe_targets"],
+    meta_fields=["history", "blocks", "action_block"],
+)
+@dataclass(frozen=True)
+class WindowSampler:
+    """A dataset on the device, with the rows at which a window may start."""
+
+    observations: Array  # [M, O]
+    actions: Array  # [M, A]
+    first: Array  # [M]
+    last: Array  # [M]
+    starts: Array  # [W]
+    probe_targets: Array | None  # [M, Q]
+    history: int
+    blocks: int
+    action_block: int
+
+    @classmethod
+    def of(
+        cls, data: EpisodeData, history: int, blocks: int, action_block: int, probe_targets: ndarray | None = None
+    ) -> WindowSampler:
+        """Move the data to the device.
+
+        Raises:
+          ValueError: no episode is long enough for a window, or probe targets that do not belong to the rows.
+        """
+        span = blocks * action_block
+        starts = np.flatnonzero(np.arange(len(data.last)) + span <= data.last)
+        if len(starts) == 0:
+            longest = int((data.last - data.first).max())
+            raise ValueError(
+                f"no episode is long enough to learn from: the longest has {longest} steps, and a window needs {span} "
+                f"({blocks} blocks of {action_block}); take shorter windows or longer episodes"
+            )
+        if probe_targets is not None and len(probe_targets) != len(data.observations):
+            raise ValueError(f"{len(probe_targets)} probe targets for {len(data.observations)} rows of data")
+        return cls(
+            observations=jnp.asarray(data.observations),
+            actions=jnp.asarray(data.actions),
+            first=jnp.asarray(data.first),
+            last=jnp.asarray(data.last),
+            starts=jnp.asarray(starts, jnp.int32),
+            probe_targets=None if probe_targets is None else jnp.asarray(probe_targets, jnp.float32),
+            history=history,
+            blocks=blocks,
+            action_block=action_block,
+        )
+
+    def stack(self, rows: Int[Array, "..."]) -> Array:
+        """The P observations that end at each row, [..., P, O]; the episode's first one is repeated before its start."""
+        back = jnp.arange(self.history - 1, -1, -1, dtype=rows.dtype)
+        wanted = rows[..., None] - back.reshape((1,) * rows.ndim + (-1,))
+        return self.observations[jnp.maximum(wanted, self.first[rows][..., None])]
+
+    def sample(self, key: PRNGKeyArray, batch: int) -> Windows:
+        """`batch` windows, each with one goal for the critic. The key is consumed.
+
+        Half of the goals lie uniformly in the episode's future, half at a log-uniform offset, so that near goals are seen
+        as often as far ones.
+        """
+        start_key, goal_key, near_key = jax.random.split(key, 3)
+        begin = self.starts[jax.random.randint(start_key, (batch,), 0, len(self.starts))]
+        blocks = jnp.arange(self.blocks + 1, dtype=begin.dtype) * self.action_block
+        rows = begin[:, None] + blocks[None, :]
+        steps = jnp.arange(self.blocks * self.action_block, dtype=begin.dtype)
+        actions = self.actions[begin[:, None] + steps[None, :]]
+
+        remaining = (self.last[begin] - begin).astype(jnp.float32)
+        uniform = jax.random.uniform(goal_key, (batch,))
+        log_uniform = (1.0 + remaining) ** uniform - 1.0
+        near = jax.random.bernoulli(near_key, 0.5, (batch,))
+        offset = jnp.round(jnp.where(near, log_uniform, uniform * remaining)).astype(jnp.int32)
+        return Windows(
+            observations=self.stack(rows),
+            actions=actions.reshape(batch, self.blocks, self.action_block, -1),
+            goals=self.stack(begin + offset),
+            goal_offset=offset,
+            probe_targets=None if self.probe_targets is None else self.probe_targets[begin],
+        )

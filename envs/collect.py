@@ -82,7 +82,7 @@ def collect(
     if shutil.disk_usage(path.parent).free < needed:
         raise _full(path, needed)
 
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent.resolve()))
     try:
         writer = _Writer(task, behaviour, seed, partial)
         rollout_seconds, detours = 0.0, 0

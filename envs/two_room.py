@@ -27,7 +27,7 @@ class TwoRoom(PointTask):
     """A 2 × 2 m arena, cut at x = 0 by a wall with one door. Actions: two forces in [-1, 1] × 4 N, held for 0.05 s."""
 
     name = "two_room"
-    budget = 100
+    budget = 80
     tolerance = 0.1
     gains = (5.0, 0.8)
 

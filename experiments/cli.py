@@ -92,7 +92,8 @@ def _help() -> str:
         f"commands:\n{lines}\n"
         f"{PROGRAM} COMMAND --help      its settings and their choices\n"
         f"{PROGRAM} COMMAND -m k=a,b    once for each value\n"
-        f"{PROGRAM} --version\n"
+        f"{PROGRAM} --version\n\n"
+        f"With JEPA_MPC_DEBUG=1 in the environment every error shows where it came from.\n"
     )
 
 
@@ -107,7 +108,7 @@ def _prepare_process() -> None:
     from rich.logging import RichHandler
 
     handler = RichHandler(console=Console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     for name in (*PACKAGES, "hydra"):
         logging.getLogger(name).setLevel(logging.INFO)
 
@@ -154,7 +155,7 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
         entry()
     finally:
         sys.argv = argv
-        HydraConfig.instance().cfg = None  # a multirun would leave its own behind
+        HydraConfig.instance().cfg = None  # Hydra's help leaves its own behind
 
 
 def _exit_code(module: ModuleType, result: Any) -> int:

@@ -8,8 +8,16 @@ from .records import Health
 
 # (lowest, highest, meaning), None for no bound.
 RANGES: dict[str, tuple[float | None, float | None, str]] = {
-    "horizon_ratio": (None, 0.5, "Error at the planning horizon over that of predicting no change: below 1 it knows something."),
-    "action_sensitivity": (2.0, None, "Error with shuffled actions over error with the true ones: near 1 it ignores what is done."),
+    "horizon_ratio": (
+        None,
+        0.5,
+        "Error at the planning horizon over that of predicting no change: below 1 it knows something.",
+    ),
+    "action_sensitivity": (
+        2.0,
+        None,
+        "Error with shuffled actions over error with the true ones: near 1 it ignores what is done.",
+    ),
     "feature_std": (0.3, 3.0, "Mean spread of a feature: near 0 the representation has collapsed in scale."),
     "feature_std_min": (0.05, None, "Spread of the stillest feature: 0 is a dead one."),
     "rank": (4.0, None, "Effective number of dimensions in use (RankMe): near 1 it has collapsed onto a line."),

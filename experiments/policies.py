@@ -19,7 +19,7 @@ from numpy import ndarray
 
 from envs import Task
 from envs.streams import episode_rng
-from planning import ActionSpec, Agent, Evaluation, Imagined, Planner, plan_on_host, reset_many, score, step_many
+from planning import ActionSpec, Agent, Evaluation, Imagined, plan_on_host, reset_many, score, step_many
 from planning.agent import AgentState
 
 from .protocols import Pairs
@@ -179,7 +179,9 @@ class SimulatedPolicy:
         return partial(self._ceiling if self.name == "ceiling" else self._oracle, index, state)
 
     def _ceiling(self, index: int, state: ndarray, actions: Float[ndarray, "N T A"]) -> Evaluation:
-        futures = self._simulate(state, actions)[:, self._agent.model.action_block - 1 :: self._agent.model.action_block]
+        futures = self._simulate(state, actions)[
+            :, self._agent.model.action_block - 1 :: self._agent.model.action_block
+        ]
         cost = self._task.cost(futures, self._goals[index]).sum(axis=1)
         return Evaluation(cost=cost.astype(np.float32))  # type: ignore[arg-type]  # NumPy on the host
 

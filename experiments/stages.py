@@ -116,9 +116,10 @@ def ensure_model(cfg: DictConfig, seed: int) -> Checkpoint:
 
 def train_model(cfg: DictConfig, seed: int, out: Path) -> None:
     """Train on the recipe's data and write the model; a run that was stopped before goes on from its last state."""
-    data = load(ensure_data(cfg, seed))
-    task = envs.make(cfg.task.name) if cfg.task.name in envs.TASKS else None
-    targets = None if task is None or data.states is None else probe_targets(task, data.states)
+    source = ensure_data(cfg, seed)
+    data, task = load(source), envs.make(cfg.task.name)
+    _check_fits(data, task, source)
+    targets = None if data.states is None else probe_targets(task, data.states)
     model_config = fill(
         ModelConfig,
         {
@@ -137,7 +138,9 @@ def train_model(cfg: DictConfig, seed: int, out: Path) -> None:
     model.predictor.normalizer.fit(data.actions[data.last != np.arange(len(data.last))])
     if model.probe_head is not None and targets is not None:
         model.probe_head.normalizer.fit(targets)
-    sampler = WindowSampler.of(data, model_config.history, model_config.train_blocks, model_config.action_block, targets)
+    sampler = WindowSampler.of(
+        data, model_config.history, model_config.train_blocks, model_config.action_block, targets
+    )
     trainer = Trainer(model, sampler, objective, training)
 
     states = out.with_suffix(".training.safetensors")
@@ -150,7 +153,7 @@ def train_model(cfg: DictConfig, seed: int, out: Path) -> None:
     state = run.fit(state, cfg.task.name)
 
     metadata = {
-        "task": json.loads(data.metadata["task"]) if "task" in data.metadata else {"task": cfg.task.name},
+        "task": task.describe(),
         "action_low": data.action_low.tolist(),
         "action_high": data.action_high.tolist(),
         "recipe": fingerprint,
@@ -207,6 +210,23 @@ def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:
     if cfg.data is not None:
         return {**parts, "data": str(cfg.data), "seed": seed}
     return {**parts, "behaviour": _settings(cfg.behaviour), "collection": _settings(cfg.collection), "seed": seed}
+
+
+def _check_fits(data: EpisodeData, task: envs.Task, source: Path | str) -> None:
+    """Raise ValueError unless the data are the task's: its sensors, its actions, and its name where they have one."""
+    collected_in = json.loads(data.metadata.get("task", "{}")).get("task", task.name)
+    if collected_in != task.name:
+        raise ValueError(
+            f"the data in {source} are of the task {collected_in}, not of {task.name}: add task={collected_in}"
+        )
+    found = {"observation": data.observations.shape[1], "action": data.actions.shape[1]}
+    for name, space in (("observation", task.observation_space), ("action", task.action_space)):
+        shape: Any = space.shape
+        if shape[0] != found[name]:
+            raise ValueError(
+                f"the data in {source} have {name}s of {found[name]} numbers, and {task.name} has {shape[0]}: give data of "
+                "this task, or another task"
+            )
 
 
 def plan_command(path: Path, task: str) -> str:

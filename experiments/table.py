@@ -64,19 +64,20 @@ def measure(cfg: DictConfig, checkpoint: Checkpoint, seed: int) -> Measured:
 def show(rows: Sequence[Row], title: str) -> None:
     """Print the rows, pooled over seeds."""
     table = Table(title=title)
-    for column in ("policy", "success", "95 % interval", "episodes", "plan p50", "p95", "p99 ms", "trained in", "params"):
-        table.add_column(column, justify="left" if column == "policy" else "right")
+    for column in ("policy", "success", "95 %", "episodes", "plan ms p50/95/99", "trained", "params"):
+        table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
     for policy in dict.fromkeys(row.policy for row in rows):
         row = pool([each for each in rows if each.policy == policy])
         assert row.success_rate is not None and row.ci_low is not None and row.ci_high is not None
+        times = (row.plan_ms_p50, row.plan_ms_p95, row.plan_ms_p99)
         table.add_row(
             policy,
             f"{row.success_rate:.1%}",
-            f"{row.ci_low:.1%} – {row.ci_high:.1%}",
+            f"{100 * row.ci_low:.1f}–{100 * row.ci_high:.1f}",
             str(row.episodes),
-            *(_number(value, ".1f") for value in (row.plan_ms_p50, row.plan_ms_p95, row.plan_ms_p99)),
-            _number(row.train_seconds, ".0f", " s"),
-            _number(row.parameters, ","),
+            "/".join(f"{each:.1f}" for each in times if each is not None),
+            "" if row.train_seconds is None else f"{row.train_seconds:.0f} s",
+            "" if row.parameters is None else f"{row.parameters:,}",
             style="bold" if policy == "model" else "",
         )
     Console().print(table)
@@ -128,9 +129,3 @@ def _row(
         plan_ms_p99=p99,
         command=command(),
     )
-
-
-def _number(value: float | int | None, form: str, unit: str = "") -> str:
-    return "" if value is None else f"{value:{form}}{unit}"
-
-

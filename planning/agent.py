@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .best import shift
-from .costs import Cost, TemporalDistance
-from .objective import LatentObjective, check_names, imagine
-from .types import ActionSpec, LatentModel, Leaf, Number, Plan, Planner
+from .costs import Cost
+from .objective import LatentObjective, imagine
+from .types import ActionSpec, Evaluation, LatentModel, Leaf, Number, Plan, Planner
 
 _STATE_FIELDS = ["history", "root", "goal", "search", "plan", "executed", "observed", "behind"]
 
@@ -58,25 +58,11 @@ class Agent:
 
     def validate(self) -> None:
         """Raise ValueError, in one sentence, where the parts do not fit each other."""
-        horizon, block = self.planner.horizon, self.model.action_block
+        horizon = self.planner.horizon
         self.planner.validate(self.spec)
-        check_names(self.costs, self.weights)
         if not 1 <= self.replan_every <= horizon:
             raise ValueError(f"replan_every must lie between 1 and the horizon ({horizon}); got {self.replan_every}")
-        if self.spec.size != self.model.action_size:
-            raise ValueError(
-                f"the task takes {self.spec.size} actions, and the model was trained with {self.model.action_size}"
-            )
-        if horizon % block:
-            raise ValueError(
-                f"the horizon is {horizon} environment steps, which the model's action block of {block} does not "
-                f"divide; take {max(1, horizon // block) * block}"
-            )
-        if self.model.distance is None and any(isinstance(cost, TemporalDistance) for cost in self.costs.values()):
-            raise ValueError(
-                "the costs ask for TemporalDistance and the model has no temporal-distance head: "
-                "train with the distance loss, or plan with GoalDistance"
-            )
+        self._names()  # the objective says what does not fit the model
 
     def init(self, key: PRNGKeyArray) -> AgentState:
         """A state without goal and observation, from which `reset` makes the states of episodes.
@@ -87,9 +73,7 @@ class Agent:
         self.validate()
         history = jnp.zeros((self.model.history, self.model.observation_size), jnp.float32)
         latent = jnp.zeros_like(self.model.encode(self.model.params, history))
-        actions = jax.ShapeDtypeStruct((1, self.planner.horizon, self.spec.size), jnp.float32)
-        names = jax.eval_shape(self._objective(latent, latent), actions)
-        return self._begin(history, latent, latent, key, names)
+        return self._begin(history, latent, latent, key, self._names())
 
     def reset(
         self,
@@ -158,6 +142,17 @@ class Agent:
         state = self._catch_up(state)
         plan, search = self.planner.plan(self._objective(state.root, state.goal), state.search, self.spec)
         return replace(state, plan=plan, search=search)
+
+    def _names(self) -> Evaluation:
+        """Shapes of what the objective says of one candidate, for their names; nothing is computed."""
+
+        def evaluate(history: Array, actions: Array) -> Evaluation:
+            root = self.model.encode(self.model.params, history)
+            return self._objective(root, root)(actions)
+
+        history = jax.ShapeDtypeStruct((self.model.history, self.model.observation_size), jnp.float32)
+        actions = jax.ShapeDtypeStruct((1, self.planner.horizon, self.spec.size), jnp.float32)
+        return jax.eval_shape(evaluate, history, actions)
 
     def _objective(self, root: Float[Array, "D"], goal: Float[Array, "D"]) -> LatentObjective:
         return LatentObjective(self.model, self.costs, self.weights, root, goal, self.spec)

@@ -55,17 +55,12 @@ def score(
     Raises:
       ValueError: `costs` is empty, or does not have the same names as `weights`.
     """
-    check_names(costs, weights)
-    terms = {name: weights[name] * cost(model, imagined, spec).astype(jnp.float32) for name, cost in costs.items()}
-    return Evaluation(cost=sum(terms.values(), start=jnp.zeros(imagined.actions.shape[0], jnp.float32)), terms=terms)
-
-
-def check_names(costs: Mapping[str, Cost], weights: Mapping[str, Number]) -> None:
-    """Raise ValueError unless there is a cost, and exactly one weight for each."""
     if not costs:
         raise ValueError("there is nothing to minimise: costs is empty, give at least one")
     if costs.keys() != weights.keys():
         raise ValueError(f"costs are {sorted(costs)} and weights are {sorted(weights)}: give one weight for each cost")
+    terms = {name: weights[name] * cost(model, imagined, spec).astype(jnp.float32) for name, cost in costs.items()}
+    return Evaluation(cost=sum(terms.values(), start=jnp.zeros(imagined.actions.shape[0], jnp.float32)), terms=terms)
 
 
 _OBJECTIVE_FIELDS = ["model", "costs", "weights", "root", "goal", "spec"]

@@ -82,7 +82,9 @@ def load_training(
     if differing:
         was = ", ".join(f"{name}={stored.get(name)}" for name in differing)
         now = ", ".join(f"{name}={fingerprint.get(name)}" for name in differing)
-        raise ValueError(f"{path} belongs to a run with {was}, and this one has {now}: choose another run folder, or remove it")
+        raise ValueError(
+            f"{path} belongs to a run with {was}, and this one has {now}: choose another run folder, or remove it"
+        )
     return _fill(path, template, tensors), dict(header.get("extra", {}))
 
 
@@ -117,7 +119,9 @@ def _fill(path: str | Path, template: Any, tensors: dict[str, np.ndarray]) -> An
     named = _leaves(template)
     names = {_name(path_) for path_, _ in named}
     if names != set(tensors):
-        raise ValueError(f"{path} does not fit: tensors missing or unknown: {', '.join(sorted(names ^ set(tensors))[:4])}")
+        raise ValueError(
+            f"{path} does not fit: tensors missing or unknown: {', '.join(sorted(names ^ set(tensors))[:4])}"
+        )
     leaves = []
     for name, leaf in ((_name(path_), leaf) for path_, leaf in named):
         stored = tensors[name]

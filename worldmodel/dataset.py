@@ -76,7 +76,9 @@ def load(path: str | Path) -> EpisodeData:
         for name, values in (("observations", obs), ("actions", act)):
             if not np.isfinite(values).all():
                 step = int(np.argwhere(~np.isfinite(values))[0][0])
-                raise ValueError(f"dataset {path}: episode {episode.id} has a non-finite value in its {name} at step {step}")
+                raise ValueError(
+                    f"dataset {path}: episode {episode.id} has a non-finite value in its {name} at step {step}"
+                )
         observations.append(obs)
         actions.append(np.concatenate([act, np.zeros_like(act[:1])]))
         lengths.append(len(obs))
@@ -100,7 +102,7 @@ def load(path: str | Path) -> EpisodeData:
 
 
 def _open(path: str | Path, minari: Any) -> Any:
-    folder = Path(path)
+    folder = Path(path).resolve()  # Minari doubles a relative path
     if folder.exists():
         data = folder / "data" if (folder / "data").is_dir() else folder
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from .layers import MLP
 from .normalization import Normalizer
+
+STEP_SCALE = 20.0  # environment steps, of the order of a plan's horizon
 
 
 class InverseDynamics(nnx.Module):
@@ -30,12 +31,16 @@ class TemporalDistance(nnx.Module):
     def __init__(self, latent_size: int, width: int, depth: int, rngs: nnx.Rngs):
         self.mlp = MLP((latent_size, latent_size), 1, width, depth, rngs)
 
-    def log_steps(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
-        """`log(1 + steps)`, the scale in which it is trained: near goals matter as much as far ones."""
+    def scaled(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
+        """The distance in units of `STEP_SCALE`, in which it is trained.
+
+        Linear, so that a step counts as much far away as near the goal: a logarithm would blur just where a wall has to be
+        gone around.
+        """
         return jax.nn.softplus(self.mlp(latent, goal)[..., 0])
 
     def __call__(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
-        return jnp.expm1(self.log_steps(latent, goal))
+        return STEP_SCALE * self.scaled(latent, goal)
 
 
 class Probe(nnx.Module):

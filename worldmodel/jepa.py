@@ -29,9 +29,9 @@ class JepaConfig:
     distance: float = 1.0
     sigreg_projections: int = 64
     expectile: float = 0.3
-    foreign_goals: int = 1  # goals of other windows that the critic learns from, for each of its own
+    foreign_goals: int = 4  # goals of other windows that the critic learns from, for each of its own
     longest_distance: float = 500.0  # environment steps, above which the critic does not count
-    target_rate: float = 0.005  # how fast the critic's target follows it, an update
+    target_rate: float = 0.02  # how fast the critic's target follows it, an update
 
 
 def jepa_loss(

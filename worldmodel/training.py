@@ -50,7 +50,11 @@ class TrainingConfig:
             )
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["params", "target", "statistics", "optimizer", "update"], meta_fields=[])
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params", "target", "statistics", "optimizer", "update"],
+    meta_fields=[],
+)
 @dataclass(frozen=True)
 class TrainState:
     """Everything that changes in training, plus the statistics that do not: a pytree of arrays only."""
@@ -96,9 +100,7 @@ class Trainer:
         key = jax.random.key(self.config.seed)
         return self._step(state, self.sampler, key)
 
-    def _many_updates(
-        self, state: TrainState, sampler: WindowSampler, key: PRNGKeyArray
-    ) -> tuple[TrainState, Metrics]:
+    def _many_updates(self, state: TrainState, sampler: WindowSampler, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
         def one(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
             window_key, loss_key = jax.random.split(jax.random.fold_in(key, state.update))
             windows = sampler.sample(window_key, self.config.batch)
@@ -138,4 +140,3 @@ def fit(
         if callback is not None:
             callback(state, values)
     return state
-

@@ -87,7 +87,7 @@ class UMaze(PointMaze):
     name = "umaze"
     maze = ("#####", "#...#", "###.#", "#...#", "#####")
     tolerance = 0.2
-    speed_tolerance = 1.0
+    speed_tolerance = 0.8
     budget = 60
     gains = (1.2, 0.35)
 

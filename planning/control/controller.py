@@ -95,7 +95,7 @@ class Controller:
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[ndarray, Any]:
-        """`act` as Stable-Baselines3's policies have it: `[O]` gives `[A]`, and a batch of one, `[1, O]`, gives `[1, A]`.
+        """`act` as Stable-Baselines3's policies have it: `[O]` gives `[A]`, and a batch of one, `[1, O]`, `[1, A]`.
 
         A true `episode_start` resets towards the same goal. `state` is handed back as it came, for the memory is the
         controller's own; `deterministic` has no meaning, for a plan depends on the seed alone.

@@ -64,6 +64,6 @@ def test_reachers_shoulder_wraps_and_its_wrist_does_not():
 def test_umaze_wants_the_ball_slow():
     task = envs.make("umaze")
     goal = np.array([1.0, 0.0])
-    assert task.success(task.pack(goal, np.array([0.7, 0.6])), goal)
-    assert not task.success(task.pack(goal, np.array([0.8, 0.7])), goal)
+    assert task.success(task.pack(goal, np.array([0.6, 0.5])), goal)
+    assert not task.success(task.pack(goal, np.array([0.7, 0.6])), goal)
     assert not task.success(task.pack(goal + [0.15, 0.15], np.zeros(2)), goal)

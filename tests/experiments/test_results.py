@@ -122,10 +122,10 @@ def test_manifest_says_what_made_a_result(monkeypatch: pytest.MonkeyPatch) -> No
 def test_manifest_names_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        sys, "argv", [f"{tmp_path}/jepa-mpc", "plan", f"model={tmp_path}/runs/m", "data=/home/ada/d.h5"]
+        sys, "argv", [f"{tmp_path}/jepa-mpc", "plan", f"model={tmp_path}/runs/m", "data=/media/ada/d.h5"]
     )
     cfg = OmegaConf.create(
-        {"out": f"{tmp_path}/runs/demo", "data": "/home/ada/d.h5", "task": "dmc/reacher-easy", "here": str(tmp_path)}
+        {"out": f"{tmp_path}/runs/demo", "data": "/media/ada/d.h5", "task": "dmc/reacher-easy", "here": str(tmp_path)}
     )
     made = manifest(cfg, seeds=[])
     assert made["command"] == "jepa-mpc plan model=runs/m data=…/d.h5"

@@ -78,6 +78,12 @@ def rows() -> list[Row]:
     ]
 
 
+def test_pool_weighs_returns_by_their_episodes() -> None:
+    first, second = rows()
+    assert pool([replace(first, return_mean=3.0), replace(second, return_mean=6.0)]).return_mean == pytest.approx(4.0)
+    assert pool([replace(first, return_mean=3.0), second]).return_mean is None
+
+
 def test_pool_counts_episodes_together() -> None:
     pooled = pool(rows())
     assert (pooled.task, pooled.policy, pooled.seed) == ("two_room", "model", None)

@@ -116,15 +116,17 @@ def test_a_plan_that_is_used_up_holds_its_last_action(key):
     np.testing.assert_array_equal(action, plan.actions[-1])
 
 
-def test_a_failed_plan_goes_on_with_the_previous_one(key):
-    agent = make()
+@pytest.mark.parametrize("replan_every", [1, 3])
+def test_a_failed_plan_goes_on_with_the_previous_one(key, replan_every):
+    agent = make(replan_every=replan_every)
     _, before, state = step(agent, begin(agent, key, GOAL, 0), jnp.zeros(2))
     broken = replace(agent, model=replace(agent.model, params={"mass": jnp.float32(jnp.nan)}))
-    for i in (1, 2, 3):
+    for i in range(1, 7):
         action, plan, state = step(broken, state, jnp.zeros(2))
-        assert plan.status == Status.FAILED
+        assert plan.status == (Status.FAILED if i >= replan_every else Status.OK)
         np.testing.assert_array_equal(action, before.actions[i])
-    action, plan, state = step(agent, state, jnp.zeros(2))
+    for _ in range(replan_every):
+        action, plan, state = step(agent, state, jnp.zeros(2))
     assert plan.status == Status.OK and np.isfinite(action).all()
 
 
@@ -196,10 +198,13 @@ def test_new_numbers_never_compile_anew(key):
     [
         ({"replan_every": 0}, r"replan_every must lie between 1 and the horizon \(10\); got 0"),
         ({"replan_every": 11}, "replan_every must lie"),
-        ({"spec": box(3)}, "task takes 3 actions, and the model was trained with 2"),
+        ({"spec": box(3)}, "actions have 3 dimensions, and the model was trained with 2"),
         ({"model": point_mass(action_block=4)}, "horizon is 10 .* block of 4 .* take 8"),
         ({"weights": {"goal": 1.0}}, "one weight for each cost"),
-        ({"costs": {"goal": TemporalDistance(), "effort": Effort()}}, "no temporal-distance head"),
+        (
+            {"costs": {"goal": TemporalDistance(), "effort": Effort()}},
+            "TemporalDistance needs a model with a temporal-distance head",
+        ),
         ({"planner": replace(PLANNER, num_elites=99)}, "num_elites"),
     ],
 )

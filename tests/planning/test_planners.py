@@ -116,10 +116,13 @@ def test_when_everything_diverges_the_previous_plan_is_kept_and_the_state_recove
     good, bad = Formula(jnp.float32(1.0), broken_sphere), Formula(jnp.float32(-2.0), broken_sphere)
     spec = box()
     before, state = plan(planner, good, start(planner, good, spec, key), spec)
-    failed, state = plan(planner, bad, warm_start(planner, state, spec, jnp.int32(2)), spec)
+    warm = warm_start(planner, state, spec, jnp.int32(2))
+    failed, state = plan(planner, bad, warm, spec)
     assert failed.status == Status.FAILED and np.isinf(failed.cost) and failed.finite_fraction == 0
     np.testing.assert_array_equal(failed.actions[:-2], before.actions[2:])
     np.testing.assert_array_equal(failed.actions[-2:], np.tile(before.actions[-1:], (2, 1)))
+    np.testing.assert_array_equal(state.mean, warm.mean)
+    np.testing.assert_array_equal(state.std, warm.std)
     after, _ = plan(planner, good, warm_start(planner, state, spec, jnp.int32(1)), spec)
     assert after.status == Status.OK and float(after.cost) < 0.02
 
@@ -152,7 +155,7 @@ def test_a_warm_start_forgets_costs_and_keeps_a_good_plan(planner, key):
     np.testing.assert_array_equal(stale.actions[:-1], before.actions[1:])
     known = float(SPHERE.objective(stale.actions[None]).cost[0])
     one = replace(planner, iterations=1)
-    again, _ = plan(one, SPHERE.objective, state, spec)
+    again, _ = plan(one, SPHERE.objective, replace(state, mean=jnp.zeros((HORIZON, 2))), spec)
     assert float(again.cost) <= known * (1 + 1e-5)  # the shifted plan was a candidate
 
 
@@ -179,12 +182,12 @@ def test_new_numbers_never_compile_anew(planner, key):
 def test_no_key_is_used_twice(planner, key):
     few = replace(planner, iterations=3)
     with jax.debug_key_reuse(True):
-        _, state = jax.jit(few.plan)(SPHERE.objective, few.init(box(), key), box())
-    drawn = []
+        jax.jit(few.plan)(SPHERE.objective, few.init(box(), key), box())
+    state, drawn = planner.init(box(), key), []
     for _ in range(2):
         for _ in range(3):
-            candidates = propose(planner, state, box())
-            drawn.append(np.asarray(candidates[-1] - candidates[0]))
+            plain = replace(state, mean=jnp.zeros((HORIZON, 2)), std=jnp.ones((HORIZON, 2)))
+            drawn.append(np.asarray(propose(planner, plain, box(bound=10.0))[-1]))
             state = replace(state, iteration=state.iteration + 1)
         state = warm_start(planner, state, box(), jnp.int32(0))
     assert len({noise.tobytes() for noise in drawn}) == len(drawn)

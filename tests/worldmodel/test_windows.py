@@ -38,7 +38,9 @@ def test_windows_never_cross_an_episode_and_lie_in_order(lengths):
     assert (episode == episode[:, :1, :1]).all()
     newest = step[..., -1]
     assert (np.diff(newest, axis=1) == BLOCK).all()
-    wanted = np.maximum(newest[..., None] - np.arange(HISTORY - 1, -1, -1), 0)  # the first one repeated before the start
+    wanted = np.maximum(
+        newest[..., None] - np.arange(HISTORY - 1, -1, -1), 0
+    )  # the first one repeated before the start
     np.testing.assert_array_equal(step, wanted)
     rows = windows.actions[..., 0].reshape(64, -1)
     np.testing.assert_array_equal(rows, (episode[:, 0, :1] + newest[:, :1]) + np.arange(BLOCKS * BLOCK))

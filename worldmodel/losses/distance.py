@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..heads import TemporalDistance
+from ..heads import STEP_SCALE, TemporalDistance
 from ..model import WorldModel
 from ..types import Metrics, Windows
+
+_FOREIGN_MOMENTS = 2
 
 
 def expectile_loss(error: Float[Array, "..."], expectile: float) -> Float[Array, "..."]:
@@ -51,27 +53,51 @@ def distance_loss(
     longest: float,
     foreign_goals: int,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Regress `log(1 + steps)` from every latent of a window, encoded and predicted, to two goals.
+    """Regress the steps from the latents of a window, encoded and predicted, to its own goal and to foreign ones.
 
-    One is the window's own, in the future of its episode; the other is the own goal of the window before it in the batch.
+    The own goal lies in the future of the window's episode; foreign ones are the own goals of other windows in the batch.
     `target` is the slowly following copy of the critic.
     """
     block = windows.actions.shape[2]
     own = model.encode(windows.goals)[:, None]  # [B, 1, D]
     passed = jnp.arange(latents.shape[1], dtype=latents.dtype)[None] * block
-    taken = windows.goal_offset[:, None].astype(latents.dtype) - passed  # [B, H+1], negative once the goal lies behind
+    taken = windows.goal_offset[:, None].astype(latents.dtype) - passed  # [B, S], negative once the goal lies behind
     taken = jnp.where(taken >= 0, taken, jnp.inf)
+    error, imagined_error, steps = _errors(model, target, latents, predicted, own, taken, block, longest)
 
-    head = model.distance_head
-    total, metrics = jnp.zeros((), latents.dtype), {}
-    unknown = jnp.full_like(taken, jnp.inf)
-    goal_sets = [("own", own, taken)] + [("foreign", jnp.roll(own, shift, axis=0), unknown) for shift in range(1, foreign_goals + 1)]
-    for name, goals, known in goal_sets:
-        steps = bootstrapped_steps(target, latents, goals, known, block, longest)
-        wanted = jnp.log1p(steps)
-        error = head.log_steps(latents[:, :-1], goals) - wanted
-        imagined_error = head.log_steps(predicted[:, :-1], goals) - wanted[:, 1:]
-        total = total + jnp.mean(expectile_loss(error, expectile)) + jnp.mean(expectile_loss(imagined_error, expectile))
-        metrics[f"distance_{name}"] = jnp.mean(jnp.abs(error))
-        metrics[f"steps_{name}"] = jnp.mean(steps)
-    return total / (2 * len(goal_sets)), metrics
+    # Towards foreign goals the moments of one window tell much the same, so few of them meet many goals instead.
+    few = slice(0, _FOREIGN_MOMENTS + 1)
+    foreign = jnp.stack([jnp.roll(own, shift, axis=0) for shift in range(1, foreign_goals + 1)])  # [F, B, 1, D]
+    unknown = jnp.full_like(taken[:, few], jnp.inf)
+    far_error, far_imagined_error, far_steps = jax.vmap(
+        lambda goals: _errors(
+            model, target, latents[:, few], predicted[:, :_FOREIGN_MOMENTS], goals, unknown, block, longest
+        )
+    )(foreign)
+
+    losses = [jnp.mean(expectile_loss(e, expectile)) for e in (error, imagined_error, far_error, far_imagined_error)]
+    metrics = {
+        "distance_own": jnp.mean(jnp.abs(error)),
+        "distance_foreign": jnp.mean(jnp.abs(far_error)),
+        "steps_own": jnp.mean(steps),
+        "steps_foreign": jnp.mean(far_steps),
+    }
+    return sum(losses, start=jnp.zeros((), latents.dtype)) / len(losses), metrics
+
+
+def _errors(
+    model: WorldModel,
+    target: TemporalDistance,
+    latents: Float[Array, "B S D"],
+    predicted: Float[Array, "B S-1 D"],
+    goals: Float[Array, "B 1 D"],
+    known: Float[Array, "B S"],
+    block: int,
+    longest: float,
+) -> tuple[Float[Array, "B S-1"], Float[Array, "B S-2"], Float[Array, "B S-1"]]:
+    """Errors of encoded and of predicted latents in units of `STEP_SCALE`, and the steps they should have said."""
+    steps = bootstrapped_steps(target, latents, goals, known, block, longest)
+    wanted = steps / STEP_SCALE
+    error = model.distance_head.scaled(latents[:, :-1], goals) - wanted
+    imagined_error = model.distance_head.scaled(predicted[:, :-1], goals) - wanted[:, 1:]
+    return error, imagined_error, steps

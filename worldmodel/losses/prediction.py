@@ -11,9 +11,7 @@ from jaxtyping import Array, Float
 Predict = Callable[[Array, Array], Array]
 
 
-def rollout(
-    predict: Predict, root: Float[Array, "B D"], blocks: Float[Array, "B H K A"]
-) -> Float[Array, "B H D"]:
+def rollout(predict: Predict, root: Float[Array, "B D"], blocks: Float[Array, "B H K A"]) -> Float[Array, "B H D"]:
     """The latents after each action block, every one predicted from the one before: nothing is looked up on the way."""
 
     def step(latent: Array, block: Array) -> tuple[Array, Array]:

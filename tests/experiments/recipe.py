@@ -1,0 +1,28 @@
+"""Composed settings for tests: the smoke budget with the smallest model, in a folder of the test's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from experiments.cli import config_dir
+
+TINY = (
+    "budget=smoke",
+    "model.latent_size=8",
+    "model.width=32",
+    "model.head_width=16",
+    "model.train_blocks=3",
+    "planner.horizon=10",
+    "planner.num_samples=32",
+    "planner.num_elites=8",
+    "planner.iterations=2",
+)
+
+
+def settings(command: str, runs: Path, *overrides: str) -> DictConfig:
+    """What `jepa-mpc COMMAND runs=RUNS …` composes, tiny."""
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        return compose(command, [*TINY, f"runs='{runs}'", *overrides])

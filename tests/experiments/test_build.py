@@ -1,0 +1,88 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import envs
+from envs.behaviours import ColouredNoise, Mixture, Scripted
+from experiments import build
+from experiments.cli import COMMANDS, config_dir
+from planning import CEM, Effort, TemporalDistance
+from worldmodel.freeze import freeze
+from worldmodel.jepa import JepaConfig
+from worldmodel.model import ModelConfig, create
+from worldmodel.training import TrainingConfig
+
+from .recipe import settings
+
+
+def composed(command: str, *overrides: str):
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        return compose(command, list(overrides))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_composes(command):
+    composed(command)
+
+
+@pytest.mark.parametrize("group", sorted(path.name for path in config_dir().iterdir() if path.is_dir()))
+def test_every_choice_of_a_group_builds(group):
+    for file in sorted((config_dir() / group).glob("*.yaml")):
+        cfg = composed("plan", f"{group}={file.stem}")
+        build.planner(cfg)
+        build.costs(cfg)
+        build.make(cfg.behaviour, "behaviour")
+        assert cfg.task.name in envs.TASKS
+        for cls, node in ((JepaConfig, cfg.objective), (TrainingConfig, cfg.training)):
+            build.fill(cls, OmegaConf.to_container(node), group)
+
+
+@pytest.mark.parametrize(
+    ("cls", "group"),
+    [(ModelConfig, "model"), (JepaConfig, "objective"), (TrainingConfig, "training"), (CEM, "planner")],
+)
+def test_yaml_offers_every_setting_with_the_default_of_its_class(cls, group):
+    """The class is the source; YAML repeats it only so that `--help` shows it and overrides are checked."""
+    node = OmegaConf.to_container(composed("plan")[group])
+    node.pop("_target_", None)
+    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+    sizes_from_data = {"observation_size", "action_size", "probe_size", "seed"}
+    assert set(node) == set(defaults) - sizes_from_data
+    assert node == {name: defaults[name] for name in node}
+
+
+def test_objects_are_what_was_asked_for(tmp_path: Path):
+    cfg = settings("plan", tmp_path, "+cost.effort={_target_: planning.Effort, weight: 0.05}")
+    costs, weights = build.costs(cfg)
+    assert isinstance(costs["distance"], TemporalDistance) and isinstance(costs["effort"], Effort)
+    assert weights == {"distance": 1.0, "effort": 0.05}
+    assert build.planner(cfg).num_samples == 32
+    behaviour = build.make(cfg.behaviour, "behaviour")
+    assert behaviour == Mixture((Scripted(patience=100), ColouredNoise(1.0, 0.8)), (0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("planner.num_samples=many", "planner.num_samples must be a whole number; got 'many'"),
+        ("planner.num_samples=1.5", "planner.num_samples must be a whole number; got 1.5"),
+        ("planner.init_std=wide", "planner.init_std must be a number; got 'wide'"),
+        ("planner._target_=planning.Nothing", "planner._target_=planning.Nothing cannot be imported"),
+        ("+planner.colour=red", "planner.colour is not a setting of CEM: it has horizon,"),
+    ],
+)
+def test_wrong_values_are_named(tmp_path, override, message):
+    with pytest.raises(ValueError, match=message):
+        build.planner(settings("plan", tmp_path, override))
+
+
+def test_model_for_other_sensors_is_refused(tmp_path):
+    config = ModelConfig(observation_size=4, action_size=2, action_block=5, width=16, head_width=8)
+    model = freeze(create(config, 0), config)
+    with pytest.raises(ValueError, match="trained on 4 sensor values, and reacher gives 6"):
+        build.agent(settings("plan", tmp_path), model, envs.make("reacher"))
+    with pytest.raises(ValueError, match="horizon is 12 environment steps"):
+        build.agent(settings("plan", tmp_path, "planner.horizon=12"), model, envs.make("two_room"))

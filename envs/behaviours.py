@@ -110,10 +110,16 @@ class StickyRandom(OpenLoop):
 
 @dataclass(frozen=True)
 class Scripted(Behaviour):
-    """The task's script plus coloured noise, towards goals drawn anew when reached or after `patience` steps."""
+    """The task's script plus coloured noise, towards goals that are drawn anew some time after they were reached.
 
-    noise: ColouredNoise = field(default_factory=lambda: ColouredNoise(beta=1.0, scale=0.5))
+    The noise of an episode is scaled by a factor drawn from [0, 1]: careless and careful drives in one dataset. A goal
+    is kept for `dwell` steps once it was reached, so that what rest at a goal looks like is seen often, and given up
+    after `patience` steps.
+    """
+
+    noise: ColouredNoise = field(default_factory=lambda: ColouredNoise(beta=1.0, scale=0.8))
     patience: int = 100
+    dwell: int = 10
 
     def rollout(
         self, task: Task, start: Float[ndarray, "B S"], rngs: Generators, steps: int
@@ -121,22 +127,28 @@ class Scripted(Behaviour):
         """See Behaviour: all episodes advance together."""
         low, high = _bounds(task)
         middle = (high + low) / 2
-        noise = np.stack([self.noise.actions(low, high, steps, rng) for rng in rngs]) - middle
+        noise = np.stack([rng.uniform() * (self.noise.actions(low, high, steps, rng) - middle) for rng in rngs])
         goals = np.stack([task.sample_goal(rng) for rng in rngs])
-        age = np.zeros(len(start), int)
+        left = np.full(len(start), self.patience)  # steps until another goal is drawn
         states, actions = np.empty((len(start), steps + 1, start.shape[1])), noise.astype(np.float32)
         states[:, 0] = start
         for t in range(steps):
-            for i in np.flatnonzero(task.success(states[:, t], goals) | (age >= self.patience)).tolist():
-                goals[i], age[i] = task.sample_goal(rngs[i]), 0
+            left = np.where(task.success(states[:, t], goals), np.minimum(left, self.dwell), left)
+            for i in np.flatnonzero(left <= 0).tolist():
+                goals[i], left[i] = task.sample_goal(rngs[i]), self.patience
             actions[:, t] = np.clip(task.script(states[:, t], goals) + noise[:, t], low, high)
             states[:, t + 1] = task.simulate(states[:, t], actions[:, t, None])[:, 0]
-            age += 1
+            left -= 1
         return states, actions
 
     def describe(self) -> dict[str, Any]:
         """Its name and parameters, as JSON."""
-        return {"behaviour": "scripted", "patience": self.patience, "noise": self.noise.describe()}
+        return {
+            "behaviour": "scripted",
+            "patience": self.patience,
+            "dwell": self.dwell,
+            "noise": self.noise.describe(),
+        }
 
 
 @dataclass(frozen=True)

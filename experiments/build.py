@@ -1,20 +1,27 @@
 """From composed settings to objects: Hydra chooses the leaves, plain Python puts them together.
 
-A node with `_target_` names a class of ours (or of a user's), whose fields are the node's other keys. The class stays the
-source of what the fields are and what type they have; a value of another type is told by its name.
+A node with `_target_` names a class of ours (or of a user's), whose fields are the node's other keys. The class stays
+the source of what the fields are and what type they have; a value of another type is told by its name.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+import hydra
 import hydra.utils
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+import envs
 from envs import Task
 from planning import ActionSpec, Agent, Cost, LatentModel, Planner
+from planning.control import Controller
+from worldmodel.checkpoint import load_model
+
+from .cli import config_dir
 
 T = TypeVar("T")
 
@@ -42,7 +49,32 @@ def fill(cls: type[T], values: Mapping[str, Any], name: str) -> T:
     if unknown := sorted(set(values) - set(fields)):
         raise ValueError(f"{name}.{unknown[0]} is not a setting of {cls.__name__}: it has {', '.join(fields)}")
     hints = get_type_hints(cls)
-    return cls(**{key: _checked(value, hints.get(key), f"{name}.{key}") for key, value in values.items()})
+    # A default tells the type more plainly than a planner's annotation, which admits traced arrays too.
+    kinds = {
+        key: hints.get(key) if field.default is dataclasses.MISSING else type(field.default)
+        for key, field in fields.items()
+    }
+    return cls(**{key: _checked(value, kinds[key], f"{name}.{key}") for key, value in values.items()})
+
+
+def compose(command: str, *overrides: str) -> DictConfig:
+    """The settings that `jepa-mpc COMMAND OVERRIDES` runs with."""
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        return hydra.compose(command, list(overrides))
+
+
+def controller(checkpoint: str | Path, *overrides: str) -> Controller:
+    """A controller on a trained model, for its own task and with the settings of `jepa-mpc plan`, or others.
+
+    `controller("runs/demo/two_room-seed0.safetensors", "planner.num_samples=64")`; call its `warmup` and `reset` next.
+
+    Raises:
+      FileNotFoundError: no checkpoint there.
+      ValueError: the file is no model, or the settings do not fit it.
+    """
+    loaded = load_model(checkpoint)
+    task = loaded.metadata["task"]["task"]
+    return Controller(agent(compose("plan", f"task={task}", *overrides), loaded.model, envs.make(task)))
 
 
 def action_spec(task: Task) -> ActionSpec:
@@ -92,16 +124,11 @@ def _checked(value: Any, hint: Any, name: str) -> Any:
     wanted = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
     if hint is int and (isinstance(value, bool) or not isinstance(value, int)):
         raise ValueError(f"{name} must be {wanted[int]}; got {value!r}")
-    if hint is not int and _is_number(hint) and (isinstance(value, bool) or not isinstance(value, int | float)):
+    if hint is float and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise ValueError(f"{name} must be {wanted[float]}; got {value!r}")
     if hint in (str, bool) and not isinstance(value, hint):
         raise ValueError(f"{name} must be {wanted[hint]}; got {value!r}")
-    return float(value) if _is_number(hint) else value
-
-
-def _is_number(hint: Any) -> bool:
-    """Float, or a union that admits one (planners' fields may also be traced arrays)."""
-    return hint is float or float in getattr(hint, "__args__", ())
+    return float(value) if hint is float else value
 
 
 def _plain(node: DictConfig | ListConfig) -> dict[str, Any]:

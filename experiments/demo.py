@@ -58,8 +58,8 @@ def _report(
         title=f"jepa-mpc: {cfg.task.name}",
         task=cfg.task.name,
         summary=(
-            f"A world model learned from {checkpoint.metadata['env_steps']:,} steps of simulated experience, without rewards "
-            f"and without reconstructing its sensors, plans towards goals it has never seen."
+            f"A world model learned from {checkpoint.metadata['env_steps']:,} steps of simulated experience, without "
+            "rewards and without reconstructing its sensors, plans towards goals it has never seen."
         ),
         rows=[vars(row) for row in measured.rows],
         history=checkpoint.metadata["history"],

@@ -18,10 +18,10 @@ Progress = Callable[[int, int], None]
 def run_episodes(
     task: Task, policy: Policy, pairs: Pairs, progress: Progress | None = None, imagine_every: int = 0
 ) -> list[EpisodeRecord]:
-    """All episodes advance together, at most `task.budget` steps; one ends when its goal is reached (success is latched).
+    """All episodes advance together for at most `task.budget` steps; one ends, a success, when its goal is reached.
 
-    With `imagine_every` the plans of a `ModelPolicy` are kept every so many steps. `progress(step, budget)` is called after
-    each step.
+    With `imagine_every` the plans of a `ModelPolicy` are kept every so many steps. `progress(step, budget)` is called
+    after each step.
     """
     count = len(pairs)
     states = pairs.states.copy()
@@ -34,8 +34,9 @@ def run_episodes(
         actions = policy.act(states, active)
         if imagine_every and step % imagine_every == 0 and isinstance(policy, ModelPolicy):
             paths = policy.imagined()
-            for index in np.flatnonzero(active) if paths is not None else ():
-                imagined[index].append((step, paths[index].reshape(paths.shape[1], -1, 2)[:, -1]))
+            if paths is not None:
+                for index in np.flatnonzero(active):
+                    imagined[index].append((step, paths[index].reshape(paths.shape[1], -1, 2)[:, -1]))
         following = task.simulate(states, actions[:, None].astype(np.float64))[:, 0]
         states = np.where(active[:, None], following, states)
         traces.append(states.copy())

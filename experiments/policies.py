@@ -1,7 +1,8 @@
 """The rows of a table: the model's agent, and what stands beside it so that its number means something.
 
-`oracle` plans with the same planner and the model's own encoder and cost over the true dynamics: what it lacks is not the
-predictor's fault. `ceiling` plans over the true dynamics with the task's privileged cost: the best this planner could do.
+`oracle` plans with the same planner and the model's own encoder and cost over the true dynamics: what it lacks is not
+the predictor's fault. `ceiling` plans over the true dynamics with the task's privileged cost: the best this planner
+could do.
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ class Policy(Protocol):
 
     name: str
 
-    def reset(self, pairs: Pairs) -> None: ...
-    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]: ...
+    def reset(self, pairs: Pairs) -> None:
+        """Prepare for one episode a pair, B in all; what is left of earlier episodes is forgotten."""
+
+    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        """The next action of each episode in its simulator state; rows that are not active are not executed."""
 
 
 class RandomPolicy:
@@ -45,9 +49,11 @@ class RandomPolicy:
         self._rngs: list[np.random.Generator] = []
 
     def reset(self, pairs: Pairs) -> None:
+        """Give each episode random numbers of its own, which follow from the seed and its place among the pairs."""
         self._rngs = [episode_rng(self._seed, "random_policy", episode) for episode in range(len(pairs))]
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        """A fresh draw for every episode, from that episode's own random numbers."""
         return np.stack([rng.uniform(self._low, self._high) for rng in self._rngs]).astype(np.float32)
 
 
@@ -64,6 +70,7 @@ class NoopPolicy:
         """Nothing to prepare."""
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        """The same action for every episode, as a read-only view."""
         return np.broadcast_to(self._action, (len(states), len(self._action)))
 
 
@@ -85,10 +92,12 @@ class ModelPolicy:
         self._states: AgentState | None = None
 
     def reset(self, pairs: Pairs) -> None:
+        """Show the agent each goal as its sensors would read there, and begin an episode a pair."""
         goals = jnp.asarray(self._task.goal_observation(pairs.goals), jnp.float32)
         self._states = _reset_many(self._agent, goals, self._key, jnp.arange(len(pairs)))
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        """What the agent does on seeing the observations of `states`; agents of inactive episodes do not plan."""
         observations = jnp.asarray(self._task.observe(states), jnp.float32)
         actions, _, self._states = _step_many(self._agent, self._states, observations, jnp.asarray(active))
         return np.asarray(actions)
@@ -144,6 +153,7 @@ class SimulatedPolicy:
         self._goal_latents: list[Any] = []
 
     def reset(self, pairs: Pairs) -> None:
+        """Encode the goals, and begin each episode with a history that repeats its first observation."""
         agent, key = self._agent, jax.random.key(self._seed)
         self._goals = pairs.goals
         self._goal_latents = [
@@ -157,6 +167,7 @@ class SimulatedPolicy:
             self._episodes.append(_Episode(search, history, empty, executed=agent.planner.horizon))
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        """The next action of each plan, replanned where it is due; zeros where the episode is not active."""
         actions = np.zeros((len(states), self._agent.spec.size), np.float32)
         for index in np.flatnonzero(active):
             actions[index] = self._act_in(int(index), states[index])
@@ -183,7 +194,7 @@ class SimulatedPolicy:
             :, self._agent.model.action_block - 1 :: self._agent.model.action_block
         ]
         cost = self._task.cost(futures, self._goals[index]).sum(axis=1)
-        return Evaluation(cost=cost.astype(np.float32))  # type: ignore[arg-type]  # NumPy on the host
+        return Evaluation(cost=cost.astype(np.float32))
 
     def _oracle(self, index: int, state: ndarray, actions: Float[ndarray, "N T A"]) -> Evaluation:
         model, history = self._agent.model, self._episodes[index].history

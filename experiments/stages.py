@@ -46,6 +46,7 @@ class Paths:
 
     @classmethod
     def of(cls, cfg: DictConfig, seed: int) -> Paths:
+        """The places in the folder `cfg.runs` for this task and seed; nothing need be there yet."""
         stem = f"{cfg.task.name.replace('/', '-')}-seed{seed}"
         runs = Path(cfg.runs)
         return cls(runs / f"{stem}-data", runs / f"{stem}.safetensors", runs / f"{stem}.training.safetensors")
@@ -85,8 +86,8 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
     for name, value in wanted.items():
         if found.get(name) != value:
             raise ValueError(
-                f"{path} was collected with {name}={found.get(name)}, and this recipe wants {value}: remove it, or give "
-                "this run another folder with runs=FOLDER"
+                f"{path} was collected with {name}={found.get(name)}, and this recipe wants {value}: remove it, or "
+                "give this run another folder with runs=FOLDER"
             )
     logger.info("using the data in %s", path)
     return path
@@ -107,8 +108,8 @@ def ensure_model(cfg: DictConfig, seed: int) -> Checkpoint:
     for name in sorted({*stored, *wanted}):
         if stored.get(name) != wanted.get(name):
             raise ValueError(
-                f"{path} was trained with {name}={stored.get(name)}, and this recipe has {wanted.get(name)}: remove it, or "
-                f"give this run another folder with runs=FOLDER, or plan with it as it is by checkpoint={path}"
+                f"{path} was trained with {name}={stored.get(name)}, and this recipe has {wanted.get(name)}: remove "
+                f"it, or give this run another folder with runs=FOLDER, or plan with it as it is by checkpoint={path}"
             )
     logger.info("using the model in %s", path)
     return checkpoint
@@ -224,8 +225,8 @@ def _check_fits(data: EpisodeData, task: envs.Task, source: Path | str) -> None:
         shape: Any = space.shape
         if shape[0] != found[name]:
             raise ValueError(
-                f"the data in {source} have {name}s of {found[name]} numbers, and {task.name} has {shape[0]}: give data of "
-                "this task, or another task"
+                f"the data in {source} have {name}s of {found[name]} numbers, and {task.name} has {shape[0]}: give "
+                "data of this task, or another task"
             )
 
 

@@ -36,15 +36,15 @@ class CEM(SamplingPlanner):
     """
 
     horizon: int = 25  # T, environment steps
-    num_samples: int = 256  # N, all candidates of one iteration
-    num_elites: int = 32
-    iterations: int = 5
+    num_samples: int = 128  # N, all candidates of one iteration
+    num_elites: int = 16
+    iterations: int = 3
     num_keep: int = 4  # of the best sequences, those proposed again
     num_best: int = 8  # k, sequences kept in the plan
     init_std: Number = 0.7  # share of the half range, at the start of each plan
     min_std: Number = 0.05  # share of the half range, below which no draw is made
     momentum: Number = 0.1  # weight of the old mean and deviation
-    noise_beta: Number = 2.0  # exponent of the noise's spectrum; 0 is white
+    noise_beta: Number = 1.0  # exponent of the noise's spectrum; 0 is white
 
     def validate(self, spec: ActionSpec) -> None:
         """Raise ValueError, in one sentence, on a configuration that cannot plan for `spec`."""

@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialise
@@ -102,11 +101,11 @@ def _read(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str,
         tensors = parse(content)
         size = int.from_bytes(content[:8], "little")
         text = json.loads(content[8 : 8 + size]).get("__metadata__", {}).get(_KEY)
+        header = json.loads(text) if text is not None else None
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path} is truncated or is not a safetensors file ({error}): take an intact copy") from error
-    if text is None:
+    if not isinstance(header, dict):
         raise ValueError(f"{path} is a safetensors file of another program: expected one that `jepa-mpc train` wrote")
-    header = json.loads(text)
     if header.get("format") != FORMAT:
         raise ValueError(f"{path} has format version {header.get('format')}, and this version reads {FORMAT}")
     if header.get("kind") != kind:
@@ -127,13 +126,14 @@ def _fill(path: str | Path, template: Any, tensors: dict[str, np.ndarray]) -> An
         stored = tensors[name]
         if stored.shape != leaf.shape or stored.dtype != leaf.dtype:
             raise ValueError(
-                f"{path} does not fit: {name} is {stored.dtype}{list(stored.shape)}, expected {leaf.dtype}{list(leaf.shape)}"
+                f"{path} does not fit: {name} is {stored.dtype}{list(stored.shape)}, "
+                f"expected {leaf.dtype}{list(leaf.shape)}"
             )
         leaves.append(jnp.asarray(stored))
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
-def _leaves(tree: Any) -> list[tuple[Any, Array]]:
+def _leaves(tree: Any) -> list[tuple[Any, Any]]:
     return jax.tree_util.tree_flatten_with_path(tree)[0]
 
 

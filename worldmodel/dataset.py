@@ -35,6 +35,7 @@ class EpisodeData:
 
     @property
     def episodes(self) -> int:
+        """How many episodes there are; empty ones were left out when reading."""
         return len(np.unique(self.first))
 
     @property
@@ -113,5 +114,6 @@ def _open(path: str | Path, minari: Any) -> Any:
         return minari.load_dataset(str(path))
     except (ValueError, FileNotFoundError, OSError) as error:
         raise FileNotFoundError(
-            f"there is no dataset at {path}: give the folder that `jepa-mpc collect` wrote, or the id of a Minari dataset"
+            f"there is no dataset at {path}: give the folder that `jepa-mpc collect` wrote, "
+            "or the id of a Minari dataset"
         ) from error

@@ -1,7 +1,7 @@
 """Is this representation healthy? A few numbers that together tell what no loss tells alone.
 
-A collapsed model has the lowest prediction loss of all; what gives it away is the scale and rank of its features, and that
-its predictions are no better than "nothing changes" or do not care which action was taken.
+A collapsed model has the lowest prediction loss of all; what gives it away is the scale and rank of its features, and
+that its predictions are no better than "nothing changes" or do not care which action was taken.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ def diagnose(model: WorldModel, sampler: WindowSampler, key: PRNGKeyArray, windo
       `action_sensitivity`: error with shuffled actions over error with the true ones.
       `feature_std`: the smallest and mean standard deviation of a feature are `feature_std_min` and `feature_std`.
       `rank`: effective number of dimensions, RankMe (Garrido et al., arXiv 2210.02885, eq. 1).
-      `cosine`: mean cosine between latents of different moments, after centring nothing: 1 when all point one way.
+      `cosine`: mean cosine between uncentred latents of different moments: 1 when all point one way.
       `normality`: the SIGReg statistic over its value for a standard normal.
-      `critic_order`: share of pairs of moments in one window whose nearer one the critic calls nearer to the window's end.
+      `critic_order`: share of pairs of successive moments in a window whose later one the critic calls nearer to the
+        window's end.
     """
     graphdef, state = nnx.split(model)
     values = _measure(graphdef, windows, state, sampler, key)

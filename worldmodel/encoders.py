@@ -21,5 +21,6 @@ class StateEncoder(nnx.Module):
         self.mlp = MLP(history * observation_size, latent_size, width, depth, rngs)
 
     def __call__(self, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
+        """Representation of the last P observations, given in raw units, the newest last."""
         scaled = self.normalizer(obs)
         return self.mlp(scaled.reshape((*scaled.shape[:-2], -1)))

@@ -8,29 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from .model import ModelConfig, WorldModel
+from .model import ModelConfig, WorldModel, create
 
 Weights = tuple[Array, ...]
 
 
+@lru_cache(maxsize=32)
+def _architecture(config: ModelConfig) -> tuple[Any, Any]:
+    """Graph and tree structure of the module that `config` describes; a function of it alone."""
+    graphdef, state = nnx.split(nnx.eval_shape(lambda: create(config, 0)))
+    return graphdef, jax.tree.structure(state)
+
+
 @dataclass(frozen=True)
 class ModelFunction:
-    """One method of the module, over the flat weights. Hashable and comparable: static under `jax.jit`."""
+    """One method of the module, over the flat weights.
+
+    Static under `jax.jit`, where it is hashed and compared at every call: so it holds the few numbers of the
+    configuration and not the object graph, which takes a millisecond to walk.
+    """
 
     method: str
-    graphdef: Any
-    treedef: Any
+    config: ModelConfig
 
     def __call__(self, params: Weights, *args: Array) -> Array:
-        model = nnx.merge(self.graphdef, jax.tree.unflatten(self.treedef, params))
-        return getattr(model, self.method)(*args)
+        """The method's value, with `params` as the module's weights."""
+        return getattr(merge(params, self.config), self.method)(*args)
+
+
+def merge(params: Weights, config: ModelConfig) -> WorldModel:
+    """The module with these weights."""
+    graphdef, treedef = _architecture(config)
+    return nnx.merge(graphdef, jax.tree.unflatten(treedef, params))
 
 
 @partial(
@@ -51,22 +67,27 @@ class FrozenModel:
 
     @property
     def history(self) -> int:
+        """P, the observations that one representation is made from."""
         return self.config.history
 
     @property
     def action_block(self) -> int:
+        """K, the environment steps, each with its action, that one prediction spans."""
         return self.config.action_block
 
     @property
     def observation_size(self) -> int:
+        """O, the numbers in one observation."""
         return self.config.observation_size
 
     @property
     def action_size(self) -> int:
+        """A, the numbers in the action of one environment step."""
         return self.config.action_size
 
     @property
     def latent_size(self) -> int:
+        """D, the numbers in one representation."""
         return self.config.latent_size
 
     def encode(self, params: Weights, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
@@ -81,7 +102,7 @@ class FrozenModel:
 
     def module(self) -> WorldModel:
         """The module again, with these weights: for diagnostics and further training."""
-        return nnx.merge(self.encoder.graphdef, jax.tree.unflatten(self.encoder.treedef, self.params))
+        return merge(self.params, self.config)
 
     @property
     def parameters(self) -> int:
@@ -91,17 +112,11 @@ class FrozenModel:
 
 def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:
     """`model` as it is now, as functions over its weights; training it further does not change what was frozen."""
-    graphdef, state = nnx.split(model)
-    weights, treedef = jax.tree.flatten(state)
-
-    def function(method: str) -> ModelFunction:
-        return ModelFunction(method, graphdef, treedef)
-
     return FrozenModel(
-        params=tuple(weights),
+        params=tuple(jax.tree.leaves(nnx.state(model))),
         config=config,
-        encoder=function("encode"),
-        predictor=function("predict"),
-        distance=function("distance"),
-        probe=function("probe") if config.probe_size else None,
+        encoder=ModelFunction("encode", config),
+        predictor=ModelFunction("predict", config),
+        distance=ModelFunction("distance", config),
+        probe=ModelFunction("probe", config) if config.probe_size else None,
     )

@@ -13,20 +13,22 @@ STEP_SCALE = 20.0  # environment steps, of the order of a plan's horizon
 
 
 class InverseDynamics(nnx.Module):
-    """Which actions led from one latent to another H blocks later: `[..., D], [..., D] -> [..., H * K * A]`, normalised.
+    """Which actions led from one latent to another H blocks later: `[..., D], [..., D] -> [..., H·K·A]`, normalised.
 
-    The endpoint form (Toso et al., arXiv 2610.07540) keeps in the representation what actions control, over the horizon.
+    The endpoint form (Toso et al., arXiv 2610.07540) keeps in the representation what actions control, over the
+    horizon.
     """
 
     def __init__(self, latent_size: int, output_size: int, width: int, depth: int, rngs: nnx.Rngs):
         self.mlp = MLP((latent_size, latent_size), output_size, width, depth, rngs)
 
     def __call__(self, latent: Float[Array, "... D"], later: Float[Array, "... D"]) -> Float[Array, "... F"]:
+        """The H · K actions in between, flat and normalised."""
         return self.mlp(latent, later)
 
 
 class TemporalDistance(nnx.Module):
-    """Directed distance in environment steps from one latent to another, never negative: `[..., D], [..., D] -> [...]`."""
+    """Directed distance in environment steps between two latents, never negative: `[..., D], [..., D] -> [...]`."""
 
     def __init__(self, latent_size: int, width: int, depth: int, rngs: nnx.Rngs):
         self.mlp = MLP((latent_size, latent_size), 1, width, depth, rngs)
@@ -34,21 +36,23 @@ class TemporalDistance(nnx.Module):
     def scaled(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
         """The distance in units of `STEP_SCALE`, in which it is trained.
 
-        Linear, so that a step counts as much far away as near the goal: a logarithm would blur just where a wall has to be
-        gone around.
+        Linear, so that a step counts as much far away as near the goal: a logarithm would blur just where a wall has to
+        be gone around.
         """
         return jax.nn.softplus(self.mlp(latent, goal)[..., 0])
 
     def __call__(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
+        """Environment steps from `latent` to `goal`."""
         return STEP_SCALE * self.scaled(latent, goal)
 
 
 class Probe(nnx.Module):
-    """Decodes positions from a latent, for the eye and for guards; no gradient of it ever reaches the representation."""
+    """Decodes positions from a latent, for the eye and for guards; none of its gradients reach the representation."""
 
     def __init__(self, latent_size: int, target_size: int, width: int, depth: int, rngs: nnx.Rngs):
         self.normalizer = Normalizer(target_size)
         self.mlp = MLP(latent_size, target_size, width, depth, rngs)
 
     def __call__(self, latent: Float[Array, "... D"]) -> Float[Array, "... Q"]:
+        """Positions, flat, in the units of the targets that the normaliser was fitted to."""
         return self.normalizer.inverse(self.mlp(latent))

@@ -22,7 +22,11 @@ from .types import Metrics, Windows
 
 @dataclass(frozen=True)
 class JepaConfig:
-    """Weights of the parts. 0 switches a part off."""
+    """Weights of the parts (0 leaves one out of the sum), and what the critic is trained with.
+
+    Raises:
+      ValueError: a weight below 0, an expectile or rate outside (0, 1), or no projection or foreign goal.
+    """
 
     sigreg: float = 0.09
     inverse: float = 1.0
@@ -32,6 +36,17 @@ class JepaConfig:
     foreign_goals: int = 4  # goals of other windows that the critic learns from, for each of its own
     longest_distance: float = 500.0  # environment steps, above which the critic does not count
     target_rate: float = 0.02  # how fast the critic's target follows it, an update
+
+    def __post_init__(self) -> None:
+        for name in ("sigreg", "inverse", "distance"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"objective.{name} must be at least 0; got {getattr(self, name)}")
+        for name in ("expectile", "target_rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"objective.{name} must lie between 0 and 1; got {getattr(self, name)}")
+        for name in ("sigreg_projections", "foreign_goals"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"objective.{name} must be at least 1; got {getattr(self, name)}")
 
 
 def jepa_loss(
@@ -44,10 +59,11 @@ def jepa_loss(
     """
     latents = model.encode(windows.observations)  # [B, H+1, D]
     predicted = rollout(model.predict, latents[:, 0], windows.actions)  # [B, H, D]
-    by_time = jnp.swapaxes(latents, 0, 1)
+    # SIGReg on the first and the last moment: those between are much the same, and would only cost their time.
+    ends = jnp.stack([latents[:, 0], latents[:, -1]])  # [2, B, D]
 
     prediction = prediction_loss(predicted, latents[:, 1:])
-    regularity = sigreg_loss(by_time[:: max(1, by_time.shape[0] - 1)], key, config.sigreg_projections)
+    regularity = sigreg_loss(ends, key, config.sigreg_projections)
     actions = model.predictor.normalizer(windows.actions)
     inverse = inverse_loss(model.inverse(latents[:, 0], latents[:, -1]), actions.reshape(actions.shape[0], -1))
     distance, distance_metrics = distance_loss(
@@ -66,8 +82,8 @@ def jepa_loss(
     }
     if model.probe_head is not None and windows.probe_targets is not None:
         seen = jax.lax.stop_gradient(latents[:, 0])
-        target = model.probe_head.normalizer(windows.probe_targets)
-        probe = jnp.mean(jnp.square(model.probe_head.mlp(seen) - target))
+        wanted = model.probe_head.normalizer(windows.probe_targets)
+        probe = jnp.mean(jnp.square(model.probe_head.mlp(seen) - wanted))
         loss = loss + probe
         metrics["probe"] = probe
     return loss, {"loss": loss, **metrics}

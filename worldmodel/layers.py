@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 class MLP(nnx.Module):
     """`depth` hidden layers of `width` with RMSNorm and SiLU, then a linear one.
 
-    Several inputs are joined at the first layer, each with its own weights, and broadcast against one another: a goal that
-    all candidates share is multiplied once and not once a candidate.
+    Several inputs are joined at the first layer, each with its own weights, and broadcast against one another: a goal
+    that all candidates share is multiplied once and not once a candidate.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class MLP(nnx.Module):
         self.output = nnx.Linear(width, out_size, kernel_init=kernel_init, rngs=rngs)
 
     def __call__(self, *inputs: Float[Array, "..."]) -> Float[Array, "..."]:
+        """One input a size in `in_sizes`, its features last and leading dimensions broadcast: `[..., out_size]`."""
         parts = [layer(value) for layer, value in zip(self.inputs, inputs, strict=True)]
         rank = max(part.ndim for part in parts)
         parts = [part.reshape((1,) * (rank - part.ndim) + part.shape) for part in parts]

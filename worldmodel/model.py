@@ -35,11 +35,13 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value, least = getattr(self, field.name), 0 if field.name == "probe_size" else 1
+            # The critic learns from a predicted latent and the one after it, so a window has two blocks at least.
+            value, least = getattr(self, field.name), {"probe_size": 0, "train_blocks": 2}.get(field.name, 1)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"model.{field.name} must be a whole number of at least {least}; got {value!r}")
 
     def to_json(self) -> dict[str, Any]:
+        """The fields by name, as a model file's header keeps them; `from_json` takes them back."""
         return dataclasses.asdict(self)
 
     @classmethod

@@ -29,6 +29,7 @@ class Normalizer(nnx.Module):
         self.std[...] = jnp.asarray((std < MIN_STD) + std * (std >= MIN_STD), jnp.float32)
 
     def __call__(self, values: Float[Array, "... F"]) -> Float[Array, "... F"]:
+        """From raw units to mean 0 and standard deviation 1, a feature at a time."""
         shape = (1,) * (values.ndim - 1) + (-1,)
         return (values - self.mean[...].reshape(shape)) / self.std[...].reshape(shape)
 

@@ -20,5 +20,6 @@ class ResidualPredictor(nnx.Module):
         self.mlp = MLP((latent_size, action_block * action_size), latent_size, width, depth, rngs, zero_output=True)
 
     def __call__(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
+        """The latent K environment steps later; `block` holds the actions of those steps, in raw units."""
         scaled = self.normalizer(block)
         return latent + self.mlp(latent, scaled.reshape((*scaled.shape[:-2], -1)))

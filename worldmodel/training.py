@@ -7,6 +7,7 @@ weights, bit for bit, as one that was not.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 class TrainingConfig:
     """How long and how fast. Learning rate: linear warm-up over 5 % of the updates, then cosine decay to 1 %."""
 
-    updates: int = 6000
+    updates: int = 4000
     batch: int = 256
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
@@ -46,7 +47,8 @@ class TrainingConfig:
             raise ValueError(f"training.learning_rate must be positive; got {self.learning_rate}")
         if self.updates % self.updates_per_call:
             raise ValueError(
-                f"training.updates must be a multiple of updates_per_call; got {self.updates} and {self.updates_per_call}"
+                "training.updates must be a multiple of updates_per_call; "
+                f"got {self.updates} and {self.updates_per_call}"
             )
 
 
@@ -70,17 +72,23 @@ class Trainer:
     """Builds the compiled step for one architecture, objective and dataset. It holds no state that changes."""
 
     def __init__(self, model: WorldModel, sampler: WindowSampler, objective: JepaConfig, config: TrainingConfig):
+        if objective.foreign_goals >= config.batch:
+            raise ValueError(
+                f"objective.foreign_goals ({objective.foreign_goals}) must be less than training.batch ({config.batch})"
+            )
         self.config = config
         self.objective = objective
         self.sampler = sampler
-        self.graphdef, self._params, self._statistics = nnx.split(model, nnx.Param, ...)
+        self.graphdef, self._params, *others = nnx.split(model, nnx.Param, ...)
+        (self._statistics,) = others  # `...` is one filter, hence one state
         self._head = nnx.graphdef(model.distance_head)
         warmup = max(1, config.updates // 20)
         schedule = optax.warmup_cosine_decay_schedule(
             0.0, config.learning_rate, warmup, max(config.updates, warmup + 1), 0.01 * config.learning_rate
         )
         self.optimizer = optax.chain(
-            optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay)
+            optax.clip_by_global_norm(config.clip_norm),
+            optax.adamw(schedule, weight_decay=config.weight_decay),
         )
         self._step = jax.jit(self._many_updates, donate_argnums=0)
 
@@ -111,9 +119,10 @@ class Trainer:
                 return jepa_loss(model, target, windows, loss_key, self.objective)
 
             (_, metrics), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
-            changes, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
+            with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; everything of ours is strict
+                changes, optimizer = self.optimizer.update(gradients, state.optimizer, state.params)
             params = optax.apply_updates(state.params, changes)
-            metrics["gradient_norm"] = optax.global_norm(gradients)
+            metrics["gradient_norm"] = optax.tree.norm(gradients)
             target = optax.incremental_update(params["distance_head"], state.target, self.objective.target_rate)
             return TrainState(params, target, state.statistics, optimizer, state.update + 1), metrics
 
@@ -132,7 +141,7 @@ def fit(
     while int(state.update) < trainer.config.updates:
         state, metrics = trainer.step(state)
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        if not all(map(jnp.isfinite, values.values())):
+        if not math.isfinite(values["loss"]):
             raise FloatingPointError(
                 f"training diverged at update {int(state.update)} (loss {values['loss']}): "
                 "lower training.learning_rate or look for outliers in the data"

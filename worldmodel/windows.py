@@ -1,8 +1,8 @@
 """Sub-trajectories drawn inside the compiled training step, from arrays that live on the device.
 
 A window starts at any row from which H blocks of K steps fit into the episode; its observation stacks reach back P rows
-and repeat the first observation where the episode starts. Goals for the critic come from the future of the same episode,
-near and far.
+and repeat the first observation where the episode starts. Goals for the critic come from the future of the same
+episode, near and far.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class WindowSampler:
         )
 
     def stack(self, rows: Int[Array, "..."]) -> Array:
-        """The P observations that end at each row, [..., P, O]; the episode's first one is repeated before its start."""
+        """The P observations that end at each row, [..., P, O]; an episode's first one is repeated before its start."""
         back = jnp.arange(self.history - 1, -1, -1, dtype=rows.dtype)
         wanted = rows[..., None] - back.reshape((1,) * rows.ndim + (-1,))
         return self.observations[jnp.maximum(wanted, self.first[rows][..., None])]
@@ -79,8 +79,8 @@ class WindowSampler:
     def sample(self, key: PRNGKeyArray, batch: int) -> Windows:
         """`batch` windows, each with one goal for the critic. The key is consumed.
 
-        Half of the goals lie uniformly in the episode's future, half at a log-uniform offset, so that near goals are seen
-        as often as far ones.
+        Half of the goals lie uniformly in the episode's future, half at a log-uniform offset, so that near goals are
+        seen as often as far ones.
         """
         start_key, goal_key, near_key = jax.random.split(key, 3)
         begin = self.starts[jax.random.randint(start_key, (batch,), 0, len(self.starts))]

@@ -74,6 +74,28 @@ def test_a_goal_out_of_reach_is_given_up(task):
     assert len(drawn) == 1 + 4
 
 
+def test_a_goal_that_is_reached_is_kept_for_a_while(task):
+    """Without noise and standing on its goal, the script draws the next one after `dwell` steps, and no sooner."""
+    drawn = []
+
+    class Counting(type(task)):
+        def sample_goal(self, rng):
+            drawn.append(1)
+            return np.array([0.5, 0.0])
+
+    task = Counting()
+    start = task.pack(np.array([[0.5, 0.0]]), np.zeros((1, 2)))
+    quiet = Scripted(noise=ColouredNoise(scale=0.0), patience=100, dwell=4)
+    quiet.rollout(task, start, [np.random.default_rng(0)], 13)
+    assert len(drawn) == 1 + 3
+
+
+def test_some_scripted_drives_are_careful_and_some_are_not(task):
+    _, actions = roll(task, Scripted(noise=ColouredNoise(beta=0.0, scale=1.0)), 60, 30)
+    jerk = np.abs(np.diff(actions, axis=1)).mean(axis=(1, 2))
+    assert jerk.min() < 0.2 < 0.5 < jerk.max()
+
+
 def test_mixture_gives_each_part_its_share(task):
     quiet, loud = ColouredNoise(scale=0.0), ColouredNoise(scale=1.0)
     _, actions = roll(task, Mixture((quiet, loud), (3.0, 1.0)), 300, 4)

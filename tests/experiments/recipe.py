@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from experiments.cli import config_dir
+from experiments.build import compose
 
 TINY = (
     "budget=smoke",
@@ -24,5 +23,4 @@ TINY = (
 
 def settings(command: str, runs: Path, *overrides: str) -> DictConfig:
     """What `jepa-mpc COMMAND runs=RUNS …` composes, tiny."""
-    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-        return compose(command, [*TINY, f"runs='{runs}'", *overrides])
+    return compose(command, *TINY, f"runs='{runs}'", *overrides)

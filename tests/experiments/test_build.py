@@ -2,7 +2,6 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import envs
@@ -18,20 +17,15 @@ from worldmodel.training import TrainingConfig
 from .recipe import settings
 
 
-def composed(command: str, *overrides: str):
-    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-        return compose(command, list(overrides))
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_composes(command):
-    composed(command)
+    build.compose(command)
 
 
 @pytest.mark.parametrize("group", sorted(path.name for path in config_dir().iterdir() if path.is_dir()))
 def test_every_choice_of_a_group_builds(group):
     for file in sorted((config_dir() / group).glob("*.yaml")):
-        cfg = composed("plan", f"{group}={file.stem}")
+        cfg = build.compose("plan", f"{group}={file.stem}")
         build.planner(cfg)
         build.costs(cfg)
         build.make(cfg.behaviour, "behaviour")
@@ -46,7 +40,7 @@ def test_every_choice_of_a_group_builds(group):
 )
 def test_yaml_offers_every_setting_with_the_default_of_its_class(cls, group):
     """The class is the source; YAML repeats it only so that `--help` shows it and overrides are checked."""
-    node = OmegaConf.to_container(composed("plan")[group])
+    node = OmegaConf.to_container(build.compose("plan")[group])
     node.pop("_target_", None)
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}
     sizes_from_data = {"observation_size", "action_size", "probe_size", "seed"}
@@ -61,7 +55,7 @@ def test_objects_are_what_was_asked_for(tmp_path: Path):
     assert weights == {"distance": 1.0, "effort": 0.05}
     assert build.planner(cfg).num_samples == 32
     behaviour = build.make(cfg.behaviour, "behaviour")
-    assert behaviour == Mixture((Scripted(patience=100), ColouredNoise(1.0, 0.8)), (0.5, 0.5))
+    assert behaviour == Mixture((Scripted(patience=100, dwell=10), ColouredNoise(1.0, 0.8)), (0.5, 0.5))
 
 
 @pytest.mark.parametrize(

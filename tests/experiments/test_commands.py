@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,7 +82,7 @@ def test_plan_refuses_what_does_not_fit(runs, tmp_path):
 
 
 def test_interrupted_training_goes_on(runs, tmp_path, monkeypatch):
-    """Stopped after the first compiled call, then started again: the weights are those of the run that never stopped."""
+    """Stopped after the first compiled call, then started again: the weights are those of a run that never stopped."""
     shutil.copytree(runs / "two_room-seed0-data", tmp_path / "two_room-seed0-data")
     monkeypatch.setattr("experiments.stages.CHECKPOINT_SECONDS", -1.0)
     real = train.train_model.__globals__["save_training"]
@@ -150,3 +152,21 @@ def test_floors_stay_within_bounds_and_repeat():
     np.testing.assert_array_equal(random.act(pairs.states, np.ones(3, bool)), first)
     assert task.action_space.contains(first[0])
     assert not NoopPolicy(task).act(pairs.states, np.ones(3, bool)).any()
+
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_python_of_the_readme_runs(runs, tmp_path, monkeypatch, capsys):
+    """Every block, in order, in one namespace, in a folder where `make demo` has been."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "demo").symlink_to(runs)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), flags=re.M | re.S)
+    namespace = {"__name__": "readme"}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert len(blocks) == 4
+    assert namespace["info"]["success"] or namespace["truncated"]
+    assert capsys.readouterr().out.startswith("(10, 2) ")
+    assert float(namespace["plan"].cost) < 0.5

@@ -1,3 +1,4 @@
+import minari
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -13,7 +14,7 @@ def write(path, episodes, observation_space=None, infos=None):
     box = observation_space or spaces.Box(-np.inf, np.inf, (3,), np.float32)
     action_space = spaces.Box(-2.0, 2.0, (1,), np.float32)
     storage = MinariStorage.new(path, box, action_space, data_format="hdf5", jpeg_encoding=False)
-    storage.update_metadata({"dataset_id": "test-v0", "task": "{}"})
+    storage.update_metadata({"dataset_id": "test-v0", "minari_version": minari.__version__})
     storage.update_episodes(
         EpisodeBuffer(
             observations=observations,

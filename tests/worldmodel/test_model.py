@@ -55,10 +55,14 @@ def test_constant_feature_stays_finite():
     np.testing.assert_allclose(normalizer.inverse(normalizer(jnp.asarray([[7.0, 2.0]]))), [[7.0, 2.0]])
 
 
-@pytest.mark.parametrize("field", ["history", "action_block", "latent_size", "width", "train_blocks"])
-def test_impossible_sizes_are_named(field):
-    with pytest.raises(ValueError, match=rf"model\.{field} must be a whole number of at least 1; got 0"):
-        ModelConfig(**{**SMALL.to_json(), field: 0})
+@pytest.mark.parametrize(
+    ("field", "least"), [("history", 1), ("action_block", 1), ("latent_size", 1), ("width", 1), ("train_blocks", 2)]
+)
+def test_impossible_sizes_are_named(field, least):
+    with pytest.raises(
+        ValueError, match=rf"model\.{field} must be a whole number of at least {least}; got {least - 1}"
+    ):
+        ModelConfig(**{**SMALL.to_json(), field: least - 1})
 
 
 def test_frozen_functions_equal_the_module_and_serve_other_weights_without_a_trace(model, key):

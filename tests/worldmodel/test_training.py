@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from worldmodel.checkpoint import load_model, load_training, save_model, save_training
 from worldmodel.files import write_atomically
+from worldmodel.jepa import JepaConfig
 from worldmodel.training import TrainingConfig, fit
 
 from .small import SMALL, trainer
@@ -75,6 +76,7 @@ sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 import numpy as np, jax
 from tests.worldmodel.small import trainer
 from worldmodel.checkpoint import load_training, save_training
+from worldmodel.jepa import JepaConfig
 from worldmodel.training import fit
 run = trainer()
 state = run.init()
@@ -112,6 +114,24 @@ def test_divergence_is_told_and_stops(run):
 def test_impossible_settings_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"expectile": 1.0}, "objective.expectile must lie between 0 and 1; got 1.0"),
+        ({"foreign_goals": 0}, "objective.foreign_goals must be at least 1; got 0"),
+        ({"sigreg": -0.1}, "objective.sigreg must be at least 0; got -0.1"),
+    ],
+)
+def test_impossible_objectives_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        JepaConfig(**changes)
+
+
+def test_more_foreign_goals_than_windows_are_refused(run):
+    with pytest.raises(ValueError, match=r"objective.foreign_goals \(4\) must be less than training.batch \(4\)"):
+        trainer(batch=4)
 
 
 def test_model_file_round_trip(run, trained, tmp_path):

@@ -19,8 +19,8 @@ PUBLISHED_BATCH = 128  # the statistic grows with the batch; published weights b
 def epps_pulley(samples: Float[Array, "B M"]) -> Float[Array, "M"]:
     """Distance between each column's empirical characteristic function and the standard normal's, times B.
 
-    `B · ∫ |φ_emp(t) − φ(t)|² e^{−t²/2} dt` by the trapezoid rule over 17 knots in [0, 3], doubled for the negative half.
-    The knots are multiples of one step, so cos(k·x) and sin(k·x) follow from those of the first by rotation: two
+    `B · ∫ |φ_emp(t) − φ(t)|² e^{−t²/2} dt` by the trapezoid rule over 17 knots in [0, 3], doubled for the negative
+    half. The knots are multiples of one step, so cos(k·x) and sin(k·x) follow from those of the first by rotation: two
     trigonometric calls a sample in place of thirty-two.
     """
     step = LARGEST_KNOT / (KNOTS - 1)
@@ -49,7 +49,7 @@ def sigreg(latents: Float[Array, "B D"], key: PRNGKeyArray, projections: int = 6
 
 
 def sigreg_loss(latents: Float[Array, "S B D"], key: PRNGKeyArray, projections: int = 64) -> Float[Array, ""]:
-    """SIGReg for each of S time steps, on the scale of a batch of 128, so that a weight means the same at any batch size."""
+    """SIGReg, averaged over S time steps, on the scale of a batch of 128: a weight means the same at any batch size."""
     keys = jax.random.split(key, latents.shape[0])
     values = jax.vmap(sigreg, in_axes=(0, 0, None))(latents, keys, projections)
     return jnp.mean(values) * (PUBLISHED_BATCH / latents.shape[1])

@@ -1,4 +1,4 @@
-"""How many environment steps lie between two representations: the critic that makes a goal's direction visible from afar.
+"""How many environment steps lie between two representations: the critic that shows a goal's direction from afar.
 
 Learned by bootstrapping over goals from the same episode and from others, so that a wall counts even where nobody drove
 around it in one episode. The steps that a behaviour took bound the steps that were needed from above, hence the minimum
@@ -34,8 +34,8 @@ def bootstrapped_steps(
 ) -> Float[Array, "B S-1"]:
     """What the distances of all latents but the last to a goal should be, in environment steps.
 
-    One block more than from the next latent; no more than `known`, the steps that were really taken (+inf where the goal
-    is of another episode); exactly those where the goal lies within the block; and never above `longest`.
+    One block more than from the next latent; no more than `known`, the steps that were really taken (+inf where the
+    goal is of another episode); exactly those where the goal lies within the block; and never above `longest`.
     """
     onward = block + target(latents[:, 1:], goals)
     taken = known[:, :-1]
@@ -55,8 +55,8 @@ def distance_loss(
 ) -> tuple[Float[Array, ""], Metrics]:
     """Regress the steps from the latents of a window, encoded and predicted, to its own goal and to foreign ones.
 
-    The own goal lies in the future of the window's episode; foreign ones are the own goals of other windows in the batch.
-    `target` is the slowly following copy of the critic.
+    The own goal lies in the future of the window's episode; foreign ones are the own goals of other windows in the
+    batch. `target` is the slowly following copy of the critic.
     """
     block = windows.actions.shape[2]
     own = model.encode(windows.goals)[:, None]  # [B, 1, D]

@@ -75,7 +75,7 @@ def test_a_goal_out_of_reach_is_given_up(task):
 
 
 def test_a_goal_that_is_reached_is_kept_for_a_while(task):
-    """Without noise and standing on its goal, the script draws the next one after `dwell` steps, and no sooner."""
+    """Without noise and standing on its goal, the script draws the next one when `dwell` more steps have passed."""
     drawn = []
 
     class Counting(type(task)):
@@ -86,7 +86,7 @@ def test_a_goal_that_is_reached_is_kept_for_a_while(task):
     task = Counting()
     start = task.pack(np.array([[0.5, 0.0]]), np.zeros((1, 2)))
     quiet = Scripted(noise=ColouredNoise(scale=0.0), patience=100, dwell=4)
-    quiet.rollout(task, start, [np.random.default_rng(0)], 13)
+    quiet.rollout(task, start, [np.random.default_rng(0)], 15)
     assert len(drawn) == 1 + 3
 
 

@@ -12,9 +12,9 @@ import envs
 from envs.collect import Collected, benchmark_collection
 from envs.mujoco_task import MujocoTask
 from worldmodel.dataset import load
+from worldmodel.files import write_atomically
 
 from .figures import PRINT, coverage, to_png
-from .results import atomic_write
 from .stages import Paths, collect_data
 
 
@@ -34,7 +34,7 @@ def run(cfg: DictConfig) -> Collected:
     )
     task = envs.make(cfg.task.name)
     picture = out.parent / f"{out.name}-coverage.png"
-    atomic_write(picture, to_png(coverage(task.scene(), visited(task, out), PRINT)))
+    write_atomically(picture, to_png(coverage(task.scene(), visited(task, out), PRINT)))
     console.print(f"coverage: {picture}")
     if cfg.rate:
         if not isinstance(task, MujocoTask):

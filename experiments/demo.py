@@ -26,6 +26,8 @@ from .stages import Paths, ensure_data, ensure_model, plan_command
 from .table import Measured, check_policies, measure, show
 from .video import film
 
+CURVES = ("step", "loss", "prediction", "sigreg", "inverse", "distance", "horizon_ratio")
+
 
 def run(cfg: DictConfig) -> list[Row]:
     """Collect, train, plan and report; what was finished before with the same recipe is used again."""
@@ -62,7 +64,7 @@ def _report(
             "rewards and without reconstructing its sensors, plans towards goals it has never seen."
         ),
         rows=[vars(row) for row in measured.rows],
-        history=checkpoint.metadata["history"],
+        history=[{name: entry[name] for name in CURVES if name in entry} for entry in checkpoint.metadata["history"]],
         health=_health(cfg, checkpoint, data),
         scene=task.scene(),
         episodes=[episode for records in measured.episodes.values() for episode in records],
@@ -76,10 +78,11 @@ def _report(
 
 
 def _showcase(episodes: list[EpisodeRecord], count: int) -> list[EpisodeRecord]:
-    """The longest successes, which show most, and one failure where there is one."""
-    failed = [episode for episode in episodes if not episode.success][:1]
+    """The longest successes, which show most, and one failure where there is one; more failures where there are few."""
+    failed = [episode for episode in episodes if not episode.success]
     reached = sorted((episode for episode in episodes if episode.success), key=lambda each: -each.steps)
-    return [*reached[: count - len(failed)], *failed]
+    shown = reached[: count - min(1, len(failed))]
+    return [*shown, *failed[: count - len(shown)]]
 
 
 def _health(cfg: DictConfig, checkpoint: Checkpoint, data: Path | str) -> list[Health]:

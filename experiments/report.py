@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
+
+from worldmodel.files import write_atomically
 
 from . import figures
 from .markup import (
@@ -58,19 +58,8 @@ def write_report(path: str | Path, report: Report) -> Path:
     Raises:
       OSError: the folder cannot be written or the disk is full; what stood at `path` before still stands.
     """
-    path, page = Path(path), render(report).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(draft, 0o644)  # mkstemp keeps its files private; a report is meant to be passed on
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    path = Path(path)
+    write_atomically(path, render(report))
     return path
 
 

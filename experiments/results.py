@@ -6,16 +6,16 @@ written whole or not at all.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from worldmodel.files import write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ _TYPES = {field.name: str(field.type).removesuffix(" | None") for field in field
 
 def write_json(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
     """Write the rows of one run with the manifest of all of them: `{"rows": [...], "manifest": {...}}`."""
-    atomic_write(path, _json({"rows": [asdict(row) for row in rows], "manifest": manifest}))
+    write_atomically(path, _json({"rows": [asdict(row) for row in rows], "manifest": manifest}))
 
 
 def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
@@ -91,12 +91,12 @@ def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> 
             entries.append({"rows": identities, "manifest": entry["manifest"]})
     entries.append({"rows": list(new), "manifest": manifest})
     # The manifests go first: after a failure between the two there may be one too many, but no row without its own.
-    atomic_write(beside, _json(entries))
+    write_atomically(beside, _json(entries))
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in (*kept, *new.values()))
-    atomic_write(path, table.getvalue())
+    write_atomically(path, table.getvalue())
 
 
 def read_csv(path: Path) -> list[Row]:
@@ -132,28 +132,3 @@ def _row(cells: Mapping[str, str | None], place: str) -> Row:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def atomic_write(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: into a sibling first, to the disk, then in place of what was there.
-
-    Raises:
-      OSError: the disk is full, or the folder cannot be written; nothing half-written is left.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = (
-            f"{path} could not be written ({error.strerror}) and is as it was: free space, or choose another folder"
-        )
-        raise OSError(error.errno, reason) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()

@@ -35,7 +35,7 @@ class CEM(SamplingPlanner):
     are evaluated, and the Gaussian is fitted to what was evaluated.
     """
 
-    horizon: int = 25  # T, environment steps
+    horizon: int = 15  # T, environment steps
     num_samples: int = 128  # N, all candidates of one iteration
     num_elites: int = 16
     iterations: int = 3

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write to a temporary sibling, flush it to the disk, then rename it over `path`.
+def write_atomically(path: str | Path, content: bytes | str) -> None:
+    """Write into a sibling first, to the disk, then in place of what was at `path`; missing folders are made.
 
     Raises:
-      OSError: nothing was written and whatever stood at `path` is unharmed; a full disk is named as such.
+      OSError: the disk is full, or the folder cannot be written; nothing half-written is left.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    data = content.encode() if isinstance(content, str) else content
+    # A name of this process's own, opened as any file is, so that the result has the user's ordinary permissions.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(
-                error.errno,
-                f"the disk is full: {path.name} needs {len(content) / 1e6:.1f} MB and was not written; "
-                "free some space and run the same command again",
-            ) from error
-        raise
+    except OSError as error:
+        reason = (
+            f"{path} could not be written ({error.strerror}) and is as it was: free space, or choose another folder"
+        )
+        raise OSError(error.errno, reason) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

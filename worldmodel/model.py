@@ -26,7 +26,7 @@ class ModelConfig:
     action_size: int
     probe_size: int = 0  # 0: no probe head
     history: int = 2
-    action_block: int = 5
+    action_block: int = 3
     latent_size: int = 32
     width: int = 256  # of encoder and predictor
     head_width: int = 128

@@ -169,4 +169,4 @@ def test_python_of_the_readme_runs(runs, tmp_path, monkeypatch, capsys):
     assert len(blocks) == 4
     assert namespace["info"]["success"] or namespace["truncated"]
     assert capsys.readouterr().out.startswith("(10, 2) ")
-    assert float(namespace["plan"].cost) < 0.5
+    assert float(namespace["plan"].cost) < 2.5, "the plan of no actions costs 5"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.manifest import manifest, requirements
-from experiments.results import COLUMNS, Row, append_csv, atomic_write, read_csv, write_json
+from experiments.results import COLUMNS, Row, append_csv, read_csv, write_json
 
 ROW = Row(task="two_room", observation="state", policy="model", planner="cem", seed=0, episodes=100, success_rate=1 / 3)
 
@@ -82,27 +81,6 @@ def test_foreign_tables_are_refused_and_kept(tmp_path: Path, text: str, message:
 def test_a_row_of_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="ci_low of a result row must be a finite number or None; got nan"):
         replace(ROW, ci_low=float("nan"))
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    """A limit on file sizes stands in for a full disk: the same call fails at the same place."""
-    path = tmp_path / "report.html"
-    atomic_write(path, "old")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        with pytest.raises(OSError, match=r"report\.html could not be written \(File too large\) and is as it was"):
-            atomic_write(path, b"x" * 5000)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["report.html"]
-
-
-def test_a_written_file_can_be_read_by_others(tmp_path: Path) -> None:
-    (tmp_path / "plain").write_text("")
-    atomic_write(tmp_path / "ours", "")
-    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_manifest_says_what_made_a_result(monkeypatch: pytest.MonkeyPatch) -> None:

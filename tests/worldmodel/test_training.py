@@ -1,7 +1,5 @@
 import dataclasses
-import errno
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +12,6 @@ import pytest
 from safetensors.numpy import save_file
 
 from worldmodel.checkpoint import load_model, load_training, save_model, save_training
-from worldmodel.files import write_atomically
 from worldmodel.jepa import JepaConfig
 from worldmodel.training import TrainingConfig, fit
 
@@ -200,17 +197,3 @@ def test_training_state_of_another_run_is_refused(run, tmp_path):
     save_training(tmp_path / "t.safetensors", run.init(), {"seed": 0, "width": 8}, {})
     with pytest.raises(ValueError, match="belongs to a run with seed=0, and this one has seed=1"):
         load_training(tmp_path / "t.safetensors", run.init(), {"seed": 1, "width": 8})
-
-
-def test_full_disk_leaves_the_old_file_and_nothing_else(monkeypatch, tmp_path):
-    path = tmp_path / "m.safetensors"
-    path.write_bytes(b"old")
-
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="the disk is full: m.safetensors needs 0.0 MB and was not written"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["m.safetensors"]

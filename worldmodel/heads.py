@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -10,6 +10,8 @@ from .layers import MLP
 from .normalization import Normalizer
 
 STEP_SCALE = 20.0  # environment steps, of the order of a plan's horizon
+EMBEDDING = 16  # dimensions of u
+EPSILON = 1e-6  # keeps the norm differentiable at the goal
 
 
 class InverseDynamics(nnx.Module):
@@ -28,10 +30,14 @@ class InverseDynamics(nnx.Module):
 
 
 class TemporalDistance(nnx.Module):
-    """Directed distance in environment steps between two latents, never negative: `[..., D], [..., D] -> [...]`."""
+    """Directed distance in environment steps from one latent to another: `[..., D], [..., D] -> [...]`.
+
+    `d(z, g) = ‖u(z, g) − u(g, g)‖`: never negative, and nothing at the goal itself by construction. A free output learns
+    that last part badly, since moments of rest at just the goal are rare in data, and a plan then settles beside its goal.
+    """
 
     def __init__(self, latent_size: int, width: int, depth: int, rngs: nnx.Rngs):
-        self.mlp = MLP((latent_size, latent_size), 1, width, depth, rngs)
+        self.mlp = MLP((latent_size, latent_size), EMBEDDING, width, depth, rngs)
 
     def scaled(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
         """The distance in units of `STEP_SCALE`, in which it is trained.
@@ -39,10 +45,11 @@ class TemporalDistance(nnx.Module):
         Linear, so that a step counts as much far away as near the goal: a logarithm would blur just where a wall has to
         be gone around.
         """
-        return jax.nn.softplus(self.mlp(latent, goal)[..., 0])
+        difference = self.mlp(latent, goal) - self.mlp(goal, goal)
+        return jnp.sqrt(jnp.sum(jnp.square(difference), axis=-1) + EPSILON)
 
     def __call__(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
-        """Environment steps from `latent` to `goal`."""
+        """The distance in environment steps."""
         return STEP_SCALE * self.scaled(latent, goal)
 
 

@@ -15,6 +15,8 @@ from worldmodel.dataset import load
 from worldmodel.files import write_atomically
 
 from .figures import PRINT, coverage, to_png
+from .manifest import manifest
+from .results import append_values
 from .stages import Paths, collect_data
 
 
@@ -37,14 +39,23 @@ def run(cfg: DictConfig) -> Collected:
     write_atomically(picture, to_png(coverage(task.scene(), visited(task, out), PRINT)))
     console.print(f"coverage: {picture}")
     if cfg.rate:
-        if not isinstance(task, MujocoTask):
-            raise ValueError(f"rate=true measures MuJoCo tasks, and {cfg.task.name} is none")
-        rate = benchmark_collection(task)
-        console.print(
-            f"open-loop collection {rate['collection']:,.0f} physics steps/s, raw mj_step {rate['raw']:,.0f}: "
-            f"{rate['ratio']:.0%} on {rate['threads']:.0f} threads ({rate['env_steps']:,.0f} environment steps/s)"
-        )
+        measure_rate(cfg, task, console)
     return collected
+
+
+def measure_rate(cfg: DictConfig, task: envs.Task, console: Console) -> None:
+    """Open-loop collection beside raw mj_step in the same run, printed, and added to the CSV of `results` if given."""
+    if not isinstance(task, MujocoTask):
+        raise ValueError(f"rate=true measures MuJoCo tasks, and {cfg.task.name} is none")
+    rate = benchmark_collection(task)
+    console.print(
+        f"open-loop collection {rate['collection']:,.0f} physics steps/s, raw mj_step {rate['raw']:,.0f}: "
+        f"{rate['ratio']:.0%} on {rate['threads']:.0f} threads ({rate['env_steps']:,.0f} environment steps/s)"
+    )
+    if cfg.results is not None:
+        units = {"collection": "physics steps/s", "raw": "physics steps/s", "ratio": "", "env_steps": "steps/s"}
+        values = [(f"{task.name} {name}", rate[name], unit) for name, unit in units.items()]
+        append_values(Path(cfg.results), values, manifest(cfg, [int(cfg.seed)]))
 
 
 def visited(task: envs.Task, data: Path | str, points: int = 20_000) -> np.ndarray:

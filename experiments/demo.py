@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from pathlib import Path
 
@@ -40,14 +42,21 @@ def run(cfg: DictConfig) -> list[Row]:
     show(measured.rows, f"{cfg.task.name}: held-out goals")
 
     made = manifest(cfg, [seed])
+    made["run"] = {"wall_s": round(time.perf_counter() - began, 1), "peak_mib": peak_mib()}
     write_json(runs / "results.json", measured.rows, made)
     report = _report(cfg, checkpoint, data, measured, made)
     page = write_report(runs / "report.html", report)
     console.print(f"report: {page}\nrows: {runs / 'results.json'}\nplan with it again:")
     for line in report.commands:
         console.print(f"  {line}", soft_wrap=True)
-    console.print(f"{time.perf_counter() - began:.0f} s in all")
+    console.print(f"{time.perf_counter() - began:.0f} s in all, at most {peak_mib():,} MiB of memory")
     return measured.rows
+
+
+def peak_mib() -> int:
+    """The most memory that this process has held, in MiB."""
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(kilobytes / (2**20 if sys.platform == "darwin" else 2**10))
 
 
 def _report(

@@ -99,6 +99,32 @@ def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> 
     write_atomically(path, table.getvalue())
 
 
+def append_values(path: Path, values: Sequence[tuple[str, float, str]], manifest: Mapping[str, Any]) -> None:
+    """Add measured values that are no row of a suite, as `case, value, unit, command`; a case replaces its older one.
+
+    Raises:
+      ValueError: `path` holds another kind of table.
+    """
+    columns = ["case", "value", "unit", "command"]
+    known: dict[str, dict[str, Any]] = {}
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if list(reader.fieldnames or ()) != columns:
+                raise ValueError(f"{path.name} is no table of values: its columns are not {', '.join(columns)}")
+            known = {cells["case"]: cells for cells in reader}
+    for case, value, unit in values:
+        known[case] = {"case": case, "value": f"{value:.6g}", "unit": unit, "command": manifest["command"]}
+    beside = path.with_suffix(".manifest.json")
+    manifests = json.loads(beside.read_text()) if beside.exists() else {}
+    write_atomically(beside, _json({**manifests, **{case: manifest for case, _, _ in values}}))
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(known.values())
+    write_atomically(path, table.getvalue())
+
+
 def read_csv(path: Path) -> list[Row]:
     """Read a table of results.
 

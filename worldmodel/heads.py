@@ -32,8 +32,9 @@ class InverseDynamics(nnx.Module):
 class TemporalDistance(nnx.Module):
     """Directed distance in environment steps from one latent to another: `[..., D], [..., D] -> [...]`.
 
-    `d(z, g) = ‖u(z, g) − u(g, g)‖`: never negative, and nothing at the goal itself by construction. A free output learns
-    that last part badly, since moments of rest at just the goal are rare in data, and a plan then settles beside its goal.
+    `d(z, g) = ‖u(z, g) − u(g, g)‖`: never negative, and nothing at the goal itself by construction. A free output
+    learns that last part badly, since moments of rest at just the goal are rare in data, and a plan then settles beside
+    its goal.
     """
 
     def __init__(self, latent_size: int, width: int, depth: int, rngs: nnx.Rngs):

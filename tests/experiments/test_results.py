@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.manifest import manifest, requirements
-from experiments.results import COLUMNS, Row, append_csv, read_csv, write_json
+from experiments.results import COLUMNS, Row, append_csv, append_values, read_csv, write_json
 
 ROW = Row(task="two_room", observation="state", policy="model", planner="cem", seed=0, episodes=100, success_rate=1 / 3)
 
@@ -81,6 +81,18 @@ def test_foreign_tables_are_refused_and_kept(tmp_path: Path, text: str, message:
 def test_a_row_of_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="ci_low of a result row must be a finite number or None; got nan"):
         replace(ROW, ci_low=float("nan"))
+
+
+def test_values_replace_their_case_and_keep_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "values.csv"
+    append_values(path, [("a", 1.0, "s"), ("b", 2.0, "")], {"command": "first"})
+    append_values(path, [("a", 3.25, "s")], {"command": "second"})
+    assert path.read_text().splitlines() == ["case,value,unit,command", "a,3.25,s,second", "b,2,,first"]
+    manifests = json.loads(path.with_suffix(".manifest.json").read_text())
+    assert {case: made["command"] for case, made in manifests.items()} == {"a": "second", "b": "first"}
+    write_json(tmp_path / "rows.csv", [], {})
+    with pytest.raises(ValueError, match="rows.csv is no table of values"):
+        append_values(tmp_path / "rows.csv", [], {"command": ""})
 
 
 def test_manifest_says_what_made_a_result(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,9 +43,12 @@ def test_joined_inputs_broadcast_and_keep_their_scale(key):
     np.testing.assert_allclose(mlp(many, goal), mlp(many, jnp.broadcast_to(goal, many.shape)), rtol=1e-4, atol=1e-5)
 
 
-def test_distance_is_never_negative(model, key):
+def test_distance_is_never_negative_and_nothing_at_the_goal(model, key):
     latents = 10 * jax.random.normal(key, (64, SMALL.latent_size))
-    assert float(model.distance(latents, latents[::-1]).min()) >= 0
+    elsewhere = model.distance(latents, latents[::-1])
+    assert float(elsewhere.min()) > 0.1
+    assert float(model.distance(latents, latents).max()) < 0.05  # environment steps
+    assert not np.allclose(elsewhere, model.distance(latents[::-1], latents), rtol=1e-2), "there and back may differ"
 
 
 def test_constant_feature_stays_finite():

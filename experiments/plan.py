@@ -24,7 +24,8 @@ def run(cfg: DictConfig) -> list[Row]:
         rows += measure(cfg, _checkpoint(cfg, seed), seed).rows
     show(rows, f"{cfg.task.name}: {len(seeds)} seed{'s' if len(seeds) > 1 else ''}, held-out goals")
     made = manifest(cfg, seeds)
-    out = Path(cfg.runs) / f"{cfg.task.name.replace('/', '-')}-plan.json"
+    name = "-".join(filter(None, [cfg.task.name.replace("/", "-"), "plan", str(cfg.variant)]))
+    out = Path(cfg.runs) / f"{name}.json"
     write_json(out, rows, made)
     if cfg.results is not None:
         append_csv(Path(cfg.results), rows, made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -12,13 +13,14 @@ import pytest
 
 import envs
 from experiments import collect, demo, plan, train
+from experiments.cli import main
 from experiments.evaluate import run_episodes
 from experiments.policies import NoopPolicy, RandomPolicy
 from experiments.protocols import Pairs, honest
 from experiments.results import COLUMNS, read_csv
 from worldmodel.checkpoint import load_model
 
-from .recipe import settings
+from .recipe import TINY, settings
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,22 @@ def test_plan_from_a_checkpoint_adds_rows_to_a_table(runs, tmp_path):
     assert [row.policy for row in read_csv(table)] == ["model", "noop"]
     assert [row.successes for row in first] == [row.successes for row in again], "equal seeds give equal episodes"
     assert json.loads(table.with_suffix(".manifest.json").read_text())[-1]["manifest"]["versions"]["jax"]
+
+
+def test_multirun_measures_each_setting_under_its_name(runs, tmp_path, monkeypatch):
+    """Through the command line itself, with an interpolated name: two jobs, two rows, two files."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "HYDRA_FULL_ERROR"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # the program sets them; the test's end takes that away
+        monkeypatch.delenv(name)
+    overrides = [f"checkpoint={runs}/two_room-seed0.safetensors", "policies=[noop]", "results=table.csv"]
+    sweep = ["-m", "planner.iterations=1,2", "variant=${planner.iterations}x"]
+    assert main(["plan", *TINY, *overrides, *sweep]) == 0
+    assert [row.variant for row in read_csv(tmp_path / "table.csv")] == ["1x", "2x"]
+    assert {file.name for file in (tmp_path / "runs").glob("*.json")} == {
+        "two_room-plan-1x.json",
+        "two_room-plan-2x.json",
+    }
 
 
 def test_plan_refuses_what_does_not_fit(runs, tmp_path):

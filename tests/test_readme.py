@@ -1,0 +1,26 @@
+"""README shows only rows that were measured, and every command it names exists."""
+
+import re
+from pathlib import Path
+
+from experiments.cli import COMMANDS
+from experiments.results import read_csv
+from experiments.table import markdown
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_table_is_that_of_the_committed_rows():
+    expected = markdown(read_csv(ROOT / "experiments/results/plan.csv"))
+    assert expected in README, f"README's table is not that of experiments/results/plan.csv, which is:\n{expected}"
+
+
+def test_commands_exist():
+    named = set(re.findall(r"jepa-mpc ([a-z]+)", README))
+    assert named and named <= set(COMMANDS)
+
+
+def test_files_it_points_to_exist():
+    files = set(re.findall(r"`((?:worldmodel|planning|envs|experiments|configs|tests)/[\w/.]+)`", README))
+    assert files and all((ROOT / file).exists() for file in files)

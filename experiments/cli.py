@@ -196,7 +196,7 @@ def _sentence(error: Exception, command: str, rest: Sequence[str]) -> str | None
             return f"{error.filename}: {reason}" if error.filename else reason
         case OSError() if str(error):
             return str(error)
-        case ValueError() | ImportError() if _raised_by_us(error):
+        case ValueError() | ImportError() | FloatingPointError() if _raised_by_us(error):
             return str(error)
     return None
 

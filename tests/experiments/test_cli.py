@@ -21,6 +21,8 @@ def run(cfg):
     seen.append((cfg.task.name, cfg.seed))
     if cfg.fail == "ours":
         raise ValueError("the dataset has 3 actions and the task 2: collect it again")
+    if cfg.fail == "diverged":
+        raise FloatingPointError("training diverged at update 3: lower training.learning_rate")
     if cfg.fail == "bug":
         int("not a number")
     if cfg.fail == "file":
@@ -111,6 +113,7 @@ def test_settings_reach_the_command_and_nothing_is_left_behind(seen: list) -> No
         (["greet", "seed=[1"], "'seed=[1' is not a setting: write key=value, with quotes around special characters"),
         (["greet", "seed"], "'seed' is not a setting: write key=value, with quotes around special characters"),
         (["greet", "fail=ours"], "the dataset has 3 actions and the task 2: collect it again"),
+        (["greet", "fail=diverged"], "training diverged at update 3: lower training.learning_rate"),
         (["greet", "fail=file"], "missing.json: No such file or directory"),
         (["greet", "fail=missing"], "checkpoint has no value yet: add checkpoint=VALUE to `jepa-mpc greet`"),
     ],

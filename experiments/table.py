@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -63,8 +64,8 @@ def measure(cfg: DictConfig, checkpoint: Checkpoint, seed: int) -> Measured:
 
 def show(rows: Sequence[Row], title: str) -> None:
     """Print the rows, pooled over seeds."""
-    table = Table(title=title)
-    for column in ("policy", "success", "95 %", "episodes", "plan ms p50/95/99", "trained", "params"):
+    table = Table(title=title, box=SIMPLE_HEAD)
+    for column in ("policy", "success (95 %)", "n", "plan ms p50/95/99", "trained", "params"):
         table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
     for policy in dict.fromkeys(row.policy for row in rows):
         row = pool([each for each in rows if each.policy == policy])
@@ -72,8 +73,7 @@ def show(rows: Sequence[Row], title: str) -> None:
         times = (row.plan_ms_p50, row.plan_ms_p95, row.plan_ms_p99)
         table.add_row(
             policy,
-            f"{row.success_rate:.1%}",
-            f"{100 * row.ci_low:.1f}–{100 * row.ci_high:.1f}",
+            f"{row.success_rate:.1%} ({100 * row.ci_low:.1f}–{100 * row.ci_high:.1f})",
             str(row.episodes),
             "/".join(f"{each:.1f}" for each in times if each is not None),
             "" if row.train_seconds is None else f"{row.train_seconds:.0f} s",

@@ -81,7 +81,7 @@ def _report(
         video=video,
         video_note=note,
         manifest=made,
-        commands=[plan_command(model_file, cfg.task.name), f"jepa-mpc plan task={cfg.task.name} seeds=[0,1,2]"],
+        commands=[plan_command(model_file, cfg.task.name), f"jepa-mpc plan task={cfg.task.name} 'seeds=[0,1,2]'"],
         control_period=task.control_period,
     )
 

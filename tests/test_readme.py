@@ -23,4 +23,5 @@ def test_commands_exist():
 
 def test_files_it_points_to_exist():
     files = set(re.findall(r"`((?:worldmodel|planning|envs|experiments|configs|tests)/[\w/.]+)`", README))
-    assert files and all((ROOT / file).exists() for file in files)
+    missing = [file for file in files if "NAME" not in file and not (ROOT / file).exists()]
+    assert files and not missing

@@ -64,7 +64,13 @@ class Best:
         forgotten = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.inf), self.evaluation)
         return Best(shift(self.sequences, steps), forgotten, self.known)
 
-    def plan(self, finite_fraction: Float[Array, ""], spread: Float[Array, ""]) -> Plan:
+    def plan(
+        self,
+        finite_fraction: Float[Array, ""],
+        spread: Float[Array, ""],
+        effective_samples: Float[Array, ""],
+        progress: Float[Array, "I"],
+    ) -> Plan:
         """The plan that executes the best sequence."""
         first = jax.tree.map(lambda leaf: leaf[0], self.evaluation)
         failed = ~jnp.isfinite(first.cost)
@@ -79,6 +85,8 @@ class Best:
             status=jnp.where(failed, Status.FAILED, jnp.where(safe, Status.OK, Status.INFEASIBLE)).astype(jnp.int32),
             finite_fraction=finite_fraction,
             spread=spread,
+            effective_samples=effective_samples,
+            progress=progress,
         )
 
 

@@ -7,7 +7,7 @@ Coloured noise, kept elites and momentum are those of iCEM (Pinneri et al., 2020
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import final
 
@@ -90,13 +90,15 @@ class CEM(SamplingPlanner):
         mean = jnp.einsum("n,nta->ta", share, elites)
         std = jnp.sqrt(jnp.einsum("n,nta->ta", share, (elites - mean[None]) ** 2))
         momentum = jnp.where(jnp.any(finite), self.momentum, 1.0)
-        return replace(
+        return self.learned(
             state,
-            iteration=state.iteration + 1,
+            candidates,
+            evaluation,
+            order,
             mean=momentum * state.mean + (1.0 - momentum) * mean,
             std=momentum * state.std + (1.0 - momentum) * std,
-            best=state.best.merged(candidates, evaluation, order, again=self.num_keep),
-            finite=state.finite + jnp.mean(finite.astype(jnp.float32)),
+            weights=share,
+            again=self.num_keep,
         )
 
 

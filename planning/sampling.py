@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from .best import Best, shift
 from .types import ActionSpec, Evaluation, Leaf, Number, Objective, Plan
 
-_SEARCH_FIELDS = ["key", "call", "iteration", "mean", "std", "best", "finite"]
+_SEARCH_FIELDS = ["key", "call", "iteration", "mean", "std", "best", "finite", "effective", "progress"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=_SEARCH_FIELDS, meta_fields=[])
@@ -33,6 +33,8 @@ class Search:
     std: Leaf  # [T, A] likewise
     best: Best
     finite: Leaf  # [] sum over the iterations of the share of candidates with a finite cost
+    effective: Leaf  # [] effective number of samples behind the last update
+    progress: Leaf  # [iterations] best cost after each
 
     def draw_key(self) -> PRNGKeyArray:
         """The key of this iteration's draw."""
@@ -73,7 +75,8 @@ class SamplingPlanner(ABC):
         rest = jnp.broadcast_to(spec.middle[None], (self.horizon, spec.size))
         zero = jnp.zeros((), jnp.int32)
         best = Best.unknown(rest, self.num_best)
-        return Search(key, zero, zero, rest, self._wide(spec), best, jnp.zeros(()))
+        progress = jnp.full(self.iterations, jnp.inf, jnp.float32)
+        return Search(key, zero, zero, rest, self._wide(spec), best, jnp.zeros(()), jnp.zeros(()), progress)
 
     @final
     def prepare(self, state: Search, evaluation: Any) -> Search:
@@ -92,6 +95,41 @@ class SamplingPlanner(ABC):
             std=self._wide(spec),
             best=state.best.shifted(steps),
             finite=jnp.zeros_like(state.finite),
+            effective=jnp.zeros_like(state.effective),
+            progress=jnp.full_like(state.progress, jnp.inf),
+        )
+
+    @final
+    def learned(
+        self,
+        state: Search,
+        candidates: Float[Array, "N T A"],
+        evaluation: Evaluation,
+        order: Int[Array, "N"],
+        *,
+        mean: Float[Array, "..."],
+        std: Float[Array, "..."],
+        weights: Float[Array, "M"],
+        again: int,
+    ) -> Search:
+        """The state after one iteration, with everything that a plan says of it.
+
+        `weights` are those of the candidates behind `mean` and `std`, with sum 1; the first `again` of the best so far
+        were proposed again.
+        """
+        finite = jnp.mean(jnp.isfinite(evaluation.cost).astype(jnp.float32))
+        best = state.best.merged(candidates, evaluation, order, again=again)
+        squares = jnp.sum(weights**2)
+        last = jnp.minimum(state.iteration, self.iterations - 1)
+        return replace(
+            state,
+            iteration=state.iteration + 1,
+            mean=mean,
+            std=std,
+            best=best,
+            finite=state.finite + finite,
+            effective=jnp.where(squares > 0, 1.0 / jnp.maximum(squares, 1e-12), 0.0),
+            progress=state.progress.at[last].set(best.evaluation.finite_cost()[0]),
         )
 
     @final
@@ -113,7 +151,7 @@ class SamplingPlanner(ABC):
         half = jnp.where(spec.half_range > 0, spec.half_range, 1.0)
         spread = jnp.mean(state.std / half[None])
         iterations = jnp.maximum(state.iteration, 1).astype(jnp.float32)
-        return state.best.plan(state.finite / iterations, spread)
+        return state.best.plan(state.finite / iterations, spread, state.effective, state.progress)
 
     def _wide(self, spec: ActionSpec) -> Float[Array, "T A"]:
         return jnp.broadcast_to((self.init_std * spec.half_range)[None], (self.horizon, spec.size))

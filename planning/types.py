@@ -184,7 +184,8 @@ class Status(IntEnum):
     FAILED = 2
 
 
-_PLAN_FIELDS = ["actions", "cost", "terms", "margins", "sequences", "costs", "status", "finite_fraction", "spread"]
+_PLAN_FIELDS = ["actions", "cost", "terms", "margins", "sequences", "costs", "status"]
+_PLAN_FIELDS += ["finite_fraction", "spread", "effective_samples", "progress"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=_PLAN_FIELDS, meta_fields=[])
@@ -201,6 +202,8 @@ class Plan:
     status: Leaf  # [] a Status, int32
     finite_fraction: Leaf  # [] share of the candidates whose cost was finite
     spread: Leaf  # [] mean standard deviation of the search distribution, as a share of the half range
+    effective_samples: Leaf  # [] 1 / sum of squared weights of the candidates that the last iteration learnt from
+    progress: Leaf  # [iterations] the best cost after each, +inf where there was none; the last holds the latest
 
 
 @runtime_checkable

@@ -33,11 +33,14 @@ class Best:
         return cls(sequences, Evaluation(jnp.full(num_best, jnp.inf, jnp.float32)), jnp.zeros(num_best, bool))
 
     def named(self, evaluation: Any) -> Best:
-        """The same with the terms and margins of `evaluation`; what is not known of them is infinite."""
+        """The same with the terms, margins and latents of `evaluation`; what is not known of them is infinite."""
         fill = jnp.full_like(self.evaluation.cost, jnp.inf)
         terms = {name: self.evaluation.terms.get(name, fill) for name in evaluation.terms}
         margins = {name: self.evaluation.margins.get(name, fill) for name in evaluation.margins}
-        return Best(self.sequences, Evaluation(self.evaluation.cost, margins, terms), self.known)
+        latents = self.evaluation.latents
+        if evaluation.latents is not None and latents is None:
+            latents = jnp.full((len(fill), *evaluation.latents.shape[1:]), jnp.inf, jnp.float32)
+        return Best(self.sequences, Evaluation(self.evaluation.cost, margins, terms, latents), self.known)
 
     def merged(
         self, candidates: Float[Array, "N T A"], evaluation: Evaluation, order: Int[Array, "N"], again: int
@@ -87,6 +90,7 @@ class Best:
             spread=spread,
             effective_samples=effective_samples,
             progress=progress,
+            latents=first.latents,
         )
 
 

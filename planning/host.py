@@ -54,14 +54,10 @@ def plan_on_host(
 
 def _checked(evaluation: Evaluation, num: int) -> Evaluation:
     """The evaluation in float32, with one number for each candidate in every part."""
+    evaluation.check(num)
 
-    def check(part: Any) -> ndarray:
-        part = np.asarray(part)
-        if part.shape != (num,):
-            raise ValueError(
-                f"the objective must return one number for each of {num} candidates; got shape {part.shape}"
-            )
+    def single(part: Any) -> ndarray:
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and counts as such
-            return part.astype(np.float32)
+            return np.asarray(part).astype(np.float32)
 
-    return jax.tree.map(check, evaluation)
+    return jax.tree.map(single, evaluation)

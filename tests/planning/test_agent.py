@@ -104,7 +104,7 @@ def test_refining_in_the_middle_of_a_plan_starts_from_where_one_is(key):
     state = refine(agent, agent.observe(state, jnp.zeros(2)))
     assert state.executed == 0 and not state.behind
     shifted = np.concatenate([plan.actions[2:], plan.actions[-1:], plan.actions[-1:]])
-    cost = agent._objective(state.root, state.goal)(jnp.asarray(shifted)[None]).cost[0]
+    cost = agent._objective(state.root, state.goal, state.previous)(jnp.asarray(shifted)[None]).cost[0]
     assert float(state.plan.cost) <= float(cost) * (1 + 1e-5)
 
 

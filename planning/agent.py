@@ -21,7 +21,7 @@ from .objective import PRECISIONS, LatentObjective, imagine
 from .risk import Mean, Risk
 from .types import ActionSpec, Evaluation, LatentModel, Leaf, Number, Plan, Planner
 
-_STATE_FIELDS = ["history", "root", "goal", "search", "plan", "previous", "executed", "observed", "behind"]
+_STATE_FIELDS = ["history", "root", "goal", "search", "plan", "previous", "executed", "observed", "pending", "behind"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=_STATE_FIELDS, meta_fields=[])
@@ -37,6 +37,7 @@ class AgentState:
     previous: Leaf  # [A] the action that was taken last; at the start the middle of the bounds
     executed: Leaf  # [] int32, actions of `plan` that have been taken
     observed: Leaf  # [] int32, observations since the reset
+    pending: Leaf  # [] int32, actions taken since the latest observation
     behind: Leaf  # [] bool, whether the search still starts from an earlier observation
 
 
@@ -104,8 +105,14 @@ class Agent:
         pushed = jnp.concatenate([state.history[1:], observation[None]])
         history = jnp.where(state.observed == 0, self._unmoving(observation), pushed)
         root = self.model.encode(self.model.params, history)
-        behind = jnp.ones_like(state.behind)
-        return replace(state, history=history, root=root, observed=state.observed + 1, behind=behind)
+        return replace(
+            state,
+            history=history,
+            root=root,
+            observed=state.observed + 1,
+            pending=jnp.zeros_like(state.pending),
+            behind=jnp.ones_like(state.behind),
+        )
 
     def refine(self, state: AgentState) -> AgentState:
         """One more iteration on the plan, from the latest observation: at any time, any number of times."""
@@ -119,7 +126,7 @@ class Agent:
         """The next action of the plan; its last one is held where the plan is used up."""
         last = self.planner.horizon - 1
         action = state.plan.actions[jnp.minimum(state.executed, last)]
-        return action, replace(state, previous=action, executed=state.executed + 1)
+        return action, replace(state, previous=action, executed=state.executed + 1, pending=state.pending + 1)
 
     def step(self, state: AgentState, observation: Float[Array, "O"]) -> tuple[Float[Array, "A"], Plan, AgentState]:
         """One environment step: observe, plan anew if `replan_every` actions have been taken, and act."""
@@ -130,11 +137,11 @@ class Agent:
         return action, state.plan, state
 
     def imagined(self, state: AgentState) -> Float[Array, "H D"]:
-        """Where the model believes that the rest of the plan leads, from the latest observation.
+        """Where the model believes that the plan leads, from the latest observation and the action taken there.
 
         Of an ensemble, the mean of where its members believe to be.
         """
-        actions = shift(state.plan.actions, state.executed)
+        actions = shift(state.plan.actions, jnp.maximum(state.executed - state.pending, 0))
         latents = imagine(self.model, state.root, actions[None], self.precision)
         return jnp.mean(latents.reshape(-1, *latents.shape[-2:]), axis=0)
 
@@ -143,8 +150,8 @@ class Agent:
         search = self.planner.prepare(self.planner.init(self.spec, key), names)
         plan = self.planner.result(search, self.spec)
         used_up = jnp.full((), self.planner.horizon, jnp.int32)
-        new, behind = jnp.zeros((), jnp.int32), jnp.ones((), bool)
-        return AgentState(history, root, goal, search, plan, self.spec.middle, used_up, new, behind)
+        none, behind = jnp.zeros((), jnp.int32), jnp.ones((), bool)
+        return AgentState(history, root, goal, search, plan, self.spec.middle, used_up, none, none, behind)
 
     def _catch_up(self, state: AgentState) -> AgentState:
         search = self.planner.warm_start(state.search, self.spec, state.executed)

@@ -80,7 +80,7 @@ class CVaR:
 
     def validate(self, model: LatentModel) -> None:
         """An ensemble is needed, and a share in (0, 1]."""
-        if not isinstance(self.alpha, jax.core.Tracer) and not 0 < self.alpha <= 1:
+        if not isinstance(self.alpha, jax.core.Tracer) and not 0 < float(self.alpha) <= 1:
             raise ValueError(f"alpha of CVaR must lie in (0, 1]; got {float(self.alpha):g}")
         _require_ensemble("the risk CVaR", model)
 

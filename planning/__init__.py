@@ -47,6 +47,7 @@ from .risk import Risk as Risk
 from .risk import Worst as Worst
 from .sampling import SamplingPlanner as SamplingPlanner
 from .types import ActionSpec as ActionSpec
+from .types import AskTell as AskTell
 from .types import Evaluation as Evaluation
 from .types import LatentModel as LatentModel
 from .types import Objective as Objective

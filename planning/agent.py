@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,25 @@ from .best import shift
 from .constraints import Constraint
 from .costs import Cost
 from .objective import PRECISIONS, LatentObjective, imagine
+from .proposals import ModelProposal, given_by
 from .risk import Mean, Risk
 from .types import ActionSpec, Evaluation, LatentModel, Leaf, Number, Plan, Planner
 
-_STATE_FIELDS = ["history", "root", "goal", "search", "plan", "previous", "executed", "observed", "pending", "behind"]
+PROPOSALS = 2**31 - 1  # folded into the key of what the model suggests: no planner counts that far
+
+_STATE_FIELDS = [
+    "key",
+    "history",
+    "root",
+    "goal",
+    "search",
+    "plan",
+    "previous",
+    "executed",
+    "observed",
+    "pending",
+    "behind",
+]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=_STATE_FIELDS, meta_fields=[])
@@ -29,6 +44,7 @@ _STATE_FIELDS = ["history", "root", "goal", "search", "plan", "previous", "execu
 class AgentState:
     """What an agent knows at one moment of one episode."""
 
+    key: Leaf  # []
     history: Leaf  # [P, O] the last observations, newest last
     root: Leaf  # [D] the latent of the history
     goal: Leaf  # [D] the latent of the goal
@@ -43,7 +59,7 @@ class AgentState:
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["model", "planner", "costs", "weights", "spec", "constraints", "risk"],
+    data_fields=["model", "planner", "costs", "weights", "spec", "constraints", "risk", "proposals"],
     meta_fields=["replan_every", "precision"],
 )
 @dataclass(frozen=True)
@@ -61,6 +77,7 @@ class Agent:
     replan_every: int = 1  # environment steps
     constraints: dict[str, Constraint] = field(default_factory=dict)
     risk: Risk = Mean()  # over the members of an ensemble
+    proposals: tuple[ModelProposal, ...] = ()  # sequences that the model suggests, for the planner's `Given` places
     precision: str = "float32"  # of the imagination: float32, bfloat16, or auto, which `precision.resolve` replaces
 
     def validate(self) -> None:
@@ -69,6 +86,10 @@ class Agent:
         self.planner.validate(self.spec)
         if not 1 <= self.replan_every <= horizon:
             raise ValueError(f"replan_every must lie between 1 and the horizon ({horizon}); got {self.replan_every}")
+        if self.proposals and not hasattr(self.planner, "with_given"):
+            raise ValueError(
+                f"{type(self.planner).__name__} takes no proposals: leave them out, or take another planner"
+            )
         if self.precision not in (*PRECISIONS, "auto"):
             raise ValueError(f"precision must be {', '.join(PRECISIONS)} or auto; got {self.precision!r}")
         precision = PRECISIONS[0] if self.precision == "auto" else self.precision
@@ -117,9 +138,8 @@ class Agent:
     def refine(self, state: AgentState) -> AgentState:
         """One more iteration on the plan, from the latest observation: at any time, any number of times."""
         state = jax.lax.cond(state.behind, self._catch_up, lambda state: state, state)
-        candidates = self.planner.propose(state.search, self.spec)
-        evaluation = self._objective(state.root, state.goal, state.previous)(candidates)
-        search = self.planner.update(state.search, candidates, evaluation)
+        objective = self._objective(state.root, state.goal, state.previous)
+        search = self.planner.refine(objective, state.search, self.spec)
         return replace(state, search=search, plan=self.planner.result(search, self.spec))
 
     def commit(self, state: AgentState) -> tuple[Float[Array, "A"], AgentState]:
@@ -151,10 +171,15 @@ class Agent:
         plan = self.planner.result(search, self.spec)
         used_up = jnp.full((), self.planner.horizon, jnp.int32)
         none, behind = jnp.zeros((), jnp.int32), jnp.ones((), bool)
-        return AgentState(history, root, goal, search, plan, self.spec.middle, used_up, none, none, behind)
+        return AgentState(key, history, root, goal, search, plan, self.spec.middle, used_up, none, none, behind)
 
     def _catch_up(self, state: AgentState) -> AgentState:
         search = self.planner.warm_start(state.search, self.spec, state.executed)
+        if self.proposals:
+            key = jax.random.fold_in(jax.random.fold_in(state.key, PROPOSALS), state.observed)
+            objective = self._objective(state.root, state.goal, state.previous)
+            given = given_by(self.proposals, objective, self.planner.horizon, key)
+            search = cast(Any, self.planner).with_given(search, given)
         return replace(
             state, search=search, executed=jnp.zeros_like(state.executed), behind=jnp.zeros_like(state.behind)
         )

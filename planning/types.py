@@ -228,11 +228,7 @@ class Plan:
 
 @runtime_checkable
 class Planner(Protocol[State]):
-    """A planner is its configuration; its state is explicit and every method is pure.
-
-    `propose` and `update` are the two halves of one iteration (ask and tell): `plan` scans them for a traced objective,
-    and a host loop drives the same halves for a simulator or a deadline.
-    """
+    """A planner is its configuration; its state is explicit and every method is pure."""
 
     @property
     def horizon(self) -> int:
@@ -263,12 +259,8 @@ class Planner(Protocol[State]):
         """Start from the previous plan, `steps` environment steps later."""
         ...
 
-    def propose(self, state: State, spec: ActionSpec) -> Float[Array, "N T A"]:
-        """The candidates of one iteration, within the bounds."""
-        ...
-
-    def update(self, state: State, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> State:
-        """Learn from what they cost."""
+    def refine(self, objective: Objective, state: State, spec: ActionSpec) -> State:
+        """One iteration against a traced objective, on a state that `prepare` has seen."""
         ...
 
     def result(self, state: State, spec: ActionSpec) -> Plan:
@@ -277,4 +269,25 @@ class Planner(Protocol[State]):
 
     def plan(self, objective: Objective, state: State, spec: ActionSpec) -> tuple[Plan, State]:
         """All iterations against a traced objective. Between two plans the caller calls `warm_start`."""
+        ...
+
+
+@runtime_checkable
+class AskTell(Planner[State], Protocol[State]):
+    """A planner that needs no more of an objective than what its candidates cost: it can plan in a simulator, too.
+
+    `propose` and `update` are the two halves of an iteration: `plan` scans them for a traced objective, and a host loop
+    drives the same halves.
+    """
+
+    def sizes(self) -> tuple[int, ...]:
+        """How many of the first candidates each iteration evaluates."""
+        ...
+
+    def propose(self, state: State, spec: ActionSpec) -> Float[Array, "N T A"]:
+        """The candidates of one iteration, within the bounds."""
+        ...
+
+    def update(self, state: State, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> State:
+        """Learn from what they cost."""
         ...

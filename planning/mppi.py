@@ -165,7 +165,7 @@ def relative_cost(cost: Float[Array, "N"]) -> Float[Array, "N"]:
 def finite_spread(cost: Float[Array, "N"]) -> Float[Array, ""]:
     """The standard deviation of the finite costs; 1 where they are all equal."""
     finite = jnp.isfinite(cost)
-    count = jnp.maximum(jnp.sum(finite), 1)
+    count = jnp.maximum(jnp.sum(finite.astype(jnp.float32)), 1.0)
     mean = jnp.sum(jnp.where(finite, cost, 0.0)) / count
     spread = jnp.sqrt(jnp.sum(jnp.where(finite, cost - mean, 0.0) ** 2) / count)
     return jnp.where(spread > 0, spread, 1.0)

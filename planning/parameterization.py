@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal, final, get_args
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-Order = Literal["zero", "linear", "cubic"]
+ORDERS = ("zero", "linear", "cubic")
 
 
 class Parameterization(ABC):
@@ -147,7 +147,7 @@ class Knots(Parameterization):
     """
 
     count: int = 5
-    order: Order = "linear"
+    order: str = "linear"  # zero, linear or cubic
 
     def num(self, horizon: int) -> int:
         """The number of knots."""
@@ -155,8 +155,8 @@ class Knots(Parameterization):
 
     def validate(self, horizon: int) -> None:
         """Raise ValueError on an unknown order, or where there are more knots than steps or too few to interpolate."""
-        if self.order not in get_args(Order):
-            raise ValueError(f"parameterization: order must be one of {', '.join(get_args(Order))}; got {self.order!r}")
+        if self.order not in ORDERS:
+            raise ValueError(f"parameterization: order must be one of {', '.join(ORDERS)}; got {self.order!r}")
         fewest = 1 if self.order == "zero" else 2
         if not fewest <= self.count <= horizon:
             raise ValueError(

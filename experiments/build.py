@@ -17,7 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 import envs
 from envs import Task
-from planning import ActionSpec, Agent, Cost, LatentModel, Planner
+from planning import ActionSpec, Agent, Constraint, Cost, LatentModel, Planner, fastest_precision
 from planning.control import Controller
 from worldmodel.checkpoint import load_model
 
@@ -98,8 +98,13 @@ def costs(cfg: DictConfig) -> tuple[dict[str, Cost], dict[str, float]]:
     return built, weights
 
 
+def constraints(cfg: DictConfig) -> dict[str, Constraint]:
+    """Constraints by name."""
+    return {str(name): make(node, f"constraint.{name}") for name, node in cfg.constraint.items()}
+
+
 def agent(cfg: DictConfig, model: LatentModel, task: Task) -> Agent:
-    """The agent that plans in `model` to control `task`.
+    """The agent that plans in `model` to control `task`; `precision=auto` is settled here, by a measurement.
 
     Raises:
       ValueError: the parts do not fit each other, or the model was trained for other sensors or actions.
@@ -111,9 +116,19 @@ def agent(cfg: DictConfig, model: LatentModel, task: Task) -> Agent:
             f"{observation_shape[0]}: choose the task that it was trained for"
         )
     built, weights = costs(cfg)
-    result = Agent(model, planner(cfg), built, dict(weights), action_spec(task), int(cfg.replan_every))
+    result = Agent(
+        model,
+        planner(cfg),
+        built,
+        dict(weights),
+        action_spec(task),
+        int(cfg.replan_every),
+        constraints=constraints(cfg),
+        risk=make(cfg.risk, "risk"),
+        precision=str(cfg.precision),
+    )
     result.validate()
-    return result
+    return fastest_precision(result)
 
 
 def _checked(value: Any, hint: Any, name: str) -> Any:

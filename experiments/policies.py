@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from envs import Task
 from envs.streams import episode_rng
-from planning import ActionSpec, Agent, Evaluation, Imagined, plan_on_host, reset_many, score, step_many
+from planning import ActionSpec, Agent, AskTell, Evaluation, Imagined, plan_on_host, reset_many, score, step_many
 from planning.agent import AgentState
 
 from .protocols import Pairs
@@ -113,11 +113,11 @@ class ModelPolicy:
 
 
 @jax.jit
-def _score_true_latents(agent: Agent, stacks: Any, root: Any, goal: Any, actions: Any) -> Evaluation:
-    """The agent's own costs on the encoded true future: stacks [N, H, P, O]."""
+def _score_true_latents(agent: Agent, stacks: Any, root: Any, goal: Any, actions: Any, previous: Any) -> Evaluation:
+    """The agent's own costs and constraints on the encoded true future: stacks [N, H, P, O]."""
     latents = agent.model.encode(agent.model.params, stacks)
-    imagined = Imagined(root=root, latents=latents, goal=goal, actions=actions)
-    return score(agent.model, agent.costs, agent.weights, imagined, agent.spec)
+    imagined = Imagined(root=root, latents=latents, goal=goal, actions=actions, previous=previous)
+    return score(agent.model, agent.costs, agent.weights, imagined, agent.spec, agent.constraints)
 
 
 @jax.jit
@@ -135,6 +135,7 @@ class _Episode:
     search: Any
     history: ndarray  # [P, O]
     actions: ndarray  # [T, A]
+    previous: ndarray  # [A] the action taken last
     executed: int
 
 
@@ -144,6 +145,12 @@ class SimulatedPolicy:
     def __init__(self, name: str, task: Task, agent: Agent, seed: int):
         if name not in ("oracle", "ceiling"):
             raise ValueError(f"a simulated policy is called oracle or ceiling; got {name!r}")
+        if not isinstance(agent.planner, AskTell):
+            raise ValueError(
+                f"{type(agent.planner).__name__} needs a differentiable model and cannot plan in a simulator: leave "
+                f"{name} out of policies, or take another planner"
+            )
+        self._planner: AskTell[Any] = agent.planner
         self.name = name
         self._task = task
         self._agent = agent
@@ -164,7 +171,8 @@ class SimulatedPolicy:
             search = agent.planner.init(agent.spec, jax.random.fold_in(key, episode))
             empty = np.zeros((agent.planner.horizon, agent.spec.size), np.float32)
             history = self._stack(self._task.observe(state))
-            self._episodes.append(_Episode(search, history, empty, executed=agent.planner.horizon))
+            rest = np.asarray(agent.spec.middle)
+            self._episodes.append(_Episode(search, history, empty, rest, executed=agent.planner.horizon))
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """The next action of each plan, replanned where it is due; zeros where the episode is not active."""
@@ -180,10 +188,11 @@ class SimulatedPolicy:
         if episode.executed >= agent.replan_every:
             search = _warm_start(agent.planner, episode.search, agent.spec, episode.executed)
             objective = self._objective(index, state)
-            plan, episode.search = plan_on_host(agent.planner, objective, search, agent.spec)
+            plan, episode.search = plan_on_host(self._planner, objective, search, agent.spec)
             episode.actions, episode.executed = np.asarray(plan.actions), 0
         action = episode.actions[episode.executed]
         episode.executed += 1
+        episode.previous = action
         return action
 
     def _objective(self, index: int, state: Float[ndarray, "S"]) -> Objective:
@@ -197,15 +206,15 @@ class SimulatedPolicy:
         return Evaluation(cost=cost.astype(np.float32))
 
     def _oracle(self, index: int, state: ndarray, actions: Float[ndarray, "N T A"]) -> Evaluation:
-        model, history = self._agent.model, self._episodes[index].history
+        model, episode = self._agent.model, self._episodes[index]
+        history = episode.history
         observed = self._task.observe(self._simulate(state, actions)).astype(np.float32)
         past = np.broadcast_to(history, (len(actions), *history.shape))
         trace = np.concatenate([past, observed], axis=1)  # row P - 1 is the present
         ends = np.arange(model.action_block, actions.shape[1] + 1, model.action_block) + model.history - 1
         stacks = trace[:, ends[:, None] + np.arange(1 - model.history, 1)]
-        return _score_true_latents(
-            self._agent, stacks, _encode(model, history), self._goal_latents[index], jnp.asarray(actions)
-        )
+        root, previous = _encode(model, history), jnp.asarray(episode.previous)
+        return _score_true_latents(self._agent, stacks, root, self._goal_latents[index], jnp.asarray(actions), previous)
 
     def _simulate(self, state: Float[ndarray, "S"], actions: Float[ndarray, "N T A"]) -> Float[ndarray, "N T S"]:
         return self._task.simulate(np.repeat(state[None], len(actions), axis=0), actions.astype(np.float64))

@@ -6,20 +6,37 @@ is their composition, with all iterations whenever a new plan is due. Shells for
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .best import shift
+from .constraints import Constraint
 from .costs import Cost
-from .objective import LatentObjective, imagine
+from .objective import PRECISIONS, LatentObjective, imagine
+from .proposals import ModelProposal, given_by
+from .risk import Mean, Risk
 from .types import ActionSpec, Evaluation, LatentModel, Leaf, Number, Plan, Planner
 
-_STATE_FIELDS = ["history", "root", "goal", "search", "plan", "executed", "observed", "behind"]
+PROPOSALS = 2**31 - 1  # folded into the key of what the model suggests: no planner counts that far
+
+_STATE_FIELDS = [
+    "key",
+    "history",
+    "root",
+    "goal",
+    "search",
+    "plan",
+    "previous",
+    "executed",
+    "observed",
+    "pending",
+    "behind",
+]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=_STATE_FIELDS, meta_fields=[])
@@ -27,20 +44,23 @@ _STATE_FIELDS = ["history", "root", "goal", "search", "plan", "executed", "obser
 class AgentState:
     """What an agent knows at one moment of one episode."""
 
+    key: Leaf  # []
     history: Leaf  # [P, O] the last observations, newest last
     root: Leaf  # [D] the latent of the history
     goal: Leaf  # [D] the latent of the goal
     search: Any  # the planner's state
     plan: Plan  # what is being executed
+    previous: Leaf  # [A] the action that was taken last; at the start the middle of the bounds
     executed: Leaf  # [] int32, actions of `plan` that have been taken
     observed: Leaf  # [] int32, observations since the reset
+    pending: Leaf  # [] int32, actions taken since the latest observation
     behind: Leaf  # [] bool, whether the search still starts from an earlier observation
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["model", "planner", "costs", "weights", "spec"],
-    meta_fields=["replan_every"],
+    data_fields=["model", "planner", "costs", "weights", "spec", "constraints", "risk", "proposals"],
+    meta_fields=["replan_every", "precision"],
 )
 @dataclass(frozen=True)
 class Agent:
@@ -55,6 +75,10 @@ class Agent:
     weights: dict[str, Number]
     spec: ActionSpec
     replan_every: int = 1  # environment steps
+    constraints: dict[str, Constraint] = field(default_factory=dict)
+    risk: Risk = Mean()  # over the members of an ensemble
+    proposals: tuple[ModelProposal, ...] = ()  # sequences that the model suggests, for the planner's `Given` places
+    precision: str = "float32"  # of the imagination: float32, bfloat16, or auto, which `precision.resolve` replaces
 
     def validate(self) -> None:
         """Raise ValueError, in one sentence, where the parts do not fit each other."""
@@ -62,7 +86,14 @@ class Agent:
         self.planner.validate(self.spec)
         if not 1 <= self.replan_every <= horizon:
             raise ValueError(f"replan_every must lie between 1 and the horizon ({horizon}); got {self.replan_every}")
-        self._names()  # the objective says what does not fit the model
+        if self.proposals and not hasattr(self.planner, "with_given"):
+            raise ValueError(
+                f"{type(self.planner).__name__} takes no proposals: leave them out, or take another planner"
+            )
+        if self.precision not in (*PRECISIONS, "auto"):
+            raise ValueError(f"precision must be {', '.join(PRECISIONS)} or auto; got {self.precision!r}")
+        precision = PRECISIONS[0] if self.precision == "auto" else self.precision
+        replace(self, precision=precision)._names()  # the objective says what does not fit the model
 
     def init(self, key: PRNGKeyArray) -> AgentState:
         """A state without goal and observation, from which `reset` makes the states of episodes.
@@ -88,29 +119,34 @@ class Agent:
         """
         goal = self.model.encode(self.model.params, self._unmoving(goal_observation))
         key = jax.random.fold_in(key, environment)
-        return self._begin(jnp.zeros_like(state.history), jnp.zeros_like(state.root), goal, key, state.plan)
+        return self._begin(jnp.zeros_like(state.history), jnp.zeros_like(state.root), goal, key, self._names())
 
     def observe(self, state: AgentState, observation: Float[Array, "O"]) -> AgentState:
         """Take in one observation. At an episode's start nothing is known of the past: the first one is repeated."""
         pushed = jnp.concatenate([state.history[1:], observation[None]])
         history = jnp.where(state.observed == 0, self._unmoving(observation), pushed)
         root = self.model.encode(self.model.params, history)
-        behind = jnp.ones_like(state.behind)
-        return replace(state, history=history, root=root, observed=state.observed + 1, behind=behind)
+        return replace(
+            state,
+            history=history,
+            root=root,
+            observed=state.observed + 1,
+            pending=jnp.zeros_like(state.pending),
+            behind=jnp.ones_like(state.behind),
+        )
 
     def refine(self, state: AgentState) -> AgentState:
         """One more iteration on the plan, from the latest observation: at any time, any number of times."""
         state = jax.lax.cond(state.behind, self._catch_up, lambda state: state, state)
-        candidates = self.planner.propose(state.search, self.spec)
-        evaluation = self._objective(state.root, state.goal)(candidates)
-        search = self.planner.update(state.search, candidates, evaluation)
+        objective = self._objective(state.root, state.goal, state.previous)
+        search = self.planner.refine(objective, state.search, self.spec)
         return replace(state, search=search, plan=self.planner.result(search, self.spec))
 
     def commit(self, state: AgentState) -> tuple[Float[Array, "A"], AgentState]:
         """The next action of the plan; its last one is held where the plan is used up."""
         last = self.planner.horizon - 1
         action = state.plan.actions[jnp.minimum(state.executed, last)]
-        return action, replace(state, executed=state.executed + 1)
+        return action, replace(state, previous=action, executed=state.executed + 1, pending=state.pending + 1)
 
     def step(self, state: AgentState, observation: Float[Array, "O"]) -> tuple[Float[Array, "A"], Plan, AgentState]:
         """One environment step: observe, plan anew if `replan_every` actions have been taken, and act."""
@@ -121,26 +157,37 @@ class Agent:
         return action, state.plan, state
 
     def imagined(self, state: AgentState) -> Float[Array, "H D"]:
-        """Where the model believes that the rest of the plan leads, from the latest observation."""
-        actions = shift(state.plan.actions, state.executed)
-        return imagine(self.model, state.root, actions[None])[0]
+        """Where the model believes that the plan leads, from the latest observation and the action taken there.
 
-    def _begin(self, history: Array, root: Array, goal: Array, key: PRNGKeyArray, names: Any) -> AgentState:
+        Of an ensemble, the mean of where its members believe to be.
+        """
+        actions = shift(state.plan.actions, jnp.maximum(state.executed - state.pending, 0))
+        latents = imagine(self.model, state.root, actions[None], self.precision)
+        return jnp.mean(latents.reshape(-1, *latents.shape[-2:]), axis=0)
+
+    def _begin(self, history: Array, root: Array, goal: Array, key: PRNGKeyArray, names: Evaluation) -> AgentState:
         """Nothing observed, and an empty plan that counts as used up."""
         search = self.planner.prepare(self.planner.init(self.spec, key), names)
         plan = self.planner.result(search, self.spec)
         used_up = jnp.full((), self.planner.horizon, jnp.int32)
-        return AgentState(history, root, goal, search, plan, used_up, jnp.zeros((), jnp.int32), jnp.ones((), bool))
+        none, behind = jnp.zeros((), jnp.int32), jnp.ones((), bool)
+        return AgentState(key, history, root, goal, search, plan, self.spec.middle, used_up, none, none, behind)
 
     def _catch_up(self, state: AgentState) -> AgentState:
         search = self.planner.warm_start(state.search, self.spec, state.executed)
+        if self.proposals:
+            key = jax.random.fold_in(jax.random.fold_in(state.key, PROPOSALS), state.observed)
+            objective = self._objective(state.root, state.goal, state.previous)
+            given = given_by(self.proposals, objective, self.planner.horizon, key)
+            search = cast(Any, self.planner).with_given(search, given)
         return replace(
             state, search=search, executed=jnp.zeros_like(state.executed), behind=jnp.zeros_like(state.behind)
         )
 
     def _plan_anew(self, state: AgentState) -> AgentState:
         state = self._catch_up(state)
-        plan, search = self.planner.plan(self._objective(state.root, state.goal), state.search, self.spec)
+        objective = self._objective(state.root, state.goal, state.previous)
+        plan, search = self.planner.plan(objective, state.search, self.spec)
         return replace(state, plan=plan, search=search)
 
     def _names(self) -> Evaluation:
@@ -148,14 +195,17 @@ class Agent:
 
         def evaluate(history: Array, actions: Array) -> Evaluation:
             root = self.model.encode(self.model.params, history)
-            return self._objective(root, root)(actions)
+            return self._objective(root, root, self.spec.middle)(actions)
 
         history = jax.ShapeDtypeStruct((self.model.history, self.model.observation_size), jnp.float32)
         actions = jax.ShapeDtypeStruct((1, self.planner.horizon, self.spec.size), jnp.float32)
         return jax.eval_shape(evaluate, history, actions)
 
-    def _objective(self, root: Float[Array, "D"], goal: Float[Array, "D"]) -> LatentObjective:
-        return LatentObjective(self.model, self.costs, self.weights, root, goal, self.spec)
+    def _objective(
+        self, root: Float[Array, "D"], goal: Float[Array, "D"], previous: Float[Array, "A"]
+    ) -> LatentObjective:
+        situation = (root, goal, self.spec, self.constraints, self.risk, previous)
+        return LatentObjective(self.model, self.costs, self.weights, *situation, self.precision)
 
     def _unmoving(self, observation: Float[Array, "O"]) -> Float[Array, "P O"]:
         return jnp.broadcast_to(observation[None], (self.model.history, *observation.shape))

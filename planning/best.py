@@ -33,11 +33,14 @@ class Best:
         return cls(sequences, Evaluation(jnp.full(num_best, jnp.inf, jnp.float32)), jnp.zeros(num_best, bool))
 
     def named(self, evaluation: Any) -> Best:
-        """The same with the terms and margins of `evaluation`; what is not known of them is infinite."""
+        """The same with the terms, margins and latents of `evaluation`; what is not known of them is infinite."""
         fill = jnp.full_like(self.evaluation.cost, jnp.inf)
         terms = {name: self.evaluation.terms.get(name, fill) for name in evaluation.terms}
         margins = {name: self.evaluation.margins.get(name, fill) for name in evaluation.margins}
-        return Best(self.sequences, Evaluation(self.evaluation.cost, margins, terms), self.known)
+        latents = self.evaluation.latents
+        if evaluation.latents is not None and latents is None:
+            latents = jnp.full((len(fill), *evaluation.latents.shape[1:]), jnp.inf, jnp.float32)
+        return Best(self.sequences, Evaluation(self.evaluation.cost, margins, terms, latents), self.known)
 
     def merged(
         self, candidates: Float[Array, "N T A"], evaluation: Evaluation, order: Int[Array, "N"], again: int
@@ -64,7 +67,13 @@ class Best:
         forgotten = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.inf), self.evaluation)
         return Best(shift(self.sequences, steps), forgotten, self.known)
 
-    def plan(self, finite_fraction: Float[Array, ""], spread: Float[Array, ""]) -> Plan:
+    def plan(
+        self,
+        finite_fraction: Float[Array, ""],
+        spread: Float[Array, ""],
+        effective_samples: Float[Array, ""],
+        progress: Float[Array, "I"],
+    ) -> Plan:
         """The plan that executes the best sequence."""
         first = jax.tree.map(lambda leaf: leaf[0], self.evaluation)
         failed = ~jnp.isfinite(first.cost)
@@ -79,6 +88,9 @@ class Best:
             status=jnp.where(failed, Status.FAILED, jnp.where(safe, Status.OK, Status.INFEASIBLE)).astype(jnp.int32),
             finite_fraction=finite_fraction,
             spread=spread,
+            effective_samples=effective_samples,
+            progress=progress,
+            latents=first.latents,
         )
 
 

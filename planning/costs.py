@@ -6,7 +6,8 @@ model step and the last one count; both are leaves, so they change without a new
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,16 +17,19 @@ from jaxtyping import Array, Float
 
 from .types import ActionSpec, LatentModel, Leaf, Number
 
+_IMAGINED_FIELDS = ["root", "latents", "goal", "actions", "previous"]
 
-@partial(jax.tree_util.register_dataclass, data_fields=["root", "latents", "goal", "actions"], meta_fields=[])
+
+@partial(jax.tree_util.register_dataclass, data_fields=_IMAGINED_FIELDS, meta_fields=[])
 @dataclass(frozen=True)
 class Imagined:
     """What the model foresees of `N` action sequences from one root. `latents` begin after the first action block."""
 
     root: Leaf  # [D]
-    latents: Leaf  # [N, H, D]
+    latents: Leaf  # [N, H, D]; only a cost over members sees all of an ensemble, [E, N, H, D]
     goal: Leaf  # [D]
     actions: Leaf  # [N, T, A]
+    previous: Leaf | None = None  # [A] the action that was taken before the root, where it is known
 
 
 @runtime_checkable
@@ -89,6 +93,98 @@ class Effort:
         half = jnp.where(spec.half_range > 0, spec.half_range, 1.0)  # a locked action costs nothing
         relative = (imagined.actions - spec.middle[None, None]) / half[None, None]
         return jnp.mean(relative**2, axis=(1, 2))
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
+@dataclass(frozen=True)
+class ActionRate:
+    """Mean square of the change from one action to the next, in half ranges a control step.
+
+    The change from the action that was taken last is the first one: without it a plan that is renewed at every step
+    would be smooth and what is executed would not.
+    """
+
+    def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
+        """One cost for each of the `N` imagined futures."""
+        return jnp.mean(action_changes(imagined, spec) ** 2, axis=(1, 2))
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["discount"], meta_fields=[])
+@dataclass(frozen=True)
+class Reward:
+    """Minus the sum of the rewards that the model predicts, `discount ** h` for the one of model step `h`.
+
+    Raises:
+      ValueError: the model has no `reward`.
+    """
+
+    discount: Number = 1.0  # a model step
+
+    def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
+        """One cost for each of the `N` imagined futures."""
+        reward = head(model, "reward", "Reward", "train with the reward loss")
+        num, steps, size = imagined.latents.shape
+        root = jnp.broadcast_to(imagined.root.astype(imagined.latents.dtype)[None, None], (num, 1, size))
+        before = jnp.concatenate([root, imagined.latents[:, :-1]], axis=1)
+        blocks = imagined.actions.reshape(num, steps, -1, imagined.actions.shape[-1])
+        rewards = reward(model.params, before, blocks).astype(jnp.float32)
+        discounts = jnp.asarray(self.discount, jnp.float32) ** jnp.arange(steps, dtype=jnp.float32)
+        return -jnp.sum(rewards * discounts[None], axis=1)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["discount"], meta_fields=[])
+@dataclass(frozen=True)
+class Value:
+    """Minus `discount ** H` times the value of the last latent: what lies beyond the horizon, as the model sees it.
+
+    Raises:
+      ValueError: the model has no `value`.
+    """
+
+    discount: Number = 1.0  # a model step
+
+    def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
+        """One cost for each of the `N` imagined futures."""
+        value = head(model, "value", "Value", "train with the value loss")
+        discount = jnp.asarray(self.discount, jnp.float32) ** imagined.latents.shape[1]
+        return -discount * value(model.params, imagined.latents[:, -1]).astype(jnp.float32)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["data"], meta_fields=["function"])
+@dataclass(frozen=True)
+class Custom:
+    """A function of one's own: `function(model, imagined, spec, **data) -> [N]`, for a cost or a margin.
+
+    `data` are numbers and arrays that may change without a new compile. The function itself is static: define it once,
+    for each new `lambda` compiles anew.
+    """
+
+    function: Callable[..., Array]
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Array:
+        """What the function says of each of the `N` imagined futures."""
+        return self.function(model, imagined, spec, **self.data)
+
+
+def head(model: LatentModel, name: str, asked_by: str, mend: str) -> Callable[..., Array]:
+    """The model's optional function `name`.
+
+    Raises:
+      ValueError: the model has none.
+    """
+    function: Callable[..., Array] | None = getattr(model, name, None)
+    if function is None:
+        raise ValueError(f"{asked_by} needs a model with a {name} head, and this one has none: {mend}, or leave it out")
+    return function
+
+
+def action_changes(imagined: Imagined, spec: ActionSpec) -> Float[Array, "N T A"]:
+    """From each action to the next, in half ranges; the first from the previous action, or 0 where that is unknown."""
+    actions = imagined.actions
+    first = actions[:, :1] if imagined.previous is None else jnp.broadcast_to(imagined.previous, actions[:, :1].shape)
+    half = jnp.where(spec.half_range > 0, spec.half_range, 1.0)
+    return jnp.diff(jnp.concatenate([first, actions], axis=1), axis=1) / half[None, None]
 
 
 def over_time(steps: Float[Array, "N H"], running: Number, terminal: Number) -> Float[Array, "N"]:

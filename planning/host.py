@@ -13,18 +13,18 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpy import ndarray
 
-from .types import ActionSpec, Evaluation, Plan, Planner
+from .types import ActionSpec, AskTell, Evaluation, Plan, Planner
 
 State = TypeVar("State")
 
 
 @jax.jit
-def _propose(planner: Planner[Any], state: Any, spec: ActionSpec) -> Array:
+def _propose(planner: AskTell[Any], state: Any, spec: ActionSpec) -> Array:
     return planner.propose(state, spec)
 
 
 @jax.jit
-def _update(planner: Planner[Any], state: Any, candidates: Array, evaluation: Evaluation) -> Any:
+def _update(planner: AskTell[Any], state: Any, candidates: Array, evaluation: Evaluation) -> Any:
     return planner.update(state, candidates, evaluation)
 
 
@@ -34,7 +34,7 @@ def _result(planner: Planner[Any], state: Any, spec: ActionSpec) -> Plan:
 
 
 def plan_on_host(
-    planner: Planner[State],
+    planner: AskTell[State],
     objective: Callable[[Float[ndarray, "N T A"]], Evaluation],
     state: State,
     spec: ActionSpec,
@@ -44,8 +44,8 @@ def plan_on_host(
     Raises:
       ValueError: the objective did not return one cost (or margin, or term) for each candidate.
     """
-    for _ in range(planner.iterations):
-        candidates = _propose(planner, state, spec)
+    for size in planner.sizes():
+        candidates = _propose(planner, state, spec)[:size]
         evaluation = _checked(objective(np.asarray(candidates)), candidates.shape[0])
         state = planner.prepare(state, evaluation)
         state = _update(planner, state, candidates, evaluation)
@@ -54,14 +54,10 @@ def plan_on_host(
 
 def _checked(evaluation: Evaluation, num: int) -> Evaluation:
     """The evaluation in float32, with one number for each candidate in every part."""
+    evaluation.check(num)
 
-    def check(part: Any) -> ndarray:
-        part = np.asarray(part)
-        if part.shape != (num,):
-            raise ValueError(
-                f"the objective must return one number for each of {num} candidates; got shape {part.shape}"
-            )
+    def single(part: Any) -> ndarray:
         with np.errstate(over="ignore"):  # beyond float32 is infinite, and counts as such
-            return part.astype(np.float32)
+            return np.asarray(part).astype(np.float32)
 
-    return jax.tree.map(check, evaluation)
+    return jax.tree.map(single, evaluation)

@@ -1,28 +1,38 @@
-"""From a world model and costs to an objective over action sequences.
+"""The objective of planning in representation space: imagine each candidate, and add up the costs of what is imagined.
 
-Everything that changes between two plans (weights, root, goal, parameters) is a leaf of `LatentObjective`, so one
-compiled plan serves them all. Here alone environment steps are folded into the model's action blocks.
+Everything that may change between two plans (root, goal, weights, limits, parameters) is a leaf of `LatentObjective`,
+so one compiled plan serves them all. Here alone environment steps are folded into the model's action blocks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .constraints import Constraint
 from .costs import Cost, Imagined
-from .types import ActionSpec, Evaluation, LatentModel, Leaf, Number
+from .risk import Mean, Risk
+from .types import ActionSpec, Evaluation, LatentModel, Leaf, Number, ensemble_size
+
+PRECISIONS = ("float32", "bfloat16")
 
 
-def imagine(model: LatentModel, root: Float[Array, "D"], actions: Float[Array, "N T A"]) -> Float[Array, "N H D"]:
-    """Latents after each action block, for `N` action sequences from one root.
+def imagine(
+    model: LatentModel, root: Float[Array, "D"], actions: Float[Array, "N T A"], precision: str = "float32"
+) -> Float[Array, "*E N H D"]:
+    """Latents after each action block, for `N` action sequences from one root; of an ensemble, one future a member.
+
+    `precision` is that of the prediction: weights, latents and actions are cast to it, and the result back to float32.
 
     Raises:
-      ValueError: `T` is not a multiple of the model's action block, or `A` is not its action size.
+      ValueError: `T` is not a multiple of the model's action block, `A` is not its action size, or the precision is
+        neither float32 nor bfloat16.
     """
     num, horizon, size = actions.shape
     block = model.action_block
@@ -33,14 +43,25 @@ def imagine(model: LatentModel, root: Float[Array, "D"], actions: Float[Array, "
         )
     if size != model.action_size:
         raise ValueError(f"actions have {size} dimensions, and the model was trained with {model.action_size}")
-    blocks = actions.reshape(num, horizon // block, block, size).transpose(1, 0, 2, 3)
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision must be {' or '.join(PRECISIONS)} when planning starts; got {precision!r}: for auto, take the "
+            "agent that planning.fastest_precision returns"
+        )
+    dtype = jnp.dtype(precision)
+    params = jax.tree.map(
+        lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, model.params
+    )
+    blocks = actions.astype(dtype).reshape(num, horizon // block, block, size).transpose(1, 0, 2, 3)
+    members = (ensemble_size(model),) if ensemble_size(model) > 1 else ()
 
     def step(latent: Array, block: Array) -> tuple[Array, Array]:
-        latent = model.predict(model.params, latent, block)
+        latent = model.predict(params, latent, block)
         return latent, latent
 
-    _, latents = jax.lax.scan(step, jnp.broadcast_to(root[None], (num, *root.shape)), blocks)
-    return latents.transpose(1, 0, 2)
+    start = jnp.broadcast_to(root.astype(dtype), (*members, num, *root.shape))
+    _, latents = jax.lax.scan(step, start, blocks)
+    return jnp.moveaxis(latents, 0, -2).astype(jnp.float32)
 
 
 def score(
@@ -49,27 +70,56 @@ def score(
     weights: Mapping[str, Number],
     imagined: Imagined,
     spec: ActionSpec,
+    constraints: Mapping[str, Constraint] | None = None,
+    risk: Risk | None = None,
 ) -> Evaluation:
-    """The weighted costs of an imagined future, each under its name, and their sum in float32.
+    """The weighted costs of an imagined future, each under its name, and their sum in float32; and the margins.
+
+    Where `imagined` holds the futures of an ensemble, `risk` makes one cost of the members' total costs (by default
+    their mean), and a margin is that of the worst member.
 
     Raises:
-      ValueError: `costs` is empty, or does not have the same names as `weights`.
+      ValueError: `costs` is empty, or does not have the same names as `weights`; or one of them did not give one number
+        for each candidate.
     """
     if not costs:
         raise ValueError("there is nothing to minimise: costs is empty, give at least one")
     if costs.keys() != weights.keys():
         raise ValueError(f"costs are {sorted(costs)} and weights are {sorted(weights)}: give one weight for each cost")
-    terms = {name: weights[name] * cost(model, imagined, spec).astype(jnp.float32) for name, cost in costs.items()}
-    return Evaluation(cost=sum(terms.values(), start=jnp.zeros(imagined.actions.shape[0], jnp.float32)), terms=terms)
+    shared = {name for name, cost in costs.items() if getattr(cost, "over_members", False)}
+    num = imagined.actions.shape[0]
+
+    def weighted(name: str, imagined: Imagined) -> Array:
+        return weights[name] * _one_each(costs[name](model, imagined, spec), num, f"the cost {name}")
+
+    def of_member(latents: Float[Array, "N H D"]) -> tuple[dict[str, Array], dict[str, Array]]:
+        member = replace(imagined, latents=latents)
+        terms = {name: weighted(name, member) for name in costs if name not in shared}
+        margins = {
+            name: _one_each(constraint(model, member, spec), num, f"the constraint {name}")
+            for name, constraint in (constraints or {}).items()
+        }
+        return terms, margins
+
+    if imagined.latents.ndim == 3:
+        terms, margins = of_member(imagined.latents)
+    else:
+        terms, margins = jax.vmap(of_member)(imagined.latents)
+        total = sum(terms.values(), start=jnp.zeros(imagined.latents.shape[:2], jnp.float32))
+        share = (risk or Mean())(total)
+        terms = {name: jnp.sum(share * term, axis=0) for name, term in terms.items()}
+        margins = {name: jnp.max(margin, axis=0) for name, margin in margins.items()}
+    terms = {name: terms[name] if name in terms else weighted(name, imagined) for name in costs}
+    return Evaluation(cost=sum(terms.values(), start=jnp.zeros(num, jnp.float32)), margins=margins, terms=terms)
 
 
-_OBJECTIVE_FIELDS = ["model", "costs", "weights", "root", "goal", "spec"]
+_OBJECTIVE_FIELDS = ["model", "costs", "weights", "root", "goal", "spec", "constraints", "risk", "previous"]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=_OBJECTIVE_FIELDS, meta_fields=[])
+@partial(jax.tree_util.register_dataclass, data_fields=_OBJECTIVE_FIELDS, meta_fields=["precision"])
 @dataclass(frozen=True)
 class LatentObjective:
-    """How far, in representation space, the imagined futures from `root` are from `goal`."""
+    """How far, in representation space, the imagined futures from `root` are from `goal`, and what else they cost."""
 
     model: LatentModel
     costs: dict[str, Cost]
@@ -77,9 +127,28 @@ class LatentObjective:
     root: Leaf  # [D]
     goal: Leaf  # [D]
     spec: ActionSpec
+    constraints: dict[str, Constraint] = field(default_factory=dict)
+    risk: Risk = Mean()
+    previous: Leaf | None = None  # [A] the action that led to the root, where it is known
+    precision: str = "float32"  # of the imagination; costs are summed in float32
 
     def __call__(self, actions: Float[Array, "N T A"]) -> Evaluation:
-        """Imagine and score."""
-        latents = imagine(self.model, self.root, actions)
-        imagined = Imagined(root=self.root, latents=latents, goal=self.goal, actions=actions)
-        return score(self.model, self.costs, self.weights, imagined, self.spec)
+        """Imagine and score.
+
+        Raises:
+          ValueError: the model, the costs, the constraints, the risk and the actions do not fit one another.
+        """
+        self.risk.validate(self.model)
+        latents = imagine(self.model, self.root, actions, self.precision)
+        imagined = Imagined(self.root, latents, self.goal, actions, self.previous)
+        evaluation = score(self.model, self.costs, self.weights, imagined, self.spec, self.constraints, self.risk)
+        if latents.ndim == 4:
+            latents = jnp.mean(latents, axis=0)
+        return replace(evaluation, latents=latents)
+
+
+def _one_each(values: Any, num: int, name: str) -> Float[Array, "N"]:
+    """`values` in float32, one for each of `num` candidates."""
+    if jnp.shape(values) != (num,):
+        raise ValueError(f"{name} must give one number for each of {num} candidates; got shape {jnp.shape(values)}")
+    return jnp.asarray(values).astype(jnp.float32)

@@ -79,6 +79,10 @@ class LatentModel(Protocol):
 
     An implementation is a pytree whose leaves are exactly those of `params`, and whose functions compare equal when the
     architecture is equal: new weights then never compile anew.
+
+    A model may offer more, which is read where a cost asks for it: `reward(params, latent [..., D], block [..., K, A])
+    -> [...]`, what a block earns; `value(params, latent [..., D]) -> [...]`; and `ensemble`, the number E of members:
+    above 1, `predict` takes and gives latents with a leading axis of members, each of which goes on from its own.
     """
 
     @property
@@ -132,7 +136,12 @@ class LatentModel(Protocol):
         ...
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["cost", "margins", "terms"], meta_fields=[])
+def ensemble_size(model: LatentModel) -> int:
+    """E: how many members predict; 1 for a model that is no ensemble."""
+    return int(getattr(model, "ensemble", 1))
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["cost", "margins", "terms", "latents"], meta_fields=[])
 @dataclass(frozen=True)
 class Evaluation:
     """What an objective says of `N` candidates. Lower cost is better; a margin at or below 0 is safe."""
@@ -140,12 +149,22 @@ class Evaluation:
     cost: Leaf  # [N]
     margins: dict[str, Leaf] = field(default_factory=dict)  # each [N]
     terms: dict[str, Leaf] = field(default_factory=dict)  # each [N]: the weighted parts of the cost
+    latents: Leaf | None = None  # [N, H, D] what was imagined, where a model imagined
+
+    def check(self, num: int) -> None:
+        """Raise ValueError unless every part has one number (the latents one future) for each of `num` candidates."""
+        for name, part in {"cost": self.cost, **self.margins, **self.terms}.items():
+            if np.shape(part) != (num,):
+                raise ValueError(
+                    f"the objective must return one number for each of {num} candidates; got shape {np.shape(part)} "
+                    f"for {name}"
+                )
 
     def violation(self) -> Float[Array, "N"]:
-        """Positive parts of the margins, summed; a margin that is not finite counts as an infinite violation."""
+        """Positive parts of the margins, summed; a margin that is no number counts as an infinite violation."""
         total = jnp.zeros_like(self.cost)
         for margin in self.margins.values():
-            total = total + jnp.where(jnp.isfinite(margin), jnp.maximum(margin, 0.0), jnp.inf)
+            total = total + jnp.where(jnp.isnan(margin), jnp.inf, jnp.maximum(margin, 0.0))
         return total
 
     def finite_cost(self) -> Float[Array, "N"]:
@@ -184,7 +203,8 @@ class Status(IntEnum):
     FAILED = 2
 
 
-_PLAN_FIELDS = ["actions", "cost", "terms", "margins", "sequences", "costs", "status", "finite_fraction", "spread"]
+_PLAN_FIELDS = ["actions", "cost", "terms", "margins", "sequences", "costs", "status"]
+_PLAN_FIELDS += ["finite_fraction", "spread", "effective_samples", "progress", "latents"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=_PLAN_FIELDS, meta_fields=[])
@@ -201,15 +221,14 @@ class Plan:
     status: Leaf  # [] a Status, int32
     finite_fraction: Leaf  # [] share of the candidates whose cost was finite
     spread: Leaf  # [] mean standard deviation of the search distribution, as a share of the half range
+    effective_samples: Leaf  # [] 1 / sum of squared weights of the candidates that the last iteration learnt from
+    progress: Leaf  # [iterations] the best cost after each, +inf where there was none; the last holds the latest
+    latents: Leaf | None = None  # [H, D] where the model imagines that `actions` lead, from the root of this plan
 
 
 @runtime_checkable
 class Planner(Protocol[State]):
-    """A planner is its configuration; its state is explicit and every method is pure.
-
-    `propose` and `update` are the two halves of one iteration (ask and tell): `plan` scans them for a traced objective,
-    and a host loop drives the same halves for a simulator or a deadline.
-    """
+    """A planner is its configuration; its state is explicit and every method is pure."""
 
     @property
     def horizon(self) -> int:
@@ -230,9 +249,9 @@ class Planner(Protocol[State]):
         ...
 
     def prepare(self, state: State, evaluation: Any) -> State:
-        """Make room for the names of the evaluation's terms and margins: the structure of the state is final then.
+        """Make room for the evaluation's terms, margins and latents: the structure of the state is final then.
 
-        Only the names are read, so the result of `jax.eval_shape` will do; `plan` does this by itself.
+        Only names and shapes are read, so the result of `jax.eval_shape` will do; `plan` does this by itself.
         """
         ...
 
@@ -240,12 +259,8 @@ class Planner(Protocol[State]):
         """Start from the previous plan, `steps` environment steps later."""
         ...
 
-    def propose(self, state: State, spec: ActionSpec) -> Float[Array, "N T A"]:
-        """The candidates of one iteration, within the bounds."""
-        ...
-
-    def update(self, state: State, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> State:
-        """Learn from what they cost."""
+    def refine(self, objective: Objective, state: State, spec: ActionSpec) -> State:
+        """One iteration against a traced objective, on a state that `prepare` has seen."""
         ...
 
     def result(self, state: State, spec: ActionSpec) -> Plan:
@@ -254,4 +269,25 @@ class Planner(Protocol[State]):
 
     def plan(self, objective: Objective, state: State, spec: ActionSpec) -> tuple[Plan, State]:
         """All iterations against a traced objective. Between two plans the caller calls `warm_start`."""
+        ...
+
+
+@runtime_checkable
+class AskTell(Planner[State], Protocol[State]):
+    """A planner that needs no more of an objective than what its candidates cost: it can plan in a simulator, too.
+
+    `propose` and `update` are the two halves of an iteration: `plan` scans them for a traced objective, and a host loop
+    drives the same halves.
+    """
+
+    def sizes(self) -> tuple[int, ...]:
+        """How many of the first candidates each iteration evaluates."""
+        ...
+
+    def propose(self, state: State, spec: ActionSpec) -> Float[Array, "N T A"]:
+        """The candidates of one iteration, within the bounds."""
+        ...
+
+    def update(self, state: State, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> State:
+        """Learn from what they cost."""
         ...

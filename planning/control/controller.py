@@ -6,6 +6,7 @@ no observation, goal, weight or parameter can cause a compile in the middle of a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, final
 
 import jax
@@ -15,6 +16,8 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from ..agent import Agent, AgentState
+from ..anytime import Anytime
+from ..precision import fastest_precision
 from ..types import Plan
 
 _init = jax.jit(Agent.init)
@@ -33,13 +36,21 @@ def _imagined(agent: Agent, state: AgentState) -> jax.Array:
 class Controller:
     """One agent in one environment.
 
-    Episodes are numbered from the last `reset` with a seed: equal seeds and observations give equal actions.
+    Episodes are numbered from the last `reset` with a seed: equal seeds and observations give equal actions, unless
+    there is a deadline, since how many iterations fit is the machine's affair.
+
+    Args:
+      agent: with `precision="auto"`, `warmup` chooses the precision that plans faster on this machine.
+      seed: of the first episodes.
+      deadline_ms: `act` stops to improve a plan in time to return by then; without one, all iterations are made.
 
     Raises:
-      ValueError: the parts of the agent do not fit each other.
+      ValueError: the parts of the agent do not fit each other, or the deadline is not positive.
     """
 
-    def __init__(self, agent: Agent, seed: int = 0):
+    def __init__(self, agent: Agent, seed: int = 0, deadline_ms: float | None = None):
+        self._anytime = None if deadline_ms is None else Anytime(deadline_ms / 1e3)
+        self._precision: str | None = None  # what auto became
         self._seed, self._episode = seed, -1
         self._goal: ndarray | None = None
         self._state: AgentState | None = None
@@ -54,15 +65,25 @@ class Controller:
     @agent.setter
     def agent(self, agent: Agent) -> None:
         agent.validate()
+        if agent.precision == "auto" and self._precision is not None:
+            agent = replace(agent, precision=self._precision)
         self._agent = jax.tree.map(_as_array, agent)
         self._low, self._high = np.asarray(agent.spec.low), np.asarray(agent.spec.high)
 
     def warmup(self) -> None:
-        """Compile everything. The state stays as it is."""
+        """Compile everything, and measure what has to be known. The state stays as it is."""
         zeros = np.zeros(self._agent.model.observation_size, np.float32)
-        state = self._begin(zeros, seed=0, episode=0)
-        _, _, state = _step(self._agent, state, zeros)
+        if self._agent.precision == "auto":
+            start = _new_episode(replace(self._agent, precision="float32"), zeros, seed=0, episode=0)
+            self._agent = fastest_precision(
+                self._agent, lambda agent: jax.block_until_ready(_step(agent, start, zeros))
+            )
+            self._precision = self._agent.precision
+        start = self._begin(zeros, seed=0, episode=0)
+        _, _, state = _step(self._agent, start, zeros)
         jax.block_until_ready(_imagined(self._agent, state))
+        if self._anytime is not None:
+            self._anytime.warmup(self._agent, start, zeros)
 
     def reset(self, goal: Any = None, seed: int | None = None) -> None:
         """Start an episode. `goal` [O] is what the sensors read at the goal; without one, the last goal stays.
@@ -87,7 +108,10 @@ class Controller:
           RuntimeError: there was no `reset` yet.
         """
         state, observation = self._current("act"), self._checked(observation, "observation")
-        action, _, state = _step(self._agent, state, observation)
+        if self._anytime is None:
+            action, _, state = _step(self._agent, state, observation)
+        else:
+            action, state = self._anytime.step(self._agent, state, observation)
         action = np.clip(np.asarray(action), self._low, self._high)
         self._state, self._acted = state, True
         return action
@@ -115,6 +139,11 @@ class Controller:
         return (action[None] if batch else action), state
 
     @property
+    def anytime(self) -> Anytime | None:
+        """With a deadline: how many iterations the last `act` made, how long it took, and whether it was late."""
+        return self._anytime
+
+    @property
     def plan(self) -> Plan:
         """The plan that is being executed. RuntimeError where there was no `reset` yet."""
         return self._current("plan").plan
@@ -128,8 +157,7 @@ class Controller:
         return np.asarray(_imagined(self._agent, self._current("imagined")))
 
     def _begin(self, goal: ndarray, seed: int, episode: int) -> AgentState:
-        key = jax.random.key(seed)
-        return _reset(self._agent, _init(self._agent, key), goal, key, np.int32(episode))
+        return _new_episode(self._agent, goal, seed, episode)
 
     def _current(self, call: str) -> AgentState:
         if self._state is None:
@@ -149,6 +177,11 @@ class Controller:
             which = int(np.argmin(np.isfinite(value)))
             raise ValueError(f"the {name} must be finite; element {which} is {value[which]}")
         return value
+
+
+def _new_episode(agent: Agent, goal: ndarray, seed: int, episode: int) -> AgentState:
+    key = jax.random.key(seed)
+    return _reset(agent, _init(agent, key), goal, key, np.int32(episode))
 
 
 def _as_array(leaf: Any) -> jax.Array:

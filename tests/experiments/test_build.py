@@ -1,6 +1,7 @@
 import dataclasses
 from pathlib import Path
 
+import jax
 import pytest
 from omegaconf import OmegaConf
 
@@ -8,7 +9,18 @@ import envs
 from envs.behaviours import ColouredNoise, Mixture, Scripted
 from experiments import build
 from experiments.cli import COMMANDS, config_dir
-from planning import CEM, Effort, TemporalDistance
+from planning import (
+    CEM,
+    ICEM,
+    MPPI,
+    Effort,
+    EliteMPPI,
+    Gradient,
+    Knots,
+    NoOp,
+    PredictiveSampling,
+    TemporalDistance,
+)
 from worldmodel.freeze import freeze
 from worldmodel.jepa import JepaConfig
 from worldmodel.model import ModelConfig, create
@@ -36,7 +48,7 @@ def test_every_choice_of_a_group_builds(group):
 
 @pytest.mark.parametrize(
     ("cls", "group"),
-    [(ModelConfig, "model"), (JepaConfig, "objective"), (TrainingConfig, "training"), (CEM, "planner")],
+    [(ModelConfig, "model"), (JepaConfig, "objective"), (TrainingConfig, "training")],
 )
 def test_yaml_offers_every_setting_with_the_default_of_its_class(cls, group):
     """The class is the source; YAML repeats it only so that `--help` shows it and overrides are checked."""
@@ -46,6 +58,45 @@ def test_yaml_offers_every_setting_with_the_default_of_its_class(cls, group):
     sizes_from_data = {"observation_size", "action_size", "probe_size", "seed"}
     assert set(node) == set(defaults) - sizes_from_data
     assert node == {name: defaults[name] for name in node}
+
+
+PLANNERS = {
+    "cem": CEM,
+    "elite_mppi": EliteMPPI,
+    "gradient": Gradient,
+    "icem": ICEM,
+    "mppi": MPPI,
+    "predictive_sampling": PredictiveSampling,
+}
+
+
+def test_every_planner_has_its_settings():
+    assert set(PLANNERS) == {file.stem for file in (config_dir() / "planner").glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", PLANNERS)
+def test_a_planners_settings_offer_every_field_with_its_default(name):
+    cfg = build.compose("plan", f"planner={name}")
+    assert set(cfg.planner) == {"_target_", *(field.name for field in dataclasses.fields(PLANNERS[name]))}
+    assert build.planner(cfg) == PLANNERS[name]()
+
+
+def test_a_planner_takes_parameterisations_and_proposals_by_name():
+    knots = (
+        "planner/parameterization=knots",
+        "planner.parameterization.count=3",
+        "planner.parameterization.order=cubic",
+    )
+    built = build.planner(build.compose("plan", *knots, "planner.proposals=[{_target_: planning.NoOp}]"))
+    assert built == CEM(parameterization=Knots(3, "cubic"), proposals=(NoOp(),))
+    hash(jax.tree.structure(built))  # static under jit
+
+
+@pytest.mark.parametrize("file", sorted((config_dir() / "planner" / "parameterization").glob("*.yaml")))
+def test_a_parameterisations_settings_offer_every_field_with_its_default(file):
+    built = build.planner(build.compose("plan", f"planner/parameterization={file.stem}")).parameterization
+    assert built == type(built)()
+    assert OmegaConf.load(file).keys() == {"_target_", *(field.name for field in dataclasses.fields(built))}
 
 
 def test_objects_are_what_was_asked_for(tmp_path: Path):

@@ -5,7 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from planning import CEM, Agent, Effort, GoalDistance, Status, TemporalDistance, reset_many, step_many
+from planning import (
+    CEM,
+    Agent,
+    Custom,
+    Effort,
+    Given,
+    GoalDistance,
+    Gradient,
+    Status,
+    TemporalDistance,
+    reset_many,
+    step_many,
+)
 
 from .toys import PERIOD, box, point_mass
 
@@ -104,7 +116,7 @@ def test_refining_in_the_middle_of_a_plan_starts_from_where_one_is(key):
     state = refine(agent, agent.observe(state, jnp.zeros(2)))
     assert state.executed == 0 and not state.behind
     shifted = np.concatenate([plan.actions[2:], plan.actions[-1:], plan.actions[-1:]])
-    cost = agent._objective(state.root, state.goal)(jnp.asarray(shifted)[None]).cost[0]
+    cost = agent._objective(state.root, state.goal, state.previous)(jnp.asarray(shifted)[None]).cost[0]
     assert float(state.plan.cost) <= float(cost) * (1 + 1e-5)
 
 
@@ -172,6 +184,43 @@ def test_the_imagined_path_is_the_rest_of_the_plan(key):
             velocity = velocity + PERIOD * action
             position = position + PERIOD * velocity
         np.testing.assert_allclose(imagined[block, :2], position, atol=1e-4)
+
+
+@pytest.mark.parametrize("replan_every", [1, 3])
+def test_a_plan_carries_what_was_imagined_of_it(key, replan_every):
+    agent = make(replan_every=replan_every)
+    state = begin(agent, key, GOAL, 0)
+    _, plan, state = step(agent, state, jnp.array([0.1, 0.0]))
+    assert plan.latents.shape == (5, 4)
+    np.testing.assert_allclose(agent.imagined(state), plan.latents, atol=1e-6)  # the action is not yet observed
+    np.testing.assert_allclose(plan.terms["goal"], ((plan.latents - state.goal[None]) ** 2).sum(), rtol=1e-5)
+    assert plan.progress.shape == (3,) and (np.diff(plan.progress) <= 0).all() and plan.progress[-1] == plan.cost
+    assert plan.effective_samples == 8  # the elites
+
+
+class Hint:
+    """Suggests the same action for the whole plan."""
+
+    count = 2
+
+    def __call__(self, objective, horizon, key):
+        return jnp.full((2, horizon, 2), 0.37)
+
+
+def far_from_the_hint(model, imagined, spec):
+    return jnp.max(jnp.abs(imagined.actions - 0.37), axis=(1, 2))
+
+
+def test_what_the_model_suggests_is_proposed(key):
+    jax.tree_util.register_static(Hint)
+    planner = replace(PLANNER, iterations=1, proposals=(Given(2),))
+    agent = Agent(point_mass(), planner, {"far": Custom(far_from_the_hint)}, {"far": 1.0}, box(), proposals=(Hint(),))
+    _, plan, state = step(agent, begin(agent, key, GOAL, 0), jnp.zeros(2))
+    assert plan.cost == 0 and plan.actions[0, 0] == jnp.float32(0.37)
+    with pytest.raises(ValueError, match="Gradient takes no proposals"):
+        replace(agent, planner=Gradient(horizon=10)).validate()
+    with pytest.raises(ValueError, match="set Given's count"):
+        jax.eval_shape(replace(agent, proposals=(Hint(), Hint())).step, state, jnp.zeros(2))
 
 
 def test_new_numbers_never_compile_anew(key):

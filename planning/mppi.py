@@ -1,0 +1,179 @@
+"""Model predictive path integral control: every candidate pulls at the mean, the cheaper the harder.
+
+`MPPI`: Williams et al. (2017), "Information Theoretic MPC for Model-Based Reinforcement Learning", with a temperature
+in units of the spread of the costs, as in DIAL-MPC (Xue et al., 2024). `EliteMPPI`: Hansen et al. (2022, 2024), TD-MPC
+and TD-MPC2: only the best candidates pull, and the width follows them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import final
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .parameterization import Parameterization, Steps
+from .proposals import Proposal
+from .sampling import SamplingPlanner, Search, check_number, fitted_gaussian
+from .types import ActionSpec, Evaluation, Number
+
+_STATIC = ["horizon", "num_samples", "iterations", "num_keep", "num_best", "parameterization", "proposals"]
+
+
+@final
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["init_std", "std_decay", "temperature", "noise_beta"],
+    meta_fields=_STATIC,
+)
+@dataclass(frozen=True)
+class MPPI(SamplingPlanner):
+    """The mean moves to the candidates' average with weights exp(-(cost - least cost) / (temperature · spread)).
+
+    The spread is the standard deviation of the iteration's finite costs, so neither the scale of a cost nor a constant
+    in it changes anything. Each iteration is narrower than the last by `std_decay` (1: the published algorithm). No
+    control cost is added to the importance weights: an effort that matters belongs into the objective, once.
+    """
+
+    horizon: int = 15  # T, environment steps
+    num_samples: int = 128  # N, candidates of one iteration
+    iterations: int = 3
+    num_keep: int = 1  # of the best sequences, those proposed again
+    num_best: int = 8  # k, sequences kept in the plan
+    init_std: Number = 0.7  # share of the half range, at the start of each plan
+    std_decay: Number = 0.7  # what each iteration multiplies the width by
+    temperature: Number = 0.1  # share of the costs' standard deviation
+    noise_beta: Number = 1.0  # exponent of the noise's spectrum; 0 is white
+    parameterization: Parameterization = Steps()
+    proposals: tuple[Proposal, ...] = ()
+
+    def validate(self, spec: ActionSpec) -> None:
+        """Raise ValueError, in one sentence, on a configuration that cannot plan for `spec`."""
+        super().validate(spec)
+        check_number("temperature", self.temperature, 0.0, math.inf, low_open=True)
+        check_number("std_decay", self.std_decay, 0.0, 1.0 + 1e-6, low_open=True)
+
+    def update(self, state: Search, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> Search:
+        """Average the candidates; without one finite cost the mean stays as it is."""
+        relative = relative_cost(feasible_cost(evaluation))
+        weights = softmin(relative, 1.0 / (self.temperature * finite_spread(relative)))
+        return self.learned(
+            state,
+            candidates,
+            evaluation,
+            evaluation.order(),
+            mean=jnp.einsum("m,mna->na", weights, self.fit(candidates)),
+            std=self.std_decay * state.std,
+            weights=weights,
+            again=self.num_keep,
+        )
+
+
+@final
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["init_std", "min_std", "max_std", "temperature", "noise_beta"],
+    meta_fields=[*_STATIC, "num_elites"],
+)
+@dataclass(frozen=True)
+class EliteMPPI(SamplingPlanner):
+    """TD-MPC2's planner: mean and width of the best candidates, with weights exp(-temperature · (cost - least cost)).
+
+    Here, as published, `temperature` multiplies: it is an inverse temperature in units of 1 / cost, so it has to suit
+    the scale of the objective. With `proposals=(Given(24),)` it takes 24 rollouts of a policy, as published. One thing
+    differs: the best evaluated sequence is executed, where TD-MPC2 draws one of the elites by weight.
+    """
+
+    horizon: int = 15  # T, environment steps
+    num_samples: int = 512  # N, candidates of one iteration, those of a policy among them
+    num_elites: int = 64
+    iterations: int = 6
+    num_keep: int = 0  # of the best sequences, those proposed again
+    num_best: int = 8  # k, sequences kept in the plan
+    init_std: Number = 2.0  # share of the half range, at the start of each plan
+    min_std: Number = 0.05  # share of the half range
+    max_std: Number = 2.0  # share of the half range
+    temperature: Number = 0.5  # 1 / cost
+    noise_beta: Number = 0.0  # exponent of the noise's spectrum; 0 is white
+    parameterization: Parameterization = Steps()
+    proposals: tuple[Proposal, ...] = ()
+
+    def validate(self, spec: ActionSpec) -> None:
+        """Raise ValueError, in one sentence, on a configuration that cannot plan for `spec`."""
+        super().validate(spec)
+        if not 1 <= self.num_elites <= self.num_samples:
+            raise ValueError(
+                f"num_elites must lie between 1 and num_samples ({self.num_samples}); got {self.num_elites}"
+            )
+        check_number("temperature", self.temperature, 0.0, math.inf)
+        check_number("min_std", self.min_std, 0.0, math.inf)
+        check_number("max_std", self.max_std, 0.0, math.inf)
+        numbers = (self.init_std, self.min_std, self.max_std)
+        if not any(isinstance(number, jax.core.Tracer) for number in numbers) and self.max_std < self.min_std:
+            raise ValueError(f"max_std ({float(self.max_std):g}) cannot be below min_std ({float(self.min_std):g})")
+
+    def width(self, state: Search, spec: ActionSpec) -> Float[Array, "n A"]:
+        """That of the Gaussian, between `min_std` and `max_std`."""
+        half = spec.half_range[None]
+        return jnp.clip(state.std, self.min_std * half, self.max_std * half)
+
+    def update(self, state: Search, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> Search:
+        """Fit the Gaussian to the weighted elites; without one finite cost it stays as it is."""
+        order = evaluation.order()
+        elites = order[: self.num_elites]
+        weights = softmin(feasible_cost(evaluation)[elites], self.temperature)
+        mean, std = fitted_gaussian(weights, self.fit(candidates[elites]))
+        return self.learned(
+            state,
+            candidates,
+            evaluation,
+            order,
+            mean=mean,
+            std=std,
+            weights=weights,
+            again=self.num_keep,
+        )
+
+
+def feasible_cost(evaluation: Evaluation) -> Float[Array, "N"]:
+    """The cost of what is feasible, +inf for the rest; where nothing is, the violation in place of the cost.
+
+    So an average, too, ranks by feasibility first, as `Evaluation.order` does.
+    """
+    cost = evaluation.finite_cost()
+    if not evaluation.margins:
+        return cost
+    violation = jnp.where(jnp.isfinite(cost), evaluation.violation(), jnp.inf)
+    feasible = jnp.where(violation <= 0, cost, jnp.inf)
+    fallback = jnp.where(jnp.any(jnp.isfinite(violation)), violation, cost)
+    return jnp.where(jnp.any(violation <= 0), feasible, fallback)
+
+
+def relative_cost(cost: Float[Array, "N"]) -> Float[Array, "N"]:
+    """Finite costs between 0 (the least) and 1; +inf stays. Squares of these neither overflow nor vanish."""
+    finite = jnp.isfinite(cost)
+    least = jnp.min(cost)
+    above = jnp.where(finite, cost - least, 0.0)
+    most = jnp.max(above)
+    return jnp.where(finite, above / jnp.where(most > 0, most, 1.0), jnp.inf)
+
+
+def finite_spread(cost: Float[Array, "N"]) -> Float[Array, ""]:
+    """The standard deviation of the finite costs; 1 where they are all equal."""
+    finite = jnp.isfinite(cost)
+    count = jnp.maximum(jnp.sum(finite.astype(jnp.float32)), 1.0)
+    mean = jnp.sum(jnp.where(finite, cost, 0.0)) / count
+    spread = jnp.sqrt(jnp.sum(jnp.where(finite, cost - mean, 0.0) ** 2) / count)
+    return jnp.where(spread > 0, spread, 1.0)
+
+
+def softmin(cost: Float[Array, "N"], sharpness: Number) -> Float[Array, "N"]:
+    """Weights exp(-sharpness · (cost - least cost)) with sum 1: 0 for what is infinite; all 0 if all is."""
+    finite = jnp.isfinite(cost)
+    above = jnp.where(finite, cost - jnp.min(cost), 0.0)
+    weights = jnp.where(finite, jnp.exp(-sharpness * above), 0.0)
+    return weights / jnp.maximum(jnp.sum(weights), 1.0)  # the least cost alone weighs 1

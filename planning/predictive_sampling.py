@@ -1,0 +1,64 @@
+"""Predictive sampling: keep the best of the nominal plan and noise around it.
+
+Howell et al. (2022), "Predictive Sampling: Real-time Behaviour Synthesis with MuJoCo", algorithm 1. The simplest
+planner that works, and the one that every other should beat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import final
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .parameterization import Knots, Parameterization
+from .proposals import Proposal
+from .sampling import SamplingPlanner, Search, known_or
+from .types import ActionSpec, Evaluation, Number
+
+_STATIC = ["horizon", "num_samples", "iterations", "num_best", "parameterization", "proposals"]
+
+
+@final
+@partial(jax.tree_util.register_dataclass, data_fields=["init_std", "noise_beta"], meta_fields=_STATIC)
+@dataclass(frozen=True)
+class PredictiveSampling(SamplingPlanner):
+    """The best of `num_samples`: the first is the nominal plan itself, so a plan is only ever replaced by a better one.
+
+    The width never changes. Noise on few knots is the published choice; with `Steps`, use coloured noise.
+    """
+
+    horizon: int = 15  # T, environment steps
+    num_samples: int = 128  # N, candidates of one iteration
+    iterations: int = 3  # the published algorithm has one, and replans as fast as it can
+    num_best: int = 8  # k, sequences kept in the plan
+    init_std: Number = 0.3  # share of the half range
+    noise_beta: Number = 0.0  # exponent of the noise's spectrum; 0 is white
+    parameterization: Parameterization = Knots(5, "linear")
+    proposals: tuple[Proposal, ...] = ()
+
+    num_keep = 1  # the nominal plan is the best sequence so far
+
+    def propose(self, state: Search, spec: ActionSpec) -> Float[Array, "N T A"]:
+        """The nominal plan, the proposals, and draws around it; clipped to the bounds."""
+        mean = self.expand(state.mean, spec)[None]
+        nominal = known_or(state.best.sequences[:1], state.best.known[:1], mean)
+        samples = self.draws(state, spec, state.draw_key(), self.num_samples - 1)
+        return self.within(jnp.concatenate([nominal, self.with_proposals(state, spec, samples)]), spec)
+
+    def update(self, state: Search, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> Search:
+        """Search around the best candidate from now on; without one finite cost, where it was."""
+        order = evaluation.order()
+        return self.learned(
+            state,
+            candidates,
+            evaluation,
+            order,
+            mean=self.fit(candidates[order[0]]),
+            std=state.std,
+            weights=jnp.isfinite(evaluation.cost[order[:1]]).astype(jnp.float32),
+            again=1,
+        )

@@ -1,0 +1,190 @@
+"""Where candidates come from besides the planner's own draws.
+
+A planner knows no model, so there are two kinds. A `Proposal` is part of a planner's configuration and fills a fixed
+number of its candidates in each iteration. What needs the situation (a policy, an inverse dynamics) is computed from
+the objective once a plan, handed over by `with_given`, and holds the places that `Given` reserves: any planner takes
+any of them. The previous plan is a planner's own `num_keep`, since what is known of it must not count twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, final, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from .objective import LatentObjective
+from .types import ActionSpec, Number, ensemble_size
+
+
+@runtime_checkable
+class Proposal(Protocol):
+    """A static (hashable) source of `count` candidates for every iteration."""
+
+    @property
+    def count(self) -> int:
+        """How many candidates it fills."""
+        ...
+
+    def __call__(self, state: Any, spec: ActionSpec) -> Float[Array, "{self.count} T A"]:
+        """Sequences; they are clipped to the bounds. In place of one that is not finite stands a draw."""
+        ...
+
+
+@final
+@dataclass(frozen=True)
+class NoOp:
+    """Zero, or the bound nearest to it: doing nothing is known to every planner, however far its search has gone."""
+
+    count = 1
+
+    def __call__(self, state: Any, spec: ActionSpec) -> Float[Array, "1 T A"]:
+        """One sequence of zeros within the bounds."""
+        rest = jnp.clip(jnp.zeros_like(spec.low), spec.low, spec.high)
+        horizon = state.best.sequences.shape[-2]
+        return jnp.broadcast_to(rest[None, None], (1, horizon, spec.size))
+
+
+@final
+@dataclass(frozen=True)
+class Given:
+    """Places for `count` sequences that come from outside, by `planner.with_given(state, sequences)`.
+
+    They are candidates in every iteration until the next warm start. Where none were given, draws stand in.
+    """
+
+    count: int = 24
+
+    def __call__(self, state: Any, spec: ActionSpec) -> Float[Array, "{self.count} T A"]:
+        """What was given."""
+        return state.given
+
+
+@runtime_checkable
+class ModelProposal(Protocol):
+    """A source of `count` sequences that asks the model, once a plan."""
+
+    @property
+    def count(self) -> int:
+        """How many sequences it gives."""
+        ...
+
+    def __call__(
+        self, objective: LatentObjective, horizon: int, key: PRNGKeyArray
+    ) -> Float[Array, "{self.count} {horizon} A"]:
+        """Sequences from the objective's root towards its goal, within the bounds of its `spec`."""
+        ...
+
+
+@final
+@partial(jax.tree_util.register_dataclass, data_fields=["noise_std"], meta_fields=["count"])
+@dataclass(frozen=True)
+class PolicyPrior:
+    """What the model's policy would do, rolled out in imagination (Hansen et al., 2024, TD-MPC2, section 3.2).
+
+    The model offers `policy(params, latent [N, D], key) -> [N, M, A]`, the next M actions: whole blocks of it. All
+    rollouts but the first get white noise on every action, so that a deterministic policy, too, gives different ones.
+    """
+
+    count: int = 24
+    noise_std: Number = 0.1  # share of the half range
+
+    def __call__(
+        self, objective: LatentObjective, horizon: int, key: PRNGKeyArray
+    ) -> Float[Array, "{self.count} {horizon} A"]:
+        """Sequences from the root.
+
+        Raises:
+          ValueError: the model has no `policy`, or not one that answers in whole blocks.
+        """
+        model = objective.model
+        policy = _head(model, "policy", "PolicyPrior")
+        return _roll(
+            objective, lambda z, key: policy(model.params, z, key), self.count, horizon, self.noise_std, key, "policy"
+        )
+
+
+@final
+@partial(jax.tree_util.register_dataclass, data_fields=["noise_std"], meta_fields=["count"])
+@dataclass(frozen=True)
+class InverseDynamics:
+    """The actions that lead from here to the goal, if the goal were near enough for the model's inverse dynamics.
+
+    The model offers `inverse(params, latent [N, D], goal [N, D]) -> [N, M, A]`, M actions in whole blocks; after those
+    it is asked again from where the model believes that they lead. Noise as in `PolicyPrior`.
+    """
+
+    count: int = 4
+    noise_std: Number = 0.1  # share of the half range
+
+    def __call__(
+        self, objective: LatentObjective, horizon: int, key: PRNGKeyArray
+    ) -> Float[Array, "{self.count} {horizon} A"]:
+        """Sequences from the root towards the goal.
+
+        Raises:
+          ValueError: the model has no `inverse`, or not one that answers in whole blocks.
+        """
+        model = objective.model
+        inverse = _head(model, "inverse", "InverseDynamics")
+        goals = jnp.broadcast_to(objective.goal[None], (self.count, *objective.goal.shape))
+        return _roll(
+            objective, lambda z, _: inverse(model.params, z, goals), self.count, horizon, self.noise_std, key, "inverse"
+        )
+
+
+def given_by(
+    proposals: Sequence[ModelProposal], objective: LatentObjective, horizon: int, key: PRNGKeyArray
+) -> Float[Array, "n {horizon} A"]:
+    """The sequences of several proposals, one after the other, each with its own key: what `with_given` takes."""
+    sequences = [propose(objective, horizon, jax.random.fold_in(key, index)) for index, propose in enumerate(proposals)]
+    return jnp.concatenate([jnp.zeros((0, horizon, objective.spec.size), jnp.float32), *sequences])
+
+
+def _head(model: Any, name: str, who: str) -> Callable[..., Array]:
+    head = getattr(model, name, None)
+    if head is None:
+        raise ValueError(f"the proposal {who} needs a model with a function `{name}`, and this one has none: drop it")
+    return head
+
+
+def _roll(
+    objective: LatentObjective,
+    act: Callable[[Array, PRNGKeyArray], Array],
+    count: int,
+    horizon: int,
+    noise_std: Number,
+    key: PRNGKeyArray,
+    name: str,
+) -> Float[Array, "{count} {horizon} A"]:
+    """Ask `act`, follow its actions in imagination, and ask again, until the horizon is full.
+
+    Of an ensemble, `act` sees the mean of the members' latents.
+    """
+    model, spec = objective.model, objective.spec
+    block, members = model.action_block, ensemble_size(model)
+    root = jnp.broadcast_to(objective.root[None], (count, *objective.root.shape))
+    answer = jax.eval_shape(act, root, key).shape
+    if len(answer) != 3 or answer[1] < block or answer[1] % block or answer[2] != spec.size:
+        raise ValueError(
+            f"the model's {name} must answer [{count}, M, {spec.size}] with M a multiple of its action block of "
+            f"{block}; got shape {answer}"
+        )
+    noisy = (jnp.arange(count) > 0).astype(jnp.float32)[:, None, None] * noise_std
+
+    def ask(latent: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
+        own, noise = jax.random.split(key)
+        actions = act(jnp.mean(latent, axis=0) if members > 1 else latent, own).astype(jnp.float32)
+        actions = actions + noisy * spec.half_range[None, None] * jax.random.normal(noise, actions.shape)
+        actions = jnp.clip(actions, spec.low[None, None], spec.high[None, None])
+        for blocks in jnp.split(actions, answer[1] // block, axis=1):
+            latent = model.predict(model.params, latent, blocks)
+        return latent, actions
+
+    start = jnp.broadcast_to(root[None], (members, *root.shape)) if members > 1 else root
+    _, actions = jax.lax.scan(ask, start, jax.random.split(key, -(-horizon // answer[1])))
+    return actions.transpose(1, 0, 2, 3).reshape(count, -1, spec.size)[:, :horizon]

@@ -1,0 +1,115 @@
+"""Risk over an ensemble of models: how the members' costs of one candidate become one cost.
+
+A risk is taken on the cost of the whole trajectory, never step by step: a sum of worst steps mixes members, and
+describes a future that none of them foresees. It is a distribution over the members, so that it splits every named term
+as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .costs import Imagined
+from .types import ActionSpec, LatentModel, Number, ensemble_size
+
+
+@runtime_checkable
+class Risk(Protocol):
+    """A pytree that says how much each member counts."""
+
+    def __call__(self, cost: Float[Array, "E N"]) -> Float[Array, "E N"]:
+        """The share of each member in a candidate's cost: not negative, with sum 1 over the members."""
+        ...
+
+    def validate(self, model: LatentModel) -> None:
+        """Raise ValueError, in one sentence, where this risk cannot be taken over `model`."""
+        ...
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
+@dataclass(frozen=True)
+class Mean:
+    """What the members expect on average."""
+
+    def __call__(self, cost: Float[Array, "E N"]) -> Float[Array, "E N"]:
+        """Equal shares."""
+        return jnp.full_like(cost, 1.0 / cost.shape[0])
+
+    def validate(self, model: LatentModel) -> None:
+        """Any model will do."""
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
+@dataclass(frozen=True)
+class Worst:
+    """What the most pessimistic member expects."""
+
+    def __call__(self, cost: Float[Array, "E N"]) -> Float[Array, "E N"]:
+        """All to the member with the highest cost."""
+        return jax.nn.one_hot(jnp.argmax(cost, axis=0), cost.shape[0], axis=0, dtype=cost.dtype)
+
+    def validate(self, model: LatentModel) -> None:
+        """An ensemble is needed."""
+        _require_ensemble("the risk Worst", model)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["alpha"], meta_fields=[])
+@dataclass(frozen=True)
+class CVaR:
+    """The mean over the worst share `alpha` of the members: 1 is `Mean`, and at most 1 / E is `Worst`.
+
+    Conditional value at risk of a discrete distribution (Rockafellar & Uryasev, 2000): where `alpha * E` is no whole
+    number, the last member counts in part.
+    """
+
+    alpha: Number = 0.5  # share of the members, in (0, 1]
+
+    def __call__(self, cost: Float[Array, "E N"]) -> Float[Array, "E N"]:
+        """Shares that fill up to `alpha`, from the highest cost downwards."""
+        count = jnp.asarray(self.alpha, jnp.float32) * cost.shape[0]
+        # Not finite is the worst; equal costs keep their order.
+        rank = jnp.argsort(jnp.argsort(-jnp.where(jnp.isfinite(cost), cost, jnp.inf), axis=0), axis=0)
+        share = jnp.clip(count - rank.astype(jnp.float32), 0.0, 1.0)
+        return share / jnp.sum(share, axis=0, keepdims=True)
+
+    def validate(self, model: LatentModel) -> None:
+        """An ensemble is needed, and a share in (0, 1]."""
+        if not isinstance(self.alpha, jax.core.Tracer) and not 0 < float(self.alpha) <= 1:
+            raise ValueError(f"alpha of CVaR must lie in (0, 1]; got {float(self.alpha):g}")
+        _require_ensemble("the risk CVaR", model)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
+@dataclass(frozen=True)
+class Disagreement:
+    """A cost: the variance of the predicted latents across the members, summed over dimensions and model steps.
+
+    It keeps a plan where the model knows what it is doing. A future that is known (the oracle's) has none.
+
+    Raises:
+      ValueError: the model has no ensemble.
+    """
+
+    over_members: ClassVar[bool] = True  # it sees the latents of all members at once
+
+    def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
+        """One cost for each of the `N` imagined futures, from latents [E, N, H, D]."""
+        _require_ensemble("the cost Disagreement", model)
+        if imagined.latents.ndim == 3:
+            return jnp.zeros(imagined.latents.shape[0], jnp.float32)
+        variance = jnp.var(imagined.latents.astype(jnp.float32), axis=0)
+        return jnp.sum(variance, axis=(1, 2))
+
+
+def _require_ensemble(asked_by: str, model: LatentModel) -> None:
+    if ensemble_size(model) < 2:
+        raise ValueError(
+            f"{asked_by} compares the members of an ensemble, and this model is a single one: train an ensemble of at "
+            "least 2, or plan with risk=mean and without Disagreement"
+        )

@@ -12,7 +12,7 @@ from planning import CEM, Planner, Status, plan_on_host
 from .problems import HORIZON, PROBLEMS, sphere
 from .toys import Formula, box
 
-PLANNERS = {"cem": CEM(horizon=HORIZON, num_elites=24, iterations=20, momentum=0.0, noise_beta=1.0)}
+PLANNERS = {"cem": CEM(horizon=HORIZON, num_samples=256, num_elites=24, iterations=20, momentum=0.0, noise_beta=1.0)}
 
 
 @jax.jit

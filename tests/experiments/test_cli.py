@@ -221,6 +221,6 @@ def test_every_choice_of_every_command_composes() -> None:
             chosen = compose(name, return_hydra_config=True).hydra.runtime.choices
             groups = {group for group in chosen if not group.startswith("hydra/")} - tried
             for choice in (file for group in groups for file in (configs / group).glob("*.yaml")):
-                assert compose(name, overrides=[f"{choice.parent.name}={choice.stem}"])
+                assert compose(name, overrides=[f"{choice.parent.relative_to(configs)}={choice.stem}"])
             tried |= groups
-    assert tried == {folder.name for folder in configs.iterdir() if folder.is_dir()}
+    assert tried == {str(folder.relative_to(configs)) for folder in configs.rglob("*") if folder.is_dir()}

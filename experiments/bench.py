@@ -1,0 +1,20 @@
+"""`jepa-mpc bench`: a suite of measurements over a grid, into a committed table with its manifest and its figure."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from . import bench_latency
+from .latency_table import LatencyRow
+
+
+def run(cfg: DictConfig) -> list[LatencyRow]:
+    """The rows of the suite that `cfg.suite` names, those measured before among them.
+
+    Raises:
+      ValueError: a suite, planner or setting that does not exist.
+    """
+    suites = {"latency": bench_latency.run}
+    if cfg.suite.name not in suites:
+        raise ValueError(f"suite={cfg.suite.name} is not known: choose from {', '.join(suites)}")
+    return suites[cfg.suite.name](cfg)

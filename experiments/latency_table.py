@@ -1,0 +1,114 @@
+"""The table of `jepa-mpc bench suite=latency`: its row, its files, and how cost grows along each axis."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodel.files import write_atomically
+
+AXES = ("num_samples", "horizon", "iterations")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyRow:
+    """One measurement of one planner: milliseconds of a call that plans for `batch` environments."""
+
+    planner: str
+    num_samples: int  # candidates of the first iteration; of the gradient planner, its starts
+    horizon: int  # model steps
+    iterations: int
+    latent_dim: int
+    width: int  # of encoder and predictor; the critic's is half of it
+    batch: int  # environments planned for in one call
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    gflops: float  # GFLOP/s: analytic GEMM work of the call over its median time
+    sgemm_share: float  # of the matrix product's own rate, measured in the same run
+    compile_s: float
+    command: str
+
+    def identity(self) -> tuple[str | int, ...]:
+        """What is measured."""
+        return tuple(getattr(self, name) for name in IDENTITY)
+
+
+COLUMNS = tuple(field.name for field in fields(LatencyRow))
+IDENTITY = ("planner", "num_samples", "horizon", "iterations", "latent_dim", "width", "batch")
+_TYPES: dict[str, Any] = {"str": str, "int": int, "float": float}
+_KINDS = {field.name: _TYPES[str(field.type)] for field in fields(LatencyRow)}
+
+
+def read(path: Path) -> list[LatencyRow]:
+    """The rows at `path`; none where no file is.
+
+    Raises:
+      ValueError: the file is no table of latencies.
+    """
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ValueError(
+                f"{path.name} is no table of latencies: its columns are {reader.fieldnames}, not {COLUMNS}"
+            )
+        try:
+            return [LatencyRow(**{name: _KINDS[name](cell) for name, cell in cells.items()}) for cells in reader]
+        except (TypeError, ValueError, KeyError) as error:
+            raise ValueError(f"{path.name}, line {reader.line_num}: a cell is missing or no number") from error
+
+
+def write(path: Path, rows: Sequence[LatencyRow], manifests: Sequence[Mapping[str, Any]]) -> None:
+    """Write the table and, beside it, the manifest of each row: first the manifests, so that no row is without."""
+    entries = json.dumps(list(manifests), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path.with_suffix(".manifest.json"), entries)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in asdict(row).items()} for row in rows)
+    write_atomically(path, table.getvalue())
+
+
+def read_manifests(path: Path, rows: Sequence[LatencyRow]) -> list[dict[str, Any]]:
+    """Those of the manifests beside `path` that still belong to one of `rows`, each with those rows alone."""
+    beside = path.with_suffix(".manifest.json")
+    kept = {row.identity() for row in rows}
+    entries = []
+    for entry in json.loads(beside.read_text()) if beside.exists() else []:
+        measured = [each for each in entry["rows"] if tuple(each["identity"]) in kept]
+        if measured:
+            entries.append({**entry, "rows": measured})
+    return entries
+
+
+def sweep(rows: Sequence[LatencyRow], planner: str, axis: str) -> list[LatencyRow]:
+    """The longest run of one planner's rows that differ in `axis` alone, in its order."""
+    groups: dict[tuple[Any, ...], list[LatencyRow]] = {}
+    for row in rows:
+        if row.planner == planner:
+            others = tuple(getattr(row, name) for name in IDENTITY if name != axis)
+            groups.setdefault(others, []).append(row)
+    longest = max(groups.values(), key=len, default=[])
+    return sorted(longest, key=lambda row: getattr(row, axis))
+
+
+def growth(rows: Sequence[LatencyRow], planner: str, axis: str) -> float | None:
+    """The exponent b of `p50 = a * axis^b` along the planner's sweep, by least squares; None without a sweep."""
+    found = sweep(rows, planner, axis)
+    if len(found) < 2:
+        return None
+    x, y = np.log([[getattr(row, axis), row.p50_ms] for row in found]).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def _cell(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value

@@ -45,3 +45,9 @@ def test_beta_may_be_traced(key):
     for beta in (0.0, 1.5, 2.5):
         np.testing.assert_allclose(draw(jnp.float32(beta)), coloured_noise(key, 3, 6, 2, beta), atol=1e-5)
     assert draw._cache_size() == 1
+
+
+def test_a_sequence_is_not_scaled_by_its_own_deviation(key):
+    """That would change the distribution: here some sequences hardly move and others move much."""
+    own = np.asarray(coloured_noise(key, 512, 12, 1, 2.0)).std(axis=1)
+    assert own.min() < 0.4 and own.max() > 1.1

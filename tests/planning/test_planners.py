@@ -3,6 +3,7 @@
 All tests of one planner share one compiled plan: what they ask is a change of numbers (tests/planning/problems.py).
 """
 
+import dataclasses
 from dataclasses import replace
 
 import jax
@@ -67,13 +68,6 @@ def as_arrays(planner):
 @pytest.fixture(scope="module", params=PLANNERS)
 def planner(request):
     return as_arrays(PLANNERS[request.param])
-
-
-@pytest.fixture
-def sampling(planner):
-    if not isinstance(planner, SamplingPlanner):
-        pytest.skip("has no ask and tell")
-    return planner
 
 
 def start(planner, objective, spec, key):
@@ -156,8 +150,9 @@ def test_the_plan_was_evaluated_and_lies_within_the_bounds(planner, key, name):
     assert outcome.progress[-1] == outcome.cost and 1 <= outcome.effective_samples <= 256
 
 
-def test_every_candidate_lies_within_the_bounds(sampling, key):
-    spec = box(bound=0.1)
+@pytest.mark.parametrize("name", ["cem", "icem", "predictive_sampling"])  # each proposes in its own way
+def test_every_candidate_lies_within_the_bounds(name, key):
+    spec, sampling = box(bound=0.1), as_arrays(PLANNERS[name])
     state = knowing(sampling, sampling.init(spec, key), jnp.full((HORIZON, 2), 5.0))  # of wider bounds
     state = jax.jit(sampling.warm_start)(state, spec, 3)
     assert float(jnp.abs(jax.jit(sampling.propose)(state, spec)).max()) <= np.float32(0.1)
@@ -243,7 +238,33 @@ def test_new_numbers_never_compile_anew(planner, key):
     assert plan._cache_size() == compiled
 
 
-SHORT = {"icem"}  # the others in the slow run: each is a compile of its own
+def test_no_setting_is_silently_ignored(planner, key):
+    """Every number of a planner's configuration changes its plan."""
+    problem = PROBLEMS["double integrator"]
+    if isinstance(planner, Gradient):
+        problem = problem.changed(limit=0.1)  # for the penalty
+    plain, _ = solve(planner, problem, key)
+    bounds = {"min_std": 0.9, "max_std": 0.1}  # where they bind
+    numbers = {field.name: getattr(planner, field.name) for field in dataclasses.fields(planner)}
+    for name, number in numbers.items():
+        if isinstance(number, jax.Array):
+            changed = replace(planner, **{name: jnp.float32(bounds.get(name, 0.77 * number + 0.05))})
+            outcome, _ = solve(changed, problem, key)
+            assert not np.array_equal(outcome.sequences, plain.sequences), name
+
+
+@pytest.mark.parametrize("name", ["cem", "elite_mppi"])
+def test_the_width_is_a_standard_deviation_and_each_dimensions_own(name, key):
+    sampling = as_arrays(PLANNERS[name])
+    spec = replace(box(), low=jnp.array([-0.1, 0.0]), high=jnp.array([0.1, 8.0]))
+    narrow = replace(sampling, init_std=jnp.float32(0.2), noise_beta=jnp.float32(0.0))
+    state = narrow.init(spec, key)
+    draws = jax.jit(lambda state: narrow.draws(state, spec, state.draw_key(), 256))(state)
+    np.testing.assert_allclose(np.std(draws, axis=(0, 1)), [0.02, 0.8], rtol=0.05)
+    np.testing.assert_allclose(np.mean(draws, axis=(0, 1)), [0.0, 4.0], atol=0.1)
+
+
+SHORT = {"cem"}  # the others in the slow run: each is a compile of its own
 
 
 @pytest.mark.parametrize("name", [n if n in SHORT else pytest.param(n, marks=pytest.mark.slow) for n in PLANNERS])
@@ -266,7 +287,8 @@ def test_no_key_is_used_twice(name, key):
         jax.jit(few.plan)(SPHERE.objective, state, box())
 
 
-def test_every_draw_is_another(sampling, key):
+def test_every_draw_is_another(key):
+    sampling = as_arrays(PLANNERS["cem"])
     draw = jax.jit(lambda state: sampling.draws(state, box(bound=10.0), state.draw_key(), 2))
     state, drawn = sampling.init(box(), key), []
     for call in range(2):
@@ -275,7 +297,7 @@ def test_every_draw_is_another(sampling, key):
     assert len({np.asarray(noise).tobytes() for noise in drawn}) == len(drawn)
 
 
-HOSTS = {"cem", "icem"}  # ICEM: the population shrinks
+HOSTS = {"icem"}  # its population shrinks
 
 
 @pytest.mark.parametrize("name", [n if n in HOSTS else pytest.param(n, marks=pytest.mark.slow) for n in PLANNERS])

@@ -65,6 +65,7 @@ def test_a_start_without_a_finite_gradient_stays_and_the_others_go_on(key):
     np.testing.assert_array_equal(after.params[1], state.params[1])
     assert np.isfinite(after.params).all() and not np.array_equal(after.params[0], state.params[0])
     assert np.isfinite(after.best.evaluation.cost).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.moments))  # nothing is remembered of it
 
 
 def test_each_start_keeps_its_best_feasible_first(key):

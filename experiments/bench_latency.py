@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
@@ -93,25 +96,21 @@ def measure(agent: Agent, batch: int, plans: int) -> Timing:
         return agent, state, *((observations[call, 0],) if batch == 1 else (observations[call], active))
 
     structure = jax.tree.structure(arguments(0))
-    cached = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
-    jax.config.update("jax_enable_compilation_cache", False)  # or a second run would report reading a file
-    try:
-        flat = jax.jit(lambda leaves: step(*jax.tree.unflatten(structure, leaves)))
-        lowered = flat.lower(jax.tree.leaves(arguments(0)))
+    flat = jax.jit(lambda leaves: step(*jax.tree.unflatten(structure, leaves)))
+    lowered = flat.lower(jax.tree.leaves(arguments(0)))
+    with _no_compilation_cache():
         began = time.perf_counter()
         compiled = lowered.compile()
         compile_s = time.perf_counter() - began
-        calls, idle = np.empty(plans), np.empty(plans)
-        for call in range(plans + WARM):
-            began = time.perf_counter()
-            actions, _, state = compiled(jax.tree.leaves(arguments(call)))
-            np.asarray(actions)
-            seconds = time.perf_counter() - began
-            jax.block_until_ready(state)
-            if call >= WARM:
-                calls[call - WARM], idle[call - WARM] = 1e3 * seconds, 1e3 * _late()
-    finally:
-        jax.config.update("jax_enable_compilation_cache", cached)
+    calls, idle = np.empty(plans), np.empty(plans)
+    for call in range(plans + WARM):
+        began = time.perf_counter()
+        actions, _, state = compiled(jax.tree.leaves(arguments(call)))
+        np.asarray(actions)
+        seconds = time.perf_counter() - began
+        jax.block_until_ready(state)
+        if call >= WARM:
+            calls[call - WARM], idle[call - WARM] = 1e3 * seconds, 1e3 * _late()
     memory = compiled.memory_analysis()
     return Timing(calls, idle, compile_s, getattr(memory, "temp_size_in_bytes", 0) / 2**20)
 
@@ -204,6 +203,19 @@ def _without(entries: list[dict[str, Any]], measured: list[dict[str, Any]]) -> l
     new = {tuple(each["identity"]) for each in measured}
     left = [{**entry, "rows": [e for e in entry["rows"] if tuple(e["identity"]) not in new]} for entry in entries]
     return [entry for entry in left if entry["rows"]]
+
+
+@contextmanager
+def _no_compilation_cache() -> Iterator[None]:
+    """Compile for once without the cache on disk: a second run would time the reading of a file."""
+    enabled = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # JAX asks for the setting once a process
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", enabled)
+        compilation_cache.reset_cache()
 
 
 def _late() -> float:

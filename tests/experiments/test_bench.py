@@ -7,6 +7,7 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from omegaconf import OmegaConf
 
 from experiments import bench, bench_latency, build, latency_grid, latency_table
@@ -225,3 +226,21 @@ def test_a_point_that_a_planner_cannot_take_is_told_and_left_out(caplog):
     cfg = OmegaConf.create({"grid": {**TINY, "sweeps": {"num_samples": [2]}}})
     assert [point.num_samples for point in latency_grid.points(cfg, planners)] == [16]
     assert "is left out: num_samples (2) leaves no draw" in caplog.text
+
+
+def test_compiling_is_timed_without_the_cache_on_disk(tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    compilation_cache.reset_cache()
+    try:
+        jax.jit(lambda x: x * 7 + 3)(1.0)
+        kept = len(list(tmp_path.iterdir()))
+        lowered = jax.jit(lambda x: jnp.sin(x) * 7 + 5).lower(1.0)
+        with bench_latency._no_compilation_cache():
+            lowered.compile()
+        assert len(list(tmp_path.iterdir())) == kept > 0
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 1)
+        compilation_cache.reset_cache()

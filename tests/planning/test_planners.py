@@ -297,7 +297,7 @@ def test_every_draw_is_another(key):
     assert len({np.asarray(noise).tobytes() for noise in drawn}) == len(drawn)
 
 
-HOSTS = {"icem"}  # its population shrinks
+HOSTS = {"cem"}
 
 
 @pytest.mark.parametrize("name", [n if n in HOSTS else pytest.param(n, marks=pytest.mark.slow) for n in PLANNERS])

@@ -60,14 +60,13 @@ def fill(cls: type[T], values: Mapping[str, Any], name: str) -> T:
 
 def compose(command: str, *overrides: str) -> DictConfig:
     """The settings that `jepa-mpc COMMAND OVERRIDES` runs with, also from within a command."""
-    hydra_of_process = GlobalHydra.instance()
-    running = hydra_of_process.hydra
-    hydra_of_process.clear()  # there can be one at a time
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()  # there can be one at a time
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
             return hydra.compose(command, list(overrides))
     finally:
-        hydra_of_process.hydra = running
+        GlobalHydra.instance().hydra = running
 
 
 def controller(checkpoint: str | Path, *overrides: str) -> Controller:

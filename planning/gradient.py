@@ -14,7 +14,6 @@ from typing import Any, final
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .best import Best
@@ -26,6 +25,33 @@ from .types import ActionSpec, Evaluation, Leaf, Number, Objective, Plan
 _FIELDS = ["key", "call", "iteration", "params", "moments", "best", "finite", "progress"]
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["first", "second", "forgotten"], meta_fields=[])
+@dataclass(frozen=True)
+class Moments:
+    """Adam's memory of the slopes, with its published constants.
+
+    The powers in the correction of its bias are products from step to step: a power function (optax has one) rounds
+    differently in a batch and alone, and a plan must not depend on what it was planned beside.
+    """
+
+    first: Leaf  # [S, n, A]
+    second: Leaf  # [S, n, A]
+    forgotten: Leaf  # [2] how much of the zeros at the start is left in either
+
+    @classmethod
+    def none(cls, params: Float[Array, "S n A"]) -> Moments:
+        """Nothing seen yet."""
+        return cls(jnp.zeros_like(params), jnp.zeros_like(params), jnp.ones(2))
+
+    def after(self, slope: Float[Array, "S n A"]) -> tuple[Float[Array, "S n A"], Moments]:
+        """The step up a slope, of about unit size, and the memory with it."""
+        first = 0.9 * self.first + 0.1 * slope
+        second = 0.999 * self.second + 0.001 * slope**2
+        forgotten = self.forgotten * jnp.array([0.9, 0.999])
+        mean, square = first / (1.0 - forgotten[0]), second / (1.0 - forgotten[1])
+        return mean / (jnp.sqrt(square) + 1e-8), Moments(first, second, forgotten)
+
+
 @partial(jax.tree_util.register_dataclass, data_fields=_FIELDS, meta_fields=[])
 @dataclass(frozen=True)
 class Descent:
@@ -35,7 +61,7 @@ class Descent:
     call: Leaf  # [] int32
     iteration: Leaf  # [] int32
     params: Leaf  # [S, n, A] in half ranges from the middle
-    moments: Any  # Adam's, of params
+    moments: Moments
     best: Best  # one sequence a start
     finite: Leaf  # [] sum over the iterations of the share of starts with a finite cost
     progress: Leaf  # [iterations] best cost after each
@@ -87,7 +113,7 @@ class Gradient:
         zero = jnp.zeros((), jnp.int32)
         params = self._starts(key, zero, best, spec)
         progress = jnp.full(self.iterations, jnp.inf, jnp.float32)
-        return Descent(key, zero, zero, params, _adam.init(params), best, jnp.zeros(()), progress)
+        return Descent(key, zero, zero, params, Moments.none(params), best, jnp.zeros(()), progress)
 
     def prepare(self, state: Descent, evaluation: Any) -> Descent:
         """Make room for the names of the evaluation's terms and margins; only its names are read."""
@@ -103,7 +129,7 @@ class Gradient:
             call=call,
             iteration=jnp.zeros_like(state.iteration),
             params=params,
-            moments=jax.tree.map(jnp.zeros_like, state.moments),
+            moments=Moments.none(params),
             best=best,
             finite=jnp.zeros_like(state.finite),
             progress=jnp.full_like(state.progress, jnp.inf),
@@ -120,8 +146,7 @@ class Gradient:
 
         slope, (sequences, evaluation) = jax.grad(total, has_aux=True)(state.params)
         usable = jnp.all(jnp.isfinite(slope), axis=(1, 2), keepdims=True)
-        with jax.numpy_dtype_promotion("standard"):  # Adam's bias correction raises a float to an int
-            step, moments = _adam.update(jnp.where(usable, slope, 0.0), state.moments)
+        step, moments = state.moments.after(jnp.where(usable, slope, 0.0))
         params = jnp.clip(state.params - self.learning_rate * jnp.where(usable, step, 0.0), -1.0, 1.0)
         best = _better_of_each(state.best, sequences, evaluation)
         last = jnp.minimum(state.iteration, self.iterations - 1)
@@ -163,9 +188,6 @@ class Gradient:
         actions = spec.middle[None, None] + spec.half_range[None, None] * params
         sequences = self.parameterization.expand(actions, self.horizon)
         return jnp.clip(sequences, spec.low[None, None], spec.high[None, None])
-
-
-_adam = optax.scale_by_adam()
 
 
 def _better_of_each(best: Best, sequences: Float[Array, "S T A"], evaluation: Evaluation) -> Best:

@@ -113,7 +113,9 @@ class EliteMPPI(SamplingPlanner):
         check_number("min_std", self.min_std, 0.0, math.inf)
         check_number("max_std", self.max_std, 0.0, math.inf)
         numbers = (self.init_std, self.min_std, self.max_std)
-        if not any(isinstance(number, jax.core.Tracer) for number in numbers) and self.max_std < self.min_std:
+        if not any(isinstance(number, jax.core.Tracer) for number in numbers) and float(self.max_std) < float(
+            self.min_std
+        ):
             raise ValueError(f"max_std ({float(self.max_std):g}) cannot be below min_std ({float(self.min_std):g})")
 
     def width(self, state: Search, spec: ActionSpec) -> Float[Array, "n A"]:

@@ -24,7 +24,11 @@ class Risk(Protocol):
     """A pytree that says how much each member counts."""
 
     def __call__(self, cost: Float[Array, "E N"]) -> Float[Array, "E N"]:
-        """The share of each member in a candidate's cost: not negative, with sum 1 over the members."""
+        """The share of each member in a candidate's cost: not negative, with sum 1 over the members.
+
+        Whatever the shares, one member whose cost is not finite makes that of the candidate not finite (0 times
+        infinity is no number): a future that one model cannot tell is never chosen before one that all can.
+        """
         ...
 
     def validate(self, model: LatentModel) -> None:
@@ -73,8 +77,7 @@ class CVaR:
     def __call__(self, cost: Float[Array, "E N"]) -> Float[Array, "E N"]:
         """Shares that fill up to `alpha`, from the highest cost downwards."""
         count = jnp.asarray(self.alpha, jnp.float32) * cost.shape[0]
-        # Not finite is the worst; equal costs keep their order.
-        rank = jnp.argsort(jnp.argsort(-jnp.where(jnp.isfinite(cost), cost, jnp.inf), axis=0), axis=0)
+        rank = jnp.argsort(jnp.argsort(-cost, axis=0), axis=0)
         share = jnp.clip(count - rank.astype(jnp.float32), 0.0, 1.0)
         return share / jnp.sum(share, axis=0, keepdims=True)
 

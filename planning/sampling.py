@@ -301,6 +301,7 @@ def check_number(name: str, value: Number, low: float, high: float, low_open: bo
     """Raise ValueError unless `low <= value < high` (`low < value` if open). A traced value cannot be looked at."""
     if isinstance(value, jax.core.Tracer):
         return
+    value = float(value)  # of an array that a trace closes over, a comparison would be traced
     inside = (low < value if low_open else low <= value) and value < high
     if not inside:
-        raise ValueError(f"{name} must lie in {'(' if low_open else '['}{low:g}, {high:g}); got {float(value):g}")
+        raise ValueError(f"{name} must lie in {'(' if low_open else '['}{low:g}, {high:g}); got {value:g}")

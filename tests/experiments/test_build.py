@@ -1,8 +1,10 @@
 import dataclasses
 from pathlib import Path
 
+import hydra
 import jax
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 import envs
@@ -19,6 +21,7 @@ from planning import (
     Knots,
     NoOp,
     PredictiveSampling,
+    RateLimit,
     TemporalDistance,
 )
 from worldmodel.freeze import freeze
@@ -134,3 +137,28 @@ def test_model_for_other_sensors_is_refused(tmp_path):
         build.agent(settings("plan", tmp_path), model, envs.make("reacher"))
     with pytest.raises(ValueError, match="horizon is 12 environment steps"):
         build.agent(settings("plan", tmp_path, "planner.horizon=12"), model, envs.make("two_room"))
+
+
+def two_room_model():
+    config = ModelConfig(observation_size=4, action_size=2, latent_size=8, width=16, head_width=8)
+    return freeze(create(config, 0), config)
+
+
+def test_constraints_risk_and_precision_reach_the_agent(tmp_path):
+    rate = "+constraint.rate={_target_: planning.RateLimit, limit: 10}"
+    cfg = settings("plan", tmp_path, rate, "precision=bfloat16")
+    with jax.numpy_dtype_promotion("standard"):  # flax's norms take their statistics in float32
+        agent = build.agent(cfg, two_room_model(), envs.make("two_room"))
+    assert agent.constraints == {"rate": RateLimit(10.0)} and agent.precision == "bfloat16"
+    with pytest.raises(ValueError, match="the risk CVaR compares the members of an ensemble"):
+        build.agent(settings("plan", tmp_path, "risk=cvar"), two_room_model(), envs.make("two_room"))
+    with pytest.raises(ValueError, match="precision must be float32, bfloat16 or auto; got 'half'"):
+        build.agent(settings("plan", tmp_path, "precision=half"), two_room_model(), envs.make("two_room"))
+
+
+def test_settings_can_be_composed_within_a_running_command(tmp_path):
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        running = GlobalHydra.instance().hydra
+        assert build.compose("plan", "seed=3").seed == 3
+        assert GlobalHydra.instance().hydra is running
+    assert not GlobalHydra.instance().is_initialized()

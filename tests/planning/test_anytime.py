@@ -90,12 +90,12 @@ def test_more_iterations_than_the_planners_own_can_be_asked_for(clock, start):
 def test_the_first_plan_of_an_episode_is_made_even_if_late_and_later_ones_are_not(clock, start):
     agent = make()
     state = start(agent)
-    planner = warm(agent, state, clock, deadline=0.0115)
     clock.refine = 0.050
+    planner = warm(agent, state, clock, deadline=0.0115)
     first, state = planner.step(agent, state, OBSERVATION)
     assert planner.iterations == 1 and planner.late
     plan = state.plan
-    second, state = planner.step(agent, state, OBSERVATION)  # 50 ms are expected now
+    second, state = planner.step(agent, state, OBSERVATION)
     assert planner.iterations == 0 and not planner.late
     np.testing.assert_array_equal(second, plan.actions[1])  # the previous plan goes on
 

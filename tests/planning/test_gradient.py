@@ -3,9 +3,11 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from planning import Evaluation, Gradient
+from planning.gradient import Moments
 
 from .toys import Formula, box
 
@@ -65,6 +67,7 @@ def test_a_start_without_a_finite_gradient_stays_and_the_others_go_on(key):
     np.testing.assert_array_equal(after.params[1], state.params[1])
     assert np.isfinite(after.params).all() and not np.array_equal(after.params[0], state.params[0])
     assert np.isfinite(after.best.evaluation.cost).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after.moments))  # nothing is remembered of it
 
 
 def test_each_start_keeps_its_best_feasible_first(key):
@@ -77,6 +80,17 @@ def test_each_start_keeps_its_best_feasible_first(key):
     np.testing.assert_array_equal(state.best.evaluation.cost, [1.0, 1.0, 3.0])
     np.testing.assert_array_equal(SMALL.result(state, box()).costs, [1.0, 1.0, 3.0])
     np.testing.assert_allclose(state.best.evaluation.margins["wall"], [-1.0, 0.2, 0.5])
+
+
+def test_the_steps_are_adams(key):
+    adam, moments = optax.scale_by_adam(), Moments.none(jnp.zeros((2, 3, 1)))
+    theirs = adam.init(jnp.zeros((2, 3, 1)))
+    for each in jax.random.split(key, 12):
+        slope = jax.random.normal(each, (2, 3, 1)) * 3.0
+        step, moments = moments.after(slope)
+        with jax.numpy_dtype_promotion("standard"):
+            expected, theirs = adam.update(slope, theirs)
+        np.testing.assert_allclose(step, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

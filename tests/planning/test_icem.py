@@ -44,7 +44,7 @@ class Published:
                 samples[0] = self.mean
             if i == 0 and self.elites is not None:
                 samples = np.concatenate([samples, self.shifted])
-            costs = cost(samples)
+            costs, evaluated = cost(samples), samples
             if i > 0:
                 samples = np.concatenate([samples, self.elites[: p.num_keep]])
                 costs = np.concatenate([costs, self.costs[: p.num_keep]])
@@ -52,7 +52,7 @@ class Published:
             self.elites, self.costs = samples[best], costs[best]
             self.mean = (1 - p.momentum) * self.elites.mean(axis=0) + p.momentum * self.mean
             std = (1 - p.momentum) * self.elites.std(axis=0) + p.momentum * std
-            yield self.mean, std, self.elites, self.costs, samples
+            yield self.mean, std, self.elites, self.costs, evaluated
 
     def shift(self, call):
         """One step later: the mean repeats its last action, kept elites get a fresh one."""
@@ -86,7 +86,7 @@ def test_it_is_the_published_algorithm_step_by_step(key, compiled):
             state = warm_start(PLANNER, state, SPEC, 1)
         cheapest = np.inf
         steps = published.plan(lambda actions, target=target: numpy_valley(target, actions), call)
-        for mean, std, elites, costs, samples in steps:
+        for mean, std, elites, costs, evaluated in steps:
             candidates = propose(PLANNER, state, SPEC)
             state = PLANNER.prepare(state, objective(candidates))
             state = update(PLANNER, state, candidates, objective(candidates))
@@ -94,7 +94,8 @@ def test_it_is_the_published_algorithm_step_by_step(key, compiled):
             np.testing.assert_allclose(state.std, std, atol=1e-5)
             np.testing.assert_allclose(state.memory.sequences, elites, atol=1e-5)
             np.testing.assert_allclose(state.memory.evaluation.cost, costs, rtol=1e-4)
-            cheapest = min(cheapest, numpy_valley(target, samples).min())
+            np.testing.assert_allclose(candidates[: len(evaluated)], evaluated, atol=1e-5)
+            cheapest = min(cheapest, numpy_valley(target, evaluated).min())
             # What is executed is the best of the last pool; kept elites make it the best of all.
             np.testing.assert_allclose(state.best.sequences[0], elites[0], atol=1e-5)
             np.testing.assert_allclose(state.best.evaluation.cost[0], cheapest, rtol=1e-4)

@@ -30,6 +30,9 @@ def test_what_is_executed_is_what_was_planned(parameterization):
     instants = np.float32(PERIOD) * np.arange(HORIZON, dtype=np.float32)
     executed = parameterization.evaluate(params, instants, PERIOD, HORIZON)
     assert isinstance(executed, np.ndarray)  # a control loop compiles nothing
+    for rounding in (-3e-6, 3e-6):  # of a clock
+        rounded = parameterization.evaluate(params, instants + np.float32(rounding), PERIOD, HORIZON)
+        np.testing.assert_allclose(rounded, planned, atol=1e-3)
     np.testing.assert_allclose(executed, planned, atol=1e-6)
     traced = jax.jit(lambda seconds: parameterization.evaluate(jnp.asarray(params), seconds, PERIOD, HORIZON))
     between = instants[:-1] + 0.03

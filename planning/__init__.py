@@ -2,9 +2,9 @@
 
 from .agent import Agent as Agent
 from .agent import AgentState as AgentState
-from .agent import reset_many as reset_many
-from .agent import step_many as step_many
 from .anytime import Anytime as Anytime
+from .batch import reset_many as reset_many
+from .batch import step_many as step_many
 from .cem import CEM as CEM
 from .constraints import Constraint as Constraint
 from .constraints import RateLimit as RateLimit

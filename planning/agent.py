@@ -151,10 +151,20 @@ class Agent:
     def step(self, state: AgentState, observation: Float[Array, "O"]) -> tuple[Float[Array, "A"], Plan, AgentState]:
         """One environment step: observe, plan anew if `replan_every` actions have been taken, and act."""
         state = self.observe(state, observation)
-        due = state.executed >= self.replan_every
-        state = jax.lax.cond(due, self._plan_anew, lambda state: state, state)
+        state = jax.lax.cond(self.due(state), self.plan_anew, lambda state: state, state)
         action, state = self.commit(state)
         return action, state.plan, state
+
+    def due(self, state: AgentState) -> Bool[Array, ""]:
+        """Whether `replan_every` actions of the plan have been taken."""
+        return state.executed >= self.replan_every
+
+    def plan_anew(self, state: AgentState) -> AgentState:
+        """A new plan from the latest observation, with all iterations."""
+        state = self._catch_up(state)
+        objective = self._objective(state.root, state.goal, state.previous)
+        plan, search = self.planner.plan(objective, state.search, self.spec)
+        return replace(state, plan=plan, search=search)
 
     def imagined(self, state: AgentState) -> Float[Array, "H D"]:
         """Where the model believes that the plan leads, from the latest observation and the action taken there.
@@ -184,12 +194,6 @@ class Agent:
             state, search=search, executed=jnp.zeros_like(state.executed), behind=jnp.zeros_like(state.behind)
         )
 
-    def _plan_anew(self, state: AgentState) -> AgentState:
-        state = self._catch_up(state)
-        objective = self._objective(state.root, state.goal, state.previous)
-        plan, search = self.planner.plan(objective, state.search, self.spec)
-        return replace(state, plan=plan, search=search)
-
     def _names(self) -> Evaluation:
         """Shapes of what the objective says of one candidate, for their names; nothing is computed."""
 
@@ -209,39 +213,3 @@ class Agent:
 
     def _unmoving(self, observation: Float[Array, "O"]) -> Float[Array, "P O"]:
         return jnp.broadcast_to(observation[None], (self.model.history, *observation.shape))
-
-
-def step_many(
-    agent: Agent, states: AgentState, observations: Float[Array, "B O"], active: Bool[Array, "B"]
-) -> tuple[Float[Array, "B A"], Plan, AgentState]:
-    """`Agent.step` for a batch of environments. Where `active` is false, nothing is planned and the state stays.
-
-    On a CPU one after another, which gives the same bits as single steps and is faster there; elsewhere all at once.
-    """
-
-    def step(state: AgentState, observation: Array, active: Array) -> tuple[Array, Plan, AgentState]:
-        idle = (agent.spec.middle, state.plan, state)
-        return jax.lax.cond(active, lambda: agent.step(state, observation), lambda: idle)
-
-    def one_by_one(*batch: Any) -> tuple[Array, Plan, AgentState]:
-        return jax.lax.map(lambda each: step(*each), batch)
-
-    return jax.lax.platform_dependent(states, observations, active, cpu=one_by_one, default=jax.vmap(step))
-
-
-def reset_many(
-    agent: Agent,
-    goal_observations: Float[Array, "B O"],
-    key: PRNGKeyArray,
-    environments: Int[Array, "B"],
-) -> AgentState:
-    """`Agent.reset` for a batch of environments, each with its own number."""
-    state = agent.init(key)
-
-    def reset(goal: Array, environment: Array) -> AgentState:
-        return agent.reset(state, goal, key, environment)
-
-    def one_by_one(*batch: Any) -> AgentState:
-        return jax.lax.map(lambda each: reset(*each), batch)
-
-    return jax.lax.platform_dependent(goal_observations, environments, cpu=one_by_one, default=jax.vmap(reset))

@@ -143,18 +143,26 @@ def test_a_failed_plan_goes_on_with_the_previous_one(key, replan_every):
 
 
 def test_a_batch_gives_the_same_bits_as_single_steps(key):
+    """With more than one group of environments, some of which plan, some follow their plans, and some have ended."""
     agent = make(replan_every=3)
-    goals = jax.random.uniform(key, (3, 2))
-    states = reset_batch(agent, goals, key, jnp.arange(3))
-    singles = [begin(agent, key, goals[i], i) for i in range(3)]
-    for t in range(4):  # a new plan at the first and at the last
-        observations = jax.random.uniform(jax.random.fold_in(key, t), (3, 2))
-        actions, plans, states = many(agent, states, observations, jnp.ones(3, bool))
-        for i in range(3):
-            action, plan, singles[i] = step(agent, singles[i], observations[i])
-            np.testing.assert_array_equal(actions[i], action)
-            jax.tree.map(np.testing.assert_array_equal, jax.tree.map(lambda leaf, i=i: leaf[i], plans), plan)
-    assert len(np.unique(np.asarray(actions), axis=0)) == 3
+    count = 7
+    goals = jax.random.uniform(key, (count, 2))
+    states = reset_batch(agent, goals, key, jnp.arange(count))
+    singles = [begin(agent, key, goals[i], i) for i in range(count)]
+    rng = np.random.default_rng(0)
+    for t in range(6):
+        observations = jax.random.uniform(jax.random.fold_in(key, t), (count, 2))
+        active = rng.random(count) < 0.7 if t else np.ones(count, bool)
+        actions, plans, states = many(agent, states, observations, jnp.asarray(active))
+        for i in range(count):
+            if active[i]:
+                action, plan, singles[i] = step(agent, singles[i], observations[i])
+                np.testing.assert_array_equal(actions[i], action)
+                jax.tree.map(np.testing.assert_array_equal, jax.tree.map(lambda leaf, i=i: leaf[i], plans), plan)
+            else:
+                np.testing.assert_array_equal(actions[i], np.zeros(2))
+        assert len(np.unique(np.asarray(actions)[active], axis=0)) == active.sum()
+    assert len(np.unique(states.executed)) > 1
 
 
 def test_what_is_not_active_stays_as_it_is(key):

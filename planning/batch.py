@@ -1,0 +1,84 @@
+"""One agent in many environments at once, each of which gets the plan that it would get alone.
+
+On a CPU the environments are planned in small groups. A matrix product over the candidates of one alone is too small to
+keep two cores busy; over those of all it leaves the cache. There the groups give the same bits as single plans do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from .agent import Agent, AgentState
+from .types import Plan
+
+GROUP = 4  # environments side by side on a CPU: of 1, 2, 4, 8 and 16 the fastest on two cores
+
+
+def step_many(
+    agent: Agent, states: AgentState, observations: Float[Array, "B O"], active: Bool[Array, "B"]
+) -> tuple[Float[Array, "B A"], Plan, AgentState]:
+    """`Agent.step` for a batch of environments. Where `active` is false, nothing is planned and the state stays."""
+
+    def in_groups(states: AgentState, observations: Array, active: Array) -> tuple[Array, Plan, AgentState]:
+        count = len(active)
+        size = min(GROUP, count)
+        order = jnp.argsort(~(active & jax.vmap(agent.due)(states)))  # those that plan come first, in full groups
+        place = jnp.argsort(order)
+        padded = jnp.concatenate([order, jnp.zeros(-count % size, order.dtype)])
+        real = (jnp.arange(len(padded)) < count).reshape(-1, size)
+        groups = padded.reshape(-1, size)
+
+        def step_group(group: tuple[Array, Array]) -> tuple[Array, Plan, AgentState]:
+            members, real = group
+            chosen = jax.tree.map(lambda leaf: leaf[members], states)
+            return _side_by_side(agent, chosen, observations[members], active[members] & real)
+
+        grouped = jax.lax.map(step_group, (groups, real))
+        return jax.tree.map(lambda leaf: leaf.reshape(len(padded), *leaf.shape[2:])[place], grouped)
+
+    def at_once(states: AgentState, observations: Array, active: Array) -> tuple[Array, Plan, AgentState]:
+        return _side_by_side(agent, states, observations, active)
+
+    return jax.lax.platform_dependent(states, observations, active, cpu=in_groups, default=at_once)
+
+
+def reset_many(
+    agent: Agent,
+    goal_observations: Float[Array, "B O"],
+    key: PRNGKeyArray,
+    environments: Int[Array, "B"],
+) -> AgentState:
+    """`Agent.reset` for a batch of environments, each with its own number."""
+    state = agent.init(key)
+
+    def reset(goal: Array, environment: Array) -> AgentState:
+        return agent.reset(state, goal, key, environment)
+
+    def one_by_one(*batch: Any) -> AgentState:
+        return jax.lax.map(lambda each: reset(*each), batch)
+
+    return jax.lax.platform_dependent(goal_observations, environments, cpu=one_by_one, default=jax.vmap(reset))
+
+
+def _side_by_side(
+    agent: Agent, states: AgentState, observations: Float[Array, "B O"], active: Bool[Array, "B"]
+) -> tuple[Float[Array, "B A"], Plan, AgentState]:
+    """`Agent.step` in lockstep: all of them plan where one has to, so what is not due is put back."""
+    seen = jax.vmap(agent.observe)(states, observations)
+    due = active & jax.vmap(agent.due)(seen)
+    planned = jax.lax.cond(jnp.any(due), jax.vmap(agent.plan_anew), lambda states: states, seen)
+    actions, following = jax.vmap(agent.commit)(_where(due, planned, seen))
+    following = _where(active, following, states)
+    actions = jnp.where(active[:, None], actions, agent.spec.middle[None])
+    return actions, following.plan, following
+
+
+def _where(which: Bool[Array, "B"], new: AgentState, old: AgentState) -> AgentState:
+    def choose(new: Array, old: Array) -> Array:
+        return jnp.where(which.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(choose, new, old)

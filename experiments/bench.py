@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from . import bench_latency, bench_paired
+from . import bench_latency, bench_overhead, bench_paired
 
 
 def run(cfg: DictConfig) -> list[Any]:
@@ -16,7 +16,11 @@ def run(cfg: DictConfig) -> list[Any]:
     Raises:
       ValueError: a suite, planner or setting that does not exist.
     """
-    suites: dict[str, Callable[[DictConfig], list[Any]]] = {"latency": bench_latency.run, "paired": bench_paired.run}
+    suites: dict[str, Callable[[DictConfig], list[Any]]] = {
+        "latency": bench_latency.run,
+        "overhead": bench_overhead.run,
+        "paired": bench_paired.run,
+    }
     if cfg.suite.name not in suites:
         raise ValueError(f"suite={cfg.suite.name} is not known: choose from {', '.join(suites)}")
     return suites[cfg.suite.name](cfg)

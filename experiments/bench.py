@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from omegaconf import DictConfig
 
-from . import bench_latency
+from . import bench_latency, bench_planners
 from .latency_table import LatencyRow
+from .planners_table import PlannerRow
 
 
-def run(cfg: DictConfig) -> list[LatencyRow]:
+def run(cfg: DictConfig) -> list[LatencyRow] | list[PlannerRow]:
     """The rows of the suite that `cfg.suite` names, those measured before among them.
 
     Raises:
       ValueError: a suite, planner or setting that does not exist.
     """
-    suites = {"latency": bench_latency.run}
+    suites: dict[str, Callable[[DictConfig], Any]] = {"latency": bench_latency.run, "planners": bench_planners.run}
     if cfg.suite.name not in suites:
         raise ValueError(f"suite={cfg.suite.name} is not known: choose from {', '.join(suites)}")
-    return suites[cfg.suite.name](cfg)
+    rows: list[LatencyRow] | list[PlannerRow] = suites[cfg.suite.name](cfg)
+    return rows

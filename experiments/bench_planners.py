@@ -43,7 +43,8 @@ def run(cfg: DictConfig) -> list[PlannerRow]:
     """
     path = Path(cfg.results) / "planners.csv"
     planners_grid.check(cfg)
-    points = planners_grid.points(cfg, planners_grid.planners(cfg))
+    planners = planners_grid.planners(cfg)
+    points = planners_grid.points(cfg, planners)
     entries = read_entries(path)
     known = {run.identity(): run for entry in entries for run in entry.runs}
     todo = {
@@ -64,7 +65,7 @@ def run(cfg: DictConfig) -> list[PlannerRow]:
                 write(path, entries, tight)
                 bar(len(new), len(todo))
     rows = write(path, entries, tight)  # the tight steps may be others than when the runs were made
-    show(cfg, rows, [run for entry in entries for run in entry.runs])
+    show(cfg, list(planners), rows, [run for entry in entries for run in entry.runs])
     planners_figure.draw(rows, path)
     return rows
 
@@ -92,29 +93,27 @@ def measure(cfg: DictConfig, point: Point, agent: Agent) -> Run:
     )
 
 
-def show(cfg: DictConfig, rows: Sequence[PlannerRow], runs: Sequence[Run]) -> None:
+def show(cfg: DictConfig, planners: Sequence[str], rows: Sequence[PlannerRow], runs: Sequence[Run]) -> None:
     """Print success at each budget, then the evaluations needed for the reference's success, then the tight steps."""
     console = Console()
-    names = [name for name in planners_grid.planners(cfg) if any(row.planner == name for row in rows)]
     tasks, policies = [str(each) for each in cfg.suite.tasks], [str(each) for each in cfg.suite.policies]
     for policy, task in product(policies, tasks):
         found = [row for row in rows if (row.task, row.policy) == (task, policy)]
         if found:
             steps = " / ".join(map(str, step_budgets(rows, task)))
             console.print(f"\n{task}, {policy}: success (%) within {steps} steps, by evaluations a plan")
-            console.print(_successes(found, names))
+            console.print(_successes(found, planners))
     reference = reference_of(cfg)
     for policy in policies:
-        console.print(
-            f"\n{policy}: evaluations for the success of {reference.planner} at {reference.plan_budget}, and their share"
-        )
-        console.print(_needs(rows, policy, tasks, names, reference))
+        of = f"{reference.planner} at {reference.plan_budget}"
+        console.print(f"\n{policy}: evaluations for the success of {of}, and their share of its own")
+        console.print(_needs(rows, policy, tasks, planners, reference))
     for task in tasks:
         wanted = (task, "model", reference.planner, reference.plan_budget)
         of_it = [run for run in runs if (run.task, run.policy, run.planner, run.plan_budget) == wanted]
         if of_it:
-            by_rule = tight_steps(of_it, float(cfg.suite.tight_share))
-            console.print(f"tight steps of {task}: {cfg.suite.tight[task]}; by the rule and these rows: {by_rule}")
+            steps = tight_steps(of_it, float(cfg.suite.tight_share))
+            console.print(f"tight steps of {task}: {cfg.suite.tight[task]}; by the rule and these rows {steps}")
 
 
 def reference_of(cfg: DictConfig) -> Reference:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -67,9 +68,14 @@ class Split:
             iterations = self.iterations[start]
         else:
             iterations = min(planner.iterations, max(1, plan_budget // self.descent))
-        for count in range(plan_budget, 0, -1):  # from above: a population that shrinks starts with more than its share
+
+        def cost(count: int) -> int:
+            return self.evaluations(sized(planner, count, iterations))
+
+        most = bisect_right(range(1, plan_budget + 1), plan_budget, key=cost)
+        for count in range(most, 0, -1):
             found = sized(planner, count, iterations)
-            if self.evaluations(found) <= plan_budget and _possible(found):
+            if _possible(found):
                 return found
         raise ValueError(f"{plan_budget} evaluations a plan are too few for {type(planner).__name__}")
 

@@ -66,7 +66,7 @@ def run(cfg: DictConfig) -> list[PlannerRow]:
                 bar(len(new), len(todo))
     rows = write(path, entries, tight)  # the tight steps may be others than when the runs were made
     show(cfg, list(planners), rows, [run for entry in entries for run in entry.runs])
-    planners_figure.draw(rows, path)
+    planners_figure.draw(rows, path, reference_of(cfg))
     return rows
 
 
@@ -112,8 +112,8 @@ def show(cfg: DictConfig, planners: Sequence[str], rows: Sequence[PlannerRow], r
         wanted = (task, "model", reference.planner, reference.plan_budget)
         of_it = [run for run in runs if (run.task, run.policy, run.planner, run.plan_budget) == wanted]
         if of_it:
-            steps = tight_steps(of_it, float(cfg.suite.tight_share))
-            console.print(f"tight steps of {task}: {cfg.suite.tight[task]}; by the rule and these rows {steps}")
+            by_rule = tight_steps(of_it, float(cfg.suite.tight_share))
+            console.print(f"tight steps of {task}: {cfg.suite.tight[task]}; by the rule and these rows {by_rule}")
 
 
 def reference_of(cfg: DictConfig) -> Reference:

@@ -68,7 +68,7 @@ def fake(monkeypatch):
         return run(**dataclasses.asdict(point), settings=repr(agent.planner), steps=(30, None, *[9] * (episodes - 2)))
 
     monkeypatch.setattr(bench_planners, "measure", measure)
-    monkeypatch.setattr(planners_figure, "draw", lambda rows, table: None)
+    monkeypatch.setattr(planners_figure, "draw", lambda rows, table, reference: None)
     monkeypatch.setattr(bench_planners, "_agent", lambda cfg, task, seed: StubAgent())
     return seen
 
@@ -280,20 +280,12 @@ def test_mistakes_are_one_sentence(tmp_path, overrides, words):
 
 
 def test_the_figure_has_a_panel_for_each_task_and_budget_of_steps():
-    runs = [
-        run(plan_budget=b, evaluations=b, task=t, policy=p)
-        for b in (24, 96)
-        for t in ("a", "b")
-        for p in ("model", "oracle")
-    ]
-    figure = planners_figure._figure(rows_of(*runs))
-    assert [panel.get_title(loc="left") for panel in figure.axes] == [
-        "a: 80 steps",
-        "b: 80 steps",
-        "a: 20 steps",
-        "b: 20 steps",
-    ]
-    assert all(len(panel.lines) == 2 for panel in figure.axes)
+    points = [(budget, task, policy) for budget in (24, 96) for task in ("a", "b") for policy in ("model", "oracle")]
+    runs = [run(plan_budget=b, evaluations=b, task=task, policy=policy) for b, task, policy in points]
+    figure = planners_figure._figure(rows_of(*runs), Reference("cem", 96))
+    titles = [panel.get_title(loc="left") for panel in figure.axes]
+    assert titles == ["a: 80 steps", "b: 80 steps", "a: 20 steps", "b: 20 steps"]
+    assert all(len(panel.lines) == 3 for panel in figure.axes)  # model, oracle, the reference's level
 
 
 def test_the_page_shows_what_was_measured():

@@ -42,7 +42,11 @@ class Split:
 
     @classmethod
     def of(cls, cfg: DictConfig) -> Split:
-        """The suite's rule."""
+        """The suite's rule.
+
+        Raises:
+          ValueError: numbers below 1.
+        """
         numbers = {int(start): int(number) for start, number in cfg.suite.iterations.items()}
         if not numbers or min(numbers.values()) < 1:
             raise ValueError(f"suite.iterations must give at least 1 iteration from some budget on; got {numbers}")
@@ -121,6 +125,9 @@ def points(cfg: DictConfig, chosen: dict[str, Planner[Any]]) -> dict[Point, Plan
 
     A planner that has to differentiate what it plans in cannot plan in a simulator: that is left out. So is a budget
     that is too small for a planner, and this is told.
+
+    Raises:
+      ValueError: nothing is left.
     """
     split, found = Split.of(cfg), {}
     for name, planner in chosen.items():
@@ -133,6 +140,10 @@ def points(cfg: DictConfig, chosen: dict[str, Planner[Any]]) -> dict[Point, Plan
             for task, policy, seed in product(cfg.suite.tasks, cfg.suite.policies, cfg.suite.seeds):
                 if policy == "model" or isinstance(planner, AskTell):
                     found[Point(str(task), str(policy), name, int(seed), plan_budget)] = fitted
+    if not found:
+        raise ValueError(
+            "suite.budgets and suite.policies leave no planner anything to do: give more evaluations a plan"
+        )
     return dict(sorted(found.items(), key=lambda item: list(cfg.suite.tasks).index(item[0].task)))
 
 

@@ -267,6 +267,7 @@ def test_a_broken_table_is_told_and_never_overwritten(tmp_path, fake):
         (["suite.tight.two_room=81"], "suite.tight.two_room must lie between 1 and the task's own 80 steps; got 81"),
         (["suite.seeds=[]"], "suite.seeds is empty: name at least one"),
         (["suite.episodes=0"], "suite.episodes must be at least 1; got 0"),
+        (["suite.budgets=[2]"], "leave no planner anything to do: give more evaluations a plan"),
         (["suite.iterations={1: 0}"], "suite.iterations must give at least 1 iteration"),
         (["suite.entries.cem_plain.momentun=1"], "suite.entries.cem_plain.momentun is not a setting of CEM"),
         (["suite.entries.cem_plain.planner=cme"], "suite.entries.cem_plain.planner must name a planner: one of cem, "),

@@ -40,7 +40,7 @@ def _figure(rows: Sequence[PlannerRow], reference: Reference) -> Figure:
     planners = sorted({row.planner for row in rows})
     height = max(len(step_budgets(rows, task)) for task in tasks)
     figure = Figure(figsize=(3.0 * len(tasks) + 1.6, 2.5 * height + 0.3), layout="constrained")
-    panels = figure.subplots(height, len(tasks), sharey="row", squeeze=False)
+    panels = figure.subplots(height, len(tasks), sharex=True, sharey="row", squeeze=False)
     for column, task in enumerate(tasks):
         budgets = step_budgets(rows, task)
         for line, panel in enumerate(panels[:, column]):
@@ -61,7 +61,7 @@ def _figure(rows: Sequence[PlannerRow], reference: Reference) -> Figure:
 
 
 def _draw_panel(panel: Axes, rows: Sequence[PlannerRow], task: str, budget: int, planners: Sequence[str]) -> None:
-    ticks: set[int] = {row.plan_budget for row in rows if row.task == task}
+    ticks = {row.plan_budget for row in rows}
     for planner, colour in zip(planners, COLOURS * len(planners), strict=False):
         for policy, style in STYLES.items():
             points = curve(rows, task, policy, planner, budget)

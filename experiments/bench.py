@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from . import bench_latency, bench_overhead, bench_paired
+from . import bench_latency, bench_overhead, bench_paired, bench_planners
 
 
 def run(cfg: DictConfig) -> list[Any]:
@@ -20,6 +20,7 @@ def run(cfg: DictConfig) -> list[Any]:
         "latency": bench_latency.run,
         "overhead": bench_overhead.run,
         "paired": bench_paired.run,
+        "planners": bench_planners.run,
     }
     if cfg.suite.name not in suites:
         raise ValueError(f"suite={cfg.suite.name} is not known: choose from {', '.join(suites)}")

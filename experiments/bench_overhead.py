@@ -67,8 +67,8 @@ def overhead(agent: Agent, repeats: int) -> list[Value]:
     for repeat in range(-WARM, repeats):
         observation = rng.normal(size=OBSERVATION).astype(np.float32)
         leaves = jax.block_until_ready(jax.tree.leaves((agent, state, jnp.asarray(observation))))
-        step[repeat], (_, _, state) = _timed(lambda leaves=leaves: jax.block_until_ready(compiled(leaves)))
-        act[repeat], _ = _timed(lambda observation=observation: controller.act(observation))
+        step[repeat], (_, _, state) = _timed(compiled, leaves)
+        act[repeat], _ = _timed(controller.act, observation)
     return [
         ("control_step_ms", float(np.median(act)), "ms"),
         ("compiled_step_ms", float(np.median(step)), "ms"),
@@ -84,18 +84,16 @@ def speedup(agent: Agent, environments: int, repeats: int) -> list[Value]:
     alone = [jax.tree.map(lambda leaf, index=index: leaf[index], states) for index in range(environments)]
     active = jnp.ones(environments, bool)
     one, many = jax.jit(Agent.step), jax.jit(step_many)
+
+    def one_by_one() -> list[jax.Array]:
+        pairs = zip(alone, observations, strict=True)
+        return [jax.block_until_ready(one(agent, state, observation))[0] for state, observation in pairs]
+
     repeats = max(repeats // 4, 3)
     together, each = np.empty(repeats), np.empty(repeats)
     for repeat in range(-1, repeats):
-        together[repeat], (actions, _, _) = _timed(
-            lambda: jax.block_until_ready(many(agent, states, observations, active))
-        )
-        each[repeat], singles = _timed(
-            lambda: [
-                jax.block_until_ready(one(agent, state, observation))[0]
-                for state, observation in zip(alone, observations, strict=True)
-            ]
-        )
+        together[repeat], (actions, _, _) = _timed(many, agent, states, observations, active)
+        each[repeat], singles = _timed(one_by_one)
         if not np.array_equal(actions, np.stack(singles)):
             raise RuntimeError("an environment's action depends on those that it was planned beside")
     return [
@@ -104,7 +102,8 @@ def speedup(agent: Agent, environments: int, repeats: int) -> list[Value]:
     ]
 
 
-def _timed(function: Callable[[], Any]) -> tuple[float, Any]:
+def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
+    """Milliseconds until the result is there, and the result."""
     began = time.perf_counter()
-    result = function()
+    result = jax.block_until_ready(function(*arguments))
     return 1e3 * (time.perf_counter() - began), result

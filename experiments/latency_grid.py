@@ -133,17 +133,22 @@ def _settings(planner: Any) -> set[str]:
     return {field.name for field in dataclasses.fields(planner)}
 
 
-def _fitted(point: Point, planner: Planner[Any]) -> Planner[Any]:
-    """The planner with the point's budget; its elites keep their share of the samples."""
+def sized(planner: Planner[Any], num_samples: int, iterations: int) -> Planner[Any]:
+    """The planner with so many samples (or starts) and iterations; its elites keep their share of the samples."""
     count: Any = planner
-    numbers = {"horizon": point.horizon * ModelConfig.action_block, "iterations": point.iterations}
-    samples = population(planner)
-    numbers[samples] = point.num_samples
-    if "num_elites" in _settings(planner):
-        numbers["num_elites"] = max(2, count.num_elites * point.num_samples // count.num_samples)
-    for name in {"num_best", "num_keep"} & _settings(planner):
-        numbers[name] = min(getattr(planner, name), point.num_samples // 2)
+    names = _settings(planner)
+    numbers = {"iterations": iterations, population(planner): num_samples}
+    if "num_elites" in names:
+        numbers["num_elites"] = max(2, count.num_elites * num_samples // count.num_samples)
+    for name in {"num_best", "num_keep"} & names:
+        numbers[name] = min(getattr(planner, name), num_samples // 2)
     return dataclasses.replace(count, **numbers)
+
+
+def _fitted(point: Point, planner: Planner[Any]) -> Planner[Any]:
+    """The planner with the point's budget."""
+    count: Any = sized(planner, point.num_samples, point.iterations)
+    return dataclasses.replace(count, horizon=point.horizon * ModelConfig.action_block)
 
 
 def _spec() -> ActionSpec:

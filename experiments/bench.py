@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from . import bench_latency, bench_overhead, bench_paired, bench_planners
+from . import bench_constraints, bench_latency, bench_overhead, bench_paired, bench_planners
 
 
 def run(cfg: DictConfig) -> list[Any]:
@@ -17,6 +17,7 @@ def run(cfg: DictConfig) -> list[Any]:
       ValueError: a suite, planner or setting that does not exist.
     """
     suites: dict[str, Callable[[DictConfig], list[Any]]] = {
+        "constraints": bench_constraints.run,
         "latency": bench_latency.run,
         "overhead": bench_overhead.run,
         "paired": bench_paired.run,

@@ -1,28 +1,30 @@
-"""`jepa-mpc bench`: a suite of measurements over a grid, into a committed table with its manifest and its figure."""
+"""`jepa-mpc bench`: a suite of measurements, into a committed table with its manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from typing import Any
 
 from omegaconf import DictConfig
 
-from . import bench_constraints, bench_latency, bench_overhead, bench_paired, bench_planners
+# The module of each suite, imported when it is asked for.
+SUITES = {
+    "constraints": "bench_constraints",
+    "latency": "bench_latency",
+    "overhead": "bench_overhead",
+    "paired": "bench_paired",
+    "planners": "bench_planners",
+}
 
 
 def run(cfg: DictConfig) -> list[Any]:
-    """The rows of the suite that `cfg.suite` names, those measured before among them.
+    """The rows or values of the suite that `cfg.suite` names; of a table over a grid, those measured before too.
 
     Raises:
       ValueError: a suite, planner or setting that does not exist.
     """
-    suites: dict[str, Callable[[DictConfig], list[Any]]] = {
-        "constraints": bench_constraints.run,
-        "latency": bench_latency.run,
-        "overhead": bench_overhead.run,
-        "paired": bench_paired.run,
-        "planners": bench_planners.run,
-    }
-    if cfg.suite.name not in suites:
-        raise ValueError(f"suite={cfg.suite.name} is not known: choose from {', '.join(suites)}")
-    return suites[cfg.suite.name](cfg)
+    name = str(cfg.suite.name)
+    if name not in SUITES:
+        raise ValueError(f"suite={name} is not known: choose from {', '.join(SUITES)}")
+    rows: list[Any] = importlib.import_module(f".{SUITES[name]}", __package__).run(cfg)
+    return rows

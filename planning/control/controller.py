@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
 
 from ..agent import Agent
 from ..anytime import Anytime
+from ..arrays import Float
 from ..precision import fastest_precision
 from ..types import Plan
 from .engine import Engine, LiveEngine

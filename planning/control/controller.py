@@ -7,6 +7,7 @@ no observation, goal, weight or parameter can cause a compile in the middle of a
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -17,6 +18,8 @@ from ..anytime import Anytime
 from ..arrays import Float
 from ..precision import fastest_precision
 from ..types import Plan
+from .bundle import Bundle
+from .bundle_engine import BundleEngine
 from .engine import Engine, LiveEngine
 
 
@@ -44,10 +47,30 @@ class Controller:
         self._goal: ndarray | None = None
         self._state: Any = None
         self._acted = False
+        self._undecided = False
         if isinstance(agent, Agent):
             self.agent = agent
         else:
             self._take(agent)
+
+    @classmethod
+    def load(cls, path: str | Path, deadline_ms: float | None = None, cache: bool = False, seed: int = 0) -> Controller:
+        """A controller on a bundle, which `jepa-mpc export` wrote; call its `warmup` and `reset` next.
+
+        Args:
+          path: of the bundle.
+          deadline_ms: as above.
+          cache: keep what `warmup` compiles in a folder beside the bundle, `PATH.cache`, so that the next start takes
+            seconds. That folder is read as machine code: ask for it only where nobody else can write.
+          seed: as above.
+
+        Raises:
+          FileNotFoundError: no bundle there.
+          BundleError: the file cannot be used; it is a ValueError, and says why in one sentence.
+        """
+        path = Path(path)
+        folder = path.with_name(f"{path.name}.cache") if cache else None
+        return cls(BundleEngine(Bundle.load(path), folder), seed, deadline_ms)
 
     @property
     def engine(self) -> Engine:

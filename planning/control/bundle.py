@@ -72,7 +72,7 @@ class Bundle:
         platforms: Sequence[str] = ("cpu",),
         guards: Mapping[str, Any] | None = None,
         extra: Mapping[str, ndarray] | None = None,
-        **words: tuple[str, ...],
+        **words: Any,
     ) -> Bundle:
         """Export an agent. `words` are the contract's sensors, sensor_units, actuators and action_units.
 
@@ -195,7 +195,7 @@ class Bundle:
             plain = plain and not program.disabled_safety_checks
             kept = tuple(program.module_kept_var_idx)
             version = program.calling_convention_version
-            structure = program.in_tree
+            structure: Any = program.in_tree
             shardings = (*program.in_shardings_hlo, *program.out_shardings_hlo)
         except Exception as error:  # whatever a flatbuffer of garbage makes its reader raise
             raise BundleError(f"its program {name} is not intact ({type(error).__name__})") from error

@@ -95,8 +95,10 @@ class BundleEngine:
 
     def plan(self, state: State) -> Plan:
         """The plan as it stands."""
-        parts = {name: np.asarray(state[index]) for name, index in self._at.items() if name.startswith("plan.")}
-        named = {
+        parts: dict[str, Any] = {
+            name: np.asarray(state[index]) for name, index in self._at.items() if name.startswith("plan.")
+        }
+        named: dict[str, Any] = {
             kind: {name: parts.pop(f"plan.{kind}.{name}") for name in names}
             for kind, names in (("terms", self.contract.terms), ("margins", self.contract.margins))
         }
@@ -126,13 +128,12 @@ class BundleEngine:
 
     def evaluate(self, state: State, sequences: Any) -> Evaluation:
         """What the objective says of k sequences."""
-        cost, *rest = map(np.asarray, self._run("evaluate", state, np.asarray(sequences, np.float32)))
+        judged = self._run("evaluate", state, np.asarray(sequences, np.float32))
+        cost, *rest = (np.asarray(each) for each in judged)
         margins, terms = rest[: len(self.contract.margins)], rest[len(self.contract.margins) :]
-        return Evaluation(
-            cost,
-            dict(zip(self.contract.margins, margins, strict=True)),
-            dict(zip(self.contract.terms, terms, strict=True)),
-        )
+        named: Any = [dict(zip(self.contract.margins, margins, strict=True))]
+        named.append(dict(zip(self.contract.terms, terms, strict=True)))
+        return jax.tree.map(np.asarray, Evaluation(jax.numpy.asarray(cost), *named))
 
     def executed(self, state: State) -> int:
         """Actions of the plan that have been taken."""

@@ -6,6 +6,7 @@ no observation, goal, weight or parameter can cause a compile in the middle of a
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -21,6 +22,8 @@ from ..types import Plan
 from .bundle import Bundle
 from .bundle_engine import BundleEngine
 from .engine import Engine, LiveEngine
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -143,9 +146,8 @@ class Controller:
             action, state = self._engine.step(state, observation)
         else:
             action, state = self._anytime.step(self._engine, state, observation)
-        action = np.clip(action, self._low, self._high)
         self._state, self._acted = state, True
-        return action
+        return self._within(action)
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -186,6 +188,13 @@ class Controller:
           RuntimeError: there was no `reset` yet.
         """
         return self._engine.imagined(self._current("imagined"))
+
+    def _within(self, action: ndarray) -> ndarray:
+        """Clipped to the bounds; what is no number is their middle, for an actuator has to be told something."""
+        finite = np.isfinite(action)
+        if not finite.all():
+            logger.warning("the plan's action %s is not finite: the middle of the bounds is taken", action)
+        return np.clip(np.where(finite, action, (self._low + self._high) / 2), self._low, self._high)
 
     def _current(self, call: str) -> Any:
         if self._state is None:

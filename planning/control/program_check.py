@@ -1,4 +1,4 @@
-"""Is a StableHLO program what a planner's program can be? Run as a script of its own: the parser may not survive garbage.
+"""Is a StableHLO program what a planner's can be? Run as a script of its own: the parser may not survive garbage.
 
 StableHLO's reader is native code that trusts its input: single flipped bits have made it crash and hang. So it reads a
 stranger's programs here first. What passes has known operations only, loops that count to a constant, no recursion,
@@ -20,13 +20,17 @@ TOTAL = 2**29  # elements of all arrays that a program names
 WORK = 5e10  # elementary operations of one call, of a product's sixteen at a time: below a minute on two cores
 TYPES = ("f32", "bf16", "i1", "i32", "ui32", "ui8", "i64", "ui64", "f16", "f64", "i8", "i16", "ui16")
 STRUCTURE = {"builtin.module", "func.func", "func.call", "func.return", "stablehlo.return"}
-OPERATIONS = """
-abs add and atan2 bitcast_convert broadcast_in_dim case cbrt ceil clamp compare concatenate constant convert cosine
-count_leading_zeros divide dot_general dynamic_slice dynamic_update_slice exponential exponential_minus_one floor gather
-if iota is_finite log log_plus_one logistic maximum minimum multiply negate not optimization_barrier or pad popcnt power
-reduce reduce_precision remainder reshape reverse round_nearest_afz round_nearest_even rsqrt scatter select
-shift_left shift_right_arithmetic shift_right_logical sign sine slice sort sqrt subtract tan tanh transpose while xor
-""".split()
+# Pure, deterministic, and known to XLA on every platform.
+OPERATIONS = (
+    "abs", "add", "and", "atan2", "bitcast_convert", "broadcast_in_dim", "case", "cbrt", "ceil", "clamp",
+    "compare", "concatenate", "constant", "convert", "cosine", "count_leading_zeros", "divide", "dot_general",
+    "dynamic_slice", "dynamic_update_slice", "exponential", "exponential_minus_one", "floor", "gather", "if",
+    "iota", "is_finite", "log", "log_plus_one", "logistic", "maximum", "minimum", "multiply", "negate", "not",
+    "optimization_barrier", "or", "pad", "popcnt", "power", "reduce", "reduce_precision", "remainder", "reshape",
+    "reverse", "round_nearest_afz", "round_nearest_even", "rsqrt", "scatter", "select", "shift_left",
+    "shift_right_arithmetic", "shift_right_logical", "sign", "sine", "slice", "sort", "sqrt", "subtract", "tan",
+    "tanh", "transpose", "while", "xor",
+)  # fmt: skip
 ALLOWED = STRUCTURE | {f"stablehlo.{name}" for name in OPERATIONS}
 
 

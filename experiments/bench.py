@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 # The module of each suite, imported when it is asked for.
 SUITES = {
     "constraints": "bench_constraints",
+    "hostile_bundles": "hostile_bundles",
     "latency": "bench_latency",
     "overhead": "bench_overhead",
     "paired": "bench_paired",

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from .best import shift
 from .constraints import Constraint
 from .costs import Cost
-from .objective import PRECISIONS, LatentObjective, imagine
+from .objective import PRECISIONS, LatentObjective, imagine, with_prefix
 from .proposals import ModelProposal, given_by
 from .risk import Mean, Risk
 from .types import ActionSpec, Evaluation, LatentModel, Leaf, Number, Plan, Planner
@@ -36,6 +36,8 @@ _STATE_FIELDS = [
     "observed",
     "pending",
     "behind",
+    "committed",
+    "frozen",
 ]
 
 
@@ -55,6 +57,8 @@ class AgentState:
     observed: Leaf  # [] int32, observations since the reset
     pending: Leaf  # [] int32, actions taken since the latest observation
     behind: Leaf  # [] bool, whether the search still starts from an earlier observation
+    committed: Leaf  # [T, A] what will be taken from the latest observation on, whatever is planned
+    frozen: Leaf  # [] int32, how many actions of `committed` count: 0 unless `freeze` said otherwise
 
 
 @partial(
@@ -138,9 +142,18 @@ class Agent:
     def refine(self, state: AgentState) -> AgentState:
         """One more iteration on the plan, from the latest observation: at any time, any number of times."""
         state = jax.lax.cond(state.behind, self._catch_up, lambda state: state, state)
-        objective = self._objective(state.root, state.goal, state.previous)
-        search = self.planner.refine(objective, state.search, self.spec)
-        return replace(state, search=search, plan=self.planner.result(search, self.spec))
+        search = self.planner.refine(self.objective(state), state.search, self.spec)
+        return replace(state, search=search, plan=_begun(self.planner.result(search, self.spec), state))
+
+    def freeze(self, state: AgentState, actions: Float[Array, "T A"], count: Int[Array, ""] | int) -> AgentState:
+        """Plan from now on around what cannot be changed any more: the first `count` of `actions`, one a step.
+
+        They count from the latest observation. Every candidate, and so every plan, begins with them, and the model is
+        rolled through them before it may choose: compensation of a delay. It lasts until the next `freeze`; a `count`
+        of 0 ends it.
+        """
+        count = jnp.clip(jnp.asarray(count, jnp.int32), 0, self.planner.horizon)
+        return replace(state, committed=actions.astype(jnp.float32), frozen=count)
 
     def commit(self, state: AgentState) -> tuple[Float[Array, "A"], AgentState]:
         """The next action of the plan; its last one is held where the plan is used up."""
@@ -162,9 +175,13 @@ class Agent:
     def plan_anew(self, state: AgentState) -> AgentState:
         """A new plan from the latest observation, with all iterations."""
         state = self._catch_up(state)
+        plan, search = self.planner.plan(self.objective(state), state.search, self.spec)
+        return replace(state, plan=_begun(plan, state), search=search)
+
+    def objective(self, state: AgentState) -> LatentObjective:
+        """What candidates from the latest observation on are judged by."""
         objective = self._objective(state.root, state.goal, state.previous)
-        plan, search = self.planner.plan(objective, state.search, self.spec)
-        return replace(state, plan=plan, search=search)
+        return replace(objective, committed=state.committed, frozen=state.frozen)
 
     def imagined(self, state: AgentState) -> Float[Array, "H D"]:
         """Where the model believes that the plan leads, from the latest observation and the action taken there.
@@ -181,14 +198,14 @@ class Agent:
         plan = self.planner.result(search, self.spec)
         used_up = jnp.full((), self.planner.horizon, jnp.int32)
         none, behind = jnp.zeros((), jnp.int32), jnp.ones((), bool)
-        return AgentState(key, history, root, goal, search, plan, self.spec.middle, used_up, none, none, behind)
+        now = (self.spec.middle, used_up, none, none, behind)
+        return AgentState(key, history, root, goal, search, plan, *now, jnp.zeros_like(plan.actions), none)
 
     def _catch_up(self, state: AgentState) -> AgentState:
         search = self.planner.warm_start(state.search, self.spec, state.executed)
         if self.proposals:
             key = jax.random.fold_in(jax.random.fold_in(state.key, PROPOSALS), state.observed)
-            objective = self._objective(state.root, state.goal, state.previous)
-            given = given_by(self.proposals, objective, self.planner.horizon, key)
+            given = given_by(self.proposals, self.objective(state), self.planner.horizon, key)
             search = cast(Any, self.planner).with_given(search, given)
         return replace(
             state, search=search, executed=jnp.zeros_like(state.executed), behind=jnp.zeros_like(state.behind)
@@ -213,3 +230,12 @@ class Agent:
 
     def _unmoving(self, observation: Float[Array, "O"]) -> Float[Array, "P O"]:
         return jnp.broadcast_to(observation[None], (self.model.history, *observation.shape))
+
+
+def _begun(plan: Plan, state: AgentState) -> Plan:
+    """The plan with its sequences as the objective judged them: the frozen actions first."""
+    return replace(
+        plan,
+        actions=with_prefix(plan.actions, state.committed, state.frozen),
+        sequences=with_prefix(plan.sequences, state.committed, state.frozen),
+    )

@@ -11,19 +11,18 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import jax
 import numpy as np
 from numpy import ndarray
 
-from .agent import Agent, AgentState
+from .agent import Agent
+
+if TYPE_CHECKING:
+    from .control.engine import Engine
 
 logger = logging.getLogger(__name__)
-
-_observe = jax.jit(Agent.observe)
-_refine = jax.jit(Agent.refine)
-_commit = jax.jit(Agent.commit)
 
 
 class Timings:
@@ -51,7 +50,7 @@ class Timings:
 
 @final
 class Anytime:
-    """One environment step of an agent within a deadline.
+    """One environment step of an agent, or of any engine, within a deadline.
 
     `iterations`, `elapsed` and `late` tell of the last step. The first step of an episode makes one iteration in any
     case; later ones go on with the previous plan where there is no time for any.
@@ -87,6 +86,7 @@ class Anytime:
         self.iterations, self.elapsed = 0, 0.0
         self._max_iterations = max_iterations
         self._clock = clock
+        self._live: Any = None  # the last agent's engine
         self._refining, self._committing = Timings(quantile, window), Timings(quantile, window)
 
     @property
@@ -94,12 +94,13 @@ class Anytime:
         """Whether the last step missed its deadline."""
         return self.elapsed > self.deadline
 
-    def warmup(self, agent: Agent, state: AgentState, observation: Any, repeats: int = 5) -> None:
+    def warmup(self, agent: Agent | Engine, state: Any, observation: Any, repeats: int = 5) -> None:
         """Compile, and measure what an iteration takes. `state` stays as it is."""
-        observed = _observe(agent, state, observation)
+        engine = self._engine(agent)
+        observed = engine.observe(state, observation)
         for repeat in range(repeats + 1):
-            refined, refining = self._timed(_refine, agent, observed)
-            _, committing = self._timed(_commit, agent, refined)
+            refined, refining = self._timed(engine.refine, observed)
+            _, committing = self._timed(engine.commit, refined)
             if repeat > 0:  # the first one compiles
                 self._refining.add(refining)
                 self._committing.add(committing)
@@ -112,29 +113,39 @@ class Anytime:
                 1e3 * self.deadline,
             )
 
-    def step(self, agent: Agent, state: AgentState, observation: Any) -> tuple[ndarray, AgentState]:
+    def step(self, agent: Agent | Engine, state: Any, observation: Any) -> tuple[ndarray, Any]:
         """Observe, refine while there is time, and take the next action [A]."""
         began = self._clock()
-        first, due = int(state.observed) == 0, int(state.executed) >= agent.replan_every
-        state = _observe(agent, state, observation)
-        limit = (self._max_iterations or agent.planner.iterations) if due else 0
+        engine = self._engine(agent)
+        first, due = engine.observed(state) == 0, engine.executed(state) >= engine.contract.replan_every
+        state = engine.observe(state, observation)
+        limit = (self._max_iterations or engine.contract.iterations) if due else 0
         self.iterations = 0
         while self.iterations < limit:
             expected = self._refining.expected() + self._committing.expected()
             in_time = self._clock() - began + expected <= self.deadline
             if not in_time and not (first and self.iterations == 0):
                 break
-            state, seconds = self._timed(_refine, agent, state)
+            state, seconds = self._timed(engine.refine, state)
             self._refining.add(seconds)
             self.iterations += 1
         if due and self.iterations == 0:
             self._refining.forget_oldest()  # or a slow moment, never measured again, would end all planning
-        (action, state), seconds = self._timed(_commit, agent, state)
+        (action, state), seconds = self._timed(engine.commit, state)
         self._committing.add(seconds)
         self.elapsed = self._clock() - began
-        return np.asarray(action), state
+        return action, state
 
-    def _timed(self, function: Callable[..., Any], agent: Agent, state: AgentState) -> tuple[Any, float]:
+    def _engine(self, agent: Agent | Engine) -> Engine:
+        if not isinstance(agent, Agent):
+            return agent
+        if self._live is None or self._live[0] is not agent:
+            from .control.engine import LiveEngine  # which itself imports this package
+
+            self._live = agent, LiveEngine(agent)
+        return self._live[1]
+
+    def _timed(self, function: Callable[[Any], Any], state: Any) -> tuple[Any, float]:
         began = self._clock()
-        result = jax.block_until_ready(function(agent, state))
+        result = jax.block_until_ready(function(state))
         return result, self._clock() - began

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from .constraints import Constraint
 from .costs import Cost, Imagined
@@ -114,6 +114,7 @@ def score(
 
 
 _OBJECTIVE_FIELDS = ["model", "costs", "weights", "root", "goal", "spec", "constraints", "risk", "previous"]
+_OBJECTIVE_FIELDS += ["committed", "frozen"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=_OBJECTIVE_FIELDS, meta_fields=["precision"])
@@ -131,6 +132,8 @@ class LatentObjective:
     risk: Risk = Mean()
     previous: Leaf | None = None  # [A] the action that led to the root, where it is known
     precision: str = "float32"  # of the imagination; costs are summed in float32
+    committed: Leaf | None = None  # [T, A] actions that will be taken whatever is planned
+    frozen: Leaf | None = None  # [] int32, how many of them; each candidate begins with those
 
     def __call__(self, actions: Float[Array, "N T A"]) -> Evaluation:
         """Imagine and score.
@@ -139,12 +142,23 @@ class LatentObjective:
           ValueError: the model, the costs, the constraints, the risk and the actions do not fit one another.
         """
         self.risk.validate(self.model)
+        if self.committed is not None and self.frozen is not None:
+            actions = with_prefix(actions, self.committed, self.frozen)
         latents = imagine(self.model, self.root, actions, self.precision)
         imagined = Imagined(self.root, latents, self.goal, actions, self.previous)
         evaluation = score(self.model, self.costs, self.weights, imagined, self.spec, self.constraints, self.risk)
         if latents.ndim == 4:
             latents = jnp.mean(latents, axis=0)
         return replace(evaluation, latents=latents)
+
+
+def with_prefix(
+    actions: Float[Array, "*N T A"], committed: Float[Array, "T A"], frozen: Int[Array, ""]
+) -> Float[Array, "*N T A"]:
+    """The sequences with their first `frozen` actions replaced by those of `committed`; with 0, as they are."""
+    first = jnp.arange(committed.shape[0]) < frozen
+    lead = (1,) * (actions.ndim - 2)
+    return jnp.where(first.reshape(*lead, -1, 1), committed.reshape(*lead, *committed.shape), actions)
 
 
 def _one_each(values: Any, num: int, name: str) -> Float[Array, "N"]:

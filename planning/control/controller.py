@@ -1,4 +1,4 @@
-"""An agent behind the face of a policy: NumPy in, NumPy out, one action a call.
+"""An agent, or a bundle, behind the face of a policy: NumPy in, NumPy out, one action a call.
 
 All compiling happens in `warmup`. Whatever comes in is checked first and has one shape and one type afterwards, so that
 no observation, goal, weight or parameter can cause a compile in the middle of a control loop, or harm the state.
@@ -9,27 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, final
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from ..agent import Agent, AgentState
+from ..agent import Agent
 from ..anytime import Anytime
 from ..precision import fastest_precision
 from ..types import Plan
-
-_init = jax.jit(Agent.init)
-_reset = jax.jit(Agent.reset)
-_step = jax.jit(Agent.step)
-
-
-@jax.jit
-def _imagined(agent: Agent, state: AgentState) -> jax.Array:
-    latents = agent.imagined(state)
-    probe = agent.model.probe
-    return latents if probe is None else probe(agent.model.params, latents)
+from .engine import Engine, LiveEngine
 
 
 @final
@@ -40,7 +28,8 @@ class Controller:
     there is a deadline, since how many iterations fit is the machine's affair.
 
     Args:
-      agent: with `precision="auto"`, `warmup` chooses the precision that plans faster on this machine.
+      agent: or any engine, such as a bundle's. An agent with `precision="auto"` plans in the precision that `warmup`
+        finds faster on this machine, and in float32 before.
       seed: of the first episodes.
       deadline_ms: `act` stops to improve a plan in time to return by then; without one, all iterations are made.
 
@@ -48,42 +37,61 @@ class Controller:
       ValueError: the parts of the agent do not fit each other, or the deadline is not positive.
     """
 
-    def __init__(self, agent: Agent, seed: int = 0, deadline_ms: float | None = None):
+    def __init__(self, agent: Agent | Engine, seed: int = 0, deadline_ms: float | None = None):
         self._anytime = None if deadline_ms is None else Anytime(deadline_ms / 1e3)
         self._precision: str | None = None  # what auto became
         self._seed, self._episode = seed, -1
         self._goal: ndarray | None = None
-        self._state: AgentState | None = None
+        self._state: Any = None
         self._acted = False
-        self.agent = agent
+        if isinstance(agent, Agent):
+            self.agent = agent
+        else:
+            self._take(agent)
+
+    @property
+    def engine(self) -> Engine:
+        """What it drives."""
+        return self._engine
 
     @property
     def agent(self) -> Agent:
-        """The agent. Another one with new numbers in the same structure may take its place at any time: no compile."""
-        return self._agent
+        """The agent. Another one with new numbers in the same structure may take its place at any time: no compile.
+
+        Raises:
+          ValueError: there is none, for the controller drives a bundle.
+        """
+        if not isinstance(self._engine, LiveEngine):
+            raise ValueError("this controller drives compiled programs and holds no agent: see its engine")
+        return replace(self._engine.agent, precision="auto") if self._undecided else self._engine.agent
 
     @agent.setter
     def agent(self, agent: Agent) -> None:
-        agent.validate()
-        if agent.precision == "auto" and self._precision is not None:
-            agent = replace(agent, precision=self._precision)
-        self._agent = jax.tree.map(_as_array, agent)
-        self._low, self._high = np.asarray(agent.spec.low), np.asarray(agent.spec.high)
+        self._undecided = agent.precision == "auto" and self._precision is None
+        if agent.precision == "auto":
+            agent.validate()
+            agent = replace(agent, precision=self._precision or "float32")
+        self._take(LiveEngine(agent))
+
+    def _take(self, engine: Engine) -> None:
+        self._engine = engine
+        self._low, self._high = engine.contract.low, engine.contract.high
 
     def warmup(self) -> None:
         """Compile everything, and measure what has to be known. The state stays as it is."""
-        zeros = np.zeros(self._agent.model.observation_size, np.float32)
-        if self._agent.precision == "auto":
-            start = _new_episode(replace(self._agent, precision="float32"), zeros, seed=0, episode=0)
-            self._agent = fastest_precision(
-                self._agent, lambda agent: jax.block_until_ready(_step(agent, start, zeros))
-            )
-            self._precision = self._agent.precision
-        start = self._begin(zeros, seed=0, episode=0)
-        _, _, state = _step(self._agent, start, zeros)
-        jax.block_until_ready(_imagined(self._agent, state))
+        zeros = np.zeros(self._engine.contract.observation_size, np.float32)
+        if self._undecided:
+            start = self._engine.begin(zeros, seed=0, episode=0)
+
+            def one_step(agent: Agent) -> None:
+                LiveEngine(agent).step(start, zeros)
+
+            chosen = fastest_precision(self.agent, one_step)
+            self._precision = chosen.precision
+            self.agent = chosen
+        self._engine.warmup()
         if self._anytime is not None:
-            self._anytime.warmup(self._agent, start, zeros)
+            self._anytime.warmup(self._engine, self._engine.begin(zeros, seed=0, episode=0), zeros)
 
     def reset(self, goal: Any = None, seed: int | None = None) -> None:
         """Start an episode. `goal` [O] is what the sensors read at the goal; without one, the last goal stays.
@@ -97,7 +105,7 @@ class Controller:
         if seed is not None:
             self._seed, self._episode = seed, -1
         self._goal, self._episode = goal, self._episode + 1
-        self._state = self._begin(goal, self._seed, self._episode)
+        self._state = self._engine.begin(goal, self._seed, self._episode)
         self._acted = False
 
     def act(self, observation: Any) -> Float[ndarray, "A"]:
@@ -109,10 +117,10 @@ class Controller:
         """
         state, observation = self._current("act"), self._checked(observation, "observation")
         if self._anytime is None:
-            action, _, state = _step(self._agent, state, observation)
+            action, state = self._engine.step(state, observation)
         else:
-            action, state = self._anytime.step(self._agent, state, observation)
-        action = np.clip(np.asarray(action), self._low, self._high)
+            action, state = self._anytime.step(self._engine, state, observation)
+        action = np.clip(action, self._low, self._high)
         self._state, self._acted = state, True
         return action
 
@@ -146,7 +154,7 @@ class Controller:
     @property
     def plan(self) -> Plan:
         """The plan that is being executed. RuntimeError where there was no `reset` yet."""
-        return self._current("plan").plan
+        return self._engine.plan(self._current("plan"))
 
     def imagined(self) -> ndarray:
         """Where the rest of the plan should lead: positions [H, Q] if the model has a probe, else latents [H, D].
@@ -154,18 +162,15 @@ class Controller:
         Raises:
           RuntimeError: there was no `reset` yet.
         """
-        return np.asarray(_imagined(self._agent, self._current("imagined")))
+        return self._engine.imagined(self._current("imagined"))
 
-    def _begin(self, goal: ndarray, seed: int, episode: int) -> AgentState:
-        return _new_episode(self._agent, goal, seed, episode)
-
-    def _current(self, call: str) -> AgentState:
+    def _current(self, call: str) -> Any:
         if self._state is None:
             raise RuntimeError(f"{call} needs an episode: call reset(goal=...) first")
         return self._state
 
     def _checked(self, value: Any, name: str) -> ndarray:
-        size = self._agent.model.observation_size
+        size = self._engine.contract.observation_size
         try:
             with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
                 value = np.array(value, np.float32)
@@ -177,13 +182,3 @@ class Controller:
             which = int(np.argmin(np.isfinite(value)))
             raise ValueError(f"the {name} must be finite; element {which} is {value[which]}")
         return value
-
-
-def _new_episode(agent: Agent, goal: ndarray, seed: int, episode: int) -> AgentState:
-    key = jax.random.key(seed)
-    return _reset(agent, _init(agent, key), goal, key, np.int32(episode))
-
-
-def _as_array(leaf: Any) -> jax.Array:
-    """On the device, and Python's numbers as float32: a number and an array of it would compile twice."""
-    return jnp.asarray(leaf, jnp.float32) if isinstance(leaf, (int, float)) else jnp.asarray(leaf)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from planning import CEM, Agent, GoalDistance, Status
-from planning.control import Controller, controller
+from planning.control import Controller, engine
 
 from .toys import PERIOD, box, point_mass
 
@@ -17,7 +17,7 @@ def make_agent(eye=True, weight=1.0, bound=1.0):
 
 
 def compiled():
-    jitted = (controller._init, controller._reset, controller._step, controller._imagined)
+    jitted = (engine._begin, engine._step, engine._imagined)
     return [function._cache_size() for function in jitted]
 
 

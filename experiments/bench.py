@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from omegaconf import DictConfig
 
-from . import bench_latency
-from .latency_table import LatencyRow
+from . import bench_latency, bench_loop, soak
 
 
-def run(cfg: DictConfig) -> list[LatencyRow]:
+def run(cfg: DictConfig) -> Any:
     """The rows of the suite that `cfg.suite` names, those measured before among them.
 
     Raises:
       ValueError: a suite, planner or setting that does not exist.
     """
-    suites = {"latency": bench_latency.run}
+    suites: dict[str, Callable[[DictConfig], Any]] = {
+        "latency": bench_latency.run,
+        "soak": soak.run,
+        "loop": bench_loop.run,
+    }
     if cfg.suite.name not in suites:
         raise ValueError(f"suite={cfg.suite.name} is not known: choose from {', '.join(suites)}")
     return suites[cfg.suite.name](cfg)

@@ -12,9 +12,11 @@ SUITES = {
     "constraints": "bench_constraints",
     "hostile_bundles": "hostile_bundles",
     "latency": "bench_latency",
+    "loop": "bench_loop",
     "overhead": "bench_overhead",
     "paired": "bench_paired",
     "planners": "bench_planners",
+    "soak": "soak",
 }
 
 

@@ -56,7 +56,6 @@ def plan_type(contract: Contract) -> np.dtype:
         [
             ("sequence", "i8"),
             ("epoch", "i8"),
-            ("request", "i8"),
             ("stamp", "f8"),
             ("valid_until", "f8"),
             ("verdict", "i4"),
@@ -83,9 +82,8 @@ def plan_type(contract: Contract) -> np.dtype:
 class PublishedPlan:
     """A plan as the loop executes it. `stamp` is the moment, on the loop's clock, that its first action belongs to."""
 
-    sequence: int
+    sequence: int  # the number of the situation that it answers, so it always grows
     epoch: int
-    request: int  # the number of the situation that it answers
     stamp: float  # seconds
     valid_until: float  # seconds
     control_period: float  # seconds
@@ -101,7 +99,6 @@ class PublishedPlan:
         return cls(
             sequence=int(record["sequence"]),
             epoch=int(record["epoch"]),
-            request=int(record["request"]),
             stamp=float(record["stamp"]),
             valid_until=float(record["valid_until"]),
             control_period=contract.control_period,

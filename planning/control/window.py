@@ -1,0 +1,105 @@
+"""What was seen and what was done, by time stamp: the loop's short memory, from which situations are made.
+
+Sensors, control and actuators have their own times. The model wants observations and actions one control period apart;
+here they are brought to that grid.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import final
+
+import numpy as np
+from numpy import ndarray
+
+KEPT = 64  # observations, and commands
+
+
+@final
+class Observed:
+    """The last observations of one episode."""
+
+    def __init__(self, period: float):
+        self._period = period
+        self._stamps: deque[float] = deque(maxlen=KEPT)
+        self._values: deque[ndarray] = deque(maxlen=KEPT)
+        self._first = 0.0
+
+    def __len__(self) -> int:
+        return len(self._stamps)
+
+    @property
+    def stamp(self) -> float:
+        """Of the newest one."""
+        return self._stamps[-1]
+
+    @property
+    def newest(self) -> ndarray:
+        """[O]"""
+        return self._values[-1]
+
+    def clear(self) -> None:
+        """Another episode."""
+        self._stamps.clear()
+        self._values.clear()
+
+    def add(self, stamp: float, values: ndarray) -> None:
+        """One more, later than those before."""
+        if not self._stamps:
+            self._first = stamp
+        self._stamps.append(stamp)
+        self._values.append(values)
+
+    def window(self, rows: int) -> tuple[ndarray, int]:
+        """[rows, O] one control period apart, the newest last, and how many of them are not a repeated first one.
+
+        Between two observations it is interpolated, so a dropped one does not look like a leap.
+        """
+        stamps = np.asarray(self._stamps)
+        wanted = stamps[-1] - self._period * np.arange(rows - 1, -1, -1)
+        known = min(rows, int((stamps[-1] - self._first) / self._period + 1.25))
+        if len(stamps) == 1:
+            return np.repeat(self._values[0][None], rows, axis=0), 1
+        after = np.searchsorted(stamps, wanted).clip(1, len(stamps) - 1)
+        before = after - 1
+        share = ((wanted - stamps[before]) / (stamps[after] - stamps[before])).clip(0.0, 1.0)
+        close = 0.1 * self._period  # a jitter that small is not worth a blend of two observations
+        share[np.abs(wanted - stamps[before]) < close] = 0.0
+        share[np.abs(wanted - stamps[after]) < close] = 1.0
+        values = np.stack(self._values)
+        share = share.astype(np.float32)[:, None]
+        return np.where(share >= 1, values[after], values[before] + share * (values[after] - values[before])), known
+
+
+@final
+class Commanded:
+    """The last actions that went out, each in force from its moment until the next one's."""
+
+    def __init__(self, start: ndarray):
+        self._moments: deque[float] = deque(maxlen=4 * KEPT)
+        self._actions: deque[ndarray] = deque(maxlen=4 * KEPT)
+        self._start = start
+
+    @property
+    def moment(self) -> float:
+        """When the newest went out; minus infinity before the first."""
+        return self._moments[-1] if self._moments else -np.inf
+
+    def clear(self) -> None:
+        """The clock started anew: only what is in force is kept, without its moment."""
+        if self._actions:
+            self._start = self._actions[-1]
+        self._moments.clear()
+        self._actions.clear()
+
+    def add(self, moment: float, action: ndarray) -> None:
+        """One more."""
+        self._moments.append(moment)
+        self._actions.append(action)
+
+    def at(self, moments: ndarray) -> ndarray:
+        """[n, A] what was, or is still, in force at some moments [n]."""
+        if not self._actions:
+            return np.repeat(self._start[None], len(moments), axis=0)
+        index = np.searchsorted(np.asarray(self._moments), moments, side="right")
+        return np.stack([self._start, *self._actions])[index]

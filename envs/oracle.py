@@ -7,6 +7,7 @@ is complete: the same state and actions give the same next states, bit for bit, 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import mujoco
@@ -44,8 +45,15 @@ class Oracle:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_runners": None}
 
-    def simulate(self, states: Float[ndarray, "B S"], controls: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
+    def simulate(
+        self,
+        states: Float[ndarray, "B S"],
+        controls: Float[ndarray, "B T A"],
+        models: Sequence[mujoco.MjModel] | None = None,
+    ) -> Float[ndarray, "B T S"]:
         """States after each control, `[B, T, S]` float64.
+
+        `models` gives each sequence a model of its own: copies of this one in which numbers differ, and no sizes.
 
         Raises:
           ValueError: sizes that are not the model's, another number of states than of control sequences, or values
@@ -61,23 +69,25 @@ class Oracle:
             raise ValueError("states and actions must be finite: one of those to simulate is NaN or infinite")
         states = np.ascontiguousarray(states, np.float64)
         controls = np.ascontiguousarray(controls, np.float64)
+        models = [self.model] * batch if models is None else list(models)
         out = np.empty((batch, horizon, self.state_size))
         if batch == 0 or horizon == 0:
             return out
         if self.velocity_limit is not None:
-            self._simulate_limited(states, controls, self.velocity_limit, out)
+            self._simulate_limited(models, states, controls, self.velocity_limit, out)
             return out
         steps = horizon * self.substeps
         chunk = max(self.threads, _CHUNK_BYTES // (8 * steps * (self.state_size + self.model.nu)))
         for i in range(0, batch, chunk):
             held = np.repeat(controls[i : i + chunk], self.substeps, axis=1)
             everything = np.empty((len(held), steps, self.state_size))
-            self._rollout(states[i : i + chunk], held, everything)
+            self._rollout(models[i : i + chunk], states[i : i + chunk], held, everything)
             out[i : i + chunk] = everything[:, self.substeps - 1 :: self.substeps]
         return out
 
     def _simulate_limited(
         self,
+        models: list[mujoco.MjModel],
         states: Float[ndarray, "B S"],
         controls: Float[ndarray, "B T A"],
         limit: float,
@@ -89,12 +99,16 @@ class Oracle:
             control = np.ascontiguousarray(controls[:, t : t + 1])
             for _ in range(self.substeps):
                 np.clip(velocities, -limit, limit, out=velocities)
-                self._rollout(current, control, after)
+                self._rollout(models, current, control, after)
                 current[:] = after[:, 0]
             out[:, t] = current
 
     def _rollout(
-        self, states: Float[ndarray, "b S"], controls: Float[ndarray, "b t A"], out: Float[ndarray, "b t S"]
+        self,
+        models: list[mujoco.MjModel],
+        states: Float[ndarray, "b S"],
+        controls: Float[ndarray, "b t A"],
+        out: Float[ndarray, "b t S"],
     ) -> None:
         """One C call that fills `out`. A single sequence stays on this thread: the pool would only cost time."""
         if self._runners is None:
@@ -104,4 +118,4 @@ class Oracle:
         batch, steps = controls.shape[:2]
         # The checks are done above; skipping MuJoCo's own saves its singleton expansion on every call.
         runner, data = (inline, data[:1]) if batch == 1 else (pool, data)
-        runner.rollout([self.model] * batch, data, states, controls, skip_checks=True, nstep=steps, state=out)
+        runner.rollout(models, data, states, controls, skip_checks=True, nstep=steps, state=out)

@@ -1,0 +1,185 @@
+"""Broken physics and sensors on purpose: what a robot's guards have to notice, at a moment that is known.
+
+Up to its onset a fault changes no bit. From then on the truth goes its own way (teleport, half_gain, double_damping,
+wall), or the sensors stop telling it (frozen_sensor, nan_sensor, dropped_observations, delayed_observations).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from .mujoco_task import MujocoTask
+from .task import Task
+
+DELAY = 3  # control periods
+
+FAULTS = {
+    "teleport": "the body is somewhere else at once, at the same speed",
+    "half_gain": "the actuators give half of what they are asked for",
+    "double_damping": "the joints brake twice as much",
+    "wall": "an obstacle stops the joint that moves fastest, a control period ahead of where it is",
+    "frozen_sensor": "the sensors repeat their last reading as if it were new",
+    "nan_sensor": "one of the sensors, drawn once, reads NaN",
+    "dropped_observations": "no observation arrives any more",
+    "delayed_observations": f"observations arrive {DELAY} control periods late",
+}
+
+_FAR = 1e3  # rad or m: where a stop stands that no joint comes near
+
+
+def names(task: Task) -> tuple[str, ...]:
+    """The faults that `task` can have.
+
+    Raises:
+      ValueError: a task without a MuJoCo model of its own, which nothing here can break.
+    """
+    _breakable(task)
+    return tuple(FAULTS)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is true after a step, and what can be known of it; with a time axis after the first where there are more."""
+
+    states: ndarray  # [B, S]
+    observations: ndarray  # [B, O] the newest one that has arrived, true or not
+    ages: ndarray  # [B] int, control periods since that one was new, as its time stamp says
+
+
+class Faulty:
+    """A batch of episodes in which one thing breaks.
+
+    Args:
+      task: whose physics and sensors.
+      fault: one of `names(task)`.
+      onset: the step whose action is the first to meet the fault, counted from 0; for all episodes or for each, [B].
+      states: [B, S] where the episodes begin.
+      rng: of what the fault draws; each episode's draws depend on its place alone, not on how many there are.
+
+    Raises:
+      ValueError: a fault that does not exist, or a negative onset.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        fault: str,
+        onset: int | Int[ndarray, "B"],
+        states: Float[ndarray, "B S"],
+        rng: np.random.Generator,
+    ):
+        self._task = _breakable(task)
+        if fault not in FAULTS:
+            raise ValueError(f"there is no fault {fault!r}: {task.name} can have {', '.join(FAULTS)}")
+        self.fault = fault
+        self._onset = np.broadcast_to(onset, len(states))
+        if (self._onset < 0).any():
+            raise ValueError(f"the onset of a fault is a step counted from 0; got {self._onset.min()}")
+        self._rngs = rng.spawn(len(states))
+        self._models = [self._task.model] * len(states)
+        self._states = states.copy()
+        self._seen = [task.observe(states)]  # of the truth, at each step
+        self._broken_sensor = np.array([each.integers(self._seen[0].shape[-1]) for each in self._rngs], int)
+
+    @property
+    def steps(self) -> int:
+        """Steps made so far."""
+        return len(self._seen) - 1
+
+    def step(self, actions: Float[ndarray, "B A"]) -> Reading:
+        """Hold an action for one control period in each episode."""
+        now = self.steps
+        for index in np.flatnonzero(self._onset == now):
+            state = self._states[index]
+            if self.fault == "teleport":
+                self._states[index] = elsewhere(self._task, state, self._rngs[index])
+            self._models[index] = broken_model(self._task, self.fault, state)
+        controls = actions[:, None].astype(np.float64)
+        self._states = self._task.oracle.simulate(self._states, controls, self._models)[:, 0]
+        self._seen.append(self._task.observe(self._states))
+        observations, ages = self._sensed(now)
+        return Reading(self._states.copy(), observations, ages)
+
+    def _sensed(self, now: int) -> tuple[Float[ndarray, "B O"], Int[ndarray, "B"]]:
+        """What has arrived after step `now`; `_seen[i]` was true after `i` steps."""
+        broken, last_good = self._onset <= now, np.minimum(self._onset, now + 1)
+        source = np.full(len(self._onset), now + 1)
+        if self.fault in ("frozen_sensor", "dropped_observations"):
+            source = last_good
+        elif self.fault == "delayed_observations":
+            source = np.maximum(last_good, now + 1 - DELAY)
+        observations = np.stack([self._seen[at][index] for index, at in enumerate(source)])
+        if self.fault == "nan_sensor":
+            observations[broken, self._broken_sensor[broken]] = np.nan
+        pretends = self.fault == "frozen_sensor"
+        return observations, np.zeros_like(source) if pretends else now + 1 - source
+
+
+def simulate_with(
+    task: Task,
+    fault: str,
+    onset: int | Int[ndarray, "B"],
+    states: Float[ndarray, "B S"],
+    actions: Float[ndarray, "B T A"],
+    rng: np.random.Generator,
+) -> Reading:
+    """`Task.simulate` with a fault: the true states [B, T, S], the sensors' readings [B, T, O] and their ages [B, T].
+
+    Raises:
+      ValueError: a fault that does not exist, or a negative onset.
+    """
+    faulty = Faulty(task, fault, onset, states, rng)
+    readings = [faulty.step(actions[:, step]) for step in range(actions.shape[1])]
+    return Reading(
+        np.stack([each.states for each in readings], axis=1),
+        np.stack([each.observations for each in readings], axis=1),
+        np.stack([each.ages for each in readings], axis=1),
+    )
+
+
+def broken_model(task: Task, fault: str, state: Float[ndarray, "S"]) -> mujoco.MjModel:
+    """The physics from the onset on, for a fault that begins in `state`; the task's own model where they stay whole."""
+    task = _breakable(task)
+    if fault not in ("half_gain", "double_damping", "wall"):
+        return task.model
+    model = copy.copy(task.model)
+    if fault == "half_gain":
+        model.actuator_gear[:] *= 0.5
+    elif fault == "double_damping":
+        model.dof_damping[:] *= 2.0
+    else:
+        positions, velocities = task.qpos(state), task.qvel(state)
+        joint = int(np.abs(velocities).argmax())  # every joint of these tasks has one degree of freedom
+        stop = positions[joint] + velocities[joint] * task.control_period
+        low, high = model.jnt_range[joint] if model.jnt_limited[joint] else (-_FAR, _FAR)
+        model.jnt_range[joint] = (low, min(high, stop)) if velocities[joint] >= 0 else (max(low, stop), high)
+        model.jnt_limited[joint] = 1
+    return model
+
+
+def elsewhere(task: Task, state: Float[ndarray, "S"], rng: np.random.Generator) -> Float[ndarray, "S"]:
+    """The state after a jump: a position drawn as starts are, at least a tenth of the scene away, at the same speed."""
+    task = _breakable(task)
+    scene = task.scene()
+    least = 0.1 * float(np.linalg.norm(np.subtract(scene.high, scene.low)))
+    here, end = task.keypoints(state)[-1], 1 + task.model.nq
+    while True:
+        moved = state.copy()
+        moved[1:end] = task.qpos(task.sample_state(rng))
+        if np.linalg.norm(task.keypoints(moved)[-1] - here) >= least:
+            return moved
+
+
+def _breakable(task: Any) -> MujocoTask:
+    if not isinstance(task, MujocoTask):
+        raise ValueError(f"faults break the MuJoCo model of a task, and {type(task).__name__} has none")
+    if task.model.nq != task.model.nv or task.model.nv != task.model.njnt:
+        raise ValueError(f"faults need joints of one degree of freedom each, and {task.name} has others")
+    return task

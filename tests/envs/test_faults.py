@@ -1,0 +1,172 @@
+"""Each fault does what it says from its onset on, and not a bit before."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from envs import Task, faults
+
+STEPS, ONSET = 12, 5
+PHYSICS = ("teleport", "half_gain", "double_damping", "wall")
+
+
+def moving(task, n=6, seed=0):
+    """Starts away from walls that are pushed one way: everything is in motion at the onset."""
+    rng = np.random.default_rng(seed)
+    states = np.stack([task.sample_state(rng) for _ in range(n)])
+    actions = np.repeat(rng.choice([-0.6, 0.6], (n, 1, task.model.nu)), STEPS, axis=1).astype(np.float32)
+    return states, actions
+
+
+@pytest.fixture(scope="module")
+def whole(task):
+    states, actions = moving(task)
+    return states, actions, task.simulate(states, actions.astype(np.float64))
+
+
+def broken(task, whole, fault, onset=ONSET, seed=0):
+    states, actions, _ = whole
+    return faults.simulate_with(task, fault, onset, states, actions, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("fault", faults.FAULTS)
+def test_nothing_changes_before_the_onset(task, whole, fault):
+    _, _, truth = whole
+    reading = broken(task, whole, fault)
+    np.testing.assert_array_equal(reading.states[:, :ONSET], truth[:, :ONSET])
+    np.testing.assert_array_equal(reading.observations[:, :ONSET], task.observe(truth)[:, :ONSET])
+    assert (reading.ages[:, :ONSET] == 0).all()
+
+
+@pytest.mark.parametrize("fault", PHYSICS)
+def test_physical_faults_change_the_truth_and_the_sensors_tell_it(task, whole, fault):
+    _, _, truth = whole
+    reading = broken(task, whole, fault)
+    after = ONSET + (fault == "wall")  # which stands a control period ahead
+    differing = (reading.states[:, after:] != truth[:, after:]).any(axis=-1).all(axis=1)
+    assert differing.sum() >= 4  # an episode that a real wall stopped by chance may well show nothing
+    np.testing.assert_array_equal(reading.observations, task.observe(reading.states))
+    assert (reading.ages == 0).all()
+
+
+@pytest.mark.parametrize("fault", [name for name in faults.FAULTS if name not in PHYSICS])
+def test_faults_of_sensors_leave_the_truth_alone(task, whole, fault):
+    _, _, truth = whole
+    np.testing.assert_array_equal(broken(task, whole, fault).states, truth)
+
+
+def test_a_teleport_jumps_once_and_far_and_keeps_the_speed(task, whole):
+    states, actions, truth = whole
+    before = truth[:, ONSET - 1]
+    rng = np.random.default_rng(1)
+    scene = task.scene()
+    for state in before:
+        moved = faults.elsewhere(task, state, rng)
+        distance = np.linalg.norm(task.keypoints(moved)[-1] - task.keypoints(state)[-1])
+        assert distance >= 0.1 * np.linalg.norm(np.subtract(scene.high, scene.low))
+        np.testing.assert_array_equal(task.qvel(moved), task.qvel(state))
+    reading = broken(task, whole, "teleport")
+    rest = actions[:, ONSET + 1 :].astype(np.float64)
+    np.testing.assert_array_equal(reading.states[:, ONSET + 1 :], task.simulate(reading.states[:, ONSET], rest))
+
+
+def test_half_the_gain_is_half_the_action(task, whole):
+    states, actions, _ = whole
+    halved = actions.astype(np.float64)
+    halved[:, ONSET:] /= 2
+    np.testing.assert_allclose(broken(task, whole, "half_gain").states, task.simulate(states, halved), atol=1e-9)
+
+
+def test_double_damping_brakes_more(task):
+    rng = np.random.default_rng(0)
+    states = np.stack([task.sample_state(rng) for _ in range(4)])
+    states[:, 1 + task.model.nq : 1 + task.model.nq + task.model.nv] = 0.1
+    coast = np.zeros((4, 3, task.model.nu), np.float32)
+    slow = faults.simulate_with(task, "double_damping", 0, states, coast, rng).states
+    speed = np.abs(task.qvel(task.simulate(states, coast.astype(np.float64)))).sum(axis=-1)
+    assert (np.abs(task.qvel(slow)).sum(axis=-1) < speed).all()
+
+
+def test_a_wall_stops_the_fastest_joint_where_it_stands(task, whole):
+    _, _, truth = whole
+    reading = broken(task, whole, "wall")
+    at_onset = truth[:, ONSET - 1]
+    fastest = np.abs(task.qvel(at_onset)).argmax(axis=-1)
+    rows = np.arange(len(fastest))
+    position, velocity = task.qpos(at_onset)[rows, fastest], task.qvel(at_onset)[rows, fastest]
+    travelled = (task.qpos(reading.states)[rows, :, fastest] - position[:, None]) * np.sign(velocity)[:, None]
+    gap = np.abs(velocity) * task.control_period
+    assert (travelled[:, ONSET:].max(axis=1) <= 2.5 * gap + 1e-3).all()  # soft, as all contacts are
+    free = (task.qpos(truth)[rows, -1, fastest] - position) * np.sign(velocity)
+    assert (free > 4 * gap).sum() >= 3  # there was no wall
+
+
+def test_a_frozen_sensor_repeats_its_last_reading_as_if_it_were_new(task, whole):
+    reading = broken(task, whole, "frozen_sensor")
+    last = reading.observations[:, ONSET - 1 : ONSET]
+    np.testing.assert_array_equal(reading.observations[:, ONSET:], np.repeat(last, STEPS - ONSET, axis=1))
+    assert (reading.ages == 0).all()
+
+
+def test_dropped_observations_grow_old(task, whole):
+    reading = broken(task, whole, "dropped_observations")
+    last = reading.observations[:, ONSET - 1 : ONSET]
+    np.testing.assert_array_equal(reading.observations[:, ONSET:], np.repeat(last, STEPS - ONSET, axis=1))
+    np.testing.assert_array_equal(reading.ages[:, ONSET:], np.tile(np.arange(1, STEPS - ONSET + 1), (6, 1)))
+
+
+def test_delayed_observations_are_late_and_never_run_backwards(task, whole):
+    _, _, truth = whole
+    reading = broken(task, whole, "delayed_observations")
+    late = ONSET + faults.DELAY
+    np.testing.assert_array_equal(reading.observations[:, late:], task.observe(truth)[:, ONSET : STEPS - faults.DELAY])
+    assert (reading.ages[:, late:] == faults.DELAY).all()
+    assert (np.diff(np.arange(STEPS) - reading.ages, axis=1) >= 0).all()
+
+
+def test_one_sensor_reads_nan_for_good(task, whole):
+    nan = np.isnan(broken(task, whole, "nan_sensor").observations)
+    assert not nan[:, :ONSET].any()
+    assert (nan[:, ONSET:].sum(axis=-1) == 1).all() and (nan[:, ONSET:] == nan[:, -1:]).all()
+
+
+def test_each_episode_has_its_own_onset_and_draws(task, whole):
+    """An episode is the same alone, in a batch, and whenever the fault of another one begins."""
+    states, actions, truth = whole
+    onsets = np.array([0, 3, 5, STEPS + 1, 2, 7])
+    many = faults.simulate_with(task, "teleport", onsets, states, actions, np.random.default_rng(7))
+    np.testing.assert_array_equal(many.states[3], truth[3])
+    few = faults.simulate_with(task, "teleport", onsets[:2], states[:2], actions[:2], np.random.default_rng(7))
+    np.testing.assert_array_equal(many.states[:2], few.states)
+    np.testing.assert_array_equal(many.states[1, :3], truth[1, :3])
+    assert (many.states[1, 3:] != truth[1, 3:]).any()
+
+
+def test_wrong_calls_are_told(task, whole):
+    states, actions, _ = whole
+    rng = np.random.default_rng(0)
+    assert faults.names(task) == tuple(faults.FAULTS)
+    with pytest.raises(ValueError, match="there is no fault 'gremlins'"):
+        faults.simulate_with(task, "gremlins", 0, states, actions, rng)
+    with pytest.raises(ValueError, match="counted from 0; got -1"):
+        faults.simulate_with(task, "wall", -1, states, actions, rng)
+
+
+def test_breaking_one_task_leaves_the_others_whole(task, whole):
+    states, actions, truth = whole
+    for fault in ("half_gain", "double_damping", "wall"):
+        broken(task, whole, fault)
+    np.testing.assert_array_equal(task.simulate(states, actions.astype(np.float64)), truth)
+
+
+def test_faults_do_not_bring_jax():
+    code = "import sys, envs.faults; assert 'jax' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_tasks_without_a_model_cannot_be_broken():
+    foreign = type("Foreign", (Task,), {"__abstractmethods__": frozenset()})
+    with pytest.raises(ValueError, match="Foreign has none"):
+        faults.names(foreign())

@@ -17,6 +17,7 @@ SUITES = {
     "paired": "bench_paired",
     "planners": "bench_planners",
     "soak": "soak",
+    "surprise": "bench_surprise",
 }
 
 

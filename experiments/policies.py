@@ -98,8 +98,12 @@ class ModelPolicy:
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """What the agent does on seeing the observations of `states`; agents of inactive episodes do not plan."""
-        observations = jnp.asarray(self._task.observe(states), jnp.float32)
-        actions, _, self._states = _step_many(self._agent, self._states, observations, jnp.asarray(active))
+        return self.act_on(self._task.observe(states), active)
+
+    def act_on(self, observations: Float[ndarray, "B O"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        """What the agent does on reading `observations`, be they true or not."""
+        seen = jnp.asarray(observations, jnp.float32)
+        actions, _, self._states = _step_many(self._agent, self._states, seen, jnp.asarray(active))
         return np.asarray(actions)
 
     def imagined(self) -> Float[ndarray, "B H+1 Q"] | None:

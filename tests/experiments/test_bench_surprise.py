@@ -1,0 +1,38 @@
+import csv
+
+import numpy as np
+import pytest
+
+from experiments import bench, build, stages
+from experiments.bench_surprise import auroc, soon
+from worldmodel.checkpoint import save_model
+from worldmodel.model import ModelConfig, create
+
+
+def test_auroc_is_the_chance_to_score_higher():
+    healthy = np.array([0.0, 1.0, 2.0, 3.0])
+    assert auroc(healthy, np.array([4.0, 5.0])) == 1.0
+    assert auroc(healthy, np.array([-1.0])) == 0.0
+    assert auroc(healthy, np.array([1.5, 3.5])) == pytest.approx((2 + 4) / 8)
+    assert auroc(healthy, healthy) == 0.5  # ties count half
+
+
+def test_only_the_steps_after_the_onset_count():
+    scores = np.array([[9.0, 1.0, 2.0, 3.0, 8.0], [0.0, 0.0, 0.0, 5.0, 9.0]])
+    np.testing.assert_array_equal(soon(scores, np.array([1, 3]), within=3), [3.0, 9.0])
+    np.testing.assert_array_equal(soon(scores, np.array([1, 3]), within=1), [1.0, 5.0])
+
+
+def test_a_random_model_is_measured_end_to_end(tmp_path):
+    """From the closed loop to the values that are written."""
+    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8)
+    metadata = {"recipe": stages.recipe(build.compose("plan", "task=two_room"), 0), "task": {"task": "two_room"}}
+    save_model(tmp_path / "two_room-seed0.safetensors", create(config, 0), config, metadata)
+    small = ("suite.calibration_episodes=8", "suite.episodes=3", "suite.length=14", "suite.onset=[4,6]")
+    chosen = ("suite.tasks=[two_room]", "suite.faults=[teleport]", f"runs='{tmp_path}'", f"results='{tmp_path}'")
+    values = {case: value for case, value, _ in bench.run(build.compose("bench", "suite=surprise", *small, *chosen))}
+    assert 0 <= values["surprise_auroc_two_room_teleport"] <= 1
+    assert 0 <= values["surprise_caught_two_room_teleport"] <= 1
+    assert values["surprise_false_alarms_per_minute_two_room"] >= 0
+    with (tmp_path / "robot_loop.csv").open(newline="") as file:
+        assert {row["case"] for row in csv.DictReader(file)} == set(values)

@@ -56,7 +56,8 @@ def _success(rows: Sequence[PlannerRow], reference: Reference) -> str:
         cells = [need(rows, task, "model", planner, steps, reference) for task, steps in tasks]
         lines.append(f"| {planner} | {' | '.join(cells)} |")
     seeds, episodes = {row.seed for row in rows}, {row.episodes for row in rows if row.policy == "model"}
-    lines += ["", f"Seeds {_list(seeds)}, {_list(episodes)} episodes each. Rows: `experiments/results/planners.csv`."]
+    models = f"Seed {_list(seeds)}" if len(seeds) == 1 else f"Seeds {_list(seeds)}"
+    lines += ["", f"{models}, {_list(episodes)} episodes each. Rows: `experiments/results/planners.csv`."]
     return "\n".join(lines)
 
 

@@ -43,7 +43,7 @@ _LARGEST_HEADER = 2**23
 _LARGEST_PROGRAM = 2**24
 _LARGEST_STATE = 2**25  # elements
 _DEEPEST = 16
-_CHECK_SECONDS = 40.0
+_CHECK_SECONDS = 20.0
 _NAME = re.compile(r"[\x21-\x7e ]{1,200}")
 
 

@@ -121,13 +121,22 @@ def agent(cfg: DictConfig, model: LatentModel, task: Task) -> Agent:
             f"the model was trained on {model.observation_size} sensor values, and {task.name} gives "
             f"{observation_shape[0]}: choose the task that it was trained for"
         )
+    return agent_for(cfg, model, action_spec(task))
+
+
+def agent_for(cfg: DictConfig, model: LatentModel, spec: ActionSpec) -> Agent:
+    """The same for any actuators: no task is needed.
+
+    Raises:
+      ValueError: the parts do not fit each other.
+    """
     built, weights = costs(cfg)
     result = Agent(
         model,
         planner(cfg),
         built,
         dict(weights),
-        action_spec(task),
+        spec,
         int(cfg.replan_every),
         constraints=constraints(cfg),
         risk=make(cfg.risk, "risk"),

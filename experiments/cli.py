@@ -32,8 +32,9 @@ COMMANDS = {
     "plan": ("experiments.plan", "plan with a trained model towards held-out goals and measure success"),
     "bench": (
         "experiments.bench",
-        "measure every planner over a grid: its time at every size, or its success at every budget",
+        "run a suite of measurements: planners, latency, pairs of settings, limits, faults, the robot loop",
     ),
+    "export": ("experiments.export", "make one file for a robot of a trained model and a planner"),
     "doctor": ("experiments.doctor", "check versions, devices, rendering, folders and names, with the mend for each"),
 }
 

@@ -22,7 +22,7 @@ import jax
 from omegaconf import DictConfig
 from rich.console import Console
 
-from planning import CEM, ActionSpec, Agent, Effort, GoalDistance
+from planning import CEM, ActionSpec, Agent, Cost, Effort, GoalDistance
 from planning.control import Bundle
 from worldmodel.freeze import freeze
 from worldmodel.model import ModelConfig, create
@@ -75,7 +75,7 @@ def tiny() -> Bundle:
     config = ModelConfig(observation_size=3, action_size=2, probe_size=2, latent_size=4, width=8, head_width=8, depth=1)
     planner = CEM(horizon=6, num_samples=12, num_elites=4, iterations=2, num_keep=2, num_best=3)
     spec = ActionSpec.of([-1.0, -2.0], [1.0, 0.5], 0.1)
-    costs = {"goal": GoalDistance(), "effort": Effort()}
+    costs: dict[str, Cost] = {"goal": GoalDistance(), "effort": Effort()}
     agent = Agent(freeze(create(config, 0), config), planner, costs, {"goal": 1.0, "effort": 0.1}, spec)
     return Bundle.of(agent, task="tiny", sensors=("x", "y", "z"), guards={"threshold": 1.0})
 
@@ -120,11 +120,15 @@ def _next(numbers: Any, lock: threading.Lock) -> int | None:
 
 def _start(intact: Path, seed: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "experiments.hostile_worker", str(intact), str(intact.parent), str(seed)]
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        env={**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": jax.default_backend()},
-    )  # fmt: skip
+    settings = {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+        "JAX_PLATFORMS": jax.default_backend(),
+        "JAX_COMPILATION_CACHE_DIR": str(intact.parent / "cache"),  # most files have intact programs
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=null, text=True, env={**os.environ, **settings})
 
 
 def _ask(process: subprocess.Popen[str], number: int, seconds: float) -> dict[str, Any]:

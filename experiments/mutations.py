@@ -5,6 +5,7 @@ Half of them carry the right hash of what they have become: for those the hash i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 from collections.abc import Callable
@@ -19,8 +20,8 @@ from planning.control.bundle import digest
 
 _KEY = "jepa-mpc"
 _VALUES: tuple[Any, ...] = (
-    None, True, -1, 0, 2, 10**9, 2**63, -(2**31), 10**400, 1e308, 1e-320, -0.5, "", "x", "x" * 100_000, "../../x", "\x00",
-    [], [0], [[[[]]]], ["cpu", "cuda"], {}, {"x": {"x": []}}, [1e30] * 3,
+    None, True, -1, 0, 2, 10**9, 2**63, -(2**31), 10**400, 1e308, 1e-320, -0.5, "", "x", "x" * 100_000, "../../x",
+    "\x00", [], [0], [[[[]]]], ["cpu", "cuda"], {}, {"x": {"x": []}}, [1e30] * 3,
 )  # fmt: skip
 
 
@@ -51,11 +52,14 @@ def mutate(content: bytes, number: int, seed: int) -> Mutated:
     parts = _Parts(header, {name: array.copy() for name, array in parse(content).items()})
     kind = str(rng.choice(list(_STRUCTURED)))
     _STRUCTURED[kind](parts, rng)
-    if rehashed:
-        parts.header["sha256"] = digest(parts.header, parts.tensors)
     text = json.dumps(parts.header)
     if kind == "splice":
         text = _spliced(text, rng)
+    if rehashed:
+        with contextlib.suppress(ValueError, RecursionError, TypeError, AttributeError):  # it may be no JSON any more
+            changed = json.loads(text)
+            changed["sha256"] = digest(changed, parts.tensors)
+            text = json.dumps(changed)
     return Mutated(serialise(parts.tensors, {_KEY: text}), kind, rehashed)
 
 

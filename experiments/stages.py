@@ -33,6 +33,8 @@ from .progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
+CUSTOM = "custom"  # the task of data that no task of ours made: a robot's own logs
+
 CHECKPOINT_SECONDS = 20.0  # between two training states on disk: what a kill can cost
 
 
@@ -70,6 +72,8 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
     """
     if cfg.data is not None:
         return str(cfg.data)
+    if cfg.task.name == CUSTOM:
+        raise ValueError("task=custom learns from a robot's own logs: add data=FOLDER, as docs/own_logs.md says")
     path = Paths.of(cfg, seed).data
     if not path.exists():
         collect_data(cfg, seed, path)
@@ -118,9 +122,17 @@ def ensure_model(cfg: DictConfig, seed: int) -> Checkpoint:
 def train_model(cfg: DictConfig, seed: int, out: Path) -> None:
     """Train on the recipe's data and write the model; a run that was stopped before goes on from its last state."""
     source = ensure_data(cfg, seed)
-    data, task = load(source), envs.make(cfg.task.name)
-    _check_fits(data, task, source)
-    targets = None if data.states is None else probe_targets(task, data.states)
+    data = load(source)
+    if cfg.task.name == CUSTOM:
+        description = describe_logs(cfg, data, source)
+        targets = (
+            data.states if data.metadata.get("logs") else None
+        )  # of a robot's positions; of others, nothing is known
+    else:
+        task = envs.make(cfg.task.name)
+        _check_fits(data, task, source)
+        description = task.describe()
+        targets = None if data.states is None else probe_targets(task, data.states)
     model_config = fill(
         ModelConfig,
         {
@@ -154,7 +166,7 @@ def train_model(cfg: DictConfig, seed: int, out: Path) -> None:
     state = run.fit(state, cfg.task.name)
 
     metadata = {
-        "task": task.describe(),
+        "task": description,
         "action_low": data.action_low.tolist(),
         "action_high": data.action_high.tolist(),
         "recipe": fingerprint,
@@ -198,6 +210,29 @@ class _Run:
                 bar(int(state.update), self._trainer.config.updates)
 
             return fit(self._trainer, state, after_call)
+
+
+def describe_logs(cfg: DictConfig, data: EpisodeData, source: Path | str) -> dict[str, Any]:
+    """What a task would say of itself, of data that have none: name, control period, bounds, sizes, words.
+
+    Raises:
+      ValueError: nothing says what the control period is, or the bounds of the actions are not finite.
+    """
+    known = json.loads(data.metadata.get("task", "{}"))
+    period = cfg.get("control_period") or known.get("control_period")
+    if period is None:
+        raise ValueError(f"the data in {source} do not say how often actions are taken: add control_period=SECONDS")
+    if not (np.isfinite(data.action_low).all() and np.isfinite(data.action_high).all()):
+        raise ValueError(f"the data in {source} have actions without finite bounds: store them with the actuator's own")
+    return {
+        "task": CUSTOM,
+        "action_low": data.action_low.tolist(),
+        "action_high": data.action_high.tolist(),
+        "action_size": data.actions.shape[1],
+        "observation_size": data.observations.shape[1],
+        **known,
+        "control_period": float(period),
+    }
 
 
 def probe_targets(task: envs.Task, states: ndarray) -> ndarray:

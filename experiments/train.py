@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from worldmodel.checkpoint import Checkpoint, load_model
 
-from .stages import Paths, ensure_model, plan_command, train_model
+from .stages import CUSTOM, Paths, ensure_model, plan_command, train_model
 
 
 def run(cfg: DictConfig) -> Checkpoint:
@@ -26,6 +27,12 @@ def run(cfg: DictConfig) -> Checkpoint:
     Console().print(
         f"{checkpoint.model.parameters:,} parameters in {checkpoint.metadata['train_seconds']:.0f} s, horizon error "
         f"{last['horizon_ratio']:.3f} of predicting no change; the model is in {out}\n"
-        f"plan with it: {plan_command(out, cfg.task.name)}"
+        f"{_next(out, cfg.task.name)}"
     )
     return checkpoint
+
+
+def _next(out: Path, task: str) -> str:
+    if task == CUSTOM:
+        return f"make a bundle for the robot: jepa-mpc export checkpoint={shlex.quote(str(out))}"
+    return f"plan with it: {plan_command(out, task)}"

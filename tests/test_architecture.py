@@ -53,6 +53,18 @@ def test_imports_stay_inside_the_walls(package: str) -> None:
     assert not crossings
 
 
+def test_a_robot_needs_no_words_for_annotations() -> None:
+    """planning takes them from planning/arrays.py, which does without jaxtyping where it is not installed."""
+    direct = [
+        f"{file.relative_to(ROOT)}:{line}"
+        for file in sources("planning")
+        if file.name != "arrays.py"
+        for line, name in imports(ast.parse(file.read_text()))
+        if name == "jaxtyping"
+    ]
+    assert not direct
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_imports_of_its_own_are_relative(package: str) -> None:
     absolute = [

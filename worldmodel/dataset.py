@@ -1,10 +1,11 @@
 """Minari datasets as contiguous arrays: every episode one after the other, with the rows where it starts and ends.
 
-Any Minari dataset whose observations and actions are one-dimensional Boxes can be read.
+Any Minari dataset whose observations and actions are one-dimensional Boxes can be read, and a robot's own logs, too.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
+
+from .logs import DESCRIPTION, read_logs
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +48,17 @@ class EpisodeData:
 
 
 def load(path: str | Path) -> EpisodeData:
-    """Read a Minari dataset: a folder, or the id of a dataset in Minari's own store.
+    """Read a Minari dataset (a folder, or the id of a dataset in Minari's own store), or a folder of a robot's logs.
+
+    Positions in the logs take the place of simulator states.
 
     Raises:
       FileNotFoundError: no dataset there.
       ValueError: spaces other than one-dimensional Boxes, no step at all, or a value that is not finite (the episode is
         named).
     """
+    if (Path(path) / DESCRIPTION).is_file():
+        return _from_logs(Path(path))
     import minari  # imported here: reading data is the only use, and planning with a model should not need it
     from gymnasium.spaces import Box
 
@@ -63,7 +70,6 @@ def load(path: str | Path) -> EpisodeData:
     observations: list[ndarray] = []
     actions: list[ndarray] = []
     states: list[ndarray] = []
-    lengths: list[int] = []
     for episode in dataset.iterate_episodes():
         obs, act = np.asarray(episode.observations, np.float32), np.asarray(episode.actions, np.float32)
         if len(act) == 0:
@@ -82,13 +88,42 @@ def load(path: str | Path) -> EpisodeData:
                 )
         observations.append(obs)
         actions.append(np.concatenate([act, np.zeros_like(act[:1])]))
-        lengths.append(len(obs))
         state = (episode.infos or {}).get("state")
         if state is not None and len(state) == len(obs):
             states.append(np.asarray(state))
-    if not lengths:
-        raise ValueError(f"dataset {path}: it holds no episode with a step")
+    bounds = (dataset.action_space.low, dataset.action_space.high)
+    return _contiguous(path, observations, actions, states, bounds, dict(dataset.storage.metadata))
 
+
+def _from_logs(folder: Path) -> EpisodeData:
+    logs = read_logs(folder)
+    kept = [episode for episode in logs.episodes if len(episode[2])]
+    for name in {episode[0] for episode in logs.episodes} - {episode[0] for episode in kept}:
+        logger.warning("%s holds no step and was left out", folder / name)
+    actions = [np.concatenate([act, np.zeros_like(act[:1])]) for _, _, act, _ in kept]
+    positions = [positions for *_, positions in kept if positions is not None]
+    metadata = {
+        "task": json.dumps(logs.description),
+        "dataset_id": folder.resolve().name,
+        "total_episodes": len(kept),
+        "logs": True,
+    }
+    bounds = (logs.description["action_low"], logs.description["action_high"])
+    return _contiguous(folder, [obs for _, obs, _, _ in kept], actions, positions, bounds, metadata)
+
+
+def _contiguous(
+    path: str | Path,
+    observations: list[ndarray],
+    actions: list[ndarray],
+    states: list[ndarray],
+    bounds: tuple[Any, Any],
+    metadata: dict[str, Any],
+) -> EpisodeData:
+    """The episodes one after the other; states only where all of them have some."""
+    if not observations:
+        raise ValueError(f"dataset {path}: it holds no episode with a step")
+    lengths = np.array([len(each) for each in observations])
     ends = np.cumsum(lengths)
     return EpisodeData(
         observations=np.concatenate(observations),
@@ -96,9 +131,9 @@ def load(path: str | Path) -> EpisodeData:
         first=np.repeat(ends - lengths, lengths).astype(np.int32),
         last=np.repeat(ends - 1, lengths).astype(np.int32),
         states=np.concatenate(states) if len(states) == len(lengths) else None,
-        action_low=np.asarray(dataset.action_space.low, np.float32),
-        action_high=np.asarray(dataset.action_space.high, np.float32),
-        metadata=dict(dataset.storage.metadata),
+        action_low=np.asarray(bounds[0], np.float32),
+        action_high=np.asarray(bounds[1], np.float32),
+        metadata=metadata,
     )
 
 

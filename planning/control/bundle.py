@@ -43,7 +43,7 @@ _LARGEST_HEADER = 2**23
 _LARGEST_PROGRAM = 2**24
 _LARGEST_STATE = 2**25  # elements
 _DEEPEST = 16
-_CHECK_SECONDS = 40.0
+_CHECK_SECONDS = 20.0
 _NAME = re.compile(r"[\x21-\x7e ]{1,200}")
 
 
@@ -197,6 +197,8 @@ class Bundle:
             version = program.calling_convention_version
             structure: Any = program.in_tree
             shardings = (*program.in_shardings_hlo, *program.out_shardings_hlo)
+        except ImportError as error:
+            raise ImportError("programs of a bundle are read with flatbuffers: pip install flatbuffers") from error
         except Exception as error:  # whatever a flatbuffer of garbage makes its reader raise
             raise BundleError(f"its program {name} is not intact ({type(error).__name__})") from error
         wanted = [*self.inputs(name), *self.outputs(name)]

@@ -130,10 +130,13 @@ class BundleEngine:
         """What the objective says of k sequences."""
         judged = self._run("evaluate", state, np.asarray(sequences, np.float32))
         cost, *rest = (np.asarray(each) for each in judged)
-        margins, terms = rest[: len(self.contract.margins)], rest[len(self.contract.margins) :]
-        named: Any = [dict(zip(self.contract.margins, margins, strict=True))]
-        named.append(dict(zip(self.contract.terms, terms, strict=True)))
-        return jax.tree.map(np.asarray, Evaluation(jax.numpy.asarray(cost), *named))
+        count = len(self.contract.margins)
+        parts: Any = (
+            cost,
+            dict(zip(self.contract.margins, rest[:count], strict=True)),
+            dict(zip(self.contract.terms, rest[count:], strict=True)),
+        )
+        return Evaluation(*parts)
 
     def executed(self, state: State) -> int:
         """Actions of the plan that have been taken."""

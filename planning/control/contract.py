@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -14,6 +13,7 @@ from ..parameterization import ORDERS, Knots, Parameterization, Steps
 FORMAT = 1
 MOST = 1_000_000  # of anything that is counted here; a robot's planner needs far less, a file's slip gives far more
 WORD = 200  # characters of a name
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _read(name: str, kind: str, value: Any) -> Any:
 
 
 def _number(name: str, value: Any) -> float:
-    if type(value) not in (int, float) or not abs(value) < 1e300 or not math.isfinite(np.float32(value)):
+    if type(value) not in (int, float) or not abs(value) <= LARGEST:
         raise ValueError(f"{name} must be a finite number; got {_few([value])}")
     return float(value)
 

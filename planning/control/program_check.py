@@ -176,7 +176,7 @@ def main() -> None:
 
     sys.path.insert(0, sys.argv[1])  # where jaxlib lies: the process is isolated from everything else
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+    resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
     resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
     stream = sys.stdin.buffer
     for entry in json.loads(stream.readline()):

@@ -170,7 +170,10 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
         flat.__name__ = name
         avals = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
         args = (avals, raw_state if signature.state else (), *(spec.aval() for spec in signature.args))
-        programs[name] = bytes(export.export(jax.jit(flat), platforms=list(platforms))(*args).serialize())
+        try:
+            programs[name] = bytes(export.export(jax.jit(flat), platforms=list(platforms))(*args).serialize())
+        except NotImplementedError as error:  # callbacks, for example
+            raise ValueError(f"the program {name} cannot be exported: {error!s:.200}") from error
     specs = [Spec.of(leaf, name) for name, leaf in zip(named_leaves(raw_or_shape(state)), raw_state, strict=True)]
     return programs, specs
 

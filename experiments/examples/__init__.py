@@ -1,0 +1,1 @@
+"""Whole programs, short enough to copy from."""

@@ -1,0 +1,49 @@
+"""`jepa-mpc export`: a trained model and a planner's settings as one file for the robot. No simulator is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from planning import ActionSpec
+from planning.control import Bundle
+from worldmodel.checkpoint import Checkpoint, load_model
+
+from .build import agent_for
+
+WORDS = ("sensors", "sensor_units", "actuators", "action_units")
+
+
+def run(cfg: DictConfig) -> Bundle:
+    """Write the bundle, and say how to drive it.
+
+    Raises:
+      FileNotFoundError: no checkpoint there.
+      FileExistsError: there is something at `out` already.
+      ValueError: the settings do not fit the model, or a program of theirs cannot be exported.
+    """
+    out = Path(cfg.out) if cfg.out else Path(cfg.checkpoint).with_suffix(".bundle")
+    if out.exists():
+        raise FileExistsError(f"there is something at {out} already: choose another file with out=, or remove it")
+    bundle = make_bundle(cfg, load_model(cfg.checkpoint))
+    bundle.save(out)
+    contract = bundle.contract
+    Console().print(
+        f"{out} ({out.stat().st_size / 1e6:.1f} MB): {contract.observation_size} sensors, {contract.action_size} "
+        f"actuators, {1e3 * contract.control_period:g} ms a step, {len(bundle.programs)} programs for "
+        f"{', '.join(bundle.platforms)}\n"
+        f'drive it: planning.control.Controller.load("{out}"); docs/robot.md says what has to be installed'
+    )
+    return bundle
+
+
+def make_bundle(cfg: DictConfig, checkpoint: Checkpoint, **parts: Any) -> Bundle:
+    """The bundle of a checkpoint; `parts` are more of what `Bundle.of` takes (guards, extra)."""
+    robot = checkpoint.metadata["task"]
+    spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"])
+    words: dict[str, Any] = {name: tuple(robot.get(name, ())) for name in WORDS}
+    agent = agent_for(cfg, checkpoint.model, spec)
+    return Bundle.of(agent, task=robot["task"], platforms=tuple(cfg.platforms), **words, **parts)

@@ -1,0 +1,156 @@
+"""A robot's own logs as episodes: a folder with `dataset.json` and one npz or csv file an episode. docs/own_logs.md."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+DESCRIPTION = "dataset.json"
+_REQUIRED = {"control_period", "action_low", "action_high"}
+_WORDS = ("sensors", "sensor_units", "actuators", "action_units", "positions")
+
+
+@dataclass(frozen=True)
+class Logs:
+    """Everything in the folder: what the robot is, and for each file its observations, actions and positions."""
+
+    description: dict[str, Any]  # as `describe` of a task: name, control period, bounds, sizes, words
+    episodes: list[tuple[str, ndarray, ndarray, ndarray | None]]  # file, [T+1, O], [T, A], [T+1, Q]
+
+
+def read_logs(folder: Path) -> Logs:
+    """Read a folder of logged episodes.
+
+    Raises:
+      ValueError: a description or a file that does not follow the schema, in one sentence that names it.
+    """
+    settings = _description(folder)
+    files = sorted([*folder.glob("*.npz"), *folder.glob("*.csv")])
+    if not files:
+        raise ValueError(f"{folder} holds no episode: put one .npz or .csv file an episode beside {DESCRIPTION}")
+    episodes: list[tuple[str, ndarray, ndarray, ndarray | None]] = []
+    for file in files:
+        read = _read_npz if file.suffix == ".npz" else _read_csv
+        observations, actions, positions = read(file, settings)
+        _check(file, settings, observations, actions, positions, episodes[0] if episodes else None)
+        episodes.append((file.name, observations, actions, positions))
+    _, observations, actions, _ = episodes[0]
+    for words, size in (("sensors", observations.shape[1]), ("sensor_units", observations.shape[1])):
+        if len(settings[words]) not in (0, size):
+            raise ValueError(f"{folder / DESCRIPTION}: {words} has {len(settings[words])} words for {size} sensors")
+    description = {
+        "task": settings["task"],
+        "control_period": settings["control_period"],
+        "action_low": settings["action_low"],
+        "action_high": settings["action_high"],
+        "action_size": actions.shape[1],
+        "observation_size": observations.shape[1],
+        **{words: settings[words] for words in _WORDS if words != "positions"},
+    }
+    return Logs(description, episodes)
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is no JSON ({error}): see docs/own_logs.md") from error
+    if not isinstance(values, dict) or not values.keys() >= _REQUIRED:
+        raise ValueError(f"{path} must be an object with {', '.join(sorted(_REQUIRED))}: see docs/own_logs.md")
+    if unknown := sorted(set(values) - _REQUIRED - {*_WORDS, "task"}):
+        raise ValueError(f"{path} has the unknown field {unknown[0]}: it may have task, {', '.join(_WORDS)}")
+    for name in _WORDS:
+        words = values.setdefault(name, [])
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise ValueError(f"{path}: {name} must be a list of words")
+    name = values.setdefault("task", "custom")
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"{path}: task must be a word")
+    period = values["control_period"]
+    if type(period) not in (int, float) or not 0 < period < 1e6:
+        raise ValueError(f"{path}: control_period must be positive seconds; got {period!r}")
+    try:
+        low, high = (np.asarray(values[key], np.float32) for key in ("action_low", "action_high"))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: action_low and action_high must be lists of numbers") from error
+    usable = low.ndim == 1 and low.shape == high.shape and low.size > 0 and np.isfinite([low, high]).all()
+    if not usable or (low > high).any():
+        raise ValueError(f"{path}: action_low and action_high must be two finite lists of one length, in this order")
+    for words in ("actuators", "action_units"):
+        if len(values[words]) not in (0, len(low)):
+            raise ValueError(f"{path}: {words} has {len(values[words])} words for {len(low)} actuators")
+    return values
+
+
+def _read_npz(file: Path, settings: dict[str, Any]) -> tuple[ndarray, ndarray, ndarray | None]:
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {name: np.asarray(arrays[name], np.float32) for name in arrays.files}
+    except Exception as error:  # zipfile, zlib and NumPy each have their own
+        raise ValueError(f"{file} is no npz file of numbers ({type(error).__name__})") from error
+    if not {"observations", "actions"} <= set(found):
+        raise ValueError(f"{file} has {', '.join(found) or 'nothing'}: expected observations [T+1, O], actions [T, A]")
+    return found["observations"], found["actions"], found.get("positions")
+
+
+def _read_csv(file: Path, settings: dict[str, Any]) -> tuple[ndarray, ndarray, ndarray | None]:
+    """Columns by name; the last row's actions are empty, for none was taken there."""
+    if not settings["sensors"] or not settings["actuators"]:
+        raise ValueError(f"{file}: csv files need sensors and actuators in {DESCRIPTION}, which name their columns")
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    columns = set(rows[0]) if rows else set()
+    if missing := [name for name in (*settings["sensors"], *settings["actuators"]) if name not in columns]:
+        raise ValueError(f"{file} has no column {missing[0]}, which {DESCRIPTION} names")
+
+    def table(names: list[str], rows: list[dict[str, Any]]) -> ndarray:
+        try:
+            return np.array([[float(row[name]) for name in names] for row in rows], np.float32).reshape(-1, len(names))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{file} has a cell that is no number in its columns {', '.join(names)}") from error
+
+    positions = table(settings["positions"], rows) if settings["positions"] else None
+    return table(settings["sensors"], rows), table(settings["actuators"], rows[:-1]), positions
+
+
+def _check(
+    file: Path, settings: dict[str, Any], observations: ndarray, actions: ndarray, positions: ndarray | None, first: Any
+) -> None:
+    low, high = np.asarray(settings["action_low"], np.float32), np.asarray(settings["action_high"], np.float32)
+    if observations.ndim != 2 or actions.ndim != 2 or actions.shape[1] != len(low):
+        raise ValueError(
+            f"{file} has observations {observations.shape} and actions {actions.shape}: expected [T+1, O] and "
+            f"[T, {len(low)}]"
+        )
+    if len(observations) != len(actions) + 1:
+        raise ValueError(
+            f"{file} has {len(observations)} observations for {len(actions)} actions: expected one more observation "
+            "than actions"
+        )
+    if first is not None and observations.shape[1] != first[1].shape[1]:
+        raise ValueError(f"{file} has {observations.shape[1]} sensors, and {first[0]} has {first[1].shape[1]}")
+    if positions is not None and (positions.ndim != 2 or len(positions) != len(observations)):
+        raise ValueError(f"{file} has positions {positions.shape}: expected one row for each observation")
+    if first is not None and (positions is None) != (first[3] is None):
+        raise ValueError(f"{file} and {first[0]} must both have positions, or neither")
+    if first is not None and positions is not None and positions.shape[1] != first[3].shape[1]:
+        raise ValueError(f"{file} has {positions.shape[1]} positions a step, and {first[0]} has {first[3].shape[1]}")
+    for name, values in (("observations", observations), ("actions", actions), ("positions", positions)):
+        if values is not None and not np.isfinite(values).all():
+            step = int(np.argwhere(~np.isfinite(values))[0][0])
+            raise ValueError(f"{file} has a value in its {name} at step {step} that is not finite")
+    slack = 1e-3 * (high - low)
+    outside = (actions < low - slack) | (actions > high + slack)
+    if outside.any():
+        step, which = (int(index) for index in np.argwhere(outside)[0])
+        raise ValueError(
+            f"{file}: the action at step {step} is {actions[step, which]:g} in dimension {which}, and its bounds are "
+            f"{low[which]:g} and {high[which]:g}"
+        )

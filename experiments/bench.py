@@ -7,17 +7,18 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from . import bench_latency, bench_loop, soak
+from . import bench_latency, bench_loop, hostile_bundles, soak
 
 
 def run(cfg: DictConfig) -> Any:
-    """The rows of the suite that `cfg.suite` names, those measured before among them.
+    """What the suite that `cfg.suite` names gives: of latency, all rows, those measured before among them.
 
     Raises:
       ValueError: a suite, planner or setting that does not exist.
     """
     suites: dict[str, Callable[[DictConfig], Any]] = {
         "latency": bench_latency.run,
+        "hostile_bundles": hostile_bundles.run,
         "soak": soak.run,
         "loop": bench_loop.run,
     }

@@ -31,6 +31,7 @@ COMMANDS = {
     "train": ("experiments.train", "train a world model on a dataset"),
     "plan": ("experiments.plan", "plan with a trained model towards held-out goals and measure success"),
     "bench": ("experiments.bench", "measure over a grid: how long every planner takes, at every size"),
+    "replay": ("experiments.replay", "make the plans in a robot's log again, bit for bit"),
     "doctor": ("experiments.doctor", "check versions, devices, rendering, folders and names, with the mend for each"),
 }
 

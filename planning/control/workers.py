@@ -6,6 +6,7 @@ whatever is behind it, and never waits.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -19,12 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
 
+from .bundle import Bundle
+from .bundle_engine import BundleEngine
 from .contract import Contract
 from .cycle import Planning, PlanningCycle
 from .engine import Engine
 from .guards import named
 from .mailbox import Mailbox, mapped, shared_file
 from .messages import plan_type, request_type
+from .surprise import Surprise
 
 logger = logging.getLogger(__name__)
 
@@ -66,11 +70,15 @@ class Recipe:
 
     contract: Contract
     spec: dict[str, Any]
+    surprise: Surprise | None = None
+    sha256: str | None = None  # of the bundle
 
     @classmethod
     def bundle(cls, path: str | Path, cache: bool = False) -> Recipe:
-        """From a bundle. Raises what loading one does."""
-        return cls(make_engine(spec := {"bundle": str(path), "cache": cache}).contract, spec)
+        """From a bundle, with the calibration of surprise that it may bring along. Raises what loading one does."""
+        bundle = Bundle.load(path)
+        spec = {"bundle": str(Path(path).resolve()), "cache": cache}
+        return cls(bundle.contract, spec, Surprise.of_bundle(bundle), file_hash(path))
 
     @classmethod
     def factory(cls, name: str, **arguments: Any) -> Recipe:
@@ -85,10 +93,14 @@ def make_engine(spec: dict[str, Any]) -> Engine:
       ValueError: the bundle is no good, or the function cannot be imported.
     """
     if "bundle" in spec:
-        from .bundle import load_bundle
-
-        return load_bundle(spec["bundle"], cache=spec["cache"])
+        path = Path(spec["bundle"])
+        return BundleEngine(Bundle.load(path), path.with_name(f"{path.name}.cache") if spec["cache"] else None)
     return named(spec["factory"])(**spec["arguments"])
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @final

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, Protocol, final, runtime_checkable
 
 from .bundle import Bundle
 from .bundle_engine import BundleEngine
@@ -36,6 +36,7 @@ Log = Callable[[dict[str, Any]], None]
 START = "from planning.control.planner_process import main; main()"
 
 
+@runtime_checkable
 class Worker(Protocol):
     """Answers situations with plans."""
 
@@ -119,7 +120,8 @@ class InlineWorker:
         self._latency: Callable[[], float] = latency if callable(latency) else lambda: float(latency)
         self.ready, self.restarts = False, 0
         self.failure: str | None = None
-        self._planned: tuple[float, bytes | None] | None = None
+        self._making: tuple[float, bytes | None] | None = None  # when it will be there
+        self._made: bytes | None = None
         self._waiting: bytes | None = None
         self._sent = -float("inf")
 
@@ -130,35 +132,37 @@ class InlineWorker:
 
     def stop(self) -> None:
         """Forget what is planned."""
-        self.ready, self._planned, self._waiting = False, None, None
+        self.ready, self._making, self._made, self._waiting = False, None, None, None
 
     def send(self, message: bytes, now: float) -> None:
         """Plan, unless a plan is being made: then keep the newest situation for later."""
         if now < self._sent:  # the clock went back, and what is being made would be there in an age
-            self._planned = self._waiting = None
+            self._making = self._made = self._waiting = None
         self._sent = now
-        if self._planned is not None and not self._planned[0] <= now:
-            self._waiting = message
+        self._finish(now)
+        if self._making is None:
+            self._making = now + self._latency(), self._cycle.answer(message)
         else:
-            self._plan(message, now)
+            self._waiting = message
 
     def receive(self, now: float) -> bytes | None:
-        """The plan, once its time has come."""
-        if self._planned is None or now < self._planned[0]:
-            return None
-        due, plan = self._planned
-        self._planned = None
-        if self._waiting is not None:
-            self._plan(self._waiting, due)
-            self._waiting = None
+        """The newest plan whose time has come."""
+        self._finish(now)
+        plan, self._made = self._made, None
         return plan
 
     def dead(self) -> bool:
         """Never."""
         return False
 
-    def _plan(self, message: bytes, now: float) -> None:
-        self._planned = now + self._latency(), self._cycle.answer(message)
+    def _finish(self, now: float) -> None:
+        """Whatever is there by now; the situation that waited is begun when the plan before it ended."""
+        while self._making is not None and self._making[0] <= now:
+            due, plan = self._making
+            self._made, self._making = plan or self._made, None
+            if self._waiting is not None:
+                self._making = due + self._latency(), self._cycle.answer(self._waiting)
+                self._waiting = None
 
 
 @final

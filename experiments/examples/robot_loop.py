@@ -59,4 +59,4 @@ def main(bundle: str, seconds: float = 10.0, rate_hz: float = 100.0) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main(*sys.argv[1:2], *map(float, sys.argv[2:]))
+    main(sys.argv[1])

@@ -315,10 +315,7 @@ class ProcessWorker:
 
     def receive(self, now: float) -> bytes | None:
         """The newest plan."""
-        message = self._plans.read()
-        if message is not None:
-            self._unanswered = None
-        return message
+        return self._plans.read()
 
     def dead(self) -> bool:
         """Whether it ended, and another is not ready yet."""
@@ -364,7 +361,7 @@ class ProcessWorker:
     def _attend(self, life: _Life) -> str | None:
         """Hand over the order, then pass lines on until the process ends; what it said of its end."""
         assert life.process.stdin is not None and life.process.stdout is not None
-        said, rest, output = None, b"", life.process.stdout.fileno()
+        said, rest, output, version = None, b"", life.process.stdout.fileno(), self._plans.version
         try:
             life.process.stdin.write(self._order)
             os.set_blocking(life.process.stdin.fileno(), False)
@@ -384,6 +381,8 @@ class ProcessWorker:
                         said = line["error"]
                     else:
                         self._log(line)
+            if self._plans.version != version:
+                version, self._unanswered = self._plans.version, None
             since = self._unanswered
             if life.ready and since is not None and time.monotonic() - since > self._hang_after:
                 return f"no answer for {self._hang_after:g} s"

@@ -35,6 +35,7 @@ COMMANDS = {
         "run a suite of measurements: planners, latency, pairs of settings, limits, faults, the robot loop",
     ),
     "export": ("experiments.export", "make one file for a robot of a trained model and a planner"),
+    "replay": ("experiments.replay", "make the plans in a robot's log again, bit for bit"),
     "doctor": ("experiments.doctor", "check versions, devices, rendering, folders and names, with the mend for each"),
 }
 

@@ -30,7 +30,7 @@ from .tiny_engine import PERIOD, Breakable, make
 
 RATE = 20.0  # units a second: a fifth of the half range a step
 STUCK = 6
-REPLAN = 8  # steps
+REPLAN = 16  # steps
 KINDS = ("nan", "out_of_range", "malformed", "stuck", "dropped", "delayed", "model_nan", "latency", "back", "forward")
 OBSERVED = {
     "nan": Reason.NONFINITE_OBSERVATION,
@@ -75,7 +75,7 @@ class VirtualLoop:
                 stuck_after=STUCK,
                 latency=lambda: self._latency,
             ),
-            Planning(),
+            Planning(validity=2 * REPLAN * PERIOD),
             Fallback(reflex=reflex, hold_seconds=0.05),
             worker="inline",
             seed=seed,
@@ -95,6 +95,7 @@ class VirtualLoop:
         kind, controller = self._fault.kind, self.controller
         self._engine.broken, self._latency = kind == "model_nan", PERIOD * (5.0 if kind == "latency" else 0.5)
         if number % 5000 == 0:
+            self._calm = 0
             controller.reset(goal=[self._rng.uniform(-0.5, 0.5), 0.0])
         try:
             self._sense(kind)
@@ -213,11 +214,12 @@ def kill_planners(kills: int, seed: int, log: Path, counts: Counter[str], stop: 
 
 
 def _alive(pid: int) -> bool:
-    """Whether the process has not ended yet; a zombie has."""
+    """Whether anything of the process has not ended yet: it can be waited for once its last thread has."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        threads = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
     except OSError:
-        return False
+        return True  # one ended while the list was read
+    return len(threads) > 1 or any(state not in "ZX" for state in threads)
 
 
 def run(cfg: DictConfig) -> Counter[str]:

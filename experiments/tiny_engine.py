@@ -49,7 +49,7 @@ class Line:
 
 def make(num_samples: int = 16, mass: float = 1.0) -> LiveEngine:
     """An engine that drives the mass to a position, with forces within ±1."""
-    planner = CEM(horizon=16, num_samples=num_samples, num_elites=4, iterations=1, num_keep=2, num_best=2)
+    planner = CEM(horizon=32, num_samples=num_samples, num_elites=4, iterations=1, num_keep=2, num_best=2)
     model = Line({"mass": jnp.float32(mass)})
     return LiveEngine(
         Agent(model, planner, {"goal": GoalDistance()}, {"goal": 1.0}, ActionSpec.of([-1.0], [1.0], PERIOD)), "line"

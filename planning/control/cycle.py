@@ -39,7 +39,7 @@ class Planning:
     """
 
     deadline: float | None = None  # for one plan; None: the control period
-    validity: float | None = None  # for which a plan may be executed, from its stamp on; None: half of its horizon
+    validity: float | None = None  # of a plan, from its stamp on; None: half the horizon, or 4 periods past replanning
     iterations: int | None = None  # at most; None: the planner's own
     validator: Validator = Validator()
     surprise: Surprise | None = None
@@ -96,7 +96,8 @@ class PlanningCycle:
         self._log = log if planning.log else None
         self._deadline = planning.deadline or contract.control_period
         horizon = contract.horizon * contract.control_period
-        self._validity = min(planning.validity or horizon / 2, horizon)
+        needed = (contract.replan_every + 4) * contract.control_period
+        self._validity = min(planning.validity or max(horizon / 2, needed), horizon)
         self._limit = planning.iterations or contract.iterations
         self._request_type, self._plan_type = request_type(contract), plan_type(contract)
         self._refining, self._finishing = Timings(0.95, 64), Timings(0.95, 64)

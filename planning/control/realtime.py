@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -105,6 +105,10 @@ class RealtimeController:
         clock: Callable[[], float] = time.monotonic,
     ):
         loop, planning, fallback = loop or Loop(), planning or Planning(), fallback or Fallback()
+        if isinstance(planner, str | Path):
+            planner = Recipe.bundle(planner)
+        if isinstance(planner, Recipe) and planning.surprise is None:
+            planning = replace(planning, surprise=planner.surprise)
         self._telemetry = Telemetry(telemetry) if isinstance(telemetry, str | Path) else telemetry
         self._owns_telemetry = self._telemetry is not telemetry
         self._worker, self._contract, weights = _worker(planner, worker, planning, loop, self._log_plan)
@@ -141,9 +145,9 @@ class RealtimeController:
         self._sent: deque[tuple[int, float]] = deque(maxlen=256)  # numbers of situations, and when they were sent
         self._newest = 0
         self._forget()
-        header = {"contract": contract.to_json(), "bundle": None if isinstance(planner, Recipe) else str(planner)}
         if self._telemetry is not None:
-            self._telemetry.header |= header if isinstance(planner, str | Path) else {"contract": header["contract"]}
+            sha256 = planner.sha256 if isinstance(planner, Recipe) else None
+            self._telemetry.header |= {"contract": contract.to_json(), "bundle_sha256": sha256}
 
     def start(self) -> None:
         """Start the planner; `ready` tells when it has compiled everything."""
@@ -478,7 +482,7 @@ class RealtimeController:
 
 
 def _worker(
-    planner: Engine | Recipe | str | Path, kind: str, planning: Planning, loop: Loop, log: Log
+    planner: Engine | Recipe, kind: str, planning: Planning, loop: Loop, log: Log
 ) -> tuple[Worker, Any, ndarray]:
     """The worker, the contract, and the weights to begin with.
 
@@ -487,8 +491,6 @@ def _worker(
     """
     if kind not in ("process", "thread", "inline"):
         raise ValueError(f"worker must be process, thread or inline; got {kind!r}")
-    if isinstance(planner, str | Path):
-        planner = Recipe.bundle(planner)
     if kind == "process":
         if not isinstance(planner, Recipe):
             raise ValueError(

@@ -18,6 +18,7 @@ from typing import Any, final
 import numpy as np
 from numpy import ndarray
 
+from .bundle import Bundle
 from .engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -106,6 +107,28 @@ class Surprise:
         if not kept or not (arrays["scales"] > 0).all() or not all(map(math.isfinite, single.values())):
             raise ValueError("the surprise calibration is empty, or not finite")
         return cls(**arrays, **{**single, "scores": int(single["scores"])})
+
+    def for_bundle(self) -> tuple[dict[str, Any], dict[str, ndarray]]:
+        """What a bundle keeps of it: its `guards`, and its `extra` tensors."""
+        parts = vars(self)
+        numbers = {name: value for name, value in parts.items() if not isinstance(value, ndarray)}
+        return {"surprise": numbers}, {f"surprise/{name}": parts[name] for name in parts.keys() - numbers.keys()}
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle) -> Surprise | None:
+        """What a bundle keeps of it, or None.
+
+        Raises:
+          ValueError: it is damaged, or for another size of latent.
+        """
+        if "surprise" not in bundle.guards:
+            return None
+        prefix, numbers = "surprise/", bundle.guards["surprise"]
+        arrays = {name.removeprefix(prefix): a for name, a in bundle.extra.items() if name.startswith(prefix)}
+        surprise = cls.from_json({**(numbers if isinstance(numbers, dict) else {}), **arrays})
+        if surprise.mean.size != bundle.contract.latent_size:
+            raise ValueError(f"the surprise calibration is for {surprise.mean.size} latent numbers")
+        return surprise
 
     def error(self, prediction: Prediction) -> tuple[ndarray, ndarray, ndarray]:
         """The prediction error [D], and the effects [D] of the actions and of the motion, in usual errors."""

@@ -30,6 +30,10 @@ COMMANDS = {
     "collect": ("experiments.collect", "roll out behaviours in a task and write a Minari dataset"),
     "train": ("experiments.train", "train a world model on a dataset"),
     "plan": ("experiments.plan", "plan with a trained model towards held-out goals and measure success"),
+    "drive": (
+        "experiments.drive",
+        "drive a simulator that runs in its own process, in real time, with a page to watch",
+    ),
     "bench": ("experiments.bench", "measure over a grid: how long every planner takes, at every size"),
     "doctor": ("experiments.doctor", "check versions, devices, rendering, folders and names, with the mend for each"),
 }

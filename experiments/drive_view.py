@@ -6,6 +6,8 @@ reload, or a second visitor never touches the loop. The page keeps its state on 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import threading
 import time
 from collections import deque
@@ -21,7 +23,7 @@ from envs.task import Scene
 
 Colour = tuple[int, int, int]
 INK: Colour = (38, 44, 56)
-FLOOR: Colour = (244, 242, 236)
+FLOOR: Colour = (255, 253, 248)
 WALL: Colour = (96, 108, 128)
 BODY: Colour = (232, 92, 56)
 GOAL: Colour = (33, 158, 120)
@@ -97,7 +99,8 @@ class View:
         self._path: list[ndarray] = []
         self._goal, self._goal_moved = np.zeros(0), False
         self._history = _History(len(self._names))
-        self._server = viser.ViserServer(host=host, port=port, label=f"jepa-mpc drive · {task.name}", verbose=False)
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints a banner
+            self._server = viser.ViserServer(host=host, port=port, label=f"jepa-mpc drive · {task.name}", verbose=False)
         self.address = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{self._server.get_port()}"
         self._stage = _Stage(self._server, task)
         self._panel(weights)
@@ -235,10 +238,9 @@ class _Stage:
         self._size = float(np.subtract(scene.high, scene.low).max())
         self._centre = np.append(np.add(scene.low, scene.high) / 2, 0.0)
         self._thick = scene.radius
-        server.scene.configure_environment_map("studio", environment_intensity=0.55)
+        server.scene.configure_environment_map(None)  # its maps come from the network
         server.initial_camera.fov = FOV
-        server.initial_camera.look_at = self._centre
-        server.initial_camera.position = self._eye(1.0)
+        server.initial_camera.position, server.initial_camera.look_at = self._camera(1.0)
         server.on_client_connect(self._welcome)
         self._build(scene)
         keypoints = task.keypoints(task.state)
@@ -271,12 +273,20 @@ class _Stage:
                 ghost.place(future[round((index + 1) * (len(future) - 1) / GHOSTS)])
 
     def _welcome(self, client: Any) -> None:
-        """Far enough away that the whole scene fits this visitor's window."""
-        client.camera.position = self._eye(client.camera.aspect)
+        """Show this visitor the whole scene, whatever the shape of the window."""
+        eye, target = self._camera(client.camera.aspect)
+        with client.atomic():
+            client.camera.position = eye  # which takes along what it looks at
+            client.camera.look_at = target
 
-    def _eye(self, aspect: float) -> ndarray:
-        distance = 0.62 * self._size / np.tan(FOV / 2) / min(1.0, aspect)
-        return self._centre + distance * np.array([0.0, -np.sin(TILT), np.cos(TILT)])
+    def _camera(self, aspect: float) -> tuple[ndarray, ndarray]:
+        """Where it is and what it looks at; in a tall window the scene is above the panel, which covers 3 / 5 of it."""
+        tall = aspect < 0.75
+        height = (1.1 if tall else 1.24) * self._size / min(1.0, aspect)  # of what is seen
+        tilt = 0.0 if tall else TILT
+        target = self._centre - [0.0, 0.3 * height if tall else 0.0, 0.0]
+        distance = 0.5 * height / np.tan(FOV / 2)
+        return target + distance * np.array([0.0, -np.sin(tilt + 1e-3), np.cos(tilt)]), target
 
     def _build(self, scene: Scene) -> None:
         """Floor and walls."""
@@ -325,7 +335,7 @@ class _Figure:
             ball.position = (*point, self._lift)
         if self._root is not None:
             joints = np.concatenate([[self._root], keypoints])
-            for bar, start, end in zip(self._bars, joints, joints[1:], strict=True):
+            for bar, start, end in zip(self._bars, joints[:-1], keypoints, strict=True):
                 along = end - start
                 length = max(float(np.linalg.norm(along)), 1e-6)
                 x, y = along / length
@@ -354,7 +364,7 @@ def _chart(gui: Any, names: tuple[str, ...], unit: str, colours: tuple[Colour, .
     )
     nothing = tuple(np.array([-WINDOW, 0.0]) * (index == 0) for index in range(len(names) + 1))
     scales = {"x": {"time": False, "range": (-WINDOW, 0.0)}}
-    return gui.add_uplot(nothing, tuple(series), scales=scales, axes=axes, height=170)
+    return gui.add_uplot(nothing, tuple(series), scales=scales, axes=axes, height=170, padding=(12, 16, 0, 0))
 
 
 def _status(picture: Picture | None) -> str:
@@ -376,8 +386,8 @@ def _status(picture: Picture | None) -> str:
         f"<tr><td style='color:#5b6475;padding-right:14px'>{name}</td><td>{value}</td></tr>"
         for name, value in rows.items()
     )
-    key = "".join(
+    key = " ".join(
         f"<span style='white-space:nowrap;margin-right:12px'><span style='color:{CSS[name]}'>●</span> {what}</span>"
         for name, what in (("body", "robot"), ("plan", "imagined"), ("goal", "goal"), ("ink", "path"))
     )
-    return f"<div style='margin:6px 12px;font-size:14px;line-height:1.5'>{key}<table>{cells}</table></div>"
+    return f"<div style='margin:4px 12px;font-size:13px;line-height:1.5'>{key}<table>{cells}</table></div>"

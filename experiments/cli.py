@@ -35,6 +35,7 @@ COMMANDS = {
         "drive a simulator that runs in its own process, in real time, with a page to watch",
     ),
     "bench": ("experiments.bench", "measure over a grid: how long every planner takes, at every size"),
+    "replay": ("experiments.replay", "make the plans in a robot's log again, bit for bit"),
     "doctor": ("experiments.doctor", "check versions, devices, rendering, folders and names, with the mend for each"),
 }
 

@@ -12,8 +12,8 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from .arrays import Array, Bool, Float, Int, PRNGKeyArray
 from .best import shift
 from .constraints import Constraint
 from .costs import Cost

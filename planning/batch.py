@@ -10,9 +10,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from .agent import Agent, AgentState
+from .arrays import Array, Bool, Float, Int, PRNGKeyArray
 from .types import Plan
 
 GROUP = 4  # environments side by side on a CPU: of 1, 2, 4, 8 and 16 the fastest on two cores

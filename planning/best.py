@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
 
+from .arrays import Array, Float, Int
 from .types import Evaluation, Leaf, Plan, Status
 
 

@@ -13,8 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
+from .arrays import Array, Float
 from .costs import Imagined, action_changes, head
 from .types import ActionSpec, LatentModel, Leaf, Number
 

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
 from numpy import ndarray
 
+from .arrays import Array, Float
 from .types import ActionSpec, AskTell, Evaluation, Plan, Planner
 
 State = TypeVar("State")

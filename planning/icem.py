@@ -13,8 +13,8 @@ from typing import Any, final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
 
+from .arrays import Array, Bool, Float, Int
 from .best import Best
 from .parameterization import Parameterization, Steps
 from .proposals import Proposal

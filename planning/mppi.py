@@ -14,8 +14,8 @@ from typing import final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
+from .arrays import Array, Float
 from .parameterization import Parameterization, Steps
 from .proposals import Proposal
 from .sampling import SamplingPlanner, Search, check_number, fitted_gaussian

@@ -10,8 +10,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
 
+from .arrays import Array, Float, PRNGKeyArray
 from .types import Number
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
 
+from .arrays import Array, Float, Int
 from .constraints import Constraint
 from .costs import Cost, Imagined
 from .risk import Mean, Risk

@@ -13,7 +13,8 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+
+from .arrays import Array, Float
 
 ORDERS = ("zero", "linear", "cubic")
 

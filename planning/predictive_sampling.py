@@ -12,8 +12,8 @@ from typing import final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
+from .arrays import Array, Float
 from .parameterization import Knots, Parameterization
 from .proposals import Proposal
 from .sampling import SamplingPlanner, Search, known_or

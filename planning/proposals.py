@@ -15,8 +15,8 @@ from typing import Any, Protocol, final, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
 
+from .arrays import Array, Float, PRNGKeyArray
 from .objective import LatentObjective
 from .types import ActionSpec, Number, ensemble_size
 

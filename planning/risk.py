@@ -13,8 +13,8 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
+from .arrays import Array, Float
 from .costs import Imagined
 from .types import ActionSpec, LatentModel, Number, ensemble_size
 

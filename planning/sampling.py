@@ -11,8 +11,8 @@ from typing import Any, final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from .arrays import Array, Bool, Float, Int, PRNGKeyArray
 from .best import Best, shift
 from .noise import coloured_noise
 from .parameterization import Parameterization

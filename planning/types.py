@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from .arrays import Array, Float, Int, PRNGKeyArray
 
 if TYPE_CHECKING:
     Leaf = Array

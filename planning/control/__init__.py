@@ -1,6 +1,23 @@
 """The stateful shell around an agent, for robots and for everything that speaks NumPy."""
 
+from .bundle import Bundle as Bundle
+from .bundle import BundleError as BundleError
+from .bundle_engine import BundleEngine as BundleEngine
 from .contract import Contract as Contract
 from .controller import Controller as Controller
+from .cycle import Planning as Planning
 from .engine import Engine as Engine
 from .engine import LiveEngine as LiveEngine
+from .fallback import Fallback as Fallback
+from .guards import Limiter as Limiter
+from .guards import Validator as Validator
+from .messages import PublishedPlan as PublishedPlan
+from .realtime import Command as Command
+from .realtime import Loop as Loop
+from .realtime import RealtimeController as RealtimeController
+from .status import Reason as Reason
+from .status import Source as Source
+from .surprise import Surprise as Surprise
+from .telemetry import PlanReport as PlanReport
+from .telemetry import Telemetry as Telemetry
+from .workers import Recipe as Recipe

@@ -6,18 +6,24 @@ no observation, goal, weight or parameter can cause a compile in the middle of a
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
 
 from ..agent import Agent
 from ..anytime import Anytime
+from ..arrays import Float
 from ..precision import fastest_precision
 from ..types import Plan
+from .bundle import Bundle
+from .bundle_engine import BundleEngine
 from .engine import Engine, LiveEngine
+
+logger = logging.getLogger(__name__)
 
 
 @final
@@ -44,10 +50,30 @@ class Controller:
         self._goal: ndarray | None = None
         self._state: Any = None
         self._acted = False
+        self._undecided = False
         if isinstance(agent, Agent):
             self.agent = agent
         else:
             self._take(agent)
+
+    @classmethod
+    def load(cls, path: str | Path, deadline_ms: float | None = None, cache: bool = False, seed: int = 0) -> Controller:
+        """A controller on a bundle, which `jepa-mpc export` wrote; call its `warmup` and `reset` next.
+
+        Args:
+          path: of the bundle.
+          deadline_ms: as above.
+          cache: keep what `warmup` compiles in a folder beside the bundle, `PATH.cache`, so that the next start takes
+            seconds. That folder is read as machine code: ask for it only where nobody else can write.
+          seed: as above.
+
+        Raises:
+          FileNotFoundError: no bundle there.
+          BundleError: the file cannot be used; it is a ValueError, and says why in one sentence.
+        """
+        path = Path(path)
+        folder = path.with_name(f"{path.name}.cache") if cache else None
+        return cls(BundleEngine(Bundle.load(path), folder), seed, deadline_ms)
 
     @property
     def engine(self) -> Engine:
@@ -120,9 +146,8 @@ class Controller:
             action, state = self._engine.step(state, observation)
         else:
             action, state = self._anytime.step(self._engine, state, observation)
-        action = np.clip(action, self._low, self._high)
         self._state, self._acted = state, True
-        return action
+        return self._within(action)
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -163,6 +188,13 @@ class Controller:
           RuntimeError: there was no `reset` yet.
         """
         return self._engine.imagined(self._current("imagined"))
+
+    def _within(self, action: ndarray) -> ndarray:
+        """Clipped to the bounds; what is no number is their middle, for an actuator has to be told something."""
+        finite = np.isfinite(action)
+        if not finite.all():
+            logger.warning("the plan's action %s is not finite: the middle of the bounds is taken", action)
+        return np.clip(np.where(finite, action, (self._low + self._high) / 2), self._low, self._high)
 
     def _current(self, call: str) -> Any:
         if self._state is None:

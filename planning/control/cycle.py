@@ -27,6 +27,8 @@ from .surprise import Prediction, Surprise, SurpriseMonitor
 
 logger = logging.getLogger(__name__)
 
+KEPT = 64  # latents and imagined places of the last plans
+
 
 @dataclass(frozen=True)
 class Planning:
@@ -37,7 +39,7 @@ class Planning:
     """
 
     deadline: float | None = None  # for one plan; None: the control period
-    validity: float | None = None  # for which a plan may be executed, from its stamp on; None: half of its horizon
+    validity: float | None = None  # of a plan, from its stamp on; None: half the horizon, or 4 periods past replanning
     iterations: int | None = None  # at most; None: the planner's own
     validator: Validator = Validator()
     surprise: Surprise | None = None
@@ -94,7 +96,8 @@ class PlanningCycle:
         self._log = log if planning.log else None
         self._deadline = planning.deadline or contract.control_period
         horizon = contract.horizon * contract.control_period
-        self._validity = min(planning.validity or horizon / 2, horizon)
+        needed = (contract.replan_every + 4) * contract.control_period
+        self._validity = min(planning.validity or max(horizon / 2, needed), horizon)
         self._limit = planning.iterations or contract.iterations
         self._request_type, self._plan_type = request_type(contract), plan_type(contract)
         self._refining, self._finishing = Timings(0.95, 64), Timings(0.95, 64)
@@ -104,8 +107,9 @@ class PlanningCycle:
         self._weights = np.asarray([engine.weights[name] for name in contract.terms], np.float32)
         self._epoch, self._state, self._sequence = -1, None, 0
         self._stamp, self._window = 0.0, np.zeros(0, np.float32)
-        self._roots: deque[tuple[float, ndarray]] = deque(maxlen=4 * contract.action_block)
-        self._pictures: deque[tuple[float, ndarray]] = deque(maxlen=4)
+        self._aligned = 0.0  # the moment that the state's plan begins at, in whole control periods
+        self._roots: deque[tuple[float, ndarray]] = deque(maxlen=KEPT)
+        self._pictures: deque[tuple[float, ndarray]] = deque(maxlen=KEPT)
 
     def warmup(self) -> None:
         """Compile all that an answer needs. What was planned before is forgotten."""
@@ -173,8 +177,10 @@ class PlanningCycle:
             if self._monitor is not None:
                 self._monitor.reset()
             steps, rows = 0, latest[-max(1, min(int(request["known"]), contract.history)) :]
+            self._aligned = stamp
         else:
-            elapsed = round((stamp - self._stamp) / contract.control_period)
+            elapsed = round((stamp - self._aligned) / contract.control_period)
+            self._aligned += elapsed * contract.control_period
             steps = min(max(elapsed, 0), contract.horizon)
             follows = elapsed == 1 and np.array_equal(window[:-1], self._window[1:])
             rows = latest[-1:] if follows else latest
@@ -211,7 +217,8 @@ class PlanningCycle:
         if contract.margins or validator.checks:
             evaluation = self._engine.evaluate(state, plan.sequences)
             costs = np.where(np.isfinite(plan.costs), evaluation.cost, np.inf)
-            found, _ = validator.first(plan.sequences, costs, dict(evaluation.margins))
+            margins = {name: np.asarray(margin) for name, margin in evaluation.margins.items()}
+            found, _ = validator.first(plan.sequences, costs, margins)
             if found is None:
                 record["verdict"], record["rank"] = Verdict.INFEASIBLE, -1
                 return
@@ -243,8 +250,8 @@ class PlanningCycle:
                 record["disagreement"] = disagreement.max()
                 record["surprised"] |= not record["disagreement"] <= planning.most_disagreement
         if planning.imagine:
-            seen = self._engine.root(state)
-            seen = self._engine.probe(seen) if contract.probe_size else seen
+            root = self._engine.root(state)
+            seen = root if (decoded := self._engine.probe(root)) is None else decoded
             expected = self._near(self._pictures, stamp)
             if expected is not None:
                 record["prediction_error"] = np.linalg.norm(expected - seen)
@@ -308,7 +315,8 @@ def replay(engine: Engine, lines: list[dict[str, Any]], until: int | None = None
     """
     if not lines or "begin" not in lines[0]:
         raise ValueError("the log does not hold the beginning of this episode: keep more files when it rotates")
-    contract, state, actions = engine.contract, None, np.zeros(0)
+    contract, state = engine.contract, None
+    actions = np.zeros((contract.horizon, contract.action_size), np.float32)
     different: list[int] = []
     before: int | None = None
     for line in lines:
@@ -328,7 +336,7 @@ def replay(engine: Engine, lines: list[dict[str, Any]], until: int | None = None
         state = engine.freeze(state, committed, len(line["frozen"]))
         for _ in range(line["iterations"]):
             state = engine.refine(state)
-        actions = engine.plan(state).actions
+        actions = np.asarray(engine.plan(state).actions)
         if digest(actions) != line["plan"]:
             different.append(line["sequence"])
         if line["sequence"] == until:

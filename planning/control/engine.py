@@ -15,10 +15,10 @@ from typing import Any, Protocol, final, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 from numpy import ndarray
 
 from ..agent import Agent, AgentState
+from ..arrays import Array
 from ..objective import LatentObjective, imagine
 from ..parameterization import Knots, Parameterization, Steps
 from ..types import Evaluation, Plan, ensemble_size

@@ -68,7 +68,9 @@ class Fallback:
         if self.brake is None:
             return np.clip(np.zeros(contract.action_size, np.float32), contract.low, contract.high)
         action = np.asarray(self.brake, np.float32)
-        inside = action.shape == contract.low.shape and (action >= contract.low).all() and (action <= contract.high).all()
+        inside = (
+            action.shape == contract.low.shape and (action >= contract.low).all() and (action <= contract.high).all()
+        )
         if not inside:
             raise ValueError(
                 f"brake must be {contract.action_size} numbers within the action bounds; got {list(self.brake)}"

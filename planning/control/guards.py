@@ -131,7 +131,9 @@ class Validator:
         Raises:
           ValueError: a name that cannot be imported.
         """
-        return Validator(tuple(named(check) if isinstance(check, str) else check for check in self.checks), self.tolerance)
+        return Validator(
+            tuple(named(check) if isinstance(check, str) else check for check in self.checks), self.tolerance
+        )
 
     def first(
         self, sequences: ndarray, costs: Sequence[float] | ndarray, margins: dict[str, ndarray]

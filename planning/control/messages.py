@@ -26,9 +26,11 @@ class Verdict(IntEnum):
 
 
 def request_type(contract: Contract) -> np.dtype:
-    """The situation: `window` are the last observations one control period apart, newest last, of which `known` are
-    real and the earliest repeated before them; `executed` are the actions that led from the K-th last of them to the
-    last, `committed` those that will be taken from the last one on, the first `frozen` of them in any case.
+    """The situation.
+
+    `window` are the last observations one control period apart, newest last, of which `known` are real and the earliest
+    repeated before them; `executed` are the actions that led from the K-th last of them to the last, `committed` those
+    that will be taken from the last one on, the first `frozen` of them in any case.
     """
     observation, actions = (contract.observation_size,), contract.action_size
     return np.dtype(

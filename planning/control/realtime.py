@@ -1,5 +1,4 @@
-"""The loop on the robot's side: observations in at their own times, actions out at any rate, and a planner that may be
-late, wrong or dead.
+"""The robot's side of the loop: observations in, actions out at any rate, and a planner that may be late or dead.
 
 Three times are kept apart. An observation has an *age*; a plan takes its *latency* from the observation to its use,
 measured, of which a p95 over the last ones counts; an action takes effect after the *actuation delay*, declared. A plan
@@ -15,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -31,7 +30,7 @@ from .messages import PublishedPlan, Verdict, plan_type, request_type
 from .status import Reason, Source
 from .telemetry import PlanReport, Telemetry
 from .window import Commanded, Observed
-from .workers import InlineWorker, ProcessWorker, Recipe, ThreadWorker, Worker
+from .workers import InlineWorker, Log, ProcessWorker, Recipe, ThreadWorker, Worker, make_engine
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +45,7 @@ class Loop:
 
     actuation_delay: float = 0.0  # from handing out an action to its effect
     compensate: bool = True  # roll the model through what is committed, and read plans at the moment of effect
+    replan_period: float | None = None  # between two plans; None: the contract's `replan_every` control periods
     rate_limit: float | tuple[float, ...] | None = None  # of each action, units a second; None: any step
     max_observation_age: float | None = None  # None: 3 control periods
     late_after: float | None = None  # age at which a plan should have been followed; None: 3 periods beyond replanning
@@ -55,7 +55,7 @@ class Loop:
     latency: float | Callable[[], float] = 0.0  # of an inline planner, on the loop's clock
 
     def __post_init__(self) -> None:
-        for name in ("actuation_delay", "max_observation_age", "late_after"):
+        for name in ("actuation_delay", "max_observation_age", "late_after", "replan_period"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ValueError(f"{name} must be a time; got {value}")
@@ -96,14 +96,19 @@ class RealtimeController:
     def __init__(
         self,
         planner: Engine | Recipe | str | Path,
-        loop: Loop = Loop(),
-        planning: Planning = Planning(),
-        fallback: Fallback = Fallback(),
+        loop: Loop | None = None,
+        planning: Planning | None = None,
+        fallback: Fallback | None = None,
         worker: str = "process",
         seed: int = 0,
         telemetry: Telemetry | str | Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
+        loop, planning, fallback = loop or Loop(), planning or Planning(), fallback or Fallback()
+        if isinstance(planner, str | Path):
+            planner = Recipe.bundle(planner)
+        if isinstance(planner, Recipe) and planning.surprise is None:
+            planning = replace(planning, surprise=planner.surprise)
         self._telemetry = Telemetry(telemetry) if isinstance(telemetry, str | Path) else telemetry
         self._owns_telemetry = self._telemetry is not telemetry
         self._worker, self._contract, weights = _worker(planner, worker, planning, loop, self._log_plan)
@@ -112,8 +117,9 @@ class RealtimeController:
         self._period = period = contract.control_period
         self._delay = loop.actuation_delay if loop.compensate else 0.0
         self._oldest = 3 * period if loop.max_observation_age is None else loop.max_observation_age
-        every = contract.replan_every
-        self._late_after = (every + 3) * period if loop.late_after is None else loop.late_after
+        every = contract.replan_every * period if loop.replan_period is None else loop.replan_period
+        self._replan_after = every - 0.5 * min(every, period)  # stamps jitter
+        self._late_after = every + 3 * period if loop.late_after is None else loop.late_after
         self._deadline = planning.deadline or period
         self._threshold = None if planning.surprise is None else planning.surprise.threshold
         self._brake = fallback.brake_action(contract)
@@ -127,15 +133,21 @@ class RealtimeController:
         self._goal: ndarray | None = None
         self._lock = threading.Lock()
         self.events = Events()
-        self._observed, self._commanded = Observed(period), Commanded(self._limiter.previous)
         self._latencies = Timings(0.95, 64)
         self._number, self._step = 0, 0
         self._previous_now: float | None = None
         self._command: Command | None = None
+        self._observed, self._commanded = Observed(period), Commanded(self._limiter.previous)
+        self._current: PublishedPlan | None = None  # the newest sound plan of this episode
+        self._last_record: Any = None  # what the planner said last, sound or not
+        self._asked: float | None = None  # the stamp of the newest observation that was sent
+        self._holding_since: float | None = None
+        self._sent: deque[tuple[int, float]] = deque(maxlen=256)  # numbers of situations, and when they were sent
+        self._newest = 0
         self._forget()
-        header = {"contract": contract.to_json(), "bundle": None if isinstance(planner, Recipe) else str(planner)}
         if self._telemetry is not None:
-            self._telemetry.header |= header if isinstance(planner, str | Path) else {"contract": header["contract"]}
+            sha256 = planner.sha256 if isinstance(planner, Recipe) else None
+            self._telemetry.header |= {"contract": contract.to_json(), "bundle_sha256": sha256}
 
     def start(self) -> None:
         """Start the planner; `ready` tells when it has compiled everything."""
@@ -240,7 +252,7 @@ class RealtimeController:
             self._goal, self._epoch, self._asked = goal, self._epoch + 1, None
 
     def notify_observation(self, observation: Any, stamp: float | None = None) -> Reason:
-        """Take in what the sensors read at `stamp`, by default now. A bad one is refused, and what was wrong returned."""
+        """Take in what the sensors read at `stamp`, by default now; a bad one is refused. Returns what was wrong."""
         with self._lock:
             now = self._clock()
             stamp = now if stamp is None else float(stamp)
@@ -250,8 +262,7 @@ class RealtimeController:
             self._observation_fault = fault
             if values is not None:
                 self._observed.add(stamp, values)
-                every = (self._contract.replan_every - 0.5) * self._period
-                due = self._asked is None or stamp - self._asked >= every
+                due = self._asked is None or stamp - self._asked >= self._replan_after
                 if self._goal is not None and due:
                     self._ask(stamp, now)
             return fault
@@ -391,7 +402,7 @@ class RealtimeController:
         self._worker.send(request.tobytes(), now)
 
     def _committed(self, stamp: float, frozen: int, past: ndarray) -> ndarray:
-        """[T, A] of which the first `frozen` will be in force from `stamp` on: commands that are out, then the plan's."""
+        """[T, A]: what is in force in the first `frozen` steps from `stamp`: commands that are out, then the plan."""
         actions, plan = past.copy(), self._current
         out_until = self._commanded.moment + self._loop.actuation_delay
         for step in range(frozen):
@@ -411,12 +422,9 @@ class RealtimeController:
         self._guard.reset()
         self._observation_fault = self._plan_fault = Reason.OK
         self._surprised = False
-        self._current: PublishedPlan | None = None
-        self._last_record: Any = None
+        self._current = self._last_record = self._asked = self._holding_since = None
         self._newest = self._number
-        self._asked: float | None = None
-        self._holding_since: float | None = None
-        self._sent: deque[tuple[int, float]] = deque(maxlen=256)
+        self._sent.clear()
 
     def _start_anew(self) -> None:
         """The clock went back: whatever bears a stamp of the old time is gone."""
@@ -474,7 +482,7 @@ class RealtimeController:
 
 
 def _worker(
-    planner: Engine | Recipe | str | Path, kind: str, planning: Planning, loop: Loop, log: Callable[[dict[str, Any]], None]
+    planner: Engine | Recipe, kind: str, planning: Planning, loop: Loop, log: Log
 ) -> tuple[Worker, Any, ndarray]:
     """The worker, the contract, and the weights to begin with.
 
@@ -483,8 +491,6 @@ def _worker(
     """
     if kind not in ("process", "thread", "inline"):
         raise ValueError(f"worker must be process, thread or inline; got {kind!r}")
-    if isinstance(planner, str | Path):
-        planner = Recipe.bundle(planner)
     if kind == "process":
         if not isinstance(planner, Recipe):
             raise ValueError(
@@ -494,10 +500,9 @@ def _worker(
         contract = planner.contract
         weights = [contract.weights[name] for name in contract.terms]
         return ProcessWorker(planner, planning, log), contract, np.asarray(weights, np.float32)
-    from .workers import make_engine
-
     engine = make_engine(planner.spec) if isinstance(planner, Recipe) else planner
     contract = engine.contract
     weights = [engine.weights[name] for name in contract.terms]
-    worker = InlineWorker(engine, planning, log, loop.latency) if kind == "inline" else ThreadWorker(engine, planning, log)
-    return worker, contract, np.asarray(weights, np.float32)
+    if kind == "inline":
+        return InlineWorker(engine, planning, log, loop.latency), contract, np.asarray(weights, np.float32)
+    return ThreadWorker(engine, planning, log), contract, np.asarray(weights, np.float32)

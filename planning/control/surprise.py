@@ -1,9 +1,9 @@
-"""How far what is seen now is from what was predicted for now: one number, and a threshold with a known false-alarm rate.
+"""How far what is seen is from what was predicted for now: one number, and a threshold with a known false-alarm rate.
 
 Three statistics of the whitened prediction error, each scaled by what is usual near the predicted latent: its size
 (teleports, blows), and how much of what the actions, or the motion, should have done is missing, over three steps (weak
 actuators, friction, frozen sensors). Each becomes -log of its tail probability on held-out data; the largest counts.
-The threshold is split conformal: Angelopoulos and Bates, A Gentle Introduction to Conformal Prediction, 2021, section 1.
+The threshold is split conformal: Angelopoulos and Bates, A Gentle Introduction to Conformal Prediction, 2021.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import logging
 import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, final
 
 import numpy as np
 from numpy import ndarray
 
+from .bundle import Bundle
 from .engine import Engine
 
 logger = logging.getLogger(__name__)
@@ -87,8 +88,8 @@ class Surprise:
             raise ValueError(f"the surprise calibration must have the fields {', '.join(sorted(names))}")
         numbers = ("threshold", "false_alarm_rate", "scores")
         try:
-            arrays = {name: np.asarray(values[name], np.float32) for name in names - set(numbers)}
-            single = {name: float(values[name]) for name in numbers}
+            arrays: dict[str, Any] = {name: np.asarray(values[name], np.float32) for name in names - set(numbers)}
+            single: dict[str, Any] = {name: float(values[name]) for name in numbers}
         except (TypeError, ValueError):
             raise ValueError("the surprise calibration must hold numbers") from None
         size, kept = arrays["mean"].size, len(arrays["usual"]) if arrays["usual"].ndim else 0
@@ -107,11 +108,37 @@ class Surprise:
             raise ValueError("the surprise calibration is empty, or not finite")
         return cls(**arrays, **{**single, "scores": int(single["scores"])})
 
+    def for_bundle(self) -> tuple[dict[str, Any], dict[str, ndarray]]:
+        """What a bundle keeps of it: its `guards`, and its `extra` tensors."""
+        parts = vars(self)
+        numbers = {name: value for name, value in parts.items() if not isinstance(value, ndarray)}
+        return {"surprise": numbers}, {f"surprise/{name}": parts[name] for name in parts.keys() - numbers.keys()}
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle) -> Surprise | None:
+        """What a bundle keeps of it, or None.
+
+        Raises:
+          ValueError: it is damaged, or for another size of latent.
+        """
+        if "surprise" not in bundle.guards:
+            return None
+        prefix, numbers = "surprise/", bundle.guards["surprise"]
+        arrays = {name.removeprefix(prefix): a for name, a in bundle.extra.items() if name.startswith(prefix)}
+        surprise = cls.from_json({**(numbers if isinstance(numbers, dict) else {}), **arrays})
+        if surprise.mean.size != bundle.contract.latent_size:
+            raise ValueError(f"the surprise calibration is for {surprise.mean.size} latent numbers")
+        return surprise
+
     def error(self, prediction: Prediction) -> tuple[ndarray, ndarray, ndarray]:
         """The prediction error [D], and the effects [D] of the actions and of the motion, in usual errors."""
         scale = self.whiten / math.sqrt(self._usual(prediction.predicted) + 0.1)
         error = (prediction.seen - prediction.predicted - self.mean) @ scale
-        return error, (prediction.predicted - prediction.idle) @ scale, (prediction.predicted - prediction.before) @ scale
+        return (
+            error,
+            (prediction.predicted - prediction.idle) @ scale,
+            (prediction.predicted - prediction.before) @ scale,
+        )
 
     def score(self, statistics: ndarray) -> float:
         """-log of the smallest tail probability of the statistics [3]: infinite where one is no number."""
@@ -190,14 +217,13 @@ def calibrate(
     usual = np.mean(((errors - mean) @ whiten) ** 2, axis=1)[pick]
     bank = np.stack([known[index].predicted for index in pick])
     blank = np.zeros((len(NAMES), len(TAILS)))
-    single = [np.asarray(part, np.float32) for part in (mean, whiten, bank, usual, blank, np.ones(len(NAMES)))]
-    surprise = Surprise(*single, threshold=math.inf, false_alarm_rate=false_alarm_rate, scores=0)
+    arrays = [np.asarray(part, np.float32) for part in (mean, whiten, bank, usual, blank, np.ones(len(NAMES)))]
+    surprise = Surprise(arrays[0], arrays[1], arrays[2], arrays[3], arrays[4], arrays[5], math.inf, false_alarm_rate, 0)
     statistics = np.concatenate([_statistics(surprise, episode) for episode in compared[half : half + quarter]])
     levels = np.quantile(statistics, TAILS, axis=0).T
     excess = [column[column > level].mean() - level for column, level in zip(statistics.T, levels[:, -1], strict=True)]
     scales = np.maximum(excess, 1e-6)
-    tails = {"levels": levels.astype(np.float32), "scales": scales.astype(np.float32)}
-    surprise = Surprise(**{**vars(surprise), **tails})
+    surprise = replace(surprise, levels=levels.astype(np.float32), scales=scales.astype(np.float32))
     held = np.concatenate([_statistics(surprise, episode) for episode in compared[half + quarter :]])
     scores = np.asarray([surprise.score(each) for each in held])
     limit = threshold(scores, false_alarm_rate)
@@ -210,7 +236,7 @@ def calibrate(
             false_alarm_rate,
             math.ceil(1 / false_alarm_rate),
         )
-    return Surprise(**{**vars(surprise), "threshold": limit, "scores": len(scores)})
+    return replace(surprise, threshold=limit, scores=len(scores))
 
 
 def predictions(engine: Engine, observations: ndarray, actions: ndarray) -> list[Prediction]:

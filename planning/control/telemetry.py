@@ -161,7 +161,7 @@ def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
       ValueError: a line that is no JSON object.
     """
     path = Path(path)
-    older = []
+    older: list[Path] = []
     while (file := path.with_name(f"{path.name}.{len(older) + 1}")).exists():
         older.append(file)
     for file in (*reversed(older), path):

@@ -35,7 +35,7 @@ class Observed:
 
     @property
     def newest(self) -> ndarray:
-        """[O]"""
+        """Its values, [O]."""
         return self._values[-1]
 
     def clear(self) -> None:

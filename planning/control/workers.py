@@ -6,6 +6,7 @@ whatever is behind it, and never waits.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -15,16 +16,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
 
+from .bundle import Bundle
+from .bundle_engine import BundleEngine
 from .contract import Contract
 from .cycle import Planning, PlanningCycle
 from .engine import Engine
 from .guards import named
 from .mailbox import Mailbox, mapped, shared_file
 from .messages import plan_type, request_type
+from .surprise import Surprise
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +39,13 @@ START = "from planning.control.planner_process import main; main()"
 class Worker(Protocol):
     """Answers situations with plans."""
 
-    ready: bool  # everything is compiled
     failure: str | None  # why it has given up
     restarts: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything is compiled."""
+        ...
 
     def start(self) -> None:
         """Begin; `ready` becomes true some time later."""
@@ -62,11 +70,15 @@ class Recipe:
 
     contract: Contract
     spec: dict[str, Any]
+    surprise: Surprise | None = None
+    sha256: str | None = None  # of the bundle
 
     @classmethod
     def bundle(cls, path: str | Path, cache: bool = False) -> Recipe:
-        """From a bundle. Raises what loading one does."""
-        return cls(make_engine(spec := {"bundle": str(path), "cache": cache}).contract, spec)
+        """From a bundle, with the calibration of surprise that it may bring along. Raises what loading one does."""
+        bundle = Bundle.load(path)
+        spec = {"bundle": str(Path(path).resolve()), "cache": cache}
+        return cls(bundle.contract, spec, Surprise.of_bundle(bundle), file_hash(path))
 
     @classmethod
     def factory(cls, name: str, **arguments: Any) -> Recipe:
@@ -81,10 +93,14 @@ def make_engine(spec: dict[str, Any]) -> Engine:
       ValueError: the bundle is no good, or the function cannot be imported.
     """
     if "bundle" in spec:
-        from .bundle import load_bundle
-
-        return load_bundle(spec["bundle"], cache=spec["cache"])
+        path = Path(spec["bundle"])
+        return BundleEngine(Bundle.load(path), path.with_name(f"{path.name}.cache") if spec["cache"] else None)
     return named(spec["factory"])(**spec["arguments"])
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @final
@@ -101,9 +117,11 @@ class InlineWorker:
     def __init__(self, engine: Engine, planning: Planning, log: Log, latency: float | Callable[[], float] = 0.0):
         self._cycle = PlanningCycle(engine, planning, log, clock=lambda: 0.0)
         self._latency: Callable[[], float] = latency if callable(latency) else lambda: float(latency)
-        self.ready, self.failure, self.restarts = False, None, 0
+        self.ready, self.restarts = False, 0
+        self.failure: str | None = None
         self._planned: tuple[float, bytes | None] | None = None
         self._waiting: bytes | None = None
+        self._sent = -float("inf")
 
     def start(self) -> None:
         """Compile."""
@@ -116,6 +134,9 @@ class InlineWorker:
 
     def send(self, message: bytes, now: float) -> None:
         """Plan, unless a plan is being made: then keep the newest situation for later."""
+        if now < self._sent:  # the clock went back, and what is being made would be there in an age
+            self._planned = self._waiting = None
+        self._sent = now
         if self._planned is not None and not self._planned[0] <= now:
             self._waiting = message
         else:
@@ -151,7 +172,8 @@ class ThreadWorker:
         self._requests, self._plans = (Mailbox(bytearray(Mailbox.room(size)), size) for size in sizes)
         self._bell, self._stopping = threading.Event(), False
         self._thread: threading.Thread | None = None
-        self.ready, self.failure, self.restarts = False, None, 0
+        self.ready, self.restarts = False, 0
+        self.failure: str | None = None
         self._was_ready = False
 
     def start(self) -> None:
@@ -204,8 +226,8 @@ class _Life:
     """One planner process."""
 
     process: subprocess.Popen[bytes]
-    began: float = field(default_factory=time.monotonic)
-    ready: bool = False
+    ready: bool = False  # to answer
+    was_ready: bool = False
 
 
 @final
@@ -306,6 +328,7 @@ class ProcessWorker:
             if self._stopping.is_set():
                 life.process.kill()
             said = self._attend(life)
+            life.ready = False  # at once: while it is waited for below, nobody else can ask the system
             life.process.kill()
             life.process.wait()
             for pipe in (life.process.stdin, life.process.stdout):
@@ -313,7 +336,7 @@ class ProcessWorker:
                 pipe.close()
             if self._stopping.is_set():
                 return
-            stillborn = 0 if life.ready else stillborn + 1
+            stillborn = 0 if life.was_ready else stillborn + 1
             if stillborn >= self._give_up_after:
                 self.failure = f"the planner's process does not start: {said or f'exit code {life.process.returncode}'}"
                 logger.error("%s", self.failure)
@@ -352,7 +375,7 @@ class ProcessWorker:
                 for text in lines:
                     line = json.loads(text)
                     if line["kind"] == "ready":
-                        life.ready = self._was_ready = True
+                        life.ready = life.was_ready = self._was_ready = True
                     elif line["kind"] == "failed":
                         said = line["error"]
                     else:

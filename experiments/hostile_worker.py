@@ -1,0 +1,57 @@
+"""Loads broken bundles, and acts with those that load: a process that may die of it, as `hostile_bundles` starts it.
+
+Arguments: the intact bundle, a folder, the seed. Input: a number a line. Output: for each a line of JSON, `outcome` and
+`words`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from planning.control import BundleError, Controller
+
+from .mutations import mutate
+
+
+def judge(path: Path) -> tuple[str, str]:
+    """What became of a file: `refused` in one sentence, `acted` within bounds, or what must never be, `unclean`."""
+    try:
+        controller = Controller.load(path)
+        controller.warmup()
+        contract = controller.engine.contract
+        zeros = np.zeros(contract.observation_size, np.float32)
+        controller.reset(goal=zeros, seed=0)
+        for _ in range(2):
+            action = controller.act(zeros)
+            if not (np.isfinite(action).all() and (contract.low <= action).all() and (action <= contract.high).all()):
+                return "unclean", f"the action {action} is out of bounds"
+        return "acted", ""
+    except BundleError as error:
+        words = str(error)
+        return ("refused", words) if "\n" not in words else ("unclean", words)
+    except Exception as error:  # any other error is what this looks for
+        return "unclean", f"{type(error).__name__}: {error!s:.300}"
+
+
+def main() -> None:
+    """Judge the numbered files until there are no more."""
+    intact, folder, seed = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2]), int(sys.argv[3])
+    for line in sys.stdin:
+        number = int(line)
+        mutated = mutate(intact, number, seed)
+        path = folder / f"{number}.bundle"
+        path.write_bytes(mutated.content)
+        outcome, words = judge(path)
+        path.unlink()
+        answer: dict[str, Any] = {"outcome": outcome, "words": words, "kind": mutated.kind, "hash": mutated.rehashed}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""An engine small enough to plan a million times: a point mass on a line, by hand, and how it can be broken on purpose.
+
+The soak test drives it, in this process and in planner processes of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from planning import CEM, ActionSpec, Agent, GoalDistance
+from planning.control import LiveEngine
+
+PERIOD = 0.01  # seconds
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=[])
+@dataclass(frozen=True)
+class Line:
+    """Position and velocity are observed, and are the latent. `params` is the mass."""
+
+    params: Any
+    history = 1
+    action_block = 2
+    observation_size = 2
+    action_size = 1
+    latent_size = 2
+    distance = None
+
+    def encode(self, params: Any, obs: Any) -> Any:
+        """What is observed."""
+        return obs[..., -1, :]
+
+    def predict(self, params: Any, latent: Any, block: Any) -> Any:
+        """Newton's law, step by step."""
+        for step in range(self.action_block):
+            velocity = latent[..., 1:] + PERIOD * block[..., step, :] / params["mass"]
+            latent = jnp.concatenate([latent[..., :1] + PERIOD * velocity, velocity], axis=-1)
+        return latent
+
+    def probe(self, params: Any, latent: Any) -> Any:
+        """The position."""
+        return latent[..., :1]
+
+
+def make(num_samples: int = 16, mass: float = 1.0) -> LiveEngine:
+    """An engine that drives the mass to a position, with forces within ±1."""
+    planner = CEM(horizon=32, num_samples=num_samples, num_elites=4, iterations=1, num_keep=2, num_best=2)
+    model = Line({"mass": jnp.float32(mass)})
+    return LiveEngine(
+        Agent(model, planner, {"goal": GoalDistance()}, {"goal": 1.0}, ActionSpec.of([-1.0], [1.0], PERIOD)), "line"
+    )
+
+
+class Breakable:
+    """An engine whose model gives NaN while `broken`: everything else is the sound engine's."""
+
+    def __init__(self, engine: LiveEngine):
+        self._sound, agent = engine, engine.agent
+        model = replace(agent.model, params=jax.tree.map(lambda leaf: leaf * jnp.nan, agent.model.params))  # type: ignore[type-var]
+        self._mad = LiveEngine(replace(agent, model=model))
+        self.broken = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._mad if self.broken else self._sound, name)

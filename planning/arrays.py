@@ -1,0 +1,22 @@
+"""The words of array annotations. A robot needs no jaxtyping: without it nothing checks shapes, and all else works.
+
+Every module takes them from here, with `from __future__ import annotations`: nothing evaluates an annotation then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxtyping import Array as Array
+    from jaxtyping import Bool as Bool
+    from jaxtyping import Float as Float
+    from jaxtyping import Int as Int
+    from jaxtyping import PRNGKeyArray as PRNGKeyArray
+else:
+    try:
+        from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+    except ModuleNotFoundError:
+        from jax import Array
+
+        Bool = Float = Int = PRNGKeyArray = Array

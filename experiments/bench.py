@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from . import bench_latency, bench_loop, hostile_bundles, soak
+from . import bench_delay, bench_latency, bench_loop, hostile_bundles, soak
 
 
 def run(cfg: DictConfig) -> Any:
@@ -21,6 +21,7 @@ def run(cfg: DictConfig) -> Any:
         "hostile_bundles": hostile_bundles.run,
         "soak": soak.run,
         "loop": bench_loop.run,
+        "delay": bench_delay.run,
     }
     if cfg.suite.name not in suites:
         raise ValueError(f"suite={cfg.suite.name} is not known: choose from {', '.join(suites)}")

@@ -1,28 +1,33 @@
-"""`jepa-mpc bench`: a suite of measurements over a grid, into a committed table with its manifest and its figure."""
+"""`jepa-mpc bench`: a suite of measurements, into a committed table with its manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from typing import Any
 
 from omegaconf import DictConfig
 
-from . import bench_delay, bench_latency, bench_loop, hostile_bundles, soak
+# The module of each suite, imported when it is asked for.
+SUITES = {
+    "constraints": "bench_constraints",
+    "delay": "bench_delay",
+    "hostile_bundles": "hostile_bundles",
+    "latency": "bench_latency",
+    "loop": "bench_loop",
+    "overhead": "bench_overhead",
+    "paired": "bench_paired",
+    "planners": "bench_planners",
+    "soak": "soak",
+}
 
 
 def run(cfg: DictConfig) -> Any:
-    """What the suite that `cfg.suite` names gives: of latency, all rows, those measured before among them.
+    """The rows or values of the suite that `cfg.suite` names; of a table over a grid, those measured before too.
 
     Raises:
       ValueError: a suite, planner or setting that does not exist.
     """
-    suites: dict[str, Callable[[DictConfig], Any]] = {
-        "latency": bench_latency.run,
-        "hostile_bundles": hostile_bundles.run,
-        "soak": soak.run,
-        "loop": bench_loop.run,
-        "delay": bench_delay.run,
-    }
-    if cfg.suite.name not in suites:
-        raise ValueError(f"suite={cfg.suite.name} is not known: choose from {', '.join(suites)}")
-    return suites[cfg.suite.name](cfg)
+    name = str(cfg.suite.name)
+    if name not in SUITES:
+        raise ValueError(f"suite={name} is not known: choose from {', '.join(SUITES)}")
+    return importlib.import_module(f".{SUITES[name]}", __package__).run(cfg)

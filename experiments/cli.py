@@ -30,12 +30,12 @@ COMMANDS = {
     "collect": ("experiments.collect", "roll out behaviours in a task and write a Minari dataset"),
     "train": ("experiments.train", "train a world model on a dataset"),
     "plan": ("experiments.plan", "plan with a trained model towards held-out goals and measure success"),
-    "drive": (
-        "experiments.drive",
-        "drive a simulator that runs in its own process, in real time, with a page to watch",
-    ),
-    "bench": ("experiments.bench", "measure over a grid: how long every planner takes, at every size"),
+    "drive": ("experiments.drive", "drive a simulator that runs in real time, with a page to watch and steer"),
     "replay": ("experiments.replay", "make the plans in a robot's log again, bit for bit"),
+    "bench": (
+        "experiments.bench",
+        "measure every planner over a grid: its time at every size, or its success at every budget",
+    ),
     "doctor": ("experiments.doctor", "check versions, devices, rendering, folders and names, with the mend for each"),
 }
 
@@ -229,7 +229,10 @@ def _unknown_key(command: str, rest: Sequence[str]) -> str | None:
 
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         cfg = compose(command, return_hydra_config=True)
-    groups = [group for group in cfg.hydra.runtime.choices if not group.startswith("hydra/")]
+        groups = [group for group in cfg.hydra.runtime.choices if not group.startswith("hydra/")]
+        # Another choice of a group has other settings.
+        chosen = [argument for argument in rest if argument.partition("=")[0] in groups and "," not in argument]
+        cfg = compose(command, chosen, return_hydra_config=True)
     settings = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
     known = sorted({*groups, *_dotted(settings)})
     for argument in rest:

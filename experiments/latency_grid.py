@@ -69,7 +69,7 @@ def points(cfg: DictConfig, chosen: dict[str, Planner[Any]]) -> Iterator[Point]:
             raise ValueError(f"a point of the grid has the axes {', '.join(sorted(axes))}; got {unknown[0]}")
     for name, planner in chosen.items():
         if cfg.grid.own_settings:
-            own = {"iterations": planner.iterations, "num_samples": getattr(planner, _population(planner))}
+            own = {"iterations": planner.iterations, "num_samples": getattr(planner, population(planner))}
             yield Point(planner=name, **{**base, **own})
         for setting in settings:
             point = Point(planner=name, **setting)
@@ -124,7 +124,8 @@ def plan_flops(planner: Planner[Any], model: FrozenModel) -> int:
     return encoder + directions * steps * (predictor + critic)
 
 
-def _population(planner: Planner[Any]) -> str:
+def population(planner: Planner[Any]) -> str:
+    """The setting that says how many sequences an iteration evaluates."""
     return "num_samples" if "num_samples" in _settings(planner) else "num_starts"
 
 
@@ -132,17 +133,22 @@ def _settings(planner: Any) -> set[str]:
     return {field.name for field in dataclasses.fields(planner)}
 
 
-def _fitted(point: Point, planner: Planner[Any]) -> Planner[Any]:
-    """The planner with the point's budget; its elites keep their share of the samples."""
+def sized(planner: Planner[Any], num_samples: int, iterations: int) -> Planner[Any]:
+    """The planner with so many samples (or starts) and iterations; its elites keep their share of the samples."""
     count: Any = planner
-    numbers = {"horizon": point.horizon * ModelConfig.action_block, "iterations": point.iterations}
-    samples = _population(planner)
-    numbers[samples] = point.num_samples
-    if "num_elites" in _settings(planner):
-        numbers["num_elites"] = max(2, count.num_elites * point.num_samples // count.num_samples)
-    for name in {"num_best", "num_keep"} & _settings(planner):
-        numbers[name] = min(getattr(planner, name), point.num_samples // 2)
+    names = _settings(planner)
+    numbers = {"iterations": iterations, population(planner): num_samples}
+    if "num_elites" in names:
+        numbers["num_elites"] = max(2, count.num_elites * num_samples // count.num_samples)
+    for name in {"num_best", "num_keep"} & names:
+        numbers[name] = min(getattr(planner, name), num_samples // 2)
     return dataclasses.replace(count, **numbers)
+
+
+def _fitted(point: Point, planner: Planner[Any]) -> Planner[Any]:
+    """The planner with the point's budget."""
+    count: Any = sized(planner, point.num_samples, point.iterations)
+    return dataclasses.replace(count, horizon=point.horizon * ModelConfig.action_block)
 
 
 def _spec() -> ActionSpec:

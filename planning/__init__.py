@@ -7,7 +7,9 @@ from .batch import reset_many as reset_many
 from .batch import step_many as step_many
 from .cem import CEM as CEM
 from .constraints import Constraint as Constraint
+from .constraints import KeepOut as KeepOut
 from .constraints import RateLimit as RateLimit
+from .constraints import SpeedLimit as SpeedLimit
 from .constraints import WorkspaceBox as WorkspaceBox
 from .costs import ActionRate as ActionRate
 from .costs import Cost as Cost
@@ -15,6 +17,7 @@ from .costs import Custom as Custom
 from .costs import Effort as Effort
 from .costs import GoalDistance as GoalDistance
 from .costs import Imagined as Imagined
+from .costs import Penalty as Penalty
 from .costs import Reward as Reward
 from .costs import TemporalDistance as TemporalDistance
 from .costs import Value as Value

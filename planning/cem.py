@@ -48,8 +48,8 @@ class CEM(SamplingPlanner):
     """
 
     horizon: int = 15  # T, environment steps
-    num_samples: int = 128  # N, all candidates of one iteration
-    num_elites: int = 16
+    num_samples: int = 64  # N, all candidates of one iteration
+    num_elites: int = 6
     iterations: int = 3
     num_keep: int = 4  # of the best sequences, those proposed again
     num_best: int = 8  # k, sequences kept in the plan

@@ -167,6 +167,21 @@ class Custom:
         return self.function(model, imagined, spec, **self.data)
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["of"], meta_fields=[])
+@dataclass(frozen=True)
+class Penalty:
+    """How far a constraint is violated, as a cost among others: as good as the weight that is found for it.
+
+    As a constraint of the objective the same would be kept before any cost counts.
+    """
+
+    of: Callable[..., Array]  # a constraint, or any function of one's own that gives margins
+
+    def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
+        """The positive part of the margin."""
+        return jnp.maximum(self.of(model, imagined, spec), 0.0)
+
+
 def head(model: LatentModel, name: str, asked_by: str, mend: str) -> Callable[..., Array]:
     """The model's optional function `name`.
 

@@ -133,7 +133,7 @@ def test_every_planner_is_set_to_every_point_of_the_grids(grid, caplog):
 def test_the_agent_of_a_point_has_its_size():
     agent = latency_grid.agent(Point("cem", 32, 2, 1, 8, 16, 1), CEM(), seed=0)
     assert (agent.model.latent_size, agent.model.config.width, agent.planner.horizon) == (8, 16, 6)
-    assert agent.planner.num_elites == 4  # an eighth, as by default
+    assert agent.planner.num_elites == 3  # the share of the default, 6 of 64
 
 
 def products(function, *arguments):

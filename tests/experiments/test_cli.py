@@ -44,7 +44,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int
     configs = tmp_path / "configs"
     (configs / "task").mkdir(parents=True)
     (configs / "task" / "two_room.yaml").write_text("name: two_room\nradius: 0.1\n")
-    (configs / "task" / "umaze.yaml").write_text("name: umaze\nradius: 0.1\n")
+    (configs / "task" / "umaze.yaml").write_text("name: umaze\nwidth: 0.2\n")
     (configs / "greet.yaml").write_text(
         "defaults:\n  - task: two_room\n  - _self_\n"
         "seed: 0\nfail: ''\ncode: 0\ncheckpoint: ???\ncem:\n  num_samples: 8\n"
@@ -111,6 +111,10 @@ def test_settings_reach_the_command_and_nothing_is_left_behind(seen: list) -> No
         (
             ["greet", "tsk=umaze"],
             "tsk is not a setting of `jepa-mpc greet`; did you mean task?; `jepa-mpc greet --help` lists what it has",
+        ),
+        (
+            ["greet", "task=umaze", "task.width=0.3", "sede=1"],
+            "sede is not a setting of `jepa-mpc greet`; did you mean seed?; `jepa-mpc greet --help` lists what it has",
         ),
         (["greet", "--seed=1"], "--seed is not an option: settings are written without dashes, as in seed=VALUE"),
         (["greet", "seed=[1"], "'seed=[1' is not a setting: write key=value, with quotes around special characters"),

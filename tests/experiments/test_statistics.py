@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.results import Row
-from experiments.statistics import percentiles, pool, stratified_bootstrap, wilson
+from experiments.statistics import paired_difference, percentiles, pool, stratified_bootstrap, wilson
 
 
 @pytest.mark.parametrize(
@@ -116,3 +116,27 @@ def test_percentiles() -> None:
     assert percentiles(np.arange(101.0)) == (50.0, 95.0, 99.0)
     with pytest.raises(ValueError, match="no times"):
         percentiles([])
+
+
+def test_paired_difference_at_a_known_value() -> None:
+    """The formula worked out for 7 against 2 of 60 pairs."""
+    n, b, c = 60 + 2.0, 7.5, 2.5
+    half = 1.959964 * np.sqrt(b + c - (b - c) ** 2 / n) / n
+    assert paired_difference(7, 2, 60) == pytest.approx((5 / 60, (b - c) / n - half, (b - c) / n + half), abs=1e-6)
+
+
+def test_paired_difference_covers_what_is_true() -> None:
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(2000):
+        kind = rng.choice(3, 200, p=[0.05, 0.02, 0.93])
+        _, low, high = paired_difference(int((kind == 0).sum()), int((kind == 1).sum()), 200)
+        inside += low <= 0.03 <= high
+    assert 0.93 <= inside / 2000 <= 0.98
+
+
+def test_paired_difference_of_what_agrees_is_zero_and_not_certain() -> None:
+    difference, low, high = paired_difference(0, 0, 100)
+    assert difference == 0 and low == pytest.approx(-high) and high > 0
+    with pytest.raises(ValueError, match="must be among 3"):
+        paired_difference(2, 2, 3)

@@ -11,8 +11,11 @@ from planning import (
     Custom,
     GoalDistance,
     Imagined,
+    KeepOut,
     LatentObjective,
+    Penalty,
     RateLimit,
+    SpeedLimit,
     Status,
     WorkspaceBox,
 )
@@ -96,3 +99,38 @@ def test_where_nothing_is_feasible_the_least_violation_is_executed(key):
     action, plan, _ = step(agent, begin(agent, key), jnp.zeros(2))
     assert plan.status == Status.INFEASIBLE and plan.margins["speed"] > 0
     assert np.abs(plan.actions).max() < 0.5  # to stand still violates least, however far the goal
+
+
+def seen_at(path):
+    """Imagined futures [N, H, 2] of the point mass from rest at the origin."""
+    path = jnp.asarray(path, jnp.float32)
+    return Imagined(ROOT, jnp.concatenate([path, jnp.zeros_like(path)], axis=-1), ROOT, jnp.zeros((len(path), 6, 2)))
+
+
+def test_a_disc_is_kept_clear_of_between_the_steps_too():
+    through, around = [[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]], [[0.0, 1.0], [3.0, 1.0], [3.0, 0.0]]
+    margin = KeepOut(center=(1.5, 0.1), radius=0.3)(SEEING, seen_at([through, around]), box())
+    np.testing.assert_allclose(margin, [0.3 - 0.1, 0.3 - 0.9], rtol=1e-5)
+    at_once = KeepOut(center=(0.0, 0.0), radius=0.3)(SEEING, seen_at([around]), box())
+    np.testing.assert_allclose(at_once, [0.3])  # one is inside already
+    still = KeepOut(center=(0.0, 0.5), radius=0.3)(SEEING, seen_at(np.zeros((1, 3, 2))), box())
+    np.testing.assert_allclose(still, [0.3 - 0.5], rtol=1e-5)
+
+
+def test_the_fastest_step_is_the_margin_of_a_speed_limit():
+    imagined = seen_at([[[0.1, 0.0], [0.1, 0.3], [0.1, 0.3]], [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]])
+    seconds = SEEING.action_block * PERIOD
+    np.testing.assert_allclose(SpeedLimit(2.0)(SEEING, imagined, box()), [0.3 / seconds - 2, -2], rtol=1e-5)
+
+
+def test_points_that_the_probe_does_not_see_are_refused():
+    with pytest.raises(ValueError, match="KeepOut watches point 1, and the model's probe decodes 1"):
+        KeepOut(center=(0.0, 0.0), radius=1.0, point=1)(SEEING, seen_at(np.zeros((1, 3, 2))), box())
+    with pytest.raises(ValueError, match="SpeedLimit needs a model with a probe head"):
+        SpeedLimit(1.0)(point_mass(), seen_at(np.zeros((1, 3, 2))), box())
+
+
+def test_a_penalty_counts_a_violation_and_nothing_else():
+    imagined = seen_at([[[0.1, 0.0], [0.1, 0.3], [0.1, 0.3]], [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]])
+    limit = SpeedLimit(2.0)
+    np.testing.assert_allclose(Penalty(limit)(SEEING, imagined, box()), [limit(SEEING, imagined, box())[0], 0.0])

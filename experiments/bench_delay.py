@@ -54,11 +54,42 @@ _reset = jax.jit(reset_many)
 
 
 @final
+class Pipeline:
+    """What acts from now on, physics step by physics step: an action that is sent acts `late` steps later.
+
+    Args:
+      rest: [A] what acts before the first action does.
+      episodes: B.
+      late: physics steps.
+      substeps: physics steps in a control period.
+    """
+
+    def __init__(self, rest: Float[ndarray, "A"], episodes: int, late: int, substeps: int):
+        self._late, self._substeps = late, substeps
+        self._ahead = np.broadcast_to(rest, (episodes, late + substeps, len(rest))).astype(np.float64)
+
+    def send(self, actions: Float[ndarray, "B A"]) -> Float[ndarray, "B s A"]:
+        """Send actions, and let a control period pass: what acts in each of its physics steps."""
+        self._ahead[:, self._late :] = actions[:, None]
+        acting = self._ahead[:, : self._substeps].copy()
+        held = np.repeat(self._ahead[:, -1:], self._substeps, axis=1)
+        self._ahead = np.concatenate([self._ahead[:, self._substeps :], held], axis=1)
+        return acting
+
+    def committed(self, periods: int) -> Float[ndarray, "B n A"]:
+        """The mean action of each of the next periods: all that a model which knows only periods can be told."""
+        steps = periods * self._substeps
+        held = np.repeat(self._ahead[:, -1:], max(0, steps - self._ahead.shape[1]), axis=1)
+        known = np.concatenate([self._ahead, held], axis=1)[:, :steps]
+        return known.reshape(len(known), periods, self._substeps, known.shape[2]).mean(axis=2)
+
+
+@final
 class DelayedLoop:
     """A batch of episodes whose actions act `delay` seconds after they are sent.
 
     Raises:
-      ValueError: a delay that the plan's horizon does not reach beyond, or one that is no number of physics steps.
+      ValueError: a delay that is no number of physics steps, or that the plan's horizon does not reach beyond.
     """
 
     def __init__(self, task: MujocoTask, agent: Agent, delay: float, compensate: bool, seed: int):
@@ -71,9 +102,8 @@ class DelayedLoop:
         self._task, self._agent = task, agent
         self._oracle = Oracle(task.model, 1, task.oracle.velocity_limit)
         self._key = jax.random.key(seed)
-        self.substeps = task.oracle.substeps
         # An action mostly acts in this period from now: that is the one which the plan means it for.
-        self._periods = int(np.floor(self._late / self.substeps + 0.5)) if compensate else 0
+        self._periods = int(np.floor(self._late / task.oracle.substeps + 0.5)) if compensate else 0
         if self._periods > agent.planner.horizon - 1:
             raise ValueError(f"plans of {agent.planner.horizon} steps end before a delay of {1e3 * delay:g} ms does")
 
@@ -82,21 +112,15 @@ class DelayedLoop:
         task, agent = self._task, self._agent
         goals = jnp.asarray(task.goal_observation(pairs.goals), jnp.float32)
         searches = _reset(agent, goals, self._key, jnp.arange(len(pairs)))
-        rest = np.asarray(agent.spec.middle)
-        # What acts from now on, one action a physics step: committed already, and the last one held.
-        ahead = np.broadcast_to(rest, (len(pairs), self._late + self.substeps, len(rest))).copy()
+        pipeline = Pipeline(np.asarray(agent.spec.middle), len(pairs), self._late, task.oracle.substeps)
         states, active = pairs.states.copy(), np.ones(len(pairs), bool)
         with progress_bar(name, task.budget) as bar:
             for step in range(task.budget):
-                searches = self._freeze(searches, ahead)
+                searches = self._freeze(searches, pipeline)
                 observations = jnp.asarray(task.observe(states), jnp.float32)
                 sent, searches = _step(agent, searches, observations, jnp.asarray(active), self._periods)
-                ahead[:, self._late :] = np.asarray(sent)[:, None]
-                following = self._oracle.simulate(states, ahead[:, : self.substeps].astype(np.float64))[:, -1]
+                following = self._oracle.simulate(states, pipeline.send(np.asarray(sent)))[:, -1]
                 states = np.where(active[:, None], following, states)
-                ahead = np.concatenate(
-                    [ahead[:, self.substeps :], np.repeat(ahead[:, -1:], self.substeps, axis=1)], axis=1
-                )
                 active &= ~task.success(states, pairs.goals)
                 bar(step + 1, task.budget)
                 if not active.any():
@@ -104,16 +128,13 @@ class DelayedLoop:
             bar(task.budget, task.budget)
         return ~active
 
-    def _freeze(self, searches: AgentState, ahead: Float[ndarray, "B L A"]) -> AgentState:
-        """The mean action of each period that is committed: all that the model, which knows periods, can be told."""
+    def _freeze(self, searches: AgentState, pipeline: Pipeline) -> AgentState:
+        """`Agent.freeze` in every episode."""
         if not self._periods:
             return searches
-        whole = -(-ahead.shape[1] // self.substeps) * self.substeps
-        padded = np.concatenate([ahead, np.repeat(ahead[:, -1:], whole - ahead.shape[1], axis=1)], axis=1)
-        means = padded.reshape(len(ahead), -1, self.substeps, ahead.shape[2]).mean(axis=2)
         committed = np.zeros(searches.committed.shape, np.float32)
-        committed[:, : self._periods] = means[:, : self._periods]
-        frozen = np.full(len(ahead), self._periods, np.int32)
+        committed[:, : self._periods] = pipeline.committed(self._periods)
+        frozen = np.full(len(committed), self._periods, np.int32)
         return dataclasses.replace(searches, committed=jnp.asarray(committed), frozen=jnp.asarray(frozen))
 
 

@@ -61,10 +61,9 @@ def replay_log(path: str | Path, engine: Any, plan: int | None = None, sha256: s
     different: list[int] = []
     count, actions = 0, np.zeros(0)
     for lines in episodes:
-        if "begin" not in lines[0]:
-            if plan is None:  # the files before the oldest one are gone
-                logger.warning("the first %d plans belong to an episode whose beginning is not logged", len(lines))
-                continue
+        if "begin" not in lines[0] and plan is None:  # the files before the oldest one are gone
+            logger.warning("the first %d plans belong to an episode whose beginning is not logged", len(lines))
+            continue
         actions, wrong = replay(engine, lines, plan)
         different += wrong
         count += len(lines) if plan is None else [line["sequence"] for line in lines].index(plan) + 1

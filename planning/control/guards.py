@@ -141,7 +141,7 @@ class Validator:
         """The first of `sequences` [k, T, A] that passes, or None; and what kept those before it from passing."""
         objections: list[str] = []
         for rank, sequence in enumerate(sequences):
-            objection = self._objection(rank, sequence, costs[rank], margins)
+            objection = self._objection(rank, sequence, float(costs[rank]), margins)
             if objection is None:
                 return rank, objections
             objections.append(objection)

@@ -58,6 +58,11 @@ class Mailbox:
         self._seen = version
         return message
 
+    @property
+    def version(self) -> int:
+        """Another number for each message."""
+        return int(struct.unpack_from("<Q", self._buffer, 0)[0])
+
     def close(self) -> None:
         """Let go of the buffer."""
         self._buffer.release()

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, Protocol, final, runtime_checkable
 
 from .bundle import Bundle
 from .bundle_engine import BundleEngine
@@ -36,6 +36,7 @@ Log = Callable[[dict[str, Any]], None]
 START = "from planning.control.planner_process import main; main()"
 
 
+@runtime_checkable
 class Worker(Protocol):
     """Answers situations with plans."""
 
@@ -119,7 +120,8 @@ class InlineWorker:
         self._latency: Callable[[], float] = latency if callable(latency) else lambda: float(latency)
         self.ready, self.restarts = False, 0
         self.failure: str | None = None
-        self._planned: tuple[float, bytes | None] | None = None
+        self._making: tuple[float, bytes | None] | None = None  # when it will be there
+        self._made: bytes | None = None
         self._waiting: bytes | None = None
         self._sent = -float("inf")
 
@@ -130,35 +132,37 @@ class InlineWorker:
 
     def stop(self) -> None:
         """Forget what is planned."""
-        self.ready, self._planned, self._waiting = False, None, None
+        self.ready, self._making, self._made, self._waiting = False, None, None, None
 
     def send(self, message: bytes, now: float) -> None:
         """Plan, unless a plan is being made: then keep the newest situation for later."""
         if now < self._sent:  # the clock went back, and what is being made would be there in an age
-            self._planned = self._waiting = None
+            self._making = self._made = self._waiting = None
         self._sent = now
-        if self._planned is not None and not self._planned[0] <= now:
-            self._waiting = message
+        self._finish(now)
+        if self._making is None:
+            self._making = now + self._latency(), self._cycle.answer(message)
         else:
-            self._plan(message, now)
+            self._waiting = message
 
     def receive(self, now: float) -> bytes | None:
-        """The plan, once its time has come."""
-        if self._planned is None or now < self._planned[0]:
-            return None
-        due, plan = self._planned
-        self._planned = None
-        if self._waiting is not None:
-            self._plan(self._waiting, due)
-            self._waiting = None
+        """The newest plan whose time has come."""
+        self._finish(now)
+        plan, self._made = self._made, None
         return plan
 
     def dead(self) -> bool:
         """Never."""
         return False
 
-    def _plan(self, message: bytes, now: float) -> None:
-        self._planned = now + self._latency(), self._cycle.answer(message)
+    def _finish(self, now: float) -> None:
+        """Whatever is there by now; the situation that waited is begun when the plan before it ended."""
+        while self._making is not None and self._making[0] <= now:
+            due, plan = self._making
+            self._made, self._making = plan or self._made, None
+            if self._waiting is not None:
+                self._making = due + self._latency(), self._cycle.answer(self._waiting)
+                self._waiting = None
 
 
 @final
@@ -311,10 +315,7 @@ class ProcessWorker:
 
     def receive(self, now: float) -> bytes | None:
         """The newest plan."""
-        message = self._plans.read()
-        if message is not None:
-            self._unanswered = None
-        return message
+        return self._plans.read()
 
     def dead(self) -> bool:
         """Whether it ended, and another is not ready yet."""
@@ -360,7 +361,7 @@ class ProcessWorker:
     def _attend(self, life: _Life) -> str | None:
         """Hand over the order, then pass lines on until the process ends; what it said of its end."""
         assert life.process.stdin is not None and life.process.stdout is not None
-        said, rest, output = None, b"", life.process.stdout.fileno()
+        said, rest, output, version = None, b"", life.process.stdout.fileno(), self._plans.version
         try:
             life.process.stdin.write(self._order)
             os.set_blocking(life.process.stdin.fileno(), False)
@@ -380,6 +381,8 @@ class ProcessWorker:
                         said = line["error"]
                     else:
                         self._log(line)
+            if self._plans.version != version:
+                version, self._unanswered = self._plans.version, None
             since = self._unanswered
             if life.ready and since is not None and time.monotonic() - since > self._hang_after:
                 return f"no answer for {self._hang_after:g} s"

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 # The module of each suite, imported when it is asked for.
 SUITES = {
     "constraints": "bench_constraints",
+    "delay": "bench_delay",
     "hostile_bundles": "hostile_bundles",
     "latency": "bench_latency",
     "loop": "bench_loop",

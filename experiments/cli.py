@@ -30,12 +30,13 @@ COMMANDS = {
     "collect": ("experiments.collect", "roll out behaviours in a task and write a Minari dataset"),
     "train": ("experiments.train", "train a world model on a dataset"),
     "plan": ("experiments.plan", "plan with a trained model towards held-out goals and measure success"),
+    "drive": ("experiments.drive", "drive a simulator that runs in real time, with a page to watch and steer"),
+    "replay": ("experiments.replay", "make the plans in a robot's log again, bit for bit"),
     "bench": (
         "experiments.bench",
         "run a suite of measurements: planners, latency, pairs of settings, limits, faults, the robot loop",
     ),
     "export": ("experiments.export", "make one file for a robot of a trained model and a planner"),
-    "replay": ("experiments.replay", "make the plans in a robot's log again, bit for bit"),
     "doctor": ("experiments.doctor", "check versions, devices, rendering, folders and names, with the mend for each"),
 }
 

@@ -21,7 +21,7 @@ def run(cfg: DictConfig) -> list[Row]:
     seeds = [int(seed) for seed in cfg.seeds] if cfg.seeds is not None else [int(cfg.seed)]
     rows: list[Row] = []
     for seed in seeds:
-        rows += measure(cfg, _checkpoint(cfg, seed), seed).rows
+        rows += measure(cfg, chosen_checkpoint(cfg, seed), seed).rows
     show(rows, f"{cfg.task.name}: {len(seeds)} seed{'s' if len(seeds) > 1 else ''}, held-out goals")
     made = manifest(cfg, seeds)
     name = "-".join(filter(None, [cfg.task.name.replace("/", "-"), "plan", str(cfg.variant)]))
@@ -33,7 +33,12 @@ def run(cfg: DictConfig) -> list[Row]:
     return rows
 
 
-def _checkpoint(cfg: DictConfig, seed: int) -> Checkpoint:
+def chosen_checkpoint(cfg: DictConfig, seed: int) -> Checkpoint:
+    """The model that the settings name, or the recipe's, which is trained where it is missing.
+
+    Raises:
+      ValueError: it was trained for another task.
+    """
     if cfg.checkpoint is None:
         return ensure_model(cfg, seed)
     checkpoint = load_model(cfg.checkpoint)

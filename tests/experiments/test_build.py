@@ -11,6 +11,7 @@ import envs
 from envs.behaviours import ColouredNoise, Mixture, Scripted
 from experiments import build
 from experiments.cli import COMMANDS, config_dir
+from experiments.stages import CUSTOM
 from planning import (
     CEM,
     ICEM,
@@ -47,7 +48,7 @@ def test_every_choice_of_a_group_builds(group):
         build.planner(cfg)
         build.costs(cfg)
         build.make(cfg.behaviour, "behaviour")
-        assert cfg.task.name in envs.TASKS
+        assert cfg.task.name in (*envs.TASKS, CUSTOM)
         for cls, node in ((JepaConfig, cfg.objective), (TrainingConfig, cfg.training)):
             build.fill(cls, OmegaConf.to_container(node), group)
 

@@ -331,7 +331,7 @@ def test_the_same_in_a_real_environment(control, path, tmp_path):
     venv.create(tmp_path / "robot", with_pip=True)
     python = tmp_path / "robot" / "bin" / "python"
     names = ("jax", "jaxlib", "numpy", "safetensors", "flatbuffers")
-    pip = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", *names]
+    pip = [python, "-I", "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", *names]
     subprocess.run(pip, check=True)
     control.reset(goal=[0.3, 0.1], seed=0)
     expected = control.act(np.zeros(2))

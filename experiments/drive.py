@@ -13,7 +13,7 @@ from typing import Any, final
 
 import numpy as np
 from numpy import ndarray
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -21,16 +21,14 @@ from rich.table import Table
 import envs
 from envs import Task
 from envs.streams import episode_rng
-from planning.control.cycle import Planning
-from planning.control.engine import LiveEngine
-from planning.control.fallback import Fallback
-from planning.control.realtime import Loop, RealtimeController
-from planning.control.workers import Recipe
+from planning.control import Fallback, LiveEngine, Loop, Planning, RealtimeController, Recipe
+from worldmodel.checkpoint import load_model
 
 from . import build
 from .drive_simulator import Seen, Setup, Simulator
 from .drive_view import Picture, View
 from .plan import chosen_checkpoint
+from .stages import Paths
 from .statistics import percentiles
 
 TIMINGS = ("ideal", "delay", "wallclock")
@@ -122,9 +120,14 @@ def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> _Drive:
     controller = RealtimeController(
         planner,
         Loop(actuation_delay=delay, compensate=bool(cfg.compensate), rate_limit=_rate(cfg)),
-        Planning(deadline=deadline, imagine=bool(cfg.view), log=cfg.telemetry is not None),
+        Planning(
+            deadline=deadline,
+            surprise=planner.surprise if isinstance(planner, Recipe) else None,
+            imagine=bool(cfg.view),
+            log=cfg.telemetry is not None,
+        ),
         Fallback(hold_seconds=float(cfg.hold_seconds)),
-        worker="inline" if virtual else "process" if cfg.bundle is not None else "thread",
+        worker="inline" if virtual else "process",
         seed=int(cfg.seed),
         telemetry=None if cfg.telemetry is None else str(cfg.telemetry),
         clock=clock,
@@ -150,8 +153,20 @@ def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
                 f"here steps: there are {', '.join(envs.TASKS)}"
             )
         return recipe, envs.make(recipe.contract.task)
+    chosen_checkpoint(cfg, int(cfg.seed))
+    path = Paths.of(cfg, int(cfg.seed)).model if cfg.checkpoint is None else cfg.checkpoint
+    arguments: dict[str, Any] = {"checkpoint": str(path), "settings": OmegaConf.to_container(cfg, resolve=True)}
     task = envs.make(cfg.task.name)
-    return LiveEngine(build.agent(cfg, chosen_checkpoint(cfg, int(cfg.seed)).model, task), task.name), task
+    if cfg.timing == "wallclock":
+        return Recipe.factory("experiments.drive:engine", **arguments), task
+    return engine(**arguments), task
+
+
+def engine(checkpoint: str, settings: dict[str, Any]) -> LiveEngine:
+    """The engine of a model file with the settings of `jepa-mpc plan`: a planner's process makes its own."""
+    cfg = OmegaConf.create(settings)
+    task = envs.make(cfg.task.name)
+    return LiveEngine(build.agent(cfg, load_model(checkpoint).model, task), task.name)
 
 
 def _rate(cfg: DictConfig) -> float | None:
@@ -227,13 +242,13 @@ class _Drive:
             seen = self._simulator.receive()
             received = time.perf_counter()
             began = seen[0].stamp if began is None else began
-            ended = False
+            ended, newest = False, seen[-1]
             for each in seen:
                 if self._virtual is not None:
                     self._virtual.now = each.stamp
-                if each.control:
-                    ended = self._control(each, received) or ended
-            newest = seen[-1]
+                newest = each
+                if each.control and (ended := self._control(each)):
+                    break
             self._answer(newest, received)
             _fail_if_failed(self.controller)
             self._summary.late, self._summary.slips = newest.late, newest.slips
@@ -247,7 +262,7 @@ class _Drive:
     def _aim(self, goal: ndarray) -> None:
         self._goal, self._steps_left, self._reached_at = goal, self._task.budget + 1, None
 
-    def _control(self, seen: Seen, received: float) -> bool:
+    def _control(self, seen: Seen) -> bool:
         """At a control instant: is the episode over? If not, the controller hears what the sensors say."""
         if self._view is not None and (wishes := self._view.wishes()):
             if wishes.weights:

@@ -100,6 +100,7 @@ class Simulator:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             bufsize=0,
+            start_new_session=True,  # an interrupt at the terminal is the controller's to handle
         )
 
     @property
@@ -350,7 +351,6 @@ class _Server:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Simulate what the first argument says, in JSON, with the controller at standard input and output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt at the terminal is the controller's to handle
     output = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not get between our records
     setup = Setup(**json.loads((arguments or sys.argv[1:])[0]))

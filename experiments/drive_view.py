@@ -235,8 +235,10 @@ class _Stage:
     def __init__(self, server: Any, task: Task):
         self._server, self._task = server, task
         self._scene = scene = task.scene()
-        self._size = float(np.subtract(scene.high, scene.low).max())
-        self._centre = np.append(np.add(scene.low, scene.high) / 2, 0.0)
+        boxes = np.array([[*scene.low, *scene.high]] + [[x - w, y - h, x + w, y + h] for x, y, w, h in scene.walls])
+        low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+        self._size = float((high - low).max())
+        self._centre = np.append((low + high) / 2, 0.0)
         self._thick = scene.radius
         server.scene.configure_environment_map(None)  # its maps come from the network
         server.initial_camera.fov = FOV

@@ -221,7 +221,8 @@ def calibrate(
     surprise = Surprise(arrays[0], arrays[1], arrays[2], arrays[3], arrays[4], arrays[5], math.inf, false_alarm_rate, 0)
     statistics = np.concatenate([_statistics(surprise, episode) for episode in compared[half : half + quarter]])
     levels = np.quantile(statistics, TAILS, axis=0).T
-    excess = [column[column > level].mean() - level for column, level in zip(statistics.T, levels[:, -1], strict=True)]
+    above = np.maximum(statistics - levels[:, -1], 0.0)
+    excess = above.sum(axis=0) / np.maximum((above > 0).sum(axis=0), 1)
     scales = np.maximum(excess, 1e-6)
     surprise = replace(surprise, levels=levels.astype(np.float32), scales=scales.astype(np.float32))
     held = np.concatenate([_statistics(surprise, episode) for episode in compared[half + quarter :]])

@@ -140,7 +140,7 @@ class VirtualLoop:
         if kind == "delayed":
             self.controller.notify_observation(observation, self._now - 3 * PERIOD)
         elif kind != "dropped":
-            self._stuck = observation
+            self._stuck = observation if not kind else self._stuck
             self.controller.notify_observation(observation)
 
     def _judge(self, action: ndarray, number: int) -> None:

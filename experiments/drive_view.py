@@ -136,7 +136,8 @@ class View:
         """Take the page down."""
         self._closing.set()
         self._thread.join()
-        self._server.stop()
+        with contextlib.redirect_stdout(io.StringIO()):
+            self._server.stop()
 
     def _panel(self, weights: Mapping[str, float]) -> None:
         gui = self._server.gui
@@ -151,7 +152,7 @@ class View:
             self._weight_sliders = {name: _weight_slider(gui, name, value) for name, value in weights.items()}
         with gui.add_folder("Cost of the plan"):
             self._cost_chart = _chart(gui, self._names, "cost", SERIES)
-        with gui.add_folder("Latency"):
+        with gui.add_folder("Latency, ms"):
             self._time_chart = _chart(gui, ("planning", "deadline"), "ms", (PLAN, BODY))
         for slider in (*self._goal_sliders, *self._weight_sliders.values()):
             slider.on_update(self._moved)
@@ -357,7 +358,7 @@ def _weight_slider(gui: Any, name: str, value: float) -> Any:
 
 def _chart(gui: Any, names: tuple[str, ...], unit: str, colours: tuple[Colour, ...]) -> Any:
     """Curves over the last seconds."""
-    series: list[Any] = [{"label": "s"}]
+    series: list[Any] = [{"label": "seconds ago"}]
     for name, colour in zip(names, colours * len(names), strict=False):
         series.append({"label": name.replace("_", " "), "stroke": f"rgb{colour}", "width": 2})
     axes = (

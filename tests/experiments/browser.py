@@ -21,6 +21,8 @@ FLAGS = [
     "--no-first-run",
     "--remote-debugging-pipe",
 ]
+# three.js draws without a graphics card.
+WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 
 
 def find() -> str | None:
@@ -31,12 +33,20 @@ def find() -> str | None:
 class Browser:
     """One page. `requests` and `problems` collect what it asked of the network and what its console complained of."""
 
-    def __init__(self, executable: str, profile: Path, timeout: float = 60.0):
+    def __init__(self, executable: str, profile: Path, timeout: float = 60.0, webgl: bool = False):
         self.timeout, self.requests, self.problems, self._number, self._buffer = timeout, [], [], 0, b""
         (child_in, self._out), (self._in, child_out) = os.pipe(), os.pipe()
         command = f'exec "$@" 3<&{child_in} 4>&{child_out}'
         self._process = subprocess.Popen(
-            ["bash", "-c", command, "bash", executable, *FLAGS, f"--user-data-dir={profile}"],
+            [
+                "bash",
+                "-c",
+                command,
+                "bash",
+                executable,
+                *(FLAGS + WEBGL if webgl else FLAGS),
+                f"--user-data-dir={profile}",
+            ],
             pass_fds=(child_in, child_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -63,12 +73,16 @@ class Browser:
 
     def open(self, path: Path, width: int = 1200, height: int = 900, dark: bool = False) -> None:
         """Show a file and wait until it has loaded."""
+        self.go(path.as_uri(), width, height, dark)
+
+    def go(self, address: str, width: int = 1200, height: int = 900, dark: bool = False) -> None:
+        """Show an address and wait until it has loaded."""
         self.requests.clear(), self.problems.clear()
         self("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self("Emulation.setEmulatedMedia", features=[scheme])
         self._loaded = False
-        self("Page.navigate", url=path.as_uri())
+        self("Page.navigate", url=address)
         while not self._loaded:
             self._receive()
 

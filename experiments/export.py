@@ -8,11 +8,12 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from planning import ActionSpec
-from planning.control import Bundle
+from planning import ActionSpec, Agent
+from planning.control import Bundle, LiveEngine
 from worldmodel.checkpoint import Checkpoint, load_model
 
 from .build import agent_for
+from .calibration import calibrated
 
 WORDS = ("sensors", "sensor_units", "actuators", "action_units")
 
@@ -21,14 +22,20 @@ def run(cfg: DictConfig) -> Bundle:
     """Write the bundle, and say how to drive it.
 
     Raises:
-      FileNotFoundError: no checkpoint there.
+      FileNotFoundError: no checkpoint, or no dataset to calibrate on, there.
       FileExistsError: there is something at `out` already.
       ValueError: the settings do not fit the model, or a program of theirs cannot be exported.
     """
     out = Path(cfg.out) if cfg.out else Path(cfg.checkpoint).with_suffix(".bundle")
     if out.exists():
         raise FileExistsError(f"there is something at {out} already: choose another file with out=, or remove it")
-    bundle = make_bundle(cfg, load_model(cfg.checkpoint))
+    checkpoint = load_model(cfg.checkpoint)
+    parts: dict[str, Any] = {}
+    if cfg.calibration is not None:
+        engine = LiveEngine(_agent(cfg, checkpoint))
+        guards, extra = calibrated(engine, str(cfg.calibration), float(cfg.alarms_a_minute)).for_bundle()
+        parts = {"guards": guards, "extra": extra}
+    bundle = make_bundle(cfg, checkpoint, **parts)
     bundle.save(out)
     contract = bundle.contract
     Console().print(
@@ -43,7 +50,12 @@ def run(cfg: DictConfig) -> Bundle:
 def make_bundle(cfg: DictConfig, checkpoint: Checkpoint, **parts: Any) -> Bundle:
     """The bundle of a checkpoint; `parts` are more of what `Bundle.of` takes (guards, extra)."""
     robot = checkpoint.metadata["task"]
-    spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"])
     words: dict[str, Any] = {name: tuple(robot.get(name, ())) for name in WORDS}
-    agent = agent_for(cfg, checkpoint.model, spec)
+    agent = _agent(cfg, checkpoint)
     return Bundle.of(agent, task=robot["task"], platforms=tuple(cfg.platforms), **words, **parts)
+
+
+def _agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:
+    robot = checkpoint.metadata["task"]
+    spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"])
+    return agent_for(cfg, checkpoint.model, spec)

@@ -8,7 +8,7 @@ from experiments.build import agent_for, compose
 from experiments.cli import main
 from experiments.export import make_bundle
 from planning import ActionSpec
-from planning.control import Bundle, Controller, LiveEngine
+from planning.control import Bundle, Controller, LiveEngine, Surprise
 from worldmodel.checkpoint import load_model, save_model
 from worldmodel.model import ModelConfig, create
 
@@ -48,6 +48,26 @@ def test_the_command_writes_what_the_settings_say(checkpoint, tmp_path, capsys):
     goal, zero = np.array([0.1, 0.2, 0.3], np.float32), np.zeros(3, np.float32)
     control.reset(goal=goal, seed=5)
     np.testing.assert_array_equal(control.act(zero), live.step(live.begin(goal, 5, 0), zero)[0])
+
+
+def test_a_bundle_brings_the_alarm_of_held_out_data_along(checkpoint, tmp_path):
+    """From a robot's logs to a threshold in the bundle."""
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    rng = np.random.default_rng(0)
+    for episode in range(12):
+        actions = rng.uniform([-1.0, -2.0], [1.0, 0.5], (20, 2)).astype(np.float32)
+        observations = np.cumsum(rng.normal(size=(21, 3)), axis=0).astype(np.float32)
+        np.savez(logs / f"{episode:02d}.npz", observations=observations, actions=actions)
+    robot = {name: ROBOT[name] for name in ("control_period", "action_low", "action_high")}
+    (logs / "dataset.json").write_text(json.dumps({"task": "arm", **robot}))
+    out = tmp_path / "arm.bundle"
+    calibration = (f"calibration='{logs}'", "alarms_a_minute=60")
+    assert (
+        main(["export", f"checkpoint='{checkpoint}'", f"out='{out}'", *SMALL, "cost=goal_distance", *calibration]) == 0
+    )
+    surprise = Surprise.of_bundle(Bundle.load(out))
+    assert surprise is not None and np.isfinite(surprise.threshold) and surprise.false_alarm_rate == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize("planner", ["icem", "mppi", "elite_mppi", "predictive_sampling", "gradient"])

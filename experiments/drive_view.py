@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import threading
 import time
 from collections import deque
@@ -20,6 +21,8 @@ from numpy import ndarray
 
 from envs import Task
 from envs.task import Scene
+
+logger = logging.getLogger(__name__)
 
 Colour = tuple[int, int, int]
 INK: Colour = (38, 44, 56)
@@ -127,7 +130,7 @@ class View:
     def wishes(self) -> Wishes:
         """What visitors have asked for since the last call."""
         if not self._wishes:
-            return self._wishes
+            return Wishes()
         with self._lock:
             taken, self._wishes = self._wishes, Wishes()
         return taken
@@ -187,26 +190,33 @@ class View:
 
     def _draw_for_ever(self) -> None:
         charts_at = 0.0
-        while not self._closing.wait(1 / FRAMES):
-            with self._lock:
-                pictures, path = [], self._path
-                while self._pictures:
-                    pictures.append(self._pictures.popleft())
-                goal, moved, self._goal_moved = self._goal, self._goal_moved, False
-                path += [self._task.keypoints(picture.state)[-1] for picture in pictures]
-            if not pictures:
-                continue
-            newest = pictures[-1]
-            self._history.add(time.monotonic(), newest)
-            with self._server.atomic():
-                if moved:
-                    for slider, (_, _, scale), value in zip(self._goal_sliders, self._goal_units, goal, strict=True):
-                        slider.value = float(np.clip(value * scale, slider.min, slider.max))
-                self._stage.draw(newest, path, goal)
-                self._status.content = _status(newest)
-                if time.monotonic() - charts_at > 1 / CHARTS:
-                    charts_at = time.monotonic()
-                    self._cost_chart.data, self._time_chart.data = self._history.charts(charts_at, 1e3 * self._deadline)
+        try:
+            while not self._closing.wait(1 / FRAMES):
+                with self._lock:
+                    pictures, path = [], self._path
+                    while self._pictures:
+                        pictures.append(self._pictures.popleft())
+                    goal, moved, self._goal_moved = self._goal, self._goal_moved, False
+                    path += [self._task.keypoints(picture.state)[-1] for picture in pictures]
+                if not pictures:
+                    continue
+                self._history.add(time.monotonic(), pictures[-1])
+                charts = time.monotonic() - charts_at > 1 / CHARTS
+                charts_at = time.monotonic() if charts else charts_at
+                with self._server.atomic():
+                    self._draw(pictures[-1], path, goal, moved, charts)
+        except Exception:
+            logger.exception("the page stands still; what is driven does not")
+
+    def _draw(self, newest: Picture, path: list[ndarray], goal: ndarray, moved: bool, charts: bool) -> None:
+        if moved:
+            for slider, (_, _, scale), value in zip(self._goal_sliders, self._goal_units, goal, strict=True):
+                slider.value = float(np.clip(value * scale, slider.min, slider.max))
+        self._stage.draw(newest, path, goal)
+        self._status.content = _status(newest)
+        if charts:
+            curves = self._history.charts(time.monotonic(), 1e3 * self._deadline)
+            self._cost_chart.data, self._time_chart.data = curves
 
 
 @dataclass
@@ -242,6 +252,7 @@ class _Stage:
         self._centre = np.append((low + high) / 2, 0.0)
         self._thick = scene.radius
         server.scene.configure_environment_map(None)  # its maps come from the network
+        server.scene.add_light_ambient("/lights/ambient", color=(255, 255, 255), intensity=1.2)  # no side of a wall is black
         server.initial_camera.fov = FOV
         server.initial_camera.position, server.initial_camera.look_at = self._camera(1.0)
         server.on_client_connect(self._welcome)
@@ -285,9 +296,9 @@ class _Stage:
     def _camera(self, aspect: float) -> tuple[ndarray, ndarray]:
         """Where it is and what it looks at; in a tall window the scene is above the panel, which covers 3 / 5 of it."""
         tall = aspect < 0.75
-        height = (1.1 if tall else 1.24) * self._size / min(1.0, aspect)  # of what is seen
+        height = (1.13 if tall else 1.24) * self._size / min(1.0, aspect)  # of what is seen
         tilt = 0.0 if tall else TILT
-        target = self._centre - [0.0, 0.3 * height if tall else 0.0, 0.0]
+        target = self._centre - [0.0, 0.29 * height if tall else 0.0, 0.0]
         distance = 0.5 * height / np.tan(FOV / 2)
         return target + distance * np.array([0.0, -np.sin(tilt + 1e-3), np.cos(tilt)]), target
 

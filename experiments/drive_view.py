@@ -196,10 +196,10 @@ class View:
                     pictures, path = [], self._path
                     while self._pictures:
                         pictures.append(self._pictures.popleft())
+                    if not pictures:
+                        continue
                     goal, moved, self._goal_moved = self._goal, self._goal_moved, False
                     path += [self._task.keypoints(picture.state)[-1] for picture in pictures]
-                if not pictures:
-                    continue
                 self._history.add(time.monotonic(), pictures[-1])
                 charts = time.monotonic() - charts_at > 1 / CHARTS
                 charts_at = time.monotonic() if charts else charts_at

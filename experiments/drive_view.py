@@ -252,7 +252,7 @@ class _Stage:
         self._centre = np.append((low + high) / 2, 0.0)
         self._thick = scene.radius
         server.scene.configure_environment_map(None)  # its maps come from the network
-        server.scene.add_light_ambient("/lights/ambient", color=(255, 255, 255), intensity=1.2)  # no side of a wall is black
+        server.scene.add_light_ambient("/lights/ambient", color=(255, 255, 255), intensity=1.2)  # no wall is black
         server.initial_camera.fov = FOV
         server.initial_camera.position, server.initial_camera.look_at = self._camera(1.0)
         server.on_client_connect(self._welcome)

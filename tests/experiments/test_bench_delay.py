@@ -50,7 +50,7 @@ def test_what_is_committed_is_the_mean_of_each_period():
 
 def test_without_a_delay_it_is_the_ordinary_evaluation(parts):
     task, agent = parts
-    pairs = honest(task, 3, 0)
+    pairs = honest(task, 2, 0)
     records = run_episodes(task, ModelPolicy(task, agent, 0), pairs)
     for compensate in (False, True):
         reached = bench_delay.DelayedLoop(task, agent, 0.0, compensate, 0).run(pairs, "test")
@@ -78,7 +78,7 @@ def test_compensated_plans_begin_with_what_is_committed(parts, monkeypatch):
 
 
 def test_the_suite_writes_its_three_rows(checkpoint, tmp_path):
-    overrides = f"suite.overrides=[{','.join(PLANNER)}]"
+    overrides = f"suite.overrides={[*PLANNER]}"
     settings = (
         "suite=delay",
         f"suite.checkpoint='{checkpoint}'",

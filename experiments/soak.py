@@ -140,7 +140,7 @@ class VirtualLoop:
         if kind == "delayed":
             self.controller.notify_observation(observation, self._now - 3 * PERIOD)
         elif kind != "dropped":
-            self._stuck = observation
+            self._stuck = observation if not kind else self._stuck
             self.controller.notify_observation(observation)
 
     def _judge(self, action: ndarray, number: int) -> None:
@@ -156,7 +156,7 @@ class VirtualLoop:
         expected: list[tuple[Reason, Source]] = []
         if fault.kind in OBSERVED:
             expected.append((OBSERVED[fault.kind], Source.PREVIOUS_PLAN))
-        if fault.kind == "stuck" and number - fault.begun >= STUCK - 1:
+        if fault.kind == "stuck" and number - fault.begun >= STUCK:  # one later where the clock has just gone back
             expected.append((Reason.STUCK_OBSERVATION, Source.HOLD))
         if fault.kind == "model_nan" and number - fault.begun > REPLAN + 7:  # the last sound plan may be late
             expected.append((Reason.NONFINITE_PLAN, Source.PREVIOUS_PLAN))
@@ -169,7 +169,8 @@ class VirtualLoop:
             expected.append((Reason.LATE, Source.PREVIOUS_PLAN))
         for reason, least in expected:
             counts["faulty_steps"] += 1
-            if reason not in wrong or source < least:
+            seen = reason in wrong or (reason == Reason.STALE_OBSERVATION and Reason.MISSING_OBSERVATION in wrong)
+            if not seen or source < least:
                 counts["unanswered"] += 1
                 counts[f"unanswered_{fault.kind or 'late'}"] += 1
         if self._calm > 4 * REPLAN and source != Source.PLAN:

@@ -196,10 +196,10 @@ class View:
                     pictures, path = [], self._path
                     while self._pictures:
                         pictures.append(self._pictures.popleft())
+                    if not pictures:
+                        continue
                     goal, moved, self._goal_moved = self._goal, self._goal_moved, False
                     path += [self._task.keypoints(picture.state)[-1] for picture in pictures]
-                if not pictures:
-                    continue
                 self._history.add(time.monotonic(), pictures[-1])
                 charts = time.monotonic() - charts_at > 1 / CHARTS
                 charts_at = time.monotonic() if charts else charts_at
@@ -252,7 +252,7 @@ class _Stage:
         self._centre = np.append((low + high) / 2, 0.0)
         self._thick = scene.radius
         server.scene.configure_environment_map(None)  # its maps come from the network
-        server.scene.add_light_ambient("/lights/ambient", color=(255, 255, 255), intensity=1.2)  # no side of a wall is black
+        server.scene.add_light_ambient("/lights/ambient", color=(255, 255, 255), intensity=1.2)  # no wall is black
         server.initial_camera.fov = FOV
         server.initial_camera.position, server.initial_camera.look_at = self._camera(1.0)
         server.on_client_connect(self._welcome)

@@ -100,8 +100,7 @@ def test_settings_reach_the_command_and_nothing_is_left_behind(seen: list) -> No
     [
         (
             ["gret"],
-            "'gret' is not a command; commands: demo, collect, train, plan, export, bench, doctor, greet; "
-            "did you mean greet?",
+            f"'gret' is not a command; commands: {', '.join(cli.COMMANDS)}, greet; did you mean greet?",
         ),
         (["greet", "task=two_rom"], "task=two_rom is not known: task can be two_room, umaze; did you mean two_room?"),
         (

@@ -183,7 +183,7 @@ class ThreadWorker:
     def start(self) -> None:
         """Begin, unless it runs."""
         if self._thread is None or not self._thread.is_alive():
-            self._stopping = False
+            self._stopping, self.failure = False, None
             self._thread = threading.Thread(target=self._work, name="planner", daemon=True)
             self._thread.start()
 
@@ -206,8 +206,8 @@ class ThreadWorker:
         return self._plans.read()
 
     def dead(self) -> bool:
-        """Whether the thread has ended by itself."""
-        return self._was_ready and (self._thread is None or not self._thread.is_alive())
+        """Whether the thread has ended by itself, or is about to."""
+        return self.failure is not None or (self._was_ready and (self._thread is None or not self._thread.is_alive()))
 
     def _work(self) -> None:
         try:

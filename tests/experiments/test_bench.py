@@ -212,7 +212,7 @@ def test_the_columns_are_those_that_were_agreed(tmp_path):
     ("overrides", "grid", "words"),
     [
         (["suite.planners=[cme]"], {}, "suite.planners has no planner called 'cme': choose from cem, "),
-        (["suite.name=speed"], {}, "suite=speed is not known: choose from latency"),
+        (["suite.name=speed"], {}, "suite=speed is not known: choose from constraints, delay"),
         ([], {"sweeps": {"depth": [2]}}, "a point of the grid has the axes .*; got depth"),
     ],
 )

@@ -18,6 +18,7 @@ SUITES = {
     "paired": "bench_paired",
     "planners": "bench_planners",
     "soak": "soak",
+    "start": "bench_start",
     "surprise": "bench_surprise",
 }
 

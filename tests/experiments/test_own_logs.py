@@ -132,6 +132,7 @@ print(own_logs.main(Path(sys.argv[1]), *small))
 """
 
 
+@pytest.mark.slow  # trains a model in a process of its own
 def test_the_worked_example_needs_no_simulator(tmp_path):
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-c", WITHOUT_SIMULATOR, str(tmp_path / "cart")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -43,7 +44,9 @@ def engine(checkpoint: str, task: str, overrides: tuple[str, ...] = ()) -> LiveE
 
 
 def simulate(task_name: str, states_file: int, actions_file: int, seed: int) -> None:
-    """A simulator that keeps its core busy: the task in real time, and further physics in between, until it is killed.
+    """A simulator that keeps its core busy: the task in real time, and further physics in between.
+
+    It runs until it is killed, or its parent is.
 
     Writes observation and time stamp, takes the newest action.
     """
@@ -55,8 +58,8 @@ def simulate(task_name: str, states_file: int, actions_file: int, seed: int) -> 
     action = np.zeros(task.action_space.shape, np.float64)
     other = np.repeat(state[None], 16, axis=0)
     moment = time.monotonic()
-    next_control = moment
-    while True:
+    next_control, parent = moment, os.getppid()
+    while os.getppid() == parent:
         if (message := actions.read()) is not None:
             action = np.frombuffer(message, np.float32).astype(np.float64)
         now = time.monotonic()
@@ -73,8 +76,8 @@ def simulate(task_name: str, states_file: int, actions_file: int, seed: int) -> 
 def idle(seconds: float) -> None:
     """Sleep from tick to tick, and print how often that was late."""
     ticks, late, moment = 0, 0, time.monotonic()
-    end = moment + seconds
-    while moment < end:
+    end, parent = moment + seconds, os.getppid()
+    while moment < end and os.getppid() == parent:
         moment += 1 / RATE_HZ
         time.sleep(max(0.0, moment - time.monotonic()))
         ticks, late = ticks + 1, late + (time.monotonic() - moment > LATE)

@@ -1,7 +1,8 @@
 """The loop in real time at 100 Hz: the planner in one process, a busy simulator in another, an idle timer beside.
 
 An action is late where it is handed out more than half a period after its tick. The idle timer is a process that only
-sleeps from tick to tick, at the same time on the same machine: what it misses is the machine's fault.
+sleeps from tick to tick, at the same time, on the same machine and with the same priority: what it misses is the
+machine's fault.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from omegaconf import DictConfig
 import envs
 from planning.control import LiveEngine, Loop, Planning, RealtimeController, Recipe, Source
 from planning.control.mailbox import Mailbox, mapped, shared_file
+from planning.control.scheduling import real_time
 from worldmodel.checkpoint import load_model
 
 from . import build
 from .manifest import manifest
-from .progress import progress_bar
 from .results import append_values
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 RATE_HZ = 100.0
 LATE = 0.5 / RATE_HZ  # seconds
 SIMULATOR = "from experiments.bench_loop import simulate; import sys; simulate(sys.argv[1], *map(int, sys.argv[2:]))"
-IDLE = "from experiments.bench_loop import idle; import sys; idle(float(sys.argv[1]))"
+IDLE = "from experiments.bench_loop import idle; import sys; idle(float(sys.argv[1]), int(sys.argv[2]))"
 
 
 def engine(checkpoint: str, task: str, overrides: tuple[str, ...] = ()) -> LiveEngine:
@@ -73,8 +74,9 @@ def simulate(task_name: str, states_file: int, actions_file: int, seed: int) -> 
         task.simulate(other[:1], np.zeros((1, 4, action.size)))  # the rest of the core
 
 
-def idle(seconds: float) -> None:
+def idle(seconds: float, priority: int) -> None:
     """Sleep from tick to tick, and print how often that was late."""
+    real_time(priority)
     ticks, late, moment = 0, 0, time.monotonic()
     end, parent = moment + seconds, os.getppid()
     while moment < end and os.getppid() == parent:
@@ -101,10 +103,10 @@ def run(cfg: DictConfig) -> Counter[str]:
     )
     files = [shared_file(Mailbox.room(size)) for size in _sizes(task)]
     observations, actions = _mailboxes(task, files)
-    rng, counts, seconds = np.random.default_rng(int(cfg.seed)), Counter[str](), float(suite.seconds)
+    rng, seconds = np.random.default_rng(int(cfg.seed)), float(suite.seconds)
     margin = Loop(replan_period=1 / RATE_HZ, max_observation_age=0.1, late_after=0.1)
-    late, elapsed = [], []
-    controller = RealtimeController(recipe, margin, Planning(deadline=1 / RATE_HZ), worker="process")
+    priority, planner = map(int, suite.priorities)
+    controller = RealtimeController(recipe, margin, Planning(deadline=1 / RATE_HZ, priority=planner), worker="process")
     simulator = subprocess.Popen(
         [sys.executable, "-c", SIMULATOR, suite.task, *map(str, files), str(cfg.seed)], pass_fds=files
     )
@@ -116,52 +118,70 @@ def run(cfg: DictConfig) -> Counter[str]:
                 if controller.failed:
                     raise ValueError(str(controller.failure))
                 time.sleep(0.05)
-            timer = subprocess.Popen([sys.executable, "-c", IDLE, str(seconds)], stdout=subprocess.PIPE)
-            seen, moment = -1, time.monotonic()
-            end, new_goal = moment + seconds, moment
-            with progress_bar("loop at 100 Hz", int(seconds)) as bar:
-                while moment < end:
-                    moment += 1 / RATE_HZ
-                    time.sleep(max(0.0, moment - time.monotonic()))
-                    woke = time.monotonic()
-                    if (message := observations.read()) is not None:
-                        controller.notify_observation(
-                            np.frombuffer(message, np.float32, offset=8), float(np.frombuffer(message[:8])[0])
-                        )
-                    action = controller.get_action()
-                    actions.write(action.tobytes())
-                    done = time.monotonic()
-                    late.append(done - moment > LATE)
-                    elapsed.append(done - woke)
-                    _count(controller, counts, seen)
-                    seen = -1 if controller.plan is None else controller.plan.sequence
-                    if moment - new_goal > 4.0:
-                        controller.redirect(task.goal_observation(task.sample_goal(rng)))
-                        new_goal = moment
-                    counts["skipped"] += int(max(0.0, time.monotonic() - moment) * RATE_HZ)
-                    moment = max(moment, time.monotonic() - 1 / RATE_HZ)
-                    bar(int(seconds - max(0.0, end - moment)), int(seconds))
+            timer = subprocess.Popen([sys.executable, "-c", IDLE, str(seconds), str(priority)], stdout=subprocess.PIPE)
+            controller.get_action()  # the first call of anything takes its time
+            real_time(priority)
+            counts, late, elapsed = _drive(controller, task, observations, actions, rng, seconds)
             resting = json.loads(timer.communicate()[0])
     finally:
+        real_time(0)
         simulator.kill()
         simulator.wait()
     plans, ticks = max(counts["plans"], 1), len(late)
+    name = "loop_100hz" if priority else "loop_100hz_ordinary"
     values: list[tuple[str, float, str]] = [
-        ("loop_100hz_plan_misses", 100 * counts["missed"] / plans, "%"),
-        ("loop_100hz_late_actions", 100 * float(np.mean(late)), "%"),
-        ("loop_100hz_idle_late", 100 * resting["late"] / max(resting["ticks"], 1), "%"),
-        ("loop_100hz_ticks", ticks, "count"),
-        ("loop_100hz_plans", counts["plans"], "count"),
-        ("loop_100hz_get_action_ms_p99", 1e3 * float(np.quantile(elapsed, 0.99)), "ms"),
-        ("loop_100hz_latency_ms_p95", 1e3 * controller.latency, "ms"),
-        ("loop_100hz_fallback_actions", 100 * counts["fallback"] / ticks, "%"),
-        ("loop_100hz_undeclared", counts["undeclared"], "count"),
+        (f"{name}_plan_misses", 100 * counts["missed"] / plans, "%"),
+        (f"{name}_late_actions", 100 * float(np.mean(late)), "%"),
+        (f"{name}_idle_late", 100 * resting["late"] / max(resting["ticks"], 1), "%"),
+        (f"{name}_ticks", ticks, "count"),
+        (f"{name}_plans", counts["plans"], "count"),
+        (f"{name}_get_action_ms_p99", 1e3 * float(np.quantile(elapsed, 0.99)), "ms"),
+        (f"{name}_latency_ms_p95", 1e3 * controller.latency, "ms"),
+        (f"{name}_fallback_actions", 100 * counts["fallback"] / ticks, "%"),
+        (f"{name}_undeclared", counts["undeclared"], "count"),
     ]
     if cfg.results:
         append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))
     for name, value, unit in values:
         logger.info("%s %.4g %s", name, value, unit)
     return counts
+
+
+def _drive(
+    controller: RealtimeController,
+    task: envs.Task,
+    observations: Mailbox,
+    actions: Mailbox,
+    rng: np.random.Generator,
+    seconds: float,
+) -> tuple[Counter[str], list[bool], list[float]]:
+    """The loop itself, with another goal every few seconds: counts, and of each tick whether it was late, and seconds.
+
+    There is no progress bar here: its thread would take the interpreter's lock from the loop.
+    """
+    counts, late, elapsed = Counter[str](), [], []
+    seen, moment = -1, time.monotonic()
+    end, new_goal = moment + seconds, moment
+    while moment < end:
+        moment += 1 / RATE_HZ
+        time.sleep(max(0.0, moment - time.monotonic()))
+        woke = time.monotonic()
+        if (message := observations.read()) is not None:
+            controller.notify_observation(
+                np.frombuffer(message, np.float32, offset=8), float(np.frombuffer(message[:8])[0])
+            )
+        actions.write(controller.get_action().tobytes())
+        done = time.monotonic()
+        late.append(done - moment > LATE)
+        elapsed.append(done - woke)
+        _count(controller, counts, seen)
+        seen = -1 if controller.plan is None else controller.plan.sequence
+        if moment - new_goal > 4.0:
+            controller.redirect(task.goal_observation(task.sample_goal(rng)))
+            new_goal = moment
+        counts["skipped"] += int(max(0.0, time.monotonic() - moment) * RATE_HZ)
+        moment = max(moment, time.monotonic() - 1 / RATE_HZ)
+    return counts, late, elapsed
 
 
 def _count(controller: RealtimeController, counts: Counter[str], seen: int) -> None:

@@ -46,12 +46,15 @@ class Planning:
     most_disagreement: float | None = None  # of an ensemble along the plan, above which it counts as surprised
     imagine: bool = False  # publish where the plan should lead, and how far the last one was off
     log: bool = False  # write a line for each plan, from which `replay` makes it again
+    priority: int = 0  # real-time priority of a planner process once it is ready; 0: an ordinary process
 
     def __post_init__(self) -> None:
         for name in ("deadline", "validity", "iterations"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive; got {value}")
+        if self.priority < 0:
+            raise ValueError(f"priority must be 0 or a real-time priority; got {self.priority}")
 
     def to_json(self) -> dict[str, Any]:
         """For a planner process. Raises ValueError on a check that is a function: there it must be named."""

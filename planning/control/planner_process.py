@@ -12,6 +12,7 @@ from typing import Any
 from .cycle import Planning, PlanningCycle
 from .mailbox import Mailbox, mapped
 from .messages import plan_type, request_type
+from .scheduling import real_time
 from .telemetry import as_line
 from .workers import make_engine
 
@@ -28,14 +29,17 @@ def main() -> None:
             data = data[os.write(output, data) :]
 
     try:
+        real_time(0)  # compiling may be interrupted by anyone, whatever was inherited
         order = json.loads(_first_line())
+        planning = Planning.from_json(order["planning"])
         engine = make_engine(order["engine"])
         sizes = request_type(engine.contract).itemsize, plan_type(engine.contract).itemsize
         files = map(int, sys.argv[1:3])
         maps = [mapped(file, Mailbox.room(size)) for file, size in zip(files, sizes, strict=True)]
         requests, plans = (Mailbox(*pair) for pair in zip(maps, sizes, strict=True))
-        cycle = PlanningCycle(engine, Planning.from_json(order["planning"]), tell)
+        cycle = PlanningCycle(engine, planning, tell)
         cycle.warmup()
+        real_time(planning.priority)
     except Exception as error:
         tell({"kind": "failed", "error": f"{type(error).__name__}: {error}"})
         raise

@@ -141,6 +141,7 @@ def agent_for(cfg: DictConfig, model: LatentModel, spec: ActionSpec) -> Agent:
         constraints=constraints(cfg),
         risk=make(cfg.risk, "risk"),
         precision=str(cfg.precision),
+        members=cfg.members if cfg.members is None else int(cfg.members),
     )
     result.validate()
     return fastest_precision(result)

@@ -148,6 +148,7 @@ def train_model(cfg: DictConfig, seed: int, out: Path) -> None:
 
     model = create(model_config, seed)
     model.encoder.normalizer.fit(data.observations)
+    model.policy_head.fit(data.action_low, data.action_high)
     model.predictor.normalizer.fit(data.actions[data.last != np.arange(len(data.last))])
     if model.probe_head is not None and targets is not None:
         model.probe_head.normalizer.fit(targets)
@@ -198,8 +199,8 @@ class _Run:
         return self._before + time.perf_counter() - self._began
 
     def fit(self, state: TrainState, name: str) -> TrainState:
-        with progress_bar(f"train {name}", self._trainer.config.updates) as bar:
-            bar(int(state.update), self._trainer.config.updates)
+        with progress_bar(f"train {name}", self._trainer.config.total) as bar:
+            bar(int(state.update), self._trainer.config.total)
 
             def after_call(state: TrainState, metrics: dict[str, float]) -> None:
                 self.history.append({"step": int(state.update), **metrics})
@@ -207,7 +208,7 @@ class _Run:
                     extra = {"history": self.history, "seconds": self.seconds}
                     save_training(self._path, state, self._fingerprint, extra)
                     self._saved = time.perf_counter()
-                bar(int(state.update), self._trainer.config.updates)
+                bar(int(state.update), self._trainer.config.total)
 
             return fit(self._trainer, state, after_call)
 

@@ -64,7 +64,7 @@ class AgentState:
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["model", "planner", "costs", "weights", "spec", "constraints", "risk", "proposals"],
-    meta_fields=["replan_every", "precision"],
+    meta_fields=["replan_every", "precision", "members"],
 )
 @dataclass(frozen=True)
 class Agent:
@@ -83,6 +83,7 @@ class Agent:
     risk: Risk = Mean()  # over the members of an ensemble
     proposals: tuple[ModelProposal, ...] = ()  # sequences that the model suggests, for the planner's `Given` places
     precision: str = "float32"  # of the imagination: float32, bfloat16, or auto, which `precision.resolve` replaces
+    members: int | None = None  # of an ensemble, that imagine; None: all
 
     def validate(self) -> None:
         """Raise ValueError, in one sentence, where the parts do not fit each other."""
@@ -189,7 +190,7 @@ class Agent:
         Of an ensemble, the mean of where its members believe to be.
         """
         actions = shift(state.plan.actions, jnp.maximum(state.executed - state.pending, 0))
-        latents = imagine(self.model, state.root, actions[None], self.precision)
+        latents = imagine(self.model, state.root, actions[None], self.precision, self.members)
         return jnp.mean(latents.reshape(-1, *latents.shape[-2:]), axis=0)
 
     def _begin(self, history: Array, root: Array, goal: Array, key: PRNGKeyArray, names: Evaluation) -> AgentState:
@@ -226,7 +227,7 @@ class Agent:
         self, root: Float[Array, "D"], goal: Float[Array, "D"], previous: Float[Array, "A"]
     ) -> LatentObjective:
         situation = (root, goal, self.spec, self.constraints, self.risk, previous)
-        return LatentObjective(self.model, self.costs, self.weights, *situation, self.precision)
+        return LatentObjective(self.model, self.costs, self.weights, *situation, self.precision, members=self.members)
 
     def _unmoving(self, observation: Float[Array, "O"]) -> Float[Array, "P O"]:
         return jnp.broadcast_to(observation[None], (self.model.history, *observation.shape))

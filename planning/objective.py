@@ -17,16 +17,22 @@ import jax.numpy as jnp
 from .arrays import Array, Float, Int
 from .constraints import Constraint
 from .costs import Cost, Imagined
-from .risk import Mean, Risk
+from .risk import Mean, Risk, require_ensemble
 from .types import ActionSpec, Evaluation, LatentModel, Leaf, Number, ensemble_size
 
 PRECISIONS = ("float32", "bfloat16")
 
 
 def imagine(
-    model: LatentModel, root: Float[Array, "D"], actions: Float[Array, "N T A"], precision: str = "float32"
+    model: LatentModel,
+    root: Float[Array, "D"],
+    actions: Float[Array, "N T A"],
+    precision: str = "float32",
+    members: int | None = None,
 ) -> Float[Array, "*E N H D"]:
     """Latents after each action block, for `N` action sequences from one root; of an ensemble, one future a member.
+
+    `members` are so many of an ensemble's first ones, by default all; a single one has no axis of its own.
 
     `precision` is that of the prediction: weights, latents and actions are cast to it, and the result back to float32.
 
@@ -53,15 +59,28 @@ def imagine(
         lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, model.params
     )
     blocks = actions.astype(dtype).reshape(num, horizon // block, block, size).transpose(1, 0, 2, 3)
-    members = (ensemble_size(model),) if ensemble_size(model) > 1 else ()
+    count = members_of(model, members)
+    axis = (count,) if count > 1 else ()
 
     def step(latent: Array, block: Array) -> tuple[Array, Array]:
         latent = model.predict(params, latent, block)
         return latent, latent
 
-    start = jnp.broadcast_to(root.astype(dtype), (*members, num, *root.shape))
+    start = jnp.broadcast_to(root.astype(dtype), (*axis, num, *root.shape))
     _, latents = jax.lax.scan(step, start, blocks)
     return jnp.moveaxis(latents, 0, -2).astype(jnp.float32)
+
+
+def members_of(model: LatentModel, members: int | None) -> int:
+    """How many members of a model imagine, where `members` are asked for, and None stands for all.
+
+    Raises:
+      ValueError: the model has not so many.
+    """
+    size = ensemble_size(model)
+    if members is not None and not 1 <= members <= size:
+        raise ValueError(f"members must lie between 1 and the {size} that the model has; got {members}")
+    return size if members is None else members
 
 
 def score(
@@ -117,7 +136,7 @@ _OBJECTIVE_FIELDS = ["model", "costs", "weights", "root", "goal", "spec", "const
 _OBJECTIVE_FIELDS += ["committed", "frozen"]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=_OBJECTIVE_FIELDS, meta_fields=["precision"])
+@partial(jax.tree_util.register_dataclass, data_fields=_OBJECTIVE_FIELDS, meta_fields=["precision", "members"])
 @dataclass(frozen=True)
 class LatentObjective:
     """How far, in representation space, the imagined futures from `root` are from `goal`, and what else they cost."""
@@ -134,6 +153,12 @@ class LatentObjective:
     precision: str = "float32"  # of the imagination; costs are summed in float32
     committed: Leaf | None = None  # [T, A] actions that will be taken whatever is planned
     frozen: Leaf | None = None  # [] int32, how many of them; each candidate begins with those
+    members: int | None = None  # of an ensemble, that imagine; None: all
+
+    @property
+    def imagining(self) -> int:
+        """How many members imagine."""
+        return members_of(self.model, self.members)
 
     def __call__(self, actions: Float[Array, "N T A"]) -> Evaluation:
         """Imagine and score.
@@ -141,10 +166,13 @@ class LatentObjective:
         Raises:
           ValueError: the model, the costs, the constraints, the risk and the actions do not fit one another.
         """
-        self.risk.validate(self.model)
+        self.risk.validate(self.imagining)
+        for name, cost in self.costs.items():
+            if self.imagining == 1 and getattr(cost, "over_members", False):
+                require_ensemble(f"the cost {name}", self.imagining)
         if self.committed is not None and self.frozen is not None:
             actions = with_prefix(actions, self.committed, self.frozen)
-        latents = imagine(self.model, self.root, actions, self.precision)
+        latents = imagine(self.model, self.root, actions, self.precision, self.members)
         imagined = Imagined(self.root, latents, self.goal, actions, self.previous)
         evaluation = score(self.model, self.costs, self.weights, imagined, self.spec, self.constraints, self.risk)
         if latents.ndim == 4:

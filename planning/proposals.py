@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from .arrays import Array, Float, PRNGKeyArray
 from .objective import LatentObjective
-from .types import ActionSpec, Number, ensemble_size
+from .types import ActionSpec, Number
 
 
 @runtime_checkable
@@ -86,8 +86,8 @@ class ModelProposal(Protocol):
 class PolicyPrior:
     """What the model's policy would do, rolled out in imagination (Hansen et al., 2024, TD-MPC2, section 3.2).
 
-    The model offers `policy(params, latent [N, D], key) -> [N, M, A]`, the next M actions: whole blocks of it. All
-    rollouts but the first get white noise on every action, so that a deterministic policy, too, gives different ones.
+    The model offers `policy(params, latent [N, D], goal [N, D]) -> [N, M, A]`, the next M actions: whole blocks of it.
+    All rollouts but the first get white noise on every action.
     """
 
     count: int = 24
@@ -103,8 +103,9 @@ class PolicyPrior:
         """
         model = objective.model
         policy = _head(model, "policy", "PolicyPrior")
+        goals = jnp.broadcast_to(objective.goal[None], (self.count, *objective.goal.shape))
         return _roll(
-            objective, lambda z, key: policy(model.params, z, key), self.count, horizon, self.noise_std, key, "policy"
+            objective, lambda z: policy(model.params, z, goals), self.count, horizon, self.noise_std, key, "policy"
         )
 
 
@@ -133,7 +134,7 @@ class InverseDynamics:
         inverse = _head(model, "inverse", "InverseDynamics")
         goals = jnp.broadcast_to(objective.goal[None], (self.count, *objective.goal.shape))
         return _roll(
-            objective, lambda z, _: inverse(model.params, z, goals), self.count, horizon, self.noise_std, key, "inverse"
+            objective, lambda z: inverse(model.params, z, goals), self.count, horizon, self.noise_std, key, "inverse"
         )
 
 
@@ -154,7 +155,7 @@ def _head(model: Any, name: str, who: str) -> Callable[..., Array]:
 
 def _roll(
     objective: LatentObjective,
-    act: Callable[[Array, PRNGKeyArray], Array],
+    act: Callable[[Array], Array],
     count: int,
     horizon: int,
     noise_std: Number,
@@ -166,9 +167,9 @@ def _roll(
     Of an ensemble, `act` sees the mean of the members' latents.
     """
     model, spec = objective.model, objective.spec
-    block, members = model.action_block, ensemble_size(model)
+    block, members = model.action_block, objective.imagining
     root = jnp.broadcast_to(objective.root[None], (count, *objective.root.shape))
-    answer = jax.eval_shape(act, root, key).shape
+    answer = jax.eval_shape(act, root).shape
     if len(answer) != 3 or answer[1] < block or answer[1] % block or answer[2] != spec.size:
         raise ValueError(
             f"the model's {name} must answer [{count}, M, {spec.size}] with M a multiple of its action block of "
@@ -177,9 +178,8 @@ def _roll(
     noisy = (jnp.arange(count) > 0).astype(jnp.float32)[:, None, None] * noise_std
 
     def ask(latent: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
-        own, noise = jax.random.split(key)
-        actions = act(jnp.mean(latent, axis=0) if members > 1 else latent, own).astype(jnp.float32)
-        actions = actions + noisy * spec.half_range[None, None] * jax.random.normal(noise, actions.shape)
+        actions = act(jnp.mean(latent, axis=0) if members > 1 else latent).astype(jnp.float32)
+        actions = actions + noisy * spec.half_range[None, None] * jax.random.normal(key, actions.shape)
         actions = jnp.clip(actions, spec.low[None, None], spec.high[None, None])
         for blocks in jnp.split(actions, answer[1] // block, axis=1):
             latent = model.predict(model.params, latent, blocks)

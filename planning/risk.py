@@ -31,8 +31,8 @@ class Risk(Protocol):
         """
         ...
 
-    def validate(self, model: LatentModel) -> None:
-        """Raise ValueError, in one sentence, where this risk cannot be taken over `model`."""
+    def validate(self, members: int) -> None:
+        """Raise ValueError, in one sentence, where this risk cannot be taken over so many members."""
         ...
 
 
@@ -45,7 +45,7 @@ class Mean:
         """Equal shares."""
         return jnp.full_like(cost, 1.0 / cost.shape[0])
 
-    def validate(self, model: LatentModel) -> None:
+    def validate(self, members: int) -> None:
         """Any model will do."""
 
 
@@ -58,9 +58,9 @@ class Worst:
         """All to the member with the highest cost."""
         return jax.nn.one_hot(jnp.argmax(cost, axis=0), cost.shape[0], axis=0, dtype=cost.dtype)
 
-    def validate(self, model: LatentModel) -> None:
+    def validate(self, members: int) -> None:
         """An ensemble is needed."""
-        _require_ensemble("the risk Worst", model)
+        require_ensemble("the risk Worst", members)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["alpha"], meta_fields=[])
@@ -81,11 +81,11 @@ class CVaR:
         share = jnp.clip(count - rank.astype(jnp.float32), 0.0, 1.0)
         return share / jnp.sum(share, axis=0, keepdims=True)
 
-    def validate(self, model: LatentModel) -> None:
+    def validate(self, members: int) -> None:
         """An ensemble is needed, and a share in (0, 1]."""
         if not isinstance(self.alpha, jax.core.Tracer) and not 0 < float(self.alpha) <= 1:
             raise ValueError(f"alpha of CVaR must lie in (0, 1]; got {float(self.alpha):g}")
-        _require_ensemble("the risk CVaR", model)
+        require_ensemble("the risk CVaR", members)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
@@ -103,16 +103,17 @@ class Disagreement:
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures, from latents [E, N, H, D]."""
-        _require_ensemble("the cost Disagreement", model)
+        require_ensemble("the cost Disagreement", ensemble_size(model))
         if imagined.latents.ndim == 3:
             return jnp.zeros(imagined.latents.shape[0], jnp.float32)
         variance = jnp.var(imagined.latents.astype(jnp.float32), axis=0)
         return jnp.sum(variance, axis=(1, 2))
 
 
-def _require_ensemble(asked_by: str, model: LatentModel) -> None:
-    if ensemble_size(model) < 2:
+def require_ensemble(asked_by: str, members: int) -> None:
+    """Raise ValueError where there is nothing to compare."""
+    if members < 2:
         raise ValueError(
-            f"{asked_by} compares the members of an ensemble, and this model is a single one: train an ensemble of at "
-            "least 2, or plan with risk=mean and without Disagreement"
+            f"{asked_by} compares the members of an ensemble, and a single one imagines: train an ensemble of at least "
+            "2 and plan with members=null (all of them), or with risk=mean and without Disagreement"
         )

@@ -83,7 +83,9 @@ class LatentModel(Protocol):
 
     A model may offer more, which is read where a cost asks for it: `reward(params, latent [..., D], block [..., K, A])
     -> [...]`, what a block earns; `value(params, latent [..., D]) -> [...]`; and `ensemble`, the number E of members:
-    above 1, `predict` takes and gives latents with a leading axis of members, each of which goes on from its own.
+    above 1, `predict` also takes and gives latents with a leading axis of the first members, each of which goes on from
+    its own. `policy(params, latent [..., D], goal [..., D]) -> [..., M, A]` is what to do next, in whole blocks, and
+    `inverse` of the same shapes what led from one to the other.
     """
 
     @property

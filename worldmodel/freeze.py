@@ -52,7 +52,7 @@ def merge(params: Weights, config: ModelConfig) -> WorldModel:
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["params"],
-    meta_fields=["config", "encoder", "predictor", "distance", "probe"],
+    meta_fields=["config", "encoder", "predictor", "distance", "policy", "inverse", "probe"],
 )
 @dataclass(frozen=True)
 class FrozenModel:
@@ -63,6 +63,8 @@ class FrozenModel:
     encoder: ModelFunction
     predictor: ModelFunction
     distance: Callable[[Weights, Array, Array], Array] | None
+    policy: Callable[[Weights, Array, Array], Array] | None  # latent and goal to the next block of actions
+    inverse: Callable[[Weights, Array, Array], Array] | None  # latent and goal to the blocks that lead there
     probe: Callable[[Weights, Array], Array] | None
 
     @property
@@ -90,6 +92,11 @@ class FrozenModel:
         """D, the numbers in one representation."""
         return self.config.latent_size
 
+    @property
+    def ensemble(self) -> int:
+        """E, the members of the predictor."""
+        return self.config.ensemble
+
     def encode(self, params: Weights, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
         """Representation of the last P observations, in raw units."""
         return self.encoder(params, obs)
@@ -97,7 +104,7 @@ class FrozenModel:
     def predict(
         self, params: Weights, latent: Float[Array, "... D"], block: Float[Array, "... K A"]
     ) -> Float[Array, "... D"]:
-        """Representation K environment steps later."""
+        """Representation K environment steps later; with one leading axis more in `latent`, by the first members."""
         return self.predictor(params, latent, block)
 
     def module(self) -> WorldModel:
@@ -118,5 +125,7 @@ def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:
         encoder=ModelFunction("encode", config),
         predictor=ModelFunction("predict", config),
         distance=ModelFunction("distance", config),
+        policy=ModelFunction("policy", config),
+        inverse=ModelFunction("inverse_actions", config),
         probe=ModelFunction("probe", config) if config.probe_size else None,
     )

@@ -1,13 +1,14 @@
-"""Small networks on top of the representation: what was done, how far it is, and where things are."""
+"""Small networks on top of the representation: what was done, what to do, how far it is, and where things are."""
 
 from __future__ import annotations
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
+from numpy import ndarray
 
 from .layers import MLP
-from .normalization import Normalizer
+from .normalization import Normalizer, Statistic
 
 STEP_SCALE = 20.0  # environment steps, of the order of a plan's horizon
 EMBEDDING = 16  # dimensions of u
@@ -27,6 +28,43 @@ class InverseDynamics(nnx.Module):
     def __call__(self, latent: Float[Array, "... D"], later: Float[Array, "... D"]) -> Float[Array, "... F"]:
         """The H · K actions in between, flat and normalised."""
         return self.mlp(latent, later)
+
+
+class GoalPolicy(nnx.Module):
+    """What to do to get from one latent to another: `[..., D], [..., D] -> [..., K, A]`, the next action block.
+
+    The reflex ("Mode 1") beside the planner ("Mode 2"): one pass through a small network in place of a search.
+    """
+
+    def __init__(self, latent_size: int, action_size: int, action_block: int, width: int, depth: int, rngs: nnx.Rngs):
+        self.low = Statistic(-jnp.ones((action_size,), jnp.float32))
+        self.high = Statistic(jnp.ones((action_size,), jnp.float32))
+        self.mlp = MLP((latent_size, latent_size), action_block * action_size, width, depth, rngs)
+        self.shape = (action_block, action_size)
+
+    def fit(self, low: Float[ndarray, "A"], high: Float[ndarray, "A"]) -> None:
+        """Take the bounds of the actions, in raw units."""
+        self.low[...] = jnp.asarray(low, jnp.float32)
+        self.high[...] = jnp.asarray(high, jnp.float32)
+
+    def __call__(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... K A"]:
+        """The block of actions, in raw units and within the bounds."""
+        raw = self.mlp(latent, goal)
+        share = jnp.tanh(raw.reshape((*raw.shape[:-1], *self.shape)))
+        middle, half = (self.low[...] + self.high[...]) / 2, (self.high[...] - self.low[...]) / 2
+        lead = (1,) * (share.ndim - 1)
+        return middle.reshape((*lead, -1)) + half.reshape((*lead, -1)) * share
+
+
+class Decoder(nnx.Module):
+    """From a latent to the newest observation, normalised: only for the twin that learns by reconstruction."""
+
+    def __init__(self, latent_size: int, observation_size: int, width: int, depth: int, rngs: nnx.Rngs):
+        self.mlp = MLP(latent_size, observation_size, width, depth, rngs)
+
+    def __call__(self, latent: Float[Array, "... D"]) -> Float[Array, "... O"]:
+        """The observation, with mean 0 and standard deviation 1."""
+        return self.mlp(latent)
 
 
 class TemporalDistance(nnx.Module):

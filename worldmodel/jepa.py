@@ -1,6 +1,7 @@
 """The reward-free objective: predict representations, keep them from collapsing, and learn how far things are.
 
-`L = prediction + λ_s · SIGReg + λ_i · inverse dynamics + λ_d · temporal distance + probe`
+`L = prediction + λ_s · SIGReg + λ_i · inverse dynamics + λ_d · temporal distance + policy + probe`, and on a finished
+encoder those parts that need no more than latents.
 """
 
 from __future__ import annotations
@@ -15,35 +16,45 @@ from .heads import TemporalDistance
 from .losses.collapse import GAUSSIAN_VALUE, PUBLISHED_BATCH, sigreg_loss
 from .losses.distance import distance_loss
 from .losses.inverse import inverse_loss
-from .losses.prediction import prediction_loss, rollout
+from .losses.policy import policy_loss
+from .losses.prediction import bootstrap_weights, prediction_loss, rollout
+from .losses.reconstruction import reconstruction_loss
 from .model import WorldModel
-from .types import Metrics, Windows
+from .types import LatentWindows, Metrics, Windows
+
+_WEIGHTS = ("prediction", "sigreg", "inverse", "distance", "policy", "reconstruction")
 
 
 @dataclass(frozen=True)
 class JepaConfig:
-    """Weights of the parts (0 leaves one out of the sum), and what the critic is trained with.
+    """Weights of the parts (0 leaves one out), and what critic and ensemble are trained with.
 
     Raises:
       ValueError: a weight below 0, an expectile or rate outside (0, 1), or no projection or foreign goal.
     """
 
+    prediction: float = 1.0
     sigreg: float = 0.09
     inverse: float = 1.0
     distance: float = 1.0
+    policy: float = 1.0
+    reconstruction: float = 0.0  # of the twin that decodes its input; needs `model.decoder`
     sigreg_projections: int = 64
     expectile: float = 0.3
     foreign_goals: int = 4  # goals of other windows that the critic learns from, for each of its own
     longest_distance: float = 500.0  # environment steps, above which the critic does not count
     target_rate: float = 0.02  # how fast the critic's target follows it, an update
+    bootstrap: float = 0.8  # share of the episodes that each further member of the ensemble learns from
 
     def __post_init__(self) -> None:
-        for name in ("sigreg", "inverse", "distance"):
+        for name in _WEIGHTS:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"objective.{name} must be at least 0; got {getattr(self, name)}")
         for name in ("expectile", "target_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"objective.{name} must lie between 0 and 1; got {getattr(self, name)}")
+        if not 0 < self.bootstrap <= 1:
+            raise ValueError(f"objective.bootstrap must be a share of the episodes above 0; got {self.bootstrap}")
         for name in ("sigreg_projections", "foreign_goals"):
             if getattr(self, name) < 1:
                 raise ValueError(f"objective.{name} must be at least 1; got {getattr(self, name)}")
@@ -58,32 +69,61 @@ def jepa_loss(
     something, and it is the number to watch, since a collapsed model has the lowest prediction loss of all.
     """
     latents = model.encode(windows.observations)  # [B, H+1, D]
-    predicted = rollout(model.predict, latents[:, 0], windows.actions)  # [B, H, D]
+    encoded = LatentWindows(latents, windows.actions, model.encode(windows.goals), windows.goal_offset, windows.episode)
+    loss, metrics, predicted = _on_latents(model, target, encoded, config)
+
     # SIGReg on the first and the last moment: those between are much the same, and would only cost their time.
     ends = jnp.stack([latents[:, 0], latents[:, -1]])  # [2, B, D]
-
-    prediction = prediction_loss(predicted, latents[:, 1:])
     regularity = sigreg_loss(ends, key, config.sigreg_projections)
     actions = model.predictor.normalizer(windows.actions)
     inverse = inverse_loss(model.inverse(latents[:, 0], latents[:, -1]), actions.reshape(actions.shape[0], -1))
-    distance, distance_metrics = distance_loss(
-        model, target, latents, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
-    )
-    loss = prediction + config.sigreg * regularity + config.inverse * inverse + config.distance * distance
+    loss = loss + config.sigreg * regularity + config.inverse * inverse
+    metrics["sigreg"] = regularity / (GAUSSIAN_VALUE * PUBLISHED_BATCH / latents.shape[0])
+    metrics["inverse"] = inverse
 
-    change = jnp.mean(jnp.square(latents[:, -1] - latents[:, 0]))
-    metrics = {
-        "prediction": prediction,
-        "sigreg": regularity / (GAUSSIAN_VALUE * PUBLISHED_BATCH / latents.shape[0]),
-        "inverse": inverse,
-        "distance": distance,
-        "horizon_ratio": jnp.mean(jnp.square(predicted[:, -1] - latents[:, -1])) / change,
-        **distance_metrics,
-    }
+    if config.reconstruction:
+        metrics["reconstruction"] = reconstruction_loss(model, windows, latents, predicted)
+        loss = loss + config.reconstruction * metrics["reconstruction"]
     if model.probe_head is not None and windows.probe_targets is not None:
         seen = jax.lax.stop_gradient(latents[:, 0])
         wanted = model.probe_head.normalizer(windows.probe_targets)
-        probe = jnp.mean(jnp.square(model.probe_head.mlp(seen) - wanted))
-        loss = loss + probe
-        metrics["probe"] = probe
+        metrics["probe"] = jnp.mean(jnp.square(model.probe_head.mlp(seen) - wanted))
+        loss = loss + metrics["probe"]
     return loss, {"loss": loss, **metrics}
+
+
+def latent_loss(
+    model: WorldModel, target: TemporalDistance, windows: LatentWindows, config: JepaConfig
+) -> tuple[Float[Array, ""], Metrics]:
+    """What predictor, critic and policy go on to learn on an encoder that is finished."""
+    loss, metrics, _ = _on_latents(model, target, windows, config)
+    return loss, {"loss": loss, **metrics}
+
+
+def _on_latents(
+    model: WorldModel, target: TemporalDistance, windows: LatentWindows, config: JepaConfig
+) -> tuple[Float[Array, ""], Metrics, Float[Array, "B H D"]]:
+    """Prediction, distance and policy; and what was predicted, row by row by another member."""
+    latents, batch, members = windows.latents, len(windows.latents), len(model.predictor.members)
+    root = jnp.broadcast_to(latents[None, :, 0], (members, *latents[:, 0].shape))
+    imagined = rollout(model.predict, root, windows.actions)  # [E, B, H, D]
+    prediction = prediction_loss(
+        imagined, latents[:, 1:], bootstrap_weights(windows.episode, members, config.bootstrap)
+    )
+    rows = jnp.arange(batch, dtype=jnp.int32)
+    predicted = imagined[rows % members, rows]  # the critic has to know what any member imagines
+    distance, metrics = distance_loss(
+        model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
+    )
+    loss = config.prediction * prediction + config.distance * distance
+    change = jnp.mean(jnp.square(latents[:, -1] - latents[:, 0]))
+    metrics = {
+        "prediction": prediction,
+        "distance": distance,
+        "horizon_ratio": jnp.mean(jnp.square(imagined[0, :, -1] - latents[:, -1])) / change,
+        **metrics,
+    }
+    if config.policy:
+        metrics["policy"] = policy_loss(model, windows)
+        loss = loss + config.policy * metrics["policy"]
+    return loss, metrics, predicted

@@ -11,8 +11,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from .encoders import StateEncoder
-from .heads import InverseDynamics, Probe, TemporalDistance
-from .predictors import ResidualPredictor
+from .heads import Decoder, GoalPolicy, InverseDynamics, Probe, TemporalDistance
+from .predictors import EnsemblePredictor
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,17 @@ class ModelConfig:
     head_width: int = 128
     depth: int = 2
     train_blocks: int = 5
+    ensemble: int = 3  # members of the predictor
+    decoder: bool = False  # for learning by reconstruction, to compare with
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             # The critic learns from a predicted latent and the one after it, so a window has two blocks at least.
             value, least = getattr(self, field.name), {"probe_size": 0, "train_blocks": 2}.get(field.name, 1)
-            if not isinstance(value, int) or value < least:
+            if field.name == "decoder":
+                if not isinstance(value, bool):
+                    raise ValueError(f"model.decoder must be true or false; got {value!r}")
+            elif not isinstance(value, int) or value < least:
                 raise ValueError(f"model.{field.name} must be a whole number of at least {least}; got {value!r}")
 
     def to_json(self) -> dict[str, Any]:
@@ -59,10 +64,13 @@ class WorldModel(nnx.Module):
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         size, width, head_width, depth = config.latent_size, config.width, config.head_width, config.depth
         self.encoder = StateEncoder(config.observation_size, config.history, size, width, depth, rngs)
-        self.predictor = ResidualPredictor(size, config.action_size, config.action_block, width, depth, rngs)
+        actions = config.action_size, config.action_block
+        self.predictor = EnsemblePredictor(size, *actions, width, depth, config.ensemble, rngs)
         span = config.train_blocks * config.action_block * config.action_size
         self.inverse = InverseDynamics(size, span, head_width, depth, rngs)
         self.distance_head = TemporalDistance(size, head_width, depth, rngs)
+        self.policy_head = GoalPolicy(size, *actions, head_width, depth, rngs)
+        self.decoder = Decoder(size, config.observation_size, width, depth, rngs) if config.decoder else None
         self.probe_head = Probe(size, config.probe_size, head_width, depth, rngs) if config.probe_size else None
 
     def encode(self, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
@@ -70,12 +78,25 @@ class WorldModel(nnx.Module):
         return self.encoder(obs)
 
     def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
-        """Representation K environment steps later, if the actions of `block` are taken."""
+        """Representation K environment steps later, if the actions of `block` are taken: by the first member.
+
+        With a leading axis of members in `latent` alone, by each from its own.
+        """
         return self.predictor(latent, block)
 
     def distance(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
         """Environment steps from `latent` to `goal`."""
         return self.distance_head(latent, goal)
+
+    def policy(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... K A"]:
+        """The next action block on the way from `latent` to `goal`, in raw units."""
+        return self.policy_head(latent, goal)
+
+    def inverse_actions(self, latent: Float[Array, "... D"], later: Float[Array, "... D"]) -> Float[Array, "... M A"]:
+        """The actions that led from `latent` to `later`, had it been all the blocks of training in between."""
+        flat = self.inverse(latent, later)
+        normalizer = self.predictor.normalizer
+        return normalizer.inverse(flat.reshape((*flat.shape[:-1], -1, normalizer.mean.shape[0])))
 
     def probe(self, latent: Float[Array, "... D"]) -> Float[Array, "... Q"]:
         """Positions decoded from a latent, in the units of the probe targets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -9,17 +10,36 @@ from .layers import MLP
 from .normalization import Normalizer
 
 
-class ResidualPredictor(nnx.Module):
-    """`z' = z + MLP(z, a)`, where `a` is the concatenated block of K actions: `[..., D], [..., K, A] -> [..., D]`.
+class EnsemblePredictor(nnx.Module):
+    """`z' = z + MLP(z, a)`, where `a` is the concatenated block of K actions, by each of E members of its own weights.
 
-    The output layer starts at zero, so that an untrained predictor is the "nothing changes" one.
+    The output layers start at zero, so that an untrained predictor is the "nothing changes" one. Members begin and are
+    trained differently (Lakshminarayanan et al., arXiv 1612.01474): where data were scarce, they do not agree.
     """
 
-    def __init__(self, latent_size: int, action_size: int, action_block: int, width: int, depth: int, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        latent_size: int,
+        action_size: int,
+        action_block: int,
+        width: int,
+        depth: int,
+        members: int,
+        rngs: nnx.Rngs,
+    ):
         self.normalizer = Normalizer(action_size)
-        self.mlp = MLP((latent_size, action_block * action_size), latent_size, width, depth, rngs, zero_output=True)
+        sizes = (latent_size, action_block * action_size)
+        self.members = nnx.List([MLP(sizes, latent_size, width, depth, rngs, zero_output=True) for _ in range(members)])
 
     def __call__(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
-        """The latent K environment steps later; `block` holds the actions of those steps, in raw units."""
+        """The latent K environment steps later; `block` holds the actions of those steps, in raw units.
+
+        Latents with one leading axis more than the blocks are those of the first members, each of which goes on from
+        its own: `[E, ..., D], [..., K, A] -> [E, ..., D]`. Without that axis the first member answers.
+        """
         scaled = self.normalizer(block)
-        return latent + self.mlp(latent, scaled.reshape((*scaled.shape[:-2], -1)))
+        actions = scaled.reshape((*scaled.shape[:-2], -1))
+        if latent.ndim < block.ndim:
+            return latent + self.members[0](latent, actions)
+        own = zip(list(self.members)[: len(latent)], latent, strict=True)
+        return latent + jnp.stack([member(each, actions) for member, each in own])

@@ -23,4 +23,16 @@ class Windows:
     actions: Array  # [B, H, K, A] what was done between two stacks
     goals: Array  # [B, P, O] the stack at a later row of the same episode
     goal_offset: Array  # [B] int32: environment steps from the first stack to the goal
+    episode: Array  # [B] int32: the same for all windows of one episode
     probe_targets: Array | None = None  # [B, Q] of the first stack
+
+
+@struct.dataclass
+class LatentWindows:
+    """The same, encoded."""
+
+    latents: Array  # [B, H+1, D]
+    actions: Array  # [B, H, K, A]
+    goals: Array  # [B, D]
+    goal_offset: Array  # [B] int32
+    episode: Array  # [B] int32

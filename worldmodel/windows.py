@@ -7,6 +7,7 @@ episode, near and far.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from numpy import ndarray
 
 from .dataset import EpisodeData
-from .types import Windows
+from .types import LatentWindows, Windows
 
 
 @partial(
@@ -82,22 +83,63 @@ class WindowSampler:
         Half of the goals lie uniformly in the episode's future, half at a log-uniform offset, so that near goals are
         seen as often as far ones.
         """
+        begin, rows, offset = self._draw(key, batch)
+        return Windows(
+            observations=self.stack(rows),
+            actions=self._actions(begin),
+            goals=self.stack(begin + offset),
+            goal_offset=offset,
+            episode=self.first[begin],
+            probe_targets=None if self.probe_targets is None else self.probe_targets[begin],
+        )
+
+    def _draw(self, key: PRNGKeyArray, batch: int) -> tuple[Array, Array, Array]:
+        """Rows at which windows begin [B], those of their stacks [B, H+1], and steps to the goals [B]."""
         start_key, goal_key, near_key = jax.random.split(key, 3)
         begin = self.starts[jax.random.randint(start_key, (batch,), 0, len(self.starts))]
         blocks = jnp.arange(self.blocks + 1, dtype=begin.dtype) * self.action_block
-        rows = begin[:, None] + blocks[None, :]
-        steps = jnp.arange(self.blocks * self.action_block, dtype=begin.dtype)
-        actions = self.actions[begin[:, None] + steps[None, :]]
-
         remaining = (self.last[begin] - begin).astype(jnp.float32)
         uniform = jax.random.uniform(goal_key, (batch,))
         log_uniform = (1.0 + remaining) ** uniform - 1.0
         near = jax.random.bernoulli(near_key, 0.5, (batch,))
         offset = jnp.round(jnp.where(near, log_uniform, uniform * remaining)).astype(jnp.int32)
-        return Windows(
-            observations=self.stack(rows),
-            actions=actions.reshape(batch, self.blocks, self.action_block, -1),
-            goals=self.stack(begin + offset),
+        return begin, begin[:, None] + blocks[None, :], offset
+
+    def _actions(self, begin: Int[Array, "B"]) -> Array:
+        steps = jnp.arange(self.blocks * self.action_block, dtype=begin.dtype)
+        actions = self.actions[begin[:, None] + steps[None, :]]
+        return actions.reshape(len(begin), self.blocks, self.action_block, -1)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["windows", "latents"], meta_fields=[])
+@dataclass(frozen=True)
+class LatentSampler:
+    """The same windows of a dataset that was encoded once: what is learned on top of an encoder that is finished."""
+
+    windows: WindowSampler
+    latents: Array  # [M, D]
+
+    @classmethod
+    def of(cls, windows: WindowSampler, encode: Callable[[Array], Array], rows: int = 8192) -> LatentSampler:
+        """Encode all rows, so many at a time."""
+        total = len(windows.first)
+        chunk = jax.jit(lambda begin: encode(windows.stack(begin + jnp.arange(rows, dtype=jnp.int32))))
+        # The last chunk ends at the last row, and what it shares with the one before is written twice.
+        if total <= rows:
+            return cls(windows, encode(windows.stack(jnp.arange(total, dtype=jnp.int32))))
+        begins = [*range(0, total - rows, rows), total - rows]
+        latents = jnp.zeros((total, *chunk(0).shape[1:]), jnp.float32)
+        for begin in begins:
+            latents = latents.at[begin : begin + rows].set(chunk(begin))
+        return cls(windows, latents)
+
+    def sample(self, key: PRNGKeyArray, batch: int) -> LatentWindows:
+        """`batch` windows: those that the sampler of observations draws from the same key, encoded."""
+        begin, rows, offset = self.windows._draw(key, batch)
+        return LatentWindows(
+            latents=self.latents[rows],
+            actions=self.windows._actions(begin),
+            goals=self.latents[begin + offset],
             goal_offset=offset,
-            probe_targets=None if self.probe_targets is None else self.probe_targets[begin],
+            episode=self.windows.first[begin],
         )

@@ -1,7 +1,7 @@
 """Before whom a process runs: what a control loop asks of Linux.
 
-On a busy machine an ordinary thread waits some milliseconds whenever another one is in the middle of its turn. A control
-loop that must not wait asks for a real-time priority.
+On a busy machine an ordinary thread waits some milliseconds whenever another one is in the middle of its turn. A
+control loop that must not wait asks for a real-time priority.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ SMALL = CEM(horizon=HORIZON, num_samples=16, num_elites=4, num_keep=2, num_best=
 class Trained(PointMass):
     """The point mass with what a trained model may offer besides."""
 
-    def policy(self, params, latent, key):
+    def policy(self, params, latent, goal):
         """Towards the origin, one block at a time."""
         force = -latent[:, None, :2] - latent[:, None, 2:]
         return jnp.repeat(force, self.action_block, axis=1)
@@ -133,7 +133,7 @@ def test_a_model_without_the_head_is_refused(key, proposal):
 def test_an_answer_that_is_no_whole_block_is_refused(key):
     @jax.tree_util.register_pytree_node_class
     class Wrong(Trained):
-        def policy(self, params, latent, key):
+        def policy(self, params, latent, goal):
             return jnp.zeros((len(latent), 3, 2))
 
     wrong = Wrong({"mass": jnp.float32(1.0)}, action_block=2)

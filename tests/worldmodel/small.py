@@ -21,6 +21,7 @@ SMALL = ModelConfig(
     head_width=16,
     depth=2,
     train_blocks=3,
+    ensemble=2,
 )
 
 

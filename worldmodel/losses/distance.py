@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from ..heads import STEP_SCALE, TemporalDistance
 from ..model import WorldModel
-from ..types import Metrics, Windows
+from ..types import LatentWindows, Metrics
 
 _FOREIGN_MOMENTS = 2
 
@@ -46,9 +46,8 @@ def bootstrapped_steps(
 def distance_loss(
     model: WorldModel,
     target: TemporalDistance,
-    latents: Float[Array, "B S D"],
-    predicted: Float[Array, "B S-1 D"],
-    windows: Windows,
+    predicted: Float[Array, "B H D"],
+    windows: LatentWindows,
     expectile: float,
     longest: float,
     foreign_goals: int,
@@ -58,8 +57,8 @@ def distance_loss(
     The own goal lies in the future of the window's episode; foreign ones are the own goals of other windows in the
     batch. `target` is the slowly following copy of the critic.
     """
-    block = windows.actions.shape[2]
-    own = model.encode(windows.goals)[:, None]  # [B, 1, D]
+    latents, block = windows.latents, windows.actions.shape[2]
+    own = windows.goals[:, None]  # [B, 1, D]
     passed = jnp.arange(latents.shape[1], dtype=latents.dtype)[None] * block
     taken = windows.goal_offset[:, None].astype(latents.dtype) - passed  # [B, S], negative once the goal lies behind
     taken = jnp.where(taken >= 0, taken, jnp.inf)

@@ -6,22 +6,46 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 Predict = Callable[[Array, Array], Array]
 
 
-def rollout(predict: Predict, root: Float[Array, "B D"], blocks: Float[Array, "B H K A"]) -> Float[Array, "B H D"]:
-    """The latents after each action block, every one predicted from the one before: nothing is looked up on the way."""
+def rollout(
+    predict: Predict, root: Float[Array, "*E B D"], blocks: Float[Array, "B H K A"]
+) -> Float[Array, "*E B H D"]:
+    """The latents after each action block, every one predicted from the one before: nothing is looked up on the way.
+
+    Of an ensemble, with a leading axis of members, each from its own.
+    """
 
     def step(latent: Array, block: Array) -> tuple[Array, Array]:
         later = predict(latent, block)
         return later, later
 
     _, latents = jax.lax.scan(step, root, jnp.swapaxes(blocks, 0, 1))
-    return jnp.swapaxes(latents, 0, 1)
+    return jnp.moveaxis(latents, 0, -2)
 
 
-def prediction_loss(predicted: Float[Array, "B H D"], encoded: Float[Array, "B H D"]) -> Float[Array, ""]:
-    """Mean squared error over batch, steps and features; the gradient flows into both sides, as in LeWorldModel."""
-    return jnp.mean(jnp.square(predicted - encoded))
+def prediction_loss(
+    predicted: Float[Array, "E B H D"], encoded: Float[Array, "B H D"], weights: Float[Array, "E B"]
+) -> Float[Array, ""]:
+    """Mean squared error over all axes; the gradient flows into both sides, as in LeWorldModel.
+
+    `weights` say which windows a member learns from.
+    """
+    errors = jnp.mean(jnp.square(predicted - encoded[None]), axis=(2, 3))
+    return jnp.mean(jnp.sum(weights * errors, axis=1) / jnp.sum(weights, axis=1).clip(1.0))
+
+
+def bootstrap_weights(episodes: Int[Array, "B"], members: int, share: float) -> Float[Array, "{members} B"]:
+    """1 where a member learns from an episode: the first from all, each other one from a `share` of its own.
+
+    A function of the episode, so that a member never sees the episodes that are not its own.
+    """
+
+    def of_episode(episode: Array) -> Array:
+        key = jax.random.fold_in(jax.random.key(0), episode)
+        return jax.random.bernoulli(key, share, (members,)).at[0].set(True)
+
+    return jax.vmap(of_episode, out_axes=1)(episodes).astype(jnp.float32)

@@ -148,7 +148,8 @@ def train_model(cfg: DictConfig, seed: int, out: Path) -> None:
 
     model = create(model_config, seed)
     model.encoder.normalizer.fit(data.observations)
-    model.policy_head.fit(data.action_low, data.action_high)
+    if model.policy_head is not None:
+        model.policy_head.fit(data.action_low, data.action_high)
     model.predictor.normalizer.fit(data.actions[data.last != np.arange(len(data.last))])
     if model.probe_head is not None and targets is not None:
         model.probe_head.normalizer.fit(targets)

@@ -120,9 +120,10 @@ class Agent:
     ) -> AgentState:
         """The state at an episode's start. Its draws come from `key` and `environment`, not from the batch it runs in.
 
-        The goal is the latent of an unmoving history at the goal.
+        The goal is the latent of an unmoving history at the goal. Where the model knows goals of which only some
+        sensors are told, NaN stands for any value.
         """
-        goal = self.model.encode(self.model.params, self._unmoving(goal_observation))
+        goal = self._goal(goal_observation)
         key = jax.random.fold_in(key, environment)
         return self._begin(jnp.zeros_like(state.history), jnp.zeros_like(state.root), goal, key, self._names())
 
@@ -228,6 +229,12 @@ class Agent:
     ) -> LatentObjective:
         situation = (root, goal, self.spec, self.constraints, self.risk, previous)
         return LatentObjective(self.model, self.costs, self.weights, *situation, self.precision, members=self.members)
+
+    def _goal(self, observation: Float[Array, "O"]) -> Float[Array, "D"]:
+        partial_goal = getattr(self.model, "goal", None)
+        if partial_goal is not None:
+            return partial_goal(self.model.params, observation)
+        return self.model.encode(self.model.params, self._unmoving(observation))
 
     def _unmoving(self, observation: Float[Array, "O"]) -> Float[Array, "P O"]:
         return jnp.broadcast_to(observation[None], (self.model.history, *observation.shape))

@@ -85,7 +85,8 @@ class LatentModel(Protocol):
     -> [...]`, what a block earns; `value(params, latent [..., D]) -> [...]`; and `ensemble`, the number E of members:
     above 1, `predict` also takes and gives latents with a leading axis of the first members, each of which goes on from
     its own. `policy(params, latent [..., D], goal [..., D]) -> [..., M, A]` is what to do next, in whole blocks, and
-    `inverse` of the same shapes what led from one to the other.
+    `inverse` of the same shapes what led from one to the other. `goal(params, observation [..., O]) -> [..., D]` is the
+    latent of a goal of which only some sensors are told, NaN standing for any value.
     """
 
     @property

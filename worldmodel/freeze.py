@@ -52,7 +52,7 @@ def merge(params: Weights, config: ModelConfig) -> WorldModel:
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["params"],
-    meta_fields=["config", "encoder", "predictor", "distance", "policy", "inverse", "probe"],
+    meta_fields=["config", "encoder", "predictor", "distance", "policy", "inverse", "goal", "probe"],
 )
 @dataclass(frozen=True)
 class FrozenModel:
@@ -65,6 +65,7 @@ class FrozenModel:
     distance: Callable[[Weights, Array, Array], Array] | None
     policy: Callable[[Weights, Array, Array], Array] | None  # latent and goal to the next block of actions
     inverse: Callable[[Weights, Array, Array], Array] | None  # latent and goal to the blocks that lead there
+    goal: Callable[[Weights, Array], Array] | None  # observation at a goal, NaN for any value, to its latent
     probe: Callable[[Weights, Array], Array] | None
 
     @property
@@ -125,7 +126,8 @@ def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:
         encoder=ModelFunction("encode", config),
         predictor=ModelFunction("predict", config),
         distance=ModelFunction("distance", config),
-        policy=ModelFunction("policy", config),
+        policy=ModelFunction("policy", config) if config.policy else None,
         inverse=ModelFunction("inverse_actions", config),
+        goal=ModelFunction("goal", config),
         probe=ModelFunction("probe", config) if config.probe_size else None,
     )

@@ -39,7 +39,7 @@ class GoalPolicy(nnx.Module):
     def __init__(self, latent_size: int, action_size: int, action_block: int, width: int, depth: int, rngs: nnx.Rngs):
         self.low = Statistic(-jnp.ones((action_size,), jnp.float32))
         self.high = Statistic(jnp.ones((action_size,), jnp.float32))
-        self.mlp = MLP((latent_size, latent_size), action_block * action_size, width, depth, rngs)
+        self.mlp = MLP((latent_size,) * 3, action_block * action_size, width, depth, rngs)
         self.shape = (action_block, action_size)
 
     def fit(self, low: Float[ndarray, "A"], high: Float[ndarray, "A"]) -> None:
@@ -49,11 +49,25 @@ class GoalPolicy(nnx.Module):
 
     def __call__(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... K A"]:
         """The block of actions, in raw units and within the bounds."""
-        raw = self.mlp(latent, goal)
+        raw = self.mlp(latent, goal, goal - latent)  # the difference, for precision beside the goal
         share = jnp.tanh(raw.reshape((*raw.shape[:-1], *self.shape)))
         middle, half = (self.low[...] + self.high[...]) / 2, (self.high[...] - self.low[...]) / 2
         lead = (1,) * (share.ndim - 1)
         return middle.reshape((*lead, -1)) + half.reshape((*lead, -1)) * share
+
+
+class PartialGoal(nnx.Module):
+    """The representation of a goal of which only some sensors are told: `[..., O], [..., O] -> [..., D]`.
+
+    What the rest may be is for the data to say: it is trained to give the mean of the representations that agree.
+    """
+
+    def __init__(self, latent_size: int, observation_size: int, width: int, depth: int, rngs: nnx.Rngs):
+        self.mlp = MLP((observation_size, observation_size), latent_size, width, depth, rngs)
+
+    def __call__(self, observation: Float[Array, "... O"], known: Float[Array, "... O"]) -> Float[Array, "... D"]:
+        """From a normalised observation, and 1 where a sensor's value counts, 0 where any value will do."""
+        return self.mlp(observation * known, known)
 
 
 class Decoder(nnx.Module):

@@ -1,12 +1,12 @@
 """The reward-free objective: predict representations, keep them from collapsing, and learn how far things are.
 
-`L = prediction + λ_s · SIGReg + λ_i · inverse dynamics + λ_d · temporal distance + policy + probe`, and on a finished
-encoder those parts that need no more than latents.
+`L = prediction + λ_s · SIGReg + λ_i · inverse dynamics + λ_d · temporal distance + partial goals + probe`, and on a
+finished encoder those parts that need no more than latents; the policy comes last, when the world model is finished.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .heads import TemporalDistance
 from .losses.collapse import GAUSSIAN_VALUE, PUBLISHED_BATCH, sigreg_loss
 from .losses.distance import distance_loss
+from .losses.goal import goal_loss, partial_goals
 from .losses.inverse import inverse_loss
 from .losses.policy import policy_loss
 from .losses.prediction import bootstrap_weights, prediction_loss, rollout
@@ -22,7 +23,7 @@ from .losses.reconstruction import reconstruction_loss
 from .model import WorldModel
 from .types import LatentWindows, Metrics, Windows
 
-_WEIGHTS = ("prediction", "sigreg", "inverse", "distance", "policy", "reconstruction")
+_WEIGHTS = ("prediction", "sigreg", "inverse", "distance", "reconstruction")
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ class JepaConfig:
     sigreg: float = 0.09
     inverse: float = 1.0
     distance: float = 1.0
-    policy: float = 1.0
     reconstruction: float = 0.0  # of the twin that decodes its input; needs `model.decoder`
     sigreg_projections: int = 64
     expectile: float = 0.3
     foreign_goals: int = 4  # goals of other windows that the critic learns from, for each of its own
     longest_distance: float = 500.0  # environment steps, above which the critic does not count
     target_rate: float = 0.02  # how fast the critic's target follows it, an update
+    partial_goals: float = 0.25  # share of the critic's goals of which only some sensors are told
     bootstrap: float = 0.8  # share of the episodes that each further member of the ensemble learns from
 
     def __post_init__(self) -> None:
@@ -53,6 +54,8 @@ class JepaConfig:
         for name in ("expectile", "target_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"objective.{name} must lie between 0 and 1; got {getattr(self, name)}")
+        if not 0 <= self.partial_goals < 1:
+            raise ValueError(f"objective.partial_goals must be a share of the goals below 1; got {self.partial_goals}")
         if not 0 < self.bootstrap <= 1:
             raise ValueError(f"objective.bootstrap must be a share of the episodes above 0; got {self.bootstrap}")
         for name in ("sigreg_projections", "foreign_goals"):
@@ -69,12 +72,14 @@ def jepa_loss(
     something, and it is the number to watch, since a collapsed model has the lowest prediction loss of all.
     """
     latents = model.encode(windows.observations)  # [B, H+1, D]
-    encoded = LatentWindows(latents, windows.actions, model.encode(windows.goals), windows.goal_offset, windows.episode)
-    loss, metrics, predicted = _on_latents(model, target, encoded, config)
+    sigreg_key, goal_key = jax.random.split(key)
+    goals = model.encode(windows.goals), windows.goals[:, -1]
+    encoded = LatentWindows(latents, windows.actions, *goals, windows.goal_offset, windows.episode)
+    loss, metrics, predicted = _on_latents(model, target, encoded, goal_key, config)
 
     # SIGReg on the first and the last moment: those between are much the same, and would only cost their time.
     ends = jnp.stack([latents[:, 0], latents[:, -1]])  # [2, B, D]
-    regularity = sigreg_loss(ends, key, config.sigreg_projections)
+    regularity = sigreg_loss(ends, sigreg_key, config.sigreg_projections)
     actions = model.predictor.normalizer(windows.actions)
     inverse = inverse_loss(model.inverse(latents[:, 0], latents[:, -1]), actions.reshape(actions.shape[0], -1))
     loss = loss + config.sigreg * regularity + config.inverse * inverse
@@ -93,37 +98,58 @@ def jepa_loss(
 
 
 def latent_loss(
-    model: WorldModel, target: TemporalDistance, windows: LatentWindows, config: JepaConfig
+    model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """What predictor, critic and policy go on to learn on an encoder that is finished."""
-    loss, metrics, _ = _on_latents(model, target, windows, config)
+    """What predictor and critic go on to learn on an encoder that is finished. The key is consumed."""
+    loss, metrics, _ = _on_latents(model, target, windows, key, config)
     return loss, {"loss": loss, **metrics}
 
 
+def reflex_loss(
+    model: WorldModel, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
+) -> tuple[Float[Array, ""], Metrics]:
+    """What the policy learns on a world model that is finished. The key is consumed."""
+    told_key, path_key = jax.random.split(key)
+    told = partial_goals(model, windows.goal_observations, told_key)
+    loss = policy_loss(model, _with_partial_goals(windows, told, config), path_key)
+    return loss, {"loss": loss, "policy": loss}
+
+
+def _with_partial_goals(windows: LatentWindows, told: Float[Array, "B D"], config: JepaConfig) -> LatentWindows:
+    """A share of the goals as they look when only some sensors are told.
+
+    For the critic that is right, too: the steps to a goal bound those to any that it is a part of.
+    """
+    rows = jnp.arange(len(told), dtype=jnp.int32)
+    is_partial = rows < round(config.partial_goals * len(told))
+    return replace(windows, goals=jnp.where(is_partial[:, None], jax.lax.stop_gradient(told), windows.goals))
+
+
 def _on_latents(
-    model: WorldModel, target: TemporalDistance, windows: LatentWindows, config: JepaConfig
+    model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics, Float[Array, "B H D"]]:
-    """Prediction, distance and policy; and what was predicted, row by row by another member."""
-    latents, batch, members = windows.latents, len(windows.latents), len(model.predictor.members)
+    """Prediction, distance and partial goals; and what was predicted, row by row by another member."""
+    latents, members = windows.latents, len(model.predictor.members)
+    rows = jnp.arange(len(latents), dtype=jnp.int32)
+    told = partial_goals(model, windows.goal_observations, key)
+    partial = goal_loss(told, windows.goals)
+    windows = _with_partial_goals(windows, told, config)
+
     root = jnp.broadcast_to(latents[None, :, 0], (members, *latents[:, 0].shape))
     imagined = rollout(model.predict, root, windows.actions)  # [E, B, H, D]
-    prediction = prediction_loss(
-        imagined, latents[:, 1:], bootstrap_weights(windows.episode, members, config.bootstrap)
-    )
-    rows = jnp.arange(batch, dtype=jnp.int32)
+    weights = bootstrap_weights(windows.episode, members, config.bootstrap)
+    prediction = prediction_loss(imagined, latents[:, 1:], weights)
     predicted = imagined[rows % members, rows]  # the critic has to know what any member imagines
     distance, metrics = distance_loss(
         model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
     )
-    loss = config.prediction * prediction + config.distance * distance
+    loss = config.prediction * prediction + config.distance * distance + partial
     change = jnp.mean(jnp.square(latents[:, -1] - latents[:, 0]))
     metrics = {
         "prediction": prediction,
         "distance": distance,
+        "partial_goal": partial,
         "horizon_ratio": jnp.mean(jnp.square(imagined[0, :, -1] - latents[:, -1])) / change,
         **metrics,
     }
-    if config.policy:
-        metrics["policy"] = policy_loss(model, windows)
-        loss = loss + config.policy * metrics["policy"]
     return loss, metrics, predicted

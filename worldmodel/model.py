@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from .encoders import StateEncoder
-from .heads import Decoder, GoalPolicy, InverseDynamics, Probe, TemporalDistance
+from .heads import Decoder, GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from .predictors import EnsemblePredictor
 
 
@@ -33,15 +34,16 @@ class ModelConfig:
     depth: int = 2
     train_blocks: int = 5
     ensemble: int = 3  # members of the predictor
+    policy: bool = True  # a reflex beside the planner
     decoder: bool = False  # for learning by reconstruction, to compare with
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             # The critic learns from a predicted latent and the one after it, so a window has two blocks at least.
             value, least = getattr(self, field.name), {"probe_size": 0, "train_blocks": 2}.get(field.name, 1)
-            if field.name == "decoder":
+            if field.name in ("policy", "decoder"):
                 if not isinstance(value, bool):
-                    raise ValueError(f"model.decoder must be true or false; got {value!r}")
+                    raise ValueError(f"model.{field.name} must be true or false; got {value!r}")
             elif not isinstance(value, int) or value < least:
                 raise ValueError(f"model.{field.name} must be a whole number of at least {least}; got {value!r}")
 
@@ -62,6 +64,7 @@ class WorldModel(nnx.Module):
     """A joint-embedding predictive architecture: it predicts representations and never reconstructs its input."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        self.history = config.history
         size, width, head_width, depth = config.latent_size, config.width, config.head_width, config.depth
         self.encoder = StateEncoder(config.observation_size, config.history, size, width, depth, rngs)
         actions = config.action_size, config.action_block
@@ -69,7 +72,8 @@ class WorldModel(nnx.Module):
         span = config.train_blocks * config.action_block * config.action_size
         self.inverse = InverseDynamics(size, span, head_width, depth, rngs)
         self.distance_head = TemporalDistance(size, head_width, depth, rngs)
-        self.policy_head = GoalPolicy(size, *actions, head_width, depth, rngs)
+        self.policy_head = GoalPolicy(size, *actions, width, depth, rngs) if config.policy else None
+        self.goal_head = PartialGoal(size, config.observation_size, head_width, depth, rngs)
         self.decoder = Decoder(size, config.observation_size, width, depth, rngs) if config.decoder else None
         self.probe_head = Probe(size, config.probe_size, head_width, depth, rngs) if config.probe_size else None
 
@@ -84,12 +88,21 @@ class WorldModel(nnx.Module):
         """
         return self.predictor(latent, block)
 
+    def goal(self, observation: Float[Array, "... O"]) -> Float[Array, "... D"]:
+        """Representation of being at rest at a goal, told as an observation there; NaN stands for any value."""
+        known = jnp.isfinite(observation)
+        told = jnp.where(known, observation, 0.0)
+        whole = self.encode(jnp.repeat(told[..., None, :], self.history, axis=-2))
+        part = self.goal_head(self.encoder.normalizer(told), known.astype(told.dtype))
+        return jnp.where(jnp.all(known, axis=-1, keepdims=True), whole, part)
+
     def distance(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
         """Environment steps from `latent` to `goal`."""
         return self.distance_head(latent, goal)
 
     def policy(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... K A"]:
         """The next action block on the way from `latent` to `goal`, in raw units."""
+        assert self.policy_head is not None
         return self.policy_head(latent, goal)
 
     def inverse_actions(self, latent: Float[Array, "... D"], later: Float[Array, "... D"]) -> Float[Array, "... M A"]:

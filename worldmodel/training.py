@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from .heads import TemporalDistance
-from .jepa import JepaConfig, jepa_loss, latent_loss
+from .jepa import JepaConfig, jepa_loss, latent_loss, reflex_loss
 from .model import WorldModel
 from .types import Metrics, Params
 from .windows import LatentSampler, WindowSampler
@@ -33,7 +32,8 @@ class TrainingConfig:
     """How long and how fast. Learning rate: linear warm-up over 5 % of the updates, then cosine decay to 1 %."""
 
     updates: int = 4000
-    frozen_updates: int = 0  # further ones of predictor, critic and policy, on an encoder that is finished
+    frozen_updates: int = 0  # further ones of predictor and critic, on an encoder that is finished
+    policy_updates: int = 2000  # of the policy, on a world model that is finished
     batch: int = 256
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
@@ -47,9 +47,10 @@ class TrainingConfig:
                 raise ValueError(f"training.{name} must be at least 1; got {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise ValueError(f"training.learning_rate must be positive; got {self.learning_rate}")
-        if self.frozen_updates < 0:
-            raise ValueError(f"training.frozen_updates must be at least 0; got {self.frozen_updates}")
-        for name in ("updates", "frozen_updates"):
+        for name in ("frozen_updates", "policy_updates"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"training.{name} must be at least 0; got {getattr(self, name)}")
+        for name in ("updates", "frozen_updates", "policy_updates"):
             if getattr(self, name) % self.updates_per_call:
                 raise ValueError(
                     f"training.{name} must be a multiple of updates_per_call; "
@@ -58,13 +59,22 @@ class TrainingConfig:
 
     @property
     def total(self) -> int:
-        """All updates, of both stages."""
-        return self.updates + self.frozen_updates
+        """All updates, of all stages."""
+        return self.updates + self.frozen_updates + self.policy_updates
+
+
+# What each stage trains, in their order. The first trains everything together. Then the encoder is finished: the data
+# are encoded once, and what needs no more than latents goes on at the speed of small networks.
+STAGES: dict[str, tuple[str, ...]] = {
+    "joint": (),  # all
+    "frozen": ("predictor", "distance_head", "goal_head"),
+    "policy": ("policy_head",),
+}
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["params", "target", "statistics", "optimizer", "frozen_optimizer", "update"],
+    data_fields=["params", "target", "statistics", "optimizers", "update"],
     meta_fields=[],
 )
 @dataclass(frozen=True)
@@ -74,17 +84,12 @@ class TrainState:
     params: Params
     target: Params  # the critic's slowly following copy
     statistics: Params
-    optimizer: Any
-    frozen_optimizer: Any  # of the second stage
+    optimizers: dict[str, Any]  # of each stage
     update: Int[Array, ""]
 
 
 class Trainer:
-    """Builds the compiled steps for one architecture, objective and dataset. It holds no state that changes.
-
-    The first stage trains everything together. In the second the encoder is finished: the data are encoded once, and
-    what needs no more than latents goes on at the speed of small networks.
-    """
+    """Builds the compiled steps for one architecture, objective and dataset. It holds no state that changes."""
 
     def __init__(self, model: WorldModel, sampler: WindowSampler, objective: JepaConfig, config: TrainingConfig):
         if objective.foreign_goals >= config.batch:
@@ -93,16 +98,21 @@ class Trainer:
             )
         if objective.reconstruction and model.decoder is None:
             raise ValueError("objective.reconstruction needs a decoder: add model.decoder=true, or set it to 0")
+        if bool(config.policy_updates) != (model.policy_head is not None):
+            raise ValueError(
+                f"model.policy={str(model.policy_head is not None).lower()} and training.policy_updates="
+                f"{config.policy_updates} do not fit: a policy needs updates, and updates need a policy"
+            )
         self.config = config
         self.objective = objective
         self.sampler = sampler
         self.graphdef, self._params, *others = nnx.split(model, nnx.Param, ...)
         (self._statistics,) = others  # `...` is one filter, hence one state
         self._head = nnx.graphdef(model.distance_head)
-        self.optimizer = self._optimizer(config.updates)
-        self.frozen_optimizer = self._optimizer(max(config.frozen_updates, 1))
-        self._step = jax.jit(self._many_updates, donate_argnums=0)
-        self._frozen_step = jax.jit(self._many_frozen_updates, donate_argnums=0)
+        counts = {"joint": config.updates, "frozen": config.frozen_updates, "policy": config.policy_updates}
+        self._counts = {name: count for name, count in counts.items() if count}
+        self._optimizers = {name: self._optimizer(count) for name, count in self._counts.items()}
+        self._step = jax.jit(self._many_updates, static_argnums=0, donate_argnums=1)
         self._latents: LatentSampler | None = None
 
     def init(self) -> TrainState:
@@ -110,21 +120,28 @@ class Trainer:
         params = jax.tree.map(jnp.copy, self._params)  # the step donates its argument; the model keeps its own
         statistics = jax.tree.map(jnp.copy, self._statistics)
         target = jax.tree.map(jnp.copy, params["distance_head"])
-        frozen = self.frozen_optimizer.init(_later(params))
-        return TrainState(params, target, statistics, self.optimizer.init(params), frozen, jnp.zeros((), jnp.int32))
+        optimizers = {name: each.init(_trained(params, name)) for name, each in self._optimizers.items()}
+        return TrainState(params, target, statistics, optimizers, jnp.zeros((), jnp.int32))
 
     def model(self, state: TrainState) -> WorldModel:
         """The module with the state's weights."""
         return nnx.merge(self.graphdef, state.params, state.statistics)
 
+    def stage(self, update: int) -> str:
+        """The stage that an update belongs to."""
+        ends = 0
+        for name, count in self._counts.items():
+            ends += count
+            if update < ends:
+                return name
+        raise ValueError(f"update {update} lies beyond the last of {self.config.total}")
+
     def step(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """`updates_per_call` updates; metrics are their means. `state` is consumed."""
-        key = jax.random.key(self.config.seed)
-        if int(state.update) < self.config.updates:
-            return self._step(state, self.sampler, key)
-        if self._latents is None:
+        key, stage = jax.random.key(self.config.seed), self.stage(int(state.update))
+        if stage != "joint" and self._latents is None:
             self._latents = LatentSampler.of(self.sampler, self.model(state).encode)
-        return self._frozen_step(state, self._latents, key)
+        return self._step(stage, state, self.sampler if stage == "joint" else self._latents, key)
 
     def _optimizer(self, updates: int) -> optax.GradientTransformation:
         config = self.config
@@ -136,63 +153,39 @@ class Trainer:
             optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay)
         )
 
-    def _many_updates(self, state: TrainState, sampler: WindowSampler, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
-        def one(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-            window_key, loss_key = jax.random.split(jax.random.fold_in(key, state.update))
-            windows = sampler.sample(window_key, self.config.batch)
-
-            def loss(params: Params) -> tuple[Array, Metrics]:
-                model, target = self._merged(state, params)
-                return jepa_loss(model, target, windows, loss_key, self.objective)
-
-            (_, metrics), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
-            params, optimizer = _updated(self.optimizer, gradients, state.optimizer, state.params)
-            metrics["gradient_norm"] = optax.tree.norm(gradients)
-            return replace(self._followed(state, params), optimizer=optimizer), metrics
-
-        state, metrics = jax.lax.scan(one, state, None, length=self.config.updates_per_call)
-        return state, jax.tree.map(jnp.mean, metrics)
-
-    def _many_frozen_updates(
-        self, state: TrainState, sampler: LatentSampler, key: PRNGKeyArray
+    def _many_updates(
+        self, stage: str, state: TrainState, sampler: WindowSampler | LatentSampler, key: PRNGKeyArray
     ) -> tuple[TrainState, Metrics]:
         def one(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-            windows = sampler.sample(jax.random.fold_in(key, state.update), self.config.batch)
-            trained = _later(state.params)
+            window_key, loss_key = jax.random.split(jax.random.fold_in(key, state.update))
+            windows: Any = sampler.sample(window_key, self.config.batch)  # encoded in all stages but the first
+            trained = _trained(state.params, stage)
 
             def loss(trained: Params) -> tuple[Array, Metrics]:
-                model, target = self._merged(state, nnx.merge_state(state.params, trained))
-                return latent_loss(model, target, windows, self.objective)
+                model = nnx.merge(self.graphdef, nnx.merge_state(state.params, trained), state.statistics)
+                if stage == "policy":
+                    return reflex_loss(model, windows, loss_key, self.objective)
+                target = nnx.merge(self._head, state.target)
+                part = jepa_loss if stage == "joint" else latent_loss
+                return part(model, target, windows, loss_key, self.objective)
 
             (_, metrics), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
-            trained, optimizer = _updated(self.frozen_optimizer, gradients, state.frozen_optimizer, trained)
+            with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; everything of ours is strict
+                changes, optimizer = self._optimizers[stage].update(gradients, state.optimizers[stage], trained)
+            params = nnx.merge_state(state.params, optax.apply_updates(trained, changes))
             metrics["gradient_norm"] = optax.tree.norm(gradients)
-            state = self._followed(state, nnx.merge_state(state.params, trained))
-            return replace(state, frozen_optimizer=optimizer), metrics
+            target = optax.incremental_update(params["distance_head"], state.target, self.objective.target_rate)
+            optimizers = {**state.optimizers, stage: optimizer}
+            return TrainState(params, target, state.statistics, optimizers, state.update + 1), metrics
 
         state, metrics = jax.lax.scan(one, state, None, length=self.config.updates_per_call)
         return state, jax.tree.map(jnp.mean, metrics)
 
-    def _merged(self, state: TrainState, params: Params) -> tuple[WorldModel, TemporalDistance]:
-        return nnx.merge(self.graphdef, params, state.statistics), nnx.merge(self._head, state.target)
 
-    def _followed(self, state: TrainState, params: Params) -> TrainState:
-        """The state with new parameters, the target a little nearer to them, and one more update counted."""
-        target = optax.incremental_update(params["distance_head"], state.target, self.objective.target_rate)
-        return replace(state, params=params, target=target, update=state.update + 1)
-
-
-def _later(params: Params) -> Params:
-    """The part of the parameters that is trained on a finished encoder."""
-    return nnx.State({name: params[name] for name in ("predictor", "distance_head", "policy_head")})
-
-
-def _updated(
-    optimizer: optax.GradientTransformation, gradients: Params, state: Any, params: Params
-) -> tuple[Params, Any]:
-    with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; everything of ours is strict
-        changes, state = optimizer.update(gradients, state, params)
-    return optax.apply_updates(params, changes), state
+def _trained(params: Params, stage: str) -> Params:
+    """The part of the parameters that a stage trains."""
+    modules = STAGES[stage]
+    return nnx.State({name: params[name] for name in modules}) if modules else params
 
 
 def fit(

@@ -34,5 +34,6 @@ class LatentWindows:
     latents: Array  # [B, H+1, D]
     actions: Array  # [B, H, K, A]
     goals: Array  # [B, D]
+    goal_observations: Array  # [B, O] the newest of each goal's stack
     goal_offset: Array  # [B] int32
     episode: Array  # [B] int32

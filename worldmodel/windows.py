@@ -140,6 +140,7 @@ class LatentSampler:
             latents=self.latents[rows],
             actions=self.windows._actions(begin),
             goals=self.latents[begin + offset],
+            goal_observations=self.windows.observations[begin + offset],
             goal_offset=offset,
             episode=self.windows.first[begin],
         )

@@ -10,27 +10,39 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..model import WorldModel
 from ..types import LatentWindows
 
+WANDERED = 10  # action blocks at most between a moment of the data and one that the policy learns from
+NEAR = 0.05  # scaled steps: below it, a goal counts as reached
 
-def policy_loss(model: WorldModel, windows: LatentWindows) -> Float[Array, ""]:
-    """Mean scaled distance to the goal along the policy's own imagined path, over as many blocks as a window has.
 
-    One half of the windows go to their own goal, the other to the goal of another window.
+def policy_loss(model: WorldModel, windows: LatentWindows, key: PRNGKeyArray) -> Float[Array, ""]:
+    """Mean logarithm of the distance to the goal along the policy's imagined path, as long as a window. Key consumed.
+
+    The logarithm, for the last steps are where precision counts. The path begins where the policy itself has led by
+    then: moments of rest beside a goal are rare in data, and a policy that never met them settles there. One half of
+    the windows go to their own goal, the other to the goal of another window.
     """
     graphdef, state = nnx.split(model)
     world = nnx.merge(graphdef, jax.lax.stop_gradient(state))
-    goals = jax.lax.stop_gradient(windows.goals)
-    half = len(goals) // 2
-    goals = jnp.concatenate([goals[:half], jnp.roll(goals, 1, axis=0)[half:]])
+    half = len(windows.goals) // 2
+    goals = jnp.concatenate([windows.goals[:half], jnp.roll(windows.goals, 1, axis=0)[half:]])
+
+    def wander(latent: Array, _: None) -> tuple[Array, Array]:
+        later = world.predict(latent, world.policy(latent, goals))
+        return later, later
 
     def step(latent: Array, _: None) -> tuple[Array, Array]:
         later = world.predict(latent, model.policy(latent, goals))
-        return later, world.distance_head.scaled(later, goals)
+        return later, jnp.log(NEAR + world.distance_head.scaled(later, goals))
 
-    root = jax.lax.stop_gradient(windows.latents[:, 0])
-    _, remaining = jax.lax.scan(step, root, None, length=windows.actions.shape[1])
+    begin = windows.latents[:, 0]
+    _, path = jax.lax.scan(wander, begin, None, length=WANDERED)
+    moments = jnp.concatenate([begin[None], path])
+    rows = jnp.arange(len(begin), dtype=jnp.int32)
+    root = moments[jax.random.randint(key, rows.shape, 0, WANDERED + 1), rows]
+    _, remaining = jax.lax.scan(step, jax.lax.stop_gradient(root), None, length=windows.actions.shape[1])
     return jnp.mean(remaining)

@@ -419,7 +419,6 @@ class RealtimeController:
     def _forget(self) -> None:
         """Nothing is known of the episode that begins."""
         self._observed.clear()
-        self._guard.reset()
         self._observation_fault = self._plan_fault = Reason.OK
         self._surprised = False
         self._current = self._last_record = self._asked = self._holding_since = None

@@ -131,6 +131,20 @@ def test_a_stuck_sensor_is_answered_at_its_declared_count(engine):
     assert sources == [Source.PLAN] * 3 + [Source.HOLD] * 2
 
 
+@pytest.mark.parametrize("between", ["a reset", "a clock that goes back"])
+def test_a_stuck_sensor_stays_stuck_through(engine, between):
+    rig = Rig(engine, Loop(stuck_after=4))
+    for _ in range(3):
+        rig.step([0.0, 0.0])
+    if between == "a reset":
+        rig.control.reset(goal=[-0.3, 0.0])
+    else:
+        rig.step(None, advance=-0.5)
+    command = rig.step([0.0, 0.0])
+    assert Reason.STUCK_OBSERVATION in command.wrong and command.source >= Source.HOLD
+    assert Reason.STUCK_OBSERVATION not in rig.step([0.0, 0.1]).wrong
+
+
 def test_a_plan_that_is_no_number_is_not_executed(engine):
     mad = Mad(engine)
     rig = Rig(mad)

@@ -15,6 +15,7 @@ from .messages import PublishedPlan as PublishedPlan
 from .realtime import Command as Command
 from .realtime import Loop as Loop
 from .realtime import RealtimeController as RealtimeController
+from .scheduling import real_time as real_time
 from .status import Reason as Reason
 from .status import Source as Source
 from .surprise import Surprise as Surprise

@@ -29,7 +29,6 @@ def main() -> None:
             data = data[os.write(output, data) :]
 
     try:
-        real_time(0)  # compiling may be interrupted by anyone, whatever was inherited
         order = json.loads(_first_line())
         planning = Planning.from_json(order["planning"])
         engine = make_engine(order["engine"])

@@ -33,7 +33,13 @@ from .surprise import Surprise
 logger = logging.getLogger(__name__)
 
 Log = Callable[[dict[str, Any]], None]
-START = "from planning.control.planner_process import main; main()"
+START = """
+import os
+if hasattr(os, "sched_setscheduler"):  # importing and compiling may be interrupted by anyone, whatever was inherited
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+from planning.control.planner_process import main
+main()
+"""
 
 
 @runtime_checkable

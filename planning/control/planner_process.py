@@ -9,12 +9,13 @@ import signal
 import sys
 from typing import Any
 
-from .cycle import Planning, PlanningCycle
+from .cycle import PlanningCycle
 from .mailbox import Mailbox, mapped
 from .messages import plan_type, request_type
+from .planning import Planning
+from .recipe import make_engine
 from .scheduling import real_time
 from .telemetry import as_line
-from .workers import make_engine
 
 
 def main() -> None:

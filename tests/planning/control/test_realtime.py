@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from planning.anytime import Timings
 from planning.control import Fallback, Loop, Planning, RealtimeController, Reason, Source, Validator
-from planning.control.engine import _refine
+from planning.control.live_engine import _refine
 from planning.control.messages import PublishedPlan, Verdict
 from planning.control.telemetry import read_lines
 from planning.parameterization import Knots, Steps

@@ -42,7 +42,7 @@ print(json.dumps(found))
 PLANNERS = """
 import json, os, time
 from planning.control import Planning, Recipe, real_time
-from planning.control.workers import ProcessWorker
+from planning.control.process_worker import ProcessWorker
 
 recipe = Recipe.factory("experiments.tiny_engine:make")
 try:

@@ -21,9 +21,8 @@ import numpy as np
 from omegaconf import DictConfig
 
 import envs
-from planning.control import LiveEngine, Loop, Planning, RealtimeController, Recipe, Source
+from planning.control import LiveEngine, Loop, Planning, RealtimeController, Recipe, Source, real_time
 from planning.control.mailbox import Mailbox, mapped, shared_file
-from planning.control.scheduling import real_time
 from worldmodel.checkpoint import load_model
 
 from . import build

@@ -86,7 +86,7 @@ def run(cfg: DictConfig) -> list[PairedRow]:
         solved[name], steps, times = _measure(name, plan_cfg, task, checkpoint, pairs, seed, int(suite.plans))
         rows.append(_row(suite, name, settings[name], seed, solved[name], solved[REFERENCE], steps, times))
     path = Path(cfg.results) / "paired.csv"
-    rows_file.add(path, rows, IDENTITY, manifest(cfg, [seed]))
+    rows_file.add(path, PairedRow, rows, IDENTITY, manifest(cfg, [seed]))
     show(rows)
     return rows
 

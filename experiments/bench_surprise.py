@@ -20,7 +20,7 @@ import envs
 from envs import Task
 from envs.faults import Faulty
 from planning import Agent
-from planning.control.engine import LiveEngine
+from planning.control import LiveEngine
 from planning.control.surprise import Surprise, SurpriseMonitor, calibrate, predictions
 
 from . import build

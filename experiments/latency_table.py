@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from worldmodel.files import write_atomically
+from . import rows_file
 
 AXES = ("num_samples", "horizon", "iterations")
 
@@ -43,47 +40,28 @@ class LatencyRow:
 
 COLUMNS = tuple(field.name for field in fields(LatencyRow))
 IDENTITY = ("planner", "num_samples", "horizon", "iterations", "latent_dim", "width", "batch")
-_TYPES: dict[str, Any] = {"str": str, "int": int, "float": float}
-_KINDS = {field.name: _TYPES[str(field.type)] for field in fields(LatencyRow)}
 
 
 def read(path: Path) -> list[LatencyRow]:
     """The rows at `path`; none where no file is.
 
     Raises:
-      ValueError: the file is no table of latencies.
+      ValueError: the file is another table, or a row of it is broken.
     """
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(
-                f"{path.name} is no table of latencies: its columns are {reader.fieldnames}, not {COLUMNS}"
-            )
-        try:
-            return [LatencyRow(**{name: _KINDS[name](cell) for name, cell in cells.items()}) for cells in reader]
-        except (TypeError, ValueError, KeyError) as error:
-            raise ValueError(f"{path.name}, line {reader.line_num}: a cell is missing or no number") from error
+    return rows_file.read(path, LatencyRow)
 
 
 def write(path: Path, rows: Sequence[LatencyRow], manifests: Sequence[Mapping[str, Any]]) -> None:
-    """Write the table and, beside it, the manifest of each row: first the manifests, so that no row is without."""
-    entries = json.dumps(list(manifests), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path.with_suffix(".manifest.json"), entries)
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in asdict(row).items()} for row in rows)
-    write_atomically(path, table.getvalue())
+    """Write the table and, beside it, the manifest of each row."""
+    rows_file.write_beside(path, list(manifests))
+    rows_file.write(path, LatencyRow, rows)
 
 
 def read_manifests(path: Path, rows: Sequence[LatencyRow]) -> list[dict[str, Any]]:
     """Those of the manifests beside `path` that still belong to one of `rows`, each with those rows alone."""
-    beside = path.with_suffix(".manifest.json")
     kept = {row.identity() for row in rows}
     entries = []
-    for entry in json.loads(beside.read_text()) if beside.exists() else []:
+    for entry in rows_file.read_beside(path) or []:
         measured = [each for each in entry["rows"] if tuple(each["identity"]) in kept]
         if measured:
             entries.append({**entry, "rows": measured})
@@ -108,7 +86,3 @@ def growth(rows: Sequence[LatencyRow], planner: str, axis: str) -> float | None:
         return None
     x, y = np.log([[getattr(row, axis), row.p50_ms] for row in found]).T
     return float(np.polyfit(x, y, 1)[0])
-
-
-def _cell(value: Any) -> Any:
-    return f"{value:.4g}" if isinstance(value, float) else value

@@ -6,9 +6,6 @@ within any smaller one. The manifest keeps the runs, episode by episode; the row
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -16,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodel.files import write_atomically
-
+from . import rows_file
 from .statistics import wilson
 
 
@@ -46,7 +42,6 @@ class PlannerRow:
 
 COLUMNS = tuple(field.name for field in fields(PlannerRow))
 IDENTITY = ("task", "policy", "planner", "seed", "plan_budget")
-_TYPES = {field.name: str(field.type) for field in fields(PlannerRow)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +97,7 @@ def read(path: Path) -> list[PlannerRow]:
     Raises:
       ValueError: the file is no table of planners, or a row of it is broken.
     """
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path.name} is no table of planners: its columns are {reader.fieldnames}, not {COLUMNS}")
-        return [_row(cells, f"{path.name}, line {reader.line_num}") for cells in reader]
+    return rows_file.read(path, PlannerRow)
 
 
 def read_entries(path: Path) -> list[Entry]:
@@ -125,7 +114,7 @@ def read_entries(path: Path) -> list[Entry]:
             raise ValueError(f"{beside.name}, which holds the episodes behind {path.name}, is missing: {mend}")
         return []
     try:
-        stored = json.loads(beside.read_text(encoding="utf-8"))
+        stored = rows_file.read_beside(path)
         entries = [Entry(each["manifest"], tuple(map(_run, each["runs"]))) for each in stored]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{beside.name} is no manifest of a table of planners ({error!r}): {mend}") from error
@@ -142,8 +131,7 @@ def write(path: Path, entries: Sequence[Entry], tight: Mapping[str, int]) -> lis
     First the runs, so that no row is without.
     """
     stored = [{"manifest": dict(each.manifest), "runs": [_plain(run) for run in each.runs]} for each in entries]
-    text = json.dumps(stored, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path.with_suffix(".manifest.json"), text)
+    rows_file.write_beside(path, stored)
     rows = [
         run.row(budget, entry.manifest["command"])
         for entry in entries
@@ -151,26 +139,8 @@ def write(path: Path, entries: Sequence[Entry], tight: Mapping[str, int]) -> lis
         for budget in sorted({run.budget, tight.get(run.task, run.budget)}, reverse=True)
     ]
     rows.sort(key=lambda row: (row.task, row.policy, row.planner, row.plan_budget, row.seed, -row.budget))
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in asdict(row).items()} for row in rows)
-    write_atomically(path, table.getvalue())
+    rows_file.write(path, PlannerRow, rows)
     return rows
-
-
-def _row(cells: Mapping[str, str | None], place: str) -> PlannerRow:
-    values: dict[str, Any] = {}
-    for name, cell in cells.items():
-        kind = _TYPES.get(name)
-        if kind is None or cell is None:
-            raise ValueError(f"{place} has another number of cells than the {len(COLUMNS)} columns")
-        try:
-            empty = cell == "" and kind.endswith("None")
-            values[name] = cell if kind == "str" else None if empty else int(cell) if kind == "int" else float(cell)
-        except ValueError:
-            raise ValueError(f"{place}: {name} must be a number; got {cell!r}") from None
-    return PlannerRow(**values)
 
 
 def _run(stored: Mapping[str, Any]) -> Run:
@@ -183,7 +153,3 @@ def _run(stored: Mapping[str, Any]) -> Run:
 def _plain(run: Run) -> dict[str, Any]:
     """The run as JSON, its episodes in one line: the manifest of hundreds of runs stays small."""
     return {**asdict(run), "steps": " ".join("-" if each is None else str(each) for each in run.steps)}
-
-
-def _cell(value: Any) -> Any:
-    return f"{value:.4g}" if isinstance(value, float) else value

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from planning.control.cycle import replay
+from planning.control.plan_log import replay
+from planning.control.recipe import Recipe, file_hash, make_engine
 from planning.control.telemetry import read_lines
-from planning.control.workers import Recipe, file_hash, make_engine
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,6 @@ written whole or not at all.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -16,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from worldmodel.files import write_atomically
+
+from . import rows_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +61,21 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 IDENTITY = ("task", "observation", "protocol", "policy", "planner", "model", "variant", "seed")
-_TYPES = {field.name: str(field.type).removesuffix(" | None") for field in fields(Row)}
+
+
+@dataclass(frozen=True)
+class Value:
+    """One measured number that is no row of a suite."""
+
+    case: str
+    value: float
+    unit: str
+    command: str
 
 
 def write_json(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
     """Write the rows of one run with the manifest of all of them: `{"rows": [...], "manifest": {...}}`."""
-    write_atomically(path, _json({"rows": [asdict(row) for row in rows], "manifest": manifest}))
+    write_atomically(path, rows_file.as_json({"rows": [asdict(row) for row in rows], "manifest": manifest}))
 
 
 def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
@@ -80,81 +88,28 @@ def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> 
     """
     if path.suffix != ".csv":
         raise ValueError(f"a table of results is a .csv file; got {path.name}")
-    new = {row.identity(): row for row in rows}
-    kept = [row for row in (read_csv(path) if path.exists() else []) if row.identity() not in new]
-    beside = path.with_suffix(".manifest.json")
-    known = {row.identity() for row in kept}
-    entries = []
-    for entry in json.loads(beside.read_text()) if beside.exists() else []:
-        identities = [identity for identity in entry["rows"] if tuple(identity) in known]
-        if identities:
-            entries.append({"rows": identities, "manifest": entry["manifest"]})
-    entries.append({"rows": list(new), "manifest": manifest})
-    # The manifests go first: after a failure between the two there may be one too many, but no row without its own.
-    write_atomically(beside, _json(entries))
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in (*kept, *new.values()))
-    write_atomically(path, table.getvalue())
+    rows_file.add(path, Row, rows, IDENTITY, manifest, digits=None)
 
 
 def append_values(path: Path, values: Sequence[tuple[str, float, str]], manifest: Mapping[str, Any]) -> None:
     """Add measured values that are no row of a suite, as `case, value, unit, command`; a case replaces its older one.
 
+    `<name>.manifest.json` beside the table has the manifest of each case.
+
     Raises:
       ValueError: `path` holds another kind of table.
     """
-    columns = ["case", "value", "unit", "command"]
-    known: dict[str, dict[str, Any]] = {}
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if list(reader.fieldnames or ()) != columns:
-                raise ValueError(f"{path.name} is no table of values: its columns are not {', '.join(columns)}")
-            known = {cells["case"]: cells for cells in reader}
-    for case, value, unit in values:
-        known[case] = {"case": case, "value": f"{value:.6g}", "unit": unit, "command": manifest["command"]}
-    beside = path.with_suffix(".manifest.json")
-    manifests = json.loads(beside.read_text()) if beside.exists() else {}
-    write_atomically(beside, _json({**manifests, **{case: manifest for case, _, _ in values}}))
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(known.values())
-    write_atomically(path, table.getvalue())
+    known = {each.case: each for each in rows_file.read(path, Value)}
+    known |= {case: Value(case, value, unit, manifest["command"]) for case, value, unit in values}
+    manifests = rows_file.read_beside(path) or {}
+    rows_file.write_beside(path, {**manifests, **{case: manifest for case, _, _ in values}})
+    rows_file.write(path, Value, list(known.values()), digits=6)
 
 
 def read_csv(path: Path) -> list[Row]:
-    """Read a table of results.
+    """Read a table of results; no rows where no file is.
 
     Raises:
       ValueError: columns that are not those of a result, or a cell that is no number where one belongs.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        found = tuple(reader.fieldnames or ())
-        if found != COLUMNS:
-            foreign = sorted(set(found) - set(COLUMNS)) or "none"
-            missing = sorted(set(COLUMNS) - set(found)) or "none"
-            raise ValueError(f"{path.name} is no table of results: foreign columns {foreign}, missing {missing}")
-        return [_row(cells, f"{path.name}, line {reader.line_num}") for cells in reader]
-
-
-def _row(cells: Mapping[str, str | None], place: str) -> Row:
-    values: dict[str, Any] = {}
-    for name, cell in cells.items():
-        kind = _TYPES.get(name)
-        if kind is None or cell is None:
-            raise ValueError(f"{place} has another number of cells than the {len(COLUMNS)} columns")
-        try:
-            values[name] = (
-                cell if kind == "str" else None if cell == "" else int(cell) if kind == "int" else float(cell)
-            )
-        except ValueError:
-            raise ValueError(f"{place}: {name} must be a number or empty; got {cell!r}") from None
-    return Row(**values)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return rows_file.read(path, Row)

@@ -1,4 +1,8 @@
-"""Tables whose rows are a dataclass of their own: a CSV with the manifests of its rows beside it."""
+"""Tables whose rows are a dataclass: a CSV, and a JSON file beside it with the manifests of what made the rows.
+
+Both are written whole or not at all, the manifests first: after a failure between the two there may be one too many,
+but no row without its own.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,6 @@ from typing import Any, TypeVar
 from worldmodel.files import write_atomically
 
 Row = TypeVar("Row")
-_TYPES: dict[str, Any] = {"str": str, "int": int, "float": float}
 
 
 def read(path: Path, kind: type[Row]) -> list[Row]:
@@ -24,45 +27,90 @@ def read(path: Path, kind: type[Row]) -> list[Row]:
     """
     if not path.exists():
         return []
-    types = {field.name: _TYPES[str(field.type)] for field in fields(kind)}  # type: ignore[arg-type]
+    types = {field.name: str(field.type) for field in fields(kind)}  # type: ignore[arg-type]
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        if list(reader.fieldnames or ()) != list(types):
-            raise ValueError(f"{path.name} is another table: its columns are {reader.fieldnames}, not {list(types)}")
-        try:
-            return [kind(**{name: types[name](cell) for name, cell in cells.items()}) for cells in reader]
-        except (TypeError, ValueError, KeyError) as error:
-            raise ValueError(f"{path.name}, line {reader.line_num}: a cell is missing or no number") from error
+        found = list(reader.fieldnames or ())
+        if found != list(types):
+            foreign, missing = sorted(set(found) - set(types)) or "none", sorted(set(types) - set(found)) or "none"
+            raise ValueError(f"{path.name} is another table: foreign columns {foreign}, missing {missing}")
+        return [kind(**_values(cells, types, f"{path.name}, line {reader.line_num}")) for cells in reader]
 
 
-def add(path: Path, rows: Sequence[Any], identity: Sequence[str], manifest: Mapping[str, Any]) -> None:
+def write(path: Path, kind: type[Any], rows: Sequence[Any], digits: int | None = 4) -> None:
+    """Write the table, numbers that are not whole with so many digits; None: with all of them."""
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, [field.name for field in fields(kind)], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(value, digits) for name, value in asdict(row).items()})
+    write_atomically(path, table.getvalue())
+
+
+def add(
+    path: Path,
+    kind: type[Any],
+    rows: Sequence[Any],
+    identity: Sequence[str],
+    manifest: Mapping[str, Any],
+    digits: int | None = 4,
+) -> None:
     """Add rows of one run in place of older ones with the same `identity`, and their manifest to those beside `path`.
 
     Raises:
       ValueError: `path` holds another table.
     """
 
-    def of(row: Any) -> list[Any]:
-        return [getattr(row, name) for name in identity]
+    def of(row: Any) -> tuple[Any, ...]:
+        return tuple(getattr(row, name) for name in identity)
 
-    new = [of(row) for row in rows]
-    kept = [row for row in read(path, type(rows[0])) if of(row) not in new]
-    beside = path.with_suffix(".manifest.json")
-    left = [of(row) for row in kept]
+    new = {of(row): row for row in rows}
+    kept = [row for row in read(path, kind) if of(row) not in new]
+    left = {of(row) for row in kept}
     entries = [
         {**entry, "rows": found}
-        for entry in (json.loads(beside.read_text()) if beside.exists() else [])
-        if (found := [each for each in entry["rows"] if each in left])
+        for entry in read_beside(path) or []
+        if (found := [each for each in entry["rows"] if tuple(each) in left])
     ]
-    entries.append({"rows": new, "manifest": dict(manifest)})
-    # The manifests go first: after a failure between the two there may be one too many, but no row without its own.
-    write_atomically(beside, json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, [field.name for field in fields(rows[0])], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in asdict(row).items()} for row in (*kept, *rows))
-    write_atomically(path, table.getvalue())
+    write_beside(path, [*entries, {"rows": list(new), "manifest": dict(manifest)}])
+    write(path, kind, [*kept, *new.values()], digits)
 
 
-def _cell(value: Any) -> Any:
-    return f"{value:.4g}" if isinstance(value, float) else value
+def read_beside(path: Path) -> Any:
+    """What the file of manifests beside a table holds; None where there is none."""
+    beside = _beside(path)
+    return json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else None
+
+
+def write_beside(path: Path, manifests: Any) -> None:
+    """Write the file of manifests beside a table."""
+    write_atomically(_beside(path), as_json(manifests))
+
+
+def as_json(value: Any) -> str:
+    """The text of a JSON file of ours."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _beside(path: Path) -> Path:
+    return path.with_suffix(".manifest.json")
+
+
+def _values(cells: Mapping[str, str | None], types: Mapping[str, str], place: str) -> dict[str, Any]:
+    """The cells of one line in the types of their columns."""
+    values: dict[str, Any] = {}
+    for name, cell in cells.items():
+        if name not in types or cell is None:
+            raise ValueError(f"{place} has another number of cells than the {len(types)} columns")
+        kind, _, optional = types[name].partition(" | ")
+        try:
+            empty = cell == "" and bool(optional)
+            values[name] = cell if kind == "str" else None if empty else int(cell) if kind == "int" else float(cell)
+        except ValueError:
+            expected = "a number or empty" if optional else "a number"
+            raise ValueError(f"{place}: {name} must be {expected}; got {cell!r}") from None
+    return values
+
+
+def _cell(value: Any, digits: int | None) -> Any:
+    return f"{value:.{digits}g}" if digits is not None and isinstance(value, float) else value

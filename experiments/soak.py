@@ -156,7 +156,7 @@ class VirtualLoop:
         expected: list[tuple[Reason, Source]] = []
         if fault.kind in OBSERVED:
             expected.append((OBSERVED[fault.kind], Source.PREVIOUS_PLAN))
-        if fault.kind == "stuck" and number - fault.begun >= STUCK:  # one later where the clock has just gone back
+        if fault.kind == "stuck" and number - fault.begun >= STUCK - 1:  # through resets, too
             expected.append((Reason.STUCK_OBSERVATION, Source.HOLD))
         if fault.kind == "model_nan" and number - fault.begun > REPLAN + 7:  # the last sound plan may be late
             expected.append((Reason.NONFINITE_PLAN, Source.PREVIOUS_PLAN))

@@ -140,7 +140,7 @@ class Anytime:
         if not isinstance(agent, Agent):
             return agent
         if self._live is None or self._live[0] is not agent:
-            from .control.engine import LiveEngine  # which itself imports this package
+            from .control.live_engine import LiveEngine  # which itself imports this package
 
             self._live = agent, LiveEngine(agent)
         return self._live[1]

@@ -1,54 +1,35 @@
 """A bundle: everything that a robot needs to plan, in one safetensors file, and nothing that could run by being read.
 
 The weights and all other arrays of the agent are tensors; so are the bytes of the programs, which `jax.export` made;
-the contract is JSON in the header. The hash tells an altered file from an intact one. It does not tell who wrote it:
-so everything is checked against everything else, and the programs are read in a process of their own, before anything
-is compiled.
+the contract is JSON in the header. Whoever wrote it: everything is checked against everything else, and the programs
+are read in a process of their own, before anything is compiled.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
-import re
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
 import numpy as np
 from jax import export
 from numpy import ndarray
-from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save as serialise
 
 from ..agent import Agent
-from . import program_check
+from .bundle_file import KEY, KIND, BundleError, digest, listed, read, state_of, word_list
 from .contract import FORMAT, Contract
-from .engine import contract_of
+from .inspection import inspect
+from .live_engine import as_arrays, contract_of
 from .programs import DTYPES, Signature, Spec, export_programs, named_leaves, signatures, state_specs
 
-KIND = "jepa-mpc bundle"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-_KEY = "jepa-mpc"
-_FIELDS = {"kind", "format", "contract", "agent", "state", "programs", "platforms", "guards", "sha256"}
 _LARGEST_FILE = 2**30
-_LARGEST_HEADER = 2**23
 _LARGEST_PROGRAM = 2**24
-_LARGEST_STATE = 2**25  # elements
-_DEEPEST = 16
-_CHECK_SECONDS = 20.0
-_NAME = re.compile(r"[\x21-\x7e ]{1,200}")
-
-
-class BundleError(ValueError):
-    """A file that cannot be used as a bundle, and why, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +64,7 @@ class Bundle:
         agent.validate()
         if agent.precision == "auto":
             raise ValueError("a bundle needs a settled precision: take the agent of planning.fastest_precision")
-        agent = jax.tree.map(_as_array, agent)
+        agent = as_arrays(agent)
         contract = replace(contract_of(agent, task), **words)
         contract.check()
         programs, state = export_programs(agent, contract, platforms)
@@ -120,7 +101,7 @@ class Bundle:
         }
         header["sha256"] = digest(header, tensors)
         text = json.dumps(header, allow_nan=False)
-        return serialise({name: np.asarray(array, order="C") for name, array in tensors.items()}, {_KEY: text})
+        return serialise({name: np.asarray(array, order="C") for name, array in tensors.items()}, {KEY: text})
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
@@ -143,21 +124,21 @@ class Bundle:
     @classmethod
     def parse(cls, content: bytes) -> Bundle:
         """Read and check the content of a file. Raises BundleError."""
-        header, tensors = _read(content)
+        header, tensors = read(content)
         try:
             contract = Contract.from_json(header["contract"])
         except ValueError as error:
             raise BundleError(str(error)) from error
-        agent = _listed(header, "agent", tensors)
-        programs = {name: code.tobytes() for name, code in _listed(header, "programs", tensors).items()}
+        agent = listed(header, "agent", tensors)
+        programs = {name: code.tobytes() for name, code in listed(header, "programs", tensors).items()}
         extra = {name[6:]: array for name, array in tensors.items() if name.startswith("extra/")}
         known = {*(f"agent/{name}" for name in agent), *(f"program/{name}" for name in programs)}
         if unknown := sorted(set(tensors) - known - {f"extra/{name}" for name in extra}):
             raise BundleError(f"it has tensors that nothing names: {', '.join(unknown[:3])}")
-        platforms = _words(header, "platforms")
+        platforms = word_list(header, "platforms")
         if not platforms or not set(platforms) <= set(PLATFORMS):
             raise BundleError(f"platforms must be some of {', '.join(PLATFORMS)}; it names {', '.join(platforms[:4])}")
-        bundle = cls(contract, agent, _state(header), programs, tuple(platforms), header["guards"], extra)
+        bundle = cls(contract, agent, state_of(header), programs, tuple(platforms), header["guards"], extra)
         bundle._check_arrays()
         bundle._check_programs()
         return bundle
@@ -269,139 +250,4 @@ class Bundle:
         for name, code in self.programs.items():
             if len(code) > _LARGEST_PROGRAM:
                 raise BundleError(f"its program {name} has {len(code)} bytes, and the most is {_LARGEST_PROGRAM}")
-        _inspect({name: (self.exported(name), self.inputs(name), self.outputs(name)) for name in self.programs})
-
-
-def digest(header: Mapping[str, Any], tensors: Mapping[str, ndarray]) -> str:
-    """SHA-256 of everything but the digest itself."""
-    rest = {name: value for name, value in header.items() if name != "sha256"}
-    total = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
-    for name in sorted(tensors):
-        array = np.asarray(tensors[name], order="C")
-        total.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        total.update(array.tobytes())
-    return total.hexdigest()
-
-
-def _read(content: bytes) -> tuple[dict[str, Any], dict[str, ndarray]]:
-    """Header and tensors, their types and sizes checked, and the hash."""
-    size = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or size > min(_LARGEST_HEADER, len(content) - 8):
-        raise BundleError("it is truncated, or no safetensors file: take an intact copy")
-    try:
-        outer = json.loads(content[8 : 8 + size])
-        text = outer["__metadata__"][_KEY]
-        header = json.loads(text, parse_constant=_no_constant)
-        entries = deserialize(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError, MemoryError) as error:
-        raise BundleError(f"it is altered, or another program's file ({type(error).__name__})") from error
-    if not isinstance(header, dict) or header.get("kind") != KIND:
-        raise BundleError("it is another program's file: expected one that `jepa-mpc export` wrote")
-    version = header.get("format")
-    if type(version) is int and version > FORMAT:
-        raise BundleError(f"it has the newer format {version}, and this version reads {FORMAT}: update jepa-mpc")
-    if version != FORMAT or type(version) is not int or set(header) != _FIELDS:
-        raise BundleError(f"it has another format than {FORMAT}, which this version reads")
-    _check_json(header)
-    if not isinstance(header["guards"], dict):
-        raise BundleError("guards must be an object")
-    tensors = {}
-    for name, entry in entries:
-        if not _NAME.fullmatch(name):
-            raise BundleError("it has a tensor without a proper name")
-        dtype = np.uint8 if entry["dtype"] == "U8" and name.startswith("program/") else DTYPES.get(entry["dtype"])
-        if dtype is None:
-            raise BundleError(f"its tensor {name} is of the type {entry['dtype']}: expected {', '.join(DTYPES)}")
-        array = np.frombuffer(entry["data"], np.uint8 if dtype is np.bool_ else dtype).reshape(entry["shape"])
-        if dtype is np.bool_:
-            if (array > 1).any():
-                raise BundleError(f"its tensor {name} has truth values other than 0 and 1")
-            array = array.astype(bool)
-        tensors[name] = array
-    if header["sha256"] != digest(header, tensors):
-        raise BundleError("it was altered after it was written (its hash is another one): take an intact copy")
-    return header, tensors
-
-
-def _listed(header: dict[str, Any], what: str, tensors: dict[str, ndarray]) -> dict[str, ndarray]:
-    """The tensors of a list of names in the header."""
-    prefix = "program" if what == "programs" else what
-    found = {}
-    for name in _words(header, what):
-        if f"{prefix}/{name}" not in tensors or name in found:
-            raise BundleError(f"it has no tensor {prefix}/{name[:60]}, or names it twice")
-        found[name] = tensors[f"{prefix}/{name}"]
-    return found
-
-
-def _state(header: dict[str, Any]) -> tuple[Spec, ...]:
-    entries = header["state"]
-    if not isinstance(entries, list):
-        raise BundleError("state must be a list")
-    specs = []
-    for entry in entries:
-        match entry:
-            case [str(name), str(dtype), list(shape)] if (
-                dtype in DTYPES and len(shape) <= 8 and all(type(n) is int and 0 <= n <= _LARGEST_STATE for n in shape)
-            ):
-                specs.append(Spec(dtype, tuple(shape), name))
-            case _:
-                raise BundleError("state must list a name, a type and a shape for each array")
-    if sum(math.prod(spec.shape) for spec in specs) > _LARGEST_STATE:
-        raise BundleError(f"its state has more than {_LARGEST_STATE} numbers")
-    return tuple(specs)
-
-
-def _words(header: dict[str, Any], name: str) -> list[str]:
-    values = header[name]
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise BundleError(f"{name} must be a list of words")
-    return values
-
-
-def _check_json(value: Any, depth: int = 0) -> None:
-    """Nothing nested too deep, too long, or not finite."""
-    if depth > _DEEPEST:
-        raise BundleError(f"its header is nested deeper than {_DEEPEST}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BundleError("its header has a number that is not finite")
-    if isinstance(value, int) and abs(value) > 2**63:
-        raise BundleError("its header has a number beyond all bounds")
-    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _check_json(each, depth + 1)
-
-
-def _inspect(programs: dict[str, tuple[export.Exported, list[Spec], list[Spec]]]) -> None:
-    """Have a process of its own read the programs: garbage may crash or hang the parser.
-
-    Raises:
-      BundleError: a program that it did not find suitable, or did not survive.
-    """
-    head, body = [], []
-    for program, inputs, outputs in programs.values():
-        kept = [inputs[index].mlir() for index in program.module_kept_var_idx]
-        platform = ["tensor<i32>"] if len(program.platforms) > 1 else []
-        code = bytes(program.mlir_module_serialized)
-        head.append({"size": len(code), "inputs": platform + kept, "outputs": [spec.mlir() for spec in outputs]})
-        body.append(code)
-    command = [sys.executable, "-I", program_check.__file__, str(Path(jaxlib.__file__).parent.parent)]
-    try:
-        done = subprocess.run(
-            command, input=json.dumps(head).encode() + b"\n" + b"".join(body), capture_output=True,
-            timeout=_CHECK_SECONDS, check=False,
-        )  # fmt: skip
-        answers = done.stdout.decode(errors="replace").splitlines()
-    except subprocess.TimeoutExpired as error:
-        answers = (error.stdout or b"").decode(errors="replace").splitlines()
-    for index, name in enumerate(programs):
-        verdict = json.loads(answers[index]) if index < len(answers) else "it could not be read to its end"
-        if verdict:
-            raise BundleError(f"its program {name} is not intact: {verdict}")
-
-
-def _no_constant(word: str) -> float:
-    raise ValueError(f"{word} is no JSON")
-
-
-def _as_array(leaf: Any) -> jax.Array:
-    return jax.numpy.asarray(leaf, np.float32) if isinstance(leaf, (int, float)) else jax.numpy.asarray(leaf)
+        inspect({name: (self.exported(name), self.inputs(name), self.outputs(name)) for name in self.programs})

@@ -21,7 +21,8 @@ from ..precision import fastest_precision
 from ..types import Plan
 from .bundle import Bundle
 from .bundle_engine import BundleEngine
-from .engine import Engine, LiveEngine
+from .engine import Engine
+from .live_engine import LiveEngine
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,10 @@ and how long its own work takes, so that a loop on a virtual clock plans exactly
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, final
 
 import jax
@@ -21,58 +19,12 @@ from numpy import ndarray
 from ..anytime import Timings
 from ..types import Status
 from .engine import Engine
-from .guards import Validator
 from .messages import Verdict, plan_type, request_type
-from .surprise import Prediction, Surprise, SurpriseMonitor
-
-logger = logging.getLogger(__name__)
+from .plan_log import plan_line
+from .planning import Log, Planning
+from .surprise import Prediction, SurpriseMonitor
 
 KEPT = 64  # latents and imagined places of the last plans
-
-
-@dataclass(frozen=True)
-class Planning:
-    """How a planner answers. Times in seconds.
-
-    Raises:
-      ValueError: a time or a count that is not positive.
-    """
-
-    deadline: float | None = None  # for one plan; None: the control period
-    validity: float | None = None  # of a plan, from its stamp on; None: half the horizon, or 4 periods past replanning
-    iterations: int | None = None  # at most; None: the planner's own
-    validator: Validator = Validator()
-    surprise: Surprise | None = None
-    most_disagreement: float | None = None  # of an ensemble along the plan, above which it counts as surprised
-    imagine: bool = False  # publish where the plan should lead, and how far the last one was off
-    log: bool = False  # write a line for each plan, from which `replay` makes it again
-    priority: int = 0  # real-time priority of a planner process once it is ready; 0: an ordinary process
-
-    def __post_init__(self) -> None:
-        for name in ("deadline", "validity", "iterations"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be positive; got {value}")
-        if self.priority < 0:
-            raise ValueError(f"priority must be 0 or a real-time priority; got {self.priority}")
-
-    def to_json(self) -> dict[str, Any]:
-        """For a planner process. Raises ValueError on a check that is a function: there it must be named."""
-        if any(not isinstance(check, str) for check in self.validator.checks):
-            raise ValueError("a planner process imports its checks: name each as module:function")
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {
-            **values,
-            "validator": asdict(self.validator),
-            "surprise": None if self.surprise is None else self.surprise.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Planning:
-        """Read what `to_json` gave."""
-        validator = Validator(tuple(values["validator"]["checks"]), values["validator"]["tolerance"])
-        surprise = None if values["surprise"] is None else Surprise.from_json(values["surprise"])
-        return cls(**{**values, "validator": validator, "surprise": surprise})
 
 
 @final
@@ -90,7 +42,7 @@ class PlanningCycle:
         self,
         engine: Engine,
         planning: Planning,
-        log: Callable[[dict[str, Any]], None] | None = None,
+        log: Log | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ):
         contract = engine.contract
@@ -164,7 +116,7 @@ class PlanningCycle:
         self._finishing.add(now - finishing)
         record["compute"], record["missed"] = now - began, now - began > self._deadline
         if self._log is not None:
-            self._log(self._line(request, record, plan, follows, steps, rows))
+            self._log(plan_line(request, record, plan, self._weights, follows, steps, rows))
         if not np.isfinite(record["actions"]).all():
             self._state = None  # whatever became of it, the next answer begins anew
         return record.tobytes()
@@ -275,73 +227,3 @@ class PlanningCycle:
         for row in window:
             state = self._engine.observe(state, row)
         return self._engine.root(state)
-
-    def _line(
-        self, request: Any, record: Any, plan: Any, follows: int | None, steps: int, rows: ndarray
-    ) -> dict[str, Any]:
-        """All that it takes to make this plan again, given that those before it were."""
-        frozen = int(request["frozen"])
-        line: dict[str, Any] = {"kind": "plan", "sequence": self._sequence, "follows": follows}
-        line |= {"epoch": int(request["epoch"])}
-        if follows is None:
-            names = ("seed", "episode")
-            line |= {"begin": {name: int(request[name]) for name in names} | {"goal": request["goal"].tolist()}}
-        return line | {
-            "stamp": float(request["stamp"]),
-            "steps": steps,
-            "observations": rows.tolist(),
-            "frozen": request["committed"][:frozen].tolist(),
-            "iterations": int(record["iterations"]),
-            "weights": self._weights.tolist(),
-            "verdict": Verdict(int(record["verdict"])).name.lower(),
-            "rank": int(record["rank"]),
-            "cost": float(plan.cost),
-            "compute_ms": round(1e3 * float(record["compute"]), 3),
-            "plan": digest(plan.actions),
-            "actions": plan.actions.tolist(),
-        }
-
-
-def digest(actions: Any) -> str:
-    """A fingerprint of a plan's actions [T, A], bit for bit."""
-    return hashlib.sha256(np.ascontiguousarray(actions, np.float32).tobytes()).hexdigest()[:16]
-
-
-def replay(engine: Engine, lines: list[dict[str, Any]], until: int | None = None) -> tuple[ndarray, list[int]]:
-    """Make the plans of one episode's log again, up to the one with the sequence number `until`.
-
-    Returns:
-      The last plan's actions [T, A], and the sequence numbers of plans that came out otherwise than they were logged.
-
-    Raises:
-      ValueError: the log does not begin with the episode, or misses a plan.
-    """
-    if not lines or "begin" not in lines[0]:
-        raise ValueError("the log does not hold the beginning of this episode: keep more files when it rotates")
-    contract, state = engine.contract, None
-    actions = np.zeros((contract.horizon, contract.action_size), np.float32)
-    different: list[int] = []
-    before: int | None = None
-    for line in lines:
-        if line["follows"] not in (None, before):
-            raise ValueError(f"the log misses the plan {line['follows']}, on which the plan {line['sequence']} stands")
-        before = line["sequence"]
-        engine.weights = dict(zip(contract.terms, line["weights"], strict=True))
-        if "begin" in line:
-            begin = line["begin"]
-            state = engine.begin(np.asarray(begin["goal"], np.float32), begin["seed"], begin["episode"])
-        for _ in range(line["steps"]):
-            _, state = engine.commit(state)
-        for row in line["observations"]:
-            state = engine.observe(state, np.asarray(row, np.float32))
-        committed = np.zeros((contract.horizon, contract.action_size), np.float32)
-        committed[: len(line["frozen"])] = np.reshape(line["frozen"], (-1, contract.action_size))
-        state = engine.freeze(state, committed, len(line["frozen"]))
-        for _ in range(line["iterations"]):
-            state = engine.refine(state)
-        actions = np.asarray(engine.plan(state).actions)
-        if digest(actions) != line["plan"]:
-            different.append(line["sequence"])
-        if line["sequence"] == until:
-            break
-    return actions, different

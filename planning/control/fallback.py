@@ -6,16 +6,20 @@ chain to begin; what is not available there (no valid plan, no reflex) hands on 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy import ndarray
 
 from .contract import Contract
+from .messages import PublishedPlan
 from .status import Reason, Source
+
+logger = logging.getLogger(__name__)
 
 ANSWERS: Mapping[Reason, Source] = MappingProxyType(
     {
@@ -76,3 +80,74 @@ class Fallback:
                 f"brake must be {contract.action_size} numbers within the action bounds; got {list(self.brake)}"
             )
         return action
+
+
+@final
+class Chain:
+    """The chain at work: down from where a fault enters it to the first link that is available.
+
+    Args:
+      fallback: what is declared.
+      contract: of the planner.
+
+    Raises:
+      ValueError: a brake that does not fit the actuators.
+    """
+
+    def __init__(self, fallback: Fallback, contract: Contract):
+        self.brake = fallback.brake_action(contract)
+        self._fallback = fallback
+        self._holding_since: float | None = None
+
+    def forget(self) -> None:
+        """Another episode: whatever is held then is held from its start on."""
+        self._holding_since = None
+
+    def entry(self, wrong: tuple[Reason, ...]) -> Source:
+        """The most cautious of what the faults are answered by."""
+        return max((self._fallback.entry(reason) for reason in wrong), default=self._fallback.entry(Reason.OK))
+
+    def answer(
+        self,
+        entry: Source,
+        now: float,
+        moment: float,
+        plan: PublishedPlan | None,
+        recent: ndarray | None,
+        previous: ndarray | None,
+    ) -> tuple[Source, ndarray]:
+        """Where the action comes from, and the action [A].
+
+        Args:
+          entry: the first link that may answer.
+          now: seconds.
+          moment: seconds, at which the action takes effect.
+          plan: the newest sound one, valid or not.
+          recent: [O], the newest observation if it is good and recent: the reflex needs one.
+          previous: [A], the last action, if there was one that could be held.
+        """
+        if entry <= Source.PREVIOUS_PLAN and plan is not None and plan.valid(moment):
+            self._holding_since = None
+            return entry, plan.at(moment)
+        if entry <= Source.REFLEX and (reflex := self._reflex(recent)) is not None:
+            self._holding_since = None
+            return Source.REFLEX, reflex
+        if entry <= Source.HOLD:
+            if self._holding_since is None:
+                self._holding_since = now
+            if now - self._holding_since < self._fallback.hold_seconds and previous is not None:
+                return Source.HOLD, previous
+        return Source.BRAKE, self.brake
+
+    def _reflex(self, recent: ndarray | None) -> ndarray | None:
+        """What the reflex policy says; None where it says nothing of use."""
+        reflex = self._fallback.reflex
+        if reflex is None or recent is None:
+            return None
+        try:
+            action = np.asarray(reflex(recent.copy()), np.float32)
+        except Exception:
+            logger.exception("the reflex policy raised, and is not used in this step")
+            return None
+        good = action.shape == self.brake.shape and np.isfinite(action).all()
+        return action if good else None

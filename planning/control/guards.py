@@ -70,6 +70,8 @@ class Limiter:
 class ObservationGuard:
     """Is this observation one that the model may see? Of two faults the more serious is told.
 
+    It knows nothing of episodes and clocks, and neither does a sensor: what was counted before a reset still counts.
+
     Args:
       size: O.
       low: [O] the declared range; None where there is none.
@@ -84,10 +86,6 @@ class ObservationGuard:
         self._stuck_after = stuck_after
         self._last: bytes | None = None
         self._equal = 0
-
-    def reset(self) -> None:
-        """Forget what was seen."""
-        self._last, self._equal = None, 0
 
     def check(self, observation: Any) -> tuple[ndarray | None, Reason]:
         """The observation [O] in float32 and `OK`; or what is wrong with it."""

@@ -9,12 +9,13 @@ import signal
 import sys
 from typing import Any
 
-from .cycle import Planning, PlanningCycle
+from .cycle import PlanningCycle
 from .mailbox import Mailbox, mapped
 from .messages import plan_type, request_type
+from .planning import Planning
+from .recipe import make_engine
 from .scheduling import real_time
 from .telemetry import as_line
-from .workers import make_engine
 
 
 def main() -> None:
@@ -29,7 +30,6 @@ def main() -> None:
             data = data[os.write(output, data) :]
 
     try:
-        real_time(0)  # compiling may be interrupted by anyone, whatever was inherited
         order = json.loads(_first_line())
         planning = Planning.from_json(order["planning"])
         engine = make_engine(order["engine"])

@@ -16,7 +16,7 @@ import numpy as np
 from jax import export
 
 from ..agent import Agent, AgentState
-from . import engine
+from . import live_engine
 from .contract import Contract
 
 DTYPES = {"F32": np.float32, "I32": np.int32, "U32": np.uint32, "BOOL": np.bool_}  # under safetensors' names
@@ -134,7 +134,7 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
     """Every program of an agent, serialised by `jax.export`, and the arrays of its state in order."""
     leaves, structure = jax.tree.flatten(agent)
     key = jax.random.key(0, impl=_IMPL)
-    state = jax.eval_shape(engine.begin, agent, jnp.zeros(contract.observation_size), key, jnp.int32(0))
+    state = jax.eval_shape(live_engine.begin, agent, jnp.zeros(contract.observation_size), key, jnp.int32(0))
     state_leaves, state_structure = jax.tree.flatten(state)
     is_key = [jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in state_leaves]
 
@@ -147,17 +147,19 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
 
     functions: dict[str, Callable[..., Any]] = {
         "begin": lambda agent, goal, key, episode: outside(
-            engine.begin(agent, goal, jax.random.wrap_key_data(key, impl=_IMPL), episode)
+            live_engine.begin(agent, goal, jax.random.wrap_key_data(key, impl=_IMPL), episode)
         ),
         "observe": lambda agent, state, observation: outside(Agent.observe(agent, state, observation)),
         "refine": lambda agent, state: outside(Agent.refine(agent, state)),
         "commit": lambda agent, state: _and_state(Agent.commit(agent, state), outside),
-        "step": lambda agent, state, observation: _and_state(engine.step(agent, state, observation), outside),
-        "imagined": lambda agent, state: (engine.imagined(agent, state),),
-        "predict": lambda agent, latent, block: (engine.predict(agent, latent, block),),
-        "evaluate": lambda agent, state, sequences: tuple(jax.tree.leaves(engine.evaluate(agent, state, sequences))),
-        "probe": lambda agent, latent: (engine.probe(agent, latent),),
-        "disagreement": lambda agent, state: (engine.disagreement(agent, state),),
+        "step": lambda agent, state, observation: _and_state(live_engine.step(agent, state, observation), outside),
+        "imagined": lambda agent, state: (live_engine.imagined(agent, state),),
+        "predict": lambda agent, latent, block: (live_engine.predict(agent, latent, block),),
+        "evaluate": lambda agent, state, sequences: tuple(
+            jax.tree.leaves(live_engine.evaluate(agent, state, sequences))
+        ),
+        "probe": lambda agent, latent: (live_engine.probe(agent, latent),),
+        "disagreement": lambda agent, state: (live_engine.disagreement(agent, state),),
     }
     raw_state = jax.eval_shape(outside, state)
     programs = {}

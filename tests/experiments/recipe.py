@@ -6,7 +6,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from experiments import stages
 from experiments.build import compose
+from worldmodel.checkpoint import save_model
+from worldmodel.model import ModelConfig, create
 
 TINY = (
     "budget=smoke",
@@ -24,3 +27,12 @@ TINY = (
 def settings(command: str, runs: Path, *overrides: str) -> DictConfig:
     """What `jepa-mpc COMMAND runs=RUNS …` composes, tiny."""
     return compose(command, *TINY, f"runs='{runs}'", *overrides)
+
+
+def save_random_models(runs: Path, *seeds: int) -> None:
+    """Tiny random models of two_room in the folder `runs`, which pass for the recipe's: nothing is trained."""
+    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8)
+    cfg = compose("plan", "task=two_room")
+    for seed in seeds:
+        metadata = {"recipe": stages.recipe(cfg, seed), "task": {"task": "two_room"}}
+        save_model(runs / f"two_room-seed{seed}.safetensors", create(config, seed), config, metadata)

@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments import bench, bench_paired, build, rows_file, stages
+from experiments import bench, bench_paired, build, rows_file
 from experiments.bench_paired import IDENTITY, PairedRow
-from worldmodel.checkpoint import save_model
-from worldmodel.model import ModelConfig, create
+
+from .recipe import save_random_models
 
 ROW = PairedRow(
     task="two_room",
@@ -33,12 +33,7 @@ ROW = PairedRow(
 
 def test_variants_are_measured_on_the_same_pairs(tmp_path):
     """A random model, real episodes: a variant equal to the reference solves the same, and both rows are written."""
-    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8)
-    metadata = {
-        "recipe": stages.recipe(build.compose("plan", "task=two_room"), 0),
-        "task": {"task": "two_room"},
-    }
-    save_model(tmp_path / "two_room-seed0.safetensors", create(config, 0), config, metadata)
+    save_random_models(tmp_path, 0)
     names = {"num_samples": 8, "num_elites": 2, "iterations": 1, "num_keep": 1, "num_best": 2}
     small = ",".join(f"'planner.{name}={value}'" for name, value in names.items())
     cfg = build.compose(
@@ -77,8 +72,8 @@ def test_a_variant_cannot_be_called_reference():
 
 def test_rows_replace_older_ones_and_keep_their_manifests(tmp_path):
     path = tmp_path / "paired.csv"
-    rows_file.add(path, [ROW, replace(ROW, variant="less")], IDENTITY, {"command": "first"})
-    rows_file.add(path, [replace(ROW, successes=3)], IDENTITY, {"command": "second"})
+    rows_file.add(path, PairedRow, [ROW, replace(ROW, variant="less")], IDENTITY, {"command": "first"})
+    rows_file.add(path, PairedRow, [replace(ROW, successes=3)], IDENTITY, {"command": "second"})
     assert rows_file.read(path, PairedRow) == [replace(ROW, variant="less"), replace(ROW, successes=3)]
     entries = json.loads(path.with_suffix(".manifest.json").read_text())
     assert [(entry["manifest"]["command"], [row[1] for row in entry["rows"]]) for entry in entries] == [
@@ -89,11 +84,11 @@ def test_rows_replace_older_ones_and_keep_their_manifests(tmp_path):
 
 @pytest.mark.parametrize(
     ("broken", "words"),
-    [("4,2,0.5", "line 2: a cell is missing or no number"), ("task", "is another table")],
+    [("4,2,0.5", "line 2: success_rate must be a number; got 'half'"), ("task", "is another table")],
 )
 def test_broken_tables_are_named(tmp_path, broken, words):
     path = tmp_path / "paired.csv"
-    rows_file.add(path, [ROW], IDENTITY, {})
+    rows_file.add(path, PairedRow, [ROW], IDENTITY, {})
     text = path.read_text()
     path.write_text(text.replace("4,2,0.5", "4,2,half") if broken != "task" else text.replace("task", "tusk", 1))
     with pytest.raises(ValueError, match=words):

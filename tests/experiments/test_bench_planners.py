@@ -13,7 +13,6 @@ from experiments import (
     planners_grid,
     planners_page,
     planners_table,
-    stages,
 )
 from experiments.cli import config_dir
 from experiments.latency_grid import rollouts
@@ -21,21 +20,16 @@ from experiments.planners_curves import Reference, comparable, curve, need, need
 from experiments.planners_grid import Split
 from experiments.planners_table import Entry, Run
 from planning import CEM, ICEM, MPPI, Gradient
-from worldmodel.checkpoint import save_model
-from worldmodel.model import ModelConfig, create
+
+from .recipe import save_random_models
 
 SPLIT = Split({1: 2, 48: 3, 1280: 5}, descent=3)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder with a random model of two_room, which passes for the recipe's."""
     folder = tmp_path_factory.mktemp("runs")
-    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8)
-    cfg = build.compose("plan", "task=two_room")
-    for seed in (0, 1):
-        metadata = {"recipe": stages.recipe(cfg, seed), "task": {"task": "two_room"}}
-        save_model(folder / f"two_room-seed{seed}.safetensors", create(config, seed), config, metadata)
+    save_random_models(folder, 0, 1)
     return folder
 
 
@@ -243,7 +237,7 @@ def test_a_broken_table_is_told_and_never_overwritten(tmp_path, fake):
     path.write_text("\n".join([*lines[:2], "two_room,model"]))
     refused("planners.csv, line 3 has another number of cells than the 17 columns")
     path.write_text("planner,success\ncem,1\n")
-    refused("planners.csv is no table of planners")
+    refused("planners.csv is another table: foreign columns")
     path.write_text("\n".join([*lines, lines[1].replace("cem", "mppi")]))
     refused("planners.manifest.json has no run for the row .*'mppi'.* of planners.csv: restore it")
     path.write_text(table)

@@ -3,10 +3,10 @@ import csv
 import numpy as np
 import pytest
 
-from experiments import bench, build, stages
+from experiments import bench, build
 from experiments.bench_surprise import auroc, soon
-from worldmodel.checkpoint import save_model
-from worldmodel.model import ModelConfig, create
+
+from .recipe import save_random_models
 
 
 def test_auroc_is_the_chance_to_score_higher():
@@ -25,9 +25,7 @@ def test_only_the_steps_after_the_onset_count():
 
 def test_a_random_model_is_measured_end_to_end(tmp_path):
     """From the closed loop to the values that are written."""
-    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8)
-    metadata = {"recipe": stages.recipe(build.compose("plan", "task=two_room"), 0), "task": {"task": "two_room"}}
-    save_model(tmp_path / "two_room-seed0.safetensors", create(config, 0), config, metadata)
+    save_random_models(tmp_path, 0)
     small = ("suite.calibration_episodes=8", "suite.episodes=3", "suite.length=14", "suite.onset=[4,6]")
     chosen = ("suite.tasks=[two_room]", "suite.faults=[teleport]", f"runs='{tmp_path}'", f"results='{tmp_path}'")
     values = {case: value for case, value, _ in bench.run(build.compose("bench", "suite=surprise", *small, *chosen))}

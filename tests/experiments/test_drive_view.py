@@ -6,11 +6,13 @@ import base64
 import io
 import time
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 
 import envs
-from experiments.drive_view import BODY, GOAL, PLAN, WALL, Picture, View
+from experiments.drive_picture import BODY, GOAL, PLAN, WALL, Picture
+from experiments.drive_view import View
 
 from . import browser
 
@@ -60,7 +62,6 @@ def screen(page):
     """[h, w, 3] what is seen, without the notice that there is no graphics card."""
     page.evaluate("document.querySelectorAll('.mantine-Notification-root').forEach(each => each.remove())")
     png = base64.b64decode(page("Page.captureScreenshot", format="png")["data"])
-    imageio = pytest.importorskip("imageio.v3")
     return imageio.imread(io.BytesIO(png))[..., :3].astype(int)
 
 

@@ -61,7 +61,7 @@ def test_a_manifest_without_rows_goes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("task,score\ntwo_room,1\n", r"table\.csv is no table of results: foreign columns \['score'\], missing"),
+        ("task,score\ntwo_room,1\n", r"table\.csv is another table: foreign columns \['score'\], missing"),
         (",".join(COLUMNS) + "\n" + "a,b\n", "line 2 has another number of cells"),
         (
             ",".join(COLUMNS) + "\n" + ",".join("x" for _ in COLUMNS) + "\n",
@@ -91,7 +91,7 @@ def test_values_replace_their_case_and_keep_the_others(tmp_path: Path) -> None:
     manifests = json.loads(path.with_suffix(".manifest.json").read_text())
     assert {case: made["command"] for case, made in manifests.items()} == {"a": "second", "b": "first"}
     write_json(tmp_path / "rows.csv", [], {})
-    with pytest.raises(ValueError, match="rows.csv is no table of values"):
+    with pytest.raises(ValueError, match="rows.csv is another table"):
         append_values(tmp_path / "rows.csv", [], {"command": ""})
 
 

@@ -5,6 +5,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
+from envs import camera
 from envs.task import Scene
 from experiments import video
 from experiments.records import EpisodeRecord
@@ -139,7 +140,6 @@ def test_tile_refuses_clips_that_do_not_fit():
 
 
 def test_camera_photographs_what_was_executed(driven):
-    camera = pytest.importorskip("envs.camera")
     if reason := camera.available():
         pytest.skip(reason)
     task, episode = driven

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from planning import CEM, Agent, Anytime, GoalDistance, anytime
-from planning.control import Controller, engine
+from planning.control import Controller, live_engine
 
 from .toys import box, point_mass
 
@@ -18,7 +18,7 @@ class Clock:
     def __init__(self, monkeypatch):
         self.now, self.refine, self.commit = 0.0, 0.010, 0.001
         for name in ("refine", "commit"):
-            monkeypatch.setattr(engine, f"_{name}", self._slow(getattr(engine, f"_{name}"), name))
+            monkeypatch.setattr(live_engine, f"_{name}", self._slow(getattr(live_engine, f"_{name}"), name))
 
     def __call__(self):
         return self.now
@@ -159,7 +159,7 @@ def test_wrong_options_are_refused(options, words):
 def test_a_controller_with_a_deadline_compiles_in_warmup_only():
     control = Controller(make(), deadline_ms=60_000.0)
     control.warmup()
-    jitted = (engine._observe, engine._refine, engine._commit)
+    jitted = (live_engine._observe, live_engine._refine, live_engine._commit)
     before = [function._cache_size() for function in jitted]
     control.reset(goal=[0.3, 0.1])
     for _ in range(3):

@@ -297,14 +297,12 @@ def test_every_draw_is_another(key):
     assert len({np.asarray(noise).tobytes() for noise in drawn}) == len(drawn)
 
 
-HOSTS = {"cem"}
+ASK_AND_TELL = [name for name, planner in PLANNERS.items() if isinstance(planner, SamplingPlanner)]
 
 
-@pytest.mark.parametrize("name", [n if n in HOSTS else pytest.param(n, marks=pytest.mark.slow) for n in PLANNERS])
+@pytest.mark.parametrize("name", [n if n == "cem" else pytest.param(n, marks=pytest.mark.slow) for n in ASK_AND_TELL])
 def test_planning_on_the_host_is_the_same_search(name, key):
     few = replace(as_arrays(PLANNERS[name]), iterations=3)
-    if not isinstance(few, SamplingPlanner):
-        pytest.skip("has no ask and tell")
     if name == "icem":
         few = replace(few, decay=2.0)
     state = few.init(box(), key)

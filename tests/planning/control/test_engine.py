@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from planning import CEM, Agent, Effort, GoalDistance, Knots, RateLimit
-from planning.control import Contract, Controller, LiveEngine, engine
+from planning.control import Contract, Controller, LiveEngine, live_engine
 from planning.objective import with_prefix
 
 from ..toys import PERIOD, box, point_mass
@@ -43,7 +43,7 @@ def test_the_contract_says_what_the_agent_is(live):
     assert contract.control_period == PERIOD and contract.task == "point"
     assert Contract.from_json(contract.to_json()) == contract
     knots = replace(make(), planner=replace(PLANNER, parameterization=Knots(4, "cubic")))
-    cubic = engine.contract_of(knots)
+    cubic = live_engine.contract_of(knots)
     actions, moments = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32), np.array([0.0, 0.13, 0.7])
     expected = knots.planner.parameterization.play(actions, moments, PERIOD)
     np.testing.assert_array_equal(cubic.parameterization().play(actions, moments, PERIOD), expected)
@@ -108,7 +108,7 @@ def test_prediction_and_evaluation_are_the_models_own(live, started):
 
 def test_weights_change_without_a_compile(live, started):
     live.evaluate(started, live.plan(started).sequences)
-    compiled = engine._refine._cache_size(), engine._evaluate._cache_size()
+    compiled = live_engine._refine._cache_size(), live_engine._evaluate._cache_size()
     before, plan = live.weights, live.plan(started)
     try:
         live.weights = {"goal": 2.0, "effort": 0.0}
@@ -122,7 +122,7 @@ def test_weights_change_without_a_compile(live, started):
             live.weights = {"goal": float("nan"), "effort": 0.0}
     finally:
         live.weights = before
-    assert (engine._refine._cache_size(), engine._evaluate._cache_size()) == compiled
+    assert (live_engine._refine._cache_size(), live_engine._evaluate._cache_size()) == compiled
 
 
 def test_what_is_committed_begins_every_plan_and_the_rest_makes_the_best_of_it(live):

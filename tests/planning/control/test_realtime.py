@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from planning.anytime import Timings
 from planning.control import Fallback, Loop, Planning, RealtimeController, Reason, Source, Validator
-from planning.control.engine import _refine
+from planning.control.live_engine import _refine
 from planning.control.messages import PublishedPlan, Verdict
 from planning.control.telemetry import read_lines
 from planning.parameterization import Knots, Steps
@@ -129,6 +129,20 @@ def test_a_stuck_sensor_is_answered_at_its_declared_count(engine):
     rig = Rig(engine, Loop(stuck_after=4))
     sources = [rig.step([0.0, 0.0]).source for _ in range(5)]
     assert sources == [Source.PLAN] * 3 + [Source.HOLD] * 2
+
+
+@pytest.mark.parametrize("between", ["a reset", "a clock that goes back"])
+def test_a_stuck_sensor_stays_stuck_through(engine, between):
+    rig = Rig(engine, Loop(stuck_after=4))
+    for _ in range(3):
+        rig.step([0.0, 0.0])
+    if between == "a reset":
+        rig.control.reset(goal=[-0.3, 0.0])
+    else:
+        rig.step(None, advance=-0.5)
+    command = rig.step([0.0, 0.0])
+    assert Reason.STUCK_OBSERVATION in command.wrong and command.source >= Source.HOLD
+    assert Reason.STUCK_OBSERVATION not in rig.step([0.0, 0.1]).wrong
 
 
 def test_a_plan_that_is_no_number_is_not_executed(engine):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from planning.control import Planning, Reason, Source, Telemetry
-from planning.control.cycle import replay
+from planning.control.plan_log import replay
 from planning.control.telemetry import PlanReport, as_line, read_lines
 
 from .loops import PERIOD, Loop, Rig, make_engine, with_mass

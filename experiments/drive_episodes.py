@@ -1,0 +1,178 @@
+"""The loop of a drive: what the simulator shows goes to the controller, and what that answers back, goal after goal."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any, final
+
+import numpy as np
+from numpy import ndarray
+from omegaconf import DictConfig
+
+from envs import Task
+from envs.streams import episode_rng
+from planning.control import RealtimeController
+
+from .drive_picture import Picture
+from .drive_records import Seen
+from .drive_simulator import Simulator
+from .drive_summary import Summary
+from .drive_view import View
+
+DWELL = 1.0  # seconds at a goal that was reached, for those who watch
+
+
+class VirtualClock:
+    """The simulator's time, as of what was seen last."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.now
+
+
+@final
+class Drive:
+    """One episode after the other, from held-out starts to held-out goals, or to where the sliders of a view are."""
+
+    def __init__(
+        self,
+        cfg: DictConfig,
+        task: Task,
+        simulator: Simulator,
+        controller: RealtimeController,
+        view: View | None,
+        summary: Summary,
+        virtual: VirtualClock | None,
+    ):
+        self._task, self._simulator, self.controller, self._view = task, simulator, controller, view
+        self._summary, self._virtual = summary, virtual
+        self._seed = int(cfg.seed)
+        endless = cfg.view or cfg.seconds is not None
+        self._episodes = None if cfg.episodes is None and endless else 10 if cfg.episodes is None else int(cfg.episodes)
+        self._seconds = float("inf") if cfg.seconds is None else float(cfg.seconds)
+        self._goal = np.zeros(0)
+        self._steps_left = 0
+        self._reached_at: float | None = None
+        self._sequence: int | None = None
+
+    def run(self) -> None:
+        """All of it."""
+        for state, goal in self._pairs():
+            if not self._episode(state, goal):
+                return
+
+    def _pairs(self) -> Iterator[tuple[ndarray, ndarray]]:
+        """Those of `jepa-mpc plan`, which no training saw."""
+        numbers = itertools.count() if self._episodes is None else range(self._episodes)
+        for episode in numbers:
+            yield self._task.sample_pair(episode_rng(self._seed, "evaluate", episode))
+
+    def _episode(self, state: ndarray, goal: ndarray) -> bool:
+        """One episode; False where there is no time for another."""
+        self._simulator.reset(state)
+        self.controller.reset(self._task.goal_observation(goal), seed=None if self._summary.episodes else self._seed)
+        self._aim(goal)
+        if self._view is not None:
+            self._view.begin(goal)
+        began: float | None = None
+        while True:
+            seen = self._simulator.receive()
+            received = time.perf_counter()
+            began = seen[0].stamp if began is None else began
+            ended, newest = False, seen[-1]
+            for each in seen:
+                if self._virtual is not None:
+                    self._virtual.now = each.stamp
+                newest = each
+                if each.control and (ended := self._control(each)):
+                    break
+            self._answer(newest, received)
+            fail_if_failed(self.controller)
+            self._summary.late, self._summary.slips = newest.late, newest.slips
+            out_of_time = self._summary.seconds + newest.stamp - began >= self._seconds
+            if ended or out_of_time:
+                self._summary.seconds += newest.stamp - began
+                return not out_of_time
+            if self._view is not None and self._virtual is not None:
+                time.sleep(max(0.0, received + self._task.control_period - time.perf_counter()))
+
+    def _aim(self, goal: ndarray) -> None:
+        self._goal, self._steps_left, self._reached_at = goal, self._task.budget + 1, None
+
+    def _control(self, seen: Seen) -> bool:
+        """At a control instant: is the episode over? If not, the controller hears what the sensors say."""
+        if self._view is not None and (wishes := self._view.wishes()):
+            if wishes.weights:
+                self.controller.weights = wishes.weights
+            if wishes.goal is not None:
+                self.controller.redirect(self._task.goal_observation(wishes.goal))
+                self._aim(wishes.goal)
+            if wishes.skip:
+                return True
+        self._steps_left -= 1
+        if seen.tick and self._reached_at is None:
+            self._summary.steps += 1
+            if self._task.success(seen.state, self._goal):
+                self._summary.successes, self._summary.episodes = (
+                    self._summary.successes + 1,
+                    self._summary.episodes + 1,
+                )
+                self._reached_at = seen.stamp
+        if self._reached_at is not None:
+            if self._view is None or (not self._view.steered and seen.stamp - self._reached_at >= DWELL):
+                return True
+        elif self._steps_left <= 0:
+            self._summary.episodes += 1
+            if self._view is None or not self._view.steered:
+                return True
+            self._aim(self._goal)
+        if seen.arrived:
+            self.controller.notify_observation(seen.observation, seen.stamp)
+        return False
+
+    def _answer(self, seen: Seen, received: float) -> None:
+        now = None if self._virtual is None else self._virtual.now
+        action = self.controller.get_action(now)
+        self._simulator.act(action, seen.tick)
+        took = 1e3 * (time.perf_counter() - received)
+        summary, command = self._summary, self.controller.command
+        assert command is not None
+        summary.answer_ms.append(took)
+        summary.sources[command.source.name] += 1
+        plan = command.plan
+        if plan is not None and plan.sequence != self._sequence:
+            self._sequence = plan.sequence
+            # An inline planner's time is that of the answer it was made in: it has no clock of its own.
+            summary.plan_ms.append(took if self._virtual is not None else 1e3 * float(plan.record["compute"]))
+        if self._view is not None:
+            record: Any = None if plan is None else plan.record
+            self._view.show(
+                Picture(
+                    state=seen.state,
+                    seconds=seen.tick * self._timestep,
+                    source=command.source.name,
+                    wrong=tuple(reason.name for reason in command.wrong),
+                    imagined=None if record is None else record["imagined"],
+                    terms=None if record is None else record["terms"],
+                    plan_ms=summary.plan_ms[-1] if summary.plan_ms else None,
+                    successes=summary.successes,
+                    episodes=summary.episodes,
+                    late=seen.late,
+                    reached=self._reached_at is not None,
+                )
+            )
+
+    @property
+    def _timestep(self) -> float:
+        task: Any = self._task
+        return float(task.model.opt.timestep)
+
+
+def fail_if_failed(controller: RealtimeController) -> None:
+    """Raise ConnectionError where the planner has given up."""
+    if controller.failed:
+        raise ConnectionError(str(controller.failure))

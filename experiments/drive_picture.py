@@ -1,0 +1,46 @@
+"""What a control loop leaves for its page, what visitors ask for, and the colours that everything has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from numpy import ndarray
+
+Colour = tuple[int, int, int]
+INK: Colour = (38, 44, 56)
+FLOOR: Colour = (255, 253, 248)
+WALL: Colour = (96, 108, 128)
+BODY: Colour = (232, 92, 56)
+GOAL: Colour = (33, 158, 120)
+PLAN: Colour = (58, 112, 214)
+CSS = {name: f"rgb{colour}" for name, colour in {"ink": INK, "body": BODY, "goal": GOAL, "plan": PLAN}.items()}
+SERIES: tuple[Colour, ...] = (PLAN, (190, 120, 20), GOAL, (150, 80, 170), BODY)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One moment of a drive."""
+
+    state: ndarray  # [S]
+    seconds: float  # since the episode began
+    source: str
+    wrong: tuple[str, ...]
+    imagined: ndarray | None  # [H, Q] keypoints, flat
+    terms: ndarray | None  # weighted costs of the plan, in the order of the names
+    plan_ms: float | None
+    successes: int
+    episodes: int
+    late: int
+    reached: bool
+
+
+@dataclass
+class Wishes:
+    """What visitors asked for since the loop last looked."""
+
+    goal: ndarray | None = None  # [G]
+    weights: dict[str, float] | None = None
+    skip: bool = False  # to the next start and goal
+
+    def __bool__(self) -> bool:
+        return self.goal is not None or self.weights is not None or self.skip

@@ -1,0 +1,137 @@
+"""What a simulator's process runs: records of what is seen go out, answers come in, and physics go on in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import final
+
+import numpy as np
+from numpy import ndarray
+
+from .drive_records import RESET, Setup, answer_type, seen_type
+from .drive_world import World
+
+
+@final
+class Server:
+    """The loop of the process: records out, answers in, physics between."""
+
+    def __init__(self, setup: Setup, source: int, sink: int):
+        self._setup, self._world = setup, World(setup)
+        self._source, self._sink, self._rest = source, sink, b""
+        task = self._world.task
+        self._seen, self._answer = seen_type(task), answer_type(task)
+        self._rest_action = np.clip(np.zeros(task.model.nu), *task.model.actuator_ctrlrange.T)
+        self._episode, self._late, self._slips, self._elapsed = -1, 0, 0, 0
+        self._arrived: deque[tuple[float, ndarray]] = deque()  # when it takes effect, and what
+        self._applied = self._rest_action
+        self._sent: dict[int, float] = {}  # control instants that wait for an answer, and when they were told
+
+    def serve(self) -> None:
+        """Until nobody listens any more."""
+        while self._episode < 0:
+            self._take(None)
+        while True:
+            if self._setup.real_time:
+                self._episode_in_real_time(self._episode)
+            else:
+                self._episode_in_lockstep(self._episode)
+
+    def _episode_in_lockstep(self, episode: int) -> None:
+        world, dt = self._world, self._world.timestep
+        while True:
+            control, now = world.tick % world.substeps == 0, self._elapsed * dt
+            if control:
+                self._send(now, control)
+                answered = len(self._arrived)
+                while len(self._arrived) == answered and self._episode == episode:
+                    self._take(None, now)
+                if self._episode != episode:
+                    return
+            self._advance(now)
+
+    def _episode_in_real_time(self, episode: int) -> None:
+        world, dt, began = self._world, self._world.timestep, time.monotonic()
+        while True:
+            due = began + world.tick * dt
+            while (left := due - time.monotonic()) > 0:
+                self._take(left)
+                if self._episode != episode:
+                    return
+            self._take(0.0)
+            if self._episode != episode:
+                return
+            self._slips += time.monotonic() - due > dt
+            self._send(due, world.tick % world.substeps == 0)
+            self._advance(due)
+
+    def _advance(self, now: float) -> None:
+        while self._arrived and self._arrived[0][0] <= now + 0.5 * self._world.timestep:
+            self._applied = self._arrived.popleft()[1]
+        self._world.step(self._applied)
+        self._elapsed += 1
+
+    def _send(self, stamp: float, control: bool) -> None:
+        record, world = np.zeros((), self._seen), self._world
+        if control:
+            record["observation"], record["arrived"] = world.sense()
+        for name, value in {
+            "episode": self._episode,
+            "tick": world.tick,
+            "stamp": stamp,
+            "control": control,
+            "late": self._late,
+            "slips": self._slips,
+            "state": world.state,
+        }.items():
+            record[name] = value
+        if self._setup.real_time:
+            if control:
+                self._sent[world.tick] = time.monotonic()
+            if not select.select([], [self._sink], [], 0.0)[1]:
+                return  # nobody reads: the robot goes on
+        os.write(self._sink, record.tobytes())
+
+    def _take(self, timeout: float | None, now: float | None = None) -> None:
+        """Read answers: wait for one for so long, or for ever."""
+        if not select.select([self._source], [], [], timeout)[0]:
+            return
+        data = os.read(self._source, 1 << 16)
+        if not data:
+            sys.exit(0)
+        self._rest += data
+        whole = len(self._rest) // self._answer.itemsize * self._answer.itemsize
+        records, self._rest = np.frombuffer(self._rest[:whole], self._answer), self._rest[whole:]
+        for record in records:
+            if record["kind"] == RESET:
+                self._episode = int(record["episode"])
+                self._world.reset(record["state"])
+                self._arrived.clear()
+                self._sent.clear()
+                self._applied = self._rest_action
+            elif record["episode"] == self._episode:
+                moment = time.monotonic() if now is None else now
+                self._judge(int(record["tick"]), moment)
+                self._arrived.append((moment + self._setup.delay, record["action"].astype(np.float64)))
+
+    def _judge(self, tick: int, moment: float) -> None:
+        """An answer to a later moment stands for those before it."""
+        for waiting in [each for each in self._sent if each <= tick]:
+            self._late += moment - self._sent.pop(waiting) > self._setup.deadline
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Simulate what the first argument says, in JSON, with the controller at standard input and output."""
+    output = os.dup(1)
+    os.dup2(2, 1)  # whatever a library prints must not get between our records
+    setup = Setup(**json.loads((arguments or sys.argv[1:])[0]))
+    try:
+        Server(setup, 0, output).serve()
+    except BrokenPipeError:
+        sys.exit(0)

@@ -1,0 +1,140 @@
+"""The scene of a drive's page in 3D: robot, goal, imagined plan and executed path."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+from numpy import ndarray
+
+from envs import Task
+from envs.task import Scene
+
+from .drive_picture import BODY, FLOOR, GOAL, INK, PLAN, WALL, Colour, Picture
+
+FOV = np.deg2rad(38.0)  # of the camera, from top to bottom
+TILT = np.deg2rad(24.0)  # of the camera, from straight above
+GHOSTS = 3  # postures along a plan
+
+
+@final
+class Stage:
+    """What is seen in 3D, from above and a little from the south."""
+
+    def __init__(self, server: Any, task: Task):
+        self._server, self._task = server, task
+        self._scene = scene = task.scene()
+        boxes = np.array([[*scene.low, *scene.high]] + [[x - w, y - h, x + w, y + h] for x, y, w, h in scene.walls])
+        low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+        self._size = float((high - low).max())
+        self._centre = np.append((low + high) / 2, 0.0)
+        self._thick = scene.radius
+        server.scene.configure_environment_map(None)  # its maps come from the network
+        server.scene.add_light_ambient("/lights/ambient", color=(255, 255, 255), intensity=1.2)  # no wall is black
+        server.initial_camera.fov = FOV
+        server.initial_camera.position, server.initial_camera.look_at = self._camera(1.0)
+        server.on_client_connect(self._welcome)
+        self._build(scene)
+        keypoints = task.keypoints(task.state)
+        self._body = self._figure("robot", keypoints, BODY, None, 0.0)
+        self._goal = self._figure("goal", keypoints, GOAL, 0.55, -0.2)
+        self._ghosts = [
+            self._figure(f"plan/{index}", keypoints, PLAN, 0.12 + 0.3 * (index + 1) / GHOSTS, -0.1)
+            for index in range(GHOSTS)
+        ]
+        nothing = np.zeros((1, 2, 3), np.float32)
+        self._trace = server.scene.add_line_segments("/path", nothing, INK, thickness=0.007 * self._size)
+        self._plan = server.scene.add_line_segments("/plan/line", nothing, PLAN, thickness=0.009 * self._size)
+
+    def draw(self, picture: Picture, path: list[ndarray], goal: ndarray) -> None:
+        """Move everything."""
+        here = self._task.keypoints(picture.state)
+        self._body.place(here)
+        self._goal.place(self._task.goal_keypoints(goal))
+        low, high = 0.012 * self._size, 0.016 * self._size
+        self._trace.points = self._line(np.stack(path[-600:] or [here[-1]]), low)
+        known = picture.imagined is not None and np.isfinite(picture.imagined).all() and not picture.reached
+        for ghost in self._ghosts:
+            ghost.visible(known)
+        self._plan.visible = known
+        if known:
+            assert picture.imagined is not None
+            future = picture.imagined.reshape(len(picture.imagined), -1, 2)
+            self._plan.points = self._line(np.concatenate([here[None, -1], future[:, -1]]), high)
+            for index, ghost in enumerate(self._ghosts):
+                ghost.place(future[round((index + 1) * (len(future) - 1) / GHOSTS)])
+
+    def _welcome(self, client: Any) -> None:
+        """Show this visitor the whole scene, whatever the shape of the window."""
+        eye, target = self._camera(client.camera.aspect)
+        with client.atomic():
+            client.camera.position = eye  # which takes along what it looks at
+            client.camera.look_at = target
+
+    def _camera(self, aspect: float) -> tuple[ndarray, ndarray]:
+        """Where it is and what it looks at; in a tall window the scene is above the panel, which covers 3 / 5 of it."""
+        tall = aspect < 0.75
+        height = (1.13 if tall else 1.24) * self._size / min(1.0, aspect)  # of what is seen
+        tilt = 0.0 if tall else TILT
+        target = self._centre - [0.0, 0.29 * height if tall else 0.0, 0.0]
+        distance = 0.5 * height / np.tan(FOV / 2)
+        return target + distance * np.array([0.0, -np.sin(tilt + 1e-3), np.cos(tilt)]), target
+
+    def _build(self, scene: Scene) -> None:
+        """Floor and walls."""
+        wide, deep = np.subtract(scene.high, scene.low) + 0.02 * self._size
+        height = 0.02 * self._size
+        add_box = self._server.scene.add_box
+        add_box("/floor", FLOOR, (wide, deep, height), position=(*self._centre[:2], -height / 2), cast_shadow=False)
+        tall = 2 * scene.radius
+        for index, (x, y, half_width, half_height) in enumerate(scene.walls):
+            size = (2 * half_width, 2 * half_height, tall)
+            add_box(f"/walls/{index}", WALL, size, position=(x, y, tall / 2), cast_shadow=False)
+        if scene.root is not None:
+            self._server.scene.add_cylinder(
+                "/root", 1.9 * scene.radius, 3 * scene.radius, WALL, position=(*scene.root, 1.5 * scene.radius)
+            )
+
+    def _figure(self, name: str, keypoints: ndarray, colour: Colour, opacity: float | None, lower: float) -> _Figure:
+        lift = self._thick * (1 + lower)
+        return _Figure(self._server.scene, name, self._scene, len(keypoints), colour, opacity, lift)
+
+    def _line(self, points: ndarray, height: float) -> ndarray:
+        """[N, 2, 3] segments through points [N+1, 2]."""
+        high = np.concatenate([points, np.full((len(points), 1), height)], axis=1).astype(np.float32)
+        return np.stack([high[:-1], high[1:]], axis=1) if len(high) > 1 else np.stack([high, high], axis=1)
+
+
+@final
+class _Figure:
+    """A body as a chain: a ball at every keypoint, and a bar between two where they are fastened to something."""
+
+    def __init__(
+        self, scene: Any, name: str, where: Scene, joints: int, colour: Colour, opacity: float | None, lift: float
+    ):
+        self._lift, self._root = lift, where.root
+        shadow = opacity is None
+        look = {"color": colour, "opacity": opacity, "cast_shadow": shadow, "receive_shadow": False}
+        self._balls = [scene.add_icosphere(f"/{name}/ball_{joint}", where.radius, **look) for joint in range(joints)]
+        bars = joints if where.root is not None else 0
+        self._bars = [
+            scene.add_cylinder(f"/{name}/bar_{joint}", 0.8 * where.radius, 1.0, **look) for joint in range(bars)
+        ]
+
+    def place(self, keypoints: ndarray) -> None:
+        """Bring it to keypoints [J, 2]."""
+        for ball, point in zip(self._balls, keypoints, strict=True):
+            ball.position = (*point, self._lift)
+        if self._root is not None:
+            joints = np.concatenate([[self._root], keypoints])
+            for bar, start, end in zip(self._bars, joints[:-1], keypoints, strict=True):
+                along = end - start
+                length = max(float(np.linalg.norm(along)), 1e-6)
+                x, y = along / length
+                bar.position, bar.scale = (*(start + end) / 2, self._lift), (1.0, 1.0, length)
+                bar.wxyz = np.array([1.0, -y, x, 0.0]) / np.sqrt(2)  # from the z axis onto the bar
+
+    def visible(self, shown: bool) -> None:
+        """Show or hide it."""
+        for part in (*self._balls, *self._bars):
+            part.visible = shown

@@ -1,0 +1,81 @@
+"""The physics and the sensors of a drive, and how both can be broken."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import final
+
+import mujoco
+import numpy as np
+from numpy import ndarray
+
+import envs
+from envs import faults
+from envs.mujoco_task import MujocoTask
+
+from .drive_records import Setup
+
+
+@final
+class World:
+    """One physics step at a time."""
+
+    def __init__(self, setup: Setup):
+        task = envs.make(setup.task)
+        assert isinstance(task, MujocoTask)
+        self.task, self._setup = task, setup
+        self._model, self._data = task.model, mujoco.MjData(task.model)
+        self._rng = np.random.default_rng(setup.seed)
+        self.timestep, self.substeps = float(task.model.opt.timestep), task.oracle.substeps
+        self._broken = False
+        self.tick = 0
+        self._readings: deque[ndarray] = deque(maxlen=faults.DELAY + 1)
+
+    @property
+    def state(self) -> ndarray:
+        """The truth, [S]."""
+        state = np.empty(self.task.oracle.state_size)
+        mujoco.mj_getState(self._model, self._data, state, int(mujoco.mjtState.mjSTATE_FULLPHYSICS))
+        return state
+
+    def reset(self, state: ndarray) -> None:
+        """Whole again, in `state`."""
+        self._model, self._broken, self.tick = self.task.model, False, 0
+        self._data = mujoco.MjData(self._model)
+        self._readings.clear()
+        self._place(state)
+
+    def step(self, action: ndarray) -> None:
+        """One physics step with an action [A] on the actuators."""
+        due = self._setup.fault is not None and self.tick * self.timestep >= self._setup.fault_at - 1e-9
+        if due and not self._broken and self.tick % self.substeps == 0:
+            self._break()
+        self._data.ctrl[:] = action
+        limit = self.task.oracle.velocity_limit
+        if limit is not None:
+            np.clip(self._data.qvel, -limit, limit, out=self._data.qvel)
+        mujoco.mj_step(self._model, self._data)
+        self.tick += 1
+
+    def sense(self) -> tuple[ndarray, bool]:
+        """What the sensors read now, and whether it reaches anybody."""
+        fault = self._setup.fault if self._broken else None
+        if fault == "frozen_sensor":
+            return self._readings[-1], True
+        self._readings.append(self.task.observe(self.state))
+        if fault == "nan_sensor":
+            return np.full_like(self._readings[-1], np.nan), True
+        if fault == "delayed_observations":
+            return self._readings[0], True
+        return self._readings[-1], fault != "dropped_observations"
+
+    def _break(self) -> None:
+        fault, state = self._setup.fault, self.state
+        assert fault is not None
+        self._broken = True
+        if fault == "teleport":
+            self._place(faults.elsewhere(self.task, state, self._rng))
+        self._model = faults.broken_model(self.task, fault, state)
+
+    def _place(self, state: ndarray) -> None:
+        mujoco.mj_setState(self._model, self._data, state, int(mujoco.mjtState.mjSTATE_FULLPHYSICS))

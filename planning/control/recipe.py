@@ -1,0 +1,54 @@
+"""How an engine is made wherever it is needed: what crosses to a planner process are words, never objects."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .bundle import Bundle
+from .bundle_engine import BundleEngine
+from .contract import Contract
+from .engine import Engine
+from .guards import named
+from .surprise import Surprise
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a planner process makes its engine: a bundle's path, or `module:function` with its arguments in JSON."""
+
+    contract: Contract
+    spec: dict[str, Any]
+    surprise: Surprise | None = None
+    sha256: str | None = None  # of the bundle
+
+    @classmethod
+    def bundle(cls, path: str | Path, cache: bool = False) -> Recipe:
+        """From a bundle, with the calibration of surprise that it may bring along. Raises what loading one does."""
+        bundle = Bundle.load(path)
+        spec = {"bundle": str(Path(path).resolve()), "cache": cache}
+        return cls(bundle.contract, spec, Surprise.of_bundle(bundle), file_hash(path))
+
+    @classmethod
+    def factory(cls, name: str, **arguments: Any) -> Recipe:
+        """From a function of yours that returns an engine. It is called once here, for its contract."""
+        return cls(make_engine(spec := {"factory": name, "arguments": arguments}).contract, spec)
+
+
+def make_engine(spec: dict[str, Any]) -> Engine:
+    """The engine that a recipe describes.
+
+    Raises:
+      ValueError: the bundle is no good, or the function cannot be imported.
+    """
+    if "bundle" in spec:
+        path = Path(spec["bundle"])
+        return BundleEngine(Bundle.load(path), path.with_name(f"{path.name}.cache") if spec["cache"] else None)
+    return named(spec["factory"])(**spec["arguments"])
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

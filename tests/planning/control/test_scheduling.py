@@ -1,0 +1,128 @@
+"""Priorities are set in processes of their own: the tests' process stays an ordinary one."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from planning.control import Planning, real_time
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "sched_setscheduler"), reason="this system has no real-time priorities, and real_time says so"
+)
+
+THREADS = """
+import json, os, sys, threading
+from planning.control import real_time
+
+def all_of_it():
+    tasks = [int(name) for name in os.listdir("/proc/self/task")]
+    return [[os.sched_getscheduler(task), os.sched_getparam(task).sched_priority] for task in tasks]
+
+over = threading.Event()
+def wait():
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    return thread
+
+threads, found = [wait(), wait()], {}
+try:
+    for priority in (2, 1, 0):
+        real_time(priority)
+        threads.append(wait())  # what is started later inherits it
+        found[priority] = all_of_it()
+except ValueError as error:
+    found = str(error)
+over.set()
+print(json.dumps(found))
+"""
+
+PLANNERS = """
+import json, os, time
+from planning.control import Planning, Recipe, real_time
+from planning.control.process_worker import ProcessWorker
+
+recipe = Recipe.factory("experiments.tiny_engine:make")
+try:
+    real_time(3)
+except ValueError as error:
+    print(json.dumps(str(error)))
+    raise SystemExit
+workers = {priority: ProcessWorker(recipe, Planning(priority=priority), print) for priority in (0, 2)}
+found = {"inherited": False}
+for worker in workers.values():
+    worker.start()
+for priority, worker in workers.items():
+    while not worker.ready:
+        assert worker.failure is None, worker.failure
+        if worker.pid is not None:
+            with open(f"/proc/{worker.pid}/maps") as file:
+                at_work = "jaxlib" in file.read()
+            found["inherited"] |= at_work and os.sched_getparam(worker.pid).sched_priority == 3
+        time.sleep(0.01)
+    tasks = [int(name) for name in os.listdir(f"/proc/{worker.pid}/task")]
+    found[priority] = sorted({(os.sched_getscheduler(task), os.sched_getparam(task).sched_priority) for task in tasks})
+for worker in workers.values():
+    worker.stop()
+print(json.dumps(found))
+"""
+
+REFUSED = """
+import os, resource
+from planning.control import real_time
+resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
+if os.getuid() == 0:
+    os.setuid(65534)
+real_time(0)
+try:
+    real_time(1)
+except ValueError as error:
+    print(error)
+"""
+
+
+def output(script):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_all_threads_get_the_priority_and_lose_it_again():
+    found = json.loads(output(THREADS))
+    if isinstance(found, str):  # nobody may have one here
+        assert "priority=2 is not granted: run as root, or let /etc/security/limits.conf" in found
+        return
+    assert {name: len(each) >= 4 for name, each in found.items()} == {"2": True, "1": True, "0": True}
+    for priority, policy in ((2, os.SCHED_FIFO), (1, os.SCHED_FIFO), (0, os.SCHED_OTHER)):
+        assert all(each == [policy, priority] for each in found[str(priority)]), found
+
+
+def test_a_planner_process_takes_its_own_priority_and_not_that_of_the_loop():
+    found = json.loads(output(PLANNERS))
+    if isinstance(found, str):
+        assert "priority=3 is not granted" in found
+        return
+    assert found == {"inherited": False, "0": [[os.SCHED_OTHER, 0]], "2": [[os.SCHED_FIFO, 2]]}
+
+
+def test_a_priority_that_is_not_granted_is_refused_in_one_sentence():
+    said = output(REFUSED)
+    assert said == (
+        "priority=1 is not granted: run as root, or let /etc/security/limits.conf allow you an rtprio of that much"
+    )
+
+
+@pytest.mark.parametrize("priority", [-1, 100, 10**6])
+def test_a_priority_that_no_system_knows_is_refused(priority):
+    with pytest.raises(ValueError, match=f"priority={priority} must be 0, or from 1 to {os.sched_get_priority_max(1)}"):
+        real_time(priority)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_the_priority_of_a_planner_reaches_its_process_and_is_checked():
+    assert Planning.from_json(Planning(priority=7).to_json()).priority == 7
+    with pytest.raises(ValueError, match="priority must be 0 or a real-time priority; got -1"):
+        Planning(priority=-1)

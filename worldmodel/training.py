@@ -63,10 +63,10 @@ class TrainingConfig:
         return self.updates + self.frozen_updates + self.policy_updates
 
 
-# What each stage trains, in their order. The first trains everything together. Then the encoder is finished: the data
-# are encoded once, and what needs no more than latents goes on at the speed of small networks.
+# What each stage trains, in their order. The first trains everything together but the policy. Then the encoder is
+# finished: the data are encoded once, and what needs no more than latents goes on at the speed of small networks.
 STAGES: dict[str, tuple[str, ...]] = {
-    "joint": (),  # all
+    "joint": ("encoder", "predictor", "inverse", "distance_head", "goal_head", "decoder", "probe_head"),
     "frozen": ("predictor", "distance_head", "goal_head"),
     "policy": ("policy_head",),
 }
@@ -184,8 +184,7 @@ class Trainer:
 
 def _trained(params: Params, stage: str) -> Params:
     """The part of the parameters that a stage trains."""
-    modules = STAGES[stage]
-    return nnx.State({name: params[name] for name in modules}) if modules else params
+    return nnx.State({name: params[name] for name in STAGES[stage] if name in params})
 
 
 def fit(

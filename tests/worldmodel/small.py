@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from worldmodel.dataset import EpisodeData
@@ -22,6 +24,7 @@ SMALL = ModelConfig(
     depth=2,
     train_blocks=3,
     ensemble=2,
+    policy=False,
 )
 
 
@@ -50,12 +53,15 @@ def episodes(lengths: list[int], seed: int = 0) -> EpisodeData:
     )
 
 
-def trainer(updates: int = 40, seed: int = 0, **changes: float) -> Trainer:
-    """A training run of seconds."""
+def trainer(updates: int = 40, seed: int = 0, **changes: int) -> Trainer:
+    """A training run of seconds; with `policy_updates`, of a model that has a policy."""
+    config = TrainingConfig(
+        **{"updates": updates, "policy_updates": 0, "batch": 32, "updates_per_call": 10, "seed": seed, **changes}
+    )
+    shape = replace(SMALL, policy=config.policy_updates > 0)
     data = episodes([30] * 12)
-    model = create(SMALL, seed)
+    model = create(shape, seed)
     model.encoder.normalizer.fit(data.observations)
     model.predictor.normalizer.fit(data.actions)
     sampler = WindowSampler.of(data, SMALL.history, SMALL.train_blocks, SMALL.action_block, data.observations[:, :2])
-    config = TrainingConfig(**{"updates": updates, "batch": 32, "updates_per_call": 10, "seed": seed, **changes})
     return Trainer(model, sampler, JepaConfig(sigreg_projections=16), config)

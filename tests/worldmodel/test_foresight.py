@@ -45,9 +45,9 @@ class Exactly(ModelFunction):
 
 
 def exact(**changes):
-    config = dataclasses.replace(SMALL, latent_size=4, history=1)
+    config = dataclasses.replace(SMALL, latent_size=4, history=1, ensemble=changes.get("members", 1))
     encode, predict, probe = (Exactly(name, config, **changes) for name in ("encode", "predict", "probe"))
-    return FrozenModel((), config, encode, predict, None, probe)
+    return FrozenModel((), config, encode, predict, distance=None, policy=None, inverse=None, probe=probe)
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +86,7 @@ def test_straight_and_jagged_paths_differ(sampler, key):
     assert diagnose(exact(), jagged, key, 64)["straightness"] == pytest.approx(-1.0, abs=1e-4)
 
 
-def test_an_ensemble_disagrees_where_it_is_wrong(sampler, key, monkeypatch):
-    monkeypatch.setattr(FrozenModel, "ensemble", 3, raising=False)
+def test_an_ensemble_disagrees_where_it_is_wrong(sampler, key):
     seen = foresight(exact(members=3), sampler, key, 64)
     agreed = seen.disagreement < 1e-12
     assert 0 < agreed.sum() < 64

@@ -66,7 +66,7 @@ def show(found: Diagnosis, console: Console, title: str) -> None:
             item.name,
             f"{item.value:.3g}",
             healthy_range(item),
-            "[green]ok" if item.ok else "[bold red]look",
+            ("[green]ok" if item.ok else "[bold red]look") if item.bounded else "",
             item.meaning if item.ok else f"[bold]{item.meaning} Try: {item.mend}.",
         )
     console.print(rows)

@@ -58,6 +58,11 @@ class Health:
     mend: str = ""
 
     @property
+    def bounded(self) -> bool:
+        """Whether there is a range to lie in."""
+        return self.low is not None or self.high is not None
+
+    @property
     def ok(self) -> bool:
         """Whether the value is finite and within the range, ends included."""
         above = self.low is None or self.value >= self.low

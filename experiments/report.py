@@ -195,6 +195,7 @@ def health_section(health: Sequence[Health]) -> str:
     body = []
     for item in health:
         verdict = '<span class="ok">✓ healthy</span>' if item.ok else '<span class="bad">! outside</span>'
+        verdict = verdict if item.bounded else ""
         value = f"{item.value:,.4g}" if finite(item.value) is not None else "not finite"
         mend = f" <b>Try: {escape(item.mend)}.</b>" if item.mend and not item.ok else ""
         body.append(
@@ -204,8 +205,8 @@ def health_section(health: Sequence[Health]) -> str:
             f'<td role="cell" class="verdict">{verdict}</td>'
             f'<td role="cell" class="meaning"><small>{escape(item.meaning)}{mend}</small></td></tr>'
         )
-    outside = sum(not item.ok for item in health)
-    lead = f"{outside} of {len(health)} outside the healthy range." if outside else "All are in their healthy range."
+    outside, judged = sum(not item.ok for item in health), sum(item.bounded for item in health)
+    lead = f"{outside} of {judged} outside the healthy range." if outside else "All are in their healthy range."
     heads = ["figure", "value", "healthy", "", "what it tells"]
     return section("Is the representation healthy?", lead, table(heads, body)) if health else ""
 

@@ -37,16 +37,8 @@ def foresight(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, win
 
 def foresee(model: FrozenModel, root: Float[Array, "B D"], blocks: Float[Array, "B H K A"]) -> Float[Array, "E B H D"]:
     """The latents after each block as each member sees them; a single model counts as an ensemble of one."""
-    if model.ensemble == 1:
-        return rollout(partial(model.predict, model.params), root, blocks)[None]
-
-    def step(latents: Array, block: Array) -> tuple[Array, Array]:
-        later = model.predict(model.params, latents, block)
-        return later, later
-
     start = jnp.broadcast_to(root[None], (model.ensemble, *root.shape))
-    _, latents = jax.lax.scan(step, start, jnp.swapaxes(blocks, 0, 1))  # [H, E, B, D]
-    return jnp.moveaxis(latents, 0, 2)
+    return rollout(partial(model.predict, model.params), start, blocks)
 
 
 @partial(jax.jit, static_argnums=1)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from numpy import ndarray
 
 from planning.control import LiveEngine, Surprise
 from planning.control.surprise import calibrate
-from worldmodel.dataset import EpisodeData, load
+from worldmodel.dataset import EpisodeData
 
 
 def episodes(data: EpisodeData, most: int) -> list[tuple[ndarray, ndarray]]:
@@ -22,13 +20,12 @@ def episodes(data: EpisodeData, most: int) -> list[tuple[ndarray, ndarray]]:
 
 
 def calibrated(
-    engine: LiveEngine, dataset: str | Path, alarms_a_minute: float = 1.0, most: int = 200, seed: int = 0
+    engine: LiveEngine, data: EpisodeData, alarms_a_minute: float = 1.0, most: int = 200, seed: int = 0
 ) -> Surprise:
     """The surprise of `engine` on a dataset that its model was not trained on.
 
     Raises:
-      FileNotFoundError: no dataset there.
-      ValueError: it cannot be read, or is too small.
+      ValueError: the dataset is too small.
     """
     rate = alarms_a_minute * engine.contract.control_period / 60
-    return calibrate(engine, episodes(load(dataset), most), rate, seed)
+    return calibrate(engine, episodes(data, most), rate, seed)

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import jax
-import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -97,5 +96,5 @@ def _showcase(episodes: list[EpisodeRecord], count: int) -> list[EpisodeRecord]:
 def _health(cfg: DictConfig, checkpoint: Checkpoint, data: Path | str) -> list[Health]:
     config = checkpoint.model.config
     sampler = WindowSampler.of(load(data), config.history, config.train_blocks, config.action_block)
-    values = diagnose(checkpoint.model.module(), sampler, jax.random.key(int(cfg.seed)))
-    return judged({name: float(np.asarray(value)) for name, value in values.items()})
+    values = diagnose(checkpoint.model, sampler, jax.random.key(int(cfg.seed)))
+    return judged(values)

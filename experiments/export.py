@@ -11,9 +11,11 @@ from rich.console import Console
 from planning import ActionSpec, Agent
 from planning.control import Bundle, LiveEngine
 from worldmodel.checkpoint import Checkpoint, load_model
+from worldmodel.dataset import load
 
 from .build import agent_for
 from .calibration import calibrated
+from .fits import check_data
 
 WORDS = ("sensors", "sensor_units", "actuators", "action_units")
 
@@ -32,8 +34,10 @@ def run(cfg: DictConfig) -> Bundle:
     checkpoint = load_model(cfg.checkpoint)
     parts: dict[str, Any] = {}
     if cfg.calibration is not None:
+        data = load(cfg.calibration)
+        check_data(data, checkpoint.metadata["task"], cfg.calibration, owner=f"the model {cfg.checkpoint}")
         engine = LiveEngine(_agent(cfg, checkpoint))
-        guards, extra = calibrated(engine, str(cfg.calibration), float(cfg.alarms_a_minute)).for_bundle()
+        guards, extra = calibrated(engine, data, float(cfg.alarms_a_minute)).for_bundle()
         parts = {"guards": guards, "extra": extra}
     bundle = make_bundle(cfg, checkpoint, **parts)
     bundle.save(out)

@@ -7,8 +7,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
+import envs
 from worldmodel.checkpoint import Checkpoint, load_model
 
+from .fits import check_checkpoint
 from .manifest import manifest
 from .results import Row, append_csv, write_json
 from .stages import ensure_model
@@ -37,7 +39,7 @@ def chosen_checkpoint(cfg: DictConfig, seed: int) -> Checkpoint:
     """The model that the settings name, or the recipe's, which is trained where it is missing.
 
     Raises:
-      ValueError: it was trained for another task.
+      ValueError: it was trained for another task, or for other sensors, actions or another control period.
     """
     if cfg.checkpoint is None:
         return ensure_model(cfg, seed)
@@ -48,4 +50,5 @@ def chosen_checkpoint(cfg: DictConfig, seed: int) -> Checkpoint:
             f"{cfg.checkpoint} was trained for the task {trained_for}, and task={cfg.task.name} was asked for: "
             f"add task={trained_for}"
         )
+    check_checkpoint(checkpoint.metadata["task"], envs.make(cfg.task.name).describe(), cfg.checkpoint)
     return checkpoint

@@ -74,6 +74,24 @@ class NoopPolicy:
         return np.broadcast_to(self._action, (len(states), len(self._action)))
 
 
+class ScriptPolicy:
+    """The task's hand-written controller, from privileged state: what going there without detours looks like."""
+
+    name = "script"
+
+    def __init__(self, task: Task):
+        self._task = task
+        self._goals = np.zeros((0, 0))
+
+    def reset(self, pairs: Pairs) -> None:
+        """Take over the goals."""
+        self._goals = pairs.goals
+
+    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        """What the script does in each state."""
+        return self._task.script(states, self._goals).astype(np.float32)
+
+
 # Compiled once a process and shape: the agent is a pytree, so another model of the same shape is only another argument.
 _reset_many = jax.jit(reset_many)
 _step_many = jax.jit(step_many)
@@ -191,7 +209,7 @@ class SimulatedPolicy:
         episode.history = np.concatenate([episode.history[1:], observation[None]])
         if episode.executed >= agent.replan_every:
             search = _warm_start(agent.planner, episode.search, agent.spec, episode.executed)
-            objective = self._objective(index, state)
+            objective = self.objective(index, state)
             plan, episode.search = plan_on_host(self._planner, objective, search, agent.spec)
             episode.actions, episode.executed = np.asarray(plan.actions), 0
         action = episode.actions[episode.executed]
@@ -199,7 +217,8 @@ class SimulatedPolicy:
         episode.previous = action
         return action
 
-    def _objective(self, index: int, state: Float[ndarray, "S"]) -> Objective:
+    def objective(self, index: int, state: Float[ndarray, "S"]) -> Objective:
+        """What candidates of the episode `index` are judged by in this state."""
         return partial(self._ceiling if self.name == "ceiling" else self._oracle, index, state)
 
     def _ceiling(self, index: int, state: ndarray, actions: Float[ndarray, "N T A"]) -> Evaluation:

@@ -45,13 +45,22 @@ class EpisodeRecord:
 
 @dataclass(frozen=True)
 class Health:
-    """One figure about a representation, the range in which it is healthy (`None`: no bound), and what it tells."""
+    """One figure about a representation, the range in which it is healthy (`None`: no bound), and what it tells.
+
+    `mend` says what to do where it lies outside.
+    """
 
     name: str
     value: float
     low: float | None
     high: float | None
     meaning: str
+    mend: str = ""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a range to lie in."""
+        return self.low is not None or self.high is not None
 
     @property
     def ok(self) -> bool:

@@ -73,16 +73,21 @@ def render(report: Report) -> str:
         _episodes(report, model),
         _imagined(report, model),
         _curves(report.history),
-        _health(report.health),
+        health_section(report.health),
         _coverage(report),
-        _commands(report.commands),
-        _manifest(report.manifest),
+        commands_section(report.commands),
+        manifest_section(report.manifest),
     ]
+    return page(report.title, report.task, report.summary, sections)
+
+
+def page(title: str, task: str, summary: str, sections: Sequence[str]) -> str:
+    """A whole page of sections, which are markup already; empty ones are left out."""
     template = Template(files(__package__).joinpath("assets", "report.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=escape(report.title),
-        task=escape(report.task),
-        summary=escape(report.summary),
+        title=escape(title),
+        task=escape(task),
+        summary=escape(summary),
         sections="\n".join(part for part in sections if part),
     )
 
@@ -185,20 +190,23 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> str:
     return section("Learning curves", lead, grid(panels, "wide")) if panels else ""
 
 
-def _health(health: Sequence[Health]) -> str:
+def health_section(health: Sequence[Health]) -> str:
+    """Figures with their healthy ranges, and what to do about those outside."""
     body = []
     for item in health:
         verdict = '<span class="ok">✓ healthy</span>' if item.ok else '<span class="bad">! outside</span>'
+        verdict = verdict if item.bounded else ""
         value = f"{item.value:,.4g}" if finite(item.value) is not None else "not finite"
+        mend = f" <b>Try: {escape(item.mend)}.</b>" if item.mend and not item.ok else ""
         body.append(
             f'<tr role="row"><th role="rowheader" scope="row">{escape(item.name)}</th>'
             f'<td role="cell" class="number" data-label="value">{value}</td>'
             f'<td role="cell" class="number" data-label="healthy">{healthy_range(item)}</td>'
             f'<td role="cell" class="verdict">{verdict}</td>'
-            f'<td role="cell" class="meaning"><small>{escape(item.meaning)}</small></td></tr>'
+            f'<td role="cell" class="meaning"><small>{escape(item.meaning)}{mend}</small></td></tr>'
         )
-    outside = sum(not item.ok for item in health)
-    lead = f"{outside} of {len(health)} outside the healthy range." if outside else "All are in their healthy range."
+    outside, judged = sum(not item.ok for item in health), sum(item.bounded for item in health)
+    lead = f"{outside} of {judged} outside the healthy range." if outside else "All are in their healthy range."
     heads = ["figure", "value", "healthy", "", "what it tells"]
     return section("Is the representation healthy?", lead, table(heads, body)) if health else ""
 
@@ -214,12 +222,14 @@ def _coverage(report: Report) -> str:
     return section("What the training data covered", lead, f'<figure class="coverage">{svg}</figure>')
 
 
-def _commands(commands: Sequence[str]) -> str:
+def commands_section(commands: Sequence[str]) -> str:
+    """Commands with a button that copies them."""
     blocks = (f'<div class="command"><pre><code>{escape(command)}</code></pre></div>' for command in commands)
     return section("Plan again", "", "".join(blocks)) if commands else ""
 
 
-def _manifest(manifest: Mapping[str, Any]) -> str:
+def manifest_section(manifest: Mapping[str, Any]) -> str:
+    """The manifest, folded away."""
     text = json.dumps(manifest, indent=2, default=str, ensure_ascii=False)
     lead = "Versions, device, configuration and seeds that made these figures."
     body = f"<details><summary>Show the manifest</summary><pre>{escape(text)}</pre></details>"

@@ -10,10 +10,13 @@ import json
 import logging
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy import ndarray
 from omegaconf import DictConfig, OmegaConf
@@ -29,7 +32,9 @@ from worldmodel.training import Trainer, TrainingConfig, TrainState, fit
 from worldmodel.windows import WindowSampler
 
 from .build import fill, make
+from .fits import check_data, check_moves, check_task, identity
 from .progress import progress_bar
+from .watch import CollapseWatch
 
 logger = logging.getLogger(__name__)
 
@@ -130,9 +135,11 @@ def train_model(cfg: DictConfig, seed: int, out: Path) -> None:
         )  # of a robot's positions; of others, nothing is known
     else:
         task = envs.make(cfg.task.name)
-        _check_fits(data, task, source)
         description = task.describe()
+        check_task(data, task.name, source)
+        check_data(data, description, source, owner=task.name)
         targets = None if data.states is None else probe_targets(task, data.states)
+    check_moves(data, source)
     model_config = fill(
         ModelConfig,
         {
@@ -159,37 +166,59 @@ def train_model(cfg: DictConfig, seed: int, out: Path) -> None:
     trainer = Trainer(model, sampler, objective, training)
 
     states = out.with_suffix(".training.safetensors")
-    fingerprint = recipe(cfg, seed)
+    fingerprint = {**recipe(cfg, seed), "dataset": identity(data)}
     state, extra = trainer.init(), {"history": [], "seconds": 0.0}
     if states.exists():
         state, extra = load_training(states, state, fingerprint)
         logger.info("going on from update %d in %s", int(state.update), states)
-    run = _Run(trainer, states, fingerprint, extra)
-    state = run.fit(state, cfg.task.name)
+    run = _Run(trainer, states, fingerprint, extra, CollapseWatch(model_config, trainer))
 
-    metadata = {
-        "task": description,
-        "action_low": data.action_low.tolist(),
-        "action_high": data.action_high.tolist(),
-        "recipe": fingerprint,
-        "objective": asdict(objective),
-        "training": asdict(training),
-        "history": run.history,
-        "train_seconds": run.seconds,
-        "env_steps": data.steps,
-        "data": {name: data.metadata.get(name) for name in ("dataset_id", "behaviour", "seed", "total_episodes")},
-    }
-    save_model(out, trainer.model(state), model_config, metadata)
+    def metadata() -> dict[str, Any]:
+        return {
+            "task": description,
+            "action_low": data.action_low.tolist(),
+            "action_high": data.action_high.tolist(),
+            "recipe": recipe(cfg, seed),
+            "objective": asdict(objective),
+            "training": asdict(training),
+            "history": run.history,
+            "train_seconds": run.seconds,
+            "env_steps": data.steps,
+            "data": {name: data.metadata.get(name) for name in ("dataset_id", "behaviour", "seed", "total_episodes")},
+        }
+
+    try:
+        state = run.fit(state, cfg.task.name)
+    except FloatingPointError as error:
+        if run.good is None:
+            raise
+        kept = out.with_suffix(".diverged.safetensors")
+        save_model(kept, trainer.model(run.good), model_config, metadata())
+        states.unlink(missing_ok=True)  # going on from there would come to the same end
+        raise FloatingPointError(
+            f"{error}; the last good model, of update {int(run.good.update)}, is kept in {kept}"
+        ) from error
+    save_model(out, trainer.model(state), model_config, metadata())
     states.unlink(missing_ok=True)
 
 
 class _Run:
-    """The fit loop's book-keeping: progress, history, and the training state on disk every so often."""
+    """The fit loop's book-keeping: progress, history, the last good state, and states on disk every so often."""
 
-    def __init__(self, trainer: Trainer, path: Path, fingerprint: dict[str, Any], extra: dict[str, Any]):
+    def __init__(
+        self,
+        trainer: Trainer,
+        path: Path,
+        fingerprint: dict[str, Any],
+        extra: dict[str, Any],
+        watch: Callable[[TrainState], None],
+    ):
         self._trainer = trainer
         self._path = path
         self._fingerprint = fingerprint
+        self._watch = watch
+        self.good: TrainState | None = None  # the last one that a later, finite loss has spoken for
+        self._unproven: TrainState | None = None  # the one since
         self.history: list[dict[str, float]] = list(extra["history"])
         self._before = float(extra["seconds"])
         self._began = self._saved = time.perf_counter()
@@ -200,18 +229,39 @@ class _Run:
         return self._before + time.perf_counter() - self._began
 
     def fit(self, state: TrainState, name: str) -> TrainState:
+        if int(state.update):
+            self._unproven = _copied(state)
         with progress_bar(f"train {name}", self._trainer.config.total) as bar:
             bar(int(state.update), self._trainer.config.total)
 
             def after_call(state: TrainState, metrics: dict[str, float]) -> None:
+                bar(int(state.update), self._trainer.config.total)
+                # A loss speaks for the weights before its updates: those after them may be lost already.
+                self.good, self._unproven = self._unproven, None
+                if not _finite(state.params):
+                    raise FloatingPointError(
+                        f"training diverged at update {int(state.update)} (weights that are not finite): lower "
+                        "training.learning_rate or look for outliers in the data"
+                    )
                 self.history.append({"step": int(state.update), **metrics})
+                self._unproven = _copied(state)
+                self._watch(state)
                 if time.perf_counter() - self._saved > CHECKPOINT_SECONDS:
                     extra = {"history": self.history, "seconds": self.seconds}
                     save_training(self._path, state, self._fingerprint, extra)
                     self._saved = time.perf_counter()
-                bar(int(state.update), self._trainer.config.total)
 
             return fit(self._trainer, state, after_call)
+
+
+def _copied(state: TrainState) -> TrainState:
+    """For keeping: the next compiled call consumes the state itself."""
+    return jax.tree.map(jnp.copy, state)
+
+
+@jax.jit
+def _finite(params: Any) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]).all()
 
 
 def describe_logs(cfg: DictConfig, data: EpisodeData, source: Path | str) -> dict[str, Any]:
@@ -248,23 +298,6 @@ def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:
     if cfg.data is not None:
         return {**parts, "data": str(cfg.data), "seed": seed}
     return {**parts, "behaviour": _settings(cfg.behaviour), "collection": _settings(cfg.collection), "seed": seed}
-
-
-def _check_fits(data: EpisodeData, task: envs.Task, source: Path | str) -> None:
-    """Raise ValueError unless the data are the task's: its sensors, its actions, and its name where they have one."""
-    collected_in = json.loads(data.metadata.get("task", "{}")).get("task", task.name)
-    if collected_in != task.name:
-        raise ValueError(
-            f"the data in {source} are of the task {collected_in}, not of {task.name}: add task={collected_in}"
-        )
-    found = {"observation": data.observations.shape[1], "action": data.actions.shape[1]}
-    for name, space in (("observation", task.observation_space), ("action", task.action_space)):
-        shape: Any = space.shape
-        if shape[0] != found[name]:
-            raise ValueError(
-                f"the data in {source} have {name}s of {found[name]} numbers, and {task.name} has {shape[0]}: give "
-                "data of this task, or another task"
-            )
 
 
 def plan_command(path: Path, task: str) -> str:

@@ -35,6 +35,22 @@ def wilson(successes: int, episodes: int, confidence: float = 0.95) -> tuple[flo
     return (0.0 if successes == 0 else middle - half, 1.0 if successes == episodes else middle + half)
 
 
+def spearman(one: ArrayLike, other: ArrayLike) -> float:
+    """Rank correlation of two samples, ties at their mean rank; NaN where one of them is constant.
+
+    Spearman, "The proof and measurement of association between two things", American Journal of Psychology 15 (1904).
+    """
+    ranks = np.stack([_ranks(np.asarray(each)) for each in (one, other)])
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    norm = math.sqrt(float(np.prod(np.square(ranks).sum(axis=1))))
+    return float(ranks[0] @ ranks[1]) / norm if norm > 0 else math.nan
+
+
+def _ranks(values: Any) -> Any:
+    _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[which.ravel()]
+
+
 def paired_difference(
     only_this: int, only_other: int, episodes: int, confidence: float = 0.95
 ) -> tuple[float, float, float]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,50 @@ class EpisodeData:
     action_low: Float[ndarray, "A"]
     action_high: Float[ndarray, "A"]
     metadata: dict[str, Any]
+    names: tuple[str, ...] = ()  # what each episode is called where it was read; empty: its number
+
+    @classmethod
+    def of(
+        cls,
+        observations: Sequence[ndarray],
+        actions: Sequence[ndarray],
+        states: Sequence[ndarray],
+        bounds: tuple[Any, Any],
+        metadata: dict[str, Any],
+        names: Sequence[str] = (),
+    ) -> EpisodeData:
+        """Episodes of `[T+1, O]` observations and `[T, A]` actions, at least one; states only where all have some."""
+        lengths = np.array([len(each) for each in observations])
+        ends = np.cumsum(lengths)
+        padded = [np.concatenate([each, np.zeros_like(each[:1])]) for each in actions]
+        return cls(
+            observations=np.concatenate(observations),
+            actions=np.concatenate(padded),
+            first=np.repeat(ends - lengths, lengths).astype(np.int32),
+            last=np.repeat(ends - 1, lengths).astype(np.int32),
+            states=np.concatenate(states) if len(states) == len(lengths) else None,
+            action_low=np.asarray(bounds[0], np.float32),
+            action_high=np.asarray(bounds[1], np.float32),
+            metadata=metadata,
+            names=tuple(names),
+        )
+
+    def name(self, episode: int) -> str:
+        """What an episode is called, counted from 0 among those that were read."""
+        return self.names[episode] if self.names else f"episode {episode}"
+
+    def last_episodes(self, count: int) -> EpisodeData:
+        """The last `count` episodes, or all where there are fewer."""
+        begin = int(np.unique(self.first)[-count:][0])
+        return replace(
+            self,
+            observations=self.observations[begin:],
+            actions=self.actions[begin:],
+            first=self.first[begin:] - np.int32(begin),
+            last=self.last[begin:] - np.int32(begin),
+            states=None if self.states is None else self.states[begin:],
+            names=self.names[-count:],
+        )
 
     @property
     def episodes(self) -> int:
@@ -70,6 +115,7 @@ def load(path: str | Path) -> EpisodeData:
     observations: list[ndarray] = []
     actions: list[ndarray] = []
     states: list[ndarray] = []
+    names: list[str] = []
     for episode in dataset.iterate_episodes():
         obs, act = np.asarray(episode.observations, np.float32), np.asarray(episode.actions, np.float32)
         if len(act) == 0:
@@ -80,27 +126,33 @@ def load(path: str | Path) -> EpisodeData:
                 f"dataset {path}: episode {episode.id} has {len(obs)} observations for {len(act)} actions; "
                 "expected one more observation than actions"
             )
-        for name, values in (("observations", obs), ("actions", act)):
-            if not np.isfinite(values).all():
+        state = (episode.infos or {}).get("state")
+        state = np.asarray(state) if state is not None and len(state) == len(obs) else None
+        for name, values in (("observations", obs), ("actions", act), ("simulator states", state)):
+            if values is not None and not np.isfinite(values).all():
                 step = int(np.argwhere(~np.isfinite(values))[0][0])
                 raise ValueError(
-                    f"dataset {path}: episode {episode.id} has a non-finite value in its {name} at step {step}"
+                    f"dataset {path}: episode {episode.id} has a non-finite value in its {name} at step {step}: "
+                    "leave the episode out, or cut it there"
                 )
         observations.append(obs)
-        actions.append(np.concatenate([act, np.zeros_like(act[:1])]))
-        state = (episode.infos or {}).get("state")
-        if state is not None and len(state) == len(obs):
-            states.append(np.asarray(state))
+        actions.append(act)
+        names.append(f"episode {episode.id}")
+        if state is not None:
+            states.append(state)
+    if not observations:
+        raise ValueError(f"dataset {path}: it holds no episode with a step")
     bounds = (dataset.action_space.low, dataset.action_space.high)
-    return _contiguous(path, observations, actions, states, bounds, dict(dataset.storage.metadata))
+    return EpisodeData.of(observations, actions, states, bounds, dict(dataset.storage.metadata), names)
 
 
 def _from_logs(folder: Path) -> EpisodeData:
     logs = read_logs(folder)
     kept = [episode for episode in logs.episodes if len(episode[2])]
-    for name in {episode[0] for episode in logs.episodes} - {episode[0] for episode in kept}:
+    for name in sorted({episode[0] for episode in logs.episodes} - {episode[0] for episode in kept}):
         logger.warning("%s holds no step and was left out", folder / name)
-    actions = [np.concatenate([act, np.zeros_like(act[:1])]) for _, _, act, _ in kept]
+    if not kept:
+        raise ValueError(f"dataset {folder}: it holds no episode with a step")
     positions = [positions for *_, positions in kept if positions is not None]
     metadata = {
         "task": json.dumps(logs.description),
@@ -109,32 +161,9 @@ def _from_logs(folder: Path) -> EpisodeData:
         "logs": True,
     }
     bounds = (logs.description["action_low"], logs.description["action_high"])
-    return _contiguous(folder, [obs for _, obs, _, _ in kept], actions, positions, bounds, metadata)
-
-
-def _contiguous(
-    path: str | Path,
-    observations: list[ndarray],
-    actions: list[ndarray],
-    states: list[ndarray],
-    bounds: tuple[Any, Any],
-    metadata: dict[str, Any],
-) -> EpisodeData:
-    """The episodes one after the other; states only where all of them have some."""
-    if not observations:
-        raise ValueError(f"dataset {path}: it holds no episode with a step")
-    lengths = np.array([len(each) for each in observations])
-    ends = np.cumsum(lengths)
-    return EpisodeData(
-        observations=np.concatenate(observations),
-        actions=np.concatenate(actions),
-        first=np.repeat(ends - lengths, lengths).astype(np.int32),
-        last=np.repeat(ends - 1, lengths).astype(np.int32),
-        states=np.concatenate(states) if len(states) == len(lengths) else None,
-        action_low=np.asarray(bounds[0], np.float32),
-        action_high=np.asarray(bounds[1], np.float32),
-        metadata=metadata,
-    )
+    names = [name for name, *_ in kept]
+    observations, actions = [obs for _, obs, _, _ in kept], [act for _, _, act, _ in kept]
+    return EpisodeData.of(observations, actions, positions, bounds, metadata, names)
 
 
 def _open(path: str | Path, minari: Any) -> Any:

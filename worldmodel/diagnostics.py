@@ -10,56 +10,77 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .foresight import foresee
+from .freeze import FrozenModel
 from .losses.collapse import GAUSSIAN_VALUE, sigreg
-from .losses.prediction import rollout
-from .model import WorldModel
 from .windows import WindowSampler
 
 _EPSILON = 1e-8
 
 
-def diagnose(model: WorldModel, sampler: WindowSampler, key: PRNGKeyArray, windows: int = 1024) -> dict[str, float]:
+def diagnose(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, windows: int = 1024) -> dict[str, float]:
     """Measure `model` on windows of data; the key is consumed.
 
     Returns:
       `horizon_ratio`: error of the last predicted latent over that of predicting no change.
       `action_sensitivity`: error with shuffled actions over error with the true ones.
+      `feature_std`, `feature_std_min`, `rank`, `normality`: see `spread`.
+      `cosine`: mean cosine between uncentred latents of different moments: 1 when all point one way.
+      `straightness`: mean cosine between a latent's change over one block and over the next.
+      `critic_order`: share of pairs of successive moments in a window whose later one the critic calls nearer to the
+        window's end; absent where the model has no critic.
+    """
+    return _on_host(_measure(model, windows, sampler, key))
+
+
+def spread(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, moments: int = 512) -> dict[str, float]:
+    """The part of `diagnose` that tells collapse, for little: moments are encoded, and nothing is predicted.
+
+    Returns:
       `feature_std`: the smallest and mean standard deviation of a feature are `feature_std_min` and `feature_std`.
       `rank`: effective number of dimensions, RankMe (Garrido et al., arXiv 2210.02885, eq. 1).
-      `cosine`: mean cosine between uncentred latents of different moments: 1 when all point one way.
       `normality`: the SIGReg statistic over its value for a standard normal.
-      `critic_order`: share of pairs of successive moments in a window whose later one the critic calls nearer to the
-        window's end.
     """
-    graphdef, state = nnx.split(model)
-    values = _measure(graphdef, windows, state, sampler, key)
-    return {name: float(value) for name, value in jax.device_get(values).items()}
+    return _on_host(_encode_and_spread(model, moments, sampler, key))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _measure(
-    graphdef: nnx.GraphDef[WorldModel], count: int, state: nnx.State, sampler: WindowSampler, key: PRNGKeyArray
-) -> dict[str, Array]:
-    model = nnx.merge(graphdef, state)
+@partial(jax.jit, static_argnums=1)
+def _measure(model: FrozenModel, count: int, sampler: WindowSampler, key: PRNGKeyArray) -> dict[str, Array]:
     sample_key, shuffle_key, direction_key = jax.random.split(key, 3)
     windows = sampler.sample(sample_key, count)
-    latents = model.encode(windows.observations)
-    first, last = latents[:, 0], latents[:, -1]
-    error = _error(rollout(model.predict, first, windows.actions)[:, -1], last)
+    latents = model.encode(model.params, windows.observations)
     shuffled = jax.random.permutation(shuffle_key, windows.actions)
-    remaining = model.distance(latents, last[:, None])
-    return {
+    first, last = latents[:, 0], latents[:, -1]
+    error = _error(jnp.mean(foresee(model, first, windows.actions), axis=0)[:, -1], last)
+    values = {
         "horizon_ratio": error / _error(first, last),
-        "action_sensitivity": _error(rollout(model.predict, first, shuffled)[:, -1], last) / error,
-        "feature_std": jnp.mean(jnp.std(first, axis=0)),
-        "feature_std_min": jnp.min(jnp.std(first, axis=0)),
-        "rank": effective_rank(first),
-        "cosine": _mean_cosine(first),
-        "normality": sigreg(first, direction_key) / GAUSSIAN_VALUE,
-        "critic_order": jnp.mean((remaining[:, :-1] > remaining[:, 1:]).astype(jnp.float32)),
+        "action_sensitivity": _error(jnp.mean(foresee(model, first, shuffled), axis=0)[:, -1], last) / error,
+        **_spread(first, direction_key),
+        "cosine": _mean_cosine(first, jnp.roll(first, 1, axis=0)),
+        "straightness": _straightness(latents),
+    }
+    if model.distance is not None:
+        remaining = model.distance(model.params, latents, last[:, None])
+        values["critic_order"] = jnp.mean((remaining[:, :-1] > remaining[:, 1:]).astype(jnp.float32))
+    return values
+
+
+@partial(jax.jit, static_argnums=1)
+def _encode_and_spread(model: FrozenModel, count: int, sampler: WindowSampler, key: PRNGKeyArray) -> dict[str, Array]:
+    row_key, direction_key = jax.random.split(key)
+    rows = sampler.starts[jax.random.randint(row_key, (count,), 0, len(sampler.starts))]
+    return _spread(model.encode(model.params, sampler.stack(rows)), direction_key)
+
+
+def _spread(latents: Float[Array, "B D"], key: PRNGKeyArray) -> dict[str, Array]:
+    std = jnp.std(latents, axis=0)
+    return {
+        "feature_std": jnp.mean(std),
+        "feature_std_min": jnp.min(std),
+        "rank": effective_rank(latents),
+        "normality": sigreg(latents, key) / GAUSSIAN_VALUE,
     }
 
 
@@ -74,6 +95,16 @@ def _error(predicted: Float[Array, "B D"], true: Float[Array, "B D"]) -> Float[A
     return jnp.mean(jnp.square(predicted - true))
 
 
-def _mean_cosine(latents: Float[Array, "B D"]) -> Float[Array, ""]:
-    unit = latents / (jnp.linalg.norm(latents, axis=-1, keepdims=True) + _EPSILON)
-    return jnp.mean(jnp.sum(unit * jnp.roll(unit, 1, axis=0), axis=-1))
+def _mean_cosine(one: Float[Array, "... D"], other: Float[Array, "... D"]) -> Float[Array, ""]:
+    lengths = jnp.linalg.norm(one, axis=-1) * jnp.linalg.norm(other, axis=-1)
+    return jnp.mean(jnp.sum(one * other, axis=-1) / (lengths + _EPSILON))
+
+
+def _straightness(latents: Float[Array, "B S D"]) -> Float[Array, ""]:
+    """Of latent velocities, as LeWorldModel (arXiv 2603.19312) measures it; pairs in which nothing moved count 0."""
+    velocity = jnp.diff(latents, axis=1)
+    return _mean_cosine(velocity[:, :-1], velocity[:, 1:])
+
+
+def _on_host(values: dict[str, Array]) -> dict[str, float]:
+    return {name: float(value) for name, value in jax.device_get(values).items()}

@@ -7,6 +7,7 @@ episode, near and far.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,10 @@ from numpy import ndarray
 
 from .dataset import EpisodeData
 from .types import LatentWindows, Windows
+
+logger = logging.getLogger(__name__)
+
+_NAMED = 5  # episodes in one message
 
 
 @partial(
@@ -52,11 +57,14 @@ class WindowSampler:
         span = blocks * action_block
         starts = np.flatnonzero(np.arange(len(data.last)) + span <= data.last)
         if len(starts) == 0:
-            longest = int((data.last - data.first).max())
+            firsts, lasts = np.unique(data.first), np.unique(data.last)
+            longest = int((lasts - firsts).argmax())
             raise ValueError(
-                f"no episode is long enough to learn from: the longest has {longest} steps, and a window needs {span} "
-                f"({blocks} blocks of {action_block}); take shorter windows or longer episodes"
+                f"no episode is long enough to learn from: the longest has {lasts[longest] - firsts[longest]} steps "
+                f"({data.name(longest)}), and a window needs {span} ({blocks} blocks of {action_block}); take shorter "
+                "windows or longer episodes"
             )
+        _tell_of_short_ones(data, span)
         if probe_targets is not None and len(probe_targets) != len(data.observations):
             raise ValueError(f"{len(probe_targets)} probe targets for {len(data.observations)} rows of data")
         return cls(
@@ -143,4 +151,19 @@ class LatentSampler:
             goal_observations=self.windows.observations[begin + offset],
             goal_offset=offset,
             episode=self.windows.first[begin],
+        )
+
+
+def _tell_of_short_ones(data: EpisodeData, span: int) -> None:
+    """Name the episodes in which no window fits: nothing is learned from them, and nobody would notice."""
+    short = np.flatnonzero(np.unique(data.last) - np.unique(data.first) < span)
+    if len(short):
+        names = ", ".join(data.name(int(episode)) for episode in short[:_NAMED])
+        logger.warning(
+            "%d of %d episodes have fewer than the %d steps of a window, and nothing is learned from them: %s%s",
+            len(short),
+            data.episodes,
+            span,
+            names,
+            " and others" if len(short) > _NAMED else "",
         )

@@ -53,6 +53,10 @@ def test_foreign_data_without_states_is_welcome(tmp_path):
 def test_empty_and_one_step_episodes(tmp_path, caplog):
     data = load(write(tmp_path / "d", [episode(1), episode(3)]))
     assert data.steps == 4
+    empty = (np.zeros((1, 3), np.float32), np.zeros((0, 1), np.float32))
+    with_one = load(write(tmp_path / "with_one", [episode(2), empty, episode(3)]))
+    assert with_one.names == ("episode 0", "episode 2")
+    assert "episode 1 is empty and was left out" in caplog.text
     with pytest.raises(ValueError, match="it holds no episode with a step"):
         load(write(tmp_path / "e", []))
 
@@ -63,6 +67,22 @@ def test_values_that_are_not_finite_are_named_with_their_episode(tmp_path, which
     {"observations": observations, "actions": actions}[which][2] = np.nan
     with pytest.raises(ValueError, match=f"episode 1 has a non-finite value in its {which} at step 2"):
         load(write(tmp_path / "d", [episode(3), (observations, actions)]))
+
+
+def test_a_simulator_state_that_is_not_finite_is_named(tmp_path):
+    states = [np.zeros((4, 2)), np.zeros((5, 2))]
+    states[1][3, 0] = np.inf
+    with pytest.raises(ValueError, match="episode 1 has a non-finite value in its simulator states at step 3"):
+        load(write(tmp_path / "d", [episode(3), episode(4)], infos=states))
+
+
+def test_the_last_episodes_are_data_of_their_own(tmp_path):
+    whole = load(write(tmp_path / "d", [episode(2), episode(4), episode(3, start=7.0)]))
+    data = whole.last_episodes(2)
+    assert (data.episodes, data.steps, data.names) == (2, 7, ("episode 1", "episode 2"))
+    assert data.first.tolist() == [0] * 5 + [5] * 4
+    np.testing.assert_array_equal(data.observations[5:], episode(3, start=7.0)[0])
+    assert whole.last_episodes(9).steps == whole.steps
 
 
 def test_spaces_that_are_no_vectors_are_told(tmp_path):

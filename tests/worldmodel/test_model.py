@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from worldmodel.diagnostics import diagnose, effective_rank
+from worldmodel.diagnostics import diagnose, effective_rank, spread
 from worldmodel.freeze import freeze
 from worldmodel.layers import MLP
 from worldmodel.model import ModelConfig, create
@@ -108,14 +108,16 @@ def test_effective_rank_counts_dimensions(key):
 
 def test_diagnostics_tell_collapse(key):
     run = trainer()
-    healthy = diagnose(run.model(run.init()), run.sampler, key, 128)
+    healthy = diagnose(freeze(run.model(run.init()), SMALL), run.sampler, key, 128)
     assert healthy["horizon_ratio"] == pytest.approx(1.0)  # untrained: predicts no change
     assert healthy["action_sensitivity"] == pytest.approx(1.0)
     dead = run.model(run.init())
     dead.encoder.mlp.output.kernel[...] = jnp.zeros_like(dead.encoder.mlp.output.kernel[...])
     dead.encoder.mlp.output.bias[...] = jnp.ones_like(dead.encoder.mlp.output.bias[...])
-    collapsed = diagnose(dead, run.sampler, key, 128)
+    collapsed = diagnose(freeze(dead, SMALL), run.sampler, key, 128)
     assert collapsed["feature_std"] < 1e-6 < healthy["feature_std"]
     assert collapsed["cosine"] == pytest.approx(1.0)
     assert collapsed["rank"] < 1.1 < healthy["rank"]
     assert collapsed["normality"] > 30
+    few = spread(freeze(dead, SMALL), run.sampler, key, 128)
+    assert few == pytest.approx({name: collapsed[name] for name in few}, rel=0.5, abs=0.1)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import jax
@@ -66,8 +67,15 @@ def test_goals_are_near_and_far():
 
 
 def test_episodes_that_are_too_short_are_named():
-    with pytest.raises(ValueError, match="the longest has 3 steps, and a window needs 4"):
+    with pytest.raises(ValueError, match=r"the longest has 3 steps \(episode 1\), and a window needs 4"):
         WindowSampler.of(marked([2, 3]), HISTORY, BLOCKS, BLOCK)
+
+
+def test_episodes_without_a_window_are_named(caplog):
+    data = replace(marked([2, 9, 1]), names=("a.npz", "b.npz", "c.npz"))
+    WindowSampler.of(data, HISTORY, BLOCKS, BLOCK)
+    assert "2 of 3 episodes have fewer than the 4 steps" in caplog.text
+    assert "a.npz, c.npz" in caplog.text and "b.npz" not in caplog.text
 
 
 def test_probe_targets_of_another_length_are_refused():

@@ -1,0 +1,193 @@
+"""The curves of a diagnosis: each panel on axes of its own for the page, and all of them in one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from .diagnosis import Diagnosis
+from .figures import PRINT, THEME, Palette
+
+Panel = Callable[[Axes, Diagnosis, Palette], None]
+
+PATHS = 12  # imagined futures in one panel
+
+
+def horizon(axes: Axes, found: Diagnosis, palette: Palette) -> None:
+    """Error over that of predicting no change, step by step, with the true actions and with others."""
+    seen = found.foresight
+    assert seen is not None
+    steps = np.arange(1, len(seen.model) + 1) * found.action_block
+    axes.plot(steps, seen.shuffled / seen.unchanged, color=palette.muted, linewidth=1.3, label="shuffled actions")
+    axes.plot(steps, seen.model / seen.unchanged, color=palette.accent, linewidth=1.8, marker="o", ms=3, label="model")
+    axes.axhline(1.0, color=palette.muted, linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.set_ylim(bottom=0)
+    axes.set(xlabel="environment steps ahead", ylabel="error / that of no change")
+    _style(axes, palette)
+    _legend(axes, palette)
+
+
+def distances(axes: Axes, found: Diagnosis, palette: Palette) -> None:
+    """Median distances along drives against the steps that were left; Euclid's on the critic's scale."""
+    reach = found.reach
+    assert reach is not None
+    top = 1.0
+    if "critic" in reach.distances:
+        steps, (low, median, high) = reach.curve("critic")
+        top = max(float(median.max(initial=0.0)), 1e-9)
+        axes.fill_between(steps, low, high, color=palette.accent, alpha=0.15, linewidth=0)
+        axes.plot(steps, median, color=palette.accent, linewidth=1.8, label="critic")
+        axes.plot([0, reach.longest], [0, reach.longest], color=palette.line, linewidth=1.2, label="steps taken")
+    steps, (_, median, _) = reach.curve("euclid")
+    scale = top / max(float(median.max(initial=0.0)), 1e-9)
+    axes.plot(steps, scale * median, color=palette.muted, linewidth=1.3, label="Euclid, scaled")
+    axes.set(xlabel="environment steps left", ylabel="distance to the end")
+    axes.set_ylim(bottom=0)
+    _style(axes, palette)
+    _legend(axes, palette)
+
+
+def probes(axes: Axes, found: Diagnosis, palette: Palette) -> None:
+    """Held-out R² of each degree of freedom."""
+    names = list(found.probes)[:16]
+    scores = np.clip([found.probes[name] for name in names], 0.0, 1.0)
+    places = np.arange(len(names))
+    colours = [palette.accent if "vel" not in name else palette.good for name in names]
+    axes.barh(places, scores, height=0.62, color=colours)
+    for place, name in zip(places, names, strict=True):
+        value = found.probes[name]
+        inside = scores[place] > 0.75
+        axes.text(
+            scores[place] + (-0.02 if inside else 0.02),
+            place,
+            f"{value:.3f}",
+            va="center",
+            ha="right" if inside else "left",
+            fontsize=8,
+            color="#ffffff" if inside else palette.ink,
+        )
+    axes.set_yticks(places, names)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlabel("R² of a linear probe, held out")
+    _style(axes, palette, grid="x")
+
+
+def landscape(which: str) -> Panel:
+    """The `model`'s or the `truth`'s slice at the start whose agreement is the median one; darker is cheaper."""
+
+    def draw(axes: Axes, found: Diagnosis, palette: Palette) -> None:
+        chosen = sorted(found.slices, key=lambda each: each.agreement)[len(found.slices) // 2]
+        both = np.stack([chosen.model, chosen.truth])
+        values = chosen.model if which == "model" else chosen.truth
+        edges = [_edges(axis) for axis in (chosen.first, chosen.second)]
+        extent = (edges[0][0], edges[0][-1], edges[1][0], edges[1][-1])
+        limits = {"vmin": float(both.min()), "vmax": float(both.max())}
+        axes.imshow(values, origin="lower", extent=extent, aspect="auto", cmap="Blues_r", **limits)
+        row, column = np.unravel_index(values.argmin(), values.shape)
+        ring = {"markerfacecolor": "none", "linestyle": "none"}
+        best = (chosen.first[column], chosen.second[row])
+        axes.plot(*best, marker="o", ms=8, markeredgecolor="#f5a524", markeredgewidth=1.8, label="cheapest", **ring)
+        axes.plot(*chosen.planned, marker="x", ms=7, color="#d6336c", mew=1.8, linestyle="none", label="plan")
+        axes.set(xlabel=chosen.names[0], ylabel=chosen.names[1])
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        _style(axes, palette, grid="")
+        legend = axes.legend(loc="upper right", fontsize=7, framealpha=0.85, labelcolor="#1b2330", handletextpad=0.2)
+        legend.get_frame().set(facecolor="#ffffff", linewidth=0)
+
+    return draw
+
+
+def paths(axes: Axes, found: Diagnosis, palette: Palette) -> None:
+    """Where the probe sees imagined futures (accent), along where the body went with the same actions (ink)."""
+    seen = found.foresight
+    assert seen is not None and seen.imagined is not None and seen.executed is not None
+    moved = np.linalg.norm(seen.executed[:, -1] - seen.executed[:, 0], axis=-1)
+    chosen = np.argsort(moved)[len(moved) // 2 :: max(1, len(moved) // 2 // PATHS)][:PATHS]  # those that went somewhere
+    if found.scene is not None:
+        scene = found.scene
+        axes.add_patch(
+            Rectangle(scene.low, *np.subtract(scene.high, scene.low), facecolor="none", edgecolor=palette.line)
+        )
+        for x, y, half_width, half_height in scene.walls:
+            corner = (x - half_width, y - half_height)
+            axes.add_patch(Rectangle(corner, 2 * half_width, 2 * half_height, color=palette.wall, linewidth=0))
+    for index in chosen:
+        executed, imagined = seen.executed[index, :, -2:], seen.imagined[index, :, -2:]
+        axes.plot(*executed.T, color=palette.ink, linewidth=3.2, alpha=0.3, solid_capstyle="round", zorder=3)
+        axes.plot(*imagined.T, color=palette.accent, linewidth=1.2, marker="o", ms=1.8, zorder=4)
+    axes.set_aspect("equal")
+    axes.autoscale_view()
+    axes.set_axis_off()
+
+
+def panels(found: Diagnosis) -> dict[str, tuple[Panel, str]]:
+    """What there is to draw: by title, how, and what it tells."""
+    seen = found.foresight
+    there: dict[str, tuple[Panel, str]] = {}
+    if seen is not None:
+        there["Horizon error"] = (horizon, "below the dashed line the model knows more than that nothing changes")
+    if found.reach is not None:
+        there["Distance against steps"] = (distances, found.reach.source + "; a flat end leads no plan")
+    if found.probes:
+        there["Linear probes"] = (probes, "what a linear map reads from the representation")
+    if found.slices:
+        told = "what actions cost, as the model imagines them; dark is cheap"
+        there["Cost landscape: model"] = (landscape("model"), told)
+        there["Cost landscape: truth"] = (landscape("truth"), "the same actions and costs on the true dynamics")
+    if "path_error" in found.values and seen is not None and seen.imagined is not None and seen.imagined.shape[-1] > 1:
+        there["Imagined and executed"] = (paths, "blue: imagined and decoded by the probe; grey: what happened")
+    return there
+
+
+def picture(found: Diagnosis) -> Figure:
+    """All panels in one figure, three in a row, in the colours for print."""
+    there = panels(found)
+    rows = -(-len(there) // 3)
+    figure = Figure(figsize=(11.4, 3.55 * rows), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, wspace=0.02, hspace=0.04)  # type: ignore[union-attr]
+    grid: Any = figure.subplots(rows, 3, squeeze=False)
+    for axes in grid.ravel()[len(there) :]:
+        axes.set_axis_off()
+    for axes, (title, (draw, _)) in zip(grid.ravel(), there.items(), strict=False):
+        draw(axes, found, PRINT)
+        axes.set_title(title, fontsize=10, color=PRINT.ink, loc="left", fontweight="bold")
+    return figure
+
+
+def alone(panel: Panel, found: Diagnosis) -> Figure:
+    """One panel in the colours of a page."""
+    figure = Figure(figsize=(3.4, 2.9), layout="constrained")
+    panel(figure.subplots(), found, THEME)
+    return figure
+
+
+def _edges(values: Any) -> Any:
+    half = (values[1] - values[0]) / 2
+    return np.concatenate([values - half, values[-1:] + half])
+
+
+def _style(axes: Axes, palette: Palette, grid: str = "y") -> None:
+    axes.tick_params(length=0, labelsize=8, labelcolor=palette.muted, pad=3)
+    axes.xaxis.label.set(fontsize=8.5, color=palette.muted)
+    axes.yaxis.label.set(fontsize=8.5, color=palette.muted)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom" and grid == "y")
+        spine.set_color(palette.line)
+    if grid:
+        axes.grid(axis=grid, color=palette.line, linewidth=0.7)  # type: ignore[arg-type]
+        axes.set_axisbelow(True)
+    if grid == "y":
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+
+
+def _legend(axes: Axes, palette: Palette) -> None:
+    axes.legend(fontsize=8, frameon=False, labelcolor=palette.muted, loc="best")

@@ -1,0 +1,54 @@
+"""The page of a diagnosis: figures with their ranges, curves, and whose fault the failures were."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from .blame import FAULTS
+from .diagnose_figures import alone, panels
+from .diagnosis import Diagnosis
+from .figures import to_svg
+from .health import judged
+from .markup import grid, section, table
+from .report import commands_section, health_section, manifest_section, page
+
+
+def render(found: Diagnosis, title: str, manifest: Mapping[str, Any], commands: Sequence[str]) -> str:
+    """The page as a string; names and paths in it come from users and are escaped."""
+    sections = [
+        health_section(judged(found.values)),
+        _curves(found),
+        _failures(found),
+        commands_section(commands),
+        manifest_section(manifest),
+    ]
+    return page(title, found.task, f"Is this model healthy? Judged on {found.source}.", sections)
+
+
+def _curves(found: Diagnosis) -> str:
+    pictures = []
+    for name, (panel, meaning) in panels(found).items():
+        svg = to_svg(alone(panel, found), f"{name}: {meaning}.")
+        pictures.append(f"<figure><figcaption><b>{escape(name)}</b>{escape(meaning)}</figcaption>{svg}</figure>")
+    return section("Step by step", "", grid(pictures, "wide")) if pictures else ""
+
+
+def _failures(found: Diagnosis) -> str:
+    if not found.episodes:
+        return ""
+    lead = f"{found.episodes - found.failed} of {found.episodes} held-out goals were reached"
+    if not found.failures:
+        return section("Whose fault are the failures?", f"{lead}.", "")
+    counts = Counter(failure.fault for failure in found.failures)
+    rows = [
+        f'<tr role="row"><th role="rowheader" scope="row">{fault}</th>'
+        f'<td role="cell" class="number" data-label="episodes">{counts[fault]}</td>'
+        f'<td role="cell" class="meaning"><small>{escape(mend)}</small></td></tr>'
+        for fault, mend in FAULTS.items()
+    ]
+    lead += f"; {len(found.failures)} of the failures were played again with true dynamics."
+    caption = "Failed episodes: " + ", ".join(f"{each.episode} ({each.fault})" for each in found.failures)
+    return section("Whose fault are the failures?", lead, table(["fault", "episodes", "why"], rows, caption))

@@ -1,0 +1,163 @@
+"""Everything that `jepa-mpc diagnose` finds out about one model, as figures, curves and verdicts."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+from omegaconf import DictConfig
+
+import envs
+from envs.task import Scene
+from planning import Agent, AskTell, Planner
+from worldmodel.checkpoint import Checkpoint
+from worldmodel.diagnostics import diagnose
+from worldmodel.foresight import Foresight, foresight
+from worldmodel.freeze import FrozenModel
+from worldmodel.linear_probe import linear_probe
+from worldmodel.windows import WindowSampler
+
+from . import build
+from .blame import Failure, blame
+from .evaluate import run_episodes
+from .fits import check_data, check_task
+from .held_out import HeldOut, end_of, fresh
+from .landscape import Slice, slices
+from .policies import ModelPolicy
+from .progress import progress_bar
+from .protocols import honest
+from .reach import Reach, of_data, of_script
+from .stages import CUSTOM, probe_targets
+from .statistics import spearman
+
+logger = logging.getLogger(__name__)
+
+DRIVES = 64  # of the script, for the distance curve
+SITUATIONS = 8  # starts at which the cost landscape is cut
+PROBED = 4096  # moments that linear probes learn from and are judged on
+
+
+@dataclass(eq=False)
+class Diagnosis:
+    """What was found; a part that the model, the data or the settings do not allow is None or empty."""
+
+    task: str
+    source: str  # of the held-out data, in words
+    action_block: int
+    control_period: float  # seconds
+    values: dict[str, float] = field(default_factory=dict)  # `experiments.health` knows their ranges
+    probes: dict[str, float] = field(default_factory=dict)  # held-out R² of each degree of freedom
+    foresight: Foresight | None = None
+    reach: Reach | None = None
+    slices: list[Slice] = field(default_factory=list)
+    scene: Scene | None = None
+    episodes: int = 0
+    failed: int = 0
+    failures: list[Failure] = field(default_factory=list)  # those that were judged
+
+
+def diagnosis(cfg: DictConfig, checkpoint: Checkpoint) -> Diagnosis:
+    """Measure a model on held-out data, and where its task can be simulated, its costs and its failures, too.
+
+    Raises:
+      ValueError: the data do not fit the model, or are too short for the planner's horizon.
+    """
+    model, robot = checkpoint.model, checkpoint.metadata["task"]
+    task = None if cfg.task.name == CUSTOM else envs.make(cfg.task.name)
+    agent = None if task is None else build.agent(cfg, model, task)
+    held = _held_out(cfg, task, checkpoint)
+    found = Diagnosis(str(robot["task"]), held.source, model.action_block, float(robot["control_period"]))
+    if task is not None:
+        found.scene = task.scene()
+    _representation(found, model, held, task, build.planner(cfg) if agent is None else agent.planner, int(cfg.seed))
+    found.reach = of_data(model, held.data) if task is None else of_script(model, task, DRIVES, int(cfg.seed))
+    _distances(found, found.reach)
+    if task is not None and agent is not None:
+        _costs(found, task, agent, int(cfg.seed))
+        if int(cfg.episodes) > 0:
+            _episodes(found, cfg, task, agent)
+    return found
+
+
+def _held_out(cfg: DictConfig, task: envs.Task | None, checkpoint: Checkpoint) -> HeldOut:
+    if cfg.data is None:
+        if task is None:
+            raise ValueError("task=custom has no simulator to make held-out data with: add data=FOLDER of some")
+        behaviour, collection = build.make(cfg.behaviour, "behaviour"), cfg.collection
+        return fresh(task, behaviour, int(cfg.held_out), int(collection.steps), int(cfg.seed))
+    held = end_of(cfg.data, task, int(cfg.held_out))
+    if task is not None:
+        check_task(held.data, cfg.task.name, cfg.data)
+    check_data(held.data, checkpoint.metadata["task"], cfg.data, owner="the model")
+    return held
+
+
+def _representation(
+    found: Diagnosis,
+    model: FrozenModel,
+    held: HeldOut,
+    task: envs.Task | None,
+    planner: Planner[Any],
+    seed: int,
+) -> None:
+    """Collapse, foresight, and what can be read from a latent."""
+    states = held.data.states
+    targets = states if task is None or states is None else probe_targets(task, states)
+    blocks = max(2, planner.horizon // model.action_block)
+    sampler = WindowSampler.of(held.data, model.history, blocks, model.action_block, targets)
+    key = jax.random.key(seed)
+    found.values |= diagnose(model, sampler, jax.random.fold_in(key, 0))
+    seen = found.foresight = foresight(model, sampler, jax.random.fold_in(key, 1))
+    if seen.disagreement is not None:
+        found.values["disagreement_order"] = spearman(seen.disagreement, seen.error)
+    if seen.imagined is not None and seen.executed is not None and seen.imagined.shape == seen.executed.shape:
+        missed, moved = seen.imagined[:, -1] - seen.executed[:, -1], seen.executed[:, -1] - seen.executed[:, 0]
+        found.values["path_error"] = float(np.linalg.norm(missed) / max(float(np.linalg.norm(moved)), 1e-12))
+    if held.targets and held.data.episodes > 1:
+        found.probes = _probes(model, sampler, held, seed)
+        for name in ("qpos", "qvel", "position", "state"):
+            scores = [score for key, score in found.probes.items() if name in key]
+            if scores:
+                found.values[f"probe_{name}"] = min(scores)
+
+
+def _probes(model: FrozenModel, sampler: WindowSampler, held: HeldOut, seed: int) -> dict[str, float]:
+    rows = np.random.default_rng(seed).permutation(len(held.data.observations))[:PROBED].astype(np.int32)
+    latents = np.asarray(_encode(model, sampler.stack(rows)))
+    targets = np.stack(list(held.targets.values()), axis=1)[rows]
+    scores = linear_probe(latents, targets, held.data.first[rows])
+    return {name: float(score) for name, score in zip(held.targets, scores, strict=True) if np.isfinite(score)}
+
+
+@jax.jit
+def _encode(model: FrozenModel, stacks: jax.Array) -> jax.Array:
+    return model.encode(model.params, stacks)
+
+
+def _distances(found: Diagnosis, reach: Reach) -> None:
+    for name, distances in reach.distances.items():
+        found.values[f"{name}_rank"] = spearman(distances, reach.steps)
+        found.values[f"{name}_reach"] = reach.saturation(name) / reach.longest
+
+
+def _costs(found: Diagnosis, task: envs.Task, agent: Agent, seed: int) -> None:
+    if not isinstance(agent.planner, AskTell):
+        logger.warning("%s plans with gradients only: no landscape and no oracle", type(agent.planner).__name__)
+        return
+    found.slices = slices(task, agent, honest(task, SITUATIONS, seed), seed)
+    found.values["landscape_agreement"] = float(np.median([each.agreement for each in found.slices]))
+    found.values["landscape_regret"] = float(np.mean([each.regret for each in found.slices]))
+
+
+def _episodes(found: Diagnosis, cfg: DictConfig, task: envs.Task, agent: Agent) -> None:
+    pairs, seed = honest(task, int(cfg.episodes), int(cfg.seed)), int(cfg.seed)
+    with progress_bar(f"model on {cfg.task.name}", task.budget) as bar:
+        records = run_episodes(task, ModelPolicy(task, agent, seed), pairs, bar)
+        bar(task.budget, task.budget)
+    found.episodes, found.failed = len(records), sum(not record.success for record in records)
+    if found.failed:
+        with progress_bar("failures again, simulated", task.budget) as bar:
+            found.failures = blame(task, agent, pairs, records, seed, int(cfg.simulated_episodes), bar)

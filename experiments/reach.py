@@ -1,0 +1,111 @@
+"""How distances in the representation grow with the steps that are left: a cost that is flat far away leads nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+import envs
+from envs.streams import episode_rng
+from worldmodel.dataset import EpisodeData
+from worldmodel.freeze import FrozenModel
+
+from .evaluate import run_episodes
+from .held_out import STREAM
+from .policies import ScriptPolicy
+from .protocols import Pairs
+
+LEVEL = 0.9  # of the mean of the farthest third: where the median gets there, it has all but stopped to grow
+FEWEST = 8  # moments in a bin
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """Distances from the moments of held-out drives to where they end."""
+
+    source: str
+    steps: Float[ndarray, "M"]  # environment steps that the drive still took
+    distances: dict[str, Float[ndarray, "M"]]  # "critic" in its own steps, where there is one, and "euclid"
+
+    def curve(self, name: str, bins: int = 24) -> tuple[Float[ndarray, "b"], Float[ndarray, "3 b"]]:
+        """Steps in the middle of each bin, and the 10 %, 50 % and 90 % quantiles of the distance there."""
+        edges = np.linspace(0, self.steps.max() + 1, min(bins, int(self.steps.max()) + 1) + 1)
+        which = np.digitize(self.steps, edges) - 1
+        kept = [b for b in range(len(edges) - 1) if (which == b).sum() >= FEWEST]
+        middle = np.array([self.steps[which == b].mean() for b in kept])
+        values = [np.quantile(self.distances[name][which == b], [0.1, 0.5, 0.9]) for b in kept]
+        return middle, np.array(values).reshape(-1, 3).T
+
+    def saturation(self, name: str) -> float:
+        """Steps from the end at which the median distance is all but that of the farthest third; NaN with too few.
+
+        Where it grows evenly, that is at three quarters of the longest.
+        """
+        middle, quantiles = self.curve(name)
+        if len(middle) < 3:
+            return float("nan")
+        median = quantiles[1]
+        far = float(median[-(len(median) // 3) :].mean())
+        return float(middle[np.argmax(median >= median[0] + LEVEL * (far - median[0]))])
+
+    @property
+    def longest(self) -> float:
+        """The steps up to which there are enough moments to speak of a curve; NaN where there are none."""
+        middle, _ = self.curve("euclid")
+        return float(middle[-1]) if len(middle) else float("nan")
+
+
+def of_script(model: FrozenModel, task: envs.Task, drives: int, seed: int) -> Reach:
+    """Along drives of the task's script that reach their goal: from each moment, to the goal at rest, as plans see it.
+
+    What a random behaviour takes from one moment to another says little of how many steps are needed.
+    """
+    drawn = [task.sample_pair(episode_rng(seed, STREAM, i)) for i in range(drives)]
+    pairs = Pairs("held out", np.stack([state for state, _ in drawn]), np.stack([goal for _, goal in drawn]))
+    records = [record for record in run_episodes(task, ScriptPolicy(task), pairs) if record.success]
+    if not records:
+        raise ValueError(f"the script of {task.name} reached none of {drives} goals: is its budget long enough?")
+    episodes = [task.observe(record.states) for record in records]
+    goals = np.stack([task.goal_observation(record.goal) for record in records])
+    return _reach(
+        model, episodes, [_repeated(goal, model.history) for goal in goals], f"{len(records)} scripted drives"
+    )
+
+
+def of_data(model: FrozenModel, data: EpisodeData) -> Reach:
+    """Along the data's own episodes, to their last moment."""
+    episodes = [data.observations[first : data.last[first] + 1] for first in np.unique(data.first)]
+    ends = [_stacks(episode, model.history)[-1] for episode in episodes]
+    return _reach(model, episodes, ends, f"{len(episodes)} episodes of the data, to their end")
+
+
+def _reach(model: FrozenModel, episodes: list[ndarray], goals: list[ndarray], source: str) -> Reach:
+    stacks = np.concatenate([_stacks(episode, model.history) for episode in episodes])
+    wanted = np.concatenate(
+        [np.repeat(goal[None], len(episode), axis=0) for episode, goal in zip(episodes, goals, strict=True)]
+    )
+    steps = np.concatenate([np.arange(len(episode) - 1, -1, -1, dtype=np.float64) for episode in episodes])
+    found = jax.device_get(_distances(model, stacks.astype(np.float32), wanted.astype(np.float32)))
+    return Reach(source, steps, {name: np.asarray(values) for name, values in found.items()})
+
+
+@jax.jit
+def _distances(model: FrozenModel, stacks: jax.Array, goals: jax.Array) -> dict[str, jax.Array]:
+    latents, wanted = model.encode(model.params, stacks), model.encode(model.params, goals)
+    found = {"euclid": jax.numpy.linalg.norm(latents - wanted, axis=-1)}
+    if model.distance is not None:
+        found["critic"] = model.distance(model.params, latents, wanted)
+    return found
+
+
+def _stacks(episode: Float[ndarray, "L O"], history: int) -> Float[ndarray, "L P O"]:
+    rows = np.arange(len(episode))[:, None] - np.arange(history - 1, -1, -1)
+    return episode[np.maximum(rows, 0)]
+
+
+def _repeated(observation: Float[ndarray, "O"], history: int) -> Float[ndarray, "P O"]:
+    return np.repeat(observation[None], history, axis=0)

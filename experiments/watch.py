@@ -1,0 +1,40 @@
+"""Training says when the representation collapses, while there is still something to be saved."""
+
+from __future__ import annotations
+
+import logging
+
+import jax
+
+from worldmodel.diagnostics import spread
+from worldmodel.freeze import freeze
+from worldmodel.model import ModelConfig
+from worldmodel.training import Trainer, TrainState
+
+from .health import collapse
+
+logger = logging.getLogger(__name__)
+
+CHECKS = 10  # in one training run; each encodes a few hundred moments
+
+
+class CollapseWatch:
+    """Called after every compiled call of training; looks at every few of them, and warns once."""
+
+    def __init__(self, config: ModelConfig, trainer: Trainer):
+        training = trainer.config
+        self._every = max(1, training.total // training.updates_per_call // CHECKS) * training.updates_per_call
+        self._config = config
+        self._trainer = trainer
+        self._warned = False
+
+    def __call__(self, state: TrainState) -> None:
+        """Measure the spread of the latents where it is due, and warn if it is that of a collapse."""
+        update = int(state.update)
+        if self._warned or update % self._every:
+            return
+        model = freeze(self._trainer.model(state), self._config)
+        found = collapse(spread(model, self._trainer.sampler, jax.random.key(update)))
+        if found is not None:
+            self._warned = True
+            logger.warning("the representation has collapsed at update %d: %s", update, found)

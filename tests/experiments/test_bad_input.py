@@ -1,0 +1,148 @@
+"""Data and settings that cannot work: named in one sentence, and nothing that was won is lost."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+
+import envs
+from experiments import collect, plan, train
+from experiments.fits import check_checkpoint, check_data, check_moves
+from worldmodel.checkpoint import load_model, save_model
+from worldmodel.dataset import EpisodeData
+
+from .recipe import settings
+
+LOGS = {"control_period": 0.05, "action_low": [-1.0], "action_high": [1.0], "sensors": ["x", "y"], "actuators": ["a"]}
+
+
+def logs(folder, observations, actions, **changes):
+    folder.mkdir(exist_ok=True)
+    (folder / "dataset.json").write_text(json.dumps({**LOGS, **changes}))
+    for index, (seen, taken) in enumerate(zip(observations, actions, strict=True)):
+        np.savez(folder / f"e{index}.npz", observations=seen, actions=taken)
+    return folder
+
+
+def moving(rng, steps=40):
+    return rng.normal(size=(steps + 1, 2)), rng.uniform(-1, 1, size=(steps, 1))
+
+
+def custom(folder, data, *overrides):
+    return settings("train", folder, "task=custom", f"data='{data}'", *overrides)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "data"
+    collect.run(settings("collect", folder.parent, f"out='{folder}'"))
+    return folder
+
+
+@pytest.mark.parametrize("still", ["sensor", "actuator"])
+def test_data_that_stand_still_are_refused(tmp_path, still):
+    seen, taken = moving(np.random.default_rng(0))
+    constant = (np.full_like(seen, 3.0), taken) if still == "sensor" else (seen, np.zeros_like(taken))
+    folder = logs(tmp_path / "logs", *([each] * 2 for each in constant))
+    with pytest.raises(ValueError, match=f"stand still: no {still} deviates by 0.0001 or more"):
+        train.run(custom(tmp_path, folder))
+
+
+def test_one_sensor_that_stands_still_is_named(caplog):
+    seen, taken = moving(np.random.default_rng(0))
+    seen[:, 1] = 1e-6 * seen[:, 1]
+    metadata = {"task": json.dumps(LOGS)}
+    check_moves(EpisodeData.of([seen], [taken], [], ([-1], [1]), metadata), "here")
+    assert "sensor 1 (y) never moves in here" in caplog.text
+    assert "sensor 0" not in caplog.text and "actuator" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"control_period": 0.02}, "the dataset here has a control period of 20 ms, and the model has 50 ms"),
+        ({"sensors": ["x", "z"]}, r"has z as sensors\[1\], and the model has y"),
+        ({"actuators": ["b"]}, r"has b as actuators\[0\], and the model has a"),
+    ],
+)
+def test_data_of_another_robot_are_named(changes, message):
+    seen, taken = moving(np.random.default_rng(0))
+    other = EpisodeData.of([seen], [taken], [], ([-1], [1]), {"task": json.dumps({**LOGS, **changes})})
+    with pytest.raises(ValueError, match=message):
+        check_data(other, LOGS, "here", owner="the model")
+    silent = EpisodeData.of([seen], [taken], [], ([-1], [1]), {"task": "no JSON"})
+    check_data(silent, LOGS, "here", owner="the model")
+    with pytest.raises(ValueError, match="has actions of 1 numbers, and the model has 2"):
+        check_data(silent, {**LOGS, "action_size": 2}, "here", owner="the model")
+
+
+def test_training_data_of_another_control_period_are_refused(data, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    metadata = json.loads((other / "metadata.json").read_text())
+    description = {**json.loads(metadata["task"]), "control_period": 0.1}
+    (other / "metadata.json").write_text(json.dumps({**metadata, "task": json.dumps(description)}))
+    with pytest.raises(ValueError, match="has a control period of 100 ms, and two_room has 50 ms"):
+        train.run(settings("train", tmp_path, f"data='{other}'"))
+
+
+def test_a_run_does_not_go_on_with_other_data(data, tmp_path, monkeypatch):
+    """Stopped, its data replaced by others under the same path, and started again."""
+    place = tmp_path / "data"
+    shutil.copytree(data, place)
+    monkeypatch.setattr("experiments.stages.CHECKPOINT_SECONDS", -1.0)
+    real = train.train_model.__globals__["save_training"]
+
+    def save_and_stop(*arguments):
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("experiments.stages.save_training", save_and_stop)
+    cfg = settings("train", tmp_path, f"data='{place}'", "collection.episodes=40")
+    with pytest.raises(KeyboardInterrupt):
+        train.run(cfg)
+    monkeypatch.setattr("experiments.stages.save_training", real)
+    shutil.rmtree(place)
+    collect.run(settings("collect", tmp_path, f"out='{place}'", "seed=1"))
+    with pytest.raises(ValueError, match="belongs to a run with dataset=.*'checksum'"):
+        train.run(cfg)
+
+
+def test_divergence_keeps_the_last_good_model(data, tmp_path):
+    broken = ("training.learning_rate=1e30", "training.updates=40", "training.updates_per_call=1")
+    with pytest.raises(FloatingPointError, match="diverged at update 3 .* of update 1, is kept in .*diverged.safetens"):
+        train.run(settings("train", tmp_path, f"data='{data}'", *broken))
+    kept = load_model(tmp_path / "two_room-seed0.diverged.safetensors")
+    assert all(np.isfinite(leaf).all() for leaf in kept.model.params)
+    assert max(float(np.abs(leaf).max()) for leaf in kept.model.params) < 1e3, "the weights before the first big step"
+    assert [entry["step"] for entry in kept.metadata["history"]][0] == 1
+    assert not (tmp_path / "two_room-seed0.safetensors").exists()
+    train.run(settings("train", tmp_path, f"data='{data}'"))  # with another rate, and nothing in its way
+    assert (tmp_path / "two_room-seed0.safetensors").exists()
+
+
+@pytest.mark.parametrize("without", [True, False])
+def test_training_warns_of_collapse_once(data, tmp_path, caplog, without):
+    """Without what keeps features apart they collapse, and it says so once; with it there is nothing to say."""
+    weights = ("objective.sigreg=0", "objective.inverse=0", "objective.distance=0") if without else ()
+    longer = ("training.updates=400", "training.learning_rate=0.003")
+    with caplog.at_level(logging.WARNING, logger="experiments"):
+        train.run(settings("train", tmp_path, f"data='{data}'", *longer, *weights))
+    warned = [record.message for record in caplog.records if "has collapsed" in record.message]
+    assert len(warned) == without
+    assert not without or "objective.sigreg" in warned[0]
+
+
+def test_a_model_is_not_planned_with_at_another_control_period(data, tmp_path):
+    train.run(settings("train", tmp_path, f"data='{data}'"))
+    path = tmp_path / "two_room-seed0.safetensors"
+    whole = load_model(path)
+    task = {**whole.metadata["task"], "control_period": 0.02}
+    save_model(path, whole.model.module(), whole.model.config, {**whole.metadata, "task": task})
+    with pytest.raises(ValueError, match=r"two_room-seed0.safetensors has a control period of 20 ms, and two_room has"):
+        plan.run(settings("plan", tmp_path, f"checkpoint='{path}'", "policies=[noop]"))
+    check_checkpoint(whole.metadata["task"], envs.make("two_room").describe(), path)

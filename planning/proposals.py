@@ -8,7 +8,7 @@ any of them. The previous plan is a planner's own `num_keep`, since what is know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, final, runtime_checkable
@@ -101,12 +101,7 @@ class PolicyPrior:
         Raises:
           ValueError: the model has no `policy`, or not one that answers in whole blocks.
         """
-        model = objective.model
-        policy = _head(model, "policy", "PolicyPrior")
-        goals = jnp.broadcast_to(objective.goal[None], (self.count, *objective.goal.shape))
-        return _roll(
-            objective, lambda z: policy(model.params, z, goals), self.count, horizon, self.noise_std, key, "policy"
-        )
+        return _roll(objective, "policy", "PolicyPrior", self.count, horizon, self.noise_std, key)
 
 
 @final
@@ -130,12 +125,7 @@ class InverseDynamics:
         Raises:
           ValueError: the model has no `inverse`, or not one that answers in whole blocks.
         """
-        model = objective.model
-        inverse = _head(model, "inverse", "InverseDynamics")
-        goals = jnp.broadcast_to(objective.goal[None], (self.count, *objective.goal.shape))
-        return _roll(
-            objective, lambda z: inverse(model.params, z, goals), self.count, horizon, self.noise_std, key, "inverse"
-        )
+        return _roll(objective, "inverse", "InverseDynamics", self.count, horizon, self.noise_std, key)
 
 
 def given_by(
@@ -146,30 +136,21 @@ def given_by(
     return jnp.concatenate([jnp.zeros((0, horizon, objective.spec.size), jnp.float32), *sequences])
 
 
-def _head(model: Any, name: str, who: str) -> Callable[..., Array]:
+def _roll(
+    objective: LatentObjective, name: str, who: str, count: int, horizon: int, noise_std: Number, key: PRNGKeyArray
+) -> Float[Array, "{count} {horizon} A"]:
+    """Ask the model's `name`, follow its actions in imagination, and ask again, until the horizon is full.
+
+    Of an ensemble, it sees the mean of the members' latents.
+    """
+    model, spec = objective.model, objective.spec
     head = getattr(model, name, None)
     if head is None:
         raise ValueError(f"the proposal {who} needs a model with a function `{name}`, and this one has none: drop it")
-    return head
-
-
-def _roll(
-    objective: LatentObjective,
-    act: Callable[[Array], Array],
-    count: int,
-    horizon: int,
-    noise_std: Number,
-    key: PRNGKeyArray,
-    name: str,
-) -> Float[Array, "{count} {horizon} A"]:
-    """Ask `act`, follow its actions in imagination, and ask again, until the horizon is full.
-
-    Of an ensemble, `act` sees the mean of the members' latents.
-    """
-    model, spec = objective.model, objective.spec
+    goals = jnp.broadcast_to(objective.goal[None], (count, *objective.goal.shape))
     block, members = model.action_block, objective.imagining
     root = jnp.broadcast_to(objective.root[None], (count, *objective.root.shape))
-    answer = jax.eval_shape(act, root).shape
+    answer = jax.eval_shape(lambda latent: head(model.params, latent, goals), root).shape
     if len(answer) != 3 or answer[1] < block or answer[1] % block or answer[2] != spec.size:
         raise ValueError(
             f"the model's {name} must answer [{count}, M, {spec.size}] with M a multiple of its action block of "
@@ -178,7 +159,8 @@ def _roll(
     noisy = (jnp.arange(count) > 0).astype(jnp.float32)[:, None, None] * noise_std
 
     def ask(latent: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
-        actions = act(jnp.mean(latent, axis=0) if members > 1 else latent).astype(jnp.float32)
+        seen = jnp.mean(latent, axis=0) if members > 1 else latent
+        actions = head(model.params, seen, goals).astype(jnp.float32)
         actions = actions + noisy * spec.half_range[None, None] * jax.random.normal(key, actions.shape)
         actions = jnp.clip(actions, spec.low[None, None], spec.high[None, None])
         for blocks in jnp.split(actions, answer[1] // block, axis=1):

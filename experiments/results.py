@@ -73,7 +73,8 @@ def write_json(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> 
 def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
     """Add rows to a suite's table, in place of older rows that measure the same.
 
-    `<suite>.manifest.json` beside it lists every manifest with the identities of the rows it made.
+    `<suite>.manifest.json` beside it lists every manifest with the identities of the rows it made: rows that are added
+    one by one with the same manifest share it.
 
     Raises:
       ValueError: `path` is no CSV file, or holds another kind of table.
@@ -89,7 +90,10 @@ def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> 
         identities = [identity for identity in entry["rows"] if tuple(identity) in known]
         if identities:
             entries.append({"rows": identities, "manifest": entry["manifest"]})
-    entries.append({"rows": list(new), "manifest": manifest})
+    same = json.loads(_json(manifest))
+    before = [identity for entry in entries if entry["manifest"] == same for identity in entry["rows"]]
+    entries = [entry for entry in entries if entry["manifest"] != same]
+    entries.append({"rows": [*before, *new], "manifest": manifest})
     # The manifests go first: after a failure between the two there may be one too many, but no row without its own.
     write_atomically(beside, _json(entries))
     table = io.StringIO(newline="")
@@ -97,6 +101,20 @@ def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> 
     writer.writeheader()
     writer.writerows(asdict(row) for row in (*kept, *new.values()))
     write_atomically(path, table.getvalue())
+
+
+def read_manifests(path: Path) -> dict[tuple[str | int | None, ...], dict[str, Any]]:
+    """The manifest of each row of a suite's table, by the row's identity; none where there is no table.
+
+    Raises:
+      ValueError: the file beside the table is broken.
+    """
+    beside = path.with_suffix(".manifest.json")
+    try:
+        entries = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else []
+        return {tuple(identity): entry["manifest"] for entry in entries for identity in entry["rows"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{beside.name} is broken ({error!r}): restore it, or remove {path.name} as well") from error
 
 
 def append_values(path: Path, values: Sequence[tuple[str, float, str]], manifest: Mapping[str, Any]) -> None:

@@ -11,6 +11,8 @@ from omegaconf import DictConfig
 SUITES = {
     "constraints": "bench_constraints",
     "delay": "bench_delay",
+    "goal": "bench_goal",
+    "goal_ablations": "bench_goal",
     "hostile_bundles": "hostile_bundles",
     "latency": "bench_latency",
     "loop": "bench_loop",

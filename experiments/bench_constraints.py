@@ -6,6 +6,7 @@ states, with the limit itself; the constraint is told a tighter one, since what 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def keeping(task: Task, limit: Limit, pairs: Pairs) -> Pairs:
         return pairs
     ends = (task.keypoints(pairs.states), task.goal_keypoints(pairs.goals))
     free = np.all([_depth(limit, points[..., limit.point, :]) < 0 for points in ends], axis=0)
-    return Pairs(pairs.protocol, pairs.states[free], pairs.goals[free])
+    return replace(pairs, states=pairs.states[free], goals=pairs.goals[free])
 
 
 def broken(task: Task, limit: Limit, record: EpisodeRecord) -> Bool[ndarray, "T"]:

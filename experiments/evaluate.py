@@ -18,7 +18,7 @@ Progress = Callable[[int, int], None]
 def run_episodes(
     task: Task, policy: Policy, pairs: Pairs, progress: Progress | None = None, imagine_every: int = 0
 ) -> list[EpisodeRecord]:
-    """All episodes advance together for at most `task.budget` steps; one ends, a success, when its goal is reached.
+    """All episodes advance together for at most `pairs.budget` steps; one ends, a success, when its goal is reached.
 
     With `imagine_every` the plans of a `ModelPolicy` are kept every so many steps. `progress(step, budget)` is called
     after each step.
@@ -26,11 +26,11 @@ def run_episodes(
     count = len(pairs)
     states = pairs.states.copy()
     traces = [states.copy()]
-    ended = np.full(count, task.budget)
+    ended = np.full(count, pairs.budget)
     active = np.ones(count, bool)
     imagined: list[list[tuple[int, np.ndarray]]] = [[] for _ in range(count)]
     policy.reset(pairs)
-    for step in range(task.budget):
+    for step in range(pairs.budget):
         actions = policy.act(states, active)
         if imagine_every and step % imagine_every == 0 and isinstance(policy, ModelPolicy):
             paths = policy.imagined()
@@ -44,7 +44,7 @@ def run_episodes(
         ended[reached] = step + 1
         active &= ~reached
         if progress is not None:
-            progress(step + 1, task.budget)
+            progress(step + 1, pairs.budget)
         if not active.any():
             break
     trace = np.stack(traces, axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from planning import Agent
 from planning.control import Controller
 
 from .protocols import Pairs
+from .reactive import ReactivePolicy
 
 EPISODE = 25  # plans before the next pair: early and late moments of an episode are planned from alike
 
@@ -21,15 +23,40 @@ def measure(task: Task, agent: Agent, pairs: Pairs, plans: int) -> Float[ndarray
     """Milliseconds of `Controller.act` in closed loop, one planning step a call, over the pairs in turn."""
     controller = Controller(agent)
     controller.warmup()
+
+    def reset(pair: int) -> None:
+        controller.reset(goal=task.goal_observation(pairs.goals[pair]), seed=pair)
+
+    return _closed_loop(task, pairs, plans, reset, controller.act)
+
+
+def measure_reactive(task: Task, policy: ReactivePolicy, pairs: Pairs, calls: int) -> Float[ndarray, "N"]:
+    """The same of a policy that does not plan."""
+    running = np.ones(1, bool)
+
+    def reset(pair: int) -> None:
+        policy.reset(pairs.part(pair, pair + 1))
+
+    def act(observation: Float[ndarray, "O"]) -> Float[ndarray, "A"]:
+        return policy.act_on(observation[None], running)[0]
+
+    reset(0)
+    act(task.observe(pairs.states[0]))  # compiles
+    return _closed_loop(task, pairs, calls, reset, act)
+
+
+def _closed_loop(
+    task: Task, pairs: Pairs, calls: int, reset: Callable[[int], None], act: Callable[[ndarray], ndarray]
+) -> Float[ndarray, "N"]:
     milliseconds = []
-    for plan in range(plans):
-        if plan % EPISODE == 0:
-            pair = (plan // EPISODE) % len(pairs)
+    for call in range(calls):
+        if call % EPISODE == 0:
+            pair = (call // EPISODE) % len(pairs)
             state = pairs.states[pair]
-            controller.reset(goal=task.goal_observation(pairs.goals[pair]), seed=pair)
+            reset(pair)
         observation = task.observe(state)
         began = time.perf_counter()
-        action = controller.act(observation)
+        action = act(observation)
         milliseconds.append((time.perf_counter() - began) * 1e3)
         state = task.simulate(state[None], action[None, None].astype(np.float64))[0, 0]
     return np.asarray(milliseconds)

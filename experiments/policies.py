@@ -49,8 +49,8 @@ class RandomPolicy:
         self._rngs: list[np.random.Generator] = []
 
     def reset(self, pairs: Pairs) -> None:
-        """Give each episode random numbers of its own, which follow from the seed and its place among the pairs."""
-        self._rngs = [episode_rng(self._seed, "random_policy", episode) for episode in range(len(pairs))]
+        """Give each episode random numbers of its own, which follow from the seed and its number among the pairs."""
+        self._rngs = [episode_rng(self._seed, "random_policy", episode) for episode in pairs.numbers]
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """A fresh draw for every episode, from that episode's own random numbers."""
@@ -112,7 +112,7 @@ class ModelPolicy:
     def reset(self, pairs: Pairs) -> None:
         """Show the agent each goal as its sensors would read there, and begin an episode a pair."""
         goals = jnp.asarray(self._task.goal_observation(pairs.goals), jnp.float32)
-        self._states = _reset_many(self._agent, goals, self._key, jnp.arange(len(pairs)))
+        self._states = _reset_many(self._agent, goals, self._key, jnp.arange(pairs.numbers.start, pairs.numbers.stop))
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """What the agent does on seeing the observations of `states`; agents of inactive episodes do not plan."""
@@ -189,8 +189,8 @@ class SimulatedPolicy:
             _encode(agent.model, self._stack(observation)) for observation in self._task.goal_observation(pairs.goals)
         ]
         self._episodes = []
-        for episode, state in enumerate(pairs.states):
-            search = agent.planner.init(agent.spec, jax.random.fold_in(key, episode))
+        for number, state in zip(pairs.numbers, pairs.states, strict=True):
+            search = agent.planner.init(agent.spec, jax.random.fold_in(key, number))
             empty = np.zeros((agent.planner.horizon, agent.spec.size), np.float32)
             history = self._stack(self._task.observe(state))
             rest = np.asarray(agent.spec.middle)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
 from envs import Task
+from envs.behaviours import Behaviour
 from envs.streams import episode_rng
+
+LEWM_OFFSET = 25  # environment steps from start to goal
+LEWM_BUDGET = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,13 +23,27 @@ class Pairs:
     protocol: str
     states: Float[ndarray, "B S"]
     goals: Float[ndarray, "B G"]
+    budget: int  # environment steps in which a goal has to be reached
+    goal_offset: int | None = None  # environment steps from start to goal, in the trajectory that both are of
+    number: int = 0  # of the first pair: what is random in an episode follows from its own number
 
     def __len__(self) -> int:
         return len(self.states)
 
+    @property
+    def numbers(self) -> range:
+        """The number of each pair."""
+        return range(self.number, self.number + len(self))
+
+    def part(self, begin: int, end: int) -> Pairs:
+        """The pairs from `begin` up to `end`: measured alone, they come out as they do among all."""
+        return replace(
+            self, states=self.states[begin:end], goals=self.goals[begin:end], number=self.number + min(begin, len(self))
+        )
+
     def first(self, episodes: int) -> Pairs:
         """The first so many pairs: a slow row may use fewer, and is then measured on the same ones."""
-        return Pairs(self.protocol, self.states[:episodes], self.goals[:episodes])
+        return self.part(0, episodes)
 
 
 def honest(task: Task, episodes: int, seed: int) -> Pairs:
@@ -34,4 +52,34 @@ def honest(task: Task, episodes: int, seed: int) -> Pairs:
     Pair `i` depends on `seed` and `i` alone.
     """
     pairs = [task.sample_pair(episode_rng(seed, "evaluate", episode)) for episode in range(episodes)]
-    return Pairs("honest", np.stack([state for state, _ in pairs]), np.stack([goal for _, goal in pairs]))
+    states, goals = np.stack([state for state, _ in pairs]), np.stack([goal for _, goal in pairs])
+    return Pairs("honest", states, goals, task.budget)
+
+
+def lewm(task: Task, behaviour: Behaviour, episodes: int, steps: int, seed: int) -> Pairs:
+    """A moment of a trajectory, and what is achieved 25 environment steps later in it; 50 steps to get there.
+
+    The protocol of LeWorldModel (Maes et al., arXiv 2603.19312, section 5). Starts that are solved already stay in, as
+    there, and `already_solved` counts them. Other than there, the trajectories are held out: `behaviour` makes them, of
+    `steps` steps each, from a random stream that no training sees. Pair `i` depends on the settings, `seed` and `i`
+    alone.
+
+    Raises:
+      ValueError: trajectories too short for the offset.
+    """
+    if steps < LEWM_OFFSET:
+        raise ValueError(
+            f"the protocol lewm takes goals {LEWM_OFFSET} steps ahead in a trajectory, and collection.steps is {steps}:"
+            " take longer episodes, or leave lewm out of suite.protocols"
+        )
+    rngs = [episode_rng(seed, "validate", episode) for episode in range(episodes)]
+    begin = np.array([rng.integers(steps - LEWM_OFFSET + 1) for rng in rngs])
+    states, _ = behaviour.rollout(task, np.stack([task.sample_state(rng) for rng in rngs]), rngs, steps)
+    each = np.arange(episodes)
+    goals = task.achieved_goal(states[each, begin + LEWM_OFFSET])
+    return Pairs("lewm", states[each, begin], goals, LEWM_BUDGET, LEWM_OFFSET)
+
+
+def already_solved(task: Task, pairs: Pairs) -> list[bool]:
+    """Whether each pair's goal is reached before the first step."""
+    return [bool(each) for each in task.success(pairs.states, pairs.goals)]

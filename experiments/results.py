@@ -81,7 +81,8 @@ def write_json(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> 
 def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
     """Add rows to a suite's table, in place of older rows that measure the same.
 
-    `<suite>.manifest.json` beside it lists every manifest with the identities of the rows it made.
+    `<suite>.manifest.json` beside it lists every manifest with the identities of the rows it made: rows that are added
+    one by one with the same manifest share it.
 
     Raises:
       ValueError: `path` is no CSV file, or holds another kind of table.
@@ -89,6 +90,21 @@ def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> 
     if path.suffix != ".csv":
         raise ValueError(f"a table of results is a .csv file; got {path.name}")
     rows_file.add(path, Row, rows, IDENTITY, manifest, digits=None)
+
+
+def read_manifests(path: Path) -> dict[tuple[str | int | None, ...], dict[str, Any]]:
+    """The manifest of each row of a suite's table, by the row's identity; none where there is no table.
+
+    Raises:
+      ValueError: the file beside the table is broken.
+    """
+    try:
+        entries = rows_file.read_beside(path) or []
+        return {tuple(identity): entry["manifest"] for entry in entries for identity in entry["rows"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"the manifests beside {path.name} are broken ({error!r}): restore them, or remove {path.name} as well"
+        ) from error
 
 
 def append_values(path: Path, values: Sequence[tuple[str, float, str]], manifest: Mapping[str, Any]) -> None:

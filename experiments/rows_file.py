@@ -57,6 +57,8 @@ def add(
 ) -> None:
     """Add rows of one run in place of older ones with the same `identity`, and their manifest to those beside `path`.
 
+    Rows that are added one by one with the same manifest share it.
+
     Raises:
       ValueError: `path` holds another table.
     """
@@ -72,7 +74,10 @@ def add(
         for entry in read_beside(path) or []
         if (found := [each for each in entry["rows"] if tuple(each) in left])
     ]
-    write_beside(path, [*entries, {"rows": list(new), "manifest": dict(manifest)}])
+    same = json.loads(as_json(dict(manifest)))
+    before = [each for entry in entries if entry["manifest"] == same for each in entry["rows"]]
+    entries = [entry for entry in entries if entry["manifest"] != same]
+    write_beside(path, [*entries, {"rows": [*before, *new], "manifest": same}])
     write(path, kind, [*kept, *new.values()], digits)
 
 

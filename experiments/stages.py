@@ -102,13 +102,15 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
     return path
 
 
-def ensure_model(cfg: DictConfig, seed: int) -> Checkpoint:
+def ensure_model(cfg: DictConfig, seed: int, path: Path | None = None) -> Checkpoint:
     """The recipe's trained model: read where it is complete, trained (or trained further) where it is not.
+
+    It lies at `path`, or else in its place under `cfg.runs`, where the data are in any case.
 
     Raises:
       ValueError: a model of another recipe lies in its place.
     """
-    path = Paths.of(cfg, seed).model
+    path = path or Paths.of(cfg, seed).model
     if not path.exists():
         train_model(cfg, seed, path)
         return load_model(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
@@ -21,12 +22,15 @@ from .manifest import command
 from .policies import ModelPolicy, NoopPolicy, Policy, RandomPolicy, SimulatedPolicy
 from .progress import progress_bar
 from .protocols import Pairs, honest
+from .reactive import ReactivePolicy, reflex
 from .records import EpisodeRecord
 from .results import Row
 from .statistics import percentiles, pool, wilson
 
-POLICIES = ("model", "oracle", "ceiling", "random", "noop")
+POLICIES = ("model", "oracle", "ceiling", "reflex", "random", "noop")
 SIMULATED = ("oracle", "ceiling")
+PLANNING = ("model", *SIMULATED)
+OF_MODEL = ("model", "oracle", "reflex")  # the oracle takes encoder and cost from the model
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +39,22 @@ class Measured:
 
     rows: list[Row]
     episodes: dict[str, list[EpisodeRecord]]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a row's policy learned from."""
+
+    model: str  # jepa; empty for a baseline, which is named as the policy
+    env_steps: int | None
+    train_seconds: float | None
+    parameters: int | None
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Learned:
+        """What a world model's file says of itself."""
+        known = checkpoint.metadata
+        return cls("jepa", known.get("env_steps"), known.get("train_seconds"), checkpoint.model.parameters)
 
 
 def check_policies(cfg: DictConfig) -> None:
@@ -52,13 +72,16 @@ def measure(cfg: DictConfig, checkpoint: Checkpoint, seed: int) -> Measured:
     rows, episodes = [], {}
     for name in cfg.policies:
         chosen = pairs.first(int(cfg.simulated_episodes)) if name in SIMULATED else pairs
-        policy = _policy(name, task, agent, seed)
-        with progress_bar(f"{name} on {cfg.task.name}", task.budget) as bar:
+        policy = make_policy(name, task, agent, seed)
+        with progress_bar(f"{name} on {cfg.task.name}", chosen.budget) as bar:
             records = run_episodes(task, policy, chosen, bar, imagine_every=agent.planner.horizon // 2)
-            bar(task.budget, task.budget)
-        times = latency.measure(task, agent, pairs, int(cfg.latency_plans)) if name == "model" else None
+            bar(chosen.budget, chosen.budget)
+        times = timed(task, agent, policy, pairs, int(cfg.latency_plans))
         episodes[name] = records
-        rows.append(_row(cfg, task, checkpoint, agent, pairs, records, times, seed))
+        planner = type(agent.planner).__name__.lower() if name in PLANNING else ""
+        learned = Learned.of(checkpoint) if name in OF_MODEL else None
+        solved = [record.success for record in records]
+        rows.append(make_row(chosen, name, solved, planner, learned, times, **_names(cfg, seed)))
     return Measured(rows, episodes)
 
 
@@ -108,50 +131,64 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _policy(name: str, task: envs.Task, agent: Agent, seed: int) -> Policy:
-    if name == "model":
-        return ModelPolicy(task, agent, seed)
-    if name in SIMULATED:
-        return SimulatedPolicy(name, task, agent, seed)
-    return RandomPolicy(task, seed) if name == "random" else NoopPolicy(task)
+def make_policy(name: str, task: envs.Task, agent: Agent | None, seed: int) -> Policy:
+    """One of `POLICIES`; random and noop need no agent.
+
+    Raises:
+      ValueError: the agent's model or planner cannot be used so.
+    """
+    if name == "random":
+        return RandomPolicy(task, seed)
+    if name == "noop" or agent is None:
+        return NoopPolicy(task)
+    if name == "reflex":
+        return reflex(task, agent.model)
+    return ModelPolicy(task, agent, seed) if name == "model" else SimulatedPolicy(name, task, agent, seed)
 
 
-def _row(
-    cfg: DictConfig,
-    task: envs.Task,
-    checkpoint: Checkpoint,
-    agent: Agent,
+def timed(task: envs.Task, agent: Agent | None, policy: Policy, pairs: Pairs, plans: int) -> np.ndarray | None:
+    """Milliseconds of single steps of a policy that acts on observations; None of one that does not."""
+    if isinstance(policy, ModelPolicy) and agent is not None:
+        return latency.measure(task, agent, pairs, plans)
+    return latency.measure_reactive(task, policy, pairs, plans) if isinstance(policy, ReactivePolicy) else None
+
+
+def make_row(
     pairs: Pairs,
-    records: Sequence[EpisodeRecord],
-    times: np.ndarray | None,
-    seed: int,
+    policy: str,
+    solved: Sequence[bool],
+    planner: str = "",
+    learned: Learned | None = None,
+    times: np.ndarray | None = None,
+    **names: Any,
 ) -> Row:
-    successes = sum(record.success for record in records)
-    low, high = wilson(successes, len(records))
-    policy = records[0].policy
-    learned = policy in ("model", "oracle")  # the oracle takes encoder and cost from the model
+    """The row of what came of the pairs; `names` are further columns: task, variant, seed."""
+    low, high = wilson(sum(solved), len(solved))
     p50, p95, p99 = percentiles(times) if times is not None else (None, None, None)
     return Row(
-        task=task.name,
         observation="state",
         protocol=pairs.protocol,
-        budget=task.budget,
+        goal_offset=pairs.goal_offset,
+        budget=pairs.budget,
         policy=policy,
-        planner=type(agent.planner).__name__.lower() if policy in ("model", *SIMULATED) else "",
-        model="jepa" if learned else "",
-        variant=str(cfg.variant),
-        seed=seed,
-        episodes=len(records),
-        successes=successes,
-        success_rate=successes / len(records),
+        planner=planner,
+        model=learned.model if learned else "",
+        episodes=len(solved),
+        successes=sum(solved),
+        success_rate=sum(solved) / len(solved),
         ci_low=low,
         ci_high=high,
-        return_mean=successes / len(records),
-        env_steps=checkpoint.metadata.get("env_steps") if learned else None,
-        train_seconds=checkpoint.metadata.get("train_seconds") if learned else None,
-        parameters=checkpoint.model.parameters if learned else None,
+        return_mean=sum(solved) / len(solved),
+        env_steps=learned.env_steps if learned else None,
+        train_seconds=learned.train_seconds if learned else None,
+        parameters=learned.parameters if learned else None,
         plan_ms_p50=p50,
         plan_ms_p95=p95,
         plan_ms_p99=p99,
         command=command(),
+        **names,
     )
+
+
+def _names(cfg: DictConfig, seed: int) -> dict[str, Any]:
+    return {"task": str(cfg.task.name), "variant": str(cfg.variant), "seed": seed}

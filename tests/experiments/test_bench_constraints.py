@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,7 +7,7 @@ import numpy as np
 import envs
 from experiments import bench, bench_constraints, build
 from experiments.bench_constraints import broken, keeping
-from experiments.protocols import Pairs, honest
+from experiments.protocols import honest
 from planning import KeepOut, SpeedLimit
 
 DISC = KeepOut(center=(0.5, 0.0), radius=0.2)
@@ -34,7 +35,7 @@ def test_pairs_that_begin_or_end_in_the_disc_are_left_out():
     pairs = honest(task, 3, 0)
     goals = np.array([[0.5, 0.1], [-0.5, 0.0], [0.5, 0.3]])
     states = np.stack([task.pack(np.array(start), np.zeros(2)) for start in ([-0.5, 0.0], [0.4, 0.0], [-0.5, 0.5])])
-    kept = keeping(task, DISC, Pairs(pairs.protocol, states, goals))
+    kept = keeping(task, DISC, replace(pairs, states=states, goals=goals))
     np.testing.assert_array_equal(kept.goals, goals[2:])
 
 

@@ -1,0 +1,80 @@
+"""A task as a goal-conditioned Gymnasium environment, as Stable-Baselines3 and its hindsight replay want one.
+
+`observation` and the goals are what the sensors read, scaled to about one. Whether a goal is reached is decided by the
+task itself, from simulator states, which the goals carry along behind their `visible` first numbers: no network sees
+them, and hindsight relabels them together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from jaxtyping import Float
+from numpy import ndarray
+
+from envs import Task
+
+Observation = dict[str, ndarray]
+
+
+class GoalEnv(gymnasium.Env[Observation, ndarray]):
+    """Reward 0 where the goal is reached and -1 elsewhere; an episode lasts the task's budget and never ends early.
+
+    A goal is `[goal observation (O, scaled), state (S), goal (G)]`; of a goal that nobody has achieved the state is 0.
+    """
+
+    def __init__(self, task: Task):
+        self.task = task
+        self.action_space = task.action_space
+        space: Any = task.observation_space
+        self._scale = np.where(np.isfinite(space.high) & (space.high > 0), space.high, 1.0)
+        self.visible = len(self._scale)
+        self._state_size = len(task.state)
+        size = self.visible + self._state_size + len(task.goal)
+        self.observation_space = spaces.Dict(
+            {
+                "achieved_goal": spaces.Box(-np.inf, np.inf, (size,), np.float64),
+                "desired_goal": spaces.Box(-np.inf, np.inf, (size,), np.float64),
+                "observation": spaces.Box(-np.inf, np.inf, (self.visible,), np.float64),
+            }
+        )
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Another start, another goal, as the task draws them."""
+        super().reset(seed=seed)
+        _, info = self.task.reset(seed=seed, options=options)
+        return self._seen(), info
+
+    def step(self, action: ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """One control period."""
+        _, _, _, truncated, info = self.task.step(action)
+        seen = self._seen()
+        reward = float(self.compute_reward(seen["achieved_goal"], seen["desired_goal"], info))
+        return seen, reward, False, truncated, info
+
+    def compute_reward(self, achieved: Float[ndarray, "... W"], desired: Float[ndarray, "... W"], info: Any) -> ndarray:
+        """0 where the state that `achieved` carries fulfils the goal that `desired` carries, -1 elsewhere."""
+        states = achieved[..., self.visible : self.visible + self._state_size]
+        goals = desired[..., self.visible + self._state_size :]
+        return np.asarray(self.task.success(states, goals), np.float32) - np.float32(1.0)
+
+    def scaled(self, observations: Float[ndarray, "... O"]) -> Float[ndarray, "... O"]:
+        """Observations as the networks see them."""
+        return observations / self._scale
+
+    def _seen(self) -> Observation:
+        state, goal = self.task.state, self.task.goal
+        achieved = np.asarray(self.task.achieved_goal(state))
+        return {
+            "achieved_goal": self._goal(achieved, state),
+            "desired_goal": self._goal(goal, np.zeros_like(state)),
+            "observation": self.scaled(self.task.observe(state)).astype(np.float64),
+        }
+
+    def _goal(self, goal: Float[ndarray, "G"], state: Float[ndarray, "S"]) -> Float[ndarray, "W"]:
+        return np.concatenate([self.scaled(self.task.goal_observation(goal)), state, goal])

@@ -1,0 +1,74 @@
+"""Arrays and what is known about them in one safetensors file, as the models are kept: nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from worldmodel.files import write_atomically
+
+_KEY = "jepa-mpc"
+
+
+def write(path: Path, tensors: Mapping[str, Any], header: Mapping[str, Any]) -> None:
+    """Write arrays by name, and `header` as JSON beside them; whole or not at all."""
+    arrays = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    write_atomically(path, save(arrays, metadata={_KEY: json.dumps(header)}))
+
+
+def read(path: Path, recipe: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the header of a file whose header says that it was made with `recipe`.
+
+    Raises:
+      FileNotFoundError: no file there.
+      ValueError: a broken or foreign file, or one of another recipe (what differs is named).
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file at {path}: it is made by training")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dictionary
+        stored = dict(header["recipe"])
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is truncated or of another program ({error!r}): remove it") from error
+    for name in sorted({*stored, *recipe}):
+        if stored.get(name) != recipe.get(name):
+            raise ValueError(
+                f"{path} was made with {name}={stored.get(name)}, and this recipe has {recipe.get(name)}: remove it, "
+                "or give this run another folder with runs=FOLDER"
+            )
+    return tensors, header
+
+
+def named(tree: Any, prefix: str) -> dict[str, np.ndarray]:
+    """The leaves of a pytree by their names in it, each behind `prefix`."""
+    return {f"{prefix}{_name(path)}": np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def filled(tree: Any, prefix: str, tensors: Mapping[str, np.ndarray]) -> Any:
+    """`tree` with its leaves replaced by the arrays of their names.
+
+    Raises:
+      ValueError: an array that is missing, or of another shape.
+    """
+
+    def leaf(path: Any, old: Any) -> Any:
+        name = f"{prefix}{_name(path)}"
+        if name not in tensors or tensors[name].shape != np.shape(old):
+            raise ValueError(f"the array {name} is missing, or is not of the shape {np.shape(old)}: remove the file")
+        return jnp.asarray(tensors[name])
+
+    return jax.tree_util.tree_map_with_path(leaf, tree)
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")

@@ -1,0 +1,105 @@
+"""The rows of `jepa-mpc bench suite=goal` as tables, one a protocol, pooled over seeds: for the eye and for README."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+import envs
+
+from .results import Row
+from .statistics import pool
+
+COLUMNS = (
+    "task", "variant", "policy", "success", "95 % interval", "episodes", "plan p50 / p99", "training", "robot time",
+    "parameters",
+)  # fmt: skip
+TITLES = {
+    "honest": "honest: starts and goals that no training saw, none of them solved at the start",
+    "lewm": "lewm, the protocol of LeWorldModel: a state 25 steps ahead in a held-out trajectory, 50 steps; "
+    "'start' counts what is solved before the first step",
+}
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print one table a protocol."""
+    for protocol in dict.fromkeys(row.protocol for row in rows):
+        lines = list(_lines([row for row in rows if row.protocol == protocol]))
+        shown = _shown(lines)
+        table = Table(title=TITLES.get(protocol, protocol), box=SIMPLE_HEAD)
+        for name in shown:
+            table.add_column(name, justify="left" if name in ("task", "variant", "policy") else "right", no_wrap=True)
+        for bold, line in lines:
+            table.add_row(*(line[name] for name in shown), style="bold" if bold else "")
+        Console().print(table)
+
+
+def markdown(rows: Sequence[Row], protocol: str) -> str:
+    """The rows of one protocol as a table in Markdown."""
+    lines = list(_lines([row for row in rows if row.protocol == protocol]))
+    shown = _shown(lines)
+    text = [f"| {' | '.join(shown)} |", "|" + "---|" * len(shown)]
+    for bold, line in lines:
+        cells = [f"**{line[name]}**" if bold and line[name] else line[name] for name in shown]
+        text.append(f"| {' | '.join(cells)} |")
+    return "\n".join(text)
+
+
+def robot_hours(row: Row) -> float | None:
+    """How long a robot would have had to move for what the row's policy learned from, in hours."""
+    return None if row.env_steps is None else row.env_steps * _period(row.task) / 3600
+
+
+@cache
+def _period(task: str) -> float:
+    return envs.make(task).control_period
+
+
+def _lines(rows: Sequence[Row]) -> Iterator[tuple[bool, dict[str, str]]]:
+    """Each setting pooled over its seeds, and whether it is the model's own row of the default recipe."""
+    of = {}
+    for row in rows:
+        of.setdefault((row.task, row.variant, row.policy, row.planner), []).append(row)
+    planners = {row.planner for row in rows if row.policy == "model"}
+    for (task, variant, policy, planner), seeds in sorted(of.items(), key=lambda item: _order(rows, item[0])):
+        row = pool(seeds)
+        assert row.success_rate is not None and row.ci_low is not None and row.ci_high is not None
+        hours, name = robot_hours(row), f"{policy}, {planner}" if planner and len(planners) > 1 else policy
+        yield (
+            policy == "model" and not variant,
+            {
+                "task": task,
+                "variant": variant or "default",
+                "policy": name,
+                "success": f"{row.success_rate:.1%}",
+                "95 % interval": f"{100 * row.ci_low:.1f} – {100 * row.ci_high:.1f}",
+                "episodes": str(row.episodes),
+                "plan p50 / p99": _milliseconds(row),
+                "training": "" if row.train_seconds is None or policy == "oracle" else f"{row.train_seconds:.0f} s",
+                "robot time": "" if hours is None or policy == "oracle" else f"{hours:.2f} h",
+                "parameters": "" if row.parameters is None or policy == "oracle" else f"{row.parameters:,}",
+            },
+        )
+
+
+def _order(rows: Sequence[Row], setting: tuple[str, str, str, str]) -> tuple[int, ...]:
+    """By task, then variant, then policy, then planner, each as the table has them first."""
+    task, variant, policy, planner = setting
+    return tuple(
+        list(dict.fromkeys(getattr(row, name) for row in rows)).index(value)
+        for name, value in (("task", task), ("variant", variant), ("policy", policy), ("planner", planner))
+    )
+
+
+def _milliseconds(row: Row) -> str:
+    times = [f"{each:.2f}" if each < 1 else f"{each:.1f}" for each in (row.plan_ms_p50, row.plan_ms_p99) if each]
+    return f"{' / '.join(times)} ms" if times else ""
+
+
+def _shown(lines: Sequence[tuple[bool, dict[str, str]]]) -> list[str]:
+    """The columns that tell anything."""
+    return [name for name in COLUMNS if any(line[name] not in ("", "default") for _, line in lines)]

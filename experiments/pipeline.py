@@ -1,0 +1,56 @@
+"""Stages of a long run, one after the other: what fails is named and what does not need it goes on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Something to do. Stages of one `kind` take about the same time, from which the time left is told."""
+
+    name: str
+    kind: str
+    run: Callable[[], object]
+    needs: tuple[str, ...] = ()  # names of stages that must not have failed
+
+
+def run_all(stages: Sequence[Stage]) -> dict[str, str]:
+    """Run the stages in order, each with a line that says how far it is; what failed, with its reason."""
+    failed: dict[str, str] = {}
+    spent: dict[str, list[float]] = defaultdict(list)
+    for number, stage in enumerate(stages, start=1):
+        left = time_left(stages[number - 1 :], spent)
+        logger.info("[%d/%d] %s%s", number, len(stages), stage.name, f"; {left} left" if left else "")
+        if missing := [name for name in stage.needs if name in failed]:
+            failed[stage.name] = f"it needs {missing[0]}, which failed"
+            logger.error("%s was left out: %s", stage.name, failed[stage.name])
+            continue
+        began = time.monotonic()
+        try:
+            stage.run()
+        except (ValueError, OSError, ImportError, FloatingPointError) as error:
+            failed[stage.name] = str(error)
+            logger.error("%s failed: %s", stage.name, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+        except Exception as error:
+            failed[stage.name] = repr(error)
+            logger.exception("%s failed", stage.name)
+        else:
+            spent[stage.kind].append(time.monotonic() - began)
+    return failed
+
+
+def time_left(ahead: Sequence[Stage], spent: dict[str, list[float]]) -> str:
+    """About how long the stages ahead take, by the mean of their kind or, where none is done yet, of all."""
+    everything = [seconds for kind in spent.values() for seconds in kind]
+    if not everything:
+        return ""
+    seconds = sum(fmean(spent.get(stage.kind) or everything) for stage in ahead)
+    return f"about {seconds / 3600:.1f} h" if seconds > 5400 else f"about {max(1, round(seconds / 60))} min"

@@ -1,0 +1,243 @@
+"""The suite on two tasks, tiny, killed twice on its way; and what decides which rows are measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+
+import pytest
+from omegaconf import OmegaConf
+
+from experiments import bench, bench_goal, build, goal_points, goal_table, outcomes
+from experiments.bench_goal import _not_measured, _stages, _Suite
+from experiments.results import Row, append_csv, read_csv
+from worldmodel.checkpoint import load_model
+
+from .recipe import TINY
+
+CHOSEN = ("suite.tasks=[two_room,umaze]", "suite.seeds=[0]", "suite.policies=[model,random,noop,gcbc]")
+SMALL = ("suite.episodes=4", "suite.simulated_episodes=1", "suite.plans=2", "suite.simulated=[ceiling]")
+OVERRIDES = [*TINY, "model.train_blocks=2", "model.depth=1", "collection.steps=40"]
+
+
+@cache
+def composed(name="goal"):
+    return build.compose("bench", f"suite={name}", *CHOSEN, *SMALL)
+
+
+def settings(folder, *overrides, name="goal"):
+    base = composed(name).copy()
+    base.suite.overrides = OVERRIDES
+    OmegaConf.set_struct(base, False)
+    words = [f"results={folder / 'results'}", f"runs={folder / 'runs'}", *overrides]
+    return OmegaConf.merge(base, OmegaConf.from_dotlist(words))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The suite, killed within a row and between the tasks, then finished; what the kills left behind, and the rows."""
+    folder = tmp_path_factory.mktemp("suite")
+    cfg, left = settings(folder), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench_goal, "TOGETHER", 2)
+        real, calls = outcomes.run_episodes, []
+
+        def killed_in_a_row(task, policy, pairs):
+            calls.append((task.name, policy.name, pairs.protocol, list(pairs.numbers)))
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+            return real(task, policy, pairs)
+
+        patch.setattr(outcomes, "run_episodes", killed_in_a_row)
+        with pytest.raises(KeyboardInterrupt):
+            bench.run(cfg)
+        left.append(sorted(file.name for file in (folder / "runs").iterdir()))
+        (partly,) = (folder / "runs" / "suite").iterdir()
+        left.append(json.loads(partly.read_text())["solved"])
+
+        train = bench_goal.ensure_model
+
+        def killed_before_training(cfg, seed, path=None):
+            if cfg.task.name == "umaze":
+                raise KeyboardInterrupt
+            return train(cfg, seed, path)
+
+        patch.setattr(bench_goal, "ensure_model", killed_before_training)
+        with pytest.raises(KeyboardInterrupt):
+            bench.run(cfg)
+        before = {file: file.stat().st_mtime_ns for file in (folder / "runs").glob("*.safetensors")}
+        rows = read_csv(folder / "results" / "goal.csv")
+        patch.setattr(bench_goal, "ensure_model", train)
+        finished = bench.run(cfg)
+        assert all(file.stat().st_mtime_ns == when for file, when in before.items())
+    return folder, left, calls, rows, finished
+
+
+POLICIES = ["model", "random", "noop", "gcbc", "ceiling"]
+
+
+def test_a_row_that_was_killed_goes_on_with_its_next_episodes(finished):
+    _, (files, solved), calls, _, _ = finished
+    assert files == ["suite", "two_room-seed0-data", "two_room-seed0.safetensors"]
+    assert len(solved) == 2
+    assert calls[:3] == [("two_room", "model", "honest", list(numbers)) for numbers in ((0, 1), (2, 3), (2, 3))]
+
+
+def test_what_was_finished_is_not_done_again(finished):
+    _, _, calls, rows, after = finished
+    assert len({str(call) for call in calls}) == len(calls) - 1  # but for the one that was killed
+    honest = [("two_room", "honest", policy) for policy in POLICIES]
+    lewm = [("two_room", "lewm", policy) for policy in ("start", *POLICIES[:-1])]
+    assert [(row.task, row.protocol, row.policy) for row in rows] == honest + lewm
+    assert after[: len(rows)] == rows and len(after) == 2 * len(rows)
+
+
+def test_rows_are_complete(finished):
+    folder, _, _, _, rows = finished
+    assert {row.episodes for row in rows if row.policy != "ceiling"} == {4}
+    assert {(row.protocol, row.goal_offset) for row in rows} == {("honest", None), ("lewm", 25)}
+    assert {row.budget for row in rows if row.protocol == "lewm"} == {50}
+    for row in rows:
+        learned = row.policy in ("model", "gcbc")
+        assert [value is not None for value in (row.env_steps, row.train_seconds, row.parameters)] == [learned] * 3
+        assert (row.plan_ms_p50 is not None) == learned
+        assert row.planner == ("cem" if row.policy in ("model", "ceiling") else "")
+    assert {row.env_steps for row in rows if row.policy in ("model", "gcbc")} == {40 * 40}
+    (folder / "results" / "goal.csv").read_text()
+    entries = json.loads((folder / "results" / "goal.manifest.json").read_text())
+    assert sum(len(entry["rows"]) for entry in entries) == len(rows) and len(entries) == 2
+    assert "planner.num_samples=32" in entries[-1]["manifest"]["settings"]["umaze honest model cem"]
+    assert not list((folder / "runs" / "suite").iterdir())
+
+
+def test_tables_hold_every_protocol_apart_with_the_robot_time(finished, capsys):
+    _, _, _, _, rows = finished
+    goal_table.show(rows)
+    honest, lewm = capsys.readouterr().out.split("lewm, the protocol of LeWorldModel")
+    assert "start" not in honest and " start " in lewm and "ceiling" in honest and "ceiling" not in lewm
+    assert "0.02 h" in honest  # 1,600 steps of two_room at 20 Hz
+    table = goal_table.markdown(rows, "lewm").splitlines()
+    assert table[0].startswith("| task | policy | success | 95 % interval | episodes |") and len(table) == 2 + 10
+    assert table[3].startswith("| **two_room** | **model** |")
+
+
+def test_rows_are_measured_again_with_other_settings_or_more_episodes(finished):
+    folder, _, _, _, _ = finished
+    path = folder / "results" / "goal.csv"
+
+    def again(*overrides):
+        cfg = settings(folder, *overrides)
+        points = list(goal_points.points(cfg, goal_points.recipes(cfg)))
+        return {(point.policy, point.protocol) for point in _not_measured(points, path)}
+
+    assert again() == again("suite.episodes=3") == set()
+    assert again("suite.simulated_episodes=2") == {("ceiling", "honest")}
+    more = [*OVERRIDES, "planner.iterations=3"]
+    assert again(f"suite.overrides={json.dumps(more)}") == {("model", p) for p in ("honest", "lewm")} | {
+        ("ceiling", "honest")
+    }
+    other = [*OVERRIDES, "objective.inverse=0.5"]
+    assert again(f"suite.overrides={json.dumps(other)}") == {("model", "honest"), ("model", "lewm")}
+    assert again("suite.baselines.gcbc.width=8") == {("gcbc", "honest"), ("gcbc", "lewm")}
+
+
+ABLATIONS = ("suite.tasks=[two_room]", "suite.policies=[model,noop]")
+
+
+def test_a_variant_trains_with_its_settings_in_its_folder_and_planning_alone_trains_nothing(finished, tmp_path):
+    folder, _, _, _, _ = finished
+    variants = {
+        "no_inverse": ["objective.inverse=0"],
+        "last": ["cost.distance.running=0.0", "cost.distance.terminal=1.0"],
+    }
+    cfg = settings(folder, *ABLATIONS, "suite.plans=0", f"results={tmp_path}", name="goal_ablations")
+    cfg.suite.variants = OmegaConf.create(variants)
+    default = folder / "runs" / "two_room-seed0.safetensors"
+    before = default.stat().st_mtime_ns
+    rows = bench.run(cfg)
+    assert [(row.variant, row.policy) for row in rows] == [
+        ("", "model"),
+        ("", "noop"),
+        ("no_inverse", "model"),
+        ("last", "model"),
+    ]
+    assert default.stat().st_mtime_ns == before
+    assert sorted(file.name for file in (folder / "runs").iterdir() if file.is_dir()) == [
+        "no_inverse",
+        "suite",
+        "two_room-seed0-data",
+        "umaze-seed0-data",
+    ]
+    trained = load_model(folder / "runs" / "no_inverse" / default.name).metadata
+    assert trained["objective"]["inverse"] == 0 and load_model(default).metadata["objective"]["inverse"] == 1
+    assert trained["data"]["seed"] == 0 and trained["env_steps"] == 1600
+    recipes = goal_points.recipes(cfg)
+    points = {point.recipe.variant: point for point in goal_points.points(cfg, recipes)}
+    assert "cost.distance.terminal=1.0" in points["last"].told and "terminal=1.0" not in points[""].told
+
+
+def test_a_stage_that_fails_is_named_and_the_rest_goes_on(tmp_path, caplog):
+    """A file that is no dataset lies where the data of two_room should: its floors are measured, its model is not."""
+    (tmp_path / "runs" / "two_room-seed0-data").mkdir(parents=True)
+    cfg = settings(tmp_path, "suite.tasks=[two_room]", "suite.protocols=[honest]", "suite.simulated=[]")
+    with pytest.raises(SystemExit) as stopped:
+        bench.run(cfg)
+    assert stopped.value.code == 1
+    assert [row.policy for row in read_csv(tmp_path / "results" / "goal.csv")] == ["random", "noop"]
+    assert "failed: model of two_room, seed 0" in caplog.text and "is not a Minari dataset" in caplog.text
+    assert (
+        "failed: model cem on two_room, seed 0, honest (it needs model of two_room, seed 0, which failed)"
+        in caplog.text
+    )
+
+
+def test_stages_make_only_what_is_missing_and_in_order(tmp_path):
+    cfg = settings(tmp_path, "suite.seeds=[0,1]", "suite.protocols=[honest]")
+    recipes = goal_points.recipes(cfg)
+    points = list(goal_points.points(cfg, recipes))
+    stages = _stages(_Suite(cfg, recipes, tmp_path / "goal.csv", {}), points)
+    first = [stage.name for stage in stages if "two_room, seed 0" in stage.name]
+    assert first == [
+        "data of two_room, seed 0",
+        "model of two_room, seed 0",
+        "model cem on two_room, seed 0, honest",
+        "random on two_room, seed 0, honest",
+        "noop on two_room, seed 0, honest",
+        "gcbc of two_room, seed 0",
+        "gcbc on two_room, seed 0, honest",
+        "ceiling cem on two_room, seed 0, honest",
+    ]
+    assert len(stages) == 4 * len(first)
+    needs = {stage.name: stage.needs for stage in stages}
+    assert needs["ceiling cem on two_room, seed 0, honest"] == ("data of two_room, seed 0", "model of two_room, seed 0")
+    assert needs["gcbc on two_room, seed 0, honest"] == ("data of two_room, seed 0", "gcbc of two_room, seed 0")
+    assert needs["noop on two_room, seed 0, honest"] == ()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ("suite.policies=[modle]", "suite.policies has nothing called 'modle': choose from model, reflex"),
+        ("suite.protocols=[fair]", "suite.protocols has nothing called 'fair': choose from honest, lewm"),
+        ("suite.tasks=[]", "suite.tasks is empty: name at least one"),
+        ("suite.episodes=0", "suite.episodes must be at least 1; got 0"),
+        ("suite.variants.bad=[objective.sigrag=0]", "suite.variants.bad cannot be composed: .*sigrag"),
+        ("suite.overrides=[planner.horizn=0]", "suite.variants.default cannot be composed: .*horizn"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_done(tmp_path, overrides, words):
+    with pytest.raises(ValueError, match=words):
+        bench.run(settings(tmp_path, overrides))
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_added_one_by_one_share_their_manifest(tmp_path):
+    row, path = Row(task="umaze", policy="model", seed=0), tmp_path / "goal.csv"
+    for seed, time in ((0, "a"), (1, "a"), (2, "b"), (0, "b")):
+        append_csv(path, [replace(row, seed=seed)], {"time": time})
+    entries = json.loads(path.with_suffix(".manifest.json").read_text())
+    assert [(entry["manifest"]["time"], [each[-1] for each in entry["rows"]]) for entry in entries] == [
+        ("a", [1]),
+        ("b", [2, 0]),
+    ]

@@ -1,0 +1,71 @@
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import envs
+from experiments import latency
+from experiments.protocols import honest
+from experiments.reactive import ReactivePolicy, reflex
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["history"])
+@dataclass(frozen=True)
+class Stub:
+    """A model whose latent is its history, and whose policy points from the present to the goal; then it goes mad."""
+
+    params: tuple
+    history: int = 2
+
+    def encode(self, params, stacks):
+        return stacks.reshape(*stacks.shape[:-2], -1)
+
+    def policy(self, params, latents, goals):
+        towards = params[0] * (goals - latents)[..., 4:6]
+        return jnp.stack([towards, jnp.full_like(towards, 99.0)], axis=-2)  # [..., K, A]
+
+
+@pytest.fixture(scope="module")
+def task():
+    return envs.make("two_room")
+
+
+def test_the_reflex_takes_the_first_action_of_the_block_within_the_bounds(task):
+    pairs = honest(task, 6, 0)
+    policy = reflex(task, Stub((jnp.float32(0.1),)))
+    policy.reset(pairs)
+    gap = task.goal_observation(pairs.goals)[:, :2] - task.observe(pairs.states)[:, :2]
+    np.testing.assert_allclose(policy.act(pairs.states, np.ones(6, bool)), 0.1 * gap, rtol=1e-5)
+    hasty = reflex(task, Stub((jnp.float32(1e6),)))
+    hasty.reset(pairs)
+    actions = hasty.act(pairs.states, np.ones(6, bool))
+    np.testing.assert_array_equal(np.abs(actions), 1.0)
+    assert (policy.name, actions.dtype) == ("reflex", np.float32)
+
+
+def test_a_model_without_policy_is_told(task):
+    with pytest.raises(ValueError, match="reflex needs a model with a policy head, and this one has none"):
+        reflex(task, SimpleNamespace(policy=None))
+
+
+def test_it_sees_the_last_observations_and_nothing_of_earlier_episodes(task):
+    seen = []
+    policy = ReactivePolicy(
+        "x", task, 3, lambda goals: goals, lambda stacks, goals: seen.append(stacks) or goals[:, :2]
+    )
+    pairs = honest(task, 1, 0)
+    for _ in range(2):
+        policy.reset(pairs)
+        for step in range(4):
+            policy.act_on(np.full((1, 4), step), np.ones(1, bool))
+    firsts = [stack[0, :, 0].tolist() for stack in seen]
+    assert firsts == 2 * [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3]]
+
+
+def test_its_time_is_taken(task):
+    times = latency.measure_reactive(task, reflex(task, Stub((jnp.float32(0.1),))), honest(task, 2, 0), 30)
+    assert times.shape == (30,) and (times > 0).all()

@@ -73,7 +73,7 @@ def seen_type(task: MujocoTask) -> np.dtype:
 def answer_type(task: MujocoTask) -> np.dtype:
     """What the controller says: an action for a tick of an episode, or where the next episode begins."""
     return np.dtype(
-        [("kind", "i8"), ("episode", "i8"), ("tick", "i8"), ("action", "f4", (task.model.nu,))]
+        [("kind", "i8"), ("episode", "i8"), ("tick", "i8"), ("action", "f4", (task.oracle.action_size,))]
         + [("state", "f8", (task.oracle.state_size,))]
     )
 
@@ -90,6 +90,10 @@ class Simulator:
         task = envs.make(setup.task)
         if not isinstance(task, MujocoTask):
             raise ValueError(f"{setup.task} has no MuJoCo model that could be stepped at the physics rate")
+        if task.model.nu == 0:
+            raise ValueError(
+                f"{setup.task} has no actuators that could be driven at the physics rate: drive another task"
+            )
         if setup.fault is not None and setup.fault not in faults.names(task):
             raise ValueError(f"fault={setup.fault} is not known: choose from {', '.join(faults.names(task))}")
         self._seen, self._answer = seen_type(task), answer_type(task)
@@ -250,7 +254,7 @@ class _Server:
         self._source, self._sink, self._rest = source, sink, b""
         task = self._world.task
         self._seen, self._answer = seen_type(task), answer_type(task)
-        self._rest_action = np.clip(np.zeros(task.model.nu), *task.model.actuator_ctrlrange.T)
+        self._rest_action = np.clip(np.zeros(task.oracle.action_size), task.oracle.action_low, task.oracle.action_high)
         self._episode, self._late, self._slips, self._elapsed = -1, 0, 0, 0
         self._arrived: deque[tuple[float, ndarray]] = deque()  # when it takes effect, and what
         self._applied = self._rest_action

@@ -19,7 +19,7 @@ if _experiments is not None and _experiments.origin is not None and Path(_experi
         stacklevel=2,
     )
 
-TASKS = ("two_room", "umaze", "reacher")
+TASKS = ("two_room", "umaze", "medium_maze", "reacher", "fetch_reach")
 
 __all__ = ["TASKS", "Scene", "Task", "make"]
 
@@ -38,10 +38,18 @@ def make(name: str, render_mode: str | None = None) -> Task:
         from .suites.point_maze import UMaze
 
         return UMaze(render_mode)
+    if name == "medium_maze":
+        from .suites.point_maze import MediumMaze
+
+        return MediumMaze(render_mode)
     if name == "reacher":
         from .suites.dm_reacher import Reacher
 
         return Reacher(render_mode)
+    if name == "fetch_reach":
+        from .suites.fetch_reach import FetchReach
+
+        return FetchReach(render_mode)
     close = difflib.get_close_matches(name, TASKS, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise ValueError(f"there is no task {name!r}{hint}: the tasks are {', '.join(TASKS)}")

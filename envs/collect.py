@@ -213,7 +213,9 @@ def benchmark_collection(
     """
     behaviour = behaviour or ColouredNoise()
     threads, substeps = task.oracle.threads, task.oracle.substeps
-    task.simulate(task.state[None].repeat(threads, axis=0), np.zeros((threads, 1, task.model.nu)))  # starts the threads
+    task.simulate(
+        task.state[None].repeat(threads, axis=0), np.zeros((threads, 1, task.oracle.action_size))
+    )  # starts the threads
     collecting, stepping = 0.0, 0.0
     for i in range(rounds):
         began = time.perf_counter()
@@ -222,7 +224,7 @@ def benchmark_collection(
         states, actions = behaviour.rollout(task, start, rngs, steps)
         task.observe(states)
         collecting += time.perf_counter() - began
-        stepping += _raw_seconds(task, states[:, :-1].reshape(-1, states.shape[-1]), actions.reshape(-1, task.model.nu))
+        stepping += _raw_seconds(task, states[:, :-1].reshape(-1, states.shape[-1]), np.concatenate(actions))
     done = float(rounds * episodes * steps * substeps)
     return {
         "collection": done / collecting,
@@ -245,7 +247,7 @@ def _raw_seconds(task: MujocoTask, states: Float[ndarray, "M S"], actions: Float
     def work(k: int) -> None:
         for i in chosen[k]:
             mujoco.mj_setState(task.model, data[k], states[i], spec)
-            data[k].ctrl[:] = actions[i]
+            task.oracle.command(data[k], actions[i])
             mujoco.mj_step(task.model, data[k], nstep=block)
 
     workers = [threading.Thread(target=work, args=(k,)) for k in range(threads)]

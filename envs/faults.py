@@ -35,13 +35,13 @@ _FAR = 1e3  # rad or m: where a stop stands that no joint comes near
 
 
 def names(task: Task) -> tuple[str, ...]:
-    """The faults that `task` can have.
+    """The faults that `task` can have; gains are halved only where there are actuators.
 
     Raises:
       ValueError: a task without a MuJoCo model of its own, which nothing here can break.
     """
-    _breakable(task)
-    return tuple(FAULTS)
+    gains = _breakable(task).model.nu > 0
+    return tuple(name for name in FAULTS if gains or name != "half_gain")
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Faulty:
         rng: np.random.Generator,
     ):
         self._task = _breakable(task)
-        if fault not in FAULTS:
-            raise ValueError(f"there is no fault {fault!r}: {task.name} can have {', '.join(FAULTS)}")
+        if fault not in names(task):
+            raise ValueError(f"there is no fault {fault!r}: {task.name} can have {', '.join(names(task))}")
         self.fault = fault
         self._onset = np.broadcast_to(onset, len(states))
         if (self._onset < 0).any():

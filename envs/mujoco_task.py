@@ -22,7 +22,7 @@ from .task import Task
 
 
 class MujocoTask(Task):
-    """A task over one MuJoCo model whose controls are held for `substeps` physics steps.
+    """A task over one MuJoCo model, which moves as `oracle` says.
 
     `observation_bound` holds the magnitude that each sensor stays within in practice; nothing is clipped to it.
     """
@@ -32,26 +32,23 @@ class MujocoTask(Task):
 
     def __init__(
         self,
-        model: mujoco.MjModel,
+        oracle: Oracle,
         *,
         observation_bound: Sequence[float],
-        substeps: int,
-        velocity_limit: float | None = None,
         render_mode: str | None = None,
     ):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is {render_mode!r}, but this task can only draw 'rgb_array' (or None)")
-        self.model = model
+        self.oracle, self.model = oracle, oracle.model
         self.render_mode = render_mode
-        self.oracle = Oracle(model, substeps, velocity_limit)
-        self.control_period = substeps * model.opt.timestep
-        low, high = model.actuator_ctrlrange.T.astype(np.float32)
+        self.control_period = oracle.substeps * self.model.opt.timestep
+        low, high = oracle.action_low.astype(np.float32), oracle.action_high.astype(np.float32)
         self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
         bound = np.asarray(observation_bound, np.float32)
         self.observation_space = gymnasium.spaces.Box(-bound, bound, dtype=np.float32)
         self.spec = EnvSpec(f"jepa_mpc/{self.name}-v0", entry_point=f"{type(self).__module__}:{type(self).__name__}")
         self.metadata = {**self.metadata, "render_fps": round(1 / self.control_period)}
-        self.state = self.pack(model.qpos0, np.zeros(model.nv))
+        self.state = self.pack(self.model.qpos0, np.zeros(self.model.nv))
         self.goal = np.zeros(self.goal_size)
         self._steps = 0
         self._camera: Any = None
@@ -84,7 +81,7 @@ class MujocoTask(Task):
         self.state = self._checked("state", state, (self.oracle.state_size,), np.float64).copy()
 
     def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
-        """The true dynamics in a batch: the states after each action. MuJoCo clips actions to the bounds."""
+        """The true dynamics in a batch: the states after each action. Actions are clipped to the bounds."""
         return self.oracle.simulate(states, actions)
 
     def reset(
@@ -138,7 +135,7 @@ class MujocoTask(Task):
             "budget": self.budget,
             "action_low": self.action_space.low.tolist(),
             "action_high": self.action_space.high.tolist(),
-            "action_size": self.model.nu,
+            "action_size": self.oracle.action_size,
             "observation_size": self.observation_space.shape[0],
             "state_size": self.oracle.state_size,
             "goal_size": self.goal_size,

@@ -35,12 +35,18 @@ class Oracle:
         self.substeps = substeps
         self.velocity_limit = velocity_limit
         self.state_size: int = mujoco.mj_stateSize(model, int(mujoco.mjtState.mjSTATE_FULLPHYSICS))
+        self.action_low, self.action_high = model.actuator_ctrlrange.T.copy()
         self._runners: tuple[rollout.Rollout, rollout.Rollout, list[mujoco.MjData]] | None = None
 
     @property
     def threads(self) -> int:
         """How many threads share a batch: one for every processor."""
         return os.cpu_count() or 1
+
+    @property
+    def action_size(self) -> int:
+        """How many numbers an action has."""
+        return len(self.action_low)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_runners": None}
@@ -60,10 +66,10 @@ class Oracle:
             that are not finite (MuJoCo would quietly take them for zero).
         """
         batch, horizon = controls.shape[:2]
-        if states.shape != (batch, self.state_size) or controls.shape[2] != self.model.nu:
+        if states.shape != (batch, self.state_size) or controls.shape[2] != self.action_size:
             raise ValueError(
                 f"states {states.shape} and actions {controls.shape} do not fit this model: "
-                f"expected [B, {self.state_size}] and [B, T, {self.model.nu}] with the same B"
+                f"expected [B, {self.state_size}] and [B, T, {self.action_size}] with the same B"
             )
         if not (np.isfinite(states).all() and np.isfinite(controls).all()):
             raise ValueError("states and actions must be finite: one of those to simulate is NaN or infinite")
@@ -71,19 +77,32 @@ class Oracle:
         controls = np.ascontiguousarray(controls, np.float64)
         models = [self.model] * batch if models is None else list(models)
         out = np.empty((batch, horizon, self.state_size))
-        if batch == 0 or horizon == 0:
-            return out
+        if batch and horizon:
+            self._simulate(models, states, controls, out)
+        return out
+
+    def command(self, data: mujoco.MjData, action: Float[ndarray, "A"]) -> None:
+        """Give `data`, which is in some state, the inputs that an action means there."""
+        data.ctrl[:] = action
+
+    def _simulate(
+        self,
+        models: list[mujoco.MjModel],
+        states: Float[ndarray, "B S"],
+        controls: Float[ndarray, "B T A"],
+        out: Float[ndarray, "B T S"],
+    ) -> None:
+        """Fill `out`; everything is checked."""
         if self.velocity_limit is not None:
             self._simulate_limited(models, states, controls, self.velocity_limit, out)
-            return out
-        steps = horizon * self.substeps
+            return
+        batch, steps = len(states), controls.shape[1] * self.substeps
         chunk = max(self.threads, _CHUNK_BYTES // (8 * steps * (self.state_size + self.model.nu)))
         for i in range(0, batch, chunk):
             held = np.repeat(controls[i : i + chunk], self.substeps, axis=1)
             everything = np.empty((len(held), steps, self.state_size))
             self._rollout(models[i : i + chunk], states[i : i + chunk], held, everything)
             out[i : i + chunk] = everything[:, self.substeps - 1 :: self.substeps]
-        return out
 
     def _simulate_limited(
         self,
@@ -107,10 +126,14 @@ class Oracle:
         self,
         models: list[mujoco.MjModel],
         states: Float[ndarray, "b S"],
-        controls: Float[ndarray, "b t A"],
+        controls: Float[ndarray, "b t C"],
         out: Float[ndarray, "b t S"],
+        inputs: int = int(mujoco.mjtState.mjSTATE_CTRL),
     ) -> None:
-        """One C call that fills `out`. A single sequence stays on this thread: the pool would only cost time."""
+        """One C call that fills `out`; `controls` holds the inputs that the bits of `inputs` name.
+
+        A single sequence stays on this thread: the pool would only cost time.
+        """
         if self._runners is None:
             data = [mujoco.MjData(self.model) for _ in range(self.threads)]
             self._runners = rollout.Rollout(nthread=0), rollout.Rollout(nthread=self.threads), data
@@ -118,4 +141,4 @@ class Oracle:
         batch, steps = controls.shape[:2]
         # The checks are done above; skipping MuJoCo's own saves its singleton expansion on every call.
         runner, data = (inline, data[:1]) if batch == 1 else (pool, data)
-        runner.rollout(models, data, states, controls, skip_checks=True, nstep=steps, state=out)
+        runner.rollout(models, data, states, controls, control_spec=inputs, skip_checks=True, nstep=steps, state=out)

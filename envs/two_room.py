@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from .geodesic import Geodesic
+from .oracle import Oracle
 from .point_task import PointTask
 from .task import Scene
 
@@ -40,11 +41,10 @@ class TwoRoom(PointTask):
         corners = [(side * _HALF_WALL, y, side, away) for y, away in ends for side in (-1.0, 1.0)]
         scene = Scene(low=(-1.0, -1.0), high=(1.0, 1.0), walls=tuple(boxes), radius=_RADIUS)
         super().__init__(
-            model,
+            Oracle(model, substeps=5),
             scene,
             Geodesic(boxes[-2:], corners, _RADIUS),
             observation_bound=(1.0, 1.0, 1.5, 1.5),
-            substeps=5,
             render_mode=render_mode,
         )
 

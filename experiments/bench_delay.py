@@ -99,6 +99,8 @@ class DelayedLoop:
             raise ValueError(
                 f"the delay must be a number of physics steps of {1e3 * timestep:g} ms; got {1e3 * delay:g} ms"
             )
+        if task.model.nu == 0:
+            raise ValueError(f"{task.name} has no actuators that could be late by physics steps: choose another task")
         self._task, self._agent = task, agent
         self._oracle = Oracle(task.model, 1, task.oracle.velocity_limit)
         self._key = jax.random.key(seed)

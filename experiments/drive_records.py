@@ -55,6 +55,6 @@ def seen_type(task: MujocoTask) -> np.dtype:
 def answer_type(task: MujocoTask) -> np.dtype:
     """What the controller says: an action for a tick of an episode, or where the next episode begins."""
     return np.dtype(
-        [("kind", "i8"), ("episode", "i8"), ("tick", "i8"), ("action", "f4", (task.model.nu,))]
+        [("kind", "i8"), ("episode", "i8"), ("tick", "i8"), ("action", "f4", (task.oracle.action_size,))]
         + [("state", "f8", (task.oracle.state_size,))]
     )

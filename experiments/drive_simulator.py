@@ -39,6 +39,10 @@ class Simulator:
         task = envs.make(setup.task)
         if not isinstance(task, MujocoTask):
             raise ValueError(f"{setup.task} has no MuJoCo model that could be stepped at the physics rate")
+        if task.model.nu == 0:
+            raise ValueError(
+                f"{setup.task} has no actuators that could be driven at the physics rate: drive another task"
+            )
         if setup.fault is not None and setup.fault not in faults.names(task):
             raise ValueError(f"fault={setup.fault} is not known: choose from {', '.join(faults.names(task))}")
         self._seen, self._answer = seen_type(task), answer_type(task)

@@ -10,8 +10,8 @@ BODY = [0.91, 0.36, 0.22, 1.0]
 GOAL, GOAL_FAINT = [0.13, 0.62, 0.47, 0.9], [0.13, 0.62, 0.47, 0.3]
 
 
-def dress(spec: mujoco.MjSpec, half_width: float) -> None:
-    """Even light, and a camera "top" that shows `half_width` metres around the origin without perspective."""
+def dress(spec: mujoco.MjSpec, half_width: float, centre: tuple[float, float] = (0.0, 0.0)) -> None:
+    """Even light, and a camera "top" that shows `half_width` metres around the centre without perspective."""
     for light in spec.lights:
         spec.delete(light)
     headlight = spec.visual.headlight
@@ -24,5 +24,5 @@ def dress(spec: mujoco.MjSpec, half_width: float) -> None:
         specular=[0.1] * 3,
     )
     spec.worldbody.add_camera(
-        name="top", pos=[0, 0, 3], proj=mujoco.mjtProjection.mjPROJ_ORTHOGRAPHIC, fovy=2 * half_width
+        name="top", pos=[*centre, 3], proj=mujoco.mjtProjection.mjPROJ_ORTHOGRAPHIC, fovy=2 * half_width
     )

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from ..geodesic import Geodesic
+from ..oracle import Oracle
 from ..point_task import PointTask
 from ..task import Scene
 from . import look
@@ -48,12 +49,10 @@ class PointMaze(PointTask):
             [_centre(self.maze, i, j) for i in range(height) for j in range(width) if self.maze[i][j] != "#"]
         )
         super().__init__(
-            _model(self.maze),
+            Oracle(_model(self.maze), substeps=5, velocity_limit=_SPEED),
             scene,
             Geodesic(inner, tuple(_corners(self.maze)), _RADIUS),
             observation_bound=(width / 2 - 1, height / 2 - 1, 6.0, 6.0),
-            substeps=5,
-            velocity_limit=_SPEED,
             render_mode=render_mode,
         )
 
@@ -89,6 +88,17 @@ class UMaze(PointMaze):
     tolerance = 0.2
     speed_tolerance = 0.8
     budget = 60
+    gains = (1.2, 0.35)
+
+
+class MediumMaze(PointMaze):
+    """PointMaze_Medium: 26 cells, rings and dead ends. A wall is in the way for most pairs, and ways are up to 8 m."""
+
+    name = "medium_maze"
+    maze = ("########", "#..##..#", "#..#...#", "##...###", "#..#...#", "#.#..#.#", "#...#..#", "########")
+    tolerance = 0.2
+    speed_tolerance = 0.8
+    budget = 100
     gains = (1.2, 0.35)
 
 

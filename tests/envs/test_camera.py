@@ -24,12 +24,13 @@ def camera(drawing, task):
 
 def test_the_body_and_the_goal_are_where_they_should_be(camera, task):
     rng = np.random.default_rng(0)
-    half = float(task.model.cam_fovy[task.model.camera("top").id]) / 2  # metres: the camera is orthographic
+    top = task.model.camera("top")
+    half = float(task.model.cam_fovy[top.id]) / 2  # metres: the camera is orthographic
     for _ in range(3):
         state, goal = task.sample_pair(rng)
         frame = camera.frame(state, goal).astype(int)
         for point, (more, less) in ((task.keypoints(state)[-1], (0, 1)), (task.goal_keypoints(goal)[-1], (1, 0))):
-            column, row = ((point * [1, -1] / half + 1) / 2 * SIZE).astype(int)
+            column, row = (((point - top.pos[:2]) * [1, -1] / half + 1) / 2 * SIZE).astype(int)
             pixel = frame[row, column]
             assert pixel[more] > pixel[less] + 30, f"not red or green enough at {point}: {pixel}"
     assert frame.shape == (SIZE, SIZE, 3)

@@ -6,7 +6,7 @@ import pytest
 import envs
 
 
-@pytest.fixture(scope="module", params=["two_room", "umaze"])
+@pytest.fixture(scope="module", params=["two_room", "umaze", "medium_maze"])
 def walled(request):
     task = envs.make(request.param)
     points = np.stack([task.sample_goal(np.random.default_rng(i)) for i in range(60)])
@@ -42,7 +42,7 @@ def grid_distances(task, goal, step=0.02):
 
 def test_agrees_with_dijkstra_on_a_fine_grid(walled):
     task, points, goals = walled
-    for goal in goals[:3]:
+    for goal in goals[: 1 if task.name == "medium_maze" else 3]:  # whose grid is large
         judge = grid_distances(task, goal)
         expected = np.array([judge(point) for point in points])
         got = task.geodesic.distance(points, goal)

@@ -6,18 +6,22 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
+import pytest
 
 import envs
 
 
-def test_umaze_moves_as_the_original_does():
+@pytest.mark.parametrize(("name", "layout"), [("umaze", "U_MAZE"), ("medium_maze", "MEDIUM_MAZE")])
+def test_mazes_move_as_the_originals_do(name, layout):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the suite has deprecations of its own
+        from gymnasium_robotics.envs.maze import maps
         from gymnasium_robotics.envs.maze.point_maze import PointMazeEnv
 
-        original = PointMazeEnv()
+        original = PointMazeEnv(maze_map=getattr(maps, layout))
         original.reset(seed=0)
-    task = envs.make("umaze")
+    task = envs.make(name)
+    assert original.maze.maze_map == [[int(cell == "#") for cell in row] for row in task.maze]
     rng = np.random.default_rng(0)
     task.reset(seed=0)
     start = task.get_state()
@@ -67,3 +71,43 @@ def test_umaze_wants_the_ball_slow():
     assert task.success(task.pack(goal, np.array([0.6, 0.5])), goal)
     assert not task.success(task.pack(goal, np.array([0.7, 0.6])), goal)
     assert not task.success(task.pack(goal + [0.15, 0.15], np.zeros(2)), goal)
+
+
+def test_fetch_moves_as_the_original_does():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from gymnasium_robotics.envs.fetch.reach import MujocoFetchReachEnv
+
+        original = MujocoFetchReachEnv()
+        original.reset(seed=0)
+    task = envs.make("fetch_reach")
+    home = task.achieved_goal(task.get_state())
+    np.testing.assert_allclose(home, original.initial_gripper_xpos, atol=1e-4)
+    np.testing.assert_allclose(task.goal_low, [*(home[:2] - 0.15), 0.43], atol=0.01)
+    np.testing.assert_allclose(task.goal_high, home + [0.1, 0.15, 0.15], atol=0.01)
+
+    task.reset(seed=0)
+    start = task.get_state()
+    original.data.qpos[:], original.data.qvel[:] = task.qpos(start), task.qvel(start)
+    mujoco.mj_forward(original.model, original.data)
+    for action in np.random.default_rng(0).uniform(-1, 1, (10, 3)).repeat(3, axis=0).astype(np.float32):
+        task.step(action)
+        observation = original.step(np.array([*action, 1.0]))[0]["observation"]  # the gripper's own action is ignored
+        velocity = observation[5:8] / task.control_period
+        np.testing.assert_allclose(task.observe(task.state), [*observation[:3], *velocity], atol=1e-6)
+    original.close()
+
+
+def test_the_fetch_reaches_every_corner_and_says_where_it_does_not():
+    task = envs.make("fetch_reach")
+    limited = task.model.jnt_limited.astype(bool) & (
+        np.arange(task.model.njnt) > 5
+    )  # of the arm; the torso still rises
+    low, high = task.model.jnt_range[limited].T
+    for corner in np.array(np.meshgrid(*zip(task.goal_low, task.goal_high, strict=True))).reshape(3, -1).T:
+        state = task.at(corner)
+        np.testing.assert_allclose(task.achieved_goal(state), corner, atol=1e-9)
+        angles = task.qpos(state)[limited]
+        assert ((angles >= low) & (angles <= high)).all()
+    with pytest.raises(ValueError, match=r"the gripper does not reach \[3.0, 0.0, 0.5\]"):
+        task.at(np.array([3.0, 0.0, 0.5]))

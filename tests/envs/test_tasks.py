@@ -24,7 +24,14 @@ def pairs(task, n, seed=0):
 def pushes(task, n, steps, seed=0):
     """Actions held for half a second or so: they bring the bodies to the walls and keep them there."""
     rng = np.random.default_rng(seed)
-    return rng.uniform(-1, 1, (n, -(-steps // 10), task.model.nu)).repeat(10, axis=1)[:, :steps]
+    return rng.uniform(-1, 1, (n, -(-steps // 10), task.oracle.action_size)).repeat(10, axis=1)[:, :steps]
+
+
+def resting(task, goals):
+    """States at rest at goals."""
+    return (
+        np.stack([task.at(goal) for goal in goals]) if task.goal_size != task.model.nq else task.pack(goals, 0 * goals)
+    )
 
 
 def reached(task, states, goals):
@@ -76,11 +83,13 @@ def test_step_simulate_and_plain_physics_agree_bit_for_bit(task):
     mujoco.mj_setState(task.model, data, states[1], full)
     for t in range(60):
         task.step(actions[1, t])
-        data.ctrl[:] = actions[1, t]
+        task.oracle.command(data, actions[1, t])
         for _ in range(task.oracle.substeps):
             if (limit := task.oracle.velocity_limit) is not None:
                 data.qvel[:] = np.clip(data.qvel, -limit, limit)
             mujoco.mj_step(task.model, data)
+        if task.name == "fetch_reach":  # whose fingers are kept shut
+            data.qpos[-2:] = 0.0
         mujoco.mj_getState(task.model, data, seen, full)
         walls = [c for c in data.contact if "ground" not in (task.model.geom(g).name for g in c.geom)]
         contacts += bool(walls)
@@ -102,18 +111,18 @@ def test_batched_functions_equal_single_calls(task):
 
 def test_a_state_at_the_goal_succeeds_and_looks_like_it(task):
     states, goals = pairs(task, 20)
-    np.testing.assert_allclose(task.achieved_goal(task.pack(goals, np.zeros_like(goals))), goals, atol=1e-12)
-    at_goal = task.pack(goals, np.zeros_like(goals))
+    at_goal = resting(task, goals)
+    np.testing.assert_allclose(task.achieved_goal(at_goal), goals, atol=1e-9)
     assert task.success(at_goal, goals).all() and not task.success(states, goals).any()
-    np.testing.assert_array_equal(task.observe(at_goal), task.goal_observation(goals))
+    np.testing.assert_allclose(task.observe(at_goal), task.goal_observation(goals), atol=1e-6)
     np.testing.assert_allclose(task.cost(at_goal, goals), 0, atol=1e-9)
-    np.testing.assert_array_equal(task.keypoints(at_goal), task.goal_keypoints(goals))
+    np.testing.assert_allclose(task.keypoints(at_goal), task.goal_keypoints(goals), atol=1e-9)
 
 
 def test_success_is_the_reward_and_the_budget_truncates(task):
     states, goals = pairs(task, 1)
-    task.reset(options={"state": task.pack(goals[0], np.zeros_like(goals[0])), "goal": goals[0]})
-    still = np.zeros(task.model.nu, np.float32)
+    task.reset(options={"state": resting(task, goals)[0], "goal": goals[0]})
+    still = np.zeros(task.oracle.action_size, np.float32)
     _, reward, terminated, truncated, info = task.step(still)
     assert reward == 1.0 and info["success"] is True and not terminated and not truncated
     for _ in range(task.budget - 1):
@@ -133,15 +142,16 @@ def test_script_reaches_the_goals_within_the_budget(task):
 
 
 def test_random_actions_seldom_succeed(task):
-    states, goals = pairs(task, 1000)
-    actions = np.random.default_rng(1).uniform(-1, 1, (1000, task.budget, task.model.nu))
+    n = 300 if task.name == "fetch_reach" else 1000  # whose physics is slow
+    states, goals = pairs(task, n)
+    actions = np.random.default_rng(1).uniform(-1, 1, (n, task.budget, task.oracle.action_size))
     assert reached(task, task.simulate(states, actions), goals).mean() <= 0.05
 
 
-def test_about_half_of_the_pairs_need_the_way_round(task):
-    states, goals = pairs(task, 1000)
-    share = task.needs_detour(states, goals).mean()
-    assert share == 0 if task.name == "reacher" else 0.45 <= share <= 0.6
+def test_where_there_are_walls_half_of_the_pairs_or_more_need_the_way_round(task):
+    share = task.needs_detour(*pairs(task, 500)).mean()
+    least, most = {"two_room": (0.45, 0.6), "umaze": (0.45, 0.6), "medium_maze": (0.6, 0.9)}.get(task.name, (0.0, 0.0))
+    assert least <= share <= most
 
 
 def test_privileged_cost_falls_along_the_scripts_way(task):
@@ -155,20 +165,26 @@ def test_privileged_cost_falls_along_the_scripts_way(task):
 
 def test_actions_are_clipped_to_the_bounds(task):
     states, _ = pairs(task, 2)
-    far, edge = np.full((2, 3, task.model.nu), 7.0), np.ones((2, 3, task.model.nu))
+    far, edge = np.full((2, 3, task.oracle.action_size), 7.0), np.ones((2, 3, task.oracle.action_size))
     np.testing.assert_array_equal(task.simulate(states, far), task.simulate(states, edge))
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda t: t.step(np.zeros(5, np.float32)), r"the action has shape \(5,\), but .* expects \(2,\)"),
-        (lambda t: t.step(np.array([0.0, np.nan], np.float32)), "the action holds a value that is not finite"),
+        (lambda t: t.step(np.zeros(5, np.float32)), r"the action has shape \(5,\), but .* expects \([23],\)"),
+        (
+            lambda t: t.step(np.full(t.action_space.shape, np.nan, np.float32)),
+            "the action holds a value that is not finite",
+        ),
         (lambda t: t.set_state(np.zeros(3)), r"the state has shape \(3,\)"),
-        (lambda t: t.set_state(np.full(5, np.inf)), "the state holds a value that is not finite"),
+        (lambda t: t.set_state(np.full_like(t.state, np.inf)), "the state holds a value that is not finite"),
         (lambda t: t.reset(options={"gaol": np.zeros(2)}), "no option 'gaol': it takes 'state' and 'goal'"),
-        (lambda t: t.reset(options={"goal": np.zeros(3)}), r"the goal has shape \(3,\)"),
-        (lambda t: t.simulate(np.zeros((1, 5)), np.full((1, 1, 2), np.nan)), "one of those to simulate is NaN"),
+        (lambda t: t.reset(options={"goal": np.zeros(4)}), r"the goal has shape \(4,\)"),
+        (
+            lambda t: t.simulate(t.state[None], np.full((1, 1, t.oracle.action_size), np.nan)),
+            "one of those to simulate is NaN",
+        ),
         (lambda t: t.simulate(np.zeros((2, 4)), np.zeros((2, 1, 2))), r"states \(2, 4\) and actions \(2, 1, 2\)"),
     ],
 )
@@ -209,7 +225,9 @@ def test_works_as_a_vector_of_gymnasium_environments(task):
 
 
 def test_unknown_task_names_the_others():
-    with pytest.raises(ValueError, match=r"no task 'two_rooms' \(did you mean 'two_room'\?\): .*umaze, reacher"):
+    with pytest.raises(
+        ValueError, match=r"no task 'two_rooms' \(did you mean 'two_room'\?\): .*umaze, medium_maze, reacher"
+    ):
         envs.make("two_rooms")
 
 

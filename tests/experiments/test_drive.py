@@ -50,7 +50,7 @@ def lockstep(setup, state, actions):
 def episode(name, steps=12):
     task, rng = envs.make(name), np.random.default_rng(0)
     state, _ = task.sample_pair(rng)
-    return task, state, rng.uniform(-1, 1, (steps, task.model.nu)).astype(np.float32)
+    return task, state, rng.uniform(-1, 1, (steps, task.oracle.action_size)).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", envs.TASKS)

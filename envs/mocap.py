@@ -1,0 +1,80 @@
+"""The dynamics of a robot whose hand is led by a mocap body, as gymnasium-robotics' Fetch is.
+
+At each action the original puts the mocap body where the hand is, moves it by the action, and leaves it there; a soft
+weld pulls the hand after it. Where the hand is follows from the joints, so a physics state is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mujoco
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from .oracle import Oracle
+
+_MOCAP = int(mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_QUAT)
+
+
+class MocapOracle(Oracle):
+    """Batched rollouts in which an action `[x, y, z]` in [-1, 1] leads the body `hand` by so many times `reach` metres.
+
+    The hand is turned towards the orientation `turn` (a quaternion, which is added to its own as the original does),
+    and the joints `locked` are put back to zero after each action. The model's first mocap body is the one that leads.
+    """
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        substeps: int,
+        *,
+        hand: str,
+        reach: float,
+        turn: Sequence[float],
+        locked: Sequence[str] = (),
+    ):
+        super().__init__(model, substeps)
+        self.action_low, self.action_high = -np.ones(3), np.ones(3)
+        self._hand = model.body(hand).id
+        self._reach, self._turn = reach, np.asarray(turn, np.float64)
+        self._locked = [1 + int(model.joint(name).qposadr[0]) for name in locked]
+        self._scratch: mujoco.MjData | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_scratch": None}
+
+    def command(self, data: mujoco.MjData, action: Float[ndarray, "A"]) -> None:
+        """Put the leading body before the hand of `data`, which is in some state."""
+        mujoco.mj_kinematics(self.model, data)
+        data.mocap_pos[0] = data.xpos[self._hand] + self._reach * np.clip(action, self.action_low, self.action_high)
+        data.mocap_quat[0] = data.xquat[self._hand] + self._turn
+
+    def _simulate(
+        self,
+        models: list[mujoco.MjModel],
+        states: Float[ndarray, "B S"],
+        controls: Float[ndarray, "B T A"],
+        out: Float[ndarray, "B T S"],
+    ) -> None:
+        """One C call for each action, since it starts from where the hand came to."""
+        current, after = states.copy(), np.empty((len(states), self.substeps, self.state_size))
+        for t in range(controls.shape[1]):
+            leads = np.repeat(self._leads(current, controls[:, t])[:, None], self.substeps, axis=1)
+            self._rollout(models, current, leads, after, _MOCAP)
+            current[:] = after[:, -1]
+            current[:, self._locked] = 0.0
+            out[:, t] = current
+
+    def _leads(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B A"]) -> Float[ndarray, "B C"]:
+        """Positions of all mocap bodies, then their quaternions, for each state and action."""
+        if self._scratch is None:
+            self._scratch = mujoco.MjData(self.model)
+        data, leads = self._scratch, np.empty((len(states), 7 * self.model.nmocap))
+        for lead, state, action in zip(leads, states, actions, strict=True):
+            data.qpos[:] = state[1 : 1 + self.model.nq]
+            self.command(data, action)
+            lead[:] = np.concatenate([data.mocap_pos.ravel(), data.mocap_quat.ravel()])
+        return leads

@@ -1,0 +1,205 @@
+"""gymnasium-robotics' FetchReach: a seven-joint arm must bring its gripper to a place in the air.
+
+What is ours: the gripper's own action, which the original ignores, is left out; the sensors are the gripper's place and
+velocity alone; starts are anywhere that goals are, not only at home; goals keep to what the arm reaches; and success
+means within 2 cm. (Within the original's 5 cm a random policy arrives now and then.) The dynamics are the original's.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from ..mocap import MocapOracle
+from ..mujoco_task import MujocoTask
+from ..task import Scene
+from . import look
+
+_BASE = {"robot0:slide0": 0.4049, "robot0:slide1": 0.48, "robot0:slide2": 0.0}  # where the original stands, in metres
+_HOME = np.array([-0.498, 0.005, -0.231])  # from the gripper with all joints at zero to its home, in metres
+_DOWN = (1.0, 0.0, 1.0, 0.0)  # the gripper points to the table
+_FINGERS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
+_ARM = tuple(
+    f"robot0:{name}_joint"
+    for name in (
+        "shoulder_pan",
+        "shoulder_lift",
+        "upperarm_roll",
+        "elbow_flex",
+        "forearm_roll",
+        "wrist_flex",
+        "wrist_roll",
+    )
+)
+
+
+class FetchReach(MujocoTask):
+    """Actions in [-1, 1]: where the gripper is pulled to, × 5 cm in x, y and z. Observation: its place and velocity.
+
+    A goal is `[x, y, z]` in metres; success is the gripper within the tolerance of it, at any speed.
+    """
+
+    name = "fetch_reach"
+    goal_size = 3
+    budget = 25
+    tolerance = 0.02
+    goal_low, goal_high = (
+        (1.19, 0.60, 0.43),
+        (1.44, 0.90, 0.68),
+    )  # m: what the arm reaches, pointing down, of home ± 15 cm
+    gains = (20.0, 0.5)  # of the script: action per metre, and per metre a second
+
+    def __init__(self, render_mode: str | None = None):
+        oracle = MocapOracle(_model(), substeps=20, hand="robot0:gripper_link", reach=0.05, turn=_DOWN, locked=_FINGERS)
+        super().__init__(oracle, observation_bound=(2.0,) * 6, render_mode=render_mode)
+        self._data = mujoco.MjData(self.model)
+        self._grip = self.model.site("robot0:grip").id
+        self._home = _home(self.model)
+        self.state = self.pack(self._home, np.zeros(self.model.nv))
+
+    def at(self, place: Float[ndarray, "3"]) -> Float[ndarray, "S"]:
+        """The state at rest with the gripper at `place`, pointing down, reached from home without detours of the elbow.
+
+        Newton's method on the joints of the arm. Raises ValueError where the arm does not reach.
+        """
+        model, data = self.model, self._data
+        arm = [int(model.joint(name).dofadr[0]) for name in _ARM]
+        data.qpos[:] = self._home
+        jacobian, error, wanted, turned = (
+            np.empty((6, model.nv)),
+            np.empty(6),
+            np.array(_DOWN) / np.sqrt(2),
+            np.empty(4),
+        )
+        for _ in range(50):
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_comPos(model, data)
+            mujoco.mju_mat2Quat(turned, data.site_xmat[self._grip])
+            mujoco.mju_subQuat(error[3:], wanted, turned)  # in the gripper's own frame
+            mujoco.mju_rotVecQuat(error[3:], error[3:].copy(), turned)
+            error[:3] = place - data.site_xpos[self._grip]
+            if np.abs(error).max() < 1e-10:
+                return self.pack(data.qpos.copy(), np.zeros(model.nv))
+            mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], self._grip)
+            data.qpos[arm] += np.linalg.lstsq(jacobian[:, arm], error, rcond=None)[0]
+        raise ValueError(f"the gripper does not reach {np.asarray(place).tolist()}")
+
+    def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
+        """Anywhere that goals are, at rest."""
+        return self.at(self.sample_goal(rng))
+
+    def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
+        """Up to 15 cm from home along each axis, clear of the table."""
+        return rng.uniform(self.goal_low, self.goal_high)
+
+    def observe(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
+        """The gripper's place and velocity, float32."""
+        model, data, nv = self.model, self._data, self.model.nv
+        sensed, jacobian = np.empty((*states.shape[:-1], 6)), np.empty((3, nv))
+        for row, qpos, qvel in zip(
+            sensed.reshape(-1, 6),
+            self.qpos(states).reshape(-1, model.nq),
+            self.qvel(states).reshape(-1, nv),
+            strict=True,
+        ):
+            data.qpos[:] = qpos
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_comPos(model, data)
+            mujoco.mj_jacSite(model, data, jacobian, None, self._grip)
+            row[:3], row[3:] = data.site_xpos[self._grip], jacobian @ qvel
+        return sensed.astype(np.float32)
+
+    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
+        """The gripper at rest at the goal, float32."""
+        return np.concatenate([goal, np.zeros_like(goal)], axis=-1).astype(np.float32)
+
+    def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
+        """Where the gripper is, in metres."""
+        model, data = self.model, self._data
+        places = np.empty((*states.shape[:-1], 3))
+        for place, qpos in zip(places.reshape(-1, 3), self.qpos(states).reshape(-1, model.nq), strict=True):
+            data.qpos[:] = qpos
+            mujoco.mj_kinematics(model, data)
+            place[:] = data.site_xpos[self._grip]
+        return places
+
+    def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+        """Whether the gripper is within the tolerance of the goal, at any speed."""
+        return np.asarray(self.cost(state, goal) <= self.tolerance)
+
+    def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
+        """Distance of the gripper from the goal in metres."""
+        return np.asarray(np.linalg.norm(self.achieved_goal(states) - goal, axis=-1))
+
+    def script(self, states: Float[ndarray, "B S"], goals: Float[ndarray, "B G"]) -> Float[ndarray, "B A"]:
+        """Proportional-derivative control of the gripper's place."""
+        place, velocity = np.split(self.observe(states).astype(np.float64), 2, axis=-1)
+        action = self.gains[0] * (goals - place) - self.gains[1] * velocity
+        return np.clip(action, self.action_space.low, self.action_space.high)
+
+    def keypoints(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... J 2"]:
+        """The gripper, in metres; its height cannot be seen from above."""
+        return self.goal_keypoints(self.achieved_goal(states))
+
+    def goal_keypoints(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... J 2"]:
+        """The goal's place."""
+        return goal[..., None, :2]
+
+    def scene(self) -> Scene:
+        """The part of the table over which goals are."""
+        (x, y, _), (far_x, far_y, _) = self.goal_low, self.goal_high
+        return Scene(low=(x - 0.05, y - 0.05), high=(far_x + 0.05, far_y + 0.05), walls=(), radius=0.015)
+
+    def needs_detour(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+        """Nowhere: there are no walls."""
+        return np.zeros(np.broadcast_shapes(state.shape[:-1], goal.shape[:-1]), bool)
+
+    def place_goal(self, data: mujoco.MjData, goal: Float[ndarray, "G"]) -> None:
+        """Move the goal's ball."""
+        data.mocap_pos[1] = goal
+
+
+def _home(model: mujoco.MjModel) -> Float[ndarray, "nq"]:
+    """The joints after the original's own way of coming home: the hand is led there, and ten control periods pass."""
+    data = mujoco.MjData(model)
+    for name, value in _BASE.items():
+        data.joint(name).qpos = value
+    mujoco.mj_forward(model, data)
+    data.mocap_pos[0] = data.site("robot0:grip").xpos + _HOME
+    data.mocap_quat[0] = _DOWN
+    mujoco.mj_step(model, data, nstep=200)
+    for name in _FINGERS:
+        data.joint(name).qpos = 0.0
+    return data.qpos.copy()
+
+
+def _model() -> mujoco.MjModel:
+    """The suite's reach.xml with a ball for the goal, a friendlier look, and an arm that can be looked through."""
+    suite = find_spec("gymnasium_robotics")  # its files are read; importing it would import every one of its suites
+    if suite is None or suite.origin is None:
+        raise ImportError("this task needs gymnasium-robotics: pip install gymnasium-robotics")
+    spec = mujoco.MjSpec.from_file(str(Path(suite.origin).parent / "envs/assets/fetch/reach.xml"))
+    for geom in spec.geoms:
+        if geom.name.startswith("robot0:"):
+            over = "wrist" in geom.name or "gripper" in geom.name  # between the camera and the fingertips
+            geom.material, geom.rgba = "", [*look.WALL[:3], 0.05 if over else 0.15]
+        elif geom.contype == 0:  # axes that mark the mocap body
+            geom.rgba = [0.0, 0.0, 0.0, 0.0]
+    spec.material("table_mat").rgba = [0.84, 0.83, 0.81, 1.0]
+    spec.material("floor_mat").rgba = [*look.FLOOR, 1.0]
+    grip = spec.site("robot0:grip")
+    grip.rgba, grip.size = look.BODY, [0.015, 0.015, 0.015]
+    spec.delete(spec.site("target0"))
+    goal = spec.worldbody.add_body(name="goal", mocap=True, pos=[1.34, 0.75, 0.53])
+    for size, rgba in ((0.02, look.GOAL_FAINT), (0.012, look.GOAL)):
+        goal.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[size, 0, 0], rgba=rgba, contype=0, conaffinity=0)
+    look.dress(spec, half_width=0.25, centre=(1.34, 0.75))
+    model = spec.compile()
+    # The original makes the weld pull the hand's own frame to the mocap body's, whatever lies between them at first.
+    model.eq_data[:, :7] = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
+    return model

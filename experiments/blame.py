@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,4 +66,4 @@ def blame(
 
 def _chosen(pairs: Pairs, which: Sequence[int]) -> Pairs:
     rows = np.asarray(which)
-    return Pairs(pairs.protocol, pairs.states[rows], pairs.goals[rows])
+    return replace(pairs, states=pairs.states[rows], goals=pairs.goals[rows])

@@ -65,7 +65,9 @@ def of_script(model: FrozenModel, task: envs.Task, drives: int, seed: int) -> Re
     What a random behaviour takes from one moment to another says little of how many steps are needed.
     """
     drawn = [task.sample_pair(episode_rng(seed, STREAM, i)) for i in range(drives)]
-    pairs = Pairs("held out", np.stack([state for state, _ in drawn]), np.stack([goal for _, goal in drawn]))
+    pairs = Pairs(
+        "held out", np.stack([state for state, _ in drawn]), np.stack([goal for _, goal in drawn]), task.budget
+    )
     records = [record for record in run_episodes(task, ScriptPolicy(task), pairs) if record.success]
     if not records:
         raise ValueError(f"the script of {task.name} reached none of {drives} goals: is its budget long enough?")

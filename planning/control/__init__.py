@@ -8,6 +8,7 @@ from .contract import Contract as Contract
 from .controller import Controller as Controller
 from .engine import Engine as Engine
 from .fallback import Fallback as Fallback
+from .goal import Route as Route
 from .guards import Limiter as Limiter
 from .guards import Validator as Validator
 from .live_engine import LiveEngine as LiveEngine

@@ -39,6 +39,7 @@ class Contract:
     weights: dict[str, float]  # of the costs; the values at the time of writing
     margins: tuple[str, ...] = ()  # the constraints by name
     probe_size: int = 0  # Q, positions that the model decodes from a latent; 0: none
+    partial_goals: bool = False  # whether NaN in a goal may stand for any value
     members: int = 1  # E, models of the ensemble
     playback: str = "zero"  # how a plan goes from one action to the next: zero (held), linear or cubic
     task: str = ""
@@ -127,6 +128,10 @@ def _read(name: str, kind: str, value: Any) -> Any:
     if kind == "int":
         if type(value) is not int:
             raise ValueError(f"{name} must be a whole number; got {_few([value])}")
+        return value
+    if kind == "bool":
+        if type(value) is not bool:
+            raise ValueError(f"{name} must be true or false; got {_few([value])}")
         return value
     if kind == "float":
         return _number(name, value)

@@ -7,6 +7,7 @@ no observation, goal, weight or parameter can cause a compile in the middle of a
 from __future__ import annotations
 
 import logging
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -22,6 +23,7 @@ from ..types import Plan
 from .bundle import Bundle
 from .bundle_engine import BundleEngine
 from .engine import Engine
+from .goal import checked_goal
 from .live_engine import LiveEngine
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Controller:
         self._seed, self._episode = seed, -1
         self._goal: ndarray | None = None
         self._state: Any = None
+        self._recent: deque[ndarray] = deque(maxlen=0)  # the last of this episode, without the present one
         self._acted = False
         self._undecided = False
         if isinstance(agent, Agent):
@@ -123,17 +126,34 @@ class Controller:
     def reset(self, goal: Any = None, seed: int | None = None) -> None:
         """Start an episode. `goal` [O] is what the sensors read at the goal; without one, the last goal stays.
 
+        NaN in a goal stands for any value, where the model knows such goals.
+
         Raises:
           ValueError: the goal has the wrong shape or is not finite, or there has never been one. Nothing changes then.
         """
         if goal is None and self._goal is None:
             raise ValueError("reset needs a goal the first time: pass the observation at the goal as goal=")
-        goal = self._goal if goal is None else self._checked(goal, "goal")
+        goal = self._goal if goal is None else checked_goal(goal, self._engine.contract)
         if seed is not None:
             self._seed, self._episode = seed, -1
         self._goal, self._episode = goal, self._episode + 1
         self._state = self._engine.begin(goal, self._seed, self._episode)
         self._acted = False
+        self._recent = deque(maxlen=self._engine.contract.history - 1)
+
+    def redirect(self, goal: Any) -> None:
+        """Another goal in the same episode: what was seen last is remembered, and the next `act` plans towards it.
+
+        Raises:
+          ValueError: as `reset`. Nothing changes then.
+          RuntimeError: there was no `reset` yet.
+        """
+        self._current("redirect")
+        self._goal, self._episode = checked_goal(goal, self._engine.contract), self._episode + 1
+        state = self._engine.begin(self._goal, self._seed, self._episode)
+        for observation in self._recent:
+            state = self._engine.observe(state, observation)
+        self._state = state
 
     def act(self, observation: Any) -> Float[ndarray, "A"]:
         """The next action, float32 and within the bounds.
@@ -148,6 +168,7 @@ class Controller:
         else:
             action, state = self._anytime.step(self._engine, state, observation)
         self._state, self._acted = state, True
+        self._recent.append(observation)
         return self._within(action)
 
     def predict(

@@ -214,6 +214,7 @@ def contract_of(agent: Agent, task: str = "") -> Contract:
         weights={name: float(weight) for name, weight in sorted(agent.weights.items())},
         margins=tuple(sorted(agent.constraints)),
         probe_size=0 if positions is None else int(positions.shape[-1]),
+        partial_goals=getattr(model, "goal", None) is not None,
         members=ensemble_size(model),
         playback=playback.order if isinstance(playback, Knots) else "zero",
         task=task,

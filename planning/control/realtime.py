@@ -18,7 +18,8 @@ from .contract import Contract
 from .control_cycle import ControlCycle
 from .engine import Engine
 from .fallback import Fallback
-from .guards import Events, ObservationGuard
+from .goal import checked_goal
+from .guards import Events
 from .loop import Loop
 from .messages import PublishedPlan
 from .planning import Planning
@@ -201,13 +202,7 @@ class RealtimeController:
             if self._cycle.goal is None:
                 raise ValueError("reset needs a goal the first time: pass the observation at the goal as goal=")
             return self._cycle.goal
-        values, fault = ObservationGuard(self._contract.observation_size).check(goal)
-        if values is None:
-            raise ValueError(
-                f"the goal must be {self._contract.observation_size} finite numbers, an observation; "
-                f"got {fault.name.lower().replace('_observation', '')} ones"
-            )
-        return values
+        return checked_goal(goal, self._contract)
 
     def _log_plan(self, line: dict[str, Any]) -> None:
         if self._telemetry is not None:

@@ -280,5 +280,5 @@ def test_bad_settings_are_refused_in_one_sentence(engine):
     control = RealtimeController(engine, worker="inline")
     with pytest.raises(ValueError, match="reset needs a goal the first time"):
         control.reset()
-    with pytest.raises(ValueError, match="the goal must be 2 finite numbers"):
+    with pytest.raises(ValueError, match="the goal must be finite; element 0 is nan"):
         control.reset(goal=[np.nan, 0])

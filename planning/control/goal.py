@@ -1,0 +1,89 @@
+"""Goals as people have them: an observation, only some of its sensors, or several such in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+from numpy import ndarray
+
+from .contract import Contract
+
+
+def checked_goal(goal: Any, contract: Contract) -> ndarray:
+    """The goal [O] in float32: what the sensors read there, NaN where any value will do.
+
+    Raises:
+      ValueError: another shape, an infinite value, nothing told at all, or NaN where the model needs every sensor.
+    """
+    size = contract.observation_size
+    try:
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
+            values = np.array(goal, np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"the goal must be {size} numbers; got {type(goal).__name__}") from None
+    if values.shape != (size,):
+        raise ValueError(f"the goal must have shape ({size},); got {values.shape}")
+    told = ~np.isnan(values)
+    if np.isinf(values).any() or (not contract.partial_goals and not told.all()):
+        which = int(np.argmin(np.isfinite(values)))
+        raise ValueError(f"the goal must be finite; element {which} is {values[which]}")
+    if not told.any():
+        raise ValueError("the goal tells no sensor's value: at least one must be a number, NaN stands for any value")
+    return values
+
+
+@final
+class Route:
+    """Goals to pass in order, and the last one to stay at.
+
+    ```py
+    route = Route([[0.2, 0.8, nan, nan], [0.9, 0.8, 0, 0]], tolerance=0.05)
+    controller.reset(goal=route.goal)
+    while running:
+        observation = sensor()
+        if route.passed(observation):
+            controller.redirect(route.goal)
+        act(controller.act(observation))
+    ```
+
+    Args:
+      goals: [W, O], each as `checked_goal` takes it; NaN where any value will do, as for the speed on the way.
+      tolerance: how near the told values of a goal must be for it to count as passed, in the sensors' units: one
+        number, or [O].
+
+    Raises:
+      ValueError: no goal, goals of different lengths, one that tells nothing, or a tolerance that is not positive.
+    """
+
+    def __init__(self, goals: Sequence[Any] | ndarray, tolerance: Any):
+        self.goals = np.array(goals, np.float32)
+        if self.goals.ndim != 2 or not self.goals.size:
+            raise ValueError(f"a route is a list of goals of one length; got shape {self.goals.shape}")
+        if np.isnan(self.goals).all(axis=1).any() or np.isinf(self.goals).any():
+            raise ValueError("each goal of a route must tell at least one sensor's value, and none may be infinite")
+        self.tolerance = np.broadcast_to(np.asarray(tolerance, np.float32), self.goals.shape[1:])
+        if not (self.tolerance > 0).all():
+            raise ValueError(f"the tolerance must be positive; got {tolerance}")
+        self.leg = 0
+
+    @property
+    def goal(self) -> ndarray:
+        """[O] the goal to go to now."""
+        return self.goals[self.leg]
+
+    @property
+    def last(self) -> bool:
+        """Whether it is the last one."""
+        return self.leg == len(self.goals) - 1
+
+    def passed(self, observation: Any) -> bool:
+        """Whether `observation` [O] passes the present goal and another one comes next: then `goal` is that one."""
+        if self.last:
+            return False
+        apart = np.abs(np.asarray(observation, np.float32) - self.goal)
+        if not (np.isnan(self.goal) | (apart <= self.tolerance)).all():
+            return False
+        self.leg += 1
+        return True

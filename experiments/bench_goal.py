@@ -124,7 +124,7 @@ class _Suite:
             jax.clear_caches()
             self._task = task.name
         pairs = self.pairs(point.recipe, point.protocol, int(most), point.seed).first(point.episodes)
-        names = {"task": task.name, "variant": point.recipe.variant, "seed": point.seed}
+        names: Any = {"task": task.name, "variant": point.recipe.variant, "seed": point.seed}
         if point.policy == START:
             row = make_row(pairs, START, already_solved(task, pairs), **names)
             append_csv(self.path, [row], self.made)

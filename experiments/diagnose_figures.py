@@ -65,7 +65,7 @@ def probes(axes: Axes, found: Diagnosis, palette: Palette) -> None:
         inside = scores[place] > 0.75
         axes.text(
             scores[place] + (-0.02 if inside else 0.02),
-            place,
+            float(place),
             f"{value:.3f}",
             va="center",
             ha="right" if inside else "left",
@@ -88,10 +88,10 @@ def landscape(which: str) -> Panel:
         values = chosen.model if which == "model" else chosen.truth
         edges = [_edges(axis) for axis in (chosen.first, chosen.second)]
         extent = (edges[0][0], edges[0][-1], edges[1][0], edges[1][-1])
-        limits = {"vmin": float(both.min()), "vmax": float(both.max())}
+        limits: Any = {"vmin": float(both.min()), "vmax": float(both.max())}
         axes.imshow(values, origin="lower", extent=extent, aspect="auto", cmap="Blues_r", **limits)
         row, column = np.unravel_index(values.argmin(), values.shape)
-        ring = {"markerfacecolor": "none", "linestyle": "none"}
+        ring: Any = {"markerfacecolor": "none", "linestyle": "none"}
         best = (chosen.first[column], chosen.second[row])
         axes.plot(*best, marker="o", ms=8, markeredgecolor="#f5a524", markeredgewidth=1.8, label="cheapest", **ring)
         axes.plot(*chosen.planned, marker="x", ms=7, color="#d6336c", mew=1.8, linestyle="none", label="plan")
@@ -152,7 +152,8 @@ def picture(found: Diagnosis) -> Figure:
     there = panels(found)
     rows = -(-len(there) // 3)
     figure = Figure(figsize=(11.4, 3.55 * rows), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12, wspace=0.02, hspace=0.04)  # type: ignore[union-attr]
+    layout: Any = figure.get_layout_engine()
+    layout.set(w_pad=0.12, h_pad=0.12, wspace=0.02, hspace=0.04)
     grid: Any = figure.subplots(rows, 3, squeeze=False)
     for axes in grid.ravel()[len(there) :]:
         axes.set_axis_off()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from omegaconf import DictConfig
 
@@ -126,7 +127,7 @@ def _representation(
 
 def _probes(model: FrozenModel, sampler: WindowSampler, held: HeldOut, seed: int) -> dict[str, float]:
     rows = np.random.default_rng(seed).permutation(len(held.data.observations))[:PROBED].astype(np.int32)
-    latents = np.asarray(_encode(model, sampler.stack(rows)))
+    latents = np.asarray(_encode(model, sampler.stack(jnp.asarray(rows))))
     targets = np.stack(list(held.targets.values()), axis=1)[rows]
     scores = linear_probe(latents, targets, held.data.first[rows])
     return {name: float(score) for name, score in zip(held.targets, scores, strict=True) if np.isfinite(score)}

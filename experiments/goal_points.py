@@ -103,8 +103,7 @@ class Point:
         """Everything that its row depends on but the seed, in one line: a row of other settings is measured again."""
         names = dict.fromkeys((*_PAIRS[self.protocol], *_SETTINGS.get(self.policy, ())))
         chosen = OmegaConf.masked_copy(self.cfg, [name for name in names if "." not in name])
-        values = OmegaConf.to_container(chosen, resolve=True)
-        assert isinstance(values, dict)
+        values: Any = OmegaConf.to_container(chosen, resolve=True)
         values |= {name: OmegaConf.select(self.cfg, name) for name in names if "." in name}
         return " ".join(f"{name}={value}" for name, value in _flat({"budget": self.budget, **values, **self.extra}))
 

@@ -61,7 +61,7 @@ def _period(task: str) -> float:
 
 def _lines(rows: Sequence[Row]) -> Iterator[tuple[bool, dict[str, str]]]:
     """Each setting pooled over its seeds, and whether it is the model's own row of the default recipe."""
-    of = {}
+    of: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in rows:
         of.setdefault((row.task, row.variant, row.policy, row.planner), []).append(row)
     planners = {row.planner for row in rows if row.policy == "model"}

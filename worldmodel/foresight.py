@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,8 @@ class Foresight:
 def foresight(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, windows: int = 512) -> Foresight:
     """Measure `model` over the `sampler.blocks` model steps of random windows; the key is consumed."""
     values = jax.device_get(_measure(model, windows, sampler, key))
-    return Foresight(**{name: None if value is None else np.asarray(value) for name, value in values.items()})
+    arrays: dict[str, Any] = {name: None if value is None else np.asarray(value) for name, value in values.items()}
+    return Foresight(**arrays)
 
 
 def foresee(model: FrozenModel, root: Float[Array, "B D"], blocks: Float[Array, "B H K A"]) -> Float[Array, "E B H D"]:

@@ -66,7 +66,8 @@ def train(data: EpisodeData, history: int, config: GcbcConfig, training: Trainin
     middle, half = (data.action_high + data.action_low) / 2, (data.action_high - data.action_low) / 2
     taken = (data.actions - middle) / np.where(half > 0, half, 1.0)
     sampler = WindowSampler.of(dataclasses.replace(data, actions=taken.astype(np.float32)), history, 1, 1)
-    graphdef, params, statistics = nnx.split(model, nnx.Param, ...)
+    graphdef, params, *others = nnx.split(model, nnx.Param, ...)
+    (statistics,) = others  # `...` is one filter, hence one state
     warmup = max(1, training.updates // 20)
     schedule = optax.warmup_cosine_decay_schedule(
         0.0, training.learning_rate, warmup, max(training.updates, warmup + 1), 0.01 * training.learning_rate

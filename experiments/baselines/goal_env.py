@@ -34,7 +34,7 @@ class GoalEnv(gymnasium.Env[Observation, ndarray]):
         self.visible = len(self._scale)
         self._state_size = len(task.state)
         size = self.visible + self._state_size + len(task.goal)
-        self.observation_space = spaces.Dict(
+        self.observation_space: Any = spaces.Dict(
             {
                 "achieved_goal": spaces.Box(-np.inf, np.inf, (size,), np.float64),
                 "desired_goal": spaces.Box(-np.inf, np.inf, (size,), np.float64),

@@ -133,11 +133,11 @@ def _create(env: GoalEnv, steps: int, seed: int, config: SacHerConfig) -> Any:
         width = (values.shape[-1] - env.visible) // 2
         return jnp.concatenate([values[:, width : width + env.visible], values[:, 2 * width :]], axis=-1)
 
-    class Actor(SquashedGaussianActor):  # type: ignore[misc]
+    class Actor(SquashedGaussianActor):
         def __call__(self, values: Any) -> Any:
             return super().__call__(visible(values))
 
-    class Critic(VectorCritic):  # type: ignore[misc]
+    class Critic(VectorCritic):
         def __call__(self, values: Any, action: Any) -> Any:
             return super().__call__(visible(values), action)
 
@@ -163,7 +163,7 @@ def _create(env: GoalEnv, steps: int, seed: int, config: SacHerConfig) -> Any:
 def _learn(model: Any, steps: int, save: Any, bar: Any) -> None:
     from stable_baselines3.common.callbacks import BaseCallback
 
-    class Watch(BaseCallback):  # type: ignore[misc]
+    class Watch(BaseCallback):
         saved = time.perf_counter()
 
         def _on_step(self) -> bool:

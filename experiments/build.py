@@ -18,7 +18,18 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 import envs
 from envs import Task
-from planning import ActionSpec, Agent, Constraint, Cost, LatentModel, Planner, fastest_precision
+from planning import (
+    ActionSpec,
+    Agent,
+    Constraint,
+    Cost,
+    Given,
+    LatentModel,
+    ModelProposal,
+    Planner,
+    PolicyPrior,
+    fastest_precision,
+)
 from planning.control import Controller
 from worldmodel.checkpoint import load_model
 
@@ -131,9 +142,15 @@ def agent_for(cfg: DictConfig, model: LatentModel, spec: ActionSpec) -> Agent:
       ValueError: the parts do not fit each other.
     """
     built, weights = costs(cfg)
+    search: Any = planner(cfg)
+    suggestions = int(cfg.suggestions)
+    proposals: tuple[ModelProposal, ...] = ()
+    if suggestions and getattr(model, "policy", None) is not None and hasattr(search, "with_given"):
+        search = dataclasses.replace(search, proposals=(*search.proposals, Given(suggestions)))
+        proposals = (PolicyPrior(suggestions),)
     result = Agent(
         model,
-        planner(cfg),
+        search,
         built,
         dict(weights),
         spec,
@@ -141,6 +158,7 @@ def agent_for(cfg: DictConfig, model: LatentModel, spec: ActionSpec) -> Agent:
         constraints=constraints(cfg),
         risk=make(cfg.risk, "risk"),
         precision=str(cfg.precision),
+        proposals=proposals,
         members=cfg.members if cfg.members is None else int(cfg.members),
     )
     result.validate()

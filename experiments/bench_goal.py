@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 import envs
 from worldmodel.checkpoint import Checkpoint
@@ -22,7 +22,7 @@ from worldmodel.training import TrainingConfig
 
 from . import build, goal_points, goal_table
 from .baselines import gcbc, sac_her
-from .goal_points import BASELINES, START, Point, Recipe, pairs_of
+from .goal_points import BASELINES, CLONING, START, Point, Recipe, pairs_of
 from .manifest import manifest
 from .outcomes import outcomes
 from .pipeline import Stage, run_all
@@ -94,12 +94,12 @@ class _Suite:
     def baseline_recipe(self, name: str, each: Recipe, seed: int) -> dict[str, Any]:
         """What decides what the baseline learns."""
         known = recipe(each.cfg, seed)
-        parts = {key: known[key] for key in known if key not in ("model", "objective", "training")}
-        if name == "sac_her":
-            parts = {"task": known["task"], "collection": known["collection"], "seed": seed}
         if name == "gcbc":
-            parts |= {"training": known["training"], "history": int(each.cfg.model.history)}
-        return {**parts, name: dict(self.cfg.suite.baselines[name])}
+            chosen = {key: known[key] for key in known if key not in ("model", "objective", "training")}
+            chosen |= {key: OmegaConf.select(each.cfg, key) for key in ("model.history", *CLONING)}
+        else:
+            chosen = {"task": known["task"], "collection": OmegaConf.to_container(each.cfg.collection), "seed": seed}
+        return {**chosen, name: dict(self.cfg.suite.baselines[name])}
 
     def train_baseline(self, name: str, each: Recipe, seed: int) -> None:
         """Train the baseline, unless it lies there."""
@@ -139,7 +139,7 @@ class _Suite:
         times = timed(task, agent, policy, pairs, plans) if plans else None
         row = make_row(pairs, point.policy, solved, point.planner_name, learned, times, **names)
         append_csv(self.path, [row], self.made)
-        partly.unlink()
+        partly.unlink(missing_ok=True)
 
     def _policy(self, point: Point, task: envs.Task) -> tuple[Policy, Learned | None, Any]:
         if point.policy in BASELINES:

@@ -25,14 +25,18 @@ POLICIES = ("model", "reflex", "random", "noop", *BASELINES)
 PROTOCOLS = ("honest", "lewm")
 
 _RECIPE = ("task", "behaviour", "collection", "model", "objective", "training")
-_PLANNING = ("planner", "cost", "risk", "constraint", "replan_every", "precision")
+_PLANNING = ("planner", "cost", "risk", "constraint", "replan_every", "precision", "members")
+CLONING = tuple(
+    f"training.{name}"
+    for name in ("updates", "batch", "learning_rate", "weight_decay", "clip_norm", "updates_per_call")
+)  # what gcbc shares with the model
 # The settings that a policy's row depends on.
 _SETTINGS = {
     "model": _RECIPE + _PLANNING,
     "oracle": _RECIPE + _PLANNING,
     "ceiling": ("task", "model", "planner", "replan_every"),
     "reflex": _RECIPE,
-    "gcbc": ("task", "behaviour", "collection", "model.history", "training"),
+    "gcbc": ("task", "behaviour", "collection", "model.history", *CLONING),
     "sac_her": ("task", "collection"),
 }
 _PAIRS = {"honest": ("task",), "lewm": ("task", "behaviour", "collection")}
@@ -141,7 +145,7 @@ def recipes(cfg: DictConfig) -> dict[tuple[str, str], Recipe]:
             try:
                 settings[planner] = build.compose("plan", *words)
             except Exception as error:  # Hydra's own, of many kinds
-                raise ValueError(f"suite.variants.{variant or 'default'} cannot be composed: {error}") from error
+                raise ValueError(f"the settings {' '.join(words)} cannot be composed: {error}") from error
             settings[planner].runs, settings[planner].variant = cfg.runs, variant
         found[task, variant] = Recipe(task, variant, settings)
     return found

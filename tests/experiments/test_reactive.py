@@ -11,6 +11,8 @@ import envs
 from experiments import latency
 from experiments.protocols import honest
 from experiments.reactive import ReactivePolicy, reflex
+from worldmodel.freeze import freeze
+from worldmodel.model import ModelConfig, create
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["history"])
@@ -45,6 +47,20 @@ def test_the_reflex_takes_the_first_action_of_the_block_within_the_bounds(task):
     actions = hasty.act(pairs.states, np.ones(6, bool))
     np.testing.assert_array_equal(np.abs(actions), 1.0)
     assert (policy.name, actions.dtype) == ("reflex", np.float32)
+
+
+def test_the_reflex_of_a_real_model_gives_what_its_policy_head_gives(task):
+    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8, depth=1, policy=True)
+    model, pairs = freeze(create(config, 0), config), honest(task, 3, 0)
+    policy = reflex(task, model)
+    policy.reset(pairs)
+    actions = policy.act(pairs.states, np.ones(3, bool))
+    still = np.repeat(task.observe(pairs.states)[:, None], config.history, axis=1)
+    goal = np.repeat(task.goal_observation(pairs.goals)[:, None], config.history, axis=1)
+    latent, towards = (model.encode(model.params, jnp.asarray(each)) for each in (still, goal))
+    blocks = model.policy(model.params, latent, towards)
+    assert blocks.shape == (3, config.action_block, 2)
+    np.testing.assert_allclose(actions, np.clip(blocks[:, 0], -1, 1), rtol=1e-5)
 
 
 def test_a_model_without_policy_is_told(task):

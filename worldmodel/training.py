@@ -33,7 +33,7 @@ class TrainingConfig:
 
     updates: int = 4000
     frozen_updates: int = 0  # further ones of predictor and critic, on an encoder that is finished
-    policy_updates: int = 2400  # of the policy, on a world model that is finished
+    policy_updates: int = 4000  # of the policy, on a world model that is finished
     batch: int = 256
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4

@@ -22,6 +22,7 @@ from .drive_simulator import Simulator
 from .drive_summary import Summary, show
 from .drive_view import View
 from .plan import chosen_checkpoint
+from .published import checkpoint_file
 from .stages import Paths
 
 TIMINGS = ("ideal", "delay", "wallclock")
@@ -106,7 +107,8 @@ def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
             )
         return recipe, envs.make(recipe.contract.task)
     chosen_checkpoint(cfg, int(cfg.seed))
-    path = Paths.of(cfg, int(cfg.seed)).model if cfg.checkpoint is None else cfg.checkpoint
+    trained = Paths.of(cfg, int(cfg.seed)).model
+    path = trained if cfg.checkpoint is None else checkpoint_file(cfg.checkpoint, cfg.task.name)
     arguments: dict[str, Any] = {"checkpoint": str(path), "settings": OmegaConf.to_container(cfg, resolve=True)}
     task = envs.make(cfg.task.name)
     if cfg.timing == "wallclock":

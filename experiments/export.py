@@ -16,6 +16,7 @@ from worldmodel.dataset import load
 from .build import agent_for
 from .calibration import calibrated
 from .fits import check_data
+from .published import PUBLISHED, checkpoint_file
 
 WORDS = ("sensors", "sensor_units", "actuators", "action_units")
 
@@ -28,10 +29,12 @@ def run(cfg: DictConfig) -> Bundle:
       FileExistsError: there is something at `out` already.
       ValueError: the settings do not fit the model, or a program of theirs cannot be exported.
     """
-    out = Path(cfg.out) if cfg.out else Path(cfg.checkpoint).with_suffix(".bundle")
+    path = checkpoint_file(cfg.checkpoint, cfg.task.name)
+    beside = Path(f"{path.stem}.bundle") if cfg.checkpoint == PUBLISHED else path.with_suffix(".bundle")
+    out = Path(cfg.out) if cfg.out else beside
     if out.exists():
         raise FileExistsError(f"there is something at {out} already: choose another file with out=, or remove it")
-    checkpoint = load_model(cfg.checkpoint)
+    checkpoint = load_model(path)
     parts: dict[str, Any] = {}
     if cfg.calibration is not None:
         data = load(cfg.calibration)

@@ -12,6 +12,7 @@ from worldmodel.checkpoint import Checkpoint, load_model
 
 from .fits import check_checkpoint
 from .manifest import manifest
+from .published import checkpoint_file
 from .results import Row, append_csv, write_json
 from .stages import ensure_model
 from .table import check_policies, measure, show
@@ -43,7 +44,7 @@ def chosen_checkpoint(cfg: DictConfig, seed: int) -> Checkpoint:
     """
     if cfg.checkpoint is None:
         return ensure_model(cfg, seed)
-    checkpoint = load_model(cfg.checkpoint)
+    checkpoint = load_model(checkpoint_file(cfg.checkpoint, cfg.task.name))
     trained_for = checkpoint.metadata.get("task", {}).get("task")
     if trained_for != cfg.task.name:
         raise ValueError(

@@ -7,7 +7,7 @@ goes on from it as if nothing had happened.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,16 @@ class Checkpoint:
     metadata: dict[str, Any]
 
 
-def save_model(path: str | Path, model: WorldModel, config: ModelConfig, metadata: dict[str, Any]) -> None:
-    """Write the weights, the architecture and `metadata` (JSON: task, bounds, control period, how it was trained)."""
+def save_model(
+    path: str | Path, model: WorldModel, config: ModelConfig, metadata: dict[str, Any], half: bool = False
+) -> None:
+    """Write the weights, the architecture and `metadata` (JSON: task, bounds, control period, how it was trained).
+
+    With `half`, matrices are rounded to float16, for half the size; statistics and biases never are.
+    """
     tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(nnx.state(model))}
+    if half:
+        tensors = {name: each.astype(np.float16) if each.ndim == 2 else each for name, each in tensors.items()}
     _write(path, "model", tensors, {"model": config.to_json(), "metadata": metadata})
 
 
@@ -50,6 +57,7 @@ def load_model(path: str | Path) -> Checkpoint:
       ValueError: truncated, foreign, of another format version, or with weights that do not fit.
     """
     tensors, header = _read(path, "model")
+    tensors = {name: each.astype(np.float32) if each.dtype == np.float16 else each for name, each in tensors.items()}
     try:
         config = ModelConfig.from_json(header["model"])
         metadata = dict(header["metadata"])
@@ -59,6 +67,21 @@ def load_model(path: str | Path) -> Checkpoint:
     graphdef, state = nnx.split(abstract)
     model = nnx.merge(graphdef, _fill(path, state, tensors))
     return Checkpoint(freeze(model, config), metadata)
+
+
+def with_members(model: WorldModel, config: ModelConfig, members: int) -> tuple[WorldModel, ModelConfig]:
+    """The same model with the first `members` of its ensemble alone.
+
+    Raises:
+      ValueError: it has not so many.
+    """
+    if not 1 <= members <= config.ensemble:
+        raise ValueError(f"members must lie between 1 and the {config.ensemble} that the model has; got {members}")
+    smaller = replace(config, ensemble=members)
+    known = {_name(names): leaf for names, leaf in _leaves(nnx.state(model))}
+    graphdef, state = nnx.split(nnx.eval_shape(lambda: create(smaller, 0)))
+    leaves = [known[_name(names)] for names, _ in _leaves(state)]
+    return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), leaves)), smaller
 
 
 def save_training(path: str | Path, state: TrainState, fingerprint: dict[str, Any], extra: dict[str, Any]) -> None:

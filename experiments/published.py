@@ -1,0 +1,55 @@
+"""The checkpoints that come along, so that one can plan before training anything: `checkpoint=published`.
+
+    python -m experiments.published runs/two_room-seed0.safetensors
+
+makes one of a trained model: with two members of its ensemble and matrices in float16, below a megabyte.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from worldmodel.checkpoint import load_model, save_model, with_members
+
+PUBLISHED = "published"  # in place of a path
+FOLDER = Path(__file__).parent / "checkpoints"
+MEMBERS = 2
+
+
+def tasks() -> list[str]:
+    """The tasks that have one."""
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+def checkpoint_file(checkpoint: str | Path, task: str) -> Path:
+    """The file of the setting `checkpoint`: a path, or the word for the one that comes along.
+
+    Raises:
+      ValueError: none comes along for this task.
+    """
+    if str(checkpoint) != PUBLISHED:
+        return Path(checkpoint)
+    path = FOLDER / f"{task.replace('/', '-')}.safetensors"
+    if not path.is_file():
+        raise ValueError(
+            f"no checkpoint of {task} comes along, only of {', '.join(tasks())}: train one with `jepa-mpc train "
+            f"task={task}`"
+        )
+    return path
+
+
+def publish(trained: str | Path) -> Path:
+    """Write the published form of a trained model in its task's place."""
+    checkpoint = load_model(trained)
+    config = checkpoint.model.config
+    model, smaller = with_members(checkpoint.model.module(), config, min(MEMBERS, config.ensemble))
+    kept = {name: value for name, value in checkpoint.metadata.items() if name != "history"}
+    path = FOLDER / f"{kept['task']['task'].replace('/', '-')}.safetensors"
+    save_model(path, model, smaller, kept, half=True)
+    return path
+
+
+if __name__ == "__main__":
+    for file in sys.argv[1:]:
+        sys.stdout.write(f"{publish(file)}\n")

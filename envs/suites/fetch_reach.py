@@ -48,10 +48,7 @@ class FetchReach(MujocoTask):
     goal_size = 3
     budget = 25
     tolerance = 0.02
-    goal_low, goal_high = (
-        (1.19, 0.60, 0.43),
-        (1.44, 0.90, 0.68),
-    )  # m: what the arm reaches, pointing down, of home ± 15 cm
+    goal_low, goal_high = (1.19, 0.60, 0.43), (1.49, 0.90, 0.68)  # metres: home ± 15 cm, above the table
     gains = (20.0, 0.5)  # of the script: action per metre, and per metre a second
 
     def __init__(self, render_mode: str | None = None):
@@ -59,43 +56,48 @@ class FetchReach(MujocoTask):
         super().__init__(oracle, observation_bound=(2.0,) * 6, render_mode=render_mode)
         self._data = mujoco.MjData(self.model)
         self._grip = self.model.site("robot0:grip").id
+        self._arm = [int(self.model.joint(name).id) for name in _ARM]  # every joint has one degree of freedom
+        self._limited = self.model.jnt_limited[self._arm].astype(bool)
         self._home = _home(self.model)
         self.state = self.pack(self._home, np.zeros(self.model.nv))
 
     def at(self, place: Float[ndarray, "3"]) -> Float[ndarray, "S"]:
-        """The state at rest with the gripper at `place`, pointing down, reached from home without detours of the elbow.
+        """The state at rest with the gripper at `place`, pointing down; ValueError where the arm cannot."""
+        qpos = self._posture(place)
+        if qpos is None:
+            raise ValueError(f"the gripper does not reach {np.asarray(place).tolist()} while it points down")
+        return self.pack(qpos, np.zeros(self.model.nv))
 
-        Newton's method on the joints of the arm. Raises ValueError where the arm does not reach.
-        """
+    def _posture(self, place: Float[ndarray, "3"]) -> Float[ndarray, "nq"] | None:
+        """The joints that bring the gripper there, nearest to home, or None: Newton's method on those of the arm."""
         model, data = self.model, self._data
-        arm = [int(model.joint(name).dofadr[0]) for name in _ARM]
+        down, turned, error, jacobian = np.array(_DOWN) / np.sqrt(2), np.empty(4), np.empty(6), np.empty((6, model.nv))
         data.qpos[:] = self._home
-        jacobian, error, wanted, turned = (
-            np.empty((6, model.nv)),
-            np.empty(6),
-            np.array(_DOWN) / np.sqrt(2),
-            np.empty(4),
-        )
-        for _ in range(50):
+        for _ in range(15):
             mujoco.mj_kinematics(model, data)
             mujoco.mj_comPos(model, data)
             mujoco.mju_mat2Quat(turned, data.site_xmat[self._grip])
-            mujoco.mju_subQuat(error[3:], wanted, turned)  # in the gripper's own frame
+            mujoco.mju_subQuat(error[3:], down, turned)  # in the gripper's own frame
             mujoco.mju_rotVecQuat(error[3:], error[3:].copy(), turned)
             error[:3] = place - data.site_xpos[self._grip]
             if np.abs(error).max() < 1e-10:
-                return self.pack(data.qpos.copy(), np.zeros(model.nv))
+                low, high = model.jnt_range[self._arm].T
+                within = (low <= data.qpos[self._arm]) & (data.qpos[self._arm] <= high)
+                return data.qpos.copy() if (within | ~self._limited).all() else None
             mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], self._grip)
-            data.qpos[arm] += np.linalg.lstsq(jacobian[:, arm], error, rcond=None)[0]
-        raise ValueError(f"the gripper does not reach {np.asarray(place).tolist()}")
+            data.qpos[self._arm] += np.linalg.lstsq(jacobian[:, self._arm], error, rcond=None)[0]
+        return None
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
         """Anywhere that goals are, at rest."""
         return self.at(self.sample_goal(rng))
 
     def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
-        """Up to 15 cm from home along each axis, clear of the table."""
-        return rng.uniform(self.goal_low, self.goal_high)
+        """Up to 15 cm from home along each axis, clear of the table, where the gripper can point down."""
+        while True:
+            place = rng.uniform(self.goal_low, self.goal_high)
+            if self._posture(place) is not None:
+                return place
 
     def observe(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
         """The gripper's place and velocity, float32."""
@@ -190,7 +192,7 @@ def _model() -> mujoco.MjModel:
             geom.material, geom.rgba = "", [*look.WALL[:3], 0.05 if over else 0.15]
         elif geom.contype == 0:  # axes that mark the mocap body
             geom.rgba = [0.0, 0.0, 0.0, 0.0]
-    spec.material("table_mat").rgba = [0.84, 0.83, 0.81, 1.0]
+    spec.material("table_mat").rgba = [*look.FLOOR_DARK, 1.0]
     spec.material("floor_mat").rgba = [*look.FLOOR, 1.0]
     grip = spec.site("robot0:grip")
     grip.rgba, grip.size = look.BODY, [0.015, 0.015, 0.015]

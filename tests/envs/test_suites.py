@@ -84,7 +84,7 @@ def test_fetch_moves_as_the_original_does():
     home = task.achieved_goal(task.get_state())
     np.testing.assert_allclose(home, original.initial_gripper_xpos, atol=1e-4)
     np.testing.assert_allclose(task.goal_low, [*(home[:2] - 0.15), 0.43], atol=0.01)
-    np.testing.assert_allclose(task.goal_high, home + [0.1, 0.15, 0.15], atol=0.01)
+    np.testing.assert_allclose(task.goal_high, home + 0.15, atol=0.01)
 
     task.reset(seed=0)
     start = task.get_state()
@@ -98,16 +98,20 @@ def test_fetch_moves_as_the_original_does():
     original.close()
 
 
-def test_the_fetch_reaches_every_corner_and_says_where_it_does_not():
+def test_the_fetch_stands_anywhere_that_it_reaches_and_says_where_it_does_not():
     task = envs.make("fetch_reach")
-    limited = task.model.jnt_limited.astype(bool) & (
-        np.arange(task.model.njnt) > 5
-    )  # of the arm; the torso still rises
-    low, high = task.model.jnt_range[limited].T
-    for corner in np.array(np.meshgrid(*zip(task.goal_low, task.goal_high, strict=True))).reshape(3, -1).T:
-        state = task.at(corner)
-        np.testing.assert_allclose(task.achieved_goal(state), corner, atol=1e-9)
-        angles = task.qpos(state)[limited]
-        assert ((angles >= low) & (angles <= high)).all()
-    with pytest.raises(ValueError, match=r"the gripper does not reach \[3.0, 0.0, 0.5\]"):
-        task.at(np.array([3.0, 0.0, 0.5]))
+    down = [[0, 0, 1], [0, 1, 0], [-1, 0, 0]]
+    arm = slice(6, 13)  # the torso's joint still rises to its range
+    low, high = np.where(task.model.jnt_limited, task.model.jnt_range.T, [[-np.inf], [np.inf]])
+    data = mujoco.MjData(task.model)
+    places = np.stack([task.sample_goal(np.random.default_rng(i)) for i in range(100)])
+    for place in places:
+        data.qpos[:] = task.qpos(task.at(place))
+        mujoco.mj_kinematics(task.model, data)
+        np.testing.assert_allclose(data.site("robot0:grip").xpos, place, atol=1e-9)
+        np.testing.assert_allclose(data.site("robot0:grip").xmat.reshape(3, 3), down, atol=1e-9)
+        assert ((low <= data.qpos) & (data.qpos <= high))[arm].all()
+    assert (np.ptp(places, axis=0) > 0.9 * np.subtract(task.goal_high, task.goal_low)).all()
+    for far in ([3.0, 0.0, 0.5], [1.19, 0.75, 0.68]):  # too far, and too near for the shoulder
+        with pytest.raises(ValueError, match=r"the gripper does not reach .* while it points down"):
+            task.at(np.array(far))

@@ -18,6 +18,7 @@ SUITES = {
     "loop": "bench_loop",
     "overhead": "bench_overhead",
     "paired": "bench_paired",
+    "partial_goals": "bench_partial_goals",
     "planners": "bench_planners",
     "soak": "soak",
     "start": "bench_start",

@@ -18,6 +18,7 @@ from .costs import Effort as Effort
 from .costs import GoalDistance as GoalDistance
 from .costs import Imagined as Imagined
 from .costs import Penalty as Penalty
+from .costs import ProbeDistance as ProbeDistance
 from .costs import Reward as Reward
 from .costs import TemporalDistance as TemporalDistance
 from .costs import Value as Value

@@ -83,6 +83,35 @@ class TemporalDistance:
         return over_time(steps.astype(jnp.float32), self.running, self.terminal)
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["target", "running", "terminal"], meta_fields=[])
+@dataclass(frozen=True)
+class ProbeDistance:
+    """Squared Euclidean distance of what the model's probe decodes from `target`; NaN there: any value will do.
+
+    A goal in the words of the probe, as a place of the fingertip is. It knows no way round a wall: where there is one,
+    tell the goal to the model (`Agent.reset`), whose critic does.
+
+    Raises:
+      ValueError: the model has no `probe`, or the target does not have one number for each that it gives.
+    """
+
+    target: Leaf | tuple[Number, ...]  # [Q], in the probe's units
+    running: Number = 1.0
+    terminal: Number = 0.0
+
+    def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
+        """One cost for each of the `N` imagined futures."""
+        decode = head(model, "probe", "ProbeDistance", "train one with a probe")
+        places = decode(model.params, imagined.latents).astype(jnp.float32)
+        target = jnp.asarray(self.target, jnp.float32)
+        if target.shape != places.shape[-1:]:
+            raise ValueError(
+                f"ProbeDistance has {target.shape} numbers, and the model's probe gives {places.shape[-1]}"
+            )
+        apart = jnp.where(jnp.isnan(target), 0.0, places - target)
+        return over_time(jnp.sum(apart**2, axis=-1), self.running, self.terminal)
+
+
 @partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
 @dataclass(frozen=True)
 class Effort:

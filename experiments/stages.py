@@ -233,11 +233,11 @@ class _Run:
     def fit(self, state: TrainState, name: str) -> TrainState:
         if int(state.update):
             self._unproven = _copied(state)
-        with progress_bar(f"train {name}", self._trainer.config.total) as bar:
-            bar(int(state.update), self._trainer.config.total)
+        with progress_bar(f"train {name}", self._trainer.total) as bar:
+            bar(int(state.update), self._trainer.total)
 
             def after_call(state: TrainState, metrics: dict[str, float]) -> None:
-                bar(int(state.update), self._trainer.config.total)
+                bar(int(state.update), self._trainer.total)
                 # A loss speaks for the weights before its updates: those after them may be lost already.
                 self.good, self._unproven = self._unproven, None
                 if not _finite(state.params):

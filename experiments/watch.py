@@ -22,8 +22,8 @@ class CollapseWatch:
     """Called after every compiled call of training; looks at every few of them, and warns once."""
 
     def __init__(self, config: ModelConfig, trainer: Trainer):
-        training = trainer.config
-        self._every = max(1, training.total // training.updates_per_call // CHECKS) * training.updates_per_call
+        each = trainer.config.updates_per_call
+        self._every = max(1, trainer.total // each // CHECKS) * each
         self._config = config
         self._trainer = trainer
         self._warned = False

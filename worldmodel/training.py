@@ -57,11 +57,6 @@ class TrainingConfig:
                     f"got {getattr(self, name)} and {self.updates_per_call}"
                 )
 
-    @property
-    def total(self) -> int:
-        """All updates, of all stages."""
-        return self.updates + self.frozen_updates + self.policy_updates
-
 
 # What each stage trains, in their order. The first trains everything together but the policy. Then the encoder is
 # finished: the data are encoded once, and what needs no more than latents goes on at the speed of small networks.
@@ -98,10 +93,9 @@ class Trainer:
             )
         if objective.reconstruction and model.decoder is None:
             raise ValueError("objective.reconstruction needs a decoder: add model.decoder=true, or set it to 0")
-        if bool(config.policy_updates) != (model.policy_head is not None):
+        if model.policy_head is not None and not config.policy_updates:
             raise ValueError(
-                f"model.policy={str(model.policy_head is not None).lower()} and training.policy_updates="
-                f"{config.policy_updates} do not fit: a policy needs updates, and updates need a policy"
+                "a policy needs training.policy_updates: give it some, or leave it out with model.policy=false"
             )
         self.config = config
         self.objective = objective
@@ -109,11 +103,17 @@ class Trainer:
         self.graphdef, self._params, *others = nnx.split(model, nnx.Param, ...)
         (self._statistics,) = others  # `...` is one filter, hence one state
         self._head = nnx.graphdef(model.distance_head)
-        counts = {"joint": config.updates, "frozen": config.frozen_updates, "policy": config.policy_updates}
+        policy_updates = config.policy_updates if model.policy_head is not None else 0
+        counts = {"joint": config.updates, "frozen": config.frozen_updates, "policy": policy_updates}
         self._counts = {name: count for name, count in counts.items() if count}
         self._optimizers = {name: self._optimizer(count) for name, count in self._counts.items()}
         self._step = jax.jit(self._many_updates, static_argnums=0, donate_argnums=1)
         self._latents: LatentSampler | None = None
+
+    @property
+    def total(self) -> int:
+        """All updates, of all stages."""
+        return sum(self._counts.values())
 
     def init(self) -> TrainState:
         """The state before the first update."""
@@ -134,7 +134,7 @@ class Trainer:
             ends += count
             if update < ends:
                 return name
-        raise ValueError(f"update {update} lies beyond the last of {self.config.total}")
+        raise ValueError(f"update {update} lies beyond the last of {self.total}")
 
     def step(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """`updates_per_call` updates; metrics are their means. `state` is consumed."""
@@ -190,12 +190,12 @@ def _trained(params: Params, stage: str) -> Params:
 def fit(
     trainer: Trainer, state: TrainState, callback: Callable[[TrainState, dict[str, float]], None] | None = None
 ) -> TrainState:
-    """Update until `config.total`; after each compiled call, `callback(state, metrics)` with metrics on the host.
+    """Update until `trainer.total`; after each compiled call, `callback(state, metrics)` with metrics on the host.
 
     Raises:
       FloatingPointError: the loss is no longer finite.
     """
-    while int(state.update) < trainer.config.total:
+    while int(state.update) < trainer.total:
         state, metrics = trainer.step(state)
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         if not math.isfinite(values["loss"]):

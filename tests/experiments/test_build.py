@@ -18,9 +18,11 @@ from planning import (
     MPPI,
     Effort,
     EliteMPPI,
+    Given,
     Gradient,
     Knots,
     NoOp,
+    PolicyPrior,
     PredictiveSampling,
     RateLimit,
     TemporalDistance,
@@ -163,3 +165,19 @@ def test_settings_can_be_composed_within_a_running_command(tmp_path):
         assert build.compose("plan", "seed=3").seed == 3
         assert GlobalHydra.instance().hydra is running
     assert not GlobalHydra.instance().is_initialized()
+
+
+def test_the_policy_suggests_and_members_imagine_as_they_are_asked_to():
+    task = envs.make("two_room")
+    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8, ensemble=2)
+    model = freeze(create(config, 0), config)
+    plain = build.agent(build.compose("plan"), model, task)
+    assert plain.members == 1 and plain.proposals == () and plain.planner.proposals == ()
+    asked = build.agent(build.compose("plan", "suggestions=3", "members=null", "risk=worst"), model, task)
+    assert asked.members is None and asked.proposals == (PolicyPrior(3),) and asked.planner.proposals == (Given(3),)
+    bare = dataclasses.replace(config, policy=False)
+    assert build.agent(build.compose("plan", "suggestions=3"), freeze(create(bare, 0), bare), task).proposals == ()
+    with pytest.raises(ValueError, match="members must lie between 1 and the 2 that the model has; got 5"):
+        build.agent(build.compose("plan", "members=5"), model, task)
+    with pytest.raises(ValueError, match="the risk Worst compares the members of an ensemble, and a single one"):
+        build.agent(build.compose("plan", "risk=worst"), model, task)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from planning import ActionRate, Custom, Imagined, LatentObjective, Reward, Value
+from planning import ActionRate, Custom, Imagined, LatentObjective, ProbeDistance, Reward, Value
 
 from .toys import PointMass, box, point_mass
 
@@ -89,3 +89,15 @@ def test_a_cost_of_the_wrong_shape_is_named():
     )
     with pytest.raises(ValueError, match=r"the cost odd must give one number for each of 2 candidates; got shape \(\)"):
         objective(jnp.zeros((2, 3, 2)))
+
+
+def test_a_goal_in_the_probes_words_counts_what_is_told_alone():
+    latents = jnp.array([[[1.0, 5.0, 0.0, 0.0], [3.0, 5.0, 0.0, 0.0]]])  # the eye sees the first two
+    model, path = point_mass(eye=True), imagined(jnp.zeros((1, 2, 2)), latents)
+    np.testing.assert_allclose(ProbeDistance((1.0, 1.0))(model, path, box()), [16.0 + 20.0])
+    np.testing.assert_allclose(ProbeDistance((1.0, float("nan")))(model, path, box()), [0.0 + 4.0])
+    np.testing.assert_allclose(ProbeDistance((1.0, 1.0), running=0.0, terminal=2.0)(model, path, box()), [40.0])
+    with pytest.raises(ValueError, match=r"ProbeDistance has \(3,\) numbers, and the model's probe gives 2"):
+        ProbeDistance((1.0, 1.0, 1.0))(model, path, box())
+    with pytest.raises(ValueError, match="ProbeDistance needs a model with a probe head"):
+        ProbeDistance((1.0, 1.0))(point_mass(), path, box())

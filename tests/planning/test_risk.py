@@ -143,9 +143,9 @@ def test_a_future_that_is_known_has_no_disagreement():
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ({"risk": Worst()}, "the risk Worst compares the members of an ensemble, and this model is a single one"),
+        ({"risk": Worst()}, "the risk Worst compares the members of an ensemble, and a single one imagines"),
         ({"risk": CVaR(0.2)}, "the risk CVaR compares"),
-        ({"disagreement": Disagreement()}, "the cost Disagreement compares"),
+        ({"disagreement": Disagreement()}, "the cost disagreement compares"),
     ],
 )
 def test_a_single_model_cannot_be_asked_for_risk(parts, words):
@@ -173,3 +173,30 @@ def test_an_agent_plans_with_an_ensemble(key):
     compiled = step._cache_size()
     step(replace(agent, risk=CVaR(jnp.float32(0.9))), state, jnp.zeros(2))
     assert step._cache_size() == compiled
+
+
+def test_the_first_members_imagine_alone():
+    """One member of an ensemble plans as a single model does, two as an ensemble of those two."""
+
+    @partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=_STATIC)
+    @dataclass(frozen=True)
+    class First(Masses):
+        def predict(self, params, latent, block):
+            one = lambda mass, latent: PointMass.predict(self, {"mass": mass}, latent, block)  # noqa: E731
+            if latent.ndim < block.ndim:
+                return one(params["mass"][0], latent)
+            return jax.vmap(one)(params["mass"][: len(latent)], latent)
+
+    model = First(params={"mass": MASSES}, action_block=2, eye=True)
+    alone = replace(objective(model), members=1)(ACTIONS)
+    single = objective(replace(point_mass(action_block=2), params={"mass": MASSES[0]}))(ACTIONS)
+    np.testing.assert_allclose(alone.cost, single.cost, rtol=1e-6)
+    assert imagine(model, ROOT, ACTIONS, members=2).shape == (2, 5, 3, 4)
+    np.testing.assert_allclose(replace(objective(model), members=2)(ACTIONS).cost, of_members()[:2].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(replace(objective(model), members=3)(ACTIONS).cost, objective(model)(ACTIONS).cost)
+    with pytest.raises(ValueError, match="members must lie between 1 and the 3 that the model has; got 4"):
+        replace(objective(model), members=4)(ACTIONS)
+    with pytest.raises(ValueError, match="the risk Worst compares the members"):
+        replace(objective(model, risk=Worst()), members=1)(ACTIONS)
+    with pytest.raises(ValueError, match="the cost doubt compares the members"):
+        replace(objective(model, doubt=Disagreement()), members=1)(ACTIONS)

@@ -47,7 +47,7 @@ class Exactly(ModelFunction):
 def exact(**changes):
     config = dataclasses.replace(SMALL, latent_size=4, history=1, ensemble=changes.get("members", 1))
     encode, predict, probe = (Exactly(name, config, **changes) for name in ("encode", "predict", "probe"))
-    return FrozenModel((), config, encode, predict, distance=None, policy=None, inverse=None, probe=probe)
+    return FrozenModel((), config, encode, predict, distance=None, policy=None, inverse=None, goal=None, probe=probe)
 
 
 @pytest.fixture(scope="module")

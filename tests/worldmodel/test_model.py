@@ -32,7 +32,7 @@ def test_untrained_predictor_predicts_no_change(model, key):
 def test_blocks_are_concatenated_not_averaged(model, key):
     """Two blocks of the same sum in another order are different futures."""
     model = nnx.clone(model)
-    model.predictor.members[0].output.kernel[...] = jnp.ones_like(model.predictor.mlp.output.kernel[...])
+    model.predictor.members[0].output.kernel[...] = jnp.ones_like(model.predictor.members[0].output.kernel[...])
     latent, block = jax.random.normal(key, (SMALL.latent_size,)), jnp.asarray([[1.0, 0.0], [-1.0, 0.0]])
     assert not np.allclose(model.predict(latent, block), model.predict(latent, block[::-1]))
 

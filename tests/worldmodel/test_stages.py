@@ -130,5 +130,9 @@ def test_stages_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="training.policy_updates must be a multiple of updates_per_call; got 50"):
         TrainingConfig(policy_updates=50)
     run = trainer(updates=10)
-    with pytest.raises(ValueError, match="a policy needs updates, and updates need a policy"):
-        type(run)(run.model(run.init()), run.sampler, run.objective, dataclasses.replace(run.config, policy_updates=10))
+    assert run.total == 10
+    with_policy = trainer(updates=10, policy_updates=10)
+    assert with_policy.total == 20
+    model, none = with_policy.model(with_policy.init()), dataclasses.replace(run.config, policy_updates=0)
+    with pytest.raises(ValueError, match="a policy needs training.policy_updates"):
+        type(run)(model, run.sampler, run.objective, none)

@@ -27,22 +27,24 @@ from .health import judged
 from .manifest import manifest
 from .markup import healthy_range
 from .plan import chosen_checkpoint
+from .published import PUBLISHED
 from .stages import CUSTOM, Paths, plan_command
 
 
 def run(cfg: DictConfig) -> Diagnosis:
     """Print one table, and write the same as JSON, as a picture and as a page."""
     path = Paths.of(cfg, int(cfg.seed)).model if cfg.checkpoint is None else Path(cfg.checkpoint)
+    name = f"{cfg.task.name.replace('/', '-')}-{PUBLISHED}" if cfg.checkpoint == PUBLISHED else path.stem
     found = diagnosis(cfg, _checkpoint(cfg))
     console = Console()
-    show(found, console, f"{path.name} on {found.source}")
-    out = Path(cfg.out) if cfg.out else Path(cfg.runs) / f"{path.stem}-diagnose"
+    show(found, console, f"{name} on {found.source}")
+    out = Path(cfg.out) if cfg.out else Path(cfg.runs) / f"{name}-diagnose"
     made = manifest(cfg, [int(cfg.seed)])
     commands = [] if cfg.task.name == CUSTOM else [plan_command(path, cfg.task.name)]
     files = {ending: out.with_name(f"{out.name}.{ending}") for ending in ("json", "png", "html")}
     write_atomically(files["json"], json.dumps({**as_json(found), "manifest": made}, indent=2) + "\n")
     write_atomically(files["png"], to_png(picture(found), dpi=120))
-    write_atomically(files["html"], render(found, f"jepa-mpc diagnose: {path.name}", made, commands))
+    write_atomically(files["html"], render(found, f"jepa-mpc diagnose: {name}", made, commands))
     console.print(f"report: {files['html']}\nfigure: {files['png']}\nvalues: {files['json']}", soft_wrap=True)
     return found
 
@@ -93,6 +95,7 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
         "held_out": found.source,
         "figures": [{**asdict(item), "ok": item.ok} for item in judged(found.values)],
         "probes": found.probes,
+        "probes_of_sensors": found.sensed,
         "episodes": {"played": found.episodes, "failed": found.failed},
         "failures": [{**asdict(failure), "fault": failure.fault} for failure in found.failures],
     }

@@ -54,7 +54,7 @@ def distances(axes: Axes, found: Diagnosis, palette: Palette) -> None:
 
 
 def probes(axes: Axes, found: Diagnosis, palette: Palette) -> None:
-    """Held-out R² of each degree of freedom."""
+    """Held-out R² of each degree of freedom; a mark shows that of the same map from the sensors."""
     names = list(found.probes)[:16]
     scores = np.clip([found.probes[name] for name in names], 0.0, 1.0)
     places = np.arange(len(names))
@@ -72,6 +72,8 @@ def probes(axes: Axes, found: Diagnosis, palette: Palette) -> None:
             fontsize=8,
             color="#ffffff" if inside else palette.ink,
         )
+    sensed = np.clip([found.sensed[name] for name in names], 0.0, 1.0)
+    axes.plot(sensed, places, "|", color=palette.ink, ms=18, mew=1.4, clip_on=False, label="from the sensors")
     axes.set_yticks(places, names)
     axes.set_xlim(0, 1)
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -137,7 +139,7 @@ def panels(found: Diagnosis) -> dict[str, tuple[Panel, str]]:
     if found.reach is not None:
         there["Distance against steps"] = (distances, found.reach.source + "; a flat end leads no plan")
     if found.probes:
-        there["Linear probes"] = (probes, "what a linear map reads from the representation")
+        there["Linear probes"] = (probes, "what a linear map reads from the representation; marks: from the sensors")
     if found.slices:
         told = "what actions cost, as the model imagines them; dark is cheap"
         there["Cost landscape: model"] = (landscape("model"), told)

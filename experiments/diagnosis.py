@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 DRIVES = 64  # of the script, for the distance curve
 SITUATIONS = 8  # starts at which the cost landscape is cut
 PROBED = 4096  # moments that linear probes learn from and are judged on
+WATCHED = 3  # observations from which sensors show a velocity
+SHOWN = 0.8  # R² from which on they are said to show something
 
 
 @dataclass(eq=False)
@@ -50,7 +52,8 @@ class Diagnosis:
     action_block: int
     control_period: float  # seconds
     values: dict[str, float] = field(default_factory=dict)  # `experiments.health` knows their ranges
-    probes: dict[str, float] = field(default_factory=dict)  # held-out R² of each degree of freedom
+    probes: dict[str, float] = field(default_factory=dict)  # held-out R² of each degree of freedom, from latents
+    sensed: dict[str, float] = field(default_factory=dict)  # the same, from the sensors
     foresight: Foresight | None = None
     reach: Reach | None = None
     slices: list[Slice] = field(default_factory=list)
@@ -118,19 +121,29 @@ def _representation(
         missed, moved = seen.imagined[:, -1] - seen.executed[:, -1], seen.executed[:, -1] - seen.executed[:, 0]
         found.values["path_error"] = float(np.linalg.norm(missed) / max(float(np.linalg.norm(moved)), 1e-12))
     if held.targets and held.data.episodes > 1:
-        found.probes = _probes(model, sampler, held, seed)
-        for name in ("qpos", "qvel", "position", "state"):
-            scores = [score for key, score in found.probes.items() if name in key]
-            if scores:
-                found.values[f"probe_{name}"] = min(scores)
+        _probes(found, model, sampler, held, seed)
 
 
-def _probes(model: FrozenModel, sampler: WindowSampler, held: HeldOut, seed: int) -> dict[str, float]:
-    rows = np.random.default_rng(seed).permutation(len(held.data.observations))[:PROBED].astype(np.int32)
-    latents = np.asarray(_encode(model, sampler.stack(jnp.asarray(rows))))
-    targets = np.stack(list(held.targets.values()), axis=1)[rows]
-    scores = linear_probe(latents, targets, held.data.first[rows])
-    return {name: float(score) for name, score in zip(held.targets, scores, strict=True) if np.isfinite(score)}
+def _probes(found: Diagnosis, model: FrozenModel, sampler: WindowSampler, held: HeldOut, seed: int) -> None:
+    """What a linear map reads from latents; judged is only what the same map reads from the sensors over a short time.
+
+    A latent owes positions that its sensors show, and velocities that follow from them: not the elbow of an arm whose
+    hand alone is seen.
+    """
+    order = np.random.default_rng(seed).permutation(len(held.data.observations))[:PROBED].astype(np.int32)
+    rows, groups = jnp.asarray(order), held.data.first[order]
+    targets = np.stack(list(held.targets.values()), axis=1)[order]
+    watching = replace(sampler, history=max(sampler.history, WATCHED))
+    sensed = np.asarray(watching.stack(rows)).reshape(len(order), -1)
+    latents = np.asarray(_encode(model, sampler.stack(rows)))
+    shown = linear_probe(sensed, targets, groups)
+    for name, score, by_sensors in zip(held.targets, linear_probe(latents, targets, groups), shown, strict=True):
+        if np.isfinite(score):
+            found.probes[name], found.sensed[name] = float(score), float(by_sensors)
+    for kind in ("qpos", "qvel", "position", "state"):
+        owed = [found.probes[name] for name in found.probes if kind in name and found.sensed[name] >= SHOWN]
+        if owed:
+            found.values[f"probe_{kind}"] = min(owed)
 
 
 @jax.jit

@@ -75,20 +75,20 @@ RANGES: dict[str, tuple[float | None, float | None, str, str]] = {
     "probe_qpos": (
         0.8,
         None,
-        "Positions: the least R² of a linear map from the representation.",
-        "see that the sensors show positions; raise objective.sigreg or objective.inverse",
+        "Positions that the sensors show: the least R² of a linear map from the representation.",
+        "raise objective.sigreg or objective.inverse, or train longer",
     ),
     "probe_qvel": (
         0.7,
         None,
-        "Velocities: the least R² of a linear map from the representation.",
-        "give it more history (model.history) or sensors of velocity; raise objective.inverse",
+        "Velocities that the sensors show: the least R² of a linear map from the representation.",
+        "give it more history (model.history), or raise objective.inverse",
     ),
     "probe_position": (
         0.8,
         None,
-        "Logged positions: the least R² of a linear map from the representation.",
-        "see that the sensors show positions; raise objective.sigreg or objective.inverse",
+        "Logged positions that the sensors show: the least R² of such a map.",
+        "raise objective.sigreg or objective.inverse, or train longer",
     ),
     "probe_state": (
         None,

@@ -23,7 +23,7 @@ def run(cfg: DictConfig) -> Checkpoint:
     else:
         train_model(cfg, cfg.seed, out)
         checkpoint = load_model(out)
-    last = checkpoint.metadata["history"][-1]
+    last = next(entry for entry in reversed(checkpoint.metadata["history"]) if "horizon_ratio" in entry)
     Console().print(
         f"{checkpoint.model.parameters:,} parameters in {checkpoint.metadata['train_seconds']:.0f} s, horizon error "
         f"{last['horizon_ratio']:.3f} of predicting no change; the model is in {out}\n"

@@ -22,8 +22,8 @@ class CollapseWatch:
     """Called after every compiled call of training; looks at every few of them, and warns once."""
 
     def __init__(self, config: ModelConfig, trainer: Trainer):
-        each = trainer.config.updates_per_call
-        self._every = max(1, trainer.total // each // CHECKS) * each
+        training = trainer.config
+        self._every = max(1, training.updates // training.updates_per_call // CHECKS) * training.updates_per_call
         self._config = config
         self._trainer = trainer
         self._warned = False
@@ -31,7 +31,7 @@ class CollapseWatch:
     def __call__(self, state: TrainState) -> None:
         """Measure the spread of the latents where it is due, and warn if it is that of a collapse."""
         update = int(state.update)
-        if self._warned or update % self._every:
+        if self._warned or update % self._every or update > self._trainer.config.updates:  # later stages: no encoder
             return
         model = freeze(self._trainer.model(state), self._config)
         found = collapse(spread(model, self._trainer.sampler, jax.random.key(update)))

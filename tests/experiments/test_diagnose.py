@@ -21,12 +21,14 @@ from worldmodel.checkpoint import load_model
 
 from .recipe import settings
 
+FEWER = ("model.ensemble=2", "model.policy=false", "training.policy_updates=0")  # parts to compile
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """A tiny model, trained."""
     folder = tmp_path_factory.mktemp("runs")
-    train.run(settings("train", folder))
+    train.run(settings("train", folder, *FEWER))
     return folder
 
 
@@ -41,6 +43,7 @@ def test_the_report_holds_everything(runs, found, capsys):
     told = json.loads((runs / "two_room-seed0-diagnose.json").read_text())
     names = {item["name"] for item in told["figures"]}
     assert names == set(found.values) and len(names) > 15, "every value is explained"
+    assert "disagreement_order" in names, "there are two members"
     bounded = [item for item in told["figures"] if (item["low"], item["high"]) != (None, None)]
     assert len(bounded) > 12 and all(item["mend"] for item in bounded)
     assert list(told["probes"]) == ["qpos[0]", "qpos[1]", "qvel[0]", "qvel[1]"]

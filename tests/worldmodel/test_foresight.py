@@ -10,8 +10,9 @@ import pytest
 
 from worldmodel.diagnostics import diagnose
 from worldmodel.foresight import foresight
-from worldmodel.freeze import FrozenModel, ModelFunction
+from worldmodel.freeze import ModelFunction, freeze
 from worldmodel.linear_probe import linear_probe
+from worldmodel.model import create
 from worldmodel.windows import WindowSampler
 
 from .small import SMALL, episodes
@@ -47,7 +48,8 @@ class Exactly(ModelFunction):
 def exact(**changes):
     config = dataclasses.replace(SMALL, latent_size=4, history=1, ensemble=changes.get("members", 1))
     encode, predict, probe = (Exactly(name, config, **changes) for name in ("encode", "predict", "probe"))
-    return FrozenModel((), config, encode, predict, distance=None, policy=None, inverse=None, goal=None, probe=probe)
+    model = freeze(create(config, 0), config)
+    return dataclasses.replace(model, params=(), encoder=encode, predictor=predict, distance=None, probe=probe)
 
 
 @pytest.fixture(scope="module")

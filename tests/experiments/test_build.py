@@ -118,6 +118,16 @@ def test_objects_are_what_was_asked_for(tmp_path: Path):
     assert behaviour == Mixture((Scripted(patience=100, dwell=10), ColouredNoise(1.0, 0.8)), (0.5, 0.5))
 
 
+def test_a_task_has_settings_of_its_own_which_give_way_to_those_asked_for():
+    own = build.compose("plan", "task=fetch_reach")
+    assert own.planner.horizon == 6 and list(own.behaviour.shares) == [0.8, 0.2]
+    assert build.planner(own).horizon % own.model.action_block == 0
+    asked = build.compose("plan", "task=fetch_reach", "behaviour=scripted", "planner=mppi", "planner.horizon=9")
+    assert asked.planner.horizon == 9 and asked.planner._target_ == "planning.MPPI"
+    assert asked.behaviour._target_ == "envs.behaviours.Scripted"
+    assert build.compose("plan", "task=fetch_reach", "budget=smoke").collection.episodes == 40
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

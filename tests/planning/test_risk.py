@@ -143,9 +143,9 @@ def test_a_future_that_is_known_has_no_disagreement():
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ({"risk": Worst()}, "the risk Worst compares the members of an ensemble, and this model is a single one"),
+        ({"risk": Worst()}, "the risk Worst compares the members of an ensemble, and a single one imagines"),
         ({"risk": CVaR(0.2)}, "the risk CVaR compares"),
-        ({"disagreement": Disagreement()}, "the cost Disagreement compares"),
+        ({"disagreement": Disagreement()}, "the cost disagreement compares"),
     ],
 )
 def test_a_single_model_cannot_be_asked_for_risk(parts, words):

@@ -108,7 +108,7 @@ class ProbeDistance:
             raise ValueError(
                 f"ProbeDistance has {target.shape} numbers, and the model's probe gives {places.shape[-1]}"
             )
-        apart = jnp.where(jnp.isnan(target), 0.0, places - target)
+        apart = jnp.where(jnp.isnan(target)[None, None], 0.0, places - target[None, None])
         return over_time(jnp.sum(apart**2, axis=-1), self.running, self.terminal)
 
 

@@ -27,7 +27,7 @@ class Foresight:
     error: Float[ndarray, "B"]  # of each window's last prediction
     disagreement: Float[ndarray, "B"] | None  # variance across an ensemble of that prediction; None for a single model
     imagined: Float[ndarray, "B H+1 Q"] | None  # decoded by the probe, the present first; None without a probe
-    executed: Float[ndarray, "B H+1 Q"] | None  # the probe targets of the same moments; None where the data have none
+    executed: Float[ndarray, "B H+1 R"] | None  # the probe targets of the same moments; None where the data have none
 
 
 def foresight(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, windows: int = 512) -> Foresight:

@@ -31,8 +31,9 @@ def test_the_three_ways_are_measured_end_to_end(tmp_path):
     config = ModelConfig(observation_size=4, action_size=2, probe_size=2, latent_size=4, width=8, head_width=8)
     path = tmp_path / "m.safetensors"
     save_model(path, create(config, 0), config, {"task": {"task": "two_room"}})
-    chosen = (f"suite.checkpoints={{two_room: '{path}'}}", "suite.episodes=2", f"results='{tmp_path}'")
-    small = "suite.overrides=[planner.num_samples=12,planner.num_elites=3,planner.iterations=1]"
+    others = ("~suite.checkpoints.umaze", "~suite.checkpoints.reacher")
+    chosen = (f"suite.checkpoints.two_room='{path}'", *others, "suite.episodes=2", f"results='{tmp_path}'")
+    small = "suite.overrides=['planner.num_samples=12','planner.num_elites=3','planner.iterations=1']"
     found = bench.run(build.compose("bench", "suite=partial_goals", *chosen, small))
     assert set(found) == {
         f"partial_goal_two_room_{part}_{way}" for part in ("place", "x") for way in ("rest", "encoder", "probe")

@@ -117,17 +117,17 @@ def test_interrupted_training_goes_on(runs, tmp_path, monkeypatch):
     resumed = train.run(settings("train", tmp_path))
     whole = load_model(runs / "two_room-seed0.safetensors")
     assert all(np.array_equal(a, b) for a, b in zip(resumed.model.params, whole.model.params, strict=True))
-    assert [entry["step"] for entry in resumed.metadata["history"]] == [20, 40]
+    assert [entry["step"] for entry in resumed.metadata["history"]] == [20, 40, 60, 80]
 
 
 def test_data_of_another_task_or_size_is_refused(runs, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(runs / "two_room-seed0-data", data)
-    with pytest.raises(ValueError, match="are of the task two_room, not of reacher: add task=two_room"):
+    with pytest.raises(ValueError, match="is of the task two_room, not of reacher: add task=two_room"):
         train.run(settings("train", tmp_path, "task=reacher", f"data='{data}'"))
     metadata = json.loads((data / "metadata.json").read_text())
     (data / "metadata.json").write_text(json.dumps({k: v for k, v in metadata.items() if k != "task"}))
-    with pytest.raises(ValueError, match="have observations of 4 numbers, and reacher has 6"):
+    with pytest.raises(ValueError, match="has observations of 4 numbers, and reacher has 6"):
         train.run(settings("train", tmp_path, "task=reacher", f"data='{data}'"))
 
 

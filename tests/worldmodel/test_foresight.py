@@ -35,7 +35,8 @@ class Exactly(ModelFunction):
         latent, block = args
         position, velocity = latent[..., :2], latent[..., 2:]
         for step in range(BLOCK):
-            velocity = velocity + PUSH * block[..., step, :] * float(self.pushes)
+            push = PUSH * block[..., step, :] * float(self.pushes)
+            velocity = velocity + (push[None] if latent.ndim == block.ndim else push)
             position = position + PERIOD * velocity
         later = jnp.concatenate([position, velocity], axis=-1)
         if self.members == 1:

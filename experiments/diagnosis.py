@@ -15,6 +15,7 @@ import envs
 from envs.task import Scene
 from planning import Agent, AskTell, Planner
 from worldmodel.checkpoint import Checkpoint
+from worldmodel.dataset import load
 from worldmodel.diagnostics import diagnose
 from worldmodel.foresight import Foresight, foresight
 from worldmodel.freeze import FrozenModel
@@ -92,11 +93,11 @@ def _held_out(cfg: DictConfig, task: envs.Task | None, checkpoint: Checkpoint) -
             raise ValueError("task=custom has no simulator to make held-out data with: add data=FOLDER of some")
         behaviour, collection = build.make(cfg.behaviour, "behaviour"), cfg.collection
         return fresh(task, behaviour, int(cfg.held_out), int(collection.steps), int(cfg.seed))
-    held = end_of(cfg.data, task, int(cfg.held_out))
+    data = load(cfg.data)
     if task is not None:
-        check_task(held.data, cfg.task.name, cfg.data)
-    check_data(held.data, checkpoint.metadata["task"], cfg.data, owner="the model")
-    return held
+        check_task(data, cfg.task.name, cfg.data)
+    check_data(data, checkpoint.metadata["task"], cfg.data, owner="the model")
+    return end_of(data, cfg.data, task, int(cfg.held_out))
 
 
 def _representation(

@@ -13,7 +13,7 @@ import envs
 from envs.behaviours import Behaviour
 from envs.mujoco_task import MujocoTask
 from envs.streams import episode_rng
-from worldmodel.dataset import EpisodeData, load
+from worldmodel.dataset import EpisodeData
 
 STREAM = "validate"  # of random numbers; no training and no evaluation draws from it
 
@@ -36,9 +36,8 @@ def fresh(task: envs.Task, behaviour: Behaviour, episodes: int, steps: int, seed
     return HeldOut(data, f"{episodes} fresh episodes of {steps} steps", _targets(task, data))
 
 
-def end_of(path: str | Path, task: envs.Task | None, episodes: int) -> HeldOut:
+def end_of(whole: EpisodeData, path: str | Path, task: envs.Task | None, episodes: int) -> HeldOut:
     """The last episodes of a dataset; `task` is None for a robot's own logs, whose positions are read as they are."""
-    whole = load(path)
     data = whole.last_episodes(episodes)
     source = f"the last {data.episodes} of {whole.episodes} episodes in {path}"
     return HeldOut(data, source, _targets(task, data))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -14,10 +13,18 @@ import envs
 from .results import Row
 from .statistics import pool
 
-COLUMNS = (
-    "task", "variant", "policy", "success", "95 % interval", "episodes", "plan p50 / p99", "training", "robot time",
-    "parameters",
-)  # fmt: skip
+# What a column is called on a page, and in the terminal.
+COLUMNS = {
+    "task": "task",
+    "variant": "variant",
+    "policy": "policy",
+    "success (95 %)": "success (95 %)",
+    "episodes": "n",
+    "step p50 / p99, ms": "ms p50/p99",
+    "training": "trained",
+    "robot time": "robot",
+    "parameters": "params",
+}
 TITLES = {
     "honest": "honest: starts and goals that no training saw, none of them solved at the start",
     "lewm": "lewm, the protocol of LeWorldModel: a state 25 steps ahead in a held-out trajectory, 50 steps; "
@@ -30,12 +37,13 @@ def show(rows: Sequence[Row]) -> None:
     for protocol in dict.fromkeys(row.protocol for row in rows):
         lines = list(_lines([row for row in rows if row.protocol == protocol]))
         shown = _shown(lines)
-        table = Table(title=TITLES.get(protocol, protocol), box=SIMPLE_HEAD)
+        table = Table(title=TITLES.get(protocol, protocol), box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for name in shown:
-            table.add_column(name, justify="left" if name in ("task", "variant", "policy") else "right", no_wrap=True)
+            words = name in ("task", "variant", "policy")
+            table.add_column(COLUMNS[name], justify="left" if words else "right", no_wrap=True)
         for bold, line in lines:
             table.add_row(*(line[name] for name in shown), style="bold" if bold else "")
-        Console().print(table)
+        Console().print(table, "")
 
 
 def markdown(rows: Sequence[Row], protocol: str) -> str:
@@ -75,10 +83,9 @@ def _lines(rows: Sequence[Row]) -> Iterator[tuple[bool, dict[str, str]]]:
                 "task": task,
                 "variant": variant or "default",
                 "policy": name,
-                "success": f"{row.success_rate:.1%}",
-                "95 % interval": f"{100 * row.ci_low:.1f} – {100 * row.ci_high:.1f}",
+                "success (95 %)": f"{row.success_rate:.1%} ({100 * row.ci_low:.1f}–{100 * row.ci_high:.1f})",
                 "episodes": str(row.episodes),
-                "plan p50 / p99": _milliseconds(row),
+                "step p50 / p99, ms": _milliseconds(row),
                 "training": "" if row.train_seconds is None or policy == "oracle" else f"{row.train_seconds:.0f} s",
                 "robot time": "" if hours is None or policy == "oracle" else f"{hours:.2f} h",
                 "parameters": "" if row.parameters is None or policy == "oracle" else f"{row.parameters:,}",
@@ -97,9 +104,12 @@ def _order(rows: Sequence[Row], setting: tuple[str, str, str, str]) -> tuple[int
 
 def _milliseconds(row: Row) -> str:
     times = [f"{each:.2f}" if each < 1 else f"{each:.1f}" for each in (row.plan_ms_p50, row.plan_ms_p99) if each]
-    return f"{' / '.join(times)} ms" if times else ""
+    return "/".join(times)
 
 
 def _shown(lines: Sequence[tuple[bool, dict[str, str]]]) -> list[str]:
-    """The columns that tell anything."""
-    return [name for name in COLUMNS if any(line[name] not in ("", "default") for _, line in lines)]
+    """The columns that tell anything: with variants, the policy does only if there are several."""
+    telling = [name for name in COLUMNS if any(line[name] not in ("", "default") for _, line in lines)]
+    if "variant" in telling and len({line["policy"] for _, line in lines}) == 1:
+        telling.remove("policy")
+    return telling

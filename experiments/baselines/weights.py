@@ -20,7 +20,7 @@ _KEY = "jepa-mpc"
 
 def write(path: Path, tensors: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     """Write arrays by name, and `header` as JSON beside them; whole or not at all."""
-    arrays = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    arrays = {name: np.asarray(value, order="C") for name, value in tensors.items()}
     write_atomically(path, save(arrays, metadata={_KEY: json.dumps(header)}))
 
 

@@ -64,7 +64,7 @@ def test_a_killed_run_goes_on_and_its_actor_is_the_one_that_was_trained(tmp_path
     def write_and_stop(where, tensors, header):
         write(where, tensors, header)
         written.append(header)
-        if header.get("steps") == 200:
+        if header.get("steps") == 200 and len(models) == 1:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(sac_her.weights, "write", write_and_stop)

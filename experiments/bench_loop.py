@@ -1,8 +1,8 @@
 """The loop in real time at 100 Hz: the planner in one process, a busy simulator in another, an idle timer beside.
 
 An action is late where it is handed out more than half a period after its tick. The idle timer is a process that only
-sleeps from tick to tick, at the same time, on the same machine and with the same priority: what it misses is the
-machine's fault.
+sleeps from tick to tick, at the same time, on the same machine and core and with the same priority: what it misses is
+the machine's fault.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 RATE_HZ = 100.0
 LATE = 0.5 / RATE_HZ  # seconds
 SIMULATOR = "from experiments.bench_loop import simulate; import sys; simulate(sys.argv[1], *map(int, sys.argv[2:]))"
-IDLE = "from experiments.bench_loop import idle; import sys; idle(float(sys.argv[1]), int(sys.argv[2]))"
+IDLE = "from experiments.bench_loop import idle; import sys; idle(float(sys.argv[1]), *map(int, sys.argv[2:]))"
 
 
 def engine(checkpoint: str, task: str, overrides: tuple[str, ...] = ()) -> LiveEngine:
@@ -73,9 +73,9 @@ def simulate(task_name: str, states_file: int, actions_file: int, seed: int) -> 
         task.simulate(other[:1], np.zeros((1, 4, action.size)))  # the rest of the core
 
 
-def idle(seconds: float, priority: int) -> None:
+def idle(seconds: float, priority: int, *cores: int) -> None:
     """Sleep from tick to tick, and print how often that was late."""
-    real_time(priority)
+    real_time(priority, cores)
     ticks, late, moment = 0, 0, time.monotonic()
     end, parent = moment + seconds, os.getppid()
     while moment < end and os.getppid() == parent:
@@ -105,10 +105,13 @@ def run(cfg: DictConfig) -> Counter[str]:
     rng, seconds = np.random.default_rng(int(cfg.seed)), float(suite.seconds)
     margin = Loop(replan_period=1 / RATE_HZ, max_observation_age=0.1, late_after=0.1)
     priority, planner = map(int, suite.priorities)
-    controller = RealtimeController(recipe, margin, Planning(deadline=1 / RATE_HZ, priority=planner), worker="process")
+    cores, planner_cores = (tuple(map(int, each)) for each in suite.cores)
+    planning = Planning(deadline=1 / RATE_HZ, priority=planner, cores=planner_cores)
+    controller = RealtimeController(recipe, margin, planning, worker="process")
     simulator = subprocess.Popen(
         [sys.executable, "-c", SIMULATOR, suite.task, *map(str, files), str(cfg.seed)], pass_fds=files
     )
+    everywhere = os.sched_getaffinity(0)
     try:
         with controller:
             goal = task.goal_observation(task.sample_goal(rng))
@@ -117,13 +120,15 @@ def run(cfg: DictConfig) -> Counter[str]:
                 if controller.failed:
                     raise ValueError(str(controller.failure))
                 time.sleep(0.05)
-            timer = subprocess.Popen([sys.executable, "-c", IDLE, str(seconds), str(priority)], stdout=subprocess.PIPE)
+            timer = subprocess.Popen(
+                [sys.executable, "-c", IDLE, str(seconds), *map(str, (priority, *cores))], stdout=subprocess.PIPE
+            )
             controller.get_action()  # the first call of anything takes its time
-            real_time(priority)
+            real_time(priority, cores)
             counts, late, elapsed = _drive(controller, task, observations, actions, rng, seconds)
             resting = json.loads(timer.communicate()[0])
     finally:
-        real_time(0)
+        real_time(0, everywhere)
         simulator.kill()
         simulator.wait()
     plans, ticks = max(counts["plans"], 1), len(late)

@@ -58,18 +58,18 @@ def _checkpoint(cfg: DictConfig) -> Checkpoint:
 
 
 def show(found: Diagnosis, console: Console, title: str) -> None:
-    """Print what was found: value, healthy range, verdict, and what to do where it is not."""
+    """Print what was found: value, healthy range, verdict, and where that is bad, what it tells and what to do."""
     rows = Table(title=title, box=SIMPLE_HEAD)
     for column in ("figure", "value", "healthy", ""):
         rows.add_column(column, justify="right" if column in ("value", "healthy") else "left", no_wrap=True)
-    rows.add_column("what it tells, or what to do")
+    rows.add_column("what to do")
     for item in judged(found.values):
         rows.add_row(
             item.name,
             f"{item.value:.3g}",
             healthy_range(item),
             ("[green]ok" if item.ok else "[bold red]look") if item.bounded else "",
-            item.meaning if item.ok else f"[bold]{item.meaning} Try: {item.mend}.",
+            "" if item.ok else f"{item.meaning} [bold]Try: {item.mend}.",
         )
     console.print(rows)
     if found.probes:

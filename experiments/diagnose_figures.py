@@ -43,7 +43,14 @@ def distances(axes: Axes, found: Diagnosis, palette: Palette) -> None:
         top = max(float(median.max(initial=0.0)), 1e-9)
         axes.fill_between(steps, low, high, color=palette.accent, alpha=0.15, linewidth=0)
         axes.plot(steps, median, color=palette.accent, linewidth=1.8, label="critic")
-        axes.plot([0, reach.longest], [0, reach.longest], color=palette.line, linewidth=1.2, label="steps taken")
+        axes.plot(
+            [0, reach.longest],
+            [0, reach.longest],
+            color=palette.wall,
+            linewidth=1.0,
+            linestyle=":",
+            label="steps taken",
+        )
     steps, (_, median, _) = reach.curve("euclid")
     scale = top / max(float(median.max(initial=0.0)), 1e-9)
     axes.plot(steps, scale * median, color=palette.muted, linewidth=1.3, label="Euclid, scaled")

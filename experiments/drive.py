@@ -79,7 +79,7 @@ def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> Drive:
             imagine=bool(cfg.view),
             log=cfg.telemetry is not None,
         ),
-        Fallback(hold_seconds=float(cfg.hold_seconds)),
+        Fallback(hold_seconds=float(cfg.hold_seconds), reflex="model" if planner.contract.reflex else None),
         worker="inline" if virtual else "process",
         seed=int(cfg.seed),
         telemetry=None if cfg.telemetry is None else str(cfg.telemetry),

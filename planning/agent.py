@@ -123,7 +123,7 @@ class Agent:
         The goal is the latent of an unmoving history at the goal. Where the model knows goals of which only some
         sensors are told, NaN stands for any value.
         """
-        goal = self._goal(goal_observation)
+        goal = self.goal(goal_observation)
         key = jax.random.fold_in(key, environment)
         return self._begin(jnp.zeros_like(state.history), jnp.zeros_like(state.root), goal, key, self._names())
 
@@ -230,7 +230,8 @@ class Agent:
         situation = (root, goal, self.spec, self.constraints, self.risk, previous)
         return LatentObjective(self.model, self.costs, self.weights, *situation, self.precision, members=self.members)
 
-    def _goal(self, observation: Float[Array, "O"]) -> Float[Array, "D"]:
+    def goal(self, observation: Float[Array, "O"]) -> Float[Array, "D"]:
+        """The latent of a goal: NaN stands for any value where the model knows such goals."""
         partial_goal = getattr(self.model, "goal", None)
         if partial_goal is not None:
             return partial_goal(self.model.params, observation)

@@ -126,6 +126,12 @@ class BundleEngine:
             return None
         return one_by_one(lambda each: self._run("probe", (), each)[0], latent, self.contract.probe_size)
 
+    def reflex(self, window: Any, goal: Any) -> ndarray | None:
+        """What the model's policy does, without a plan."""
+        if not self.contract.reflex:
+            return None
+        return np.asarray(self._run("reflex", (), np.asarray(window, np.float32), np.asarray(goal, np.float32))[0])
+
     def evaluate(self, state: State, sequences: Any) -> Evaluation:
         """What the objective says of k sequences."""
         judged = self._run("evaluate", state, np.asarray(sequences, np.float32))

@@ -40,6 +40,7 @@ class Contract:
     margins: tuple[str, ...] = ()  # the constraints by name
     probe_size: int = 0  # Q, positions that the model decodes from a latent; 0: none
     partial_goals: bool = False  # whether NaN in a goal may stand for any value
+    reflex: bool = False  # whether the model brings a policy that acts without a plan
     members: int = 1  # E, models of the ensemble
     playback: str = "zero"  # how a plan goes from one action to the next: zero (held), linear or cubic
     task: str = ""

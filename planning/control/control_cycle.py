@@ -18,7 +18,7 @@ from numpy import ndarray
 from ..anytime import Timings
 from .command import Command
 from .contract import Contract
-from .fallback import Chain, Fallback
+from .fallback import Chain, Fallback, ModelReflex
 from .guards import Events, Limiter, ObservationGuard
 from .loop import Loop
 from .messages import PublishedPlan, Verdict, plan_type, request_type
@@ -38,12 +38,22 @@ class ControlCycle:
       fallback: how faults are answered.
       weights: of the costs, in the contract's order.
       seed: of the first episodes.
+      model_reflex: the policy that the model brings along, where the fallback asks for it.
 
     Raises:
       ValueError: a brake or a rate limit that does not fit the actuators.
     """
 
-    def __init__(self, worker: Worker, contract: Contract, loop: Loop, fallback: Fallback, weights: ndarray, seed: int):
+    def __init__(
+        self,
+        worker: Worker,
+        contract: Contract,
+        loop: Loop,
+        fallback: Fallback,
+        weights: ndarray,
+        seed: int,
+        model_reflex: ModelReflex | None = None,
+    ):
         self._worker, self._contract, self._loop = worker, contract, loop
         self._period = period = contract.control_period
         self._delay = loop.actuation_delay if loop.compensate else 0.0
@@ -51,7 +61,7 @@ class ControlCycle:
         every = contract.replan_every * period if loop.replan_period is None else loop.replan_period
         self._replan_after = every - 0.5 * min(every, period)  # stamps jitter
         self._late_after = every + 3 * period if loop.late_after is None else loop.late_after
-        self._chain = Chain(fallback, contract)
+        self._chain = Chain(fallback, contract, model_reflex)
         self._guard = ObservationGuard(
             contract.observation_size, loop.observation_low, loop.observation_high, loop.stuck_after
         )
@@ -110,9 +120,11 @@ class ControlCycle:
             self._take(message, now)
         moment = now + self._delay
         wrong = self._wrong(now, moment, backwards)
-        recent = self.observed.newest if len(self.observed) and now - self.observed.stamp <= self._oldest else None
+        fresh = len(self.observed) and now - self.observed.stamp <= self._oldest
+        recent = self.observed.window(self._contract.history)[0] if fresh else None
         held = None if self.command is None else self._limiter.previous
-        source, wanted = self._chain.answer(self._chain.entry(wrong), now, moment, self.plan, recent, held)
+        entry = self._chain.entry(wrong)
+        source, wanted = self._chain.answer(entry, now, moment, self.plan, recent, self.goal, held)
         action, guards = self._limiter.limit(wanted, elapsed)
         self._commanded.add(now, action)
         events = self.events.update(wrong, now)

@@ -84,6 +84,10 @@ class Engine(Protocol):
         """Positions [..., Q] decoded from latents [..., D]; None for a model without a probe."""
         ...
 
+    def reflex(self, window: Any, goal: Any) -> ndarray | None:
+        """The action [A] of the model's policy after the observations [P, O], towards a goal [O]; None without one."""
+        ...
+
     def evaluate(self, state: Any, sequences: Any) -> Evaluation:
         """What the objective says now of k sequences [k, T, A], k being the contract's `num_best`, in NumPy."""
         ...
@@ -112,6 +116,7 @@ def exercise(engine: Engine) -> None:
     engine.evaluate(state, engine.plan(state).sequences)
     engine.imagined(state)
     engine.disagreement(state)
+    engine.reflex(np.zeros((contract.history, contract.observation_size)), zeros)
     root = engine.root(state)
     engine.probe(engine.predict(root, np.zeros((contract.action_block, contract.action_size), np.float32)))
 

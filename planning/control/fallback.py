@@ -21,6 +21,9 @@ from .status import Reason, Source
 
 logger = logging.getLogger(__name__)
 
+Reflex = Callable[[ndarray], Any] | str
+ModelReflex = Callable[[ndarray, ndarray], Any]  # observations [P, O] and goal [O] -> action [A]
+
 ANSWERS: Mapping[Reason, Source] = MappingProxyType(
     {
         Reason.OK: Source.PLAN,
@@ -47,17 +50,19 @@ class Fallback:
     """Where each fault enters the chain, and what its last links do.
 
     Raises:
-      ValueError: a time to hold that is negative.
+      ValueError: a time to hold that is negative, or a reflex that is neither a function nor "model".
     """
 
     answers: Mapping[Reason, Source] = field(default_factory=dict)  # in place of those of `ANSWERS`
     hold_seconds: float = 0.2  # for how long the last action may be repeated before the brake; 0: never
     brake: tuple[float, ...] | None = None  # [A]; None: zero, or the bound nearest to it
-    reflex: Callable[[ndarray], Any] | None = None  # observation [O] -> action [A]
+    reflex: Reflex | None = None  # observation [O] -> action [A]; "model": the policy that the model brings along
 
     def __post_init__(self) -> None:
         if not self.hold_seconds >= 0:
             raise ValueError(f"hold_seconds must not be negative; got {self.hold_seconds}")
+        if not (self.reflex is None or self.reflex == "model" or callable(self.reflex)):
+            raise ValueError(f'reflex must be a function of an observation, or "model"; got {self.reflex!r}')
 
     def entry(self, reason: Reason) -> Source:
         """Where in the chain a fault begins."""
@@ -89,14 +94,15 @@ class Chain:
     Args:
       fallback: what is declared.
       contract: of the planner.
+      model_reflex: the policy that the model brings along, where it is asked for.
 
     Raises:
       ValueError: a brake that does not fit the actuators.
     """
 
-    def __init__(self, fallback: Fallback, contract: Contract):
+    def __init__(self, fallback: Fallback, contract: Contract, model_reflex: ModelReflex | None = None):
         self.brake = fallback.brake_action(contract)
-        self._fallback = fallback
+        self._fallback, self._model_reflex = fallback, model_reflex
         self._holding_since: float | None = None
 
     def forget(self) -> None:
@@ -114,6 +120,7 @@ class Chain:
         moment: float,
         plan: PublishedPlan | None,
         recent: ndarray | None,
+        goal: ndarray | None,
         previous: ndarray | None,
     ) -> tuple[Source, ndarray]:
         """Where the action comes from, and the action [A].
@@ -123,13 +130,14 @@ class Chain:
           now: seconds.
           moment: seconds, at which the action takes effect.
           plan: the newest sound one, valid or not.
-          recent: [O], the newest observation if it is good and recent: the reflex needs one.
+          recent: [P, O], the last observations if the newest is good and recent: the reflex needs them.
+          goal: [O], if there is one: the model's reflex needs it.
           previous: [A], the last action, if there was one that could be held.
         """
         if entry <= Source.PREVIOUS_PLAN and plan is not None and plan.valid(moment):
             self._holding_since = None
             return entry, plan.at(moment)
-        if entry <= Source.REFLEX and (reflex := self._reflex(recent)) is not None:
+        if entry <= Source.REFLEX and (reflex := self._reflex(recent, goal)) is not None:
             self._holding_since = None
             return Source.REFLEX, reflex
         if entry <= Source.HOLD:
@@ -139,13 +147,19 @@ class Chain:
                 return Source.HOLD, previous
         return Source.BRAKE, self.brake
 
-    def _reflex(self, recent: ndarray | None) -> ndarray | None:
+    def _reflex(self, recent: ndarray | None, goal: ndarray | None) -> ndarray | None:
         """What the reflex policy says; None where it says nothing of use."""
-        reflex = self._fallback.reflex
+        reflex, of_model = self._fallback.reflex, self._model_reflex
         if reflex is None or recent is None:
             return None
         try:
-            action = np.asarray(reflex(recent.copy()), np.float32)
+            if not isinstance(reflex, str):
+                said = reflex(recent[-1].copy())
+            elif of_model is not None and goal is not None:
+                said = of_model(recent, goal)
+            else:
+                return None
+            action = np.asarray(said, np.float32)
         except Exception:
             logger.exception("the reflex policy raised, and is not used in this step")
             return None

@@ -62,6 +62,15 @@ def disagreement(agent: Agent, state: AgentState) -> Array:
     return jnp.sum(jnp.var(latents, axis=0), axis=-1)[0]
 
 
+def reflex(agent: Agent, window: Array, goal: Array) -> Array:
+    """The first action [A] of the policy's next block, from the last observations [P, O] towards a goal [O]."""
+    policy = getattr(agent.model, "policy", None)
+    assert policy is not None
+    params = agent.model.params
+    block = policy(params, agent.model.encode(params, window), agent.goal(goal))
+    return jnp.clip(block[0], agent.spec.low, agent.spec.high)
+
+
 def evaluate(agent: Agent, state: AgentState, sequences: Array) -> Evaluation:
     """The objective's word on some sequences, without what it imagined of them."""
     objective: LatentObjective = agent.objective(state)
@@ -79,6 +88,7 @@ _imagined = jax.jit(imagined)
 _predict = jax.jit(predict)
 _probe = jax.jit(probe)
 _disagreement = jax.jit(disagreement)
+_reflex = jax.jit(reflex)
 _evaluate = jax.jit(evaluate)
 
 
@@ -171,6 +181,12 @@ class LiveEngine:
             return None
         return one_by_one(lambda each: _probe(self._agent, each), latent, self.contract.probe_size)
 
+    def reflex(self, window: Any, goal: Any) -> ndarray | None:
+        """What the model's policy does, without a plan."""
+        if not self.contract.reflex:
+            return None
+        return np.asarray(_reflex(self._agent, np.asarray(window, np.float32), np.asarray(goal, np.float32)))
+
     def evaluate(self, state: AgentState, sequences: Any) -> Evaluation:
         """What the objective says of k sequences."""
         evaluation = _evaluate(self._agent, state, np.asarray(sequences, np.float32))
@@ -215,6 +231,7 @@ def contract_of(agent: Agent, task: str = "") -> Contract:
         margins=tuple(sorted(agent.constraints)),
         probe_size=0 if positions is None else int(positions.shape[-1]),
         partial_goals=getattr(model, "goal", None) is not None,
+        reflex=getattr(model, "policy", None) is not None,
         members=ensemble_size(model),
         playback=playback.order if isinstance(playback, Knots) else "zero",
         task=task,

@@ -39,7 +39,7 @@ def main() -> None:
         requests, plans = (Mailbox(*pair) for pair in zip(maps, sizes, strict=True))
         cycle = PlanningCycle(engine, planning, tell)
         cycle.warmup()
-        real_time(planning.priority)
+        real_time(planning.priority, planning.cores)
     except Exception as error:
         tell({"kind": "failed", "error": f"{type(error).__name__}: {error}"})
         raise

@@ -29,6 +29,7 @@ class Planning:
     imagine: bool = False  # publish where the plan should lead, and how far the last one was off
     log: bool = False  # write a line for each plan, from which `replay` makes it again
     priority: int = 0  # real-time priority of a planner process once it is ready; 0: an ordinary process
+    cores: tuple[int, ...] = ()  # the only ones that a planner process runs on once it is ready; none named: any
 
     def __post_init__(self) -> None:
         for name in ("deadline", "validity", "iterations"):
@@ -54,4 +55,4 @@ class Planning:
         """Read what `to_json` gave."""
         validator = Validator(tuple(values["validator"]["checks"]), values["validator"]["tolerance"])
         surprise = None if values["surprise"] is None else Surprise.from_json(values["surprise"])
-        return cls(**{**values, "validator": validator, "surprise": surprise})
+        return cls(**{**values, "validator": validator, "surprise": surprise, "cores": tuple(values["cores"])})

@@ -26,8 +26,10 @@ logger = logging.getLogger(__name__)
 
 START = """
 import os
+import sys
 if hasattr(os, "sched_setscheduler"):  # importing and compiling may be interrupted by anyone, whatever was inherited
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.sched_setaffinity(0, map(int, sys.argv[3:]))
 from planning.control.planner_process import main
 main()
 """
@@ -61,6 +63,8 @@ class ProcessWorker:
         self._order = (json.dumps({"engine": recipe.spec, "planning": planning.to_json()}) + "\n").encode()
         self._log, self._hang_after, self._give_up_after = log, hang_after, give_up_after
         self._sizes = request_type(contract).itemsize, plan_type(contract).itemsize
+        # Where this process runs now: a loop that takes a core of its own later does not put its planner there.
+        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         self._files = [shared_file(Mailbox.room(size)) for size in self._sizes]
         self._maps = [mapped(file, Mailbox.room(size)) for file, size in zip(self._files, self._sizes, strict=True)]
         self._requests, self._plans = (Mailbox(*pair) for pair in zip(self._maps, self._sizes, strict=True))
@@ -157,7 +161,7 @@ class ProcessWorker:
     def _spawn(self) -> _Life:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         process = subprocess.Popen(
-            [sys.executable, "-c", START, *map(str, self._files)],
+            [sys.executable, "-c", START, *map(str, (*self._files, *self._cores))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=self._files,

@@ -85,6 +85,8 @@ def signatures(contract: Contract) -> dict[str, Signature]:
         found["probe"] = Signature(False, (latent,), (_f32(c.probe_size),), False)
     if c.members > 1:
         found["disagreement"] = Signature(True, (), (_f32(blocks),), False)
+    if c.reflex:
+        found["reflex"] = Signature(False, (_f32(c.history, c.observation_size), observation), (action,), False)
     return found
 
 
@@ -160,6 +162,7 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
         ),
         "probe": lambda agent, latent: (live_engine.probe(agent, latent),),
         "disagreement": lambda agent, state: (live_engine.disagreement(agent, state),),
+        "reflex": lambda agent, window, goal: (live_engine.reflex(agent, window, goal),),
     }
     raw_state = jax.eval_shape(outside, state)
     programs = {}

@@ -23,7 +23,7 @@ from .guards import Events
 from .loop import Loop
 from .messages import PublishedPlan
 from .planning import Planning
-from .recipe import Recipe
+from .recipe import Recipe, reflex_of
 from .status import Reason
 from .telemetry import PlanReport, Telemetry
 from .workers import Worker, make_worker
@@ -66,7 +66,8 @@ class RealtimeController:
         self._telemetry = Telemetry(telemetry) if isinstance(telemetry, str | Path) else telemetry
         self._owns_telemetry = self._telemetry is not telemetry
         self._worker, self._contract, weights = make_worker(planner, worker, planning, self._log_plan, loop.latency)
-        self._cycle = ControlCycle(self._worker, self._contract, loop, fallback, weights, seed)
+        reflex = reflex_of(planner) if fallback.reflex == "model" else None
+        self._cycle = ControlCycle(self._worker, self._contract, loop, fallback, weights, seed, reflex)
         self._clock, self._lock = clock, threading.Lock()
         self._deadline = planning.deadline or self._contract.control_period
         self._threshold = None if planning.surprise is None else planning.surprise.threshold

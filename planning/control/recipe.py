@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .bundle import Bundle
 from .bundle_engine import BundleEngine
 from .contract import Contract
 from .engine import Engine
+from .fallback import ModelReflex
 from .guards import named
 from .surprise import Surprise
 
@@ -47,6 +50,23 @@ def make_engine(spec: dict[str, Any]) -> Engine:
         path = Path(spec["bundle"])
         return BundleEngine(Bundle.load(path), path.with_name(f"{path.name}.cache") if spec["cache"] else None)
     return named(spec["factory"])(**spec["arguments"])
+
+
+def reflex_of(planner: Engine | Recipe) -> ModelReflex:
+    """The policy that the planner's model brings along, compiled, for whoever must act while the planner cannot.
+
+    Raises:
+      ValueError: it brings none.
+    """
+    engine = make_engine(planner.spec) if isinstance(planner, Recipe) else planner
+    contract = engine.contract
+    nothing = np.zeros((contract.history, contract.observation_size), np.float32)
+    if engine.reflex(nothing, nothing[-1]) is None:
+        raise ValueError(
+            "the fallback asks for the model's reflex, and this model has none: train it with model.policy=true, or "
+            "give a function of yours as the reflex"
+        )
+    return engine.reflex
 
 
 def file_hash(path: str | Path) -> str:

@@ -1,36 +1,42 @@
-"""Before whom a process runs: what a control loop asks of Linux.
+"""Before whom a process runs, and where: what a control loop asks of Linux.
 
 On a busy machine an ordinary thread waits some milliseconds whenever another one is in the middle of its turn. A
-control loop that must not wait asks for a real-time priority.
+control loop that must not wait asks for a real-time priority. And Linux keeps a share of each core for ordinary
+threads: a planner that never sleeps is stopped for up to 50 ms a second, and with it whoever happens to be woken on its
+core. So loop and planner are best given cores of their own.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 
-def real_time(priority: int) -> None:
+def real_time(priority: int, cores: Collection[int] = ()) -> None:
     """Run all present threads of this process before all ordinary ones (`SCHED_FIFO`); 0: as an ordinary process.
 
+    `cores` are the only ones that they run on from now on; none named: as before.
     A higher priority comes before a lower one. Linux grants it to root, and to whom `limits.conf` allows an `rtprio`.
     Threads and processes that are started later inherit it; a planner process always takes its own,
     `Planning(priority=...)`.
 
     Raises:
-      ValueError: the system knows no such priority, or does not grant it.
+      ValueError: the system knows no such priority or core, or does not grant it.
     """
     if not hasattr(os, "sched_setscheduler"):
-        if priority:
-            raise ValueError(f"priority={priority}: this system has no real-time priorities; leave it 0")
+        if priority or cores:
+            raise ValueError(f"priority={priority}, cores={list(cores)}: this system has neither; leave them out")
         return
+    if cores:
+        try:
+            _all_threads(lambda thread: os.sched_setaffinity(thread, cores))
+        except (OSError, ValueError) as error:
+            there = sorted(os.sched_getaffinity(0))
+            raise ValueError(f"cores={list(cores)} must be some of those that this process has: {there}") from error
     policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
     try:
-        for thread in [int(task.name) for task in Path("/proc/self/task").iterdir()]:
-            try:
-                os.sched_setscheduler(thread, policy, os.sched_param(priority))
-            except ProcessLookupError:
-                continue  # it has ended
+        _all_threads(lambda thread: os.sched_setscheduler(thread, policy, os.sched_param(priority)))
     except PermissionError as error:
         raise ValueError(
             f"priority={priority} is not granted: run as root, or let /etc/security/limits.conf allow you an rtprio "
@@ -39,3 +45,11 @@ def real_time(priority: int) -> None:
     except OSError as error:
         highest = os.sched_get_priority_max(os.SCHED_FIFO)
         raise ValueError(f"priority={priority} must be 0, or from 1 to {highest}") from error
+
+
+def _all_threads(change: Callable[[int], None]) -> None:
+    for thread in [int(task.name) for task in Path("/proc/self/task").iterdir()]:
+        try:
+            change(thread)
+        except ProcessLookupError:
+            continue  # it has ended

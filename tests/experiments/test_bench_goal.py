@@ -38,6 +38,14 @@ def settings(folder, *overrides, name="goal"):
     return OmegaConf.merge(base, OmegaConf.from_dotlist(words))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def programs_stay():
+    """The tasks here have the same shapes, and so the same programs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "clear_caches", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The suite, killed between stages and within a row, then finished; what the kills left behind, and the rows.
@@ -60,7 +68,6 @@ def finished(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench_goal, "TOGETHER", 2)
-        patch.setattr(jax, "clear_caches", lambda: None)  # the tasks have the same shapes, and so the same programs
         patch.setattr(bench_goal, "ensure_model", killed_before_training)
         with pytest.raises(KeyboardInterrupt):
             bench.run(cfg)

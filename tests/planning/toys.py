@@ -14,7 +14,9 @@ PERIOD = 0.1
 
 
 @partial(
-    jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["history", "action_block", "critic", "eye"]
+    jax.tree_util.register_dataclass,
+    data_fields=["params"],
+    meta_fields=["history", "action_block", "critic", "eye", "reflexes"],
 )
 @dataclass(frozen=True)
 class PointMass:
@@ -28,6 +30,7 @@ class PointMass:
     action_block: int = 1
     critic: bool = False
     eye: bool = False
+    reflexes: bool = False
 
     observation_size = 2
     action_size = 2
@@ -53,6 +56,16 @@ class PointMass:
     @property
     def probe(self):
         return (lambda params, latent: latent[..., :2]) if self.eye else None
+
+    @property
+    def policy(self):
+        """A spring and a damper; in the second step of a block, the opposite."""
+
+        def towards(params, latent, goal):
+            force = 3.0 * (goal - latent)[..., None, :2] - latent[..., None, 2:]
+            return jnp.concatenate([force, -force], axis=-2)[..., : self.action_block, :]
+
+        return towards if self.reflexes else None
 
 
 def point_mass(**options):

@@ -27,7 +27,7 @@ GOAL = np.array([0.3, 0.1], np.float32)
 def make(**options):
     costs = {"goal": GoalDistance(), "effort": Effort()}
     options = {"constraints": {"rate": RateLimit(100.0)}, "replan_every": 2, **options}
-    model = point_mass(action_block=2, eye=True)
+    model = point_mass(action_block=2, eye=True, reflexes=True)
     return Agent(model, PLANNER, costs, {"goal": 1.0, "effort": 0.01}, box(), **options)
 
 
@@ -93,11 +93,14 @@ def test_every_method_is_that_of_the_live_engine(control, live):
         judged = each.evaluate(state, plan.sequences)
         block = np.ones((2, 2), np.float32)
         after = each.predict(each.root(state), block)
-        plans.append((action, plan, judged, after, each.probe(after), each.executed(state), each.observed(state)))
+        reflex = each.reflex([[0.1, 0.0], [0.11, 0.0]], GOAL)
+        counts = each.executed(state), each.observed(state)
+        plans.append((action, plan, judged, after, each.probe(after), reflex, counts))
     jax.tree.map(np.testing.assert_array_equal, *plans)
     assert (plans[0][1].actions[:3] == -1).all() and plans[0][0][0] == -1
     assert replace(engine.contract, sensors=(), sensor_units=()) == live.contract
     assert engine.disagreement(engine.begin(GOAL, 1, 0)) is None
+    np.testing.assert_allclose(plans[0][-2], [3 * 0.19 - 0.1, 0.3], rtol=1e-5)
 
 
 def test_nothing_compiles_after_warmup_and_the_next_start_finds_what_was_compiled(control, path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -50,7 +51,12 @@ try:
 except ValueError as error:
     print(json.dumps(str(error)))
     raise SystemExit
-workers = {priority: ProcessWorker(recipe, Planning(priority=priority), print) for priority in (0, 2)}
+everywhere = os.sched_getaffinity(0)
+cores = {0: (), 2: (min(everywhere),)}
+workers = {
+    priority: ProcessWorker(recipe, Planning(priority=priority, cores=cores[priority]), print) for priority in (0, 2)
+}
+real_time(3, {max(everywhere)})
 found = {"inherited": False}
 for worker in workers.values():
     worker.start()
@@ -64,6 +70,8 @@ for priority, worker in workers.items():
         time.sleep(0.01)
     tasks = [int(name) for name in os.listdir(f"/proc/{worker.pid}/task")]
     found[priority] = sorted({(os.sched_getscheduler(task), os.sched_getparam(task).sched_priority) for task in tasks})
+    on = {frozenset(os.sched_getaffinity(task)) for task in tasks}
+    found["cores"] = found.get("cores", True) and on == {frozenset(cores[priority] or everywhere)}
 for worker in workers.values():
     worker.stop()
 print(json.dumps(found))
@@ -105,7 +113,7 @@ def test_a_planner_process_takes_its_own_priority_and_not_that_of_the_loop():
     if isinstance(found, str):
         assert "priority=3 is not granted" in found
         return
-    assert found == {"inherited": False, "0": [[os.SCHED_OTHER, 0]], "2": [[os.SCHED_FIFO, 2]]}
+    assert found == {"inherited": False, "cores": True, "0": [[os.SCHED_OTHER, 0]], "2": [[os.SCHED_FIFO, 2]]}
 
 
 def test_a_priority_that_is_not_granted_is_refused_in_one_sentence():
@@ -122,7 +130,35 @@ def test_a_priority_that_no_system_knows_is_refused(priority):
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
+CORES = """
+import json, os, threading
+from planning.control import real_time
+
+over = threading.Event()
+thread = threading.Thread(target=over.wait)
+thread.start()
+real_time(0, [max(os.sched_getaffinity(0))])
+print(json.dumps([sorted(os.sched_getaffinity(int(name))) for name in os.listdir("/proc/self/task")]))
+over.set()
+"""
+
+
+def test_all_threads_go_to_the_cores_that_are_named():
+    found = json.loads(output(CORES))
+    assert len(found) >= 2 and all(cores == [max(os.sched_getaffinity(0))] for cores in found)
+
+
+def test_a_core_that_is_not_there_is_refused():
+    there = sorted(os.sched_getaffinity(0))
+    with pytest.raises(
+        ValueError, match=re.escape(f"cores=[4095] must be some of those that this process has: {there}")
+    ):
+        real_time(0, [4095])
+    assert sorted(os.sched_getaffinity(0)) == there
+
+
 def test_the_priority_of_a_planner_reaches_its_process_and_is_checked():
-    assert Planning.from_json(Planning(priority=7).to_json()).priority == 7
+    asked = Planning.from_json(json.loads(json.dumps(Planning(priority=7, cores=(0, 1)).to_json())))
+    assert (asked.priority, asked.cores) == (7, (0, 1))
     with pytest.raises(ValueError, match="priority must be 0 or a real-time priority; got -1"):
         Planning(priority=-1)

@@ -19,6 +19,7 @@ from .costs import GoalDistance as GoalDistance
 from .costs import Imagined as Imagined
 from .costs import Penalty as Penalty
 from .costs import ProbeDistance as ProbeDistance
+from .costs import Return as Return
 from .costs import Reward as Reward
 from .costs import TemporalDistance as TemporalDistance
 from .costs import Value as Value

@@ -179,6 +179,34 @@ class Value:
         return -discount * value(model.params, imagined.latents[:, -1]).astype(jnp.float32)
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["discount"], meta_fields=[])
+@dataclass(frozen=True)
+class Return:
+    """Minus the discounted return of an imagined future: what is earned on the way, and the value of the last latent.
+
+    The model's latents tell what the step that led to them earned, `earned(params, latents [..., D]) -> [...]`, and may
+    tell the probability that it did not end the episode, `continues` of the same shapes: an end earns nothing more.
+
+    Raises:
+      ValueError: the model has no `earned` or no `value`.
+    """
+
+    discount: Number = 0.99  # a model step
+
+    def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
+        """One cost for each of the `N` imagined futures."""
+        mend = "train one with objective=td"
+        earned, value = head(model, "earned", "Return", mend), head(model, "value", "Return", mend)
+        continues: Callable[..., Array] | None = getattr(model, "continues", None)
+        latents, steps = imagined.latents, imagined.latents.shape[1]
+        rewards = earned(model.params, latents).astype(jnp.float32)
+        goes_on = jnp.ones_like(rewards) if continues is None else continues(model.params, latents).astype(jnp.float32)
+        after = jnp.cumprod(jnp.asarray(self.discount, jnp.float32) * goes_on, axis=1)  # [N, H] weight of what follows
+        before = jnp.concatenate([jnp.ones_like(after[:, :1]), after[:, : steps - 1]], axis=1)
+        beyond = value(model.params, latents[:, -1]).astype(jnp.float32)
+        return -(jnp.sum(before * rewards, axis=1) + after[:, -1] * beyond)
+
+
 @partial(jax.tree_util.register_dataclass, data_fields=["data"], meta_fields=["function"])
 @dataclass(frozen=True)
 class Custom:

@@ -6,24 +6,33 @@ Python at every call. Functions compare equal when the architecture does, so new
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from .model import ModelConfig, WorldModel, create
+from .model import ModelConfig, WorldModel
 
 Weights = tuple[Array, ...]
 
 
+@runtime_checkable
+class Architecture(Hashable, Protocol):
+    """The numbers that shape a module; hashable, and equal where the modules are."""
+
+    def create(self, seed: int) -> Any:
+        """A freshly initialised module."""
+        ...
+
+
 @lru_cache(maxsize=32)
-def _architecture(config: ModelConfig) -> tuple[Any, Any]:
+def _architecture(config: Architecture) -> tuple[Any, Any]:
     """Graph and tree structure of the module that `config` describes; a function of it alone."""
-    graphdef, state = nnx.split(nnx.eval_shape(lambda: create(config, 0)))
+    graphdef, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
     return graphdef, jax.tree.structure(state)
 
 
@@ -36,14 +45,14 @@ class ModelFunction:
     """
 
     method: str
-    config: ModelConfig
+    config: Architecture
 
     def __call__(self, params: Weights, *args: Array) -> Array:
         """The method's value, with `params` as the module's weights."""
         return getattr(merge(params, self.config), self.method)(*args)
 
 
-def merge(params: Weights, config: ModelConfig) -> WorldModel:
+def merge(params: Weights, config: Architecture) -> Any:
     """The module with these weights."""
     graphdef, treedef = _architecture(config)
     return nnx.merge(graphdef, jax.tree.unflatten(treedef, params))

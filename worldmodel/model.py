@@ -51,6 +51,10 @@ class ModelConfig:
         """The fields by name, as a model file's header keeps them; `from_json` takes them back."""
         return dataclasses.asdict(self)
 
+    def create(self, seed: int) -> WorldModel:
+        """A freshly initialised world model."""
+        return WorldModel(self, nnx.Rngs(params=jax.random.fold_in(jax.random.key(seed), 0)))
+
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> ModelConfig:
         """Raises ValueError on a field this version does not know, or one that is missing."""
@@ -119,4 +123,4 @@ class WorldModel(nnx.Module):
 
 def create(config: ModelConfig, seed: int) -> WorldModel:
     """A freshly initialised world model."""
-    return WorldModel(config, nnx.Rngs(params=jax.random.fold_in(jax.random.key(seed), 0)))
+    return config.create(seed)

@@ -12,6 +12,7 @@ from flax import struct
 from jaxtyping import Array
 
 Params = Any
+Leaf = Any  # an array, or what a tree map makes of one
 Metrics = dict[str, Array]
 
 

@@ -1,0 +1,268 @@
+"""A world model for rewards: encoder, dynamics with what it earns, critics and policy on one representation.
+
+It has no decoder: like the reward-free model it predicts representations, here ones that also tell reward and return
+(Hansen et al., TD-MPC2, arXiv 2310.16828). Representations are groups of probabilities, which neither grow nor vanish.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+from numpy import ndarray
+
+from .freeze import ModelFunction, Weights
+from .layers import MLP
+from .losses.value import decoded, symlog
+from .normalization import Statistic
+
+LOG_STD = (-10.0, 2.0)  # range of the policy's
+TOLD = 2  # numbers that a latent carries beside the representation: what was earned on the way, and whether it goes on
+
+
+@dataclass(frozen=True)
+class RewardModelConfig:
+    """The architecture. Sizes come from the environment, the rest is chosen."""
+
+    observation_size: int
+    action_size: int
+    representation_size: int = 128
+    simplex: int = 8  # numbers in a group that sums to 1
+    width: int = 256  # of the dynamics
+    encoder_width: int = 256
+    critic_width: int = 256
+    policy_width: int = 128
+    depth: int = 2
+    critics: int = 2
+    bins: int = 51
+    bin_limit: float = 7.0  # of symlog: returns up to some 1,100
+    episodic: bool = False  # whether episodes may end for good, so that it must be foreseen
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name == "episodic":
+                if not isinstance(value, bool):
+                    raise ValueError(f"model.episodic must be true or false; got {value!r}")
+            elif field.name == "bin_limit":
+                if not value > 0:
+                    raise ValueError(f"model.bin_limit must be positive; got {value!r}")
+            elif not isinstance(value, int) or value < {"critics": 2, "bins": 2}.get(field.name, 1):
+                least = {"critics": 2, "bins": 2}.get(field.name, 1)
+                raise ValueError(f"model.{field.name} must be a whole number of at least {least}; got {value!r}")
+        if self.representation_size % self.simplex:
+            raise ValueError(
+                f"model.simplex ({self.simplex}) must divide model.representation_size ({self.representation_size})"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, as a model file's header keeps them; `from_json` takes them back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> RewardModelConfig:
+        """Raises ValueError on a field this version does not know, or one that is missing."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if set(values) != known:
+            raise ValueError(f"model configuration with unknown or missing fields: {sorted(set(values) ^ known)}")
+        return cls(**values)
+
+    def create(self, seed: int) -> RewardModel:
+        """A freshly initialised model."""
+        return RewardModel(self, nnx.Rngs(params=jax.random.fold_in(jax.random.key(seed), 0)))
+
+
+class ActionScale(nnx.Module):
+    """Between actions in raw units and those between -1 and 1."""
+
+    def __init__(self, size: int):
+        self.low = Statistic(-jnp.ones((size,), jnp.float32))
+        self.high = Statistic(jnp.ones((size,), jnp.float32))
+
+    def fit(self, low: Float[ndarray, "A"], high: Float[ndarray, "A"]) -> None:
+        """Take the bounds, in raw units."""
+        self.low[...] = jnp.asarray(low, jnp.float32)
+        self.high[...] = jnp.asarray(high, jnp.float32)
+
+    def share(self, actions: Float[Array, "... A"]) -> Float[Array, "... A"]:
+        """From raw units to between -1 and 1; a locked action is 0."""
+        middle, half = self._shaped(actions.ndim)
+        return (actions - middle) / jnp.where(half > 0, half, 1.0)
+
+    def raw(self, share: Float[Array, "... A"]) -> Float[Array, "... A"]:
+        """Back to raw units."""
+        middle, half = self._shaped(share.ndim)
+        return middle + half * share
+
+    def _shaped(self, rank: int) -> tuple[Array, Array]:
+        shape = (1,) * (rank - 1) + (-1,)
+        low, high = self.low[...].reshape(shape), self.high[...].reshape(shape)
+        return (low + high) / 2, (high - low) / 2
+
+
+class Critics(nnx.Module):
+    """An ensemble that says what a representation and an action will return, as logits over bins."""
+
+    def __init__(self, config: RewardModelConfig, rngs: nnx.Rngs):
+        sizes = (config.representation_size, config.action_size)
+        members = range(config.critics)
+        width, depth = config.critic_width, config.depth
+        self.members = nnx.List([MLP(sizes, config.bins, width, depth, rngs, zero_output=True) for _ in members])
+
+    def __call__(self, representation: Float[Array, "... D"], action: Float[Array, "... A"]) -> Float[Array, "C ... K"]:
+        """Each member's logits of the discounted return."""
+        return jnp.stack([member(representation, action) for member in self.members])
+
+
+class RewardModel(nnx.Module):
+    """The modules, and what the objective asks of them. Actions are between -1 and 1 here."""
+
+    def __init__(self, config: RewardModelConfig, rngs: nnx.Rngs):
+        size, action = config.representation_size, config.action_size
+        self.shape = (size, config.simplex, config.bins, config.bin_limit)
+        self.episodic = config.episodic
+        self.scale = ActionScale(action)
+        self.encoder = MLP(config.observation_size, size, config.encoder_width, config.depth, rngs)
+        # One trunk foresees the next representation, what is earned on the way, and whether it goes on.
+        self.dynamics = MLP((size, action), size + config.bins + 1, config.width, config.depth, rngs)
+        kernel = self.dynamics.output.kernel
+        kernel[...] = kernel[...].at[:, size:].set(0.0)
+        self.critics = Critics(config, rngs)
+        self.actor = MLP(size, 2 * action, config.policy_width, config.depth, rngs)
+
+    def represent(self, observations: Float[Array, "... O"]) -> Float[Array, "... D"]:
+        """The representation of observations in raw units."""
+        return self._simplices(self.encoder(symlog(observations)))
+
+    def foresee(
+        self, representation: Float[Array, "... D"], action: Float[Array, "... A"]
+    ) -> tuple[Float[Array, "... D"], Float[Array, "... K"], Float[Array, "..."]]:
+        """The next representation, logits of the reward on the way, and the logit of the episode's end."""
+        size, _, bins, _ = self.shape
+        out = self.dynamics(representation, action)
+        return self._simplices(out[..., :size]), out[..., size : size + bins], out[..., size + bins]
+
+    def act(
+        self, representation: Float[Array, "... D"], key: PRNGKeyArray
+    ) -> tuple[Float[Array, "... A"], Float[Array, "..."]]:
+        """An action that the policy draws, and its log-probability: a Gaussian, squashed."""
+        mean, log_std = self._gaussian(representation)
+        noise = jax.random.normal(key, mean.shape)
+        drawn = mean + jnp.exp(log_std) * noise
+        log_prob = -0.5 * jnp.square(noise) - log_std - 0.5 * jnp.log(2 * jnp.pi)
+        # log(1 - tanh(x)^2), which is exact where tanh rounds to 1
+        squashing = 2 * (jnp.log(2.0) - drawn - jax.nn.softplus(-2 * drawn))
+        return jnp.tanh(drawn), jnp.sum(log_prob - squashing, axis=-1)
+
+    def decoded(self, logits: Float[Array, "... K"]) -> Float[Array, "..."]:
+        """The number that logits over bins stand for."""
+        return decoded(logits, self.shape[3])
+
+    # What a planner asks: actions in raw units, and latents that carry what was told on the way.
+
+    def encode(self, obs: Float[Array, "... 1 O"]) -> Float[Array, "... L"]:
+        """The latent of an observation: nothing was earned yet, and it goes on."""
+        representation = self.represent(obs[..., -1, :])
+        nothing = jnp.zeros_like(representation[..., :1])
+        return jnp.concatenate([representation, nothing, nothing + 1.0], axis=-1)
+
+    def predict(self, latent: Float[Array, "... L"], block: Float[Array, "... 1 A"]) -> Float[Array, "... L"]:
+        """The latent after an action: its representation, the reward on the way, and the probability to go on."""
+        size = self.shape[0]
+        after, reward, end = self.foresee(latent[..., :size], self.scale.share(block[..., 0, :]))
+        goes_on = jax.nn.sigmoid(-end) if self.episodic else jnp.ones_like(end)
+        told = jnp.stack([self.decoded(reward), goes_on], axis=-1)
+        return jnp.concatenate([after, told], axis=-1)
+
+    def earned(self, latent: Float[Array, "... L"]) -> Float[Array, "..."]:
+        """The reward of the step that led to a latent."""
+        return latent[..., self.shape[0]]
+
+    def continues(self, latent: Float[Array, "... L"]) -> Float[Array, "..."]:
+        """The probability that the episode did not end with the step that led to a latent."""
+        return latent[..., self.shape[0] + 1]
+
+    def value(self, latent: Float[Array, "... L"]) -> Float[Array, "..."]:
+        """The discounted return of the policy's own mean actions from here on: the mean of the critics."""
+        representation = latent[..., : self.shape[0]]
+        action = jnp.tanh(self._gaussian(representation)[0])
+        return jnp.mean(self.decoded(self.critics(representation, action)), axis=0)
+
+    def policy(self, latent: Float[Array, "... L"], goal: Float[Array, "... L"]) -> Float[Array, "... 1 A"]:
+        """The policy's mean action, in raw units. It knows no goal."""
+        return self.scale.raw(jnp.tanh(self._gaussian(latent[..., : self.shape[0]])[0]))[..., None, :]
+
+    def _gaussian(self, representation: Float[Array, "... D"]) -> tuple[Array, Array]:
+        mean, log_std = jnp.split(self.actor(representation), 2, axis=-1)
+        low, high = LOG_STD
+        return mean, low + 0.5 * (high - low) * (jnp.tanh(log_std) + 1.0)
+
+    def _simplices(self, values: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        """Softmax within groups (simplicial normalisation, Lavoie et al., arXiv 2204.00616)."""
+        groups = values.reshape((*values.shape[:-1], -1, self.shape[1]))
+        return jax.nn.softmax(groups, axis=-1).reshape(values.shape)
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params"],
+    meta_fields=["config", "encoder", "predictor", "earned", "continues", "value", "policy"],
+)
+@dataclass(frozen=True)
+class FrozenRewardModel:
+    """Satisfies `planning.types.LatentModel`: static functions, and `params` as the only arrays."""
+
+    params: Weights
+    config: RewardModelConfig
+    encoder: ModelFunction
+    predictor: ModelFunction
+    earned: ModelFunction
+    continues: ModelFunction
+    value: ModelFunction
+    policy: ModelFunction
+    history = 1
+    action_block = 1
+    distance = None
+    probe = None
+
+    @property
+    def observation_size(self) -> int:
+        """O, the numbers in one observation."""
+        return self.config.observation_size
+
+    @property
+    def action_size(self) -> int:
+        """A, the numbers in one action."""
+        return self.config.action_size
+
+    @property
+    def latent_size(self) -> int:
+        """L, the numbers in one latent: the representation, and what was told on the way."""
+        return self.config.representation_size + TOLD
+
+    def encode(self, params: Weights, obs: Float[Array, "... 1 O"]) -> Float[Array, "... L"]:
+        """The latent of an observation in raw units."""
+        return self.encoder(params, obs)
+
+    def predict(
+        self, params: Weights, latent: Float[Array, "... L"], block: Float[Array, "... 1 A"]
+    ) -> Float[Array, "... L"]:
+        """The latent after an action in raw units."""
+        return self.predictor(params, latent, block)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model has."""
+        return sum(weight.size for weight in self.params)
+
+
+def freeze_reward_model(params: Weights, config: RewardModelConfig) -> FrozenRewardModel:
+    """The model with these weights (the leaves of its state, in order), as functions over them."""
+    names = ("encode", "predict", "earned", "continues", "value", "policy")
+    return FrozenRewardModel(params, config, *(ModelFunction(name, config) for name in names))

@@ -1,0 +1,168 @@
+"""What online learning steps: an environment with a reward, Box actions and one flat vector of observations.
+
+dm_control's suite and everything Gymnasium can make stand behind this one face, action repeat included, so that the
+learner, its baselines and its evaluation see the same steps. Goal-reaching tasks have their own contract (`task.py`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from numpy.typing import ArrayLike
+
+from .snapshot import Snapshot
+
+
+class Step(NamedTuple):
+    """What came of one decision: of up to `action_repeat` control steps with the same action."""
+
+    observation: ndarray  # [O] float32, after the last of them
+    reward: float  # summed over them
+    terminated: bool  # the episode is over for good: nothing is earned after it
+    truncated: bool  # the episode was cut off, by a time limit as a rule: its value goes on
+    control_steps: int  # how many there were; fewer than action_repeat where the episode ended
+
+
+class RewardTask(ABC):
+    """An environment with a reward. A concrete one fills in the attributes and the methods below."""
+
+    name: str  # dmc/<domain>-<task>, gym/<id>, or gym/<class> for an environment of one's own
+    observation_size: int
+    action_size: int
+    low: ndarray  # [A] float32, the raw bounds of the actions
+    high: ndarray  # [A]
+    control_period: float  # seconds between two decisions, action repeat included; nan where it is not known
+    episode_steps: int | None  # the time limit in control steps, action repeat not divided out; None without a limit
+    action_repeat: int
+
+    def __init__(self, action_repeat: int):
+        if isinstance(action_repeat, bool) or not isinstance(action_repeat, int) or action_repeat < 1:
+            raise ValueError(f"action_repeat is {action_repeat!r}, but it has to be a whole number from 1 on")
+        self.action_repeat = action_repeat
+        self._running = False
+
+    def reset(self, seed: int | None = None) -> Float[ndarray, "O"]:
+        """Begin an episode: the one of `seed`, or without one whichever the environment draws next. float32."""
+        self._begin(seed)
+        self._running = True
+        return self._observe()
+
+    def step(self, action: ArrayLike) -> Step:
+        """Hold `action` `[A]`, clipped to the bounds, for `action_repeat` control steps or until the episode ends.
+
+        Raises:
+          ValueError: an action of another shape, or one that is not finite.
+          RuntimeError: no episode is running.
+        """
+        control = np.asarray(action, np.float32)
+        if control.shape != (self.action_size,):
+            raise ValueError(f"the action has shape {control.shape}, but {self.name} takes ({self.action_size},)")
+        if not np.isfinite(control).all():
+            raise ValueError(f"the action holds a value that is not finite: {control.tolist()}")
+        if not self._running:
+            raise RuntimeError(f"no episode of {self.name} is running: call reset before step")
+        control = np.clip(control, self.low, self.high)
+        total, terminated, truncated, count = 0.0, False, False, 0
+        while count < self.action_repeat and not (terminated or truncated):
+            reward, terminated, truncated = self._advance(control)
+            total, count = total + reward, count + 1
+        self._running = not (terminated or truncated)
+        return Step(self._observe(), total, terminated, truncated, count)
+
+    def snapshot(self) -> Snapshot | None:
+        """The running episode's present moment, for `restore`; None where the environment cannot tell it."""
+        return None
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on from `snapshot`, bit for bit. Raises ValueError where other versions or another task made it."""
+        raise ValueError(f"{self.name} cannot go on from a snapshot")
+
+    def close(self) -> None:  # noqa: B027 (most simulators hold nothing open)
+        """Free what the environment holds open."""
+
+    @abstractmethod
+    def _begin(self, seed: int | None) -> None:
+        """Start an episode."""
+
+    @abstractmethod
+    def _advance(self, control: Float[ndarray, "A"]) -> tuple[float, bool, bool]:
+        """One control step with an action inside the bounds: reward, terminated, truncated."""
+
+    @abstractmethod
+    def _observe(self) -> Float[ndarray, "O"]:
+        """What the sensors read now, float32, in memory of its own."""
+
+
+def make_reward_task(source: str | gymnasium.Env, action_repeat: int = 1) -> RewardTask:
+    """The reward task called `dmc/<domain>-<task>` or `gym/<id>`, or a Gymnasium environment of one's own.
+
+    Names of dm_control tasks are the suite's or the short ones of the literature: `dmc/cup-catch`, `dmc/walker-walk`.
+    Suites are imported only when asked for.
+
+    Raises:
+      ValueError: an unknown name, actions that are not a bounded Box, or observations that are not one vector.
+      ImportError: the environment's package is not installed.
+    """
+    if isinstance(source, gymnasium.Env):
+        from .suites.gymnasium_suite import GymnasiumTask
+
+        return GymnasiumTask(source, action_repeat)
+    suite, slash, name = source.partition("/")
+    if slash and suite == "dmc":
+        from .suites import dm_control_suite
+
+        return dm_control_suite.make(name, action_repeat)
+    if slash and suite == "gym":
+        from .suites import gymnasium_suite
+
+        return gymnasium_suite.make(name, action_repeat)
+    raise ValueError(
+        f"there is no reward task {source!r}: write 'dmc/<domain>-<task>' for one of dm_control's (dmc/walker-walk) "
+        "or 'gym/<id>' for one of Gymnasium's (gym/HalfCheetah-v5)"
+    )
+
+
+def check_reward_task(task: RewardTask, steps: int = 200, seed: int = 0) -> None:
+    """Run `steps` random decisions and raise on anything that a learner would choke on.
+
+    Raises:
+      ValueError: observations or rewards that are not finite, or that change their shape.
+      RuntimeError: the environment raised; its own error is the cause.
+    """
+    rng = np.random.default_rng(seed)
+    _check_observation(task, _guarded(task, "reset", lambda: task.reset(seed)), "reset")
+    for index in range(steps):
+        action = rng.uniform(task.low, task.high).astype(np.float32)
+        when = f"step {index}"
+        step: Step = _guarded(task, when, lambda action=action: task.step(action))
+        _check_observation(task, step.observation, when)
+        if not np.isfinite(step.reward):
+            raise ValueError(f"the reward of {task.name} at {when} is {step.reward}, but it has to be a finite number")
+        if step.terminated or step.truncated:
+            _check_observation(task, _guarded(task, "reset", lambda: task.reset(seed + 1)), "reset")
+
+
+def _guarded(task: RewardTask, when: str, call: Any) -> Any:
+    try:
+        return call()
+    except Exception as error:
+        raise RuntimeError(f"{task.name} raised {type(error).__name__} at {when}: {error}") from error
+
+
+def _check_observation(task: RewardTask, observation: ndarray, when: str) -> None:
+    if observation.shape != (task.observation_size,):
+        raise ValueError(
+            f"the observation of {task.name} at {when} has shape {observation.shape}, but its space says "
+            f"({task.observation_size},): they have to agree"
+        )
+    if not np.isfinite(observation).all():
+        bad = np.flatnonzero(~np.isfinite(observation)).tolist()
+        raise ValueError(
+            f"the observation of {task.name} at {when} is not finite at places {bad}: every value has to be"
+        )

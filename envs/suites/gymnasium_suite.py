@@ -1,0 +1,180 @@
+"""Gymnasium environments with Box spaces as reward tasks: `gym/HalfCheetah-v5`, or an environment of one's own."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium import wrappers
+from jaxtyping import Float
+from numpy import ndarray
+
+from ..reward_task import RewardTask
+from ..snapshot import (
+    Snapshot,
+    model_arrays,
+    part,
+    prefixed,
+    restore_attributes,
+    restore_physics,
+    restore_random,
+    save_attributes,
+    save_physics,
+    save_random,
+)
+
+# Environments and wrappers whose every moment is in plain attributes, one random stream and MuJoCo's data.
+_KNOWN = ("gymnasium.envs.mujoco.", "gymnasium.envs.classic_control.")
+_KNOWN_WRAPPERS = (
+    wrappers.TimeLimit,
+    wrappers.OrderEnforcing,
+    wrappers.PassiveEnvChecker,
+    wrappers.FlattenObservation,
+    wrappers.ClipAction,
+    wrappers.RescaleAction,
+)
+
+
+class GymnasiumTask(RewardTask):
+    """A Gymnasium environment. Episodes can be resumed exactly in Gymnasium's own MuJoCo and classic-control ones."""
+
+    def __init__(self, env: gymnasium.Env, action_repeat: int):
+        super().__init__(action_repeat)
+        self.env = env
+        self.name = f"gym/{env.spec.id if env.spec is not None else type(env.unwrapped).__name__}"
+        actions = _checked_actions(self.name, env.action_space)
+        self.low, self.high = (np.ravel(bound).astype(np.float32) for bound in (actions.low, actions.high))
+        self.action_size = self.low.size
+        self._action_space = actions
+        self.observation_size = _checked_observations(self.name, env.observation_space).shape[0]
+        self._layers = _layers(env)
+        self._inner: Any = env.unwrapped
+        limits = [layer._max_episode_steps for layer in self._layers if isinstance(layer, wrappers.TimeLimit)]
+        self.episode_steps = min(limits, default=None)
+        period = getattr(self._inner, "dt", math.nan)
+        self.control_period = action_repeat * float(period) if isinstance(period, (int, float)) else math.nan
+        model = getattr(self._inner, "model", None)
+        self._mujoco = isinstance(model, mujoco.MjModel)
+        self._original = model_arrays(model) if self._mujoco and self._can_snapshot() else {}
+        self._observation: Any = np.zeros(self.observation_size, np.float32)
+
+    def snapshot(self) -> Snapshot | None:
+        """Attributes of every layer, the random stream and the physics; None where the environment is not known."""
+        if not self._can_snapshot():
+            return None
+        return {
+            "versions": _versions(),
+            "layers": "/".join(type(layer).__name__ for layer in self._layers),
+            "random": save_random(self._inner.np_random),
+            "observation": np.array(self._observation),
+            **{
+                name: value
+                for index, layer in enumerate(self._layers)
+                for name, value in prefixed(f"layer{index}", save_attributes(layer)).items()
+            },
+            **(save_physics(self._inner.model, self._inner.data, self._original) if self._mujoco else {}),
+        }
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Go on from `snapshot`, bit for bit. Raises ValueError where other versions or other wrappers made it."""
+        if not self._can_snapshot():
+            super().restore(snapshot)
+        present = {"versions": _versions(), "layers": "/".join(type(layer).__name__ for layer in self._layers)}
+        for what, here in present.items():
+            if snapshot[what] != here:
+                raise ValueError(f"the snapshot of {self.name} was made with {snapshot[what]}, but this is {here}")
+        for index, layer in enumerate(self._layers):
+            restore_attributes(layer, part(f"layer{index}", snapshot))
+        restore_random(self._inner.np_random, snapshot["random"])
+        if self._mujoco:
+            restore_physics(self._inner.model, self._inner.data, self._original, snapshot, mujoco.mj_forward)
+        self._observation, self._running = snapshot["observation"], True
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+    def _begin(self, seed: int | None) -> None:
+        self._observation, _ = self.env.reset(seed=seed)
+
+    def _advance(self, control: Float[ndarray, "A"]) -> tuple[float, bool, bool]:
+        action = control.reshape(self._action_space.shape).astype(self._action_space.dtype)
+        self._observation, reward, terminated, truncated, _ = self.env.step(action)
+        return float(reward), bool(terminated), bool(truncated)
+
+    def _observe(self) -> Float[ndarray, "O"]:
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+            observation = np.array(self._observation, np.float32)
+        if observation.shape != (self.observation_size,):
+            raise ValueError(
+                f"an observation of {self.name} has shape {observation.shape}, but its observation_space says "
+                f"({self.observation_size},): they have to agree"
+            )
+        return observation
+
+    def _can_snapshot(self) -> bool:
+        *outer, inner = self._layers
+        return type(inner).__module__.startswith(_KNOWN) and all(type(layer) in _KNOWN_WRAPPERS for layer in outer)
+
+
+def make(name: str, action_repeat: int) -> GymnasiumTask:
+    """The environment registered as `name`, without Gymnasium's passive checker (see `check_reward_task`).
+
+    Raises:
+      ValueError: an id that is not registered, or spaces that do not fit.
+      ImportError: the environment's package is not installed.
+    """
+    try:
+        env = gymnasium.make(name, disable_env_checker=True)
+    except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
+        raise ImportError(f"gym/{name} needs a package that is not installed: {error}") from error
+    except gymnasium.error.Error as error:
+        close = [f"gym/{match}" for match in difflib.get_close_matches(name, gymnasium.registry, n=3)]
+        hint = f"did you mean {' or '.join(close)}?" if close else "import the package that registers it first"
+        raise ValueError(f"Gymnasium has no environment {name!r} here: {hint}") from error
+    try:
+        return GymnasiumTask(env, action_repeat)
+    except ValueError:
+        env.close()
+        raise
+
+
+def _checked_actions(name: str, space: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
+    if not isinstance(space, gymnasium.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
+        raise ValueError(
+            f"the actions of {name} are {space}, but planning needs a Box of real numbers: take the environment's "
+            "continuous version, or wrap it so that its action_space is one"
+        )
+    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all() and (space.low < space.high).all()):
+        raise ValueError(
+            f"the actions of {name} lie between {space.low.ravel().tolist()} and {space.high.ravel().tolist()}, but "
+            "planning needs finite bounds with room between them: give it some with gymnasium.wrappers.TransformAction"
+            "(env, lambda action: action, gymnasium.spaces.Box(-1.0, 1.0, env.action_space.shape))"
+        )
+    return space
+
+
+def _checked_observations(name: str, space: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
+    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
+        raise ValueError(
+            f"the observations of {name} are {space}, but learning needs a Box of one dimension: wrap the environment "
+            "in gymnasium.wrappers.FlattenObservation"
+        )
+    return space
+
+
+def _layers(env: gymnasium.Env) -> list[Any]:
+    """The wrappers from the outside in, and the environment inside them."""
+    layers: list[Any] = [env]
+    while isinstance(layers[-1], gymnasium.Wrapper):
+        layers.append(layers[-1].env)
+    return layers
+
+
+def _versions() -> str:
+    return f"mujoco {mujoco.__version__}, gymnasium {gymnasium.__version__}"

@@ -135,8 +135,8 @@ def _races(found: Comparison) -> TextTable:
         rows.append(("geometric mean", "", "", "", first, "", "", second))
     note = (
         f"When the mean curves first reach the return that {found.baseline} has at {found.at:,} environment steps, on "
-        f"tasks where that is {LEARNED:g} or more. A ratio below 1: {found.ours} is sooner; >: not until its end. Times "
-        "are of the machine in the rows' manifests, evaluations left out."
+        f"tasks where that is {LEARNED:g} or more. A ratio below 1: {found.ours} is sooner; >: not until its end. "
+        "Times are of the machine in the rows' manifests, evaluations left out."
     )
     ours, baseline = found.ours, found.baseline
     heads = (

@@ -41,7 +41,8 @@ def draw(
     markers = dict(zip(dict.fromkeys(score.method for score in published), MARKERS * len(published), strict=False))
     width = min(columns, len(tasks))
     height = -(-len(tasks) // width)
-    figure = Figure(figsize=(2.7 * width + 0.3, 2.1 * height + 0.75), layout="constrained")
+    inches = 5.1 if width == 1 else 2.7 * width + 0.3
+    figure = Figure(figsize=(inches, (3.0 if width == 1 else 2.1) * height + 0.75), layout="constrained")
     panels = figure.subplots(height, width, squeeze=False)
     for panel in panels.flat[len(tasks) :]:
         panel.set_visible(False)
@@ -56,10 +57,11 @@ def draw(
     figure.supxlabel(AXES[axis], fontsize=8, color=palette.muted)
     figure.supylabel("return", fontsize=8, color=palette.muted)
     handles = _legend(known, colours, {name: mark for name, mark in markers.items() if name in shown}, palette)
+    rooms = [0.5 + 0.062 * len(str(handle.get_label())) for handle in handles]  # inches of an entry at this size
     figure.legend(
         handles=handles,
         loc="outside upper center",
-        ncols=min(len(handles), 2 * width),
+        ncols=len(handles) if sum(rooms) <= inches else max(1, int(inches / max(rooms))),
         frameon=False,
         fontsize=8,
         labelcolor=palette.ink,

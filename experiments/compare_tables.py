@@ -76,6 +76,12 @@ def _returns(found: Comparison) -> TextTable:
         rows.append((f"mean of {_count(len(found.shared), 'task')}", *(means.get(column, NONE) for column in columns)))
     heads = ("task", *(method if kind == MEASURED else f"{method} *" for kind, method in columns))
     note = "Mean return of the runs, their number in brackets."
+    repeats = {
+        method: " ".join(dict.fromkeys(s.action_repeat for s in found.scores if s.method == method and s.kind == kind))
+        for kind, method in columns
+        if kind == MEASURED
+    }
+    note += f" Action repeat: {', '.join(f'{method} {each}' for method, each in repeats.items())}."
     if any(kind == PUBLISHED for kind, _ in columns):
         note += f" *: {PUBLISHED}, quoted and not measured here."
     if len(found.shared) > 1 and set(found.shared) != set(found.tasks):

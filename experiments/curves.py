@@ -157,7 +157,7 @@ def discard(path: Path, key: Key) -> None:
             for entry in rows_file.read_beside(path) or []
             if (found := [each for each in entry["rows"] if tuple(each[:3]) != key])
         ]
-        # The row of the table goes first here: no row is ever without its manifest.
+        # The rows go first here, so that none is ever without its manifest.
         rows_file.write(path, CurveRow, kept, digits=7)
         rows_file.write_beside(path, entries)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 
 from experiments import curves
 from experiments.baselines import online_rl
 from experiments.baselines.online_rl import OnlineConfig
+from experiments.baselines.reward_env import RewardEnv
 from experiments.returns import add_policy, evaluate_returns
 
 needs_extra = pytest.mark.skipif(
@@ -182,3 +186,33 @@ def test_rows_come_as_it_learns_and_an_interrupted_seed_begins_anew(
     assert np.isfinite([row.mean_return for row in found]).all()
     online_rl.train(table, config, TASK, pendulum, 3, MANIFEST)  # complete: nothing is done again
     assert len(rows) == 5
+
+
+class Walk:
+    """A reward task: the reward of a decision is its action, twice; an episode has as many decisions as its seed."""
+
+    observation_size, low, high = 2, np.array([-1.0], np.float32), np.array([1.0], np.float32)
+
+    def reset(self, seed=None):
+        self.left = 3 if seed is None else 1 + seed % 4
+        return np.zeros(2, np.float32)
+
+    def step(self, action):
+        self.left -= 1
+        return SimpleNamespace(
+            observation=np.full(2, self.left, np.float32),
+            reward=2 * action[0],
+            terminated=False,
+            truncated=self.left == 0,
+        )
+
+
+@pytest.mark.filterwarnings("ignore:.*A Box observation space m")
+def test_a_reward_task_is_a_gymnasium_environment():
+    env = RewardEnv(Walk())
+    check_env(env, skip_render_check=True)
+    _, _ = env.reset(seed=5)
+    assert env.step(np.array([0.5], np.float32))[1:4] == (1.0, False, False)
+    assert env.step(np.array([0.5], np.float32))[1:4] == (1.0, False, True)
+    returns = evaluate_returns(lambda: RewardEnv(Walk()), Constant(0.5), 8, 0)
+    assert set(returns) <= {1.0, 2.0, 3.0, 4.0} and len(set(returns)) > 1

@@ -34,8 +34,8 @@ def run(cfg: DictConfig) -> Comparison:
       FileNotFoundError: no table of curves there.
       ValueError: a table that is none of curves, a method or a task without rows, or no run until `at`.
     """
-    if int(cfg.at) < 1:
-        raise ValueError(f"at must be a positive number of environment steps; got {cfg.at}")
+    if not isinstance(cfg.at, int | float) or cfg.at < 1 or cfg.at != int(cfg.at):
+        raise ValueError(f"at must be a whole number of environment steps, 1 or more; got {cfg.at}")
     rows = _selected(_rows(_words(cfg.curves)), _words(cfg.methods), _words(cfg.tasks))
     runs = curves.runs_of(rows)
     methods = list(dict.fromkeys(each.method for each in runs))

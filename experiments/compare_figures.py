@@ -21,6 +21,7 @@ from .latency_figure import COLOURS
 from .published_curves import SUITE, PublishedScore, published_name
 
 AXES = {"env_steps": "environment steps", "gradient_steps": "gradient steps", "wall_s": "seconds of training"}
+COLUMNS = 4  # of panels
 MARKERS = "DsP^vX*<>"
 ROOM = 1.04  # of the horizontal axis, so that a marker at its end is whole
 
@@ -30,7 +31,6 @@ def draw(
     published: Sequence[PublishedScore],
     axis: str,
     palette: Palette = PRINT,
-    columns: int = 4,
 ) -> Figure | None:
     """One panel a task along one of `AXES`; None where no run counted it."""
     known = [run for run in runs if np.isfinite(getattr(run, axis)).all()]
@@ -39,7 +39,7 @@ def draw(
     tasks = list(dict.fromkeys(run.task for run in known))
     colours = _colours(runs)
     markers = dict(zip(dict.fromkeys(score.method for score in published), MARKERS * len(published), strict=False))
-    width = min(columns, len(tasks))
+    width = min(COLUMNS, len(tasks))
     height = -(-len(tasks) // width)
     inches = 5.1 if width == 1 else 2.7 * width + 0.3
     figure = Figure(figsize=(inches, (3.0 if width == 1 else 2.1) * height + 0.75), layout="constrained")
@@ -111,7 +111,7 @@ def _draw_published(panel: Axes, scores: Sequence[PublishedScore], markers: dict
 
 
 def _style(panel: Axes, task: str, end: float, palette: Palette) -> None:
-    panel.set_title(short(task), fontsize=9, color=palette.ink, loc="left")
+    panel.set_title(_literal(short(task)), fontsize=9, color=palette.ink, loc="left")
     panel.set_xlim(0, ROOM * max(end, 1e-9))
     if task.startswith(SUITE):
         panel.set_ylim(-20, 1020)
@@ -135,9 +135,14 @@ def _number(value: float, _: int) -> str:
     return f"{value / 1000:g}k" if abs(value) >= 10_000 else f"{value:g}"
 
 
+def _literal(name: str) -> str:
+    """A user's name as it is: matplotlib takes dollars for formulas, and leaves out what begins with an underscore."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
+
+
 def _legend(runs: Sequence[Run], colours: dict[str, str], markers: dict[str, str], palette: Palette) -> list[Line2D]:
     lines = [
-        Line2D([], [], color=colours[method], linewidth=1.7, label=method)
+        Line2D([], [], color=colours[method], linewidth=1.7, label=_literal(method))
         for method in dict.fromkeys(run.method for run in runs)
     ]
     marks = [
@@ -150,7 +155,7 @@ def _legend(runs: Sequence[Run], colours: dict[str, str], markers: dict[str, str
             markersize=5,
             linewidth=0.8,
             linestyle=(0, (3, 3)),
-            label=f"{method}, published",
+            label=_literal(f"{method}, published"),
         )
         for method, marker in markers.items()
     ]

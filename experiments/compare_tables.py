@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .comparison import HIGHEST, LEARNED, MEASURED, PUBLISHED, Comparison, Score
+from .comparison import HIGHEST, MEASURED, PUBLISHED, Comparison, Score
 from .published_curves import SUITE
+from .races import LEARNED
 
 COLUMNS = (
     "task",

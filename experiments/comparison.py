@@ -15,9 +15,9 @@ import numpy as np
 from . import aggregates
 from .curves import MeanCurve, Run
 from .published_curves import SUITE, PublishedScore, published_name
+from .races import Race, run_races
 
 HIGHEST = 1000.0  # the return of DeepMind Control that no episode exceeds
-LEARNED = 300.0  # a baseline that stays below has no score worth a race
 MEASURED, PUBLISHED = "measured", "published"
 
 
@@ -62,18 +62,6 @@ class Improvement:
     tasks: int
     probability: float
     interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class Race:
-    """When the mean curves of two methods first reach the baseline's own final score."""
-
-    task: str
-    score: float
-    ours: tuple[float, float | None]  # environment steps, seconds (None: not known); of our last moment if not reached
-    baseline: tuple[float, float | None]
-    ratios: tuple[float | None, float | None]
-    reached: bool  # otherwise the true ratios are larger
 
 
 @dataclass(frozen=True)
@@ -135,7 +123,7 @@ def compare(
         improvements=tuple(
             found for name in others if (found := _improvement(by_method[ours], by_method[name], name, seed))
         ),
-        races=tuple(_races(groups, tasks, at, ours, baseline)) if baseline and baseline != ours else (),
+        races=tuple(run_races(groups, tasks, at, ours, baseline)) if baseline and baseline != ours else (),
         left_out=tuple(run for run in runs if not run.reaches(at)),
     )
 
@@ -233,35 +221,6 @@ def _improvement(ours: Sequence[Score], others: Sequence[Score], method: str, se
     several = all(len(values) > 1 for each in strata for values in each)
     interval = aggregates.improvement_interval(*strata, np.random.default_rng(seed)) if several else None
     return Improvement(method, len(pairs), aggregates.probability_of_improvement(*strata), interval)
-
-
-def _races(
-    groups: dict[tuple[str, str], list[Run]], tasks: Sequence[str], at: int, ours: str, baseline: str
-) -> list[Race]:
-    """On every task of both where the baseline learned something."""
-    races = []
-    for task in tasks:
-        if (ours, task) not in groups or (baseline, task) not in groups:
-            continue
-        mine, theirs = (MeanCurve.of(groups[name, task], at) for name in (ours, baseline))
-        score = float(theirs.returns[-1])
-        if score < LEARNED:
-            continue
-        reached = bool(mine.returns.max() >= score)
-        own, goal = _moment(mine, score), _moment(theirs, score)
-        races.append(Race(task, score, own, goal, (_ratio(own[0], goal[0]), _ratio(own[1], goal[1])), reached))
-    return races
-
-
-def _moment(curve: MeanCurve, score: float) -> tuple[float, float | None]:
-    """Environment steps and seconds until a curve first reaches a score, or until its end where it does not."""
-    found = aggregates.first_reach(curve.env_steps, curve.returns, score)
-    step = float(curve.env_steps[-1]) if found is None else found
-    return step, _known(float(np.interp(step, curve.env_steps, curve.wall_s)))
-
-
-def _ratio(ours: float | None, baseline: float | None) -> float | None:
-    return None if ours is None or not baseline else ours / baseline
 
 
 def _known(value: float) -> float | None:

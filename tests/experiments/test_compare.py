@@ -11,7 +11,7 @@ from experiments.cli import main
 from experiments.curves import CurveRow
 
 TASKS = ("dmc/walker-walk", "dmc/cup-catch", "gym/Pendulum-v1")
-HOSTILE = "<script>x</script>"
+HOSTILE = "_<script>$x$ {</script>"
 
 
 def rows():
@@ -133,7 +133,8 @@ def test_runs_that_end_early_are_named_and_do_not_count(folder, capsys):
     ("overrides", "message"),
     [
         (("curves=[none.csv]",), "no table of learning curves at none.csv"),
-        (("at=0",), "at must be a positive number"),
+        (("at=0",), "at must be a whole number of environment steps, 1 or more; got 0"),
+        (("at=many",), "at must be a whole number of environment steps, 1 or more; got many"),
         (("at=200000",), "no run of ours can be read at at=200000: .* 0 to 100,000 .*at=100000"),
         (("ours=td",), "ours=td is a method without rows: choose from ours, sac"),
         (("baseline=ppo",), "baseline=ppo is a method without rows"),

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from worldmodel.files import write_atomically
 
@@ -40,7 +41,8 @@ def run(cfg: DictConfig) -> Comparison:
     runs = curves.runs_of(rows)
     methods = list(dict.fromkeys(each.method for each in runs))
     ours = _method(cfg.ours, methods, "ours") or methods[0]
-    baseline = _method(cfg.baseline, methods, "baseline") or (BASELINE if BASELINE in methods else None)
+    usual = any(each.method == BASELINE and each.reaches(int(cfg.at)) for each in runs)
+    baseline = _method(cfg.baseline, methods, "baseline") or (BASELINE if usual else None)
     published = published_curves.chosen(
         published_curves.read(), _words(cfg.published), list(dict.fromkeys(each.task for each in runs))
     )
@@ -96,13 +98,12 @@ def _words(setting: Any) -> list[str]:
 
 
 def _show(table: TextTable, console: Console) -> None:
-    words: Any = {"title_justify": "left", "caption_justify": "left", "pad_edge": False, "padding": (0, 1, 0, 0)}
-    shown = Table(title=table.title, caption=f"{table.note}\n", box=SIMPLE_HEAD, **words)
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for place, head in enumerate(table.heads):
-        shown.add_column(head, justify="right" if place else "left", no_wrap=place == 0)
+        shown.add_column(Text(head), justify="right" if place else "left", no_wrap=place == 0)
     for row in table.rows:
-        shown.add_row(*row)
-    console.print(shown)
+        shown.add_row(*map(Text, row))
+    console.print(Text(table.title, style="bold"), shown, Text(f"{table.note}\n", style="dim"))
 
 
 def _write(

@@ -6,10 +6,11 @@ The algorithms are those of `sbx`, the JAX edition of Stable-Baselines3, with it
 
 from __future__ import annotations
 
+import importlib.metadata
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def train(
         return
     model = _create(config, make_env, seed)
     curves.discard(table, key)
+    manifest = _complete(manifest, config)
     with progress_bar(f"{config.algorithm} on {task}", config.steps) as bar:
         watch = _watch(table, config, task, make_env, seed, manifest, bar)
         model.learn(config.steps // config.action_repeat, callback=watch)
@@ -75,6 +77,14 @@ def train(
 def installed() -> bool:
     """Whether the extra `baselines` is there."""
     return find_spec("sbx") is not None and find_spec("stable_baselines3") is not None
+
+
+def _complete(manifest: Mapping[str, Any], config: OnlineConfig) -> dict[str, Any]:
+    """The manifest with the settings, and the versions of what only this extra installs."""
+    versions = {name: importlib.metadata.version(name) for name in ("sbx-rl", "stable-baselines3", "torch")}
+    settings = {name: str(value) for name, value in config.settings.items()}
+    told = {**asdict(replace(config, settings={})), "settings": settings}
+    return {**manifest, "versions": {**manifest.get("versions", {}), **versions}, "baseline": told}
 
 
 def _create(config: OnlineConfig, make_env: EnvFactory, seed: int) -> Any:

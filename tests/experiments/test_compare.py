@@ -129,6 +129,15 @@ def test_runs_that_end_early_are_named_and_do_not_count(folder, capsys):
     )
 
 
+def test_a_usual_baseline_that_is_still_training_is_left_out(tmp_path):
+    young = [row for row in rows() if row.method == "ours" or (row.method == "sac" and row.env_steps <= 60_000)]
+    rows_file.write(tmp_path / "curves.csv", CurveRow, young)
+    found = compare.run(settings(tmp_path))
+    assert found.baseline is None and len(found.left_out) == 9 and found.races == ()
+    with pytest.raises(ValueError, match="no run of sac can be read at at=100000"):
+        compare.run(settings(tmp_path, "baseline=sac"))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

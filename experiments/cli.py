@@ -30,6 +30,10 @@ COMMANDS = {
     "collect": ("experiments.collect", "roll out behaviours in a task and write a Minari dataset"),
     "train": ("experiments.train", "train a world model on a dataset"),
     "plan": ("experiments.plan", "plan with a trained model towards held-out goals and measure success"),
+    "compare": (
+        "experiments.compare",
+        "learning curves side by side, final tables and statistics, beside published ones",
+    ),
     "diagnose": ("experiments.diagnose", "say whether a model is healthy, and whose fault its failures are"),
     "drive": ("experiments.drive", "drive a simulator that runs in real time, with a page to watch and steer"),
     "replay": ("experiments.replay", "make the plans in a robot's log again, bit for bit"),

@@ -1,7 +1,7 @@
 """Tables whose rows are a dataclass: a CSV, and a JSON file beside it with the manifests of what made the rows.
 
 Both are written whole or not at all, the manifests first: after a failure between the two there may be one too many,
-but no row without its own.
+but no row without its own. A column is called as its field, or as the field's metadata say (`column`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ from worldmodel.files import write_atomically
 Row = TypeVar("Row")
 
 
+def columns(kind: type[Any]) -> dict[str, str]:
+    """The columns of a table of `kind` in their order, and the fields that they hold."""
+    return {field.metadata.get("column", field.name): field.name for field in fields(kind)}
+
+
 def read(path: Path, kind: type[Row]) -> list[Row]:
     """The rows at `path`; none where no file is.
 
@@ -27,23 +32,34 @@ def read(path: Path, kind: type[Row]) -> list[Row]:
     """
     if not path.exists():
         return []
-    types = {field.name: str(field.type) for field in fields(kind)}  # type: ignore[arg-type]
+    names = columns(kind)
+    types = {column: str(field.type) for column, field in zip(names, fields(kind), strict=True)}  # type: ignore[arg-type]
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         found = list(reader.fieldnames or ())
         if found != list(types):
             foreign, missing = sorted(set(found) - set(types)) or "none", sorted(set(types) - set(found)) or "none"
             raise ValueError(f"{path.name} is another table: foreign columns {foreign}, missing {missing}")
-        return [kind(**_values(cells, types, f"{path.name}, line {reader.line_num}")) for cells in reader]
+        rows = []
+        for cells in reader:
+            place = f"{path.name}, line {reader.line_num}"
+            values = _values(cells, types, place)
+            try:
+                rows.append(kind(**{names[column]: value for column, value in values.items()}))
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from None
+        return rows
 
 
 def write(path: Path, kind: type[Any], rows: Sequence[Any], digits: int | None = 4) -> None:
     """Write the table, numbers that are not whole with so many digits; None: with all of them."""
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, [field.name for field in fields(kind)], lineterminator="\n")
+    names = columns(kind)
+    writer = csv.DictWriter(table, list(names), lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _cell(value, digits) for name, value in asdict(row).items()})
+        values = asdict(row)
+        writer.writerow({column: _cell(values[name], digits) for column, name in names.items()})
     write_atomically(path, table.getvalue())
 
 

@@ -1,0 +1,154 @@
+"""SAC and PPO on rewards, trained for as many environment steps and evaluated as everything else.
+
+The algorithms are those of `sbx`, the JAX edition of Stable-Baselines3, with its default settings unless told others
+(Haarnoja et al., arXiv 1812.05905; Schulman et al., arXiv 1707.06347). They are the extra `baselines`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .. import curves
+from ..curves import CurveRow
+from ..progress import progress_bar
+from ..returns import EnvFactory, check_spaces, evaluate_returns
+
+logger = logging.getLogger(__name__)
+
+ALGORITHMS = ("sac", "ppo")
+
+
+@dataclass(frozen=True)
+class OnlineConfig:
+    """How to train, in environment steps: control steps, those that an action is repeated for included."""
+
+    algorithm: str = "sac"
+    steps: int = 100_000
+    evaluate_every: int = 5_000
+    episodes: int = 10  # of each evaluation
+    action_repeat: int = 1  # of the environment that the factory makes, which repeats actions itself
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the algorithm, by the names of Stable-Baselines3
+
+    def check(self) -> None:
+        """Raise ValueError on settings that cannot work."""
+        if self.algorithm not in ALGORITHMS:
+            raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}; got {self.algorithm!r}")
+        for name in ("steps", "evaluate_every", "episodes", "action_repeat"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive; got {getattr(self, name)}")
+        if self.evaluate_every % self.action_repeat or self.steps % self.evaluate_every:
+            raise ValueError(
+                f"steps must be a multiple of evaluate_every, and that one of action_repeat; got {self.steps}, "
+                f"{self.evaluate_every} and {self.action_repeat}"
+            )
+
+
+def train(
+    table: Path, config: OnlineConfig, task: str, make_env: EnvFactory, seed: int, manifest: Mapping[str, Any]
+) -> None:
+    """Train one seed, and add a row to `table` at each evaluation, the first of them before any learning.
+
+    A seed that is complete in the table is left as it is; one that was interrupted begins anew.
+
+    Raises:
+      ImportError: the extra `baselines` is not installed.
+      ValueError: settings that cannot work, or spaces that are no boxes.
+    """
+    config.check()
+    key = (config.algorithm, task, seed)
+    if any(row.key() == key and row.env_steps >= config.steps for row in curves.read(table)):
+        logger.info("%s on %s, seed %d, is in %s already", *key, table.name)
+        return
+    model = _create(config, make_env, seed)
+    curves.discard(table, key)
+    manifest = _complete(manifest, config)
+    with progress_bar(f"{config.algorithm} on {task}", config.steps) as bar:
+        watch = _watch(table, config, task, make_env, seed, manifest, bar)
+        model.learn(config.steps // config.action_repeat, callback=watch)
+
+
+def installed() -> bool:
+    """Whether the extra `baselines` is there."""
+    return find_spec("sbx") is not None and find_spec("stable_baselines3") is not None
+
+
+def _complete(manifest: Mapping[str, Any], config: OnlineConfig) -> dict[str, Any]:
+    """The manifest with the settings, and the versions of what only this extra installs."""
+    versions = {name: importlib.metadata.version(name) for name in ("sbx-rl", "stable-baselines3", "torch")}
+    settings = {name: str(value) for name, value in config.settings.items()}
+    told = {**asdict(replace(config, settings={})), "settings": settings}
+    return {**manifest, "versions": {**manifest.get("versions", {}), **versions}, "baseline": told}
+
+
+def _create(config: OnlineConfig, make_env: EnvFactory, seed: int) -> Any:
+    if not installed():
+        raise ImportError(
+            f"the baseline {config.algorithm} needs the extra `baselines`: pip install 'jepa-mpc[baselines]'"
+        )
+    from sbx import PPO, SAC
+
+    env = make_env()
+    check_spaces(env)
+    kind = {"sac": SAC, "ppo": PPO}[config.algorithm]
+    return kind("MlpPolicy", env, seed=seed, **config.settings)
+
+
+def _watch(
+    table: Path,
+    config: OnlineConfig,
+    task: str,
+    make_env: EnvFactory,
+    seed: int,
+    manifest: Mapping[str, Any],
+    bar: Any,
+) -> Any:
+    """A callback that evaluates, adds the rows, and stops at the last step."""
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    class Watch(BaseCallback):
+        spent = 0.0  # seconds of training
+        began = 0.0
+
+        def _on_training_start(self) -> None:
+            self._evaluate(0)
+            self.began = time.perf_counter()
+
+        def _on_step(self) -> bool:
+            steps = self.num_timesteps * config.action_repeat
+            if steps % config.evaluate_every == 0:
+                self.spent += time.perf_counter() - self.began
+                self._evaluate(steps)
+                bar(steps, config.steps)
+                self.began = time.perf_counter()
+            return steps < config.steps
+
+        def _evaluate(self, steps: int) -> None:
+            row = CurveRow(
+                method=config.algorithm,
+                task=task,
+                seed=seed,
+                env_steps=steps,
+                gradient_steps=_gradient_steps(self.model),
+                wall_s=self.spent,
+                mean_return=float(evaluate_returns(make_env, self.model, config.episodes, seed).mean()),
+                action_repeat=config.action_repeat,
+                command=manifest["command"],
+            )
+            curves.append(table, row, manifest)
+
+    return Watch()
+
+
+def _gradient_steps(model: Any) -> int:
+    """Steps of the optimiser; PPO itself counts its passes over a rollout, each of which is several."""
+    passes = int(model._n_updates)
+    if not hasattr(model, "n_epochs"):
+        return passes
+    return passes * -(-model.n_steps * model.n_envs // model.batch_size)

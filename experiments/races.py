@@ -1,0 +1,63 @@
+"""Who is sooner: when one method reaches the score that another one ends with.
+
+On tasks where the baseline learned something, both mean curves are read for the first moment at which they have it, so
+that a baseline which peaks early is given its early moment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import aggregates
+from .curves import MeanCurve, Run
+
+LEARNED = 300.0  # a baseline that stays below has no score worth a race
+
+
+@dataclass(frozen=True)
+class Race:
+    """When the mean curves of two methods first reach the baseline's own final score."""
+
+    task: str
+    score: float
+    ours: tuple[float, float | None]  # environment steps, seconds (None: not known); of our last moment if not reached
+    baseline: tuple[float, float | None]
+    ratios: tuple[float | None, float | None]
+    reached: bool  # otherwise the true ratios are larger
+
+
+def run_races(
+    groups: Mapping[tuple[str, str], Sequence[Run]], tasks: Sequence[str], at: int, ours: str, baseline: str
+) -> list[Race]:
+    """On every task of both where the baseline learned something; `groups` are the runs by method and task."""
+    races = []
+    for task in tasks:
+        if (ours, task) not in groups or (baseline, task) not in groups:
+            continue
+        mine, theirs = (MeanCurve.of(groups[name, task], at) for name in (ours, baseline))
+        score = float(theirs.returns[-1])
+        if score < LEARNED:
+            continue
+        reached = bool(mine.returns.max() >= score)
+        own, goal = _moment(mine, score), _moment(theirs, score)
+        races.append(Race(task, score, own, goal, (_ratio(own[0], goal[0]), _ratio(own[1], goal[1])), reached))
+    return races
+
+
+def _moment(curve: MeanCurve, score: float) -> tuple[float, float | None]:
+    """Environment steps and seconds until a curve first reaches a score, or until its end where it does not."""
+    found = aggregates.first_reach(curve.env_steps, curve.returns, score)
+    step = float(curve.env_steps[-1]) if found is None else found
+    return step, _known(float(np.interp(step, curve.env_steps, curve.wall_s)))
+
+
+def _ratio(ours: float | None, baseline: float | None) -> float | None:
+    return None if ours is None or not baseline else ours / baseline
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,136 @@
+"""The return of a policy: the same evaluation for a world model, a baseline, and whatever a user brings along.
+
+A policy is any object with `predict(observation, deterministic=True) -> (action, state)`, as models of
+Stable-Baselines3 have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+from jaxtyping import Float
+from numpy import ndarray
+
+from . import curves
+from .curves import CurveRow
+
+EnvFactory = Callable[[], "gymnasium.Env[Any, Any]"]
+EVALUATION = 0x6A657061  # keeps the episodes of an evaluation apart from those of training with the same seed
+LONGEST = 100_000  # decisions of an episode that nothing ends
+
+
+class Policy(Protocol):
+    """What is evaluated."""
+
+    def predict(self, observation: Any, *, deterministic: bool = True) -> tuple[Any, Any]:
+        """The action in the environment's own bounds, and a state that is not used."""
+        ...
+
+
+def evaluate_returns(make_env: EnvFactory, policy: Policy, episodes: int, seed: int) -> Float[ndarray, "E"]:
+    """Undiscounted returns of episodes from starts that depend on `seed` alone: the same for every policy.
+
+    The environment is made anew; `make_env` repeats actions itself, where they are repeated.
+
+    Raises:
+      ValueError: no episode, spaces that are no boxes, a policy whose action does not fit or is not finite, an
+        environment whose reward is not finite, or an episode without end.
+    """
+    if episodes < 1:
+        raise ValueError(f"an evaluation needs one episode or more; got {episodes}")
+    env = make_env()
+    try:
+        check_spaces(env)
+        seeds = np.random.SeedSequence((EVALUATION, seed)).generate_state(episodes)
+        return np.array([_episode(env, policy, int(each)) for each in seeds], np.float64)
+    finally:
+        env.close()
+
+
+def add_policy(
+    table: Path,
+    method: str,
+    task: str,
+    make_env: EnvFactory,
+    policy: Policy,
+    manifest: Mapping[str, Any],
+    *,
+    episodes: int = 10,
+    seed: int = 0,
+    env_steps: int = 0,
+    gradient_steps: int | None = None,
+    wall_s: float | None = None,
+    action_repeat: int = 1,
+) -> CurveRow:
+    """Evaluate a policy that exists already, and add its row to a table of learning curves.
+
+    Args:
+      table: for example experiments/results/dmc_curves.csv.
+      method: the policy's name in the table.
+      task: as other rows call it: dmc/<domain>-<task> or gym/<id>.
+      make_env: a Gymnasium environment with Box spaces, which repeats actions itself.
+      policy: the policy.
+      manifest: of this evaluation (`experiments.manifest.manifest`).
+      episodes: of the evaluation.
+      seed: of the policy's training, and of the evaluation's starts.
+      env_steps: control steps that the policy was trained for.
+      gradient_steps: of its training; None where nobody counted them.
+      wall_s: of its training; None where nobody took the time.
+      action_repeat: control steps of one decision of `make_env`.
+
+    Raises:
+      ValueError: as `evaluate_returns`, or a row that is none.
+    """
+    row = CurveRow(
+        method=method,
+        task=task,
+        seed=seed,
+        env_steps=env_steps,
+        gradient_steps=gradient_steps,
+        wall_s=wall_s,
+        mean_return=float(evaluate_returns(make_env, policy, episodes, seed).mean()),
+        action_repeat=action_repeat,
+        command=manifest["command"],
+    )
+    curves.append(table, row, manifest)
+    return row
+
+
+def check_spaces(env: gymnasium.Env[Any, Any]) -> None:
+    """Raise ValueError unless observations and actions are boxes."""
+    for name, space in (("observation", env.observation_space), ("action", env.action_space)):
+        if not isinstance(space, Box):
+            raise ValueError(
+                f"the {name} space must be a Box; got {type(space).__name__}: wrap the environment, for example with "
+                "gymnasium.wrappers.FlattenObservation"
+                if name == "observation"
+                else f"the {name} space must be a Box, which is continuous; got {type(space).__name__}: choose a task "
+                "with continuous actions"
+            )
+
+
+def _episode(env: gymnasium.Env[Any, Any], policy: Policy, seed: int) -> float:
+    observation, _ = env.reset(seed=seed)
+    space: Any = env.action_space
+    total = 0.0
+    for step in range(LONGEST):
+        action = np.asarray(policy.predict(observation, deterministic=True)[0])
+        if action.shape != space.shape:
+            raise ValueError(f"the policy's action has shape {action.shape}; the environment takes {space.shape}")
+        if not np.isfinite(action).all():
+            raise ValueError(f"the policy's action is not finite at step {step}: {action.tolist()}")
+        action = np.clip(action, space.low, space.high).astype(space.dtype)
+        observation, reward, terminated, truncated, _ = env.step(action)
+        total += float(reward)
+        if not np.isfinite(total):
+            raise ValueError(f"the environment's reward is not finite at step {step}: {reward}")
+        if terminated or truncated:
+            return total
+    raise ValueError(
+        f"an episode went on for {LONGEST:,} decisions: limit it, for example with gymnasium.wrappers.TimeLimit"
+    )

@@ -84,6 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if flag.startswith("--") and flag not in HYDRA_FLAGS:
             key = flag.lstrip("-").replace("-", "_")
             return _complain(f"{flag} is not an option: settings are written without dashes, as in {key}=VALUE")
+    rest = [each for argument in rest for each in _reward_task(argument)]
     _prepare_process()
     try:
         _run_hydra(command, rest)
@@ -168,6 +169,12 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
     finally:
         sys.argv = argv
         HydraConfig.instance().cfg = None  # Hydra's help leaves its own behind
+
+
+def _reward_task(argument: str) -> list[str]:
+    """`task=dmc/walker-walk` names any environment of a suite: no file is needed for each."""
+    key, _, name = argument.partition("=")
+    return ["task=reward", f"task.name={name}"] if key == "task" and "/" in name and "," not in name else [argument]
 
 
 def _exit_code(module: ModuleType, result: Any) -> int:

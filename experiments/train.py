@@ -1,4 +1,7 @@
-"""`jepa-mpc train`: learn a world model from a dataset; started again after a stop, it goes on where it was."""
+"""`jepa-mpc train`: learn a world model from a dataset, or from rewards while acting (objective=td).
+
+Started again after a stop, it goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,17 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from worldmodel.checkpoint import Checkpoint, load_model
+from worldmodel.checkpoint import Checkpoint, RewardCheckpoint, load_model
 
 from .stages import CUSTOM, Paths, ensure_model, plan_command, train_model
 
 
-def run(cfg: DictConfig) -> Checkpoint:
+def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint:
     """Train, or read what was trained with this recipe before, and say how to plan with it."""
+    if "online" in cfg:  # an objective that learns from rewards
+        from .train_online import run as learn_online
+
+        return learn_online(cfg)
     out = Path(cfg.out) if cfg.out else Paths.of(cfg, cfg.seed).model
     if cfg.out is None:
         checkpoint = ensure_model(cfg, cfg.seed)

@@ -7,9 +7,10 @@ goes on from it as if nothing had happened.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +21,15 @@ from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialise
 
 from .files import write_atomically
-from .freeze import FrozenModel, freeze
+from .freeze import FrozenModel, Weights, freeze
 from .model import ModelConfig, WorldModel, create
-from .training import TrainState
+from .reward_model import FrozenRewardModel, RewardModelConfig, freeze_reward_model
 
 FORMAT = 1
 _KEY = "jepa-mpc"
+_ARRAYS = "arrays/"  # before the names of what is not on the device
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,14 @@ class Checkpoint:
     """A model ready to plan with, and what is known about it."""
 
     model: FrozenModel
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RewardCheckpoint:
+    """A model for rewards, ready to plan with, and what is known about it."""
+
+    model: FrozenRewardModel
     metadata: dict[str, Any]
 
 
@@ -84,16 +96,50 @@ def with_members(model: WorldModel, config: ModelConfig, members: int) -> tuple[
     return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), leaves)), smaller
 
 
-def save_training(path: str | Path, state: TrainState, fingerprint: dict[str, Any], extra: dict[str, Any]) -> None:
-    """Write a training state; `fingerprint` says which run it belongs to, `extra` travels along (history, times)."""
+def save_reward_model(path: str | Path, weights: Weights, config: RewardModelConfig, metadata: dict[str, Any]) -> None:
+    """Write a model for rewards: `weights` as `freeze_reward_model` takes them."""
+    _, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
+    named = zip(_leaves(state), weights, strict=True)
+    tensors = {_name(names): np.asarray(weight) for (names, _), weight in named}
+    _write(path, "reward model", tensors, {"model": config.to_json(), "metadata": metadata})
+
+
+def load_reward_model(path: str | Path) -> RewardCheckpoint:
+    """Read a model for rewards, checked against the architecture that its header names.
+
+    Raises:
+      FileNotFoundError: no file there.
+      ValueError: truncated, foreign, of another format version or kind, or with weights that do not fit.
+    """
+    tensors, header = _read(path, "reward model")
+    try:
+        config = RewardModelConfig.from_json(header["model"])
+        metadata = dict(header["metadata"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} has a header this version cannot use: {error}") from error
+    _, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
+    weights = tuple(jax.tree.leaves(_fill(path, state, tensors)))
+    return RewardCheckpoint(freeze_reward_model(weights, config), metadata)
+
+
+def save_training(
+    path: str | Path,
+    state: Any,
+    fingerprint: dict[str, Any],
+    extra: dict[str, Any],
+    arrays: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write a training state; `fingerprint` says which run it belongs to, `extra` travels along (history, times).
+
+    So do `arrays`, of any shape and type: what is not on the device, as an environment's state.
+    """
     tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(state)}
+    tensors |= {f"{_ARRAYS}{name}": np.asarray(array, order="C") for name, array in (arrays or {}).items()}
     _write(path, "training", tensors, {"fingerprint": fingerprint, "extra": extra})
 
 
-def load_training(
-    path: str | Path, template: TrainState, fingerprint: dict[str, Any]
-) -> tuple[TrainState, dict[str, Any]]:
-    """Read a training state into the structure of `template`.
+def load_training(path: str | Path, template: T, fingerprint: dict[str, Any]) -> tuple[T, dict[str, Any]]:
+    """Read a training state into the structure of `template`; and `extra`, in which `arrays` are those that came along.
 
     Raises:
       ValueError: truncated or foreign, or of a run with other settings (which one differs is named).
@@ -107,7 +153,9 @@ def load_training(
         raise ValueError(
             f"{path} belongs to a run with {was}, and this one has {now}: choose another run folder, or remove it"
         )
-    return _fill(path, template, tensors), dict(header.get("extra", {}))
+    arrays = {name[len(_ARRAYS) :]: tensors.pop(name) for name in [*tensors] if name.startswith(_ARRAYS)}
+    extra = dict(header.get("extra", {}))
+    return _fill(path, template, tensors), {**extra, "arrays": arrays} if arrays else extra
 
 
 def _write(path: str | Path, kind: str, tensors: dict[str, np.ndarray], header: dict[str, Any]) -> None:

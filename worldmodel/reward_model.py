@@ -17,7 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy import ndarray
 
-from .freeze import ModelFunction, Weights
+from .freeze import ModelFunction, Weights, merge
 from .layers import MLP
 from .losses.value import decoded, symlog
 from .normalization import Statistic
@@ -255,6 +255,10 @@ class FrozenRewardModel:
     ) -> Float[Array, "... L"]:
         """The latent after an action in raw units."""
         return self.predictor(params, latent, block)
+
+    def module(self) -> RewardModel:
+        """The module again, with these weights."""
+        return merge(self.params, self.config)
 
     @property
     def parameters(self) -> int:

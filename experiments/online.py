@@ -1,0 +1,250 @@
+"""Learning from rewards while acting: act, remember, update, and now and then measure. Resumed exactly after a kill."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from envs.reward_batch import RewardBatch, Steps
+from envs.reward_task import RewardTask
+from worldmodel import replay as memory
+from worldmodel.checkpoint import load_training, save_training
+from worldmodel.freeze import Weights
+from worldmodel.td_training import TdTrainer
+
+from .online_agent import OnlineActor
+
+logger = logging.getLogger(__name__)
+
+_SEEDS, _ACTING, _EVALUATION = 1, 2, 3  # what a key is for
+
+
+@dataclass(frozen=True)
+class OnlineConfig:
+    """How long, and in which rhythm. Steps are environment steps, those that an action is repeated for included.
+
+    Raises:
+      ValueError: a count below its least.
+    """
+
+    steps: int = 100_000
+    action_repeat: int = 2
+    environments: int = 1
+    seed_decisions: int = 1000
+    updates: int = 1  # for each decision
+    slots: int = 200_000
+    evaluate_every: int = 20_000
+    evaluate_episodes: int = 10
+    save_every: int = 10_000
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            least = 0 if name == "updates" else 1
+            if getattr(self, name) < least:
+                raise ValueError(f"online.{name} must be at least {least}; got {getattr(self, name)}")
+        if self.seed_decisions < 100 * self.environments:
+            raise ValueError(
+                f"online.seed_decisions must be at least 100 for each environment; got {self.seed_decisions}"
+            )
+
+
+@dataclass
+class Progress:
+    """Where a run is."""
+
+    decisions: int = 0  # of all environments
+    seconds: float = 0.0  # of acting and learning, evaluations left out
+    evaluated: int = 0  # evaluations done
+
+
+@final
+class OnlineRun:
+    """One run: a batch of environments, a buffer, a trainer and an actor.
+
+    Args:
+      make_task: makes one environment.
+      trainer: of the model.
+      actor: acts with the trainer's weights.
+      config: the rhythm.
+      seed: of everything.
+      path: where the run is kept between two starts.
+      fingerprint: what decides its results: a run of other settings does not go on from it.
+      evaluated: takes (environment steps, gradient steps, seconds, returns) of each evaluation.
+    """
+
+    def __init__(
+        self,
+        make_task: Callable[[], RewardTask],
+        trainer: TdTrainer,
+        actor: OnlineActor,
+        config: OnlineConfig,
+        seed: int,
+        path: Path,
+        fingerprint: dict[str, Any],
+        evaluated: Callable[[int, int, float, Float[ndarray, "M"]], None],
+    ):
+        self._make_task, self._trainer, self._actor, self._config = make_task, trainer, actor, config
+        self._seed, self._path, self._fingerprint, self._evaluated = seed, path, fingerprint, evaluated
+        self._key = jax.random.key(seed)
+        self.batch = RewardBatch(make_task, config.environments, seed)
+        task, count = self.batch.task, config.environments
+        self._replay = memory.Replay.empty(count, config.slots // count, task.observation_size, task.action_size)
+        self._state = trainer.init()
+        self._states = actor.init(trainer.weights(self._state), count, self._key_for(_ACTING, 0))
+        self._begins = np.ones(count, bool)
+        self._remember = jax.jit(_remember, donate_argnums=0)
+        self.progress = Progress()
+        if path.exists():
+            self._load()
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps so far, those that an action is repeated for included."""
+        return self.batch.env_steps
+
+    @property
+    def weights(self) -> Weights:
+        """Of the model, now."""
+        return self._trainer.weights(self._state)
+
+    def run(self, told: Callable[[int, int], None]) -> None:
+        """Go on to the end; `told(done, total)` environment steps.
+
+        Raises:
+          FloatingPointError: the loss is no longer finite; what was saved before is kept.
+          RuntimeError: an environment fails again and again.
+        """
+        config, saved = self._config, self.env_steps
+        while self.env_steps < config.steps:
+            begun = time.perf_counter()
+            self._tick()
+            self.progress.seconds += time.perf_counter() - begun
+            told(self.env_steps, config.steps)
+            done = self.env_steps >= config.steps
+            if done or self.env_steps // config.evaluate_every > self.progress.evaluated:
+                self._evaluate()
+            if done or self.env_steps - saved >= config.save_every:
+                self._save()
+                saved = self.env_steps
+
+    def _tick(self) -> None:
+        """One decision of each environment, and the updates that go with it."""
+        config, decisions = self._config, self.progress.decisions
+        key = self._key_for(_SEEDS if decisions < config.seed_decisions else _ACTING, decisions)
+        if decisions < config.seed_decisions:
+            actions = self._random(key)
+        else:
+            weights = self._trainer.weights(self._state)
+            actions, self._states = self._actor.act(
+                weights, self._states, self.batch.observations, self._begins, key, explore=True
+            )
+        steps = self.batch.step(actions)
+        self._replay = self._remember(self._replay, self._begins, *_rows(steps))
+        self._begins = steps.terminated | steps.truncated
+        self.progress.decisions += config.environments
+        if self.progress.decisions < config.seed_decisions:
+            return
+        first = decisions < config.seed_decisions
+        updates = config.seed_decisions if first else config.updates * config.environments
+        for _ in range(updates // 100 if first else 1):
+            self._update(100 if first else updates)
+
+    def _update(self, count: int) -> None:
+        if not count:
+            return
+        self._state, metrics = self._trainer.updates(self._state, self._replay, count)
+        if int(self.progress.decisions) % 1000 < self._config.environments:  # fetching waits for the device
+            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+            if not np.isfinite(values["loss"]):
+                raise FloatingPointError(
+                    f"training diverged after {self.env_steps} environment steps (loss {values['loss']}): lower "
+                    "training.learning_rate; what was saved before is kept"
+                )
+            logger.debug("%d steps: %s", self.env_steps, values)
+
+    def _random(self, key: jax.Array) -> Float[ndarray, "E A"]:
+        task = self.batch.task
+        share = np.asarray(jax.random.uniform(key, (self.batch.count, task.action_size)))
+        return task.low + share * (task.high - task.low)
+
+    def _evaluate(self) -> None:
+        returns = evaluate(
+            self._make_task, self._actor, self._trainer.weights(self._state), self._config.evaluate_episodes, self._seed
+        )
+        updates = int(self._state.update)
+        self._evaluated(self.env_steps, updates, self.progress.seconds, returns)
+        self.progress.evaluated = self.env_steps // self._config.evaluate_every
+
+    def _key_for(self, purpose: int, number: int) -> jax.Array:
+        return jax.random.fold_in(jax.random.fold_in(self._key, purpose), number)
+
+    def _learned(self) -> dict[str, Any]:
+        return {"td": self._state, "replay": self._replay, "acting": _raw(self._states)}
+
+    def _save(self) -> None:
+        snapshot = {**self.batch.snapshot(), "begins": self._begins}
+        arrays = {name: value for name, value in snapshot.items() if isinstance(value, ndarray)}
+        words = {name: value for name, value in snapshot.items() if name not in arrays}
+        extra = {"words": words, "progress": vars(self.progress)}
+        save_training(self._path, self._learned(), self._fingerprint, extra, arrays)
+
+    def _load(self) -> None:
+        stored, extra = load_training(self._path, self._learned(), self._fingerprint)
+        self._state, self._replay = stored["td"], stored["replay"]
+        self._states = _keyed(stored["acting"], self._states)
+        self.progress = Progress(**extra["progress"])
+        exact = self.batch.restore({**extra["words"], **extra["arrays"]})
+        self._begins = extra["arrays"]["begins"] | ~exact
+        logger.info("going on from environment step %d in %s", self.env_steps, self._path)
+
+
+def evaluate(
+    make_task: Callable[[], RewardTask], actor: OnlineActor, weights: Any, episodes: int, seed: int
+) -> Float[ndarray, "{episodes}"]:
+    """Undiscounted returns of episodes that no training saw, side by side, without exploration."""
+    batch = RewardBatch(make_task, episodes, seed, stream="evaluate")
+    key = jax.random.fold_in(jax.random.key(seed), _EVALUATION)
+    states, begins = actor.init(weights, episodes, key), np.ones(episodes, bool)
+    returns = np.full(episodes, np.nan)
+    while np.isnan(returns).any():
+        actions, states = actor.act(weights, states, batch.observations, begins, key, explore=False)
+        steps = batch.step(actions)
+        returns = np.where(np.isnan(returns), steps.returns, returns)
+        begins = steps.terminated | steps.truncated
+    batch.close()
+    return returns
+
+
+def _remember(replay: memory.Replay, begins: Any, *step: Any) -> memory.Replay:
+    observations, actions, rewards, terminated, following, dropped = step
+    replay = memory.begin(replay, observations, begins)
+    replay = memory.add(replay, actions, rewards, terminated, following)
+    return memory.take_back(replay, dropped)
+
+
+def _rows(steps: Steps) -> tuple[ndarray, ...]:
+    told = (steps.observations, steps.actions, steps.rewards, steps.terminated, steps.next_observations)
+    return (*told, steps.dropped.astype(np.int32))
+
+
+def _raw(tree: Any) -> Any:
+    """Random keys as numbers, as a file holds them."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def _keyed(tree: Any, like: Any) -> Any:
+    return jax.tree.map(lambda leaf, old: jax.random.wrap_key_data(leaf) if _is_key(old) else leaf, tree, like)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

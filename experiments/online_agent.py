@@ -1,0 +1,143 @@
+"""What acts while it learns: planner and policy over the present weights, for several environments at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from numpy import ndarray
+from omegaconf import DictConfig
+
+from planning import ActionSpec, Agent, AgentState, Cost, Given, PolicyPrior, Return
+from worldmodel.freeze import Weights
+from worldmodel.reward_model import RewardModelConfig, freeze_reward_model
+
+from . import build
+
+ACTORS = ("planner", "policy")
+
+
+@dataclass(frozen=True)
+class ActorConfig:
+    """Who acts.
+
+    Raises:
+      ValueError: an actor that does not exist, or a count or noise that is negative.
+    """
+
+    actor: str = "planner"  # or policy: no planner at all
+    suggestions: int = 16  # candidates of each plan from the policy
+    suggestion_noise: float = 0.3  # on all of them but the first, share of the half range
+
+    def __post_init__(self) -> None:
+        if self.actor not in ACTORS:
+            raise ValueError(f"online.actor must be {' or '.join(ACTORS)}; got {self.actor!r}")
+        if self.suggestions < 0 or self.suggestion_noise < 0:
+            raise ValueError(
+                f"online.suggestions and online.suggestion_noise must not be negative; got {self.suggestions} and "
+                f"{self.suggestion_noise}"
+            )
+
+
+@final
+class OnlineActor:
+    """Acts in E environments with whatever weights it is given; the situation of each is in an explicit state.
+
+    Args:
+      cfg: the settings of the command; `planner` is read from them.
+      config: of the model.
+      actor: who acts.
+      spec: of the actions, in raw units.
+      discount: of one decision.
+
+    Raises:
+      ValueError: the planner cannot plan for these actions.
+    """
+
+    def __init__(
+        self, cfg: DictConfig, config: RewardModelConfig, actor: ActorConfig, spec: ActionSpec, discount: float
+    ):
+        self.config, self.spec, self._actor = config, spec, actor
+        planner: Any = build.planner(cfg)
+        proposals: tuple[PolicyPrior, ...] = ()
+        if actor.suggestions and hasattr(planner, "with_given"):
+            planner = replace(planner, proposals=(*planner.proposals, Given(actor.suggestions)))
+            proposals = (PolicyPrior(actor.suggestions, actor.suggestion_noise),)
+        self._planner, self._discount = planner, discount
+        self._proposals = proposals
+        self._explore = jax.jit(partial(self._act, explore=True))
+        self._exploit = jax.jit(partial(self._act, explore=False))
+
+    def agent(self, weights: Weights) -> Agent:
+        """The agent with these weights."""
+        costs: dict[str, Cost] = {"return": Return(self._discount)}
+        model = freeze_reward_model(weights, self.config)
+        return Agent(model, self._planner, costs, {"return": 1.0}, self.spec, proposals=self._proposals)
+
+    def init(self, weights: Weights, environments: int, key: PRNGKeyArray) -> AgentState:
+        """States of E environments of which nothing was seen."""
+        keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.arange(environments, dtype=jnp.int32))
+        return jax.vmap(self.agent(weights).init)(keys)
+
+    def act(
+        self,
+        weights: Weights,
+        states: AgentState,
+        observations: Float[ndarray, "E O"],
+        begins: Bool[ndarray, "E"],
+        key: PRNGKeyArray,
+        explore: bool,
+    ) -> tuple[Float[ndarray, "E A"], AgentState]:
+        """The next actions, in raw units within the bounds. An environment that `begins` forgets its last episode.
+
+        Args:
+          weights: of the model, now.
+          states: of each environment.
+          observations: newest ones.
+          begins: whether they are an episode's first.
+          key: consumed.
+          explore: with the width of the plan (or of the policy) as noise; else the best that is known.
+        """
+        function = self._explore if explore else self._exploit
+        actions, states = function(weights, states, np.asarray(observations, np.float32), np.asarray(begins), key)
+        return np.asarray(actions), states
+
+    def _act(
+        self, weights: Weights, states: AgentState, observations: Array, begins: Array, key: PRNGKeyArray, explore: bool
+    ) -> tuple[Array, AgentState]:
+        agent = self.agent(weights)
+
+        def one(each: tuple[AgentState, Array, Array, Int[Array, ""]]) -> tuple[Array, AgentState]:
+            state, observation, begin, number = each
+            noise_key = jax.random.fold_in(key, number)
+            if self._actor.actor == "policy":
+                return _policy_action(agent, observation, noise_key, explore), state
+            nothing = jnp.zeros_like(observation)
+            state = jax.lax.cond(
+                begin, lambda state: agent.reset(state, nothing, state.key, 0), lambda state: state, state
+            )
+            action, _, state = agent.step(state, observation)
+            if explore:
+                planner: Any = agent.planner
+                action = action + planner.width(state.search, agent.spec)[0] * jax.random.normal(
+                    noise_key, action.shape
+                )
+            return jnp.clip(action, agent.spec.low, agent.spec.high), state
+
+        numbers = jnp.arange(len(begins), dtype=jnp.int32)
+        return jax.lax.map(one, (states, observations, begins, numbers))
+
+
+def _policy_action(agent: Agent, observation: Array, key: PRNGKeyArray, explore: bool) -> Array:
+    model: Any = agent.model
+    if not explore:
+        latent = model.encode(model.params, observation[None])
+        return model.policy(model.params, latent, latent)[0]
+    module = model.module()
+    drawn, _ = module.act(module.represent(observation), key)
+    return module.scale.raw(drawn)

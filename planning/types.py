@@ -82,11 +82,13 @@ class LatentModel(Protocol):
     architecture is equal: new weights then never compile anew.
 
     A model may offer more, which is read where a cost asks for it: `reward(params, latent [..., D], block [..., K, A])
-    -> [...]`, what a block earns; `value(params, latent [..., D]) -> [...]`; and `ensemble`, the number E of members:
-    above 1, `predict` also takes and gives latents with a leading axis of the first members, each of which goes on from
-    its own. `policy(params, latent [..., D], goal [..., D]) -> [..., M, A]` is what to do next, in whole blocks, and
-    `inverse` of the same shapes what led from one to the other. `goal(params, observation [..., O]) -> [..., D]` is the
-    latent of a goal of which only some sensors are told, NaN standing for any value.
+    -> [...]`, what a block earns; `value(params, latent [..., D]) -> [...]`; `earned(params, latent [..., D])
+    -> [...]`, what the step that led to a latent earned, and `continues` of the same shapes, the probability that it
+    did not end the episode; and `ensemble`, the number E of members: above 1, `predict` also takes and gives latents
+    with a leading axis of the first members, each of which goes on from its own. `policy(params, latent [..., D],
+    goal [..., D]) -> [..., M, A]` is what to do next, in whole blocks, and `inverse` of the same shapes what led from
+    one to the other. `goal(params, observation [..., O]) -> [..., D]` is the latent of a goal of which only some
+    sensors are told, NaN standing for any value.
     """
 
     @property

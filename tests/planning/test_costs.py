@@ -14,7 +14,9 @@ ROOT = jnp.array([1.0, 0.0, 0.0, 0.0])
 
 
 @partial(
-    jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["history", "action_block", "critic", "eye"]
+    jax.tree_util.register_dataclass,
+    data_fields=["params"],
+    meta_fields=["history", "action_block", "critic", "eye", "reflexes"],
 )
 @dataclass(frozen=True)
 class Rewarding(PointMass):

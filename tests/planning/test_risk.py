@@ -30,7 +30,7 @@ MASSES = jnp.array([0.5, 1.0, 2.0])
 ACTIONS = jax.random.uniform(jax.random.key(1), (5, 6, 2), minval=-1.0, maxval=1.0)
 
 
-_STATIC = ["history", "action_block", "critic", "eye", "ensemble"]
+_STATIC = ["history", "action_block", "critic", "eye", "reflexes", "ensemble"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=_STATIC)

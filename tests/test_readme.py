@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from experiments.cli import COMMANDS
-from experiments.results import read_csv
 from experiments.goal_table import markdown
+from experiments.results import read_csv
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -11,6 +11,8 @@ import envs
 from envs.behaviours import ColouredNoise, Mixture, Scripted
 from experiments import build
 from experiments.cli import COMMANDS, config_dir
+from experiments.online import OnlineConfig
+from experiments.online_agent import ActorConfig
 from experiments.stages import CUSTOM
 from planning import (
     CEM,
@@ -30,6 +32,9 @@ from planning import (
 from worldmodel.freeze import freeze
 from worldmodel.jepa import JepaConfig
 from worldmodel.model import ModelConfig, create
+from worldmodel.reward_model import RewardModelConfig
+from worldmodel.td import TdConfig
+from worldmodel.td_training import TdTrainingConfig
 from worldmodel.training import TrainingConfig
 
 from .recipe import settings
@@ -41,11 +46,15 @@ def test_every_command_composes(command):
 
 
 OF_BENCH = {"suite", "grid"}
+# What learns from rewards goes together, and not with what does not.
+OF_REWARDS = {"objective": "td", "model": "reward", "training": "online", "planner": "td", "task": "reward"}
 
 
 @pytest.mark.parametrize("group", sorted({path.name for path in config_dir().iterdir() if path.is_dir()} - OF_BENCH))
 def test_every_choice_of_a_group_builds(group):
     for file in sorted((config_dir() / group).glob("*.yaml")):
+        if OF_REWARDS.get(group) == file.stem:
+            continue
         cfg = build.compose("plan", f"{group}={file.stem}")
         build.planner(cfg)
         build.costs(cfg)
@@ -53,6 +62,26 @@ def test_every_choice_of_a_group_builds(group):
         assert cfg.task.name in (*envs.TASKS, CUSTOM)
         for cls, node in ((JepaConfig, cfg.objective), (TrainingConfig, cfg.training)):
             build.fill(cls, OmegaConf.to_container(node), group)
+
+
+@pytest.mark.parametrize(
+    ("cls", "group"),
+    [
+        (RewardModelConfig, "model"),
+        (TdConfig, "objective"),
+        (TdTrainingConfig, "training"),
+        (OnlineConfig, "online"),
+        (ActorConfig, "online"),
+    ],
+)
+def test_what_learns_from_rewards_has_the_defaults_of_its_classes(cls, group):
+    cfg = build.compose("train", "objective=td", "task=reward", "task.name=gym/Pendulum-v1")
+    told = OmegaConf.to_container(cfg[group])
+    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+    for name in ("observation_size", "action_size", "seed", "discount"):  # from the task, or of the command
+        defaults.pop(name, None)
+    assert {name: told.get(name) for name in defaults} == defaults
+    assert isinstance(build.planner(cfg), EliteMPPI)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +109,8 @@ PLANNERS = {
 
 
 def test_every_planner_has_its_settings():
-    assert set(PLANNERS) == {file.stem for file in (config_dir() / "planner").glob("*.yaml")}
+    found = {file.stem for file in (config_dir() / "planner").glob("*.yaml")}
+    assert set(PLANNERS) == found - {OF_REWARDS["planner"]}
 
 
 @pytest.mark.parametrize("name", PLANNERS)

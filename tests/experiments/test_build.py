@@ -47,7 +47,7 @@ def test_every_command_composes(command):
 
 OF_BENCH = {"suite", "grid"}
 # What learns from rewards goes together, and not with what does not.
-OF_REWARDS = {"objective": "td", "model": "reward", "training": "online", "planner": "td", "task": "reward"}
+OF_REWARDS = {"objective": "td", "model": "reward", "training": "online", "task": "reward"}
 
 
 @pytest.mark.parametrize("group", sorted({path.name for path in config_dir().iterdir() if path.is_dir()} - OF_BENCH))
@@ -81,7 +81,8 @@ def test_what_learns_from_rewards_has_the_defaults_of_its_classes(cls, group):
     for name in ("observation_size", "action_size", "seed", "discount"):  # from the task, or of the command
         defaults.pop(name, None)
     assert {name: told.get(name) for name in defaults} == defaults
-    assert isinstance(build.planner(cfg), EliteMPPI)
+    planner = build.planner(cfg)
+    assert isinstance(planner, EliteMPPI) and planner.horizon == 3
 
 
 @pytest.mark.parametrize(
@@ -109,8 +110,7 @@ PLANNERS = {
 
 
 def test_every_planner_has_its_settings():
-    found = {file.stem for file in (config_dir() / "planner").glob("*.yaml")}
-    assert set(PLANNERS) == found - {OF_REWARDS["planner"]}
+    assert set(PLANNERS) == {file.stem for file in (config_dir() / "planner").glob("*.yaml")}
 
 
 @pytest.mark.parametrize("name", PLANNERS)

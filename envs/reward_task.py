@@ -40,6 +40,7 @@ class RewardTask(ABC):
     control_period: float  # seconds between two decisions, action repeat included; nan where it is not known
     episode_steps: int | None  # the time limit in control steps, action repeat not divided out; None without a limit
     action_repeat: int
+    may_terminate: bool = True  # whether an episode may be over for good; True where nobody can tell
 
     def __init__(self, action_repeat: int):
         if isinstance(action_repeat, bool) or not isinstance(action_repeat, int) or action_repeat < 1:
@@ -97,6 +98,15 @@ class RewardTask(ABC):
     @abstractmethod
     def _observe(self) -> Float[ndarray, "O"]:
         """What the sensors read now, float32, in memory of its own."""
+
+
+_REPEATS = {"cartpole": 8, "finger": 2, "walker": 2, "humanoid": 2, "dog": 2}
+
+
+def usual_action_repeat(name: str) -> int:
+    """That of TD-MPC (Hansen, Wang & Su, 2022) for a task of dm_control, by its domain: 4 for most. 1 for any other."""
+    suite, _, task = name.partition("/")
+    return _REPEATS.get(task.partition("-")[0], 4) if suite == "dmc" else 1
 
 
 def make_reward_task(source: str | gymnasium.Env, action_repeat: int = 1) -> RewardTask:

@@ -20,6 +20,7 @@ SUITES = {
     "paired": "bench_paired",
     "partial_goals": "bench_partial_goals",
     "planners": "bench_planners",
+    "rewards": "bench_rewards",
     "soak": "soak",
     "start": "bench_start",
     "surprise": "bench_surprise",

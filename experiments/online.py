@@ -38,7 +38,6 @@ class OnlineConfig:
     """
 
     steps: int = 100_000
-    action_repeat: int = 2
     environments: int = 1
     seed_decisions: int = 1000
     updates: int = 1  # for each decision

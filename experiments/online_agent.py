@@ -14,8 +14,8 @@ from numpy import ndarray
 from omegaconf import DictConfig
 
 from planning import ActionSpec, Agent, AgentState, Cost, Given, PolicyPrior, Return
-from worldmodel.freeze import Weights
-from worldmodel.reward_model import RewardModelConfig, freeze_reward_model
+from worldmodel.freeze import Weights, freeze_reward_model
+from worldmodel.reward_model import RewardModelConfig
 
 from . import build
 

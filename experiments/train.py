@@ -1,4 +1,4 @@
-"""`jepa-mpc train`: learn a world model from a dataset, or from rewards while acting (objective=td).
+"""`jepa-mpc train`: learn a world model from a dataset, or from rewards while acting (objective=td, or sac beside it).
 
 Started again after a stop, it goes on where it was.
 """
@@ -16,8 +16,15 @@ from worldmodel.checkpoint import Checkpoint, RewardCheckpoint, load_model
 from .stages import CUSTOM, Paths, ensure_model, plan_command, train_model
 
 
-def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint:
-    """Train, or read what was trained with this recipe before, and say how to plan with it."""
+def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
+    """Train, or read what was trained with this recipe before, and say how to plan with it.
+
+    The model is returned; of a baseline, the table of its learning curve.
+    """
+    if "baseline" in cfg:
+        from .train_baseline import run as train_baseline
+
+        return train_baseline(cfg)
     if "online" in cfg:  # an objective that learns from rewards
         from .train_online import run as learn_online
 

@@ -12,7 +12,7 @@ from numpy import ndarray
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from envs.reward_task import RewardTask, check_reward_task, make_reward_task
+from envs.reward_task import RewardTask, check_reward_task, make_reward_task, usual_action_repeat
 from planning import ActionSpec
 from worldmodel.checkpoint import RewardCheckpoint, load_reward_model, save_reward_model
 from worldmodel.reward_model import RewardModelConfig
@@ -35,8 +35,8 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
       ValueError: settings or an environment that cannot be learned from, or a buffer larger than the memory.
       FloatingPointError: the loss is no longer finite.
     """
-    seed, repeat = int(cfg.seed), int(cfg.online.action_repeat)
-    name = str(cfg.task.name)
+    seed, name = int(cfg.seed), str(cfg.task.name)
+    repeat = usual_action_repeat(name) if cfg.online.action_repeat is None else int(cfg.online.action_repeat)
     out = Path(cfg.out) if cfg.out else Path(cfg.runs) / f"{name.replace('/', '-')}-seed{seed}.safetensors"
     if out.exists():
         checkpoint = load_reward_model(out)
@@ -51,8 +51,9 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
 
     task = make_reward_task(name, repeat)
     check_reward_task(task, steps=50)
-    parts = {**OmegaConf.to_container(cfg.model), "observation_size": task.observation_size}  # type: ignore[dict-item]
-    config = build.fill(RewardModelConfig, {**parts, "action_size": task.action_size}, "model")
+    sizes = {"observation_size": task.observation_size, "action_size": task.action_size}
+    episodic = task.may_terminate if cfg.model.episodic is None else cfg.model.episodic
+    config = build.fill(RewardModelConfig, {**cfg.model, **sizes, "episodic": episodic}, "model")
     online = build.fill(OnlineConfig, _those(OnlineConfig, cfg.online), "online")
     _fits(online, task)
     decisions = None if task.episode_steps is None else task.episode_steps / repeat

@@ -21,9 +21,9 @@ from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialise
 
 from .files import write_atomically
-from .freeze import FrozenModel, Weights, freeze
+from .freeze import FrozenModel, FrozenRewardModel, Weights, freeze, freeze_reward_model
 from .model import ModelConfig, WorldModel, create
-from .reward_model import FrozenRewardModel, RewardModelConfig, freeze_reward_model
+from .reward_model import RewardModelConfig
 
 FORMAT = 1
 _KEY = "jepa-mpc"

@@ -6,27 +6,20 @@ Python at every call. Functions compare equal when the architecture does, so new
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
+from .architecture import Architecture
 from .model import ModelConfig, WorldModel
+from .reward_model import RewardModelConfig
 
 Weights = tuple[Array, ...]
-
-
-@runtime_checkable
-class Architecture(Hashable, Protocol):
-    """The numbers that shape a module; hashable, and equal where the modules are."""
-
-    def create(self, seed: int) -> Any:
-        """A freshly initialised module."""
-        ...
 
 
 @lru_cache(maxsize=32)
@@ -58,19 +51,55 @@ def merge(params: Weights, config: Architecture) -> Any:
     return nnx.merge(graphdef, jax.tree.unflatten(treedef, params))
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """Satisfies `planning.types.LatentModel`: static functions, and `params` as the only arrays."""
+
+    params: Weights
+    config: Architecture
+    encoder: ModelFunction
+    predictor: ModelFunction
+
+    @property
+    def observation_size(self) -> int:
+        """O, the numbers in one observation."""
+        return self.config.observation_size
+
+    @property
+    def action_size(self) -> int:
+        """A, the numbers in the action of one environment step."""
+        return self.config.action_size
+
+    def encode(self, params: Weights, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
+        """Latent of the last P observations, in raw units."""
+        return self.encoder(params, obs)
+
+    def predict(
+        self, params: Weights, latent: Float[Array, "... D"], block: Float[Array, "... K A"]
+    ) -> Float[Array, "... D"]:
+        """Latent K steps later; with one leading axis more in `latent`, by the first members of an ensemble."""
+        return self.predictor(params, latent, block)
+
+    def module(self) -> Any:
+        """The module again, with these weights: for diagnostics and further training."""
+        return merge(self.params, self.config)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model has, heads and statistics included."""
+        return sum(weight.size for weight in self.params)
+
+
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["params"],
     meta_fields=["config", "encoder", "predictor", "distance", "policy", "inverse", "goal", "probe"],
 )
 @dataclass(frozen=True)
-class FrozenModel:
-    """Satisfies `planning.types.LatentModel`: static functions, and `params` as the only arrays."""
+class FrozenModel(Frozen):
+    """A `WorldModel`, which knows goals and no rewards."""
 
-    params: Weights
     config: ModelConfig
-    encoder: ModelFunction
-    predictor: ModelFunction
     distance: Callable[[Weights, Array, Array], Array] | None
     policy: Callable[[Weights, Array, Array], Array] | None  # latent and goal to the next block of actions
     inverse: Callable[[Weights, Array, Array], Array] | None  # latent and goal to the blocks that lead there
@@ -88,16 +117,6 @@ class FrozenModel:
         return self.config.action_block
 
     @property
-    def observation_size(self) -> int:
-        """O, the numbers in one observation."""
-        return self.config.observation_size
-
-    @property
-    def action_size(self) -> int:
-        """A, the numbers in the action of one environment step."""
-        return self.config.action_size
-
-    @property
     def latent_size(self) -> int:
         """D, the numbers in one representation."""
         return self.config.latent_size
@@ -107,24 +126,30 @@ class FrozenModel:
         """E, the members of the predictor."""
         return self.config.ensemble
 
-    def encode(self, params: Weights, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
-        """Representation of the last P observations, in raw units."""
-        return self.encoder(params, obs)
 
-    def predict(
-        self, params: Weights, latent: Float[Array, "... D"], block: Float[Array, "... K A"]
-    ) -> Float[Array, "... D"]:
-        """Representation K environment steps later; with one leading axis more in `latent`, by the first members."""
-        return self.predictor(params, latent, block)
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params"],
+    meta_fields=["config", "encoder", "predictor", "earned", "continues", "value", "policy"],
+)
+@dataclass(frozen=True)
+class FrozenRewardModel(Frozen):
+    """A `RewardModel`, which knows rewards and no goals."""
 
-    def module(self) -> WorldModel:
-        """The module again, with these weights: for diagnostics and further training."""
-        return merge(self.params, self.config)
+    config: RewardModelConfig
+    earned: ModelFunction
+    continues: ModelFunction
+    value: ModelFunction
+    policy: ModelFunction
+    history = 1
+    action_block = 1
+    distance = None
+    probe = None
 
     @property
-    def parameters(self) -> int:
-        """How many numbers the model has, heads and statistics included."""
-        return sum(weight.size for weight in self.params)
+    def latent_size(self) -> int:
+        """L, the numbers in one latent: the representation, and what was told on the way."""
+        return self.config.latent_size
 
 
 def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:
@@ -140,3 +165,9 @@ def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:
         goal=ModelFunction("goal", config),
         probe=ModelFunction("probe", config) if config.probe_size else None,
     )
+
+
+def freeze_reward_model(params: Weights, config: RewardModelConfig) -> FrozenRewardModel:
+    """The model with these weights (the leaves of its state, in order), as functions over them."""
+    names = ("encode", "predict", "earned", "continues", "value", "policy")
+    return FrozenRewardModel(params, config, *(ModelFunction(name, config) for name in names))

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from .architecture import Architecture
 from .encoders import StateEncoder
 from .heads import Decoder, GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from .predictors import EnsemblePredictor
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """The architecture. Sizes come from the data, the rest is chosen.
+class ModelConfig(Architecture):
+    """The architecture of `WorldModel`.
 
     `train_blocks` is the number of action blocks the rollout loss and the inverse dynamics span.
     """
 
-    observation_size: int
-    action_size: int
     probe_size: int = 0  # 0: no probe head
     history: int = 2
     action_block: int = 3
@@ -47,21 +45,9 @@ class ModelConfig:
             elif not isinstance(value, int) or value < least:
                 raise ValueError(f"model.{field.name} must be a whole number of at least {least}; got {value!r}")
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields by name, as a model file's header keeps them; `from_json` takes them back."""
-        return dataclasses.asdict(self)
-
     def create(self, seed: int) -> WorldModel:
         """A freshly initialised world model."""
         return WorldModel(self, nnx.Rngs(params=jax.random.fold_in(jax.random.key(seed), 0)))
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> ModelConfig:
-        """Raises ValueError on a field this version does not know, or one that is missing."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if set(values) != known:
-            raise ValueError(f"model configuration with unknown or missing fields: {sorted(set(values) ^ known)}")
-        return cls(**values)
 
 
 class WorldModel(nnx.Module):

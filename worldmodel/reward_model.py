@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy import ndarray
 
-from .freeze import ModelFunction, Weights, merge
+from .architecture import Architecture
 from .layers import MLP
 from .losses.value import decoded, symlog
 from .normalization import Statistic
@@ -27,11 +25,9 @@ TOLD = 2  # numbers that a latent carries beside the representation: what was ea
 
 
 @dataclass(frozen=True)
-class RewardModelConfig:
-    """The architecture. Sizes come from the environment, the rest is chosen."""
+class RewardModelConfig(Architecture):
+    """The architecture of `RewardModel`."""
 
-    observation_size: int
-    action_size: int
     representation_size: int = 128
     simplex: int = 8  # numbers in a group that sums to 1
     width: int = 256  # of the dynamics
@@ -61,17 +57,10 @@ class RewardModelConfig:
                 f"model.simplex ({self.simplex}) must divide model.representation_size ({self.representation_size})"
             )
 
-    def to_json(self) -> dict[str, Any]:
-        """The fields by name, as a model file's header keeps them; `from_json` takes them back."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> RewardModelConfig:
-        """Raises ValueError on a field this version does not know, or one that is missing."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if set(values) != known:
-            raise ValueError(f"model configuration with unknown or missing fields: {sorted(set(values) ^ known)}")
-        return cls(**values)
+    @property
+    def latent_size(self) -> int:
+        """L, the numbers in one latent of a planner: the representation, and what was told on the way."""
+        return self.representation_size + TOLD
 
     def create(self, seed: int) -> RewardModel:
         """A freshly initialised model."""
@@ -207,66 +196,3 @@ class RewardModel(nnx.Module):
         """Softmax within groups (simplicial normalisation, Lavoie et al., arXiv 2204.00616)."""
         groups = values.reshape((*values.shape[:-1], -1, self.shape[1]))
         return jax.nn.softmax(groups, axis=-1).reshape(values.shape)
-
-
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["params"],
-    meta_fields=["config", "encoder", "predictor", "earned", "continues", "value", "policy"],
-)
-@dataclass(frozen=True)
-class FrozenRewardModel:
-    """Satisfies `planning.types.LatentModel`: static functions, and `params` as the only arrays."""
-
-    params: Weights
-    config: RewardModelConfig
-    encoder: ModelFunction
-    predictor: ModelFunction
-    earned: ModelFunction
-    continues: ModelFunction
-    value: ModelFunction
-    policy: ModelFunction
-    history = 1
-    action_block = 1
-    distance = None
-    probe = None
-
-    @property
-    def observation_size(self) -> int:
-        """O, the numbers in one observation."""
-        return self.config.observation_size
-
-    @property
-    def action_size(self) -> int:
-        """A, the numbers in one action."""
-        return self.config.action_size
-
-    @property
-    def latent_size(self) -> int:
-        """L, the numbers in one latent: the representation, and what was told on the way."""
-        return self.config.representation_size + TOLD
-
-    def encode(self, params: Weights, obs: Float[Array, "... 1 O"]) -> Float[Array, "... L"]:
-        """The latent of an observation in raw units."""
-        return self.encoder(params, obs)
-
-    def predict(
-        self, params: Weights, latent: Float[Array, "... L"], block: Float[Array, "... 1 A"]
-    ) -> Float[Array, "... L"]:
-        """The latent after an action in raw units."""
-        return self.predictor(params, latent, block)
-
-    def module(self) -> RewardModel:
-        """The module again, with these weights."""
-        return merge(self.params, self.config)
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers the model has."""
-        return sum(weight.size for weight in self.params)
-
-
-def freeze_reward_model(params: Weights, config: RewardModelConfig) -> FrozenRewardModel:
-    """The model with these weights (the leaves of its state, in order), as functions over them."""
-    names = ("encode", "predict", "earned", "continues", "value", "policy")
-    return FrozenRewardModel(params, config, *(ModelFunction(name, config) for name in names))

@@ -57,8 +57,8 @@ def td_loss(
       config: the weights.
     """
     limit = model.shape[3]
-    seen = model.represent(batch.observations)  # [B, H+1, D]
-    after = jax.lax.stop_gradient(seen[:, 1:])
+    first = model.represent(batch.observations[:, 0])
+    after = jax.lax.stop_gradient(model.represent(batch.observations[:, 1:]))  # [B, H, D]
     actions = model.scale.share(batch.actions)
     wanted = jax.lax.stop_gradient(_td_targets(model, targets, after, batch, key, config))
 
@@ -66,7 +66,7 @@ def td_loss(
         following, reward, end = model.foresee(representation, action)
         return following, (representation, following, reward, end)
 
-    _, (before, following, reward, end) = jax.lax.scan(imagine, seen[:, 0], actions.transpose(1, 0, 2))
+    _, (before, following, reward, end) = jax.lax.scan(imagine, first, actions.transpose(1, 0, 2))
     returns = model.critics(before, actions.transpose(1, 0, 2))  # [C, H, B, K]
 
     horizon = config.horizon

@@ -20,8 +20,9 @@ from .freeze import Weights
 from .replay import Replay, sample
 from .reward_model import RewardModel
 from .td import TdConfig, policy_loss, td_loss
-from .types import Leaf, Metrics, Params
+from .types import Leaf, Metrics
 
+Tree = dict[str, Any]  # of arrays, nested as the modules are: JAX walks plain dictionaries far faster than nnx.State
 POLICY = "actor"
 
 
@@ -54,9 +55,9 @@ class TdTrainingConfig:
 class TdState:
     """Everything that changes in training, plus the statistics that do not: a pytree of arrays only."""
 
-    params: Params
-    targets: Params  # the critics' slowly following copies
-    statistics: Params
+    params: Tree
+    targets: Tree  # the critics' slowly following copies
+    statistics: Tree
     model_optimizer: Any
     policy_optimizer: Any
     spread: Leaf  # [] of the returns, a moving average
@@ -68,9 +69,13 @@ class TdTrainer:
 
     def __init__(self, model: RewardModel, objective: TdConfig, training: TdTrainingConfig):
         self.objective, self.training = objective, training
-        self.graphdef, self._params, *others = nnx.split(model, nnx.Param, ...)
-        (self._statistics,) = others  # `...` is one filter, hence one state
-        self._critics = nnx.graphdef(model.critics)
+        self.graphdef, params, *others = nnx.split(model, nnx.Param, ...)
+        (statistics,) = others  # `...` is one filter, hence one state
+        self._structures = tuple(jax.tree.structure(part) for part in (params, statistics))
+        self._params, self._statistics = nnx.to_pure_dict(params), nnx.to_pure_dict(statistics)
+        self._critics, critics = nnx.split(model.critics)
+        self._critics_structure = jax.tree.structure(critics)
+        self._order = _order(nnx.to_pure_dict(nnx.state(model)), self._params, self._statistics)
         learned, _ = _split(self._params)
         labels = jax.tree_util.tree_map_with_path(
             lambda path, _: "encoder" if path[0].key == "encoder" else "rest", learned
@@ -94,11 +99,12 @@ class TdTrainer:
 
     def model(self, state: TdState) -> RewardModel:
         """The module with the state's weights."""
-        return nnx.merge(self.graphdef, state.params, state.statistics)
+        return self._merged(state.params, state.statistics)
 
     def weights(self, state: TdState) -> Weights:
         """The weights as `freeze_reward_model` takes them."""
-        return tuple(jax.tree.leaves(nnx.merge_state(state.params, state.statistics)))
+        leaves = [*jax.tree.leaves(state.params), *jax.tree.leaves(state.statistics)]
+        return tuple(leaves[place] for place in self._order)
 
     def updates(self, state: TdState, replay: Replay, count: int) -> tuple[TdState, Metrics]:
         """`count` updates; metrics are their means. `state` is consumed; each `count` compiles once."""
@@ -116,9 +122,9 @@ class TdTrainer:
         batch = sample(replay, sample_key, self.training.batch, self.objective.horizon)
         learned, policy = _split(state.params)
 
-        def model_loss(learned: Params) -> tuple[Array, Any]:
-            model = nnx.merge(self.graphdef, nnx.merge_state(learned, policy), state.statistics)
-            targets = nnx.merge(self._critics, state.targets)
+        def model_loss(learned: Tree) -> tuple[Array, Any]:
+            model = self._merged({**learned, POLICY: policy}, state.statistics)
+            targets = nnx.merge(self._critics, _as(self._critics_structure, state.targets))
             return td_loss(model, targets, batch, target_key, self.objective)
 
         (_, (metrics, before)), gradients = jax.value_and_grad(model_loss, has_aux=True)(learned)
@@ -127,22 +133,35 @@ class TdTrainer:
             changes, model_optimizer = self._model_optimizer.update(gradients, state.model_optimizer, learned)
         learned = optax.apply_updates(learned, changes)
 
-        def actor_loss(policy: Params) -> tuple[Array, Any]:
-            model = nnx.merge(self.graphdef, nnx.merge_state(learned, policy), state.statistics)
+        def actor_loss(policy: Tree) -> tuple[Array, Any]:
+            model = self._merged({**learned, POLICY: policy}, state.statistics)
             return policy_loss(model, before, state.spread, policy_key, self.objective)
 
         (_, (told, spread)), gradients = jax.value_and_grad(actor_loss, has_aux=True)(policy)
         with jax.numpy_dtype_promotion("standard"):
             changes, policy_optimizer = self._policy_optimizer.update(gradients, state.policy_optimizer, policy)
-        params = nnx.merge_state(learned, optax.apply_updates(policy, changes))
+        params = {**learned, POLICY: optax.apply_updates(policy, changes)}
         targets = optax.incremental_update(params["critics"], state.targets, self.training.target_rate)
         spread = state.spread + self.training.spread_rate * (spread - state.spread)
         optimizers = model_optimizer, policy_optimizer
         following = TdState(params, targets, state.statistics, *optimizers, spread, state.update + 1)
         return following, {**metrics, **told, "spread": spread}
 
+    def _merged(self, *parts: Tree) -> RewardModel:
+        """The module of parameters and statistics."""
+        return nnx.merge(self.graphdef, *map(_as, self._structures, parts))
 
-def _split(params: Params) -> tuple[Params, Params]:
+
+def _as(structure: Any, tree: Tree) -> Any:
+    return jax.tree.unflatten(structure, jax.tree.leaves(tree))
+
+
+def _split(params: Tree) -> tuple[Tree, Tree]:
     """What the model's loss trains, and the policy."""
-    learned = nnx.State({name: params[name] for name in params if name != POLICY})
-    return learned, nnx.State({POLICY: params[POLICY]})
+    return {name: value for name, value in params.items() if name != POLICY}, params[POLICY]
+
+
+def _order(whole: Tree, *parts: Tree) -> tuple[int, ...]:
+    """Where, among the leaves of the parts one after the other, those of the whole are."""
+    names = [name for part in parts for name, _ in jax.tree_util.tree_flatten_with_path(part)[0]]
+    return tuple(names.index(name) for name, _ in jax.tree_util.tree_flatten_with_path(whole)[0])

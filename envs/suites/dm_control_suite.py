@@ -44,7 +44,7 @@ class DmControlTask(RewardTask):
 
     def __init__(self, domain: str, task: str, action_repeat: int):
         super().__init__(action_repeat)
-        suite = _suite()
+        suite, base = _suite()
         # The seed makes the model the same in every process where the suite draws it; episodes have seeds of their own.
         env = suite.load(domain, task, task_kwargs={"random": 0})
         self.name = f"dmc/{_name(domain, task)}"
@@ -59,6 +59,7 @@ class DmControlTask(RewardTask):
             raise ValueError(f"the actions of {self.name} have no bounds, but planning needs them: choose another task")
         self.action_size = spec.shape[0]
         self.low, self.high = spec.minimum.astype(np.float32), spec.maximum.astype(np.float32)
+        self.may_terminate = type(env.task).get_termination is not base.get_termination
         self._elapsed = 0
         self.observation_size = sum(math.prod(spec.shape) for spec in env.observation_spec().values())
 
@@ -124,7 +125,8 @@ def make(name: str, action_repeat: int) -> DmControlTask:
       ValueError: a name that no task of the suite has.
       ImportError: dm_control is not installed.
     """
-    tasks = {_name(domain, task): (domain, task) for domain, task in _suite().ALL_TASKS}
+    suite, _ = _suite()
+    tasks = {_name(domain, task): (domain, task) for domain, task in suite.ALL_TASKS}
     domain, _, task = name.partition("-")
     known = _name(_SHORT.get(domain, domain), task)
     if known not in tasks:
@@ -139,16 +141,16 @@ def _name(domain: str, task: str) -> str:
     return f"{short.get(domain, domain)}-{task.replace('_', '-')}"
 
 
-def _suite() -> ModuleType:
+def _suite() -> tuple[ModuleType, Any]:
+    """The suite, and what all its tasks are."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # without a display its search for OpenGL is noisy, and nothing is drawn here
+            warnings.simplefilter("ignore")  # without a display it looks loudly for OpenGL, and nothing is drawn here
             from dm_control import suite
+            from dm_control.rl.control import Task
     except ModuleNotFoundError as error:
         raise ImportError("tasks called dmc/... need dm_control: pip install dm_control") from error
-    return suite
+    return suite, Task
 
 
 def _versions() -> str:

@@ -64,3 +64,7 @@ def _first_line() -> bytes:
             sys.exit(0)
         data += piece
     return data
+
+
+if __name__ == "__main__":
+    main()

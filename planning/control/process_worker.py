@@ -6,6 +6,7 @@ situations and plans go through shared memory.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -24,15 +25,7 @@ from .recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
-START = """
-import os
-import sys
-if hasattr(os, "sched_setscheduler"):  # importing and compiling may be interrupted by anyone, whatever was inherited
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    os.sched_setaffinity(0, map(int, sys.argv[3:]))
-from planning.control.planner_process import main
-main()
-"""
+_PROGRAM = f"{__package__}.planner_process"
 
 
 @dataclass
@@ -161,13 +154,17 @@ class ProcessWorker:
     def _spawn(self) -> _Life:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         process = subprocess.Popen(
-            [sys.executable, "-c", START, *map(str, (*self._files, *self._cores))],
+            [sys.executable, "-m", _PROGRAM, *map(str, self._files)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=self._files,
             env=environment,
             bufsize=0,
         )
+        if self._cores:  # importing and compiling may be interrupted by anyone, whatever was inherited from the loop
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(process.pid, os.SCHED_OTHER, os.sched_param(0))
+                os.sched_setaffinity(process.pid, self._cores)
         return _Life(process)
 
     def _attend(self, life: _Life) -> str | None:

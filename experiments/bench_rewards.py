@@ -1,0 +1,66 @@
+"""`jepa-mpc bench suite=rewards`: what each method learns on each task, as learning curves in one table.
+
+A run that is complete in the table is left as it is. One that was interrupted goes on, or begins anew where its method
+cannot; a run that fails is named while the others go on. Several processes may fill one table, each with its own tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+
+import jax
+from omegaconf import DictConfig
+
+from . import build, curves, train
+from .curves import CurveRow
+from .pipeline import Stage, run_all
+
+logger = logging.getLogger(__name__)
+
+TABLE = "dmc_curves.csv"
+
+
+def run(cfg: DictConfig) -> list[CurveRow]:
+    """Train what is missing, one after the other; the rows of the suite are returned.
+
+    Raises:
+      ValueError: a method without settings, or a setting or task that does not exist.
+      SystemExit: with code 1 after everything else was done, where a run failed.
+    """
+    suite, path = cfg.suite, Path(cfg.results) / TABLE
+    if not suite.methods or not suite.tasks or not suite.seeds:
+        raise ValueError("suite.methods, suite.tasks and suite.seeds must each name something to measure")
+    stages, wanted = [], set()
+    for seed in suite.seeds:
+        for task in suite.tasks:
+            for method, overrides in suite.methods.items():
+                words = ["task=reward", f"task.name={task}", f"seed={seed}", f"runs={cfg.runs}"]
+                recipe = build.compose("train", *overrides, *words, f"online.curves={path}")
+                if "method" in recipe.online:
+                    recipe.online.method = method
+                    stem = f"{task.replace('/', '-')}-{method}-seed{seed}"
+                    recipe.out = str(Path(cfg.runs) / f"{stem}.safetensors")
+                key = (str(method), str(task), int(seed))
+                wanted.add(key)
+                if cfg.redo:
+                    curves.discard(path, key)
+                if not _complete(path, key, int(recipe.online.steps)):
+                    stages.append(Stage(" ".join(map(str, key)), str(method), partial(_train, recipe)))
+    logger.info("%d of %d runs are measured already", len(wanted) - len(stages), len(wanted))
+    failed = run_all(stages)
+    if failed:
+        for name, reason in failed.items():
+            logger.error("failed: %s (%s)", name, reason)
+        raise SystemExit(1)
+    return [row for row in curves.read(path) if row.key() in wanted]
+
+
+def _train(recipe: DictConfig) -> None:
+    jax.clear_caches()  # compiled programs of the other tasks
+    train.run(recipe)
+
+
+def _complete(path: Path, key: curves.Key, steps: int) -> bool:
+    return any(row.key() == key and row.env_steps >= steps for row in curves.read(path))

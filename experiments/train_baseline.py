@@ -1,0 +1,50 @@
+"""`jepa-mpc train objective=sac task=dmc/walker-walk`: what an algorithm without a world model learns from rewards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from envs.reward_task import check_reward_task, make_reward_task, usual_action_repeat
+
+from . import build
+from .baselines import online_rl
+from .baselines.reward_env import RewardEnv
+from .manifest import manifest
+
+
+def run(cfg: DictConfig) -> Path:
+    """Train one seed, with an evaluation now and then; its table of rows is returned.
+
+    A seed that is complete in the table is left as it is; one that was interrupted begins anew.
+
+    Raises:
+      ImportError: the extra `baselines` is not installed.
+      ValueError: settings or an environment that cannot be learned from.
+    """
+    seed, name = int(cfg.seed), str(cfg.task.name)
+    repeat = usual_action_repeat(name) if cfg.online.action_repeat is None else int(cfg.online.action_repeat)
+    settings = {
+        "algorithm": cfg.baseline.algorithm,
+        "steps": cfg.online.steps,
+        "evaluate_every": cfg.online.evaluate_every,
+        "episodes": cfg.online.evaluate_episodes,
+        "action_repeat": repeat,
+    }
+    config = build.fill(online_rl.OnlineConfig, settings, "online")
+    config = replace(config, settings={str(name): value for name, value in cfg.baseline.settings.items()})
+    default = Path(cfg.runs) / f"{name.replace('/', '-')}-{config.algorithm}-seed{seed}.csv"
+    table = Path(cfg.online.curves) if cfg.online.curves else default
+    check_reward_task(make_reward_task(name, repeat), steps=50)
+    make_env = partial(_make_env, name, repeat)
+    online_rl.train(table, config, name, make_env, seed, manifest(cfg, [seed]))
+    Console().print(f"the learning curve is in {table}")
+    return table
+
+
+def _make_env(name: str, repeat: int) -> RewardEnv:
+    return RewardEnv(make_reward_task(name, repeat))

@@ -26,7 +26,7 @@ def run(cfg: DictConfig) -> list[CurveRow]:
     """Train what is missing, one after the other; the rows of the suite are returned.
 
     Raises:
-      ValueError: a method without settings, or a setting or task that does not exist.
+      ValueError: nothing to measure, or a method, setting or task that does not exist.
       SystemExit: with code 1 after everything else was done, where a run failed.
     """
     suite, path = cfg.suite, Path(cfg.results) / TABLE
@@ -35,19 +35,17 @@ def run(cfg: DictConfig) -> list[CurveRow]:
     stages, wanted = [], set()
     for seed in suite.seeds:
         for task in suite.tasks:
-            for method, overrides in suite.methods.items():
-                words = ["task=reward", f"task.name={task}", f"seed={seed}", f"runs={cfg.runs}"]
-                recipe = build.compose("train", *overrides, *words, f"online.curves={path}")
-                if "method" in recipe.online:
-                    recipe.online.method = method
-                    stem = f"{task.replace('/', '-')}-{method}-seed{seed}"
-                    recipe.out = str(Path(cfg.runs) / f"{stem}.safetensors")
-                key = (str(method), str(task), int(seed))
+            for objective in suite.methods:
+                words = [f"objective={objective}", "task=reward", f"task.name={task}", f"seed={seed}"]
+                words += [f"runs={cfg.runs}", f"online.curves={path}", *suite.settings.get(objective, [])]
+                recipe = build.compose("train", *words)
+                method = str(recipe.baseline.algorithm if "baseline" in recipe else recipe.online.method)
+                key = (method, str(task), int(seed))
                 wanted.add(key)
                 if cfg.redo:
                     curves.discard(path, key)
                 if not _complete(path, key, int(recipe.online.steps)):
-                    stages.append(Stage(" ".join(map(str, key)), str(method), partial(_train, recipe)))
+                    stages.append(Stage(" ".join(map(str, key)), method, partial(_train, recipe)))
     logger.info("%d of %d runs are measured already", len(wanted) - len(stages), len(wanted))
     failed = run_all(stages)
     if failed:

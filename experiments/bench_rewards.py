@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jax
 from omegaconf import DictConfig
+from rich.console import Console
 
 from . import build, curves, train
 from .curves import CurveRow
@@ -41,9 +42,13 @@ def run(cfg: DictConfig) -> list[CurveRow]:
                 recipe = build.compose("train", *words)
                 method = str(recipe.baseline.algorithm if "baseline" in recipe else recipe.online.method)
                 key = (method, str(task), int(seed))
+                recipe.out = str(
+                    Path(cfg.runs) / "rewards" / f"{'-'.join(map(str, key)).replace('/', '-')}.safetensors"
+                )
                 wanted.add(key)
                 if cfg.redo:
                     curves.discard(path, key)
+                    Path(recipe.out).with_suffix(".training.safetensors").unlink(missing_ok=True)
                 if not _complete(path, key, int(recipe.online.steps)):
                     stages.append(Stage(" ".join(map(str, key)), method, partial(_train, recipe)))
     logger.info("%d of %d runs are measured already", len(wanted) - len(stages), len(wanted))
@@ -52,11 +57,13 @@ def run(cfg: DictConfig) -> list[CurveRow]:
         for name, reason in failed.items():
             logger.error("failed: %s (%s)", name, reason)
         raise SystemExit(1)
+    Console().print(f"side by side: jepa-mpc compare curves=[{path}]", markup=False, soft_wrap=True)
     return [row for row in curves.read(path) if row.key() in wanted]
 
 
 def _train(recipe: DictConfig) -> None:
     jax.clear_caches()  # compiled programs of the other tasks
+    Path(recipe.out).unlink(missing_ok=True)  # a model whose curve is not in the table
     train.run(recipe)
 
 

@@ -127,7 +127,7 @@ class TdTrainer:
             targets = nnx.merge(self._critics, _as(self._critics_structure, state.targets))
             return td_loss(model, targets, batch, target_key, self.objective)
 
-        (_, (metrics, before)), gradients = jax.value_and_grad(model_loss, has_aux=True)(learned)
+        (_, (metrics, seen)), gradients = jax.value_and_grad(model_loss, has_aux=True)(learned)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; everything of ours is strict
             changes, model_optimizer = self._model_optimizer.update(gradients, state.model_optimizer, learned)
@@ -135,7 +135,7 @@ class TdTrainer:
 
         def actor_loss(policy: Tree) -> tuple[Array, Any]:
             model = self._merged({**learned, POLICY: policy}, state.statistics)
-            return policy_loss(model, before, state.spread, policy_key, self.objective)
+            return policy_loss(model, seen, state.spread, policy_key, self.objective)
 
         (_, (told, spread)), gradients = jax.value_and_grad(actor_loss, has_aux=True)(policy)
         with jax.numpy_dtype_promotion("standard"):

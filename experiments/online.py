@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -20,12 +20,14 @@ from envs.reward_task import RewardTask
 from worldmodel import replay as memory
 from worldmodel.checkpoint import load_training, save_training
 from worldmodel.freeze import Weights
+from worldmodel.reward_data import RewardEpisode
 from worldmodel.td_training import TdTrainer
 
 from .online_agent import OnlineActor
 
 logger = logging.getLogger(__name__)
 
+_OFFLINE = 500  # updates between two training states on disk
 _SEEDS, _ACTING, _EVALUATION = 1, 2, 3  # what a key is for
 
 
@@ -41,6 +43,7 @@ class OnlineConfig:
     environments: int = 1
     seed_decisions: int = 1000
     updates: int = 1  # for each decision
+    offline_updates: int = 0  # before the first step, on data that were there before
     slots: int = 200_000
     evaluate_every: int = 20_000
     evaluate_episodes: int = 10
@@ -48,7 +51,7 @@ class OnlineConfig:
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
-            least = 0 if name == "updates" else 1
+            least = 0 if name in ("updates", "offline_updates", "steps") else 1
             if getattr(self, name) < least:
                 raise ValueError(f"online.{name} must be at least {least}; got {getattr(self, name)}")
         if self.seed_decisions < 100 * self.environments:
@@ -79,6 +82,10 @@ class OnlineRun:
       path: where the run is kept between two starts.
       fingerprint: what decides its results: a run of other settings does not go on from it.
       evaluated: takes (environment steps, gradient steps, seconds, returns) of each evaluation.
+      data: what was lived through before; it takes the place of random decisions.
+
+    Raises:
+      ValueError: data that do not fit the environment, or nothing to learn from.
     """
 
     def __init__(
@@ -91,13 +98,21 @@ class OnlineRun:
         path: Path,
         fingerprint: dict[str, Any],
         evaluated: Callable[[int, int, float, Float[ndarray, "M"]], None],
+        data: Sequence[RewardEpisode] = (),
     ):
+        if not data and (config.offline_updates or not config.steps):
+            raise ValueError(
+                f"online.steps={config.steps} and online.offline_updates={config.offline_updates} need data to learn "
+                "from: add online.data=DATASET"
+            )
         self._make_task, self._trainer, self._actor, self._config = make_task, trainer, actor, config
         self._seed, self._path, self._fingerprint, self._evaluated = seed, path, fingerprint, evaluated
         self._key = jax.random.key(seed)
         self.batch = RewardBatch(make_task, config.environments, seed)
         task, count = self.batch.task, config.environments
-        self._replay = memory.Replay.empty(count, config.slots // count, task.observation_size, task.action_size)
+        sizes = count, config.slots // count, task.observation_size, task.action_size
+        self._replay = memory.of_episodes(data, *sizes) if data else memory.Replay.empty(*sizes)
+        self._seed_decisions = 0 if data else config.seed_decisions
         self._state = trainer.init()
         self._states = actor.init(trainer.weights(self._state), count, self._key_for(_ACTING, 0))
         self._begins = np.ones(count, bool)
@@ -124,6 +139,8 @@ class OnlineRun:
           RuntimeError: an environment fails again and again.
         """
         config, saved = self._config, self.env_steps
+        if int(self._state.update) < config.offline_updates:
+            self._learn_offline(told)
         while self.env_steps < config.steps:
             begun = time.perf_counter()
             self._tick()
@@ -136,11 +153,23 @@ class OnlineRun:
                 self._save()
                 saved = self.env_steps
 
+    def _learn_offline(self, told: Callable[[int, int], None]) -> None:
+        """Updates on the data alone, and what they came to."""
+        total = self._config.offline_updates
+        while (left := total - int(self._state.update)) > 0:
+            begun = time.perf_counter()
+            self._update(min(left, _OFFLINE))
+            self.progress.seconds += time.perf_counter() - begun
+            told(total - max(0, left - _OFFLINE), total)
+            if left <= _OFFLINE:
+                self._evaluate()
+            self._save()
+
     def _tick(self) -> None:
         """One decision of each environment, and the updates that go with it."""
-        config, decisions = self._config, self.progress.decisions
-        key = self._key_for(_SEEDS if decisions < config.seed_decisions else _ACTING, decisions)
-        if decisions < config.seed_decisions:
+        config, decisions, seeds = self._config, self.progress.decisions, self._seed_decisions
+        key = self._key_for(_SEEDS if decisions < seeds else _ACTING, decisions)
+        if decisions < seeds:
             actions = self._random(key)
         else:
             weights = self._trainer.weights(self._state)
@@ -151,10 +180,10 @@ class OnlineRun:
         self._replay = self._remember(self._replay, self._begins, *_rows(steps))
         self._begins = steps.terminated | steps.truncated
         self.progress.decisions += config.environments
-        if self.progress.decisions < config.seed_decisions:
+        if self.progress.decisions < seeds:
             return
-        first = decisions < config.seed_decisions
-        updates = config.seed_decisions if first else config.updates * config.environments
+        first = decisions < seeds
+        updates = seeds if first else config.updates * config.environments
         for _ in range(updates // 100 if first else 1):
             self._update(100 if first else updates)
 

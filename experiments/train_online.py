@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from rich.console import Console
 from envs.reward_task import RewardTask, check_reward_task, make_reward_task, usual_action_repeat
 from planning import ActionSpec
 from worldmodel.checkpoint import RewardCheckpoint, load_reward_model, save_reward_model
-from worldmodel.reward_model import RewardModelConfig
+from worldmodel.reward_data import load_rewards
+from worldmodel.reward_model import RewardModel, RewardModelConfig
 from worldmodel.td import TdConfig
 from worldmodel.td_training import TdTrainer, TdTrainingConfig
 
@@ -60,8 +61,8 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
     discount = discount_for(decisions)
     objective = build.fill(TdConfig, {**cfg.objective, "discount": discount}, "objective")
     training = build.fill(TdTrainingConfig, {**cfg.training, "seed": seed}, "training")
-    model = config.create(seed)
-    model.scale.fit(task.low, task.high)
+    model = _first_model(cfg.online.start_from, config, task, seed)
+    data = load_rewards(cfg.online.data) if cfg.online.data else ()
     spec = ActionSpec.of(task.low, task.high, task.control_period if np.isfinite(task.control_period) else 1.0)
     actor = OnlineActor(cfg, config, build.fill(ActorConfig, _those(ActorConfig, cfg.online), "online"), spec, discount)
     table = Path(cfg.online.curves) if cfg.online.curves else out.with_suffix(".csv")
@@ -88,7 +89,7 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
     path = out.with_suffix(".training.safetensors")
     learning = OnlineRun(
         lambda: make_reward_task(name, repeat), TdTrainer(model, objective, training), actor, online, seed, path,
-        _settings(cfg), evaluated,
+        _settings(cfg), evaluated, data,
     )  # fmt: skip
     with progress_bar(name, online.steps) as bar:
         learning.run(bar)
@@ -97,6 +98,21 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
     path.unlink(missing_ok=True)
     Console().print(f"the model is in {out}, its learning curve in {table}")
     return load_reward_model(out)
+
+
+def _first_model(path: str | None, config: RewardModelConfig, task: RewardTask, seed: int) -> RewardModel:
+    """A fresh one, or the one at `path`, which must have the same sizes."""
+    if path is None:
+        fresh = config.create(seed)
+        fresh.scale.fit(task.low, task.high)
+        return fresh
+    known = load_reward_model(path).model
+    if known.config != config:
+        pairs = zip(*(asdict(each).items() for each in (known.config, config)), strict=True)
+        differing = ", ".join(f"{name}={was} and not {now}" for (name, was), (_, now) in pairs if was != now)
+        raise ValueError(f"{path} has {differing}: learning goes on with a model of the same sizes only")
+    model: RewardModel = known.module()
+    return model
 
 
 def discount_for(decisions: float | None) -> float:

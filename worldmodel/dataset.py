@@ -104,14 +104,7 @@ def load(path: str | Path) -> EpisodeData:
     """
     if (Path(path) / DESCRIPTION).is_file():
         return _from_logs(Path(path))
-    import minari  # imported here: reading data is the only use, and planning with a model should not need it
-    from gymnasium.spaces import Box
-
-    dataset = _open(path, minari)
-    for name, space in (("observation", dataset.observation_space), ("action", dataset.action_space)):
-        if not isinstance(space, Box) or len(space.shape) != 1:
-            raise ValueError(f"dataset {path}: its {name} space is {space}; expected a one-dimensional Box")
-
+    dataset = open_minari(path)
     observations: list[ndarray] = []
     actions: list[ndarray] = []
     states: list[ndarray] = []
@@ -164,6 +157,23 @@ def _from_logs(folder: Path) -> EpisodeData:
     names = [name for name, *_ in kept]
     observations, actions = [obs for _, obs, _, _ in kept], [act for _, _, act, _ in kept]
     return EpisodeData.of(observations, actions, positions, bounds, metadata, names)
+
+
+def open_minari(path: str | Path) -> Any:
+    """The Minari dataset in a folder, or of an id.
+
+    Raises:
+      FileNotFoundError: no dataset there.
+      ValueError: no readable dataset, or spaces other than one-dimensional Boxes.
+    """
+    import minari  # imported here: reading data is the only use, and planning with a model should not need it
+    from gymnasium.spaces import Box
+
+    dataset = _open(path, minari)
+    for name, space in (("observation", dataset.observation_space), ("action", dataset.action_space)):
+        if not isinstance(space, Box) or len(space.shape) != 1:
+            raise ValueError(f"dataset {path}: its {name} space is {space}; expected a one-dimensional Box")
+    return dataset
 
 
 def _open(path: str | Path, minari: Any) -> Any:

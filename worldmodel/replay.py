@@ -6,13 +6,16 @@ observation and what was done there; an episode's last observation takes a slot 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from .reward_data import RewardEpisode
 from .types import Leaf
 
 
@@ -67,6 +70,43 @@ class Transitions:
     rewards: Leaf  # [B, H]
     terminated: Leaf  # [B, H] bool
     valid: Leaf  # [B, H] bool, whether the step was taken, in the episode that the window begins in
+
+
+def of_episodes(
+    episodes: Sequence[RewardEpisode], environments: int, slots: int, observation_size: int, action_size: int
+) -> Replay:
+    """A buffer that holds whole episodes, dealt to its environments in turn.
+
+    Raises:
+      ValueError: episodes of other sizes, more than fit, or fewer than environments.
+    """
+    if len(episodes) < environments:
+        raise ValueError(
+            f"{len(episodes)} episodes cannot be dealt to {environments} environments: take fewer of those"
+        )
+    replay = Replay.empty(environments, slots, observation_size, action_size)
+    arrays = {name: np.array(getattr(replay, name)) for name in Replay.__dataclass_fields__}
+    for number, episode in enumerate(episodes):
+        sizes = episode.observations.shape[1], episode.actions.shape[1]
+        if sizes != (observation_size, action_size):
+            raise ValueError(
+                f"episodes with {sizes[0]} sensor values and {sizes[1]} actions do not fit a task with "
+                f"{observation_size} and {action_size}: take data of the same task"
+            )
+        row, steps = number % environments, len(episode.actions)
+        first = int(arrays["filled"][row])
+        if first + steps + 1 > slots:
+            raise ValueError(
+                f"the data do not fit a buffer of {slots} slots for each of {environments} environments: raise "
+                "online.slots"
+            )
+        arrays["observations"][row, first : first + steps + 1] = episode.observations
+        for name in ("actions", "rewards", "terminated"):
+            arrays[name][row, first : first + steps] = getattr(episode, name)
+        arrays["last"][row, first : first + steps] = False
+        arrays["head"][row] = first + steps
+        arrays["filled"][row] = first + steps + 1
+    return Replay(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
 
 def begin(replay: Replay, observations: Float[Array, "E O"], begins: Bool[Array, "E"]) -> Replay:

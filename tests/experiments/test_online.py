@@ -1,8 +1,13 @@
 """Learning from rewards while acting, on a real environment and a tiny model."""
 
+from dataclasses import replace
+
+import gymnasium
 import jax
+import minari
 import numpy as np
 import pytest
+from flax import nnx
 
 from envs.reward_task import make_reward_task
 from experiments import build, cli
@@ -10,6 +15,8 @@ from experiments.online import OnlineConfig, OnlineRun, evaluate
 from experiments.online_agent import ActorConfig, OnlineActor
 from experiments.train_online import discount_for
 from planning import ActionSpec
+from worldmodel.checkpoint import load_reward_model
+from worldmodel.reward_data import load_rewards
 from worldmodel.reward_model import RewardModelConfig
 from worldmodel.td import TdConfig
 from worldmodel.td_training import TdTrainer, TdTrainingConfig
@@ -71,6 +78,46 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(parts, tmp_path):
         OnlineRun(make_task, *parts, CONFIG, 7, tmp_path / "killed", {"run": 2}, lambda *_: None)
 
 
+def recorded(folder, episodes=3):
+    """Random episodes of the same environment, as Minari records them."""
+    task = make_task()
+    env = minari.DataCollector(gymnasium.make("Pendulum-v1"), record_infos=False)
+    env.action_space.seed(0)
+    for seed in range(episodes):
+        env.reset(seed=seed)
+        for _ in range(60):
+            env.step(env.action_space.sample())
+    env.create_dataset(f"pendulum/{folder.name}-v0")
+    env.close()
+    task.close()
+    return f"pendulum/{folder.name}-v0"
+
+
+@pytest.mark.filterwarnings("ignore")  # Minari misses an author, a code link and a description
+def test_it_learns_from_data_alone_and_goes_on_from_there(parts, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    data = load_rewards(recorded(tmp_path))
+    assert [len(episode.rewards) for episode in data] == [60, 60, 60]
+    config = replace(CONFIG, environments=1, steps=0, offline_updates=600)
+
+    def run(config, path, rows):
+        def evaluated(env_steps, updates, seconds, returns):
+            rows.append((env_steps, updates))
+
+        learning = OnlineRun(make_task, *parts, config, 7, tmp_path / path, {"run": 1}, evaluated, data)
+        learning.run(lambda done, total: None)
+        return learning
+
+    offline = run(config, "offline", rows := [])
+    assert rows == [(0, 600)] and offline.env_steps == 0
+    run(config, "offline", rows)
+    assert rows == [(0, 600)]  # complete: nothing is done again
+    run(replace(config, steps=40, evaluate_every=40), "both", rows)
+    assert rows[1:] == [(0, 600), (40, 640)]  # not one random decision
+    with pytest.raises(ValueError, match="online.steps=0 and online.offline_updates=600 need data"):
+        OnlineRun(make_task, *parts, config, 7, tmp_path / "none", {}, lambda *_: None)
+
+
 def test_an_evaluation_is_the_same_whoever_asks_and_has_no_noise(parts):
     trainer, actor = parts
     weights = trainer.weights(trainer.init())
@@ -129,3 +176,15 @@ def test_the_command_learns_and_keeps_model_and_curve(tmp_path, capfd):
     assert cli.main(words) == 0 and "learned with these settings already" in capfd.readouterr().out
     assert cli.main([*words, "training.batch=9"]) == 2
     assert "was learned with other settings (training)" in capfd.readouterr().err
+    model = tmp_path / f"{stem}.safetensors"
+    further = [*words, "seed=5", f"online.start_from={model}", f"out={tmp_path / 'further.safetensors'}"]
+    assert cli.main([*further, "model.width=32"]) == 2
+    assert "has width=16 and not 32: learning goes on with a model of the same sizes" in capfd.readouterr().err
+    assert cli.main(further) == 0
+    before, after = (load_reward_model(path).model for path in (model, tmp_path / "further.safetensors"))
+    fresh = jax.tree.leaves(nnx.state(before.config.create(5)))
+
+    def apart(weights):
+        return sum(float(np.abs(one - other).sum()) for one, other in zip(after.params, weights, strict=True))
+
+    assert 0 < apart(before.params) < 0.5 * apart(fresh)

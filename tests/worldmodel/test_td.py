@@ -7,7 +7,8 @@ import pytest
 
 from worldmodel.freeze import freeze_reward_model
 from worldmodel.losses.value import decoded, symexp, symlog, two_hot, two_hot_loss
-from worldmodel.replay import Replay, add, begin, sample, take_back
+from worldmodel.replay import Replay, add, begin, of_episodes, sample, take_back
+from worldmodel.reward_data import RewardEpisode
 from worldmodel.reward_model import RewardModelConfig
 from worldmodel.td import TdConfig
 from worldmodel.td_training import TdTrainer, TdTrainingConfig
@@ -173,3 +174,40 @@ def test_a_policys_probability_is_that_of_its_draws(key):
 def test_an_architecture_that_cannot_be_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
         RewardModelConfig(**{**CONFIG.to_json(), **change})
+
+
+def test_recorded_episodes_are_dealt_out_as_if_they_had_been_lived_through(key):
+    rng = np.random.default_rng(0)
+    episodes = [
+        RewardEpisode(
+            actions=np.full((length, 1), number, np.float32),
+            observations=np.stack([np.full(length + 1, number), np.arange(length + 1), rng.normal(size=length + 1)], -1)
+            .astype(np.float32),
+            rewards=np.arange(length, dtype=np.float32),
+            terminated=np.arange(length) == length - 1,
+        )
+        for number, length in enumerate([5, 7, 4])
+    ]  # fmt: skip
+    recorded = of_episodes(episodes, 2, 40, 3, 1)
+    lived = Replay.empty(2, 40, 3, 1)
+    pair = episodes[:2]
+    lived = begin(lived, jnp.stack([each.observations[0] for each in pair]), jnp.ones(2, bool))
+    for step in range(5):
+        told = [
+            jnp.stack([getattr(each, name)[step] for each in pair]) for name in ("actions", "rewards", "terminated")
+        ]
+        lived = add(lived, *told, jnp.stack([each.observations[step + 1] for each in pair]))
+    for name in ("observations", "actions", "rewards", "terminated", "last"):
+        np.testing.assert_array_equal(getattr(recorded, name)[0, :5], getattr(lived, name)[0, :5], err_msg=name)
+    np.testing.assert_array_equal(recorded.filled, [6 + 5, 8])
+    np.testing.assert_array_equal(recorded.head, [10, 7])
+    batch = sample(recorded, key, 256, HORIZON)
+    told, valid = np.asarray(batch.observations), np.asarray(batch.valid)
+    assert set(np.unique(told[..., 0])) == {0.0, 1.0, 2.0}
+    assert (told[:, 1:, :1] == told[:, :-1, :1])[..., 0][valid].all()
+    np.testing.assert_array_equal(np.asarray(batch.rewards)[valid], told[:, :-1, 1][valid])
+    for slots, count, words in [(10, 2, "raise online.slots"), (40, 4, "cannot be dealt to 4 environments")]:
+        with pytest.raises(ValueError, match=words):
+            of_episodes(episodes, count, slots, 3, 1)
+    with pytest.raises(ValueError, match="3 sensor values and 1 actions do not fit a task with 4 and 1"):
+        of_episodes(episodes, 2, 40, 4, 1)

@@ -2,6 +2,12 @@
 
 import os
 
+from experiments.cli import cache_dir
+
+# What is compiled once is there for the other workers and for the next run, as it is for the command line.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir()))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
 import jax
 import pytest
 from jaxtyping import install_import_hook

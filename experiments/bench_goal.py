@@ -29,8 +29,9 @@ from .pipeline import Stage, run_all
 from .policies import Policy
 from .progress import progress_bar
 from .protocols import already_solved
+from .recipes import Paths, recipe
 from .results import Row, append_csv, read_csv, read_manifests
-from .stages import Paths, ensure_data, ensure_model, recipe
+from .stages import ensure_data, ensure_model
 from .table import OF_MODEL, PLANNING, SIMULATED, Learned, make_policy, make_row, timed
 
 logger = logging.getLogger(__name__)

@@ -29,8 +29,8 @@ from .progress import progress_bar
 from .protocols import Pairs, honest
 from .published import checkpoint_file
 from .results import append_values
-from .stages import probe_targets
 from .statistics import wilson
+from .training_run import probe_targets
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ from worldmodel.files import write_atomically
 
 from .figures import PRINT, coverage, to_png
 from .manifest import manifest
+from .recipes import Paths
 from .results import append_values
-from .stages import Paths, collect_data
+from .stages import collect_data
 
 
 def run(cfg: DictConfig) -> Collected:

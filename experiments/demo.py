@@ -20,10 +20,11 @@ from worldmodel.windows import WindowSampler
 from .collect import visited
 from .health import judged
 from .manifest import manifest
+from .recipes import Paths, plan_command
 from .records import EpisodeRecord, Health, Report
 from .report import write_report
 from .results import Row, write_json
-from .stages import Paths, ensure_data, ensure_model, plan_command
+from .stages import ensure_data, ensure_model
 from .table import Measured, check_policies, measure, show
 from .video import film
 

@@ -28,7 +28,7 @@ from .manifest import manifest
 from .markup import healthy_range
 from .plan import chosen_checkpoint
 from .published import PUBLISHED
-from .stages import CUSTOM, Paths, plan_command
+from .recipes import CUSTOM, Paths, plan_command
 
 
 def run(cfg: DictConfig) -> Diagnosis:

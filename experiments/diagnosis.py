@@ -32,8 +32,9 @@ from .policies import ModelPolicy
 from .progress import progress_bar
 from .protocols import honest
 from .reach import Reach, of_data, of_script
-from .stages import CUSTOM, probe_targets
+from .recipes import CUSTOM
 from .statistics import spearman
+from .training_run import probe_targets
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from .drive_summary import Summary, show
 from .drive_view import View
 from .plan import chosen_checkpoint
 from .published import checkpoint_file
-from .stages import Paths
+from .recipes import Paths
 
 TIMINGS = ("ideal", "delay", "wallclock")
 

@@ -16,7 +16,7 @@ from envs.behaviours import Behaviour
 
 from . import build
 from .protocols import LEWM_BUDGET, Pairs, honest, lewm
-from .stages import Paths, recipe
+from .recipes import Paths, recipe
 from .table import OF_MODEL, PLANNING, SIMULATED
 
 START = "start"  # the row of pairs that are solved before the first step

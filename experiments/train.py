@@ -13,7 +13,9 @@ from rich.console import Console
 
 from worldmodel.checkpoint import Checkpoint, RewardCheckpoint, load_model
 
-from .stages import CUSTOM, Paths, ensure_model, plan_command, train_model
+from .recipes import CUSTOM, Paths, plan_command
+from .stages import ensure_data, ensure_model
+from .training_run import train_model
 
 
 def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
@@ -35,7 +37,7 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
     elif out.exists():
         raise FileExistsError(f"there is something at {out} already: choose another file, or remove it")
     else:
-        train_model(cfg, cfg.seed, out)
+        train_model(cfg, cfg.seed, ensure_data(cfg, cfg.seed), out)
         checkpoint = load_model(out)
     last = next(entry for entry in reversed(checkpoint.metadata["history"]) if "horizon_ratio" in entry)
     Console().print(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from experiments import stages
+from experiments import recipes
 from experiments.build import compose
 from worldmodel.checkpoint import save_model
 from worldmodel.model import ModelConfig, create
@@ -34,5 +34,5 @@ def save_random_models(runs: Path, *seeds: int) -> None:
     config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8)
     cfg = compose("plan", "task=two_room")
     for seed in seeds:
-        metadata = {"recipe": stages.recipe(cfg, seed), "task": {"task": "two_room"}}
+        metadata = {"recipe": recipes.recipe(cfg, seed), "task": {"task": "two_room"}}
         save_model(runs / f"two_room-seed{seed}.safetensors", create(config, seed), config, metadata)

@@ -98,18 +98,18 @@ def test_a_run_does_not_go_on_with_other_data(data, tmp_path, monkeypatch):
     """Stopped, its data replaced by others under the same path, and started again."""
     place = tmp_path / "data"
     shutil.copytree(data, place)
-    monkeypatch.setattr("experiments.stages.CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("experiments.training_run.CHECKPOINT_SECONDS", -1.0)
     real = train.train_model.__globals__["save_training"]
 
     def save_and_stop(*arguments):
         real(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("experiments.stages.save_training", save_and_stop)
+    monkeypatch.setattr("experiments.training_run.save_training", save_and_stop)
     cfg = settings("train", tmp_path, f"data='{place}'", *FEWER)
     with pytest.raises(KeyboardInterrupt):
         train.run(cfg)
-    monkeypatch.setattr("experiments.stages.save_training", real)
+    monkeypatch.setattr("experiments.training_run.save_training", real)
     shutil.rmtree(place)
     collect.run(settings("collect", tmp_path, f"out='{place}'", "seed=1"))
     with pytest.raises(ValueError, match="belongs to a run with dataset=.*'checksum'"):

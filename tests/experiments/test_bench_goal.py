@@ -10,7 +10,7 @@ import jax
 import pytest
 from omegaconf import OmegaConf
 
-from experiments import bench, bench_goal, build, goal_points, goal_table, outcomes, stages
+from experiments import bench, bench_goal, build, goal_points, goal_table, outcomes, recipes
 from experiments.bench_goal import _not_measured, _stages, _Suite
 from experiments.results import Row, append_csv, read_csv
 from worldmodel.checkpoint import load_model, save_model
@@ -92,8 +92,8 @@ def save_random_model(cfg, task):
     composed = goal_points.recipes(cfg)[task, ""].cfg
     shape = {**composed.model, "observation_size": 4, "action_size": 2, "probe_size": 2}
     config = ModelConfig(**shape)
-    known = {"recipe": stages.recipe(composed, 0), "task": {"task": task}, "env_steps": 1600, "train_seconds": 1.0}
-    save_model(stages.Paths.of(composed, 0).model, create(config, 0), config, known)
+    known = {"recipe": recipes.recipe(composed, 0), "task": {"task": task}, "env_steps": 1600, "train_seconds": 1.0}
+    save_model(recipes.Paths.of(composed, 0).model, create(config, 0), config, known)
 
 
 POLICIES = ["model", "random", "noop", "gcbc", "ceiling"]

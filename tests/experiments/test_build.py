@@ -14,7 +14,7 @@ from experiments.baselines import online_rl
 from experiments.cli import COMMANDS, config_dir
 from experiments.online import OnlineConfig
 from experiments.online_agent import ActorConfig
-from experiments.stages import CUSTOM
+from experiments.recipes import CUSTOM
 from planning import (
     CEM,
     ICEM,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from experiments.examples import own_logs
-from experiments.stages import describe_logs, recipe
+from experiments.recipes import recipe
+from experiments.training_run import describe_logs
 from worldmodel.dataset import load
 
 from .recipe import settings

@@ -1,0 +1,209 @@
+"""Training on one dataset, as it happens: states on disk every so often, the last good model, what is known of both."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy import ndarray
+from omegaconf import DictConfig
+
+import envs
+from worldmodel.checkpoint import load_training, save_model, save_training
+from worldmodel.dataset import EpisodeData, load
+from worldmodel.jepa import JepaConfig
+from worldmodel.model import ModelConfig, WorldModel, create
+from worldmodel.training import Trainer, TrainingConfig, TrainState, fit
+from worldmodel.windows import WindowSampler
+
+from .build import fill
+from .fits import check_data, check_moves, check_task, identity
+from .progress import progress_bar
+from .recipes import CUSTOM, recipe, settings
+from .watch import CollapseWatch
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 20.0  # between two training states on disk: what a kill can cost
+
+
+def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> None:
+    """Train on the data at `source` and write the model; a run that was stopped before goes on from its last state."""
+    data = load(source)
+    description, targets = _described(cfg, data, source)
+    check_moves(data, source)
+    model_config = _architecture(cfg, data, targets)
+    objective = fill(JepaConfig, settings(cfg.objective), "objective")
+    training = fill(TrainingConfig, {**settings(cfg.training), "seed": seed}, "training")
+    model = _fitted(model_config, data, targets, seed)
+    sampler = WindowSampler.of(
+        data, model_config.history, model_config.train_blocks, model_config.action_block, targets
+    )
+    trainer = Trainer(model, sampler, objective, training)
+
+    states = out.with_suffix(".training.safetensors")
+    fingerprint = {**recipe(cfg, seed), "dataset": identity(data)}
+    state, extra = trainer.init(), {"history": [], "seconds": 0.0}
+    if states.exists():
+        state, extra = load_training(states, state, fingerprint)
+        logger.info("going on from update %d in %s", int(state.update), states)
+    run = _Run(trainer, states, fingerprint, extra, CollapseWatch(model_config, trainer))
+
+    def metadata() -> dict[str, Any]:
+        return {
+            "task": description,
+            "action_low": data.action_low.tolist(),
+            "action_high": data.action_high.tolist(),
+            "recipe": recipe(cfg, seed),
+            "objective": asdict(objective),
+            "training": asdict(training),
+            "history": run.history,
+            "train_seconds": run.seconds,
+            "env_steps": data.steps,
+            "data": {name: data.metadata.get(name) for name in ("dataset_id", "behaviour", "seed", "total_episodes")},
+        }
+
+    try:
+        state = run.fit(state, cfg.task.name)
+    except FloatingPointError as error:
+        if run.good is None:
+            raise
+        kept = out.with_suffix(".diverged.safetensors")
+        save_model(kept, trainer.model(run.good), model_config, metadata())
+        states.unlink(missing_ok=True)  # going on from there would come to the same end
+        raise FloatingPointError(
+            f"{error}; the last good model, of update {int(run.good.update)}, is kept in {kept}"
+        ) from error
+    save_model(out, trainer.model(state), model_config, metadata())
+    states.unlink(missing_ok=True)
+
+
+def _described(cfg: DictConfig, data: EpisodeData, source: Path | str) -> tuple[dict[str, Any], ndarray | None]:
+    """What is known of the task, and what the probe learns to see, where there is anything."""
+    if cfg.task.name == CUSTOM:
+        # A robot's logs tell its positions; of other data nothing is known.
+        return describe_logs(cfg, data, source), data.states if data.metadata.get("logs") else None
+    task = envs.make(cfg.task.name)
+    description = task.describe()
+    check_task(data, task.name, source)
+    check_data(data, description, source, owner=task.name)
+    return description, None if data.states is None else probe_targets(task, data.states)
+
+
+def _architecture(cfg: DictConfig, data: EpisodeData, targets: ndarray | None) -> ModelConfig:
+    sizes = {
+        "observation_size": data.observations.shape[1],
+        "action_size": data.actions.shape[1],
+        "probe_size": 0 if targets is None else targets.shape[1],
+    }
+    return fill(ModelConfig, {**sizes, **settings(cfg.model)}, "model")
+
+
+def _fitted(config: ModelConfig, data: EpisodeData, targets: ndarray | None, seed: int) -> WorldModel:
+    """A fresh model that knows the scales of the data."""
+    model = create(config, seed)
+    model.encoder.normalizer.fit(data.observations)
+    if model.policy_head is not None:
+        model.policy_head.fit(data.action_low, data.action_high)
+    model.predictor.normalizer.fit(data.actions[data.last != np.arange(len(data.last))])
+    if model.probe_head is not None and targets is not None:
+        model.probe_head.normalizer.fit(targets)
+    return model
+
+
+class _Run:
+    """The fit loop's book-keeping: progress, history, the last good state, and states on disk every so often."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        path: Path,
+        fingerprint: dict[str, Any],
+        extra: dict[str, Any],
+        watch: Callable[[TrainState], None],
+    ):
+        self._trainer = trainer
+        self._path = path
+        self._fingerprint = fingerprint
+        self._watch = watch
+        self.good: TrainState | None = None  # the last one that a later, finite loss has spoken for
+        self._unproven: TrainState | None = None  # the one since
+        self.history: list[dict[str, float]] = list(extra["history"])
+        self._before = float(extra["seconds"])
+        self._began = self._saved = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of training, over all its sittings."""
+        return self._before + time.perf_counter() - self._began
+
+    def fit(self, state: TrainState, name: str) -> TrainState:
+        if int(state.update):
+            self._unproven = _copied(state)
+        with progress_bar(f"train {name}", self._trainer.total) as bar:
+            bar(int(state.update), self._trainer.total)
+
+            def after_call(state: TrainState, metrics: dict[str, float]) -> None:
+                bar(int(state.update), self._trainer.total)
+                # A loss speaks for the weights before its updates: those after them may be lost already.
+                self.good, self._unproven = self._unproven, None
+                if not _finite(state.params):
+                    raise FloatingPointError(
+                        f"training diverged at update {int(state.update)} (weights that are not finite): lower "
+                        "training.learning_rate or look for outliers in the data"
+                    )
+                self.history.append({"step": int(state.update), **metrics})
+                self._unproven = _copied(state)
+                self._watch(state)
+                if time.perf_counter() - self._saved > CHECKPOINT_SECONDS:
+                    extra = {"history": self.history, "seconds": self.seconds}
+                    save_training(self._path, state, self._fingerprint, extra)
+                    self._saved = time.perf_counter()
+
+            return fit(self._trainer, state, after_call)
+
+
+def _copied(state: TrainState) -> TrainState:
+    """For keeping: the next compiled call consumes the state itself."""
+    return jax.tree.map(jnp.copy, state)
+
+
+@jax.jit
+def _finite(params: Any) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]).all()
+
+
+def describe_logs(cfg: DictConfig, data: EpisodeData, source: Path | str) -> dict[str, Any]:
+    """What a task would say of itself, of data that have none: name, control period, bounds, sizes, words.
+
+    Raises:
+      ValueError: nothing says what the control period is, or the bounds of the actions are not finite.
+    """
+    known = json.loads(data.metadata.get("task", "{}"))
+    period = cfg.get("control_period") or known.get("control_period")
+    if period is None:
+        raise ValueError(f"the data in {source} do not say how often actions are taken: add control_period=SECONDS")
+    if not (np.isfinite(data.action_low).all() and np.isfinite(data.action_high).all()):
+        raise ValueError(f"the data in {source} have actions without finite bounds: store them with the actuator's own")
+    return {
+        "task": CUSTOM,
+        "action_low": data.action_low.tolist(),
+        "action_high": data.action_high.tolist(),
+        "action_size": data.actions.shape[1],
+        "observation_size": data.observations.shape[1],
+        **known,
+        "control_period": float(period),
+    }
+
+
+def probe_targets(task: envs.Task, states: ndarray) -> ndarray:
+    """What the probe learns to see: the keypoints, flat, `[M, 2 J]` float32."""
+    return task.keypoints(states).reshape(len(states), -1).astype(np.float32)

@@ -33,7 +33,7 @@ from planning import (
 from planning.control import Controller
 from worldmodel.checkpoint import load_model
 
-from .cli import config_dir
+from .folders import config_dir
 
 T = TypeVar("T")
 

@@ -1,26 +1,23 @@
 """The command line: `jepa-mpc COMMAND [hydra overrides]`.
 
 A new command is one module with `run(cfg)`, one `configs/COMMAND.yaml`, and one line in `COMMANDS`. Nothing heavy is
-imported before the command is known, so that help is immediate. What a user got wrong is told in one sentence with exit
-code 2; a bug keeps its traceback and gives exit code 1.
+imported before the command is known, so that help is immediate.
 """
 
 from __future__ import annotations
 
-import dis
 import importlib
 import importlib.metadata
 import logging
 import os
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .names import PACKAGES, PROGRAM, ROOT
+from .complaints import complain, did_you_mean, report
+from .folders import cache_dir, config_dir
+from .names import PACKAGES, PROGRAM
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -49,23 +46,6 @@ COMMANDS = {
 HYDRA_FLAGS = ("--help", "--hydra-help", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir")
 
 
-def config_dir() -> Path:
-    """The folder of YAML files: inside this package in a wheel, beside the packages in a checkout.
-
-    Raises:
-      FileNotFoundError: in neither place; the installation is broken.
-    """
-    for folder in (Path(__file__).resolve().parent / "configs", ROOT / "configs"):
-        if folder.is_dir():
-            return folder
-    raise FileNotFoundError(f"no configs folder in {ROOT} or its experiments: install jepa-mpc again")
-
-
-def cache_dir() -> Path:
-    """Where compiled programs are kept between runs, for this user."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / PROGRAM / "xla"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -78,22 +58,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if command not in COMMANDS:
         known = f"commands: {', '.join(COMMANDS)}"
-        return _complain(f"{command!r} is not a command; {known}{_did_you_mean(command, COMMANDS)}")
+        return complain(f"{command!r} is not a command; {known}{did_you_mean(command, COMMANDS)}")
     for argument in rest:
         flag = argument.partition("=")[0]
         if flag.startswith("--") and flag not in HYDRA_FLAGS:
             key = flag.lstrip("-").replace("-", "_")
-            return _complain(f"{flag} is not an option: settings are written without dashes, as in {key}=VALUE")
+            return complain(f"{flag} is not an option: settings are written without dashes, as in {key}=VALUE")
     rest = [each for argument in rest for each in _reward_task(argument)]
     _prepare_process()
     try:
         _run_hydra(command, rest)
     except KeyboardInterrupt:
-        return _complain("interrupted; every file that was complete is kept", code=130)
+        return complain("interrupted; every file that was complete is kept", code=130)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Exception as error:
-        return _report(error, command, rest)
+        return report(error, command, rest)
     return 0
 
 
@@ -152,7 +132,7 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
             result = module.run(cfg)
         except Exception as error:
             # Hydra would print lines of its own and go on with the next job; SystemExit passes it untouched.
-            raise SystemExit(_report(error, command, rest)) from error
+            raise SystemExit(report(error, command, rest)) from error
         if code := _exit_code(module, result):
             raise SystemExit(code)
         if "jax" in sys.modules:  # the jobs of a multirun share this process, and compiled programs pile up
@@ -181,97 +161,6 @@ def _exit_code(module: ModuleType, result: Any) -> int:
     """A command that can find fault with its own result (doctor) offers `exit_code(result)`."""
     judge = getattr(module, "exit_code", None)
     return judge(result) if judge is not None else 0
-
-
-def _report(error: Exception, command: str, rest: Sequence[str]) -> int:
-    """Tell a user's mistake in one sentence, a bug by its traceback; return the exit code."""
-    if isinstance(error, BrokenPipeError):  # as in `| head`: whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    sentence = _sentence(error, command, rest)
-    if sentence is None or os.environ.get("JEPA_MPC_DEBUG"):
-        traceback.print_exception(error)
-    return 1 if sentence is None else _complain(sentence)
-
-
-def _sentence(error: Exception, command: str, rest: Sequence[str]) -> str | None:
-    """What to tell the user, or None for a bug."""
-    from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
-    from omegaconf.errors import MissingMandatoryValue
-
-    match error:
-        case MissingConfigException(missing_cfg_file=str(missing), options=options) if options is not None:
-            group, _, choice = missing.rpartition("/")
-            choices = sorted(options)
-            known = f"{group} can be {', '.join(choices)}"
-            return f"{group}={choice} is not known: {known}{_did_you_mean(choice, choices)}"
-        case OverrideParseException():
-            return f"{error.override!r} is not a setting: write key=value, with quotes around special characters"
-        case ConfigCompositionException():
-            return _unknown_key(command, rest) or str(error)
-        case MissingMandatoryValue():
-            return f"{error.full_key} has no value yet: add {error.full_key}=VALUE to `{PROGRAM} {command}`"
-        case OSError(strerror=str(reason)):
-            return f"{error.filename}: {reason}" if error.filename else reason
-        case OSError() if str(error):
-            return str(error)
-        case ValueError() | ImportError() | FloatingPointError() if _raised_by_us(error):
-            return str(error)
-    return None
-
-
-def _raised_by_us(error: Exception) -> bool:
-    """Whether a `raise` statement of our own packages made the error, with a sentence meant for the user.
-
-    The same types also come out of NumPy, JAX and the interpreter, where they are bugs that need their traceback.
-    """
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return False
-    frame = trace.tb_frame
-    by_statement = frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
-    return by_statement and frame.f_globals.get("__name__", "").partition(".")[0] in PACKAGES
-
-
-def _unknown_key(command: str, rest: Sequence[str]) -> str | None:
-    """The first setting on the command line that the command does not have."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-        cfg = compose(command, return_hydra_config=True)
-        groups = [group for group in cfg.hydra.runtime.choices if not group.startswith("hydra/")]
-        # Another choice of a group has other settings.
-        chosen = [argument for argument in rest if argument.partition("=")[0] in groups and "," not in argument]
-        cfg = compose(command, chosen, return_hydra_config=True)
-    settings = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
-    known = sorted({*groups, *_dotted(settings)})
-    for argument in rest:
-        key = argument.partition("=")[0].partition("@")[0].lstrip("~")
-        if "=" in argument and not key.startswith(("+", "-", "hydra")) and key not in known:
-            mend = f"`{PROGRAM} {command} --help` lists what it has"
-            return f"{key} is not a setting of `{PROGRAM} {command}`{_did_you_mean(key, known)}; {mend}"
-    return None
-
-
-def _dotted(tree: Any, prefix: str = "") -> Iterator[str]:
-    """Every key of a nested dictionary, as it is written on the command line."""
-    for key, value in tree.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{key}.")
-
-
-def _did_you_mean(word: str, choices: Any) -> str:
-    close = get_close_matches(word, list(choices), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _complain(sentence: str, code: int = 2) -> int:
-    sys.stderr.write(f"{PROGRAM}: {' '.join(sentence.split())}\n")
-    return code
 
 
 if __name__ == "__main__":

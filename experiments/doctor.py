@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .cli import cache_dir
+from .folders import cache_dir
 from .manifest import cores, requirements
 from .names import PROGRAM, collisions_in, hidden_packages
 

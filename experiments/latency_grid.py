@@ -18,7 +18,7 @@ from worldmodel.heads import EMBEDDING
 from worldmodel.model import ModelConfig, create
 
 from . import build
-from .cli import config_dir
+from .folders import config_dir
 from .latency_table import IDENTITY
 
 logger = logging.getLogger(__name__)

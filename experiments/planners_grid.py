@@ -14,7 +14,7 @@ import envs
 from planning import ActionSpec, AskTell, Planner
 
 from . import build
-from .cli import config_dir
+from .folders import config_dir
 from .latency_grid import rollouts, sized
 
 logger = logging.getLogger(__name__)

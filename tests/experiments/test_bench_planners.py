@@ -14,7 +14,7 @@ from experiments import (
     planners_page,
     planners_table,
 )
-from experiments.cli import config_dir
+from experiments.folders import config_dir
 from experiments.latency_grid import rollouts
 from experiments.planners_curves import Reference, comparable, curve, need, needed, tight_steps
 from experiments.planners_grid import Split

@@ -11,7 +11,8 @@ import envs
 from envs.behaviours import ColouredNoise, Mixture, Scripted
 from experiments import build
 from experiments.baselines import online_rl
-from experiments.cli import COMMANDS, config_dir
+from experiments.cli import COMMANDS
+from experiments.folders import config_dir
 from experiments.online import OnlineConfig
 from experiments.online_agent import ActorConfig
 from experiments.recipes import CUSTOM

@@ -13,7 +13,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
-from experiments import cli
+from experiments import cli, complaints
+from experiments.folders import config_dir
 from experiments.manifest import command
 
 GREET = """
@@ -55,7 +56,8 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int
     exec(GREET, module.__dict__)
     monkeypatch.setitem(sys.modules, "experiments.greet", module)
     monkeypatch.setitem(cli.COMMANDS, "greet", ("experiments.greet", "says it's there: once, twice"))
-    monkeypatch.setattr(cli, "config_dir", lambda: configs)
+    for module_that_reads in (cli, complaints):
+        monkeypatch.setattr(module_that_reads, "config_dir", lambda: configs)
     for name in (
         "JAX_COMPILATION_CACHE_DIR",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
@@ -221,7 +223,7 @@ def test_every_command_is_there(command: str) -> None:
 
 
 def test_every_choice_of_every_command_composes() -> None:
-    configs = cli.config_dir()
+    configs = config_dir()
     tried = set()
     with initialize_config_dir(version_base="1.3", config_dir=str(configs)):
         for name in cli.COMMANDS:

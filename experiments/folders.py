@@ -1,0 +1,25 @@
+"""Where settings lie, and where compiled programs are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .names import PROGRAM, ROOT
+
+
+def config_dir() -> Path:
+    """The folder of YAML files: inside this package in a wheel, beside the packages in a checkout.
+
+    Raises:
+      FileNotFoundError: in neither place; the installation is broken.
+    """
+    for folder in (Path(__file__).resolve().parent / "configs", ROOT / "configs"):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(f"no configs folder in {ROOT} or its experiments: install jepa-mpc again")
+
+
+def cache_dir() -> Path:
+    """Where compiled programs are kept between runs, for this user."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / PROGRAM / "xla"

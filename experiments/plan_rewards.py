@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 from numpy.typing import ArrayLike
-from omegaconf import open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -83,19 +83,21 @@ def run(path: str | Path, *overrides: str) -> list[ReturnRow]:
       FileNotFoundError: no file there.
       ValueError: a row, setting or task that does not fit the model, or a file that holds none.
     """
-    known, cfg = _with_defaults(learned(path, *overrides), asked_for(overrides))
+    known = learned(path, *overrides)
+    cfg, ceiling = known.cfg, true_dynamics.settings(known.task, *known.cfg.ceiling)
+    _suit_returns(cfg, ceiling, asked_for(overrides))
     for name in cfg.policies:
         if name not in POLICIES:
             raise ValueError(
                 f"policies has no row called {name!r} for a model that learned from rewards: choose from "
                 f"{', '.join(POLICIES)}"
             )
-    made = manifest(cfg, [int(cfg.seed)])
+    made = manifest(OmegaConf.merge(cfg, {"ceiling": ceiling}), [int(cfg.seed)])
     out = Path(cfg.results) if cfg.results else Path(cfg.runs) / f"{known.task.replace('/', '-')}-plan.csv"
     rows_file.read(out, ReturnRow)  # another table is refused before anything is measured
     rows = []
     for name in cfg.policies:
-        rows.append(_measured(known, str(name)))
+        rows.append(_measured(known, ceiling, str(name)))
         rows_file.add(out, ReturnRow, [rows[-1]], IDENTITY, made)
     show(rows)
     Console().print(f"rows: {out}", markup=False, soft_wrap=True)
@@ -121,32 +123,26 @@ def show(rows: Sequence[ReturnRow]) -> None:
     Console().print(table)
 
 
-def _with_defaults(known: Learned, asked: Sequence[str]) -> tuple[Learned, Any]:
+def _suit_returns(cfg: DictConfig, ceiling: DictConfig, asked: Sequence[str]) -> None:
     """The rows and numbers of episodes that suit returns, but for what was asked for."""
-    cfg, ceiling = known.cfg, true_dynamics.settings(known.task)
-    usual = {
-        "policies": list(USUAL),
-        "episodes": int(cfg.online.evaluate_episodes),
-        "simulated_episodes": int(ceiling.online.evaluate_episodes),
-    }
     with open_dict(cfg):
-        for name, value in usual.items():
-            if name not in asked and not (name != "policies" and "budget" in asked):
-                cfg[name] = value
-        cfg.ceiling_planner = ceiling.planner  # for the manifest
-    return known, cfg
+        if "policies" not in asked:
+            cfg.policies = list(USUAL)
+        for name, of in (("episodes", cfg), ("simulated_episodes", ceiling)):
+            if name not in asked and "budget" not in asked:
+                cfg[name] = int(of.online.evaluate_episodes)
 
 
-def _measured(known: Learned, name: str) -> ReturnRow:
+def _measured(known: Learned, ceiling: DictConfig, name: str) -> ReturnRow:
     cfg, seed = known.cfg, int(known.cfg.seed)
     episodes = int(cfg.simulated_episodes if name == "ceiling" else cfg.episodes)
-    policy, agent = _policy(known, name)
+    policy, agent = _policy(known, ceiling, name)
     with progress_bar(f"{name} on {known.task}", 1) as bar:
         returns = episode_returns(known.make_task, policy, episodes, seed, bar)
     times = _times(known, name, policy, agent)
     metadata = known.checkpoint.metadata
     of_model = name in ("planner", "policy")
-    searched = {"planner": cfg.planner, "ceiling": cfg.ceiling_planner}.get(name)
+    searched = {"planner": cfg.planner, "ceiling": ceiling.planner}.get(name)
     several = len(returns) > 1
     low, high = stratified_bootstrap([returns]) if several else (None, None)
     p50, _, p99 = percentiles(times) if times is not None else (None, None, None)
@@ -174,13 +170,13 @@ def _measured(known: Learned, name: str) -> ReturnRow:
     )
 
 
-def _policy(known: Learned, name: str) -> tuple[RewardPolicy, Agent | None]:
+def _policy(known: Learned, ceiling: DictConfig, name: str) -> tuple[RewardPolicy, Agent | None]:
     seed = int(known.cfg.seed)
     if name == "random":
         return RandomRewardPolicy(seed), None
     if name == "ceiling":
-        planner = build.planner(true_dynamics.settings(known.task))
-        return true_dynamics.TrueDynamics(known.make_task, planner, build.reward_spec(known.make_task()), seed), None
+        planner, spec = build.planner(ceiling), build.reward_spec(known.make_task())
+        return true_dynamics.TrueDynamics(known.make_task, planner, spec, seed), None
     agent = known.agent()
     return PlannerPolicy(agent, seed) if name == "planner" else PriorPolicy(agent), agent
 

@@ -80,7 +80,7 @@ class TrueDynamics:
 
 @jax.jit
 def _warm_start(planner: Any, search: Any, spec: ActionSpec) -> Any:
-    return planner.warm_start(search, spec, np.int32(1))
+    return planner.warm_start(search, spec, 1)
 
 
 def settings(task: str, *overrides: str) -> DictConfig:

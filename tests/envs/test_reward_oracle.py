@@ -8,7 +8,9 @@ from envs.reward_oracle import RewardOracle, present
 from envs.reward_task import make_reward_task
 
 
-@pytest.mark.parametrize(("name", "repeat"), [("gym/Pendulum-v1", 2), ("dmc/cartpole-swingup", 8), ("gym/Hopper-v5", 1)])
+@pytest.mark.parametrize(
+    ("name", "repeat"), [("gym/Pendulum-v1", 2), ("dmc/cartpole-swingup", 8), ("gym/Hopper-v5", 1)]
+)
 def test_what_is_foreseen_is_what_is_earned(name, repeat):
     task = make_reward_task(name, repeat)
     oracle = RewardOracle(lambda: make_reward_task(name, repeat))
@@ -17,12 +19,13 @@ def test_what_is_foreseen_is_what_is_earned(name, repeat):
     for _ in range(5):
         task.step(rng.uniform(task.low, task.high))
     actions = rng.uniform(task.low, task.high, (4, 6, task.action_size)).astype(np.float32)
-    before = task.snapshot()
+    before = present(task)
     foreseen = oracle.returns(present(task), actions)
     assert len(set(foreseen)) == 4
     np.testing.assert_array_equal(oracle.returns(present(task), actions[::-1]), foreseen[::-1])
-    for key, value in task.snapshot().items():  # nothing moved
-        np.testing.assert_array_equal(value, before[key])
+    for key, value in present(task).items():  # nothing moved
+        if key != "physics/derived":  # some of its arrays are no one's memory while there is no contact
+            np.testing.assert_array_equal(value, before[key])
     earned = 0.0
     for action in actions[2]:
         step = task.step(action)

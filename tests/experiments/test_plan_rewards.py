@@ -36,6 +36,7 @@ def test_the_command_measures_every_row(checkpoint, tmp_path, capfd):
     table = tmp_path / "rows.csv"
     words = ["plan", f"checkpoint={checkpoint}", f"results={table}", "latency_plans=60", f"runs={tmp_path}"]
     words += ["policies=[planner,policy,random,ceiling]", "simulated_episodes=1"]
+    words += [f"ceiling={['planner.num_samples=12', 'planner.iterations=1', 'planner.horizon=10']}"]
     assert cli.main(words) == 0, capfd.readouterr().err
     shown = capfd.readouterr().out
     assert "undiscounted return on held-out episodes" in shown and "decisions/s" in shown

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import hydra
 import hydra.utils
@@ -19,7 +19,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 import envs
 from envs import Task
-from envs.reward_task import RewardTask
 from planning import (
     ActionSpec,
     Agent,
@@ -36,6 +35,9 @@ from planning.control import Controller
 from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from .cli import config_dir
+
+if TYPE_CHECKING:  # it imports MuJoCo, which a robot may not have
+    from envs.reward_task import RewardTask
 
 T = TypeVar("T")
 

@@ -17,7 +17,6 @@ from .build import agent_for
 from .calibration import calibrated
 from .fits import check_data
 from .published import PUBLISHED, checkpoint_file
-from .reward_checkpoint import learned, words_of_command
 
 OWN = ("checkpoint", "out", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
 WORDS = ("sensors", "sensor_units", "actuators", "action_units")
@@ -72,6 +71,8 @@ def make_bundle(cfg: DictConfig, checkpoint: Checkpoint, **parts: Any) -> Bundle
 
 def _of_rewards(cfg: DictConfig, path: Path) -> Bundle:
     """The bundle of a model that learned from rewards, with the planner that it learned with unless told otherwise."""
+    from .reward_checkpoint import learned, words_of_command  # these need the simulated task, for its bounds
+
     if cfg.calibration is not None:
         raise ValueError(f"{path} learned from rewards, and its alarm of surprise cannot be calibrated: leave that out")
     known = learned(path, *(word for word in words_of_command(path) if word.partition("=")[0] not in OWN))

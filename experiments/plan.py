@@ -6,6 +6,7 @@ A model that learned from rewards is measured by its returns (`plan_rewards.py`)
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -13,20 +14,23 @@ from rich.console import Console
 import envs
 from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
 
-from . import plan_rewards
 from .fits import check_checkpoint
 from .manifest import manifest
-from .plan_rewards import ReturnRow
 from .published import PUBLISHED, checkpoint_file
 from .results import Row, append_csv, write_json
-from .reward_checkpoint import model_file, words_of_command
-from .stages import ensure_model
+from .stages import ensure_model, reward_model_file
 from .table import check_policies, measure, show
+
+if TYPE_CHECKING:
+    from .plan_rewards import ReturnRow
 
 
 def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
     """One row a policy and seed, printed pooled, and written to `runs` and to the CSV of `results`."""
     if (path := _file(cfg)) is not None and kind_of(path) == REWARD_MODEL:
+        from . import plan_rewards  # it needs MuJoCo
+        from .reward_checkpoint import words_of_command
+
         return plan_rewards.run(path, *words_of_command(path))
     check_policies(cfg)
     seeds = [int(seed) for seed in cfg.seeds] if cfg.seeds is not None else [int(cfg.seed)]
@@ -48,7 +52,7 @@ def _file(cfg: DictConfig) -> Path | None:
     """The file that the settings name; None for one that comes along or that is trained where it is missing."""
     if cfg.checkpoint is None:
         name = str(cfg.task.name)
-        return model_file(cfg.runs, name, int(cfg.seed)) if "/" in name else None
+        return reward_model_file(cfg.runs, name, int(cfg.seed)) if "/" in name else None
     return None if str(cfg.checkpoint) == PUBLISHED else Path(cfg.checkpoint)
 
 

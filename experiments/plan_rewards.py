@@ -143,8 +143,7 @@ def _measured(known: Learned, ceiling: DictConfig, name: str) -> ReturnRow:
     metadata = known.checkpoint.metadata
     of_model = name in ("planner", "policy")
     searched = {"planner": cfg.planner, "ceiling": ceiling.planner}.get(name)
-    several = len(returns) > 1
-    low, high = stratified_bootstrap([returns]) if several else (None, None)
+    low, high = stratified_bootstrap([returns]) if len(returns) > 1 else (None, None)
     p50, _, p99 = percentiles(times) if times is not None else (None, None, None)
     return ReturnRow(
         task=known.task,
@@ -185,7 +184,7 @@ def _times(known: Learned, name: str, policy: RewardPolicy, agent: Agent | None)
     """Milliseconds of single decisions in one environment, after warm-up; None of a policy that computes nothing."""
     if isinstance(policy, true_dynamics.TrueDynamics):
         return policy.milliseconds[1:] or policy.milliseconds  # the first one compiles
-    if agent is None:
+    if agent is None or known.cfg.latency_plans < 1:
         return None
     controller = Controller(agent)
     controller.warmup()

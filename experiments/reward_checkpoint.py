@@ -110,8 +110,3 @@ def words_of_command(path: str | Path) -> list[str]:
 def asked_for(overrides: Any) -> list[str]:
     """The keys of Hydra's overrides, groups with a point for each slash."""
     return [str(word).partition("=")[0].partition("@")[0].lstrip("+~").replace("/", ".") for word in overrides]
-
-
-def model_file(runs: str | Path, task: str, seed: int) -> Path:
-    """Where `jepa-mpc train` keeps what it learned from rewards, unless told otherwise."""
-    return Path(runs) / f"{task.replace('/', '-')}-seed{seed}.safetensors"

@@ -307,6 +307,11 @@ def plan_command(path: Path, task: str) -> str:
     return f"jepa-mpc plan task={task} checkpoint={shlex.quote(str(path))}"
 
 
+def reward_model_file(runs: str | Path, task: str, seed: int) -> Path:
+    """Where `jepa-mpc train` keeps what it learned from rewards, unless told otherwise."""
+    return Path(runs) / f"{task.replace('/', '-')}-seed{seed}.safetensors"
+
+
 def _metadata(path: Path) -> dict[str, Any]:
     for file in (path / "metadata.json", path / "data" / "metadata.json"):
         if file.is_file():

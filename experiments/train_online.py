@@ -24,7 +24,7 @@ from .manifest import command, manifest
 from .online import OnlineConfig, OnlineRun
 from .online_agent import ActorConfig, OnlineActor
 from .progress import progress_bar
-from .reward_checkpoint import model_file
+from .stages import reward_model_file
 
 _MOST = 0.6  # of the memory that is free, for the buffer
 
@@ -38,7 +38,7 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
     """
     seed, name = int(cfg.seed), str(cfg.task.name)
     repeat = usual_action_repeat(name) if cfg.online.action_repeat is None else int(cfg.online.action_repeat)
-    out = Path(cfg.out) if cfg.out else model_file(cfg.runs, name, seed)
+    out = Path(cfg.out) if cfg.out else reward_model_file(cfg.runs, name, seed)
     if out.exists():
         checkpoint = load_reward_model(out)
         if (known := checkpoint.metadata.get("settings")) != (wanted := _settings(cfg)):

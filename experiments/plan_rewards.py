@@ -92,7 +92,9 @@ def run(path: str | Path, *overrides: str) -> list[ReturnRow]:
                 f"policies has no row called {name!r} for a model that learned from rewards: choose from "
                 f"{', '.join(POLICIES)}"
             )
-    made = manifest(OmegaConf.merge(cfg, {"ceiling": ceiling}), [int(cfg.seed)])
+    told: Any = OmegaConf.to_container(cfg, resolve=True)
+    told["ceiling"] = OmegaConf.to_container(ceiling.planner)
+    made = manifest(told, [int(cfg.seed)])
     out = Path(cfg.results) if cfg.results else Path(cfg.runs) / f"{known.task.replace('/', '-')}-plan.csv"
     rows_file.read(out, ReturnRow)  # another table is refused before anything is measured
     rows = []

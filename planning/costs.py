@@ -214,7 +214,8 @@ class Return:
         latents, steps = imagined.latents, imagined.latents.shape[1]
         rewards = earned(model.params, latents).astype(jnp.float32)
         goes_on = jnp.ones_like(rewards) if continues is None else continues(model.params, latents).astype(jnp.float32)
-        after = jnp.cumprod(jnp.asarray(self.discount, jnp.float32) * goes_on, axis=1)  # [N, H] weight of what follows
+        # [N, H] weight of what follows; a cumulative product would be an operation that no bundle may have.
+        after = jax.lax.associative_scan(jnp.multiply, jnp.asarray(self.discount, jnp.float32) * goes_on, axis=1)
         before = jnp.concatenate([jnp.ones_like(after[:, :1]), after[:, : steps - 1]], axis=1)
         beyond = value(model.params, latents[:, -1]).astype(jnp.float32)
         return -(jnp.sum(before * rewards, axis=1) + after[:, -1] * beyond)

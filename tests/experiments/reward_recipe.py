@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from omegaconf import OmegaConf
 
@@ -30,10 +32,9 @@ def save_random_reward_model(path: Path, task: str = "gym/Pendulum-v1", action_r
     model.scale.fit(made.low, made.high)
     settings = {name: cfg[name] for name in ("task", "planner", "online", "seed")}
     known = {"task": task, "settings": settings, "env_steps": 1000, "discount": 0.9, "train_seconds": 12.0}
-    leaves, keys = jax.tree.leaves(nnx.state(model)), jax.random.split(jax.random.key(1), 100)
     # Heads begin at zero, where every action would be worth the same.
-    noisy = [
-        leaf + 0.3 * jax.random.normal(keys[i], leaf.shape) if leaf.ndim == 2 else leaf for i, leaf in enumerate(leaves)
-    ]
-    save_reward_model(path, tuple(noisy), config, known)
+    rng = np.random.default_rng(1)
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(nnx.state(model))]
+    noisy = [leaf + rng.normal(0, 0.3, leaf.shape).astype(np.float32) if leaf.ndim == 2 else leaf for leaf in leaves]
+    save_reward_model(path, tuple(jnp.asarray(leaf) for leaf in noisy), config, known)
     return path

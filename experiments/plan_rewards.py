@@ -109,14 +109,13 @@ def run(path: str | Path, *overrides: str) -> list[ReturnRow]:
 def show(rows: Sequence[ReturnRow]) -> None:
     """Print the rows."""
     table = Table(title=f"{rows[0].task}: undiscounted return on held-out episodes" if rows else None, box=SIMPLE_HEAD)
-    for column in ("policy", "return (95 %)", "lowest–highest", "n", "plan ms p50/p99", "decisions/s"):
+    for column in ("policy", "return (95 %)", "n", "plan ms p50/p99", "decisions/s"):
         table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
     for row in rows:
-        interval = "" if row.ci_low is None else f" ({row.ci_low:.1f}–{row.ci_high:.1f})"
+        interval = "" if row.ci_low is None else f" ({row.ci_low:.4g} to {row.ci_high:.4g})"
         table.add_row(
             row.policy,
-            f"{row.mean_return:.1f}{interval}",
-            f"{row.lowest:.1f}–{row.highest:.1f}",
+            f"{row.mean_return:.4g}{interval}",
             str(row.episodes),
             "" if row.plan_ms_p50 is None else f"{row.plan_ms_p50:.1f}/{row.plan_ms_p99:.1f}",
             "" if row.decisions_per_second is None else f"{row.decisions_per_second:.0f}",

@@ -7,9 +7,10 @@ the source of what the fields are and what type they have; a value of another ty
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import hydra
 import hydra.utils
@@ -31,9 +32,12 @@ from planning import (
     fastest_precision,
 )
 from planning.control import Controller
-from worldmodel.checkpoint import load_model
+from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from .folders import config_dir
+
+if TYPE_CHECKING:  # it imports MuJoCo, which a robot may not have
+    from envs.reward_task import RewardTask
 
 T = TypeVar("T")
 
@@ -84,11 +88,16 @@ def controller(checkpoint: str | Path, *overrides: str) -> Controller:
     """A controller on a trained model, for its own task and with the settings of `jepa-mpc plan`, or others.
 
     `controller("runs/demo/two_room-seed0.safetensors", "planner.num_samples=64")`; call its `warmup` and `reset` next.
+    One that learned from rewards plans with the planner that it learned with, and its `reset` needs no goal.
 
     Raises:
       FileNotFoundError: no checkpoint there.
       ValueError: the file is no model, or the settings do not fit it.
     """
+    if kind_of(checkpoint) == REWARD_MODEL:
+        from .reward_checkpoint import learned  # which builds on this file
+
+        return Controller(learned(checkpoint, *overrides).agent())
     loaded = load_model(checkpoint)
     task = loaded.metadata["task"]["task"]
     return Controller(agent(compose("plan", f"task={task}", *overrides), loaded.model, envs.make(task)))
@@ -98,6 +107,11 @@ def action_spec(task: Task) -> ActionSpec:
     """The task's bounds and control period."""
     space: Any = task.action_space
     return ActionSpec.of(space.low, space.high, task.control_period)
+
+
+def reward_spec(task: RewardTask) -> ActionSpec:
+    """The bounds of a reward task, and the time between two decisions; a second where nobody knows it."""
+    return ActionSpec.of(task.low, task.high, task.control_period if math.isfinite(task.control_period) else 1.0)
 
 
 def planner(cfg: DictConfig) -> Planner[Any]:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from planning import ActionSpec, Agent
 from planning.control import Bundle, LiveEngine
-from worldmodel.checkpoint import Checkpoint, load_model
+from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
 from worldmodel.dataset import load
 
 from .build import agent_for
@@ -18,6 +18,7 @@ from .calibration import calibrated
 from .fits import check_data
 from .published import PUBLISHED, checkpoint_file
 
+OWN = ("checkpoint", "out", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
 WORDS = ("sensors", "sensor_units", "actuators", "action_units")
 
 
@@ -34,6 +35,8 @@ def run(cfg: DictConfig) -> Bundle:
     out = Path(cfg.out) if cfg.out else beside
     if out.exists():
         raise FileExistsError(f"there is something at {out} already: choose another file with out=, or remove it")
+    if kind_of(path) == REWARD_MODEL:
+        return _tell(_of_rewards(cfg, path), out)
     checkpoint = load_model(path)
     parts: dict[str, Any] = {}
     if cfg.calibration is not None:
@@ -42,7 +45,11 @@ def run(cfg: DictConfig) -> Bundle:
         engine = LiveEngine(_agent(cfg, checkpoint))
         guards, extra = calibrated(engine, data, float(cfg.alarms_a_minute)).for_bundle()
         parts = {"guards": guards, "extra": extra}
-    bundle = make_bundle(cfg, checkpoint, **parts)
+    return _tell(make_bundle(cfg, checkpoint, **parts), out)
+
+
+def _tell(bundle: Bundle, out: Path) -> Bundle:
+    """Write it, and say how to drive it."""
     bundle.save(out)
     contract = bundle.contract
     Console().print(
@@ -60,6 +67,16 @@ def make_bundle(cfg: DictConfig, checkpoint: Checkpoint, **parts: Any) -> Bundle
     words: dict[str, Any] = {name: tuple(robot.get(name, ())) for name in WORDS}
     agent = _agent(cfg, checkpoint)
     return Bundle.of(agent, task=robot["task"], platforms=tuple(cfg.platforms), **words, **parts)
+
+
+def _of_rewards(cfg: DictConfig, path: Path) -> Bundle:
+    """The bundle of a model that learned from rewards, with the planner that it learned with unless told otherwise."""
+    from .reward_checkpoint import learned, words_of_command  # these need the simulated task, for its bounds
+
+    if cfg.calibration is not None:
+        raise ValueError(f"{path} learned from rewards, and its alarm of surprise cannot be calibrated: leave that out")
+    known = learned(path, *(word for word in words_of_command(path) if word.partition("=")[0] not in OWN))
+    return Bundle.of(known.agent(), task=known.task, platforms=tuple(cfg.platforms))
 
 
 def _agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:

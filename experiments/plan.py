@@ -1,25 +1,38 @@
-"""`jepa-mpc plan`: plan towards held-out goals with a trained model, beside the rows that give its number meaning."""
+"""`jepa-mpc plan`: plan towards held-out goals with a trained model, beside the rows that give its number meaning.
+
+A model that learned from rewards is measured by its returns (`plan_rewards.py`).
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 import envs
-from worldmodel.checkpoint import Checkpoint, load_model
+from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
 
 from .fits import check_checkpoint
 from .manifest import manifest
-from .published import checkpoint_file
+from .published import PUBLISHED, checkpoint_file
+from .recipes import reward_model_file
 from .results import Row, append_csv, write_json
 from .stages import ensure_model
 from .table import check_policies, measure, show
 
+if TYPE_CHECKING:
+    from .plan_rewards import ReturnRow
 
-def run(cfg: DictConfig) -> list[Row]:
+
+def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
     """One row a policy and seed, printed pooled, and written to `runs` and to the CSV of `results`."""
+    if (path := _file(cfg)) is not None and kind_of(path) == REWARD_MODEL:
+        from . import plan_rewards  # it needs MuJoCo
+        from .reward_checkpoint import words_of_command
+
+        return plan_rewards.run(path, *words_of_command(path))
     check_policies(cfg)
     seeds = [int(seed) for seed in cfg.seeds] if cfg.seeds is not None else [int(cfg.seed)]
     rows: list[Row] = []
@@ -34,6 +47,14 @@ def run(cfg: DictConfig) -> list[Row]:
         append_csv(Path(cfg.results), rows, made)
     Console().print(f"rows: {out if cfg.results is None else cfg.results}")
     return rows
+
+
+def _file(cfg: DictConfig) -> Path | None:
+    """The file that the settings name; None for one that comes along or that is trained where it is missing."""
+    if cfg.checkpoint is None:
+        name = str(cfg.task.name)
+        return reward_model_file(cfg.runs, name, int(cfg.seed)) if "/" in name else None
+    return None if str(cfg.checkpoint) == PUBLISHED else Path(cfg.checkpoint)
 
 
 def chosen_checkpoint(cfg: DictConfig, seed: int) -> Checkpoint:

@@ -43,6 +43,11 @@ def settings(node: Any) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
+def reward_model_file(runs: str | Path, task: str, seed: int) -> Path:
+    """Where `jepa-mpc train` keeps what it learned from rewards, unless told otherwise."""
+    return Path(runs) / f"{task.replace('/', '-')}-seed{seed}.safetensors"
+
+
 def plan_command(path: Path, task: str) -> str:
     """How to plan with a model file again."""
     return f"jepa-mpc plan task={task} checkpoint={shlex.quote(str(path))}"

@@ -21,12 +21,16 @@ from .training_run import train_model
 def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
     """Train, or read what was trained with this recipe before, and say how to plan with it.
 
-    The model is returned; of a baseline, the table of its learning curve.
+    The model is returned; of a baseline and of the true dynamics, the table of learning curves.
     """
     if "baseline" in cfg:
         from .train_baseline import run as train_baseline
 
         return train_baseline(cfg)
+    if "ceiling" in cfg:
+        from .true_dynamics import run as measure_ceiling
+
+        return measure_ceiling(cfg)
     if "online" in cfg:  # an objective that learns from rewards
         from .train_online import run as learn_online
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from envs.reward_task import RewardTask, check_reward_task, make_reward_task, usual_action_repeat
-from planning import ActionSpec
 from worldmodel.checkpoint import RewardCheckpoint, load_reward_model, save_reward_model
 from worldmodel.reward_data import load_rewards
 from worldmodel.reward_model import RewardModel, RewardModelConfig
@@ -25,6 +25,7 @@ from .manifest import command, manifest
 from .online import OnlineConfig, OnlineRun
 from .online_agent import ActorConfig, OnlineActor
 from .progress import progress_bar
+from .recipes import reward_model_file
 
 _MOST = 0.6  # of the memory that is free, for the buffer
 
@@ -38,7 +39,7 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
     """
     seed, name = int(cfg.seed), str(cfg.task.name)
     repeat = usual_action_repeat(name) if cfg.online.action_repeat is None else int(cfg.online.action_repeat)
-    out = Path(cfg.out) if cfg.out else Path(cfg.runs) / f"{name.replace('/', '-')}-seed{seed}.safetensors"
+    out = Path(cfg.out) if cfg.out else reward_model_file(cfg.runs, name, seed)
     if out.exists():
         checkpoint = load_reward_model(out)
         if (known := checkpoint.metadata.get("settings")) != (wanted := _settings(cfg)):
@@ -47,7 +48,7 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
                 f"{out} was learned with other settings ({', '.join(differing)}): choose another file with out=, or "
                 "remove it"
             )
-        Console().print(f"{out} was learned with these settings already")
+        _tell(f"{out} was learned with these settings already", out)
         return checkpoint
 
     task = make_reward_task(name, repeat)
@@ -63,8 +64,8 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
     training = build.fill(TdTrainingConfig, {**cfg.training, "seed": seed}, "training")
     model = _first_model(cfg.online.start_from, config, task, seed)
     data = load_rewards(cfg.online.data) if cfg.online.data else ()
-    spec = ActionSpec.of(task.low, task.high, task.control_period if np.isfinite(task.control_period) else 1.0)
-    actor = OnlineActor(cfg, config, build.fill(ActorConfig, _those(ActorConfig, cfg.online), "online"), spec, discount)
+    acting = build.fill(ActorConfig, _those(ActorConfig, cfg.online), "online")
+    actor = OnlineActor(cfg, config, acting, build.reward_spec(task), discount)
     table = Path(cfg.online.curves) if cfg.online.curves else out.with_suffix(".csv")
     made = manifest(cfg, [seed])
 
@@ -96,7 +97,7 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
     metadata = {"task": name, "settings": _settings(cfg), "env_steps": learning.env_steps, "discount": discount}
     save_reward_model(out, learning.weights, config, {**metadata, "train_seconds": learning.progress.seconds})
     path.unlink(missing_ok=True)
-    Console().print(f"the model is in {out}, its learning curve in {table}")
+    _tell(f"the model is in {out}, its learning curve in {table}", out)
     return load_reward_model(out)
 
 
@@ -128,6 +129,12 @@ def _settings(cfg: DictConfig) -> dict[str, Any]:
         name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("task", "model", "objective", "training")
     }
     return {**groups, "planner": OmegaConf.to_container(cfg.planner, resolve=True), "online": online, "seed": cfg.seed}
+
+
+def _tell(what: str, out: Path) -> None:
+    """What was done, and what comes next."""
+    after = f"measure it: jepa-mpc plan checkpoint={shlex.quote(str(out))}"
+    Console().print(f"{what}\n{after}", markup=False, soft_wrap=True)
 
 
 def _those(cls: type, settings: DictConfig) -> dict[str, Any]:

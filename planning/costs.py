@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,10 @@ class Imagined:
 
 @runtime_checkable
 class Cost(Protocol):
-    """Anything callable that is a pytree: a new cost is one frozen dataclass like those below."""
+    """Anything callable that is a pytree: a new cost is one frozen dataclass like those below.
+
+    One that has `knows_no_goal`, true, never looks at the goal: where all costs are such, an episode needs none.
+    """
 
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures."""
@@ -117,6 +120,8 @@ class ProbeDistance:
 class Effort:
     """Mean square of the actions, from the middle of their bounds in half ranges: 0 at rest, 1 at the bounds."""
 
+    knows_no_goal: ClassVar[bool] = True
+
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures."""
         half = jnp.where(spec.half_range > 0, spec.half_range, 1.0)  # a locked action costs nothing
@@ -133,6 +138,8 @@ class ActionRate:
     would be smooth and what is executed would not.
     """
 
+    knows_no_goal: ClassVar[bool] = True
+
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures."""
         return jnp.mean(action_changes(imagined, spec) ** 2, axis=(1, 2))
@@ -148,6 +155,8 @@ class Reward:
     """
 
     discount: Number = 1.0  # a model step
+
+    knows_no_goal: ClassVar[bool] = True
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures."""
@@ -172,6 +181,8 @@ class Value:
 
     discount: Number = 1.0  # a model step
 
+    knows_no_goal: ClassVar[bool] = True
+
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures."""
         value = head(model, "value", "Value", "train with the value loss")
@@ -193,6 +204,8 @@ class Return:
 
     discount: Number = 0.99  # a model step
 
+    knows_no_goal: ClassVar[bool] = True
+
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures."""
         mend = "train one with objective=td"
@@ -201,7 +214,8 @@ class Return:
         latents, steps = imagined.latents, imagined.latents.shape[1]
         rewards = earned(model.params, latents).astype(jnp.float32)
         goes_on = jnp.ones_like(rewards) if continues is None else continues(model.params, latents).astype(jnp.float32)
-        after = jnp.cumprod(jnp.asarray(self.discount, jnp.float32) * goes_on, axis=1)  # [N, H] weight of what follows
+        # [N, H] weight of what follows; a cumulative product would be an operation that no bundle may have.
+        after = jax.lax.associative_scan(jnp.multiply, jnp.asarray(self.discount, jnp.float32) * goes_on, axis=1)
         before = jnp.concatenate([jnp.ones_like(after[:, :1]), after[:, : steps - 1]], axis=1)
         beyond = value(model.params, latents[:, -1]).astype(jnp.float32)
         return -(jnp.sum(before * rewards, axis=1) + after[:, -1] * beyond)

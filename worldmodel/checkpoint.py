@@ -26,7 +26,9 @@ from .model import ModelConfig, WorldModel, create
 from .reward_model import RewardModelConfig
 
 FORMAT = 1
+MODEL, REWARD_MODEL, TRAINING = "model", "reward model", "training"  # kinds of files
 _KEY = "jepa-mpc"
+_LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
 _ARRAYS = "arrays/"  # before the names of what is not on the device
 
 T = TypeVar("T")
@@ -58,7 +60,7 @@ def save_model(
     tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(nnx.state(model))}
     if half:
         tensors = {name: each.astype(np.float16) if each.ndim == 2 else each for name, each in tensors.items()}
-    _write(path, "model", tensors, {"model": config.to_json(), "metadata": metadata})
+    _write(path, MODEL, tensors, {"model": config.to_json(), "metadata": metadata})
 
 
 def load_model(path: str | Path) -> Checkpoint:
@@ -68,7 +70,7 @@ def load_model(path: str | Path) -> Checkpoint:
       FileNotFoundError: no file there.
       ValueError: truncated, foreign, of another format version, or with weights that do not fit.
     """
-    tensors, header = _read(path, "model")
+    tensors, header = _read(path, MODEL)
     tensors = {name: each.astype(np.float32) if each.dtype == np.float16 else each for name, each in tensors.items()}
     try:
         config = ModelConfig.from_json(header["model"])
@@ -101,7 +103,7 @@ def save_reward_model(path: str | Path, weights: Weights, config: RewardModelCon
     _, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
     named = zip(_leaves(state), weights, strict=True)
     tensors = {_name(names): np.asarray(weight) for (names, _), weight in named}
-    _write(path, "reward model", tensors, {"model": config.to_json(), "metadata": metadata})
+    _write(path, REWARD_MODEL, tensors, {"model": config.to_json(), "metadata": metadata})
 
 
 def load_reward_model(path: str | Path) -> RewardCheckpoint:
@@ -111,7 +113,7 @@ def load_reward_model(path: str | Path) -> RewardCheckpoint:
       FileNotFoundError: no file there.
       ValueError: truncated, foreign, of another format version or kind, or with weights that do not fit.
     """
-    tensors, header = _read(path, "reward model")
+    tensors, header = _read(path, REWARD_MODEL)
     try:
         config = RewardModelConfig.from_json(header["model"])
         metadata = dict(header["metadata"])
@@ -135,7 +137,7 @@ def save_training(
     """
     tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(state)}
     tensors |= {f"{_ARRAYS}{name}": np.asarray(array, order="C") for name, array in (arrays or {}).items()}
-    _write(path, "training", tensors, {"fingerprint": fingerprint, "extra": extra})
+    _write(path, TRAINING, tensors, {"fingerprint": fingerprint, "extra": extra})
 
 
 def load_training(path: str | Path, template: T, fingerprint: dict[str, Any]) -> tuple[T, dict[str, Any]]:
@@ -144,7 +146,7 @@ def load_training(path: str | Path, template: T, fingerprint: dict[str, Any]) ->
     Raises:
       ValueError: truncated or foreign, or of a run with other settings (which one differs is named).
     """
-    tensors, header = _read(path, "training")
+    tensors, header = _read(path, TRAINING)
     stored = header.get("fingerprint", {})
     differing = sorted(name for name in {*stored, *fingerprint} if stored.get(name) != fingerprint.get(name))
     if differing:
@@ -158,30 +160,59 @@ def load_training(path: str | Path, template: T, fingerprint: dict[str, Any]) ->
     return _fill(path, template, tensors), {**extra, "arrays": arrays} if arrays else extra
 
 
+def kind_of(path: str | Path) -> str:
+    """What a file holds: MODEL, REWARD_MODEL or TRAINING. Its header alone is read.
+
+    Raises:
+      FileNotFoundError: no file there.
+      ValueError: truncated, foreign, or of another format version.
+    """
+    with _existing(path).open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        return str(_header(path, file.read(min(size, _LONGEST_HEADER))).get("kind"))
+
+
 def _write(path: str | Path, kind: str, tensors: dict[str, np.ndarray], header: dict[str, Any]) -> None:
     text = json.dumps({"format": FORMAT, "kind": kind, **header})
     write_atomically(path, serialise(tensors, metadata={_KEY: text}))
 
 
 def _read(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no checkpoint at {path}: make one with `jepa-mpc train`, or give its path")
-    content = path.read_bytes()
+    content = _existing(path).read_bytes()
     try:
         tensors = parse(content)
         size = int.from_bytes(content[:8], "little")
-        text = json.loads(content[8 : 8 + size]).get("__metadata__", {}).get(_KEY)
-        header = json.loads(text) if text is not None else None
-    except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{path} is truncated or is not a safetensors file ({error}): take an intact copy") from error
+    except SafetensorError as error:
+        raise _broken(path, error) from error
+    header = _header(path, content[8 : 8 + size])
+    if header.get("kind") != kind:
+        raise ValueError(f"{path} is a {header.get('kind')} file: expected a {kind} file")
+    return tensors, header
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint at {path}: make one with `jepa-mpc train`, or give its path")
+    return path
+
+
+def _header(path: str | Path, text: bytes) -> dict[str, Any]:
+    """What the JSON in a file's header says of us."""
+    try:
+        ours = json.loads(text).get("__metadata__", {}).get(_KEY)
+        header = json.loads(ours) if ours is not None else None
+    except (ValueError, AttributeError) as error:
+        raise _broken(path, error) from error
     if not isinstance(header, dict):
         raise ValueError(f"{path} is a safetensors file of another program: expected one that `jepa-mpc train` wrote")
     if header.get("format") != FORMAT:
         raise ValueError(f"{path} has format version {header.get('format')}, and this version reads {FORMAT}")
-    if header.get("kind") != kind:
-        raise ValueError(f"{path} is a {header.get('kind')} file: expected a {kind} file")
-    return tensors, header
+    return header
+
+
+def _broken(path: str | Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is truncated or is not a safetensors file ({error}): take an intact copy")
 
 
 def _fill(path: str | Path, template: Any, tensors: dict[str, np.ndarray]) -> Any:

@@ -39,6 +39,7 @@ class Contract:
     weights: dict[str, float]  # of the costs; the values at the time of writing
     margins: tuple[str, ...] = ()  # the constraints by name
     probe_size: int = 0  # Q, positions that the model decodes from a latent; 0: none
+    goals: bool = True  # whether there is anything that asks for a goal; otherwise an episode needs none
     partial_goals: bool = False  # whether NaN in a goal may stand for any value
     reflex: bool = False  # whether the model brings a policy that acts without a plan
     members: int = 1  # E, models of the ensemble

@@ -23,7 +23,7 @@ from ..types import Plan
 from .bundle import Bundle
 from .bundle_engine import BundleEngine
 from .engine import Engine
-from .goal import checked_goal
+from .goal import checked_goal, episode_goal
 from .live_engine import LiveEngine
 
 logger = logging.getLogger(__name__)
@@ -126,14 +126,12 @@ class Controller:
     def reset(self, goal: Any = None, seed: int | None = None) -> None:
         """Start an episode. `goal` [O] is what the sensors read at the goal; without one, the last goal stays.
 
-        NaN in a goal stands for any value, where the model knows such goals.
+        NaN in a goal stands for any value, where the model knows such goals. Planning for rewards needs no goal.
 
         Raises:
           ValueError: the goal has the wrong shape or is not finite, or there has never been one. Nothing changes then.
         """
-        if goal is None and self._goal is None:
-            raise ValueError("reset needs a goal the first time: pass the observation at the goal as goal=")
-        goal = self._goal if goal is None else checked_goal(goal, self._engine.contract)
+        goal = episode_goal(goal, self._goal, self._engine.contract)
         if seed is not None:
             self._seed, self._episode = seed, -1
         self._goal, self._episode = goal, self._episode + 1

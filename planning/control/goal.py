@@ -34,6 +34,21 @@ def checked_goal(goal: Any, contract: Contract) -> ndarray:
     return values
 
 
+def episode_goal(goal: Any, last: ndarray | None, contract: Contract) -> ndarray:
+    """The goal [O] of an episode: the one that is told, else the last one; zeros where nothing asks for a goal.
+
+    Raises:
+      ValueError: as `checked_goal`, or there has never been one and something asks for it.
+    """
+    if goal is not None:
+        return checked_goal(goal, contract)
+    if last is not None:
+        return last
+    if contract.goals:
+        raise ValueError("reset needs a goal the first time: pass the observation at the goal as goal=")
+    return np.zeros(contract.observation_size, np.float32)
+
+
 @final
 class Route:
     """Goals to pass in order, and the last one to stay at.

@@ -230,6 +230,7 @@ def contract_of(agent: Agent, task: str = "") -> Contract:
         weights={name: float(weight) for name, weight in sorted(agent.weights.items())},
         margins=tuple(sorted(agent.constraints)),
         probe_size=0 if positions is None else int(positions.shape[-1]),
+        goals=not all(getattr(cost, "knows_no_goal", False) for cost in agent.costs.values()),
         partial_goals=getattr(model, "goal", None) is not None,
         reflex=getattr(model, "policy", None) is not None,
         members=ensemble_size(model),

@@ -18,7 +18,7 @@ from .contract import Contract
 from .control_cycle import ControlCycle
 from .engine import Engine
 from .fallback import Fallback
-from .goal import checked_goal
+from .goal import episode_goal
 from .guards import Events
 from .loop import Loop
 from .messages import PublishedPlan
@@ -163,10 +163,12 @@ class RealtimeController:
     def reset(self, goal: Any = None, seed: int | None = None) -> None:
         """Start an episode towards `goal` [O], an observation there. Plans that are still being made are discarded.
 
+        Without one the last goal stays; planning for rewards needs none.
+
         Raises:
           ValueError: the goal has another shape or is not finite, or there has never been one. Nothing changes then.
         """
-        goal = self._checked_goal(goal)
+        goal = episode_goal(goal, self._cycle.goal, self._contract)
         with self._lock:
             self._cycle.reset(goal, seed)
 
@@ -176,7 +178,7 @@ class RealtimeController:
         Raises:
           ValueError: the goal has another shape or is not finite. Nothing changes then.
         """
-        goal = self._checked_goal(goal)
+        goal = episode_goal(goal, self._cycle.goal, self._contract)
         with self._lock:
             self._cycle.redirect(goal)
 
@@ -197,13 +199,6 @@ class RealtimeController:
             if self._telemetry is not None:
                 self._telemetry.write(self._report(command))
             return command.action.copy()
-
-    def _checked_goal(self, goal: Any) -> ndarray:
-        if goal is None:
-            if self._cycle.goal is None:
-                raise ValueError("reset needs a goal the first time: pass the observation at the goal as goal=")
-            return self._cycle.goal
-        return checked_goal(goal, self._contract)
 
     def _log_plan(self, line: dict[str, Any]) -> None:
         if self._telemetry is not None:

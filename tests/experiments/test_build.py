@@ -49,7 +49,12 @@ def test_every_command_composes(command):
 
 OF_BENCH = {"suite", "grid"}
 # What learns from rewards goes together, and not with what does not.
-OF_REWARDS = {"objective": ("td", "sac", "ppo"), "model": ("reward",), "training": ("online",), "task": ("reward",)}
+OF_REWARDS = {
+    "objective": ("td", "sac", "ppo", "true_dynamics"),
+    "model": ("reward",),
+    "training": ("online",),
+    "task": ("reward",),
+}
 
 
 @pytest.mark.parametrize("group", sorted({path.name for path in config_dir().iterdir() if path.is_dir()} - OF_BENCH))
@@ -93,6 +98,16 @@ def test_a_baseline_for_rewards_is_an_objective_of_its_own(name):
     assert cfg.baseline == {"algorithm": name, "settings": {}} and cfg.seed == 3
     ours = build.compose("train", "objective=td", "task=reward", "task.name=gym/Pendulum-v1").online
     assert {key: ours[key] for key in cfg.online} == cfg.online  # as many steps, evaluated as often
+
+
+def test_the_true_dynamics_are_an_objective_of_their_own():
+    cfg = build.compose("train", "objective=true_dynamics", "task=reward", "task.name=gym/Pendulum-v1")
+    ours = build.compose("train", "objective=td", "task=reward", "task.name=gym/Pendulum-v1").online
+    own = {"method", "evaluate_episodes"}
+    assert {key: ours[key] for key in cfg.online if key not in own} == {
+        k: v for k, v in cfg.online.items() if k not in own
+    }
+    assert cfg.ceiling and isinstance(build.planner(cfg), PredictiveSampling)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,217 @@
+"""`jepa-mpc plan checkpoint=FILE` for a model that learned from rewards: its returns on held-out episodes.
+
+Rows: `planner` (the model with its planner), `policy` (its policy alone), `random`, and `ceiling` where it is asked
+for: planning on the true dynamics, which learns nothing and is slow, on the first few of the same episodes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from numpy.typing import ArrayLike
+from omegaconf import DictConfig, OmegaConf, open_dict
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from envs.reward_task import RewardTask
+from planning import Agent
+from planning.control import Controller
+
+from . import build, rows_file, true_dynamics
+from .manifest import command, manifest
+from .progress import progress_bar
+from .reward_checkpoint import Learned, asked_for, learned
+from .reward_policies import PlannerPolicy, PriorPolicy, RandomRewardPolicy, RewardPolicy, episode_returns
+from .statistics import percentiles, stratified_bootstrap
+
+POLICIES = ("planner", "policy", "random", "ceiling")
+USUAL = ("planner", "policy", "random")
+IDENTITY = ("task", "policy", "planner", "variant", "trained_seed", "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReturnRow:
+    """One policy on held-out episodes. What does not apply is empty.
+
+    Raises:
+      ValueError: a number that is not finite.
+    """
+
+    task: str
+    policy: str  # planner, policy, random, ceiling
+    planner: str  # empty where nothing is planned
+    variant: str
+    trained_seed: int | None
+    seed: int  # of the episodes
+    episodes: int
+    mean_return: float = field(metadata={"column": "return"})
+    ci_low: float | None  # 95 % bootstrap interval of the mean over episodes; None of a single one
+    ci_high: float | None
+    lowest: float
+    highest: float
+    plan_ms_p50: float | None  # of one decision in one environment
+    plan_ms_p99: float | None
+    decisions_per_second: float | None
+    action_repeat: int
+    env_steps: int | None  # that the training saw
+    train_seconds: float | None
+    parameters: int | None
+    command: str
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} of a row of returns must be a finite number or None; got {value}")
+
+
+def run(path: str | Path, *overrides: str) -> list[ReturnRow]:
+    """Measure the model at `path` with the settings of `jepa-mpc plan`; one row a policy, printed and written.
+
+    Its planner is the one that it learned with, and there are as many episodes as at its evaluations, unless
+    `overrides` say otherwise.
+
+    Raises:
+      FileNotFoundError: no file there.
+      ValueError: a row, setting or task that does not fit the model, or a file that holds none.
+    """
+    known = learned(path, *overrides)
+    cfg, ceiling = known.cfg, true_dynamics.settings(known.task, *known.cfg.ceiling)
+    _suit_returns(cfg, ceiling, asked_for(overrides))
+    for name in cfg.policies:
+        if name not in POLICIES:
+            raise ValueError(
+                f"policies has no row called {name!r} for a model that learned from rewards: choose from "
+                f"{', '.join(POLICIES)}"
+            )
+    told: Any = OmegaConf.to_container(cfg, resolve=True)
+    told["ceiling"] = OmegaConf.to_container(ceiling.planner)
+    made = manifest(told, [int(cfg.seed)])
+    out = Path(cfg.results) if cfg.results else Path(cfg.runs) / f"{known.task.replace('/', '-')}-plan.csv"
+    rows_file.read(out, ReturnRow)  # another table is refused before anything is measured
+    rows = []
+    for name in cfg.policies:
+        rows.append(_measured(known, ceiling, str(name)))
+        rows_file.add(out, ReturnRow, [rows[-1]], IDENTITY, made)
+    show(rows)
+    Console().print(f"rows: {out}", markup=False, soft_wrap=True)
+    return rows
+
+
+def show(rows: Sequence[ReturnRow]) -> None:
+    """Print the rows."""
+    table = Table(title=f"{rows[0].task}: undiscounted return on held-out episodes" if rows else None, box=SIMPLE_HEAD)
+    for column in ("policy", "return (95 %)", "n", "plan ms p50/p99", "decisions/s"):
+        table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
+    for row in rows:
+        interval = "" if row.ci_low is None else f" ({row.ci_low:.4g} to {row.ci_high:.4g})"
+        table.add_row(
+            row.policy,
+            f"{row.mean_return:.4g}{interval}",
+            str(row.episodes),
+            "" if row.plan_ms_p50 is None else f"{row.plan_ms_p50:.1f}/{row.plan_ms_p99:.1f}",
+            "" if row.decisions_per_second is None else f"{row.decisions_per_second:.0f}",
+            style="bold" if row.policy == "planner" else "",
+        )
+    Console().print(table)
+
+
+def _suit_returns(cfg: DictConfig, ceiling: DictConfig, asked: Sequence[str]) -> None:
+    """The rows and numbers of episodes that suit returns, but for what was asked for."""
+    with open_dict(cfg):
+        if "policies" not in asked:
+            cfg.policies = list(USUAL)
+        for name, of in (("episodes", cfg), ("simulated_episodes", ceiling)):
+            if name not in asked and "budget" not in asked:
+                cfg[name] = int(of.online.evaluate_episodes)
+
+
+def _measured(known: Learned, ceiling: DictConfig, name: str) -> ReturnRow:
+    cfg, seed = known.cfg, int(known.cfg.seed)
+    episodes = int(cfg.simulated_episodes if name == "ceiling" else cfg.episodes)
+    policy, agent = _policy(known, ceiling, name)
+    with progress_bar(f"{name} on {known.task}", 1) as bar:
+        returns = episode_returns(known.make_task, policy, episodes, seed, bar)
+    times = _times(known, name, policy, agent)
+    metadata = known.checkpoint.metadata
+    of_model = name in ("planner", "policy")
+    searched = {"planner": cfg.planner, "ceiling": ceiling.planner}.get(name)
+    low, high = stratified_bootstrap([returns]) if len(returns) > 1 else (None, None)
+    p50, _, p99 = percentiles(times) if times is not None else (None, None, None)
+    return ReturnRow(
+        task=known.task,
+        policy=name,
+        planner="" if searched is None else str(searched["_target_"]).rpartition(".")[2].lower(),
+        variant=str(cfg.variant),
+        trained_seed=int(metadata["settings"]["seed"]) if of_model else None,
+        seed=seed,
+        episodes=episodes,
+        mean_return=float(returns.mean()),
+        ci_low=low,
+        ci_high=high,
+        lowest=float(returns.min()),
+        highest=float(returns.max()),
+        plan_ms_p50=p50,
+        plan_ms_p99=p99,
+        decisions_per_second=None if times is None else 1e3 / float(np.asarray(times).mean()),
+        action_repeat=known.action_repeat,
+        env_steps=metadata.get("env_steps") if of_model else 0,
+        train_seconds=metadata.get("train_seconds") if of_model else None,
+        parameters=known.checkpoint.model.parameters if of_model else None,
+        command=command(),
+    )
+
+
+def _policy(known: Learned, ceiling: DictConfig, name: str) -> tuple[RewardPolicy, Agent | None]:
+    seed = int(known.cfg.seed)
+    if name == "random":
+        return RandomRewardPolicy(seed), None
+    if name == "ceiling":
+        planner, spec = build.planner(ceiling), build.reward_spec(known.make_task())
+        return true_dynamics.TrueDynamics(known.make_task, planner, spec, seed), None
+    agent = known.agent()
+    return PlannerPolicy(agent, seed) if name == "planner" else PriorPolicy(agent), agent
+
+
+def _times(known: Learned, name: str, policy: RewardPolicy, agent: Agent | None) -> ArrayLike | None:
+    """Milliseconds of single decisions in one environment, after warm-up; None of a policy that computes nothing."""
+    if isinstance(policy, true_dynamics.TrueDynamics):
+        return policy.milliseconds[1:] or policy.milliseconds  # the first one compiles
+    if agent is None or known.cfg.latency_plans < 1:
+        return None
+    controller = Controller(agent)
+    controller.warmup()
+    nothing = np.zeros(agent.model.observation_size, np.float32)
+    engine = controller.engine
+
+    def prior(observation: Float[ndarray, "O"]) -> Any:
+        return engine.reflex(observation[None], nothing)
+
+    act = controller.act if name == "planner" else prior
+    return _closed_loop(known.make_task(), controller.reset, act, int(known.cfg.latency_plans), int(known.cfg.seed))
+
+
+def _closed_loop(
+    task: RewardTask, reset: Callable[[], None], act: Callable[[Float[ndarray, "O"]], Any], decisions: int, seed: int
+) -> list[float]:
+    milliseconds: list[float] = []
+    running, observation = False, np.zeros(task.observation_size, np.float32)
+    while len(milliseconds) < decisions:
+        if not running:
+            observation = task.reset(seed + len(milliseconds))
+            reset()
+        began = time.perf_counter()
+        action = act(observation)
+        milliseconds.append((time.perf_counter() - began) * 1e3)
+        step = task.step(action)
+        observation, running = step.observation, not (step.terminated or step.truncated)
+    task.close()
+    return milliseconds

@@ -1,0 +1,113 @@
+"""What was learned from rewards, ready to act: its task, the settings that it acts with, and its agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from envs.reward_task import RewardTask, make_reward_task, usual_action_repeat
+from planning import ActionSpec, Agent, fastest_precision
+from worldmodel.checkpoint import RewardCheckpoint, load_reward_model
+
+from . import build
+from .online_agent import ActorConfig, OnlineActor
+
+# What these models do not ask for: other costs, members of an ensemble, data.
+_FOREIGN = frozenset(
+    ["cost", "risk", "members", "suggestions", "model", "training", "behaviour", "collection", "data", "control_period", "seeds"]
+)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model for rewards, and the settings of `jepa-mpc plan` for it."""
+
+    checkpoint: RewardCheckpoint
+    cfg: DictConfig
+
+    @property
+    def task(self) -> str:
+        """The name of the task that it learned on."""
+        return str(self.checkpoint.metadata["task"])
+
+    @property
+    def action_repeat(self) -> int:
+        """Control steps of one decision."""
+        told = self.checkpoint.metadata["settings"]["online"]["action_repeat"]
+        return usual_action_repeat(self.task) if told is None else int(told)
+
+    def make_task(self) -> RewardTask:
+        """The environment that it learned in, with its action repeat."""
+        return make_reward_task(self.task, self.action_repeat)
+
+    def agent(self, spec: ActionSpec | None = None) -> Agent:
+        """The agent, with the planner of the settings; `spec` is the task's own unless another is given.
+
+        Raises:
+          ValueError: the parts do not fit each other.
+        """
+        model, online = self.checkpoint.model, self.cfg.online
+        if spec is None:
+            task = self.make_task()
+            spec = build.reward_spec(task)
+            task.close()
+        actor = ActorConfig("planner", int(online.suggestions), float(online.suggestion_noise))
+        discount = float(self.checkpoint.metadata["discount"])
+        agent = replace(
+            OnlineActor(self.cfg, model.config, actor, spec, discount).agent(model.params),
+            replan_every=int(self.cfg.replan_every),
+            constraints=build.constraints(self.cfg),
+            precision=str(self.cfg.precision),
+        )
+        agent.validate()
+        return fastest_precision(agent)
+
+
+def learned(path: str | Path, *overrides: str) -> Learned:
+    """The model at `path`, with the planner that it learned with, unless `overrides` of `jepa-mpc plan` say otherwise.
+
+    Raises:
+      FileNotFoundError: no file there.
+      ValueError: the file is no model for rewards, or the settings do not fit it.
+    """
+    checkpoint = load_reward_model(path)
+    name, stored = str(checkpoint.metadata["task"]), checkpoint.metadata["settings"]
+    asked = asked_for(overrides)
+    for key in asked:
+        if key.partition(".")[0] in _FOREIGN:
+            raise ValueError(f"{key} says nothing to a model that learned from rewards, as {path} is: leave it out")
+    if {"task", "task.name"} & set(asked) and (other := str(build.compose("plan", *overrides).task.name)) != name:
+        raise ValueError(f"{path} learned on the task {name}, and task={other} was asked for: add task={name}")
+    cfg = build.compose("plan", "objective=td", "task=reward", f"task.name='{name}'", *overrides)
+    if "actor" not in cfg.get("online", {}):  # those of another objective
+        raise ValueError(f"{path} learned with objective=td, and another objective was asked for: leave that out")
+    told = OmegaConf.create({"planner": stored["planner"], "online": {**cfg.online, **stored["online"]}})
+    for key in asked:  # the planner that was learned with, but for what was asked for
+        if key.partition(".")[0] in told:
+            OmegaConf.update(told, key, OmegaConf.select(cfg, key), merge=False)
+    with open_dict(cfg):
+        cfg.planner, cfg.online, cfg.task.name = told.planner, told.online, name
+    return Learned(checkpoint, cfg)
+
+
+def words_of_command(path: str | Path) -> list[str]:
+    """What the running command was told: settings alone do not say which of them are defaults.
+
+    Raises:
+      ValueError: no command is running.
+    """
+    if not HydraConfig.initialized():
+        raise ValueError(
+            f"{path} learned from rewards: outside of a command, call experiments.plan_rewards.run or "
+            "experiments.build.controller with its path and the settings"
+        )
+    return list(HydraConfig.get().overrides.task)
+
+
+def asked_for(overrides: Any) -> list[str]:
+    """The keys of Hydra's overrides, groups with a point for each slash."""
+    return [str(word).partition("=")[0].partition("@")[0].lstrip("+~").replace("/", ".") for word in overrides]

@@ -23,7 +23,8 @@ from worldmodel.freeze import Weights
 from worldmodel.reward_data import RewardEpisode
 from worldmodel.td_training import TdTrainer
 
-from .online_agent import OnlineActor
+from .online_agent import CalmActor, OnlineActor
+from .reward_policies import episode_returns
 
 logger = logging.getLogger(__name__)
 
@@ -206,9 +207,8 @@ class OnlineRun:
         return task.low + share * (task.high - task.low)
 
     def _evaluate(self) -> None:
-        returns = evaluate(
-            self._make_task, self._actor, self._trainer.weights(self._state), self._config.evaluate_episodes, self._seed
-        )
+        calm = CalmActor(self._actor, self._trainer.weights(self._state), self._key_for(_EVALUATION, 0))
+        returns = episode_returns(self._make_task, calm, self._config.evaluate_episodes, self._seed)
         updates = int(self._state.update)
         self._evaluated(self.env_steps, updates, self.progress.seconds, returns)
         self.progress.evaluated = self.env_steps // self._config.evaluate_every
@@ -234,23 +234,6 @@ class OnlineRun:
         exact = self.batch.restore({**extra["words"], **extra["arrays"]})
         self._begins = extra["arrays"]["begins"] | ~exact
         logger.info("going on from environment step %d in %s", self.env_steps, self._path)
-
-
-def evaluate(
-    make_task: Callable[[], RewardTask], actor: OnlineActor, weights: Any, episodes: int, seed: int
-) -> Float[ndarray, "{episodes}"]:
-    """Undiscounted returns of episodes that no training saw, side by side, without exploration."""
-    batch = RewardBatch(make_task, episodes, seed, stream="evaluate")
-    key = jax.random.fold_in(jax.random.key(seed), _EVALUATION)
-    states, begins = actor.init(weights, episodes, key), np.ones(episodes, bool)
-    returns = np.full(episodes, np.nan)
-    while np.isnan(returns).any():
-        actions, states = actor.act(weights, states, batch.observations, begins, key, explore=False)
-        steps = batch.step(actions)
-        returns = np.where(np.isnan(returns), steps.returns, returns)
-        begins = steps.terminated | steps.truncated
-    batch.close()
-    return returns
 
 
 def _remember(replay: memory.Replay, begins: Any, *step: Any) -> memory.Replay:

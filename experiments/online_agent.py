@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpy import ndarray
 from omegaconf import DictConfig
 
+from envs.reward_batch import RewardBatch
 from planning import ActionSpec, Agent, AgentState, Cost, Given, PolicyPrior, Return
 from worldmodel.freeze import Weights, freeze_reward_model
 from worldmodel.reward_model import RewardModelConfig
@@ -131,6 +132,26 @@ class OnlineActor:
 
         numbers = jnp.arange(len(begins), dtype=jnp.int32)
         return jax.lax.map(one, (states, observations, begins, numbers))
+
+
+@final
+class CalmActor:
+    """The actor as an evaluation asks for it: with these weights, without exploration, in one episode of each place."""
+
+    def __init__(self, actor: OnlineActor, weights: Weights, key: PRNGKeyArray):
+        self._actor, self._weights, self._key = actor, weights, key
+        self._states: AgentState | None = None
+
+    def act(self, batch: RewardBatch, running: Bool[ndarray, "E"]) -> Float[ndarray, "E A"]:
+        """The next actions of all environments, those that do not run any more included."""
+        first = self._states is None
+        if self._states is None:
+            self._states = self._actor.init(self._weights, batch.count, self._key)
+        begins = np.full(batch.count, first)
+        actions, self._states = self._actor.act(
+            self._weights, self._states, batch.observations, begins, self._key, explore=False
+        )
+        return actions
 
 
 def _policy_action(agent: Agent, observation: Array, key: PRNGKeyArray, explore: bool) -> Array:

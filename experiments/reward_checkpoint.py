@@ -17,9 +17,8 @@ from . import build
 from .online_agent import ActorConfig, OnlineActor
 
 # What these models do not ask for: other costs, members of an ensemble, data.
-_FOREIGN = frozenset(
-    ["cost", "risk", "members", "suggestions", "model", "training", "behaviour", "collection", "data", "control_period", "seeds"]
-)
+_FOREIGN: tuple[str, ...] = ("cost", "risk", "members", "suggestions", "model", "training", "behaviour", "collection")
+_FOREIGN += ("data", "control_period", "seeds")
 
 
 @dataclass(frozen=True)

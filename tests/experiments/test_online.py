@@ -11,8 +11,9 @@ from flax import nnx
 
 from envs.reward_task import make_reward_task
 from experiments import build, cli
-from experiments.online import OnlineConfig, OnlineRun, evaluate
-from experiments.online_agent import ActorConfig, OnlineActor
+from experiments.online import OnlineConfig, OnlineRun
+from experiments.online_agent import ActorConfig, CalmActor, OnlineActor
+from experiments.reward_policies import episode_returns
 from experiments.train_online import discount_for
 from planning import ActionSpec
 from worldmodel.checkpoint import load_reward_model
@@ -121,7 +122,8 @@ def test_it_learns_from_data_alone_and_goes_on_from_there(parts, tmp_path, monke
 def test_an_evaluation_is_the_same_whoever_asks_and_has_no_noise(parts):
     trainer, actor = parts
     weights = trainer.weights(trainer.init())
-    one, other = (evaluate(make_task, actor, weights, 2, seed=3) for _ in range(2))
+    calm = [CalmActor(actor, weights, jax.random.key(3)) for _ in range(2)]
+    one, other = (episode_returns(make_task, each, 2, 3) for each in calm)
     np.testing.assert_array_equal(one, other)
     assert np.isfinite(one).all() and (one < 0).all()
 

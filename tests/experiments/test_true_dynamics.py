@@ -8,7 +8,7 @@ from experiments import build, cli, comparison, curves
 from experiments.true_dynamics import TrueDynamics
 from planning import Gradient
 
-TINY = ["planner.num_samples=6", "planner.iterations=1", "planner.horizon=5", "planner.parameterization.count=3"]
+TINY = ["planner.num_samples=10", "planner.iterations=1", "planner.horizon=5", "planner.parameterization.count=3"]
 TINY += ["online.steps=400", "online.action_repeat=5", "online.evaluate_episodes=1"]
 
 

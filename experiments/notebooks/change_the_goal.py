@@ -12,7 +12,7 @@
 TASK = "two_room"  # a puck with inertia, two rooms, one door
 GOALS = {"old": (0.6, -0.6), "new": (-0.6, 0.7)}  # metres
 EPISODES = 24
-SAC_STEPS = 8_000  # environment steps that SAC learns from, for the old goal alone
+SAC_STEPS = 6_000  # environment steps that SAC learns from, for the old goal alone
 PLANNER = []  # settings of the planner, as in ["planner.num_samples=32"]
 OUT = "runs/notebooks"  # where the pictures go
 

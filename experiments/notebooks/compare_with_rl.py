@@ -10,7 +10,7 @@
 # %% tags=["parameters"]
 TASK = "dmc/cartpole-swingup"  # or any dmc/<domain>-<task>, gym/<id> with Box spaces
 ACTION_REPEAT = 8  # control steps that an action is held for, the same for everyone
-STEPS = 12_000  # environment steps: control steps, those that an action is repeated for included
+STEPS = 8_000  # environment steps: control steps, those that an action is repeated for included
 EVALUATE_EVERY = 2_000
 EPISODES = 3  # of each evaluation
 SETTINGS = ["online.seed_decisions=250"]  # of `jepa-mpc train objective=td`, for so short a run

@@ -205,6 +205,6 @@ figure.savefig(out / "learned_surprise.png", dpi=110)
 figure
 
 # %% [markdown]
-# What to look for: grey stays below the dashed line, and most of red rises above it in the second or two after the dotted
-# one, though every single observation is a perfectly ordinary one. Where the puck hardly pushes, half of its force is
-# hardly missed. The control loop can act on an alarm: docs/control_loop.md.
+# What to look for: grey stays below the dashed line, and most of red rises above it in the second or two after the
+# dotted one, though every single observation is a perfectly ordinary one. Where the puck hardly pushes, half of its
+# force is hardly missed. The control loop can act on an alarm: docs/control_loop.md.

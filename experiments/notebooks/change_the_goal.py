@@ -149,8 +149,8 @@ figure
 #
 # ## A policy that was made for the old goal
 #
-# SAC is given more than the model has: its reward is minus the length of the way that is left around the walls, which is
-# privileged knowledge. It learns from `SAC_STEPS` environment steps, and is driven from the same starts.
+# SAC is given more than the model has: its reward is minus the length of the way that is left around the walls, which
+# is privileged knowledge. It learns from `SAC_STEPS` environment steps, and is driven from the same starts.
 
 
 # %%

@@ -99,7 +99,7 @@ print(f"random: a return of {row.mean_return:.0f}")
 # ## Side by side: against steps, and against seconds
 #
 # Steps are what a robot pays with, seconds what a simulation pays with; evaluations count for neither. When the outputs
-# that are kept here were made, the machine was busy with other work at the same time: read the seconds with that in mind.
+# that are kept here were made, the machine was busy with other work: read the seconds with that in mind.
 
 # %%
 runs = curves.runs_of(curves.read(table))

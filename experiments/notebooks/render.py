@@ -25,9 +25,10 @@ def render(source: Path) -> Path:
     notebook = jupytext.read(source, fmt="py:percent")
     with TemporaryDirectory() as empty:
         NotebookClient(notebook, timeout=None, record_timing=False, resources={"metadata": {"path": empty}}).execute()
-    for cell in notebook.cells:
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number}"  # random ones would differ each time
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if _is_result(output)]
+            cell.outputs = [output for output in map(_plain, cell.outputs) if _is_result(output)]
     notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     text = nbformat.writes(notebook)
     for place in (str(Path.home()), str(FOLDER.parents[1]), empty):
@@ -38,8 +39,16 @@ def render(source: Path) -> Path:
     return written
 
 
+def _plain(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Without the HTML that lines of the command have in a notebook: their text says the same."""
+    if output.output_type == "display_data" and "text/plain" in output.data:
+        output.data.pop("text/html", None)
+    return output
+
+
 def _is_result(output: nbformat.NotebookNode) -> bool:
-    return output.get("name") != "stderr" and PROGRESS not in output.get("data", {})
+    data = output.get("data", {"text/plain": "printed"})
+    return output.get("name") != "stderr" and PROGRESS not in data and set(data.values()) != {""}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ GOALS = {"old": (0.6, -0.6), "new": (-0.6, 0.7)}  # metres
 CENTER = (-0.34, 0.5)  # of a disc on the way to the new goal, which is forbidden in the third section
 RADIUS = 0.15
 EPISODES = 20
-SAC_STEPS = 6_000  # environment steps that SAC learns from, for the old goal alone
+SAC_STEPS = 5_000  # environment steps that SAC learns from, for the old goal alone
 PLANNER = []  # settings of the planner, as in ["planner.num_samples=32"]
 OUT = "runs/notebooks"  # where the pictures go
 

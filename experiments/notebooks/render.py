@@ -1,19 +1,22 @@
 """`make notebooks`: run the sources in this folder, and keep them beside themselves as notebooks with their outputs.
 
 Needs the extra `notebooks`. Each is run in an empty folder of its own. What belongs to the machine and not to the
-result (progress bars, warnings of the kernel, times of cells) is left out of the file.
+result (progress bars, warnings of the kernel, times of cells) is left out of the file, and pictures are kept small.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from base64 import b64decode, b64encode
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent
 SOURCES = ("compare_with_rl", "change_the_goal", "what_did_the_model_learn")
@@ -40,9 +43,14 @@ def render(source: Path) -> Path:
 
 
 def _plain(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Without the HTML that lines of the command have in a notebook: their text says the same."""
-    if output.output_type == "display_data" and "text/plain" in output.data:
-        output.data.pop("text/html", None)
+    """Without the HTML of the command's lines, whose text says the same, and pictures in 256 colours."""
+    data = output.get("data", {})
+    if output.output_type == "display_data" and "text/plain" in data:
+        data.pop("text/html", None)
+    if "image/png" in data:
+        picture, small = Image.open(BytesIO(b64decode(data["image/png"]))), BytesIO()
+        picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(small, "PNG", optimize=True)
+        data["image/png"] = b64encode(small.getvalue()).decode()
     return output
 
 

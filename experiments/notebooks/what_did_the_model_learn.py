@@ -166,8 +166,8 @@ figure
 
 # %% [markdown]
 # What to look for: the lines of equal distance in the first picture bend around the wall and leave through the opening,
-# as those of the second do; those of the third may run through it. A planner that looks 15 steps ahead goes downhill in
-# the first.
+# as those of the second do; those of the third run through it. A planner that looks 15 steps ahead goes downhill in the
+# first. Closed lines away from the goal are errors: pockets in which a plan can be caught.
 #
 # ## Does it notice when the world is not as it learned it?
 #

@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+from experiments import build, compare
 from experiments.cli import COMMANDS
+from experiments.compare_tables import tables
 from experiments.goal_table import markdown
 from experiments.results import read_csv
 
@@ -14,6 +16,12 @@ README = (ROOT / "README.md").read_text()
 def test_table_is_that_of_the_committed_rows():
     expected = markdown(read_csv(ROOT / "experiments/results/goal.csv"), "honest")
     assert expected in README, f"README's table is not that of experiments/results/goal.csv, which is:\n{expected}"
+
+
+def test_learning_from_rewards_is_shown_as_it_was_measured(tmp_path):
+    found = compare.run(build.compose("compare", f"out={tmp_path}"))
+    _, table, note, *_ = tables(found)[0].markdown().split("\n\n")
+    assert table in README, f"README's table is not what `jepa-mpc compare` says:\n{table}\n{note}"
 
 
 def test_commands_exist():

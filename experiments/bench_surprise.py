@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from omegaconf import DictConfig
 from rich.box import SIMPLE_HEAD
@@ -48,12 +48,15 @@ def run(cfg: DictConfig) -> list[Value]:
         task = envs.make(str(name))
         agent = build.agent(settings, ensure_model(settings, int(suite.seed)).model, task)
         surprise = calibrated(suite, task, agent)
-        pairs = honest(task, int(suite.episodes), int(suite.seed) + EVALUATION)
+        calm = honest(task, max(int(suite.undisturbed_episodes), int(suite.episodes)), int(suite.seed) + EVALUATION)
+        pairs = calm.first(int(suite.episodes))
         onsets = np.random.default_rng(int(suite.seed)).integers(int(suite.onset[0]), int(suite.onset[1]), len(pairs))
-        healthy = scores(suite, task, agent, surprise, pairs, onsets, fault=None)
-        minutes = healthy.size * task.control_period / 60
-        alarms = int((healthy > surprise.threshold).sum())
+        undisturbed = scores(suite, task, agent, surprise, calm, None, fault=None)
+        healthy = undisturbed[: len(pairs)]
+        minutes = undisturbed.size * task.control_period / 60
+        alarms = count_alarms(undisturbed > surprise.threshold)
         values.append((f"surprise_false_alarms_per_minute_{name}", alarms / minutes, "alarms a minute"))
+        values.append((f"surprise_undisturbed_minutes_{name}", minutes, "minutes"))
         table.add_row(str(name), "none", "", f"{alarms} in {minutes:.1f} min")
         for fault in suite.faults:
             broken = scores(suite, task, agent, surprise, pairs, onsets, fault=str(fault))
@@ -70,7 +73,7 @@ def run(cfg: DictConfig) -> list[Value]:
 def calibrated(suite: DictConfig, task: Task, agent: Agent) -> Surprise:
     """What is usual under this planner, with the threshold of the suite's false-alarm rate."""
     pairs = honest(task, int(suite.calibration_episodes), int(suite.seed) + CALIBRATION)
-    observations, actions = drive(suite, task, agent, pairs, np.zeros(len(pairs), int), fault=None)
+    observations, actions = drive(suite, task, agent, pairs, None, fault=None)
     rate = float(suite.false_alarms_per_minute) * task.control_period / 60
     return calibrate(LiveEngine(agent), zip(observations, actions, strict=True), rate, seed=int(suite.seed))
 
@@ -81,7 +84,7 @@ def scores(
     agent: Agent,
     surprise: Surprise,
     pairs: Pairs,
-    onsets: Int[ndarray, "B"],
+    onsets: Int[ndarray, "B"] | None,
     fault: str | None,
 ) -> Float[ndarray, "B C"]:
     """The score after each comparison: C of them, the first once an action block has been executed."""
@@ -95,14 +98,14 @@ def scores(
 
 
 def drive(
-    suite: DictConfig, task: Task, agent: Agent, pairs: Pairs, onsets: Int[ndarray, "B"], fault: str | None
+    suite: DictConfig, task: Task, agent: Agent, pairs: Pairs, onsets: Int[ndarray, "B"] | None, fault: str | None
 ) -> tuple[Float[ndarray, "B L+1 O"], Float[ndarray, "B L A"]]:
     """What the sensors read, and what was done, in closed loop; episodes go on after they have reached their goal."""
     policy = ModelPolicy(task, agent, int(suite.seed))
     policy.reset(pairs)
     length = int(suite.length)
-    never = np.full(len(pairs), length)
-    faulty = Faulty(task, fault or "teleport", onsets if fault else never, pairs.states, np.random.default_rng(0))
+    begins = np.full(len(pairs), length) if fault is None or onsets is None else onsets  # at the end: never
+    faulty = Faulty(task, fault or "teleport", begins, pairs.states, np.random.default_rng(0))
     observed, acted, active = [task.observe(pairs.states)], [], np.ones(len(pairs), bool)
     with progress_bar(f"{fault or 'undisturbed'} on {task.name}", length) as bar:
         for step in range(length):
@@ -110,6 +113,11 @@ def drive(
             observed.append(faulty.step(acted[-1]).observations)
             bar(step + 1, length)
     return np.stack(observed, axis=1), np.stack(acted, axis=1)
+
+
+def count_alarms(above: Bool[ndarray, "B C"]) -> int:
+    """How often an alarm is raised: it lasts for as long as the score of its episode stays above the threshold."""
+    return int((above & ~np.pad(above, ((0, 0), (1, 0)))[:, :-1]).sum())
 
 
 def soon(scores: Float[ndarray, "B L"], onsets: Int[ndarray, "B"], within: int) -> Float[ndarray, "B"]:

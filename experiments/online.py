@@ -142,6 +142,8 @@ class OnlineRun:
         config, saved = self._config, self.env_steps
         if int(self._state.update) < config.offline_updates:
             self._learn_offline(told)
+        elif not self.env_steps and not int(self._state.update):
+            self._evaluate()  # what is known before anything was learned: where the curve begins
         while self.env_steps < config.steps:
             begun = time.perf_counter()
             self._tick()

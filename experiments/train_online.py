@@ -95,6 +95,7 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
     with progress_bar(name, online.steps) as bar:
         learning.run(bar)
     metadata = {"task": name, "settings": _settings(cfg), "env_steps": learning.env_steps, "discount": discount}
+    metadata["faults"] = dict(learning.batch.faults)
     save_reward_model(out, learning.weights, config, {**metadata, "train_seconds": learning.progress.seconds})
     path.unlink(missing_ok=True)
     _tell(f"the model is in {out}, its learning curve in {table}", out)

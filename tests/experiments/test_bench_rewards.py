@@ -19,6 +19,7 @@ def test_it_learns_what_is_missing_and_names_what_fails(tmp_path, capfd, caplog)
     assert bench(tmp_path, told, "suite.methods=[td]") == 0, capfd.readouterr().err
     rows = curves.read(tmp_path / "dmc_curves.csv")
     assert [(row.method, row.task, row.seed, row.env_steps) for row in rows] == [
+        ("jepa-mpc", "gym/Pendulum-v1", 0, 0),
         ("jepa-mpc", "gym/Pendulum-v1", 0, 100),
         ("jepa-mpc", "gym/Pendulum-v1", 0, 200),
     ]

@@ -71,7 +71,11 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(parts, tmp_path):
     resumed = started(parts, tmp_path / "killed", rows)
     resumed.run(lambda done, total: None)
     jax.tree.map(np.testing.assert_array_equal, resumed.weights, whole.weights)
-    assert [row[:2] for row in whole_rows] == [(440, 440), (480, 480)]  # with those that make up for the random steps
+    assert [row[:2] for row in whole_rows] == [
+        (0, 0),
+        (440, 440),
+        (480, 480),
+    ]  # with those that make up for the random steps
     assert dict.fromkeys(rows) == dict.fromkeys(whole_rows)
     first = parts[0].weights(parts[0].init())
     assert any(not np.array_equal(one, other) for one, other in zip(first, whole.weights, strict=True))
@@ -174,7 +178,9 @@ def test_the_command_learns_and_keeps_model_and_curve(tmp_path, capfd):
     assert names == {f"{stem}.safetensors", f"{stem}.csv", f"{stem}.manifest.json"}
     rows = (tmp_path / f"{stem}.csv").read_text().splitlines()
     assert rows[0] == "method,task,seed,env_steps,gradient_steps,wall_s,return,action_repeat,command"
-    assert [row.split(",")[3:5] for row in rows[1:]] == [["200", "100"], ["300", "150"]]
+    assert [row.split(",")[3:5] for row in rows[1:]] == [["0", "0"], ["200", "100"], ["300", "150"]]
+    metadata = load_reward_model(tmp_path / f"{stem}.safetensors").metadata
+    assert metadata["env_steps"] == 300 and metadata["faults"] == {}
     assert cli.main(words) == 0 and "learned with these settings already" in capfd.readouterr().out
     assert cli.main([*words, "training.batch=9"]) == 2
     assert "was learned with other settings (training)" in capfd.readouterr().err

@@ -32,7 +32,7 @@ class RewardModelConfig(Architecture):
     simplex: int = 8  # numbers in a group that sums to 1
     width: int = 256  # of the dynamics
     encoder_width: int = 256
-    critic_width: int = 256
+    critic_width: int = 128
     policy_width: int = 128
     depth: int = 2
     critics: int = 2

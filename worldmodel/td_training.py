@@ -30,7 +30,7 @@ POLICY = "actor"
 class TdTrainingConfig:
     """How fast, and with what."""
 
-    batch: int = 128
+    batch: int = 64
     learning_rate: float = 1e-3
     encoder_rate: float = 0.3  # of the learning rate
     clip_norm: float = 20.0

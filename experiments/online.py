@@ -1,4 +1,7 @@
-"""Learning from rewards while acting: act, remember, update, and now and then measure. Resumed exactly after a kill."""
+"""Learning from rewards while acting: act, remember, update, and now and then measure. Resumed exactly after a kill.
+
+Several seeds may learn side by side, in lanes of the same arrays (`worldmodel.lanes`).
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,11 @@ from numpy import ndarray
 
 from envs.reward_batch import RewardBatch, Steps
 from envs.reward_task import RewardTask
+from envs.snapshot import part, prefixed
 from worldmodel import replay as memory
 from worldmodel.checkpoint import load_training, save_training
 from worldmodel.freeze import Weights
+from worldmodel.lanes import lane, over_lanes, stack
 from worldmodel.reward_data import RewardEpisode
 from worldmodel.td_training import TdTrainer
 
@@ -72,17 +77,17 @@ class Progress:
 
 @final
 class OnlineRun:
-    """One run: a batch of environments, a buffer, a trainer and an actor.
+    """One run, or several side by side: for each a batch of environments, a buffer and a model; one actor for all.
 
     Args:
       make_task: makes one environment.
-      trainer: of the model.
-      actor: acts with the trainer's weights.
+      trainers: of the models, one for each seed, all of the same architecture and settings.
+      actor: acts with the trainers' weights.
       config: the rhythm.
-      seed: of everything.
+      seeds: of everything, one for each run.
       path: where the run is kept between two starts.
       fingerprint: what decides its results: a run of other settings does not go on from it.
-      evaluated: takes (environment steps, gradient steps, seconds, returns) of each evaluation.
+      evaluated: takes (seed, environment steps, gradient steps, seconds, returns) of each evaluation.
       data: what was lived through before; it takes the place of random decisions.
 
     Raises:
@@ -92,13 +97,13 @@ class OnlineRun:
     def __init__(
         self,
         make_task: Callable[[], RewardTask],
-        trainer: TdTrainer,
+        trainers: Sequence[TdTrainer],
         actor: OnlineActor,
         config: OnlineConfig,
-        seed: int,
+        seeds: Sequence[int],
         path: Path,
         fingerprint: dict[str, Any],
-        evaluated: Callable[[int, int, float, Float[ndarray, "M"]], None],
+        evaluated: Callable[[int, int, int, float, Float[ndarray, "M"]], None],
         data: Sequence[RewardEpisode] = (),
     ):
         if not data and (config.offline_updates or not config.steps):
@@ -106,31 +111,33 @@ class OnlineRun:
                 f"online.steps={config.steps} and online.offline_updates={config.offline_updates} need data to learn "
                 "from: add online.data=DATASET"
             )
-        self._make_task, self._trainer, self._actor, self._config = make_task, trainer, actor, config
-        self._seed, self._path, self._fingerprint, self._evaluated = seed, path, fingerprint, evaluated
-        self._key = jax.random.key(seed)
-        self.batch = RewardBatch(make_task, config.environments, seed)
-        task, count = self.batch.task, config.environments
-        sizes = count, config.slots // count, task.observation_size, task.action_size
-        self._replay = memory.of_episodes(data, *sizes) if data else memory.Replay.empty(*sizes)
+        self._make_task, self._trainer, self._actor, self._config = make_task, trainers[0], actor, config
+        self._seeds, self._path, self._fingerprint, self._evaluated = tuple(seeds), path, fingerprint, evaluated
+        self._keys = stack([jax.random.key(seed) for seed in seeds])
+        count, lanes = config.environments, len(seeds)
+        self.batches = [RewardBatch(make_task, count, seed) for seed in seeds]
+        self._task = self.batches[0].task
+        sizes = count, config.slots // count, self._task.observation_size, self._task.action_size
+        replay = memory.of_episodes(data, *sizes) if data else memory.Replay.empty(*sizes)
+        self._replay = stack([replay] * lanes)
         self._seed_decisions = 0 if data else config.seed_decisions
-        self._state = trainer.init()
-        self._states = actor.init(trainer.weights(self._state), count, self._key_for(_ACTING, 0))
-        self._begins = np.ones(count, bool)
-        self._remember = jax.jit(_remember, donate_argnums=0)
+        self._state = stack([trainer.init() for trainer in trainers])
+        weights, keys = self._trainer.weights(self._state), self._keys_for(_ACTING, 0)
+        self._states = stack([actor.init(lane(weights, number), count, keys[number]) for number in range(lanes)])
+        self._begins = np.ones((lanes, count), bool)
+        self._remember = jax.jit(over_lanes(_remember), donate_argnums=0)
         self.progress = Progress()
         if path.exists():
             self._load()
 
     @property
     def env_steps(self) -> int:
-        """Environment steps so far, those that an action is repeated for included."""
-        return self.batch.env_steps
+        """Environment steps so far, those that an action is repeated for included; of the run that has fewest."""
+        return min(batch.env_steps for batch in self.batches)
 
-    @property
-    def weights(self) -> Weights:
-        """Of the model, now."""
-        return self._trainer.weights(self._state)
+    def weights(self, number: int = 0) -> Weights:
+        """Of one run's model, now."""
+        return lane(self._trainer.weights(self._state), number)
 
     def run(self, told: Callable[[int, int], None]) -> None:
         """Go on to the end; `told(done, total)` environment steps.
@@ -140,9 +147,9 @@ class OnlineRun:
           RuntimeError: an environment fails again and again.
         """
         config, saved = self._config, self.env_steps
-        if int(self._state.update) < config.offline_updates:
+        if self._updates_done < config.offline_updates:
             self._learn_offline(told)
-        elif not self.env_steps and not int(self._state.update):
+        elif not self.env_steps and not self._updates_done:
             self._evaluate()  # what is known before anything was learned: where the curve begins
         while self.env_steps < config.steps:
             begun = time.perf_counter()
@@ -156,10 +163,14 @@ class OnlineRun:
                 self._save()
                 saved = self.env_steps
 
+    @property
+    def _updates_done(self) -> int:
+        return int(self._state.update[0])
+
     def _learn_offline(self, told: Callable[[int, int], None]) -> None:
         """Updates on the data alone, and what they came to."""
         total = self._config.offline_updates
-        while (left := total - int(self._state.update)) > 0:
+        while (left := total - self._updates_done) > 0:
             begun = time.perf_counter()
             self._update(min(left, _OFFLINE))
             self.progress.seconds += time.perf_counter() - begun
@@ -171,17 +182,15 @@ class OnlineRun:
     def _tick(self) -> None:
         """One decision of each environment, and the updates that go with it."""
         config, decisions, seeds = self._config, self.progress.decisions, self._seed_decisions
-        key = self._key_for(_SEEDS if decisions < seeds else _ACTING, decisions)
+        keys = self._keys_for(_SEEDS if decisions < seeds else _ACTING, decisions)
         if decisions < seeds:
-            actions = self._random(key)
+            actions = self._random(keys)
         else:
-            weights = self._trainer.weights(self._state)
-            actions, self._states = self._actor.act(
-                weights, self._states, self.batch.observations, self._begins, key, explore=True
-            )
-        steps = self.batch.step(actions)
-        self._replay = self._remember(self._replay, self._begins, *_rows(steps))
-        self._begins = steps.terminated | steps.truncated
+            weights, seen = self._trainer.weights(self._state), np.stack([batch.observations for batch in self.batches])
+            actions, self._states = self._actor.explore_together(weights, self._states, seen, self._begins, keys)
+        steps = [batch.step(chosen) for batch, chosen in zip(self.batches, actions, strict=True)]
+        self._replay = self._remember(self._replay, self._begins, *map(np.stack, zip(*map(_rows, steps), strict=True)))
+        self._begins = np.stack([each.terminated | each.truncated for each in steps])
         self.progress.decisions += config.environments
         if self.progress.decisions < seeds:
             return
@@ -193,36 +202,40 @@ class OnlineRun:
     def _update(self, count: int) -> None:
         if not count:
             return
-        self._state, metrics = self._trainer.updates(self._state, self._replay, count)
+        self._state, metrics = self._trainer.updates_together(self._state, self._replay, self._keys, count)
         if int(self.progress.decisions) % 1000 < self._config.environments:  # fetching waits for the device
-            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-            if not np.isfinite(values["loss"]):
+            values = {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
+            if not np.isfinite(values["loss"]).all():
                 raise FloatingPointError(
-                    f"training diverged after {self.env_steps} environment steps (loss {values['loss']}): lower "
-                    "training.learning_rate; what was saved before is kept"
+                    f"training diverged after {self.env_steps} environment steps (loss {values['loss'].tolist()}): "
+                    "lower training.learning_rate; what was saved before is kept"
                 )
-            logger.debug("%d steps: %s", self.env_steps, values)
+            logger.debug("%d steps: %s", self.env_steps, {name: value.tolist() for name, value in values.items()})
 
-    def _random(self, key: jax.Array) -> Float[ndarray, "E A"]:
-        task = self.batch.task
-        share = np.asarray(jax.random.uniform(key, (self.batch.count, task.action_size)))
+    def _random(self, keys: jax.Array) -> Float[ndarray, "S E A"]:
+        task, shape = self._task, (self._config.environments, self._task.action_size)
+        share = np.stack([jax.random.uniform(key, shape) for key in keys])
         return task.low + share * (task.high - task.low)
 
     def _evaluate(self) -> None:
-        calm = CalmActor(self._actor, self._trainer.weights(self._state), self._key_for(_EVALUATION, 0))
-        returns = episode_returns(self._make_task, calm, self._config.evaluate_episodes, self._seed)
-        updates = int(self._state.update)
-        self._evaluated(self.env_steps, updates, self.progress.seconds, returns)
+        keys, updates = self._keys_for(_EVALUATION, 0), self._updates_done
+        for number, (seed, batch) in enumerate(zip(self._seeds, self.batches, strict=True)):
+            calm = CalmActor(self._actor, self.weights(number), keys[number])
+            returns = episode_returns(self._make_task, calm, self._config.evaluate_episodes, seed)
+            self._evaluated(seed, batch.env_steps, updates, self.progress.seconds, returns)
         self.progress.evaluated = self.env_steps // self._config.evaluate_every
 
-    def _key_for(self, purpose: int, number: int) -> jax.Array:
-        return jax.random.fold_in(jax.random.fold_in(self._key, purpose), number)
+    def _keys_for(self, purpose: int, number: int) -> jax.Array:
+        """A key for each run."""
+        return jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, purpose), number))(self._keys)
 
     def _learned(self) -> dict[str, Any]:
         return {"td": self._state, "replay": self._replay, "acting": _raw(self._states)}
 
     def _save(self) -> None:
-        snapshot = {**self.batch.snapshot(), "begins": self._begins}
+        snapshot: dict[str, Any] = {"begins": self._begins}
+        for number, batch in enumerate(self.batches):
+            snapshot |= prefixed(_run_name(number), batch.snapshot())
         arrays = {name: value for name, value in snapshot.items() if isinstance(value, ndarray)}
         words = {name: value for name, value in snapshot.items() if name not in arrays}
         extra = {"words": words, "progress": vars(self.progress)}
@@ -233,9 +246,14 @@ class OnlineRun:
         self._state, self._replay = stored["td"], stored["replay"]
         self._states = _keyed(stored["acting"], self._states)
         self.progress = Progress(**extra["progress"])
-        exact = self.batch.restore({**extra["words"], **extra["arrays"]})
-        self._begins = extra["arrays"]["begins"] | ~exact
+        snapshot = {**extra["words"], **extra["arrays"]}
+        exact = [batch.restore(part(_run_name(number), snapshot)) for number, batch in enumerate(self.batches)]
+        self._begins = snapshot["begins"] | ~np.stack(exact)
         logger.info("going on from environment step %d in %s", self.env_steps, self._path)
+
+
+def _run_name(number: int) -> str:
+    return f"run{number}"
 
 
 def _remember(replay: memory.Replay, begins: Any, *step: Any) -> memory.Replay:

@@ -9,13 +9,14 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from numpy import ndarray
 from omegaconf import DictConfig
 
 from envs.reward_batch import RewardBatch
 from planning import ActionSpec, Agent, AgentState, Cost, Given, PolicyPrior, Return
 from worldmodel.freeze import Weights, freeze_reward_model
+from worldmodel.lanes import over_lanes
 from worldmodel.reward_model import RewardModelConfig
 
 from . import build
@@ -73,6 +74,7 @@ class OnlineActor:
         self._proposals = proposals
         self._explore = jax.jit(partial(self._act, explore=True))
         self._exploit = jax.jit(partial(self._act, explore=False))
+        self._explore_together = jax.jit(over_lanes(partial(self._act, explore=True)))
 
     def agent(self, weights: Weights) -> Agent:
         """The agent with these weights."""
@@ -106,6 +108,19 @@ class OnlineActor:
         """
         function = self._explore if explore else self._exploit
         actions, states = function(weights, states, np.asarray(observations, np.float32), np.asarray(begins), key)
+        return np.asarray(actions), states
+
+    def explore_together(
+        self,
+        weights: Weights,
+        states: AgentState,
+        observations: Float[ndarray, "S E O"],
+        begins: Bool[ndarray, "S E"],
+        keys: Key[Array, "S"],
+    ) -> tuple[Float[ndarray, "S E A"], AgentState]:
+        """`act`, exploring, of S runs: weights, states and keys [S] have a lane for each (`worldmodel.lanes`)."""
+        observations = np.asarray(observations, np.float32)
+        actions, states = self._explore_together(weights, states, observations, np.asarray(begins), keys)
         return np.asarray(actions), states
 
     def _act(

@@ -31,45 +31,81 @@ _MOST = 0.6  # of the memory that is free, for the buffer
 
 
 def run(cfg: DictConfig) -> RewardCheckpoint:
-    """Learn, or go on, or read what was learned with these settings before.
+    """Learn, or go on, or read what was learned with these settings before; of several seeds, the first one's model.
 
     Raises:
       ValueError: settings or an environment that cannot be learned from, or a buffer larger than the memory.
       FloatingPointError: the loss is no longer finite.
     """
-    seed, name = int(cfg.seed), str(cfg.task.name)
+    name, seeds = str(cfg.task.name), _seeds(cfg)
     repeat = usual_action_repeat(name) if cfg.online.action_repeat is None else int(cfg.online.action_repeat)
-    out = Path(cfg.out) if cfg.out else reward_model_file(cfg.runs, name, seed)
-    if out.exists():
-        checkpoint = load_reward_model(out)
-        if (known := checkpoint.metadata.get("settings")) != (wanted := _settings(cfg)):
-            differing = sorted(key for key in {*wanted, *(known or {})} if (known or {}).get(key) != wanted.get(key))
-            raise ValueError(
-                f"{out} was learned with other settings ({', '.join(differing)}): choose another file with out=, or "
-                "remove it"
-            )
-        _tell(f"{out} was learned with these settings already", out)
-        return checkpoint
+    outs = [Path(cfg.out) if cfg.out else reward_model_file(cfg.runs, name, seed) for seed in seeds]
+    missing = [seed for seed, out in zip(seeds, outs, strict=True) if not _learned(out, _settings(cfg, seed))]
+    if missing:
+        _learn(cfg, missing, repeat, [out for seed, out in zip(seeds, outs, strict=True) if seed in missing])
+    return load_reward_model(outs[0])
 
+
+def _seeds(cfg: DictConfig) -> list[int]:
+    """Of the runs that learn side by side, or of the one there is.
+
+    Raises:
+      ValueError: a seed twice, or one file for several models.
+    """
+    seeds = [int(cfg.seed)] if cfg.online.seeds is None else [int(seed) for seed in cfg.online.seeds]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"online.seeds must name each seed once; got {seeds}")
+    if cfg.out and len(seeds) > 1:
+        raise ValueError(f"out={cfg.out} is one file for the models of {len(seeds)} seeds: choose a folder with runs=")
+    return seeds
+
+
+def _learned(out: Path, wanted: dict[str, Any]) -> bool:
+    """Whether `out` holds a model that was learned with these settings.
+
+    Raises:
+      ValueError: it holds another.
+    """
+    if not out.exists():
+        return False
+    known = load_reward_model(out).metadata.get("settings") or {}
+    if known != wanted:
+        differing = sorted(key for key in {*wanted, *known} if known.get(key) != wanted.get(key))
+        raise ValueError(
+            f"{out} was learned with other settings ({', '.join(differing)}): choose another file with out=, or remove "
+            "it"
+        )
+    _tell(f"{out} was learned with these settings already", out)
+    return True
+
+
+def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> None:
+    """Learn with each seed, side by side, and keep the models."""
+    name = str(cfg.task.name)
     task = make_reward_task(name, repeat)
     check_reward_task(task, steps=50)
     sizes = {"observation_size": task.observation_size, "action_size": task.action_size}
     episodic = task.may_terminate if cfg.model.episodic is None else cfg.model.episodic
     config = build.fill(RewardModelConfig, {**cfg.model, **sizes, "episodic": episodic}, "model")
     online = build.fill(OnlineConfig, _those(OnlineConfig, cfg.online), "online")
-    _fits(online, task)
+    _fits(online, task, len(seeds))
     decisions = None if task.episode_steps is None else task.episode_steps / repeat
     discount = discount_for(decisions)
     objective = build.fill(TdConfig, {**cfg.objective, "discount": discount}, "objective")
-    training = build.fill(TdTrainingConfig, {**cfg.training, "seed": seed}, "training")
-    model = _first_model(cfg.online.start_from, config, task, seed)
+    trainers = [
+        TdTrainer(
+            _first_model(cfg.online.start_from, config, task, seed),
+            objective,
+            build.fill(TdTrainingConfig, {**cfg.training, "seed": seed}, "training"),
+        )
+        for seed in seeds
+    ]
     data = load_rewards(cfg.online.data) if cfg.online.data else ()
     acting = build.fill(ActorConfig, _those(ActorConfig, cfg.online), "online")
     actor = OnlineActor(cfg, config, acting, build.reward_spec(task), discount)
-    table = Path(cfg.online.curves) if cfg.online.curves else out.with_suffix(".csv")
-    made = manifest(cfg, [seed])
+    out_of, made = dict(zip(seeds, outs, strict=True)), manifest(cfg, seeds)
 
-    def evaluated(env_steps: int, updates: int, seconds: float, returns: Float[ndarray, "M"]) -> None:
+    def evaluated(seed: int, env_steps: int, updates: int, seconds: float, returns: Float[ndarray, "M"]) -> None:
         row = curves.CurveRow(
             method=str(cfg.online.method),
             task=name,
@@ -81,25 +117,31 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
             action_repeat=repeat,
             command=command(),
         )
-        curves.append(table, row, made)
+        curves.append(_table(cfg, out_of[seed]), row, made)
+        whose = f" (seed {seed})" if len(seeds) > 1 else ""
         Console(stderr=True).print(
-            f"{env_steps} steps: return {returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f} in "
+            f"{env_steps} steps{whose}: return {returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f} in "
             f"{len(returns)} episodes), {updates} updates, {seconds:.0f} s"
         )
 
-    path = out.with_suffix(".training.safetensors")
+    path, settings = outs[0].with_suffix(".training.safetensors"), {**_settings(cfg, seeds[0]), "seed": seeds}
     learning = OnlineRun(
-        lambda: make_reward_task(name, repeat), TdTrainer(model, objective, training), actor, online, seed, path,
-        _settings(cfg), evaluated, data,
-    )  # fmt: skip
+        lambda: make_reward_task(name, repeat), trainers, actor, online, seeds, path, settings, evaluated, data
+    )
     with progress_bar(name, online.steps) as bar:
         learning.run(bar)
-    metadata = {"task": name, "settings": _settings(cfg), "env_steps": learning.env_steps, "discount": discount}
-    metadata["faults"] = dict(learning.batch.faults)
-    save_reward_model(out, learning.weights, config, {**metadata, "train_seconds": learning.progress.seconds})
+    seconds = learning.progress.seconds
+    for number, (seed, out, batch) in enumerate(zip(seeds, outs, learning.batches, strict=True)):
+        metadata = {"task": name, "settings": _settings(cfg, seed), "discount": discount, "train_seconds": seconds}
+        metadata |= {"env_steps": batch.env_steps, "faults": dict(batch.faults)}
+        save_reward_model(out, learning.weights(number), config, metadata)
+        _tell(f"the model is in {out}, its learning curve in {_table(cfg, out)}", out)
     path.unlink(missing_ok=True)
-    _tell(f"the model is in {out}, its learning curve in {table}", out)
-    return load_reward_model(out)
+
+
+def _table(cfg: DictConfig, out: Path) -> Path:
+    """Where the rows of a model's learning curve go."""
+    return Path(cfg.online.curves) if cfg.online.curves else out.with_suffix(".csv")
 
 
 def _first_model(path: str | None, config: RewardModelConfig, task: RewardTask, seed: int) -> RewardModel:
@@ -122,14 +164,14 @@ def discount_for(decisions: float | None) -> float:
     return 0.99 if decisions is None else float(np.clip((decisions / 5 - 1) / (decisions / 5), 0.95, 0.995))
 
 
-def _settings(cfg: DictConfig) -> dict[str, Any]:
-    """What decides what is learned."""
-    ignored = ("curves", "method", "save_every")
+def _settings(cfg: DictConfig, seed: int) -> dict[str, Any]:
+    """What decides what is learned with a seed."""
+    ignored = ("curves", "method", "save_every", "seeds")
     online = {name: value for name, value in cfg.online.items() if name not in ignored}
     groups = {
         name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("task", "model", "objective", "training")
     }
-    return {**groups, "planner": OmegaConf.to_container(cfg.planner, resolve=True), "online": online, "seed": cfg.seed}
+    return {**groups, "planner": OmegaConf.to_container(cfg.planner, resolve=True), "online": online, "seed": seed}
 
 
 def _tell(what: str, out: Path) -> None:
@@ -143,9 +185,9 @@ def _those(cls: type, settings: DictConfig) -> dict[str, Any]:
     return {field.name: settings[field.name] for field in fields(cls) if field.name in settings}
 
 
-def _fits(online: OnlineConfig, task: RewardTask) -> None:
-    """Raise ValueError where the buffer is larger than the memory that is free."""
-    needed = online.slots * 4 * (task.observation_size + task.action_size + 2)
+def _fits(online: OnlineConfig, task: RewardTask, runs: int) -> None:
+    """Raise ValueError where the buffers of all runs are larger than the memory that is free."""
+    needed = runs * online.slots * 4 * (task.observation_size + task.action_size + 2)
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -153,6 +195,6 @@ def _fits(online: OnlineConfig, task: RewardTask) -> None:
     free = 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
     if needed > _MOST * free:
         raise ValueError(
-            f"a buffer of {online.slots} decisions takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: "
-            "lower online.slots"
+            f"{runs} x {online.slots} decisions to remember take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
+            "free: lower online.slots"
         )

@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array, Key, PRNGKeyArray
 
 from .freeze import Weights
+from .lanes import over_lanes
 from .replay import Replay, sample
 from .reward_model import RewardModel
 from .td import TdConfig, policy_loss, td_loss
@@ -88,6 +89,7 @@ class TdTrainer:
         self._model_optimizer = optax.chain(clip, optax.partition(adam, labels))
         self._policy_optimizer = optax.chain(clip, optax.adam(training.learning_rate, eps=1e-5))
         self._updates = jax.jit(self._many_updates, static_argnums=3, donate_argnums=0)
+        self._together = jax.jit(self._many_together, static_argnums=3, donate_argnums=0)
 
     def init(self) -> TdState:
         """The state before the first update."""
@@ -102,13 +104,24 @@ class TdTrainer:
         return self._merged(state.params, state.statistics)
 
     def weights(self, state: TdState) -> Weights:
-        """The weights as `freeze_reward_model` takes them."""
+        """The weights as `freeze_reward_model` takes them; those of all lanes, where the state has lanes."""
         leaves = [*jax.tree.leaves(state.params), *jax.tree.leaves(state.statistics)]
         return tuple(leaves[place] for place in self._order)
 
     def updates(self, state: TdState, replay: Replay, count: int) -> tuple[TdState, Metrics]:
         """`count` updates; metrics are their means. `state` is consumed; each `count` compiles once."""
         return self._updates(state, replay, jax.random.key(self.training.seed), count)
+
+    def updates_together(
+        self, states: TdState, replays: Replay, keys: Key[Array, "S"], count: int
+    ) -> tuple[TdState, Metrics]:
+        """`updates` of S runs, a lane each (`worldmodel.lanes`), with `keys` [S] in place of the trainer's seed."""
+        return self._together(states, replays, keys, count)
+
+    def _many_together(
+        self, states: TdState, replays: Replay, keys: Key[Array, "S"], count: int
+    ) -> tuple[TdState, Metrics]:
+        return over_lanes(partial(self._many_updates, count=count))(states, replays, keys)
 
     def _many_updates(self, state: TdState, replay: Replay, key: PRNGKeyArray, count: int) -> tuple[TdState, Metrics]:
         def one(state: TdState, _: None) -> tuple[TdState, Metrics]:

@@ -14,12 +14,13 @@ from experiments.baselines import online_rl
 from experiments.cli import COMMANDS
 from experiments.folders import config_dir
 from experiments.online import OnlineConfig
-from experiments.online_agent import ActorConfig
+from experiments.online_agent import ActorConfig, OnlineActor
 from experiments.recipes import CUSTOM
 from planning import (
     CEM,
     ICEM,
     MPPI,
+    ActionSpec,
     Effort,
     EliteMPPI,
     Given,
@@ -36,7 +37,7 @@ from worldmodel.jepa import JepaConfig
 from worldmodel.model import ModelConfig, create
 from worldmodel.reward_model import RewardModelConfig
 from worldmodel.td import TdConfig
-from worldmodel.td_training import TdTrainingConfig
+from worldmodel.td_training import TdTrainer, TdTrainingConfig
 from worldmodel.training import TrainingConfig
 
 from .recipe import settings
@@ -54,6 +55,7 @@ OF_REWARDS = {
     "model": ("reward",),
     "training": ("online",),
     "task": ("reward",),
+    "preset": ("cpu", "gpu"),
 }
 
 
@@ -90,6 +92,19 @@ def test_what_learns_from_rewards_has_the_defaults_of_its_classes(cls, group):
     assert {name: told.get(name) for name in defaults} == defaults
     planner = build.planner(cfg)
     assert isinstance(planner, EliteMPPI) and planner.horizon == 3
+
+
+@pytest.mark.parametrize("file", sorted((config_dir() / "preset").glob("*.yaml")))
+def test_a_preset_builds_and_what_one_says_oneself_counts_more(file):
+    words = ["objective=td", "task=reward", "task.name=gym/Pendulum-v1", f"preset={file.stem}"]
+    cfg = build.compose("train", *words, "planner.num_samples=100", "online.seeds=[5]", "training.batch=3")
+    assert (cfg.planner.num_samples, cfg.online.seeds, cfg.training.batch) == (100, [5], 3)
+    sizes = {"observation_size": 3, "action_size": 1, "episodic": False}
+    model = build.fill(RewardModelConfig, {**OmegaConf.to_container(cfg.model), **sizes}, "model")
+    actor = build.fill(ActorConfig, {"suggestions": cfg.online.suggestions}, "online")
+    trainer = TdTrainer(model.create(0), TdConfig(), build.fill(TdTrainingConfig, {**cfg.training}, "training"))
+    acting = OnlineActor(build.compose("train", *words), model, actor, ActionSpec.of([-1.0], [1.0], 0.1), 0.99)
+    acting.init(trainer.weights(trainer.init()), 1, jax.random.key(0))
 
 
 @pytest.mark.parametrize("name", online_rl.ALGORITHMS)

@@ -38,16 +38,19 @@ def parts():
     task, cfg = make_task(), build.compose("train", "objective=td", "task=reward", "task.name=gym/Pendulum-v1")
     model = MODEL.create(0)
     model.scale.fit(task.low, task.high)
-    trainer = TdTrainer(model, TdConfig(), TdTrainingConfig(batch=8))
+    trainers = [TdTrainer(model, TdConfig(), TdTrainingConfig(batch=8, seed=seed)) for seed in (7, 8)]
     spec = ActionSpec.of(task.low, task.high, task.control_period)
-    return trainer, OnlineActor(cfg, MODEL, ActorConfig(suggestions=4), spec, 0.99)
+    return trainers, OnlineActor(cfg, MODEL, ActorConfig(suggestions=4), spec, 0.99)
 
 
-def started(parts, path, rows):
-    def evaluated(env_steps, updates, seconds, returns):
-        rows.append((env_steps, updates, *returns))
+def started(parts, path, rows, seeds=(7,), config=CONFIG):
+    trainers, actor = parts
 
-    return OnlineRun(make_task, *parts, CONFIG, 7, path, {"run": 1}, evaluated)
+    def evaluated(seed, env_steps, updates, seconds, returns):
+        rows.append((seed, env_steps, updates, *returns))
+
+    chosen = [trainer for trainer in trainers if trainer.training.seed in seeds]
+    return OnlineRun(make_task, chosen, actor, config, seeds, path, {"run": [*seeds]}, evaluated)
 
 
 class Killed(Exception):
@@ -70,17 +73,38 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(parts, tmp_path):
             started(parts, tmp_path / "killed", rows).run(until(limit))
     resumed = started(parts, tmp_path / "killed", rows)
     resumed.run(lambda done, total: None)
-    jax.tree.map(np.testing.assert_array_equal, resumed.weights, whole.weights)
-    assert [row[:2] for row in whole_rows] == [
-        (0, 0),
-        (440, 440),
-        (480, 480),
-    ]  # with those that make up for the random steps
+    jax.tree.map(np.testing.assert_array_equal, resumed.weights(), whole.weights())
+    # The second: with the updates that make up for the random steps.
+    assert [row[:3] for row in whole_rows] == [(7, 0, 0), (7, 440, 440), (7, 480, 480)]
     assert dict.fromkeys(rows) == dict.fromkeys(whole_rows)
-    first = parts[0].weights(parts[0].init())
-    assert any(not np.array_equal(one, other) for one, other in zip(first, whole.weights, strict=True))
-    with pytest.raises(ValueError, match="belongs to a run with run=1, and this one has run=2"):
-        OnlineRun(make_task, *parts, CONFIG, 7, tmp_path / "killed", {"run": 2}, lambda *_: None)
+    first = parts[0][0].weights(parts[0][0].init())
+    assert any(not np.array_equal(one, other) for one, other in zip(first, whole.weights(), strict=True))
+    with pytest.raises(ValueError, match=r"belongs to a run with run=\[7\], and this one has run=\[8\]"):
+        started(parts, tmp_path / "killed", [], seeds=(8,))
+
+
+def test_seeds_that_learn_side_by_side_learn_what_each_learns_alone(parts, tmp_path):
+    config = replace(CONFIG, steps=220, evaluate_every=220)
+    both = started(parts, tmp_path / "both", rows := [], seeds=(7, 8), config=config)
+
+    def killed(done, total):
+        if done >= 215:
+            raise Killed
+
+    with pytest.raises(Killed):
+        both.run(killed)
+    both = started(parts, tmp_path / "both", rows, seeds=(7, 8), config=config)
+    assert both.env_steps > 0  # it goes on
+    both.run(lambda done, total: None)
+    for number, seed in enumerate((7, 8)):
+        alone = started(parts, tmp_path / f"{seed}", expected := [], seeds=(seed,), config=config)
+        alone.run(lambda done, total: None)
+        for one, other in zip(both.weights(number), alone.weights(), strict=True):
+            np.testing.assert_allclose(one, other, rtol=2e-2, atol=2e-3)
+        mine = dict.fromkeys(row for row in rows if row[0] == seed)
+        np.testing.assert_allclose([*mine], expected, rtol=2e-2)
+    of_both = zip(both.weights(0), both.weights(1), strict=True)
+    assert any(not np.allclose(one, other, atol=0.1) for one, other in of_both)
 
 
 def recorded(folder, episodes=3):
@@ -101,15 +125,15 @@ def recorded(folder, episodes=3):
 @pytest.mark.filterwarnings("ignore")  # Minari misses an author, a code link and a description
 def test_it_learns_from_data_alone_and_goes_on_from_there(parts, tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
-    data = load_rewards(recorded(tmp_path))
+    data, (trainers, actor) = load_rewards(recorded(tmp_path)), parts
     assert [len(episode.rewards) for episode in data] == [60, 60, 60]
     config = replace(CONFIG, environments=1, steps=0, offline_updates=600)
 
     def run(config, path, rows):
-        def evaluated(env_steps, updates, seconds, returns):
+        def evaluated(seed, env_steps, updates, seconds, returns):
             rows.append((env_steps, updates))
 
-        learning = OnlineRun(make_task, *parts, config, 7, tmp_path / path, {"run": 1}, evaluated, data)
+        learning = OnlineRun(make_task, trainers[:1], actor, config, [7], tmp_path / path, {"run": 1}, evaluated, data)
         learning.run(lambda done, total: None)
         return learning
 
@@ -120,11 +144,11 @@ def test_it_learns_from_data_alone_and_goes_on_from_there(parts, tmp_path, monke
     run(replace(config, steps=40, evaluate_every=40), "both", rows)
     assert rows[1:] == [(0, 600), (40, 640)]  # not one random decision
     with pytest.raises(ValueError, match="online.steps=0 and online.offline_updates=600 need data"):
-        OnlineRun(make_task, *parts, config, 7, tmp_path / "none", {}, lambda *_: None)
+        OnlineRun(make_task, trainers[:1], actor, config, [7], tmp_path / "none", {}, lambda *_: None)
 
 
 def test_an_evaluation_is_the_same_whoever_asks_and_has_no_noise(parts):
-    trainer, actor = parts
+    (trainer, _), actor = parts
     weights = trainer.weights(trainer.init())
     calm = [CalmActor(actor, weights, jax.random.key(3)) for _ in range(2)]
     one, other = (episode_returns(make_task, each, 2, 3) for each in calm)
@@ -133,7 +157,7 @@ def test_an_evaluation_is_the_same_whoever_asks_and_has_no_noise(parts):
 
 
 def test_exploring_is_noisy_and_within_the_bounds(parts):
-    trainer, actor = parts
+    (trainer, _), actor = parts
     weights = trainer.weights(trainer.init())
     observations, begins = np.zeros((2, 3), np.float32), np.ones(2, bool)
     states = actor.init(weights, 2, jax.random.key(0))
@@ -185,6 +209,12 @@ def test_the_command_learns_and_keeps_model_and_curve(tmp_path, capfd):
     assert cli.main([*words, "training.batch=9"]) == 2
     assert "was learned with other settings (training)" in capfd.readouterr().err
     model = tmp_path / f"{stem}.safetensors"
+    several = [*words, "online.seeds=[0,3]"]  # that of seed 0 is there
+    assert cli.main(several) == 0, capfd.readouterr().err
+    assert load_reward_model(tmp_path / "gym-Pendulum-v1-seed3.safetensors").metadata["settings"]["seed"] == 3
+    assert not list(tmp_path.glob("*.training.safetensors"))
+    assert cli.main([*several, f"out={tmp_path / 'one.safetensors'}"]) == 2
+    assert "is one file for the models of 2 seeds: choose a folder with runs=" in capfd.readouterr().err
     further = [*words, "seed=5", f"online.start_from={model}", f"out={tmp_path / 'further.safetensors'}"]
     assert cli.main([*further, "model.width=32"]) == 2
     assert "has width=16 and not 32: learning goes on with a model of the same sizes" in capfd.readouterr().err

@@ -15,7 +15,7 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpy import ndarray
 
 from envs.reward_batch import RewardBatch, Steps
@@ -24,7 +24,7 @@ from envs.snapshot import part, prefixed
 from worldmodel import replay as memory
 from worldmodel.checkpoint import load_training, save_training
 from worldmodel.freeze import Weights
-from worldmodel.lanes import lane, over_lanes, stack
+from worldmodel.lanes import Lanes
 from worldmodel.reward_data import RewardEpisode
 from worldmodel.td_training import TdTrainer
 
@@ -113,19 +113,20 @@ class OnlineRun:
             )
         self._make_task, self._trainer, self._actor, self._config = make_task, trainers[0], actor, config
         self._seeds, self._path, self._fingerprint, self._evaluated = tuple(seeds), path, fingerprint, evaluated
-        self._keys = stack([jax.random.key(seed) for seed in seeds])
-        count, lanes = config.environments, len(seeds)
-        self.batches = [RewardBatch(make_task, count, seed) for seed in seeds]
+        self._lanes = lanes = Lanes(len(seeds))
+        self._keys = [jax.random.key(seed) for seed in seeds]
+        self.batches = [RewardBatch(make_task, config.environments, seed) for seed in seeds]
         self._task = self.batches[0].task
+        count = config.environments
         sizes = count, config.slots // count, self._task.observation_size, self._task.action_size
-        replay = memory.of_episodes(data, *sizes) if data else memory.Replay.empty(*sizes)
-        self._replay = stack([replay] * lanes)
+        replays = [memory.of_episodes(data, *sizes) if data else memory.Replay.empty(*sizes) for _ in seeds]
+        self._replay = lanes.stack(replays)
         self._seed_decisions = 0 if data else config.seed_decisions
-        self._state = stack([trainer.init() for trainer in trainers])
-        weights, keys = self._trainer.weights(self._state), self._keys_for(_ACTING, 0)
-        self._states = stack([actor.init(lane(weights, number), count, keys[number]) for number in range(lanes)])
-        self._begins = np.ones((lanes, count), bool)
-        self._remember = jax.jit(over_lanes(_remember), donate_argnums=0)
+        self._state = lanes.stack([trainer.init() for trainer in trainers])
+        keys = self._keys_for(_ACTING, 0)
+        self._states = lanes.stack([actor.init(self.weights(number), count, key) for number, key in enumerate(keys)])
+        self._begins = np.ones((len(seeds), count), bool)
+        self._remember = jax.jit(lanes.over(_remember), donate_argnums=0)
         self.progress = Progress()
         if path.exists():
             self._load()
@@ -137,7 +138,8 @@ class OnlineRun:
 
     def weights(self, number: int = 0) -> Weights:
         """Of one run's model, now."""
-        return lane(self._trainer.weights(self._state), number)
+        weights: Weights = self._lanes.lane(self._trainer.weights(self._state), number)
+        return weights
 
     def run(self, told: Callable[[int, int], None]) -> None:
         """Go on to the end; `told(done, total)` environment steps.
@@ -165,7 +167,7 @@ class OnlineRun:
 
     @property
     def _updates_done(self) -> int:
-        return int(self._state.update[0])
+        return int(self._lanes.lane(self._state.update, 0))
 
     def _learn_offline(self, told: Callable[[int, int], None]) -> None:
         """Updates on the data alone, and what they came to."""
@@ -183,13 +185,10 @@ class OnlineRun:
         """One decision of each environment, and the updates that go with it."""
         config, decisions, seeds = self._config, self.progress.decisions, self._seed_decisions
         keys = self._keys_for(_SEEDS if decisions < seeds else _ACTING, decisions)
-        if decisions < seeds:
-            actions = self._random(keys)
-        else:
-            weights, seen = self._trainer.weights(self._state), np.stack([batch.observations for batch in self.batches])
-            actions, self._states = self._actor.explore_together(weights, self._states, seen, self._begins, keys)
+        actions = self._random(keys) if decisions < seeds else self._explore(keys)
         steps = [batch.step(chosen) for batch, chosen in zip(self.batches, actions, strict=True)]
-        self._replay = self._remember(self._replay, self._begins, *map(np.stack, zip(*map(_rows, steps), strict=True)))
+        rows = [(begins, *_rows(each)) for begins, each in zip(self._begins, steps, strict=True)]
+        self._replay = self._remember(self._replay, *self._lanes.stack(rows))
         self._begins = np.stack([each.terminated | each.truncated for each in steps])
         self.progress.decisions += config.environments
         if self.progress.decisions < seeds:
@@ -202,7 +201,8 @@ class OnlineRun:
     def _update(self, count: int) -> None:
         if not count:
             return
-        self._state, metrics = self._trainer.updates_together(self._state, self._replay, self._keys, count)
+        keys = self._lanes.stack(self._keys)
+        self._state, metrics = self._trainer.updates_together(self._lanes, self._state, self._replay, keys, count)
         if int(self.progress.decisions) % 1000 < self._config.environments:  # fetching waits for the device
             values = {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
             if not np.isfinite(values["loss"]).all():
@@ -212,7 +212,16 @@ class OnlineRun:
                 )
             logger.debug("%d steps: %s", self.env_steps, {name: value.tolist() for name, value in values.items()})
 
-    def _random(self, keys: jax.Array) -> Float[ndarray, "S E A"]:
+    def _explore(self, keys: Sequence[PRNGKeyArray]) -> Float[ndarray, "S E A"]:
+        lanes, weights = self._lanes, self._trainer.weights(self._state)
+        seen = lanes.stack([batch.observations for batch in self.batches])
+        begins = lanes.stack(list(self._begins))
+        actions, self._states = self._actor.explore_together(
+            lanes, weights, self._states, seen, begins, lanes.stack(keys)
+        )
+        return np.reshape(actions, (len(keys), self._config.environments, -1))
+
+    def _random(self, keys: Sequence[PRNGKeyArray]) -> Float[ndarray, "S E A"]:
         task, shape = self._task, (self._config.environments, self._task.action_size)
         share = np.stack([jax.random.uniform(key, shape) for key in keys])
         return task.low + share * (task.high - task.low)
@@ -225,9 +234,9 @@ class OnlineRun:
             self._evaluated(seed, batch.env_steps, updates, self.progress.seconds, returns)
         self.progress.evaluated = self.env_steps // self._config.evaluate_every
 
-    def _keys_for(self, purpose: int, number: int) -> jax.Array:
+    def _keys_for(self, purpose: int, number: int) -> list[PRNGKeyArray]:
         """A key for each run."""
-        return jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, purpose), number))(self._keys)
+        return [_fold(key, np.int32(purpose), np.int32(number)) for key in self._keys]
 
     def _learned(self) -> dict[str, Any]:
         return {"td": self._state, "replay": self._replay, "acting": _raw(self._states)}
@@ -250,6 +259,11 @@ class OnlineRun:
         exact = [batch.restore(part(_run_name(number), snapshot)) for number, batch in enumerate(self.batches)]
         self._begins = snapshot["begins"] | ~np.stack(exact)
         logger.info("going on from environment step %d in %s", self.env_steps, self._path)
+
+
+@jax.jit
+def _fold(key: PRNGKeyArray, purpose: Int[Array, ""], number: Int[Array, ""]) -> PRNGKeyArray:
+    return jax.random.fold_in(jax.random.fold_in(key, purpose), number)
 
 
 def _run_name(number: int) -> str:

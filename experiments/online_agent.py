@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from envs.reward_batch import RewardBatch
 from planning import ActionSpec, Agent, AgentState, Cost, Given, PolicyPrior, Return
 from worldmodel.freeze import Weights, freeze_reward_model
-from worldmodel.lanes import over_lanes
+from worldmodel.lanes import Lanes
 from worldmodel.reward_model import RewardModelConfig
 
 from . import build
@@ -74,7 +74,7 @@ class OnlineActor:
         self._proposals = proposals
         self._explore = jax.jit(partial(self._act, explore=True))
         self._exploit = jax.jit(partial(self._act, explore=False))
-        self._explore_together = jax.jit(over_lanes(partial(self._act, explore=True)))
+        self._explore_together = jax.jit(self._act_together, static_argnums=0)
 
     def agent(self, weights: Weights) -> Agent:
         """The agent with these weights."""
@@ -112,16 +112,21 @@ class OnlineActor:
 
     def explore_together(
         self,
+        lanes: Lanes,
         weights: Weights,
         states: AgentState,
-        observations: Float[ndarray, "S E O"],
-        begins: Bool[ndarray, "S E"],
-        keys: Key[Array, "S"],
-    ) -> tuple[Float[ndarray, "S E A"], AgentState]:
-        """`act`, exploring, of S runs: weights, states and keys [S] have a lane for each (`worldmodel.lanes`)."""
+        observations: Float[ndarray, "*S E O"],
+        begins: Bool[ndarray, "*S E"],
+        keys: Key[Array, "*S"],
+    ) -> tuple[Float[ndarray, "*S E A"], AgentState]:
+        """`act`, exploring, of all runs: everything has a lane for each."""
         observations = np.asarray(observations, np.float32)
-        actions, states = self._explore_together(weights, states, observations, np.asarray(begins), keys)
+        actions, states = self._explore_together(lanes, weights, states, observations, np.asarray(begins), keys)
         return np.asarray(actions), states
+
+    def _act_together(self, lanes: Lanes, *trees: Any) -> tuple[Array, AgentState]:
+        acted: tuple[Array, AgentState] = lanes.over(partial(self._act, explore=True))(*trees)
+        return acted
 
     def _act(
         self, weights: Weights, states: AgentState, observations: Array, begins: Array, key: PRNGKeyArray, explore: bool

@@ -17,7 +17,7 @@ from flax import nnx
 from jaxtyping import Array, Key, PRNGKeyArray
 
 from .freeze import Weights
-from .lanes import over_lanes
+from .lanes import Lanes
 from .replay import Replay, sample
 from .reward_model import RewardModel
 from .td import TdConfig, policy_loss, td_loss
@@ -89,7 +89,7 @@ class TdTrainer:
         self._model_optimizer = optax.chain(clip, optax.partition(adam, labels))
         self._policy_optimizer = optax.chain(clip, optax.adam(training.learning_rate, eps=1e-5))
         self._updates = jax.jit(self._many_updates, static_argnums=3, donate_argnums=0)
-        self._together = jax.jit(self._many_together, static_argnums=3, donate_argnums=0)
+        self._together = jax.jit(self._many_together, static_argnums=(0, 4), donate_argnums=1)
 
     def init(self) -> TdState:
         """The state before the first update."""
@@ -113,15 +113,15 @@ class TdTrainer:
         return self._updates(state, replay, jax.random.key(self.training.seed), count)
 
     def updates_together(
-        self, states: TdState, replays: Replay, keys: Key[Array, "S"], count: int
+        self, lanes: Lanes, states: TdState, replays: Replay, keys: Key[Array, "..."], count: int
     ) -> tuple[TdState, Metrics]:
-        """`updates` of S runs, a lane each (`worldmodel.lanes`), with `keys` [S] in place of the trainer's seed."""
-        return self._together(states, replays, keys, count)
+        """`updates` of all runs, a lane each, with their keys in place of the trainer's seed."""
+        return self._together(lanes, states, replays, keys, count)
 
     def _many_together(
-        self, states: TdState, replays: Replay, keys: Key[Array, "S"], count: int
+        self, lanes: Lanes, states: TdState, replays: Replay, keys: Key[Array, "..."], count: int
     ) -> tuple[TdState, Metrics]:
-        return over_lanes(partial(self._many_updates, count=count))(states, replays, keys)
+        return lanes.over(partial(self._many_updates, count=count))(states, replays, keys)
 
     def _many_updates(self, state: TdState, replay: Replay, key: PRNGKeyArray, count: int) -> tuple[TdState, Metrics]:
         def one(state: TdState, _: None) -> tuple[TdState, Metrics]:

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import gymnasium
+import numpy as np
 from numpy import ndarray
 
 import envs
@@ -50,9 +51,10 @@ def main(checkpoint: str, episodes: int = 5, *overrides: str) -> float:
     controller = build.controller(checkpoint, *overrides)
     controller.warmup()
     policy: Any = controller
-    returns, _ = evaluate_policy(policy, Monitor(environment(checkpoint, controller)), n_eval_episodes=episodes)
+    found = evaluate_policy(policy, Monitor(environment(checkpoint, controller)), n_eval_episodes=episodes)
+    returns = float(np.mean(found[0]))
     print(f"success rate over {episodes} episodes: {returns:.0%}")
-    return float(returns)
+    return returns
 
 
 if __name__ == "__main__":

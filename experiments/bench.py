@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 SUITES = {
     "constraints": "bench_constraints",
     "delay": "bench_delay",
+    "fine_tuning": "bench_fine_tuning",
     "goal": "bench_goal",
     "goal_ablations": "bench_goal",
     "hostile_bundles": "hostile_bundles",

@@ -49,8 +49,8 @@ def run(cfg: DictConfig) -> list[CurveRow]:
                 if cfg.redo:
                     curves.discard(path, key)
                     Path(recipe.out).with_suffix(".training.safetensors").unlink(missing_ok=True)
-                if not _complete(path, key, int(recipe.online.steps)):
-                    stages.append(Stage(" ".join(map(str, key)), method, partial(_train, recipe)))
+                if not complete(path, key, int(recipe.online.steps)):
+                    stages.append(Stage(" ".join(map(str, key)), method, partial(learn, recipe)))
     logger.info("%d of %d runs are measured already", len(wanted) - len(stages), len(wanted))
     failed = run_all(stages)
     if failed:
@@ -61,11 +61,13 @@ def run(cfg: DictConfig) -> list[CurveRow]:
     return [row for row in curves.read(path) if row.key() in wanted]
 
 
-def _train(recipe: DictConfig) -> None:
+def learn(recipe: DictConfig) -> None:
+    """Learn with a recipe, whatever model lies where its own will."""
     jax.clear_caches()  # compiled programs of the other tasks
     Path(recipe.out).unlink(missing_ok=True)  # a model whose curve is not in the table
     train.run(recipe)
 
 
-def _complete(path: Path, key: curves.Key, steps: int) -> bool:
+def complete(path: Path, key: curves.Key, steps: int) -> bool:
+    """Whether a run is in the table until `steps`."""
     return any(row.key() == key and row.env_steps >= steps for row in curves.read(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from .online_agent import ActorConfig, OnlineActor
 from .progress import progress_bar
 from .recipes import reward_model_file
 
+PARTS = ("encoder", "dynamics", "critics", "actor")  # of a model, that another one may start from
 _MOST = 0.6  # of the memory that is free, for the buffer
 
 
@@ -94,7 +96,7 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
     objective = build.fill(TdConfig, {**cfg.objective, "discount": discount}, "objective")
     trainers = [
         TdTrainer(
-            _first_model(cfg.online.start_from, config, task, seed),
+            first_model(cfg.online.start_from, cfg.online.start_parts, config, task, seed),
             objective,
             build.fill(TdTrainingConfig, {**cfg.training, "seed": seed}, "training"),
         )
@@ -144,11 +146,21 @@ def _table(cfg: DictConfig, out: Path) -> Path:
     return Path(cfg.online.curves) if cfg.online.curves else out.with_suffix(".csv")
 
 
-def _first_model(path: str | None, config: RewardModelConfig, task: RewardTask, seed: int) -> RewardModel:
-    """A fresh one, or the one at `path`, which must have the same sizes."""
+def first_model(
+    path: str | None, parts: Sequence[str] | None, config: RewardModelConfig, task: RewardTask, seed: int
+) -> RewardModel:
+    """A fresh one, with all or some `parts` of the one at `path`.
+
+    Raises:
+      ValueError: a part that does not exist, parts of nothing, or a model of other sizes.
+    """
+    fresh = config.create(seed)
+    fresh.scale.fit(task.low, task.high)
+    if unknown := sorted({*(parts or ())} - {*PARTS}):
+        raise ValueError(f"online.start_parts may name {', '.join(PARTS)}; got {', '.join(unknown)}")
     if path is None:
-        fresh = config.create(seed)
-        fresh.scale.fit(task.low, task.high)
+        if parts is not None:
+            raise ValueError("online.start_parts says what to take of a model: add online.start_from=MODEL")
         return fresh
     known = load_reward_model(path).model
     if known.config != config:
@@ -156,7 +168,11 @@ def _first_model(path: str | None, config: RewardModelConfig, task: RewardTask, 
         differing = ", ".join(f"{name}={was} and not {now}" for (name, was), (_, now) in pairs if was != now)
         raise ValueError(f"{path} has {differing}: learning goes on with a model of the same sizes only")
     model: RewardModel = known.module()
-    return model
+    if parts is None:
+        return model
+    for name in parts:
+        setattr(fresh, name, getattr(model, name))
+    return fresh
 
 
 def discount_for(decisions: float | None) -> float:
@@ -167,11 +183,11 @@ def discount_for(decisions: float | None) -> float:
 def _settings(cfg: DictConfig, seed: int) -> dict[str, Any]:
     """What decides what is learned with a seed."""
     ignored = ("curves", "method", "save_every", "seeds")
-    online = {name: value for name, value in cfg.online.items() if name not in ignored}
-    groups = {
-        name: OmegaConf.to_container(cfg[name], resolve=True) for name in ("task", "model", "objective", "training")
-    }
-    return {**groups, "planner": OmegaConf.to_container(cfg.planner, resolve=True), "online": online, "seed": seed}
+    names = ("task", "model", "objective", "training", "planner", "online")
+    groups: dict[str, Any] = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in names}
+    for name in ignored:
+        groups["online"].pop(name, None)
+    return {**groups, "seed": seed}
 
 
 def _tell(what: str, out: Path) -> None:

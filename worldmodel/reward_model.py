@@ -127,7 +127,11 @@ class RewardModel(nnx.Module):
 
     def represent(self, observations: Float[Array, "... O"]) -> Float[Array, "... D"]:
         """The representation of observations in raw units."""
-        return self._simplices(self.encoder(symlog(observations)))
+        return self.simplices(self.encoded(observations))
+
+    def encoded(self, observations: Float[Array, "... O"]) -> Float[Array, "... D"]:
+        """What the encoder says of observations in raw units, of which `simplices` makes the representation."""
+        return self.encoder(symlog(observations))
 
     def foresee(
         self, representation: Float[Array, "... D"], action: Float[Array, "... A"]
@@ -135,7 +139,7 @@ class RewardModel(nnx.Module):
         """The next representation, logits of the reward on the way, and the logit of the episode's end."""
         size, _, bins, _ = self.shape
         out = self.dynamics(representation, action)
-        return self._simplices(out[..., :size]), out[..., size : size + bins], out[..., size + bins]
+        return self.simplices(out[..., :size]), out[..., size : size + bins], out[..., size + bins]
 
     def act(
         self, representation: Float[Array, "... D"], key: PRNGKeyArray
@@ -192,7 +196,7 @@ class RewardModel(nnx.Module):
         low, high = LOG_STD
         return mean, low + 0.5 * (high - low) * (jnp.tanh(log_std) + 1.0)
 
-    def _simplices(self, values: Float[Array, "... D"]) -> Float[Array, "... D"]:
+    def simplices(self, values: Float[Array, "... D"]) -> Float[Array, "... D"]:
         """Softmax within groups (simplicial normalisation, Lavoie et al., arXiv 2204.00616)."""
         groups = values.reshape((*values.shape[:-1], -1, self.shape[1]))
         return jax.nn.softmax(groups, axis=-1).reshape(values.shape)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from .losses.collapse import sigreg_loss
 from .losses.value import two_hot_loss
 from .replay import Transitions
 from .reward_model import Critics, RewardModel
@@ -27,6 +28,7 @@ class TdConfig:
     reward: float = 0.1
     value: float = 0.1
     termination: float = 1.0
+    sigreg: float = 0.0  # keeps a representation from collapsing that has no reward and no return to tell
     decay: float = 0.5  # rho: how much less each further imagined step counts
     discount: float = 0.99  # of one decision
     entropy: float = 1e-4  # of the policy, an action's dimension
@@ -36,6 +38,9 @@ class TdConfig:
         for name in ("decay", "discount"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"objective.{name} must lie in (0, 1]; got {getattr(self, name)}")
+        for name in ("consistency", "reward", "value", "termination", "sigreg"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"objective.{name} must not be negative; got {getattr(self, name)}")
         if self.horizon < 1:
             raise ValueError(f"objective.horizon must be at least 1; got {self.horizon}")
 
@@ -57,7 +62,8 @@ def td_loss(
       config: the weights.
     """
     limit = model.shape[3]
-    first = model.represent(batch.observations[:, 0])
+    encoded = model.encoded(batch.observations[:, 0])
+    first = model.simplices(encoded)
     after = jax.lax.stop_gradient(model.represent(batch.observations[:, 1:]))  # [B, H, D]
     actions = model.scale.share(batch.actions)
     wanted = jax.lax.stop_gradient(_td_targets(model, targets, after, batch, key, config))
@@ -80,6 +86,8 @@ def td_loss(
     if model.episodic:
         parts["termination"] = optax.sigmoid_binary_cross_entropy(end, batch.terminated.T.astype(jnp.float32))
     metrics = {name: jnp.sum(weights * part) for name, part in parts.items()}
+    if config.sigreg:  # of what is not yet on a simplex: there a normal distribution is no contradiction
+        metrics["sigreg"] = sigreg_loss(encoded[None], jax.random.fold_in(key, 0))
     loss = sum((getattr(config, name) * part for name, part in metrics.items()), start=jnp.zeros((), jnp.float32))
     return loss, ({"loss": loss, **metrics, "return_target": jnp.mean(wanted)}, jax.lax.stop_gradient(first))
 

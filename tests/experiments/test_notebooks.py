@@ -48,7 +48,7 @@ def test_learning_beside_rl(capsys):
     run("compare_with_rl", BUDGETS["compare_with_rl"])
     rows = Path("runs/notebooks/gym-Pendulum-v1.csv").read_text().splitlines()
     own = [row.split(",") for row in rows if row.startswith("jepa-mpc,")]
-    assert [row[3] for row in own] == ["100", "200"]
+    assert [row[3] for row in own] == ["0", "100", "200"]
     told = capsys.readouterr().out
     assert "## Return at 200 environment steps" in told and "| Pendulum-v1 |" in told.replace("gym/", "")
     assert pictures() == ["compare_seconds.png", "compare_steps.png"]

@@ -143,6 +143,26 @@ def test_the_frozen_model_is_the_module(trained):
     assert frozen.parameters == 13086
 
 
+def test_without_rewards_sigreg_spreads_what_is_nearly_constant():
+    rng, replay = np.random.default_rng(0), Replay.empty(1, 400, 3, 1)
+    replay = jax.jit(begin)(replay, jnp.zeros((1, 3)), jnp.array([True]))
+    step, position = jax.jit(add), np.zeros(3, np.float32)
+    for _ in range(300):
+        action = rng.uniform(-1, 1, (1, 1)).astype(np.float32)
+        position = 0.9 * position + np.concatenate([action[0], rng.normal(size=2)]).astype(np.float32)
+        replay = step(replay, jnp.asarray(action), jnp.zeros(1), jnp.array([False]), jnp.asarray(position[None]))
+    spreads = []
+    for weight in (0.0, 0.1):
+        model = CONFIG.create(0)
+        output = model.encoder.output.kernel
+        output[...] = 0.05 * output[...]  # nearly one and the same representation for everything
+        objective = TdConfig(reward=0.0, value=0.0, sigreg=weight)
+        trainer = TdTrainer(model, objective, TdTrainingConfig(batch=64, learning_rate=3e-3))
+        state, _ = trainer.updates(trainer.init(), replay, 300)
+        spreads.append(float(jnp.std(trainer.model(state).represent(replay.observations[0, :300]), axis=0).mean()))
+    assert spreads[1] > 1.5 * spreads[0], spreads
+
+
 def test_as_many_updates_in_pieces_are_the_same_bit_for_bit(trained):
     _, trainer, _, replay, _, _ = trained
     whole, _ = trainer.updates(trainer.init(), replay, 100)

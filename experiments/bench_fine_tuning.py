@@ -1,0 +1,93 @@
+"""`jepa-mpc bench suite=fine_tuning`: what a model that never saw a reward saves when a reward is learned at last.
+
+For each task and seed: episodes of noise are recorded, a model learns from them without their rewards, and rewards are
+then learned online twice, from that model's encoder and dynamics and from nothing. Rows of both go into one table of
+learning curves, and those of the first begin with the environment steps of the recording beside them in the manifest.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from envs.behaviours import ColouredNoise
+from envs.reward_task import make_reward_task, usual_action_repeat
+
+from . import build, curves, train
+from .bench_rewards import complete, learn
+from .curves import CurveRow
+from .pipeline import Stage, run_all
+from .recording import record
+
+logger = logging.getLogger(__name__)
+
+TABLE = "fine_tuning.csv"
+FRESH, TUNED = "jepa-mpc", "from reward-free"  # methods
+
+
+def run(cfg: DictConfig) -> list[CurveRow]:
+    """Record and learn what is missing; the rows of the suite are returned.
+
+    Raises:
+      ValueError: nothing to measure, or a task or setting that does not exist.
+      SystemExit: with code 1 after everything else was done, where a run failed.
+    """
+    suite, path = cfg.suite, Path(cfg.results) / TABLE
+    if not suite.tasks or not suite.seeds:
+        raise ValueError("suite.tasks and suite.seeds must each name something to measure")
+    stages: list[Stage] = []
+    wanted: set[curves.Key] = set()
+    for seed in suite.seeds:
+        for task in suite.tasks:
+            stages += _stages(cfg, path, str(task), int(seed), wanted)
+    failed = run_all(stages)
+    if failed:
+        for name, reason in failed.items():
+            logger.error("failed: %s (%s)", name, reason)
+        raise SystemExit(1)
+    told = f"side by side: jepa-mpc compare curves=[{path}] at={suite.steps} published=[] baseline={FRESH}"
+    Console().print(told, markup=False, soft_wrap=True)
+    return [row for row in curves.read(path) if row.key() in wanted]
+
+
+def _stages(cfg: DictConfig, path: Path, task: str, seed: int, wanted: set[curves.Key]) -> list[Stage]:
+    """What is missing for one task and seed. Nothing is recorded before a run needs it."""
+    suite, name = cfg.suite, f"{task} {seed}"
+    stem = Path(cfg.runs) / "fine_tuning" / f"{task.replace('/', '-')}-seed{seed}"
+    data, free = Path(f"{stem}-data"), Path(f"{stem}-free.safetensors")
+    common = ["task=reward", f"task.name={task}", f"seed={seed}", f"runs={cfg.runs}", *suite.settings]
+    recording = Stage(f"episodes of {name}", "data", partial(_record, task, suite.episodes, seed, data))
+    words = ["objective=reward_free", f"online.data={data}", f"online.offline_updates={suite.updates}", f"out={free}"]
+    without_rewards = partial(train.run, build.compose("train", *words, *common))
+    ahead = Stage(f"reward-free {name}", "free", without_rewards, (recording.name,))
+    begin = [f"online.start_from={free}", "online.start_parts=[encoder,dynamics]"]
+    stages: list[Stage] = []
+    for method, more in ((FRESH, []), (TUNED, begin)):
+        key = (method, task, seed)
+        wanted.add(key)
+        out = Path(f"{stem}-{method.replace(' ', '-')}.safetensors")
+        online = [f"online.steps={suite.steps}", f"online.evaluate_every={suite.evaluate_every}"]
+        online += [f"online.method={method}", f"online.curves={path}", f"out={out}"]
+        recipe = build.compose("train", "objective=td", *online, *more, *common)
+        if cfg.redo:
+            curves.discard(path, key)
+            out.with_suffix(".training.safetensors").unlink(missing_ok=True)
+        if not complete(path, key, int(suite.steps)):
+            needs = () if method == FRESH else (ahead.name,)
+            stages += [recording, ahead] if needs else []
+            stages.append(Stage(f"{method} {name}", "online", partial(learn, recipe), needs))
+    return stages
+
+
+def _record(task: str, episodes: int, seed: int, path: Path) -> None:
+    if path.exists():
+        return
+    repeat = usual_action_repeat(task)
+    made = make_reward_task(task, repeat)
+    decisions = -(-(made.episode_steps or 1000) // repeat)
+    taken = record(made, ColouredNoise(), episodes, decisions, seed, path)
+    logger.info("%d environment steps of %s in %s", taken, task, path)

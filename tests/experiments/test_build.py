@@ -51,7 +51,7 @@ def test_every_command_composes(command):
 OF_BENCH = {"suite", "grid"}
 # What learns from rewards goes together, and not with what does not.
 OF_REWARDS = {
-    "objective": ("td", "sac", "ppo", "true_dynamics"),
+    "objective": ("td", "reward_free", "sac", "ppo", "true_dynamics"),
     "model": ("reward",),
     "training": ("online",),
     "task": ("reward",),
@@ -92,6 +92,16 @@ def test_what_learns_from_rewards_has_the_defaults_of_its_classes(cls, group):
     assert {name: told.get(name) for name in defaults} == defaults
     planner = build.planner(cfg)
     assert isinstance(planner, EliteMPPI) and planner.horizon == 3
+
+
+def test_learning_without_rewards_is_that_with_them_but_for_what_looks_at_rewards():
+    words = ["task=reward", "task.name=gym/Pendulum-v1"]
+    ours, td = (build.compose("train", f"objective={name}", *words) for name in ("reward_free", "td"))
+    differing = {name for name in td.objective if ours.objective[name] != td.objective[name]}
+    assert differing == {"reward", "value", "sigreg"} and ours.objective.reward == ours.objective.value == 0
+    assert ours.objective.sigreg > 0 and {*ours.objective} == {*td.objective}
+    assert (ours.model, ours.training, ours.planner) == (td.model, td.training, td.planner)
+    assert ours.online.steps == 0 and ours.online.offline_updates > 0
 
 
 @pytest.mark.parametrize("file", sorted((config_dir() / "preset").glob("*.yaml")))

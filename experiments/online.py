@@ -13,22 +13,20 @@ from pathlib import Path
 from typing import Any, final
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpy import ndarray
 
 from envs.reward_batch import RewardBatch, Steps
 from envs.reward_task import RewardTask
-from envs.snapshot import part, prefixed
 from worldmodel import replay as memory
-from worldmodel.checkpoint import load_training, save_training
 from worldmodel.freeze import Weights
 from worldmodel.lanes import Lanes
 from worldmodel.reward_data import RewardEpisode
 from worldmodel.td_training import TdTrainer
 
 from .online_agent import CalmActor, OnlineActor
+from .online_state import load_run, save_run
 from .reward_policies import episode_returns
 
 logger = logging.getLogger(__name__)
@@ -239,35 +237,21 @@ class OnlineRun:
         return [_fold(key, np.int32(purpose), np.int32(number)) for key in self._keys]
 
     def _learned(self) -> dict[str, Any]:
-        return {"td": self._state, "replay": self._replay, "acting": _raw(self._states)}
+        return {"td": self._state, "replay": self._replay, "acting": self._states}
 
     def _save(self) -> None:
-        snapshot: dict[str, Any] = {"begins": self._begins}
-        for number, batch in enumerate(self.batches):
-            snapshot |= prefixed(_run_name(number), batch.snapshot())
-        arrays = {name: value for name, value in snapshot.items() if isinstance(value, ndarray)}
-        words = {name: value for name, value in snapshot.items() if name not in arrays}
-        extra = {"words": words, "progress": vars(self.progress)}
-        save_training(self._path, self._learned(), self._fingerprint, extra, arrays)
+        save_run(self._path, self._learned(), self.batches, self._begins, vars(self.progress), self._fingerprint)
 
     def _load(self) -> None:
-        stored, extra = load_training(self._path, self._learned(), self._fingerprint)
-        self._state, self._replay = stored["td"], stored["replay"]
-        self._states = _keyed(stored["acting"], self._states)
-        self.progress = Progress(**extra["progress"])
-        snapshot = {**extra["words"], **extra["arrays"]}
-        exact = [batch.restore(part(_run_name(number), snapshot)) for number, batch in enumerate(self.batches)]
-        self._begins = snapshot["begins"] | ~np.stack(exact)
+        stored, self._begins, progress = load_run(self._path, self._learned(), self.batches, self._fingerprint)
+        self._state, self._replay, self._states = stored["td"], stored["replay"], stored["acting"]
+        self.progress = Progress(**progress)
         logger.info("going on from environment step %d in %s", self.env_steps, self._path)
 
 
 @jax.jit
 def _fold(key: PRNGKeyArray, purpose: Int[Array, ""], number: Int[Array, ""]) -> PRNGKeyArray:
     return jax.random.fold_in(jax.random.fold_in(key, purpose), number)
-
-
-def _run_name(number: int) -> str:
-    return f"run{number}"
 
 
 def _remember(replay: memory.Replay, begins: Any, *step: Any) -> memory.Replay:
@@ -280,16 +264,3 @@ def _remember(replay: memory.Replay, begins: Any, *step: Any) -> memory.Replay:
 def _rows(steps: Steps) -> tuple[ndarray, ...]:
     told = (steps.observations, steps.actions, steps.rewards, steps.terminated, steps.next_observations)
     return (*told, steps.dropped.astype(np.int32))
-
-
-def _raw(tree: Any) -> Any:
-    """Random keys as numbers, as a file holds them."""
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
-
-
-def _keyed(tree: Any, like: Any) -> Any:
-    return jax.tree.map(lambda leaf, old: jax.random.wrap_key_data(leaf) if _is_key(old) else leaf, tree, like)
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

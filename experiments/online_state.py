@@ -1,0 +1,76 @@
+"""A run that learns while acting, as one file: weights, optimisers, buffers, random keys and environments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
+
+from envs.reward_batch import RewardBatch
+from envs.snapshot import part, prefixed
+from worldmodel.checkpoint import load_training, save_training
+
+
+def save_run(
+    path: Path,
+    learned: dict[str, Any],
+    batches: Sequence[RewardBatch],
+    begins: Bool[ndarray, "S E"],
+    progress: dict[str, Any],
+    fingerprint: dict[str, Any],
+) -> None:
+    """Write what a run is in the middle of.
+
+    Args:
+      path: of the file.
+      learned: trees of arrays and keys, on the device.
+      batches: the environments of each of S runs.
+      begins: whether their next observations are an episode's first.
+      progress: how far it is, as JSON.
+      fingerprint: of the run.
+    """
+    snapshot: dict[str, Any] = {"begins": begins}
+    for number, batch in enumerate(batches):
+        snapshot |= prefixed(_name(number), batch.snapshot())
+    arrays = {name: value for name, value in snapshot.items() if isinstance(value, ndarray)}
+    words = {name: value for name, value in snapshot.items() if name not in arrays}
+    save_training(path, _raw(learned), fingerprint, {"words": words, "progress": progress}, arrays)
+
+
+def load_run(
+    path: Path, like: dict[str, Any], batches: Sequence[RewardBatch], fingerprint: dict[str, Any]
+) -> tuple[dict[str, Any], Bool[ndarray, "S E"], dict[str, Any]]:
+    """Read what `save_run` wrote: what was learned, in the structure of `like`; what begins; and the progress.
+
+    The environments of `batches` go on from where they were; those that cannot begin an episode.
+
+    Raises:
+      ValueError: truncated or foreign, or of a run with another fingerprint.
+    """
+    stored, extra = load_training(path, _raw(like), fingerprint)
+    snapshot = {**extra["words"], **extra["arrays"]}
+    exact = [batch.restore(part(_name(number), snapshot)) for number, batch in enumerate(batches)]
+    return _keyed(stored, like), snapshot["begins"] | ~np.stack(exact), extra["progress"]
+
+
+def _name(number: int) -> str:
+    return f"run{number}"
+
+
+def _raw(tree: Any) -> Any:
+    """Random keys as numbers, as a file holds them."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def _keyed(tree: Any, like: Any) -> Any:
+    return jax.tree.map(lambda leaf, old: jax.random.wrap_key_data(leaf) if _is_key(old) else leaf, tree, like)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -44,6 +44,7 @@ def test_there_is_a_budget_for_each_source():
     assert {path.stem for path in FOLDER.glob("*.py")} == {*BUDGETS, "render"}
 
 
+@pytest.mark.filterwarnings("ignore")  # of the packages that the baselines come with, where they are installed
 def test_learning_beside_rl(capsys):
     run("compare_with_rl", BUDGETS["compare_with_rl"])
     rows = Path("runs/notebooks/gym-Pendulum-v1.csv").read_text().splitlines()
@@ -54,6 +55,7 @@ def test_learning_beside_rl(capsys):
     assert pictures() == ["compare_seconds.png", "compare_steps.png"]
 
 
+@pytest.mark.filterwarnings("ignore")  # of the packages that the baselines come with, where they are installed
 def test_another_goal_and_another_cost(capsys):
     run("change_the_goal", BUDGETS["change_the_goal"])
     told = capsys.readouterr().out

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import jax
 import pytest
 
 import experiments
@@ -32,7 +33,9 @@ def run(name: str, settings: dict[str, object]) -> None:
     for setting, value in settings.items():
         given, found = re.subn(rf"(?m)^{setting} = .*$", lambda _, it=f"{setting} = {value!r}": it, given)
         assert found == 1, f"{path.name} gives {setting} {found} times"
-    exec(compile(f"{before}{cell}{given}\n# %%{rest}", str(path), "exec"), {"__name__": "__main__"})
+    code = compile(f"{before}{cell}{given}\n# %%{rest}", str(path), "exec")
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):  # as users have it, and sbx wants it
+        exec(code, {"__name__": "__main__"})
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 For each task and seed: episodes of noise are recorded, a model learns from them without their rewards, and rewards are
 then learned online twice, from that model's encoder and dynamics and from nothing. Rows of both go into one table of
-learning curves, and those of the first begin with the environment steps of the recording beside them in the manifest.
+learning curves; the environment steps of the recording are not counted in them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def _stages(cfg: DictConfig, path: Path, task: str, seed: int, wanted: set[curve
     """What is missing for one task and seed. Nothing is recorded before a run needs it."""
     suite, name = cfg.suite, f"{task} {seed}"
     stem = Path(cfg.runs) / "fine_tuning" / f"{task.replace('/', '-')}-seed{seed}"
-    data, free = Path(f"{stem}-data"), Path(f"{stem}-free.safetensors")
+    # Another number of episodes is other data: what was recorded before is not taken for it.
+    data, free = Path(f"{stem}-{suite.episodes}-episodes"), Path(f"{stem}-free.safetensors")
     common = ["task=reward", f"task.name={task}", f"seed={seed}", f"runs={cfg.runs}", *suite.settings]
     recording = Stage(f"episodes of {name}", "data", partial(_record, task, suite.episodes, seed, data))
     words = ["objective=reward_free", f"online.data={data}", f"online.offline_updates={suite.updates}", f"out={free}"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from worldmodel.freeze import freeze_reward_model
+from worldmodel.lanes import Lanes
 from worldmodel.losses.value import decoded, symexp, symlog, two_hot, two_hot_loss
 from worldmodel.replay import Replay, add, begin, of_episodes, sample, take_back
 from worldmodel.reward_data import RewardEpisode
@@ -194,6 +195,19 @@ def test_a_policys_probability_is_that_of_its_draws(key):
 def test_an_architecture_that_cannot_be_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
         RewardModelConfig(**{**CONFIG.to_json(), **change})
+
+
+def test_a_run_alone_writes_its_buffer_in_place():
+    """An axis for a single lane made XLA copy the buffer at every decision."""
+
+    def remember(replay, first, begins, *step):
+        return add(begin(replay, first, begins), *step)
+
+    replay = Replay.empty(1, 10_000, 8, 2)
+    step = jnp.zeros((1, 2)), jnp.zeros(1), jnp.zeros(1, bool), jnp.zeros((1, 8))
+    alone = jax.jit(Lanes(1).over(remember), donate_argnums=0)
+    compiled = alone.lower(replay, jnp.zeros((1, 8)), jnp.zeros(1, bool), *step).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < replay.observations.nbytes / 10
 
 
 def test_recorded_episodes_are_dealt_out_as_if_they_had_been_lived_through(key):

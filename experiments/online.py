@@ -1,6 +1,9 @@
 """Learning from rewards while acting: act, remember, update, and now and then measure. Resumed exactly after a kill.
 
-Several seeds may learn side by side, in lanes of the same arrays (`worldmodel.lanes`).
+The updates of a decision run on a thread of their own while it is made and carried out: with the weights that it is
+made with, and what was remembered before it. Two cores have both done in the time of the longer one, and nothing
+depends on which of them is sooner. Several seeds may learn side by side, in lanes of the same arrays
+(`worldmodel.lanes`).
 """
 
 from __future__ import annotations
@@ -8,11 +11,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpy import ndarray
@@ -125,6 +130,7 @@ class OnlineRun:
         self._states = lanes.stack([actor.init(self.weights(number), count, key) for number, key in enumerate(keys)])
         self._begins = np.ones((len(seeds), count), bool)
         self._remember = jax.jit(lanes.over(_remember), donate_argnums=0)
+        self._copied = jax.jit(lambda weights: jax.tree.map(jnp.copy, weights))
         self.progress = Progress()
         if path.exists():
             self._load()
@@ -151,17 +157,18 @@ class OnlineRun:
             self._learn_offline(told)
         elif not self.env_steps and not self._updates_done:
             self._evaluate()  # what is known before anything was learned: where the curve begins
-        while self.env_steps < config.steps:
-            begun = time.perf_counter()
-            self._tick()
-            self.progress.seconds += time.perf_counter() - begun
-            told(self.env_steps, config.steps)
-            done = self.env_steps >= config.steps
-            if done or self.env_steps // config.evaluate_every > self.progress.evaluated:
-                self._evaluate()
-            if done or self.env_steps - saved >= config.save_every:
-                self._save()
-                saved = self.env_steps
+        with ThreadPoolExecutor(1, "updates") as learner:
+            while self.env_steps < config.steps:
+                begun = time.perf_counter()
+                self._tick(learner)
+                self.progress.seconds += time.perf_counter() - begun
+                told(self.env_steps, config.steps)
+                done = self.env_steps >= config.steps
+                if done or self.env_steps // config.evaluate_every > self.progress.evaluated:
+                    self._evaluate()
+                if done or self.env_steps - saved >= config.save_every:
+                    self._save()
+                    saved = self.env_steps
 
     @property
     def _updates_done(self) -> int:
@@ -179,22 +186,29 @@ class OnlineRun:
                 self._evaluate()
             self._save()
 
-    def _tick(self) -> None:
-        """One decision of each environment, and the updates that go with it."""
+    def _tick(self, learner: Executor) -> None:
+        """One decision of each environment, and the updates that go with it once the random decisions are over."""
         config, decisions, seeds = self._config, self.progress.decisions, self._seed_decisions
-        keys = self._keys_for(_SEEDS if decisions < seeds else _ACTING, decisions)
-        actions = self._random(keys) if decisions < seeds else self._explore(keys)
-        steps = [batch.step(chosen) for batch, chosen in zip(self.batches, actions, strict=True)]
+        if decisions < seeds:
+            self._remember_all(self._step(self._random(self._keys_for(_SEEDS, decisions))))
+            if self.progress.decisions >= seeds:  # made up for at once
+                for _ in range(seeds // 100):
+                    self._update(100)
+            return
+        weights = self._copied(self._trainer.weights(self._state))  # updates consume those that they begin with
+        learning = learner.submit(self._update, config.updates * config.environments)
+        steps = self._step(self._explore(weights, self._keys_for(_ACTING, decisions)))
+        learning.result()
+        self._remember_all(steps)
+
+    def _step(self, actions: Float[ndarray, "S E A"]) -> list[Steps]:
+        return [batch.step(chosen) for batch, chosen in zip(self.batches, actions, strict=True)]
+
+    def _remember_all(self, steps: Sequence[Steps]) -> None:
         rows = [(begins, *_rows(each)) for begins, each in zip(self._begins, steps, strict=True)]
         self._replay = self._remember(self._replay, *self._lanes.stack(rows))
         self._begins = np.stack([each.terminated | each.truncated for each in steps])
-        self.progress.decisions += config.environments
-        if self.progress.decisions < seeds:
-            return
-        first = decisions < seeds
-        updates = seeds if first else config.updates * config.environments
-        for _ in range(updates // 100 if first else 1):
-            self._update(100 if first else updates)
+        self.progress.decisions += self._config.environments
 
     def _update(self, count: int) -> None:
         if not count:
@@ -205,13 +219,17 @@ class OnlineRun:
             values = {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
             if not np.isfinite(values["loss"]).all():
                 raise FloatingPointError(
-                    f"training diverged after {self.env_steps} environment steps (loss {values['loss'].tolist()}): "
+                    f"training diverged after {self.progress.decisions} decisions (loss {values['loss'].tolist()}): "
                     "lower training.learning_rate; what was saved before is kept"
                 )
-            logger.debug("%d steps: %s", self.env_steps, {name: value.tolist() for name, value in values.items()})
+            logger.debug(
+                "%d decisions: %s",
+                self.progress.decisions,
+                {name: value.tolist() for name, value in values.items()},
+            )
 
-    def _explore(self, keys: Sequence[PRNGKeyArray]) -> Float[ndarray, "S E A"]:
-        lanes, weights = self._lanes, self._trainer.weights(self._state)
+    def _explore(self, weights: Weights, keys: Sequence[PRNGKeyArray]) -> Float[ndarray, "S E A"]:
+        lanes = self._lanes
         seen = lanes.stack([batch.observations for batch in self.batches])
         begins = lanes.stack(list(self._begins))
         actions, self._states = self._actor.explore_together(

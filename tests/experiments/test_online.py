@@ -1,5 +1,6 @@
 """Learning from rewards while acting, on a real environment and a tiny model."""
 
+import threading
 from dataclasses import replace
 
 import gymnasium
@@ -81,6 +82,27 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(parts, tmp_path):
     assert any(not np.array_equal(one, other) for one, other in zip(first, whole.weights(), strict=True))
     with pytest.raises(ValueError, match=r"belongs to a run with run=\[7\], and this one has run=\[8\]"):
         started(parts, tmp_path / "killed", [], seeds=(8,))
+
+
+def test_the_environment_moves_while_the_updates_run(parts, tmp_path, monkeypatch):
+    run = started(parts, tmp_path / "run", [], config=replace(CONFIG, steps=210))
+    moved, (batch,), together, waited = threading.Event(), run.batches, TdTrainer.updates_together, []
+    step = batch.step
+
+    def stepping(actions):
+        moved.set()
+        return step(actions)
+
+    def updating(self, lanes, states, replays, keys, count):
+        if count < 100:  # not those that make up for the random decisions
+            waited.append(moved.wait(60))
+        moved.clear()
+        return together(self, lanes, states, replays, keys, count)
+
+    monkeypatch.setattr(batch, "step", stepping)
+    monkeypatch.setattr(TdTrainer, "updates_together", updating)
+    run.run(lambda done, total: moved.clear())
+    assert waited == [True] * 5  # would wait in vain if the decision came after its updates
 
 
 def test_seeds_that_learn_side_by_side_learn_what_each_learns_alone(parts, tmp_path):

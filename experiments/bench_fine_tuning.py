@@ -20,7 +20,7 @@ from envs.reward_task import make_reward_task, usual_action_repeat
 from . import build, curves, train
 from .bench_rewards import complete, learn
 from .curves import CurveRow
-from .pipeline import Stage, run_all
+from .pipeline import Stage, exit_if, run_all
 from .recording import record
 
 logger = logging.getLogger(__name__)
@@ -44,11 +44,7 @@ def run(cfg: DictConfig) -> list[CurveRow]:
     for seed in suite.seeds:
         for task in suite.tasks:
             stages += _stages(cfg, path, str(task), int(seed), wanted)
-    failed = run_all(stages)
-    if failed:
-        for name, reason in failed.items():
-            logger.error("failed: %s (%s)", name, reason)
-        raise SystemExit(1)
+    exit_if(run_all(stages))
     told = f"side by side: jepa-mpc compare curves=[{path}] at={suite.steps} published=[] baseline={FRESH}"
     Console().print(told, markup=False, soft_wrap=True)
     return [row for row in curves.read(path) if row.key() in wanted]
@@ -74,13 +70,12 @@ def _stages(cfg: DictConfig, path: Path, task: str, seed: int, wanted: set[curve
         online = [f"online.steps={suite.steps}", f"online.evaluate_every={suite.evaluate_every}"]
         online += [f"online.method={method}", f"online.curves={path}", f"out={out}"]
         recipe = build.compose("train", "objective=td", *online, *more, *common)
-        if cfg.redo:
-            curves.discard(path, key)
-            out.with_suffix(".training.safetensors").unlink(missing_ok=True)
-        if not complete(path, key, int(suite.steps)):
+        if cfg.redo or not complete(path, key, int(suite.steps)):
             needs = () if method == FRESH else (ahead.name,)
             stages += [recording, ahead] if needs else []
-            stages.append(Stage(f"{method} {name}", "online", partial(learn, recipe), needs))
+            stages.append(
+                Stage(f"{method} {name}", "online", partial(learn, recipe, (path, key) if cfg.redo else None), needs)
+            )
     return stages
 
 

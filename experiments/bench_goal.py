@@ -25,7 +25,7 @@ from .baselines import gcbc, sac_her
 from .goal_points import BASELINES, CLONING, START, Point, Recipe, pairs_of
 from .manifest import manifest
 from .outcomes import outcomes
-from .pipeline import Stage, run_all
+from .pipeline import Stage, exit_if, run_all
 from .policies import Policy
 from .progress import progress_bar
 from .protocols import already_solved
@@ -62,10 +62,7 @@ def run(cfg: DictConfig) -> list[Row]:
     wanted = {point.identity() for point in points}
     rows = [row for row in (read_csv(path) if path.exists() else []) if row.identity() in wanted]
     goal_table.show(rows)
-    if failed:
-        for name, reason in failed.items():
-            logger.error("failed: %s (%s)", name, reason)
-        raise SystemExit(1)
+    exit_if(failed)
     return rows
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from . import build, curves, train
 from .curves import CurveRow
-from .pipeline import Stage, run_all
+from .pipeline import Stage, exit_if, run_all
 
 logger = logging.getLogger(__name__)
 
@@ -46,24 +46,21 @@ def run(cfg: DictConfig) -> list[CurveRow]:
                     Path(cfg.runs) / "rewards" / f"{'-'.join(map(str, key)).replace('/', '-')}.safetensors"
                 )
                 wanted.add(key)
-                if cfg.redo:
-                    curves.discard(path, key)
-                    Path(recipe.out).with_suffix(".training.safetensors").unlink(missing_ok=True)
-                if not complete(path, key, int(recipe.online.steps)):
-                    stages.append(Stage(" ".join(map(str, key)), method, partial(learn, recipe)))
+                if cfg.redo or not complete(path, key, int(recipe.online.steps)):
+                    work = partial(learn, recipe, (path, key) if cfg.redo else None)
+                    stages.append(Stage(" ".join(map(str, key)), method, work))
     logger.info("%d of %d runs are measured already", len(wanted) - len(stages), len(wanted))
-    failed = run_all(stages)
-    if failed:
-        for name, reason in failed.items():
-            logger.error("failed: %s (%s)", name, reason)
-        raise SystemExit(1)
+    exit_if(run_all(stages))
     Console().print(f"side by side: jepa-mpc compare curves=[{path}]", markup=False, soft_wrap=True)
     return [row for row in curves.read(path) if row.key() in wanted]
 
 
-def learn(recipe: DictConfig) -> None:
-    """Learn with a recipe, whatever model lies where its own will."""
+def learn(recipe: DictConfig, anew: tuple[Path, curves.Key] | None = None) -> None:
+    """Learn with a recipe, whatever model lies where its own will; `anew`, without what a run left in that table."""
     jax.clear_caches()  # compiled programs of the other tasks
+    if anew is not None:
+        curves.discard(*anew)
+        Path(recipe.out).with_suffix(".training.safetensors").unlink(missing_ok=True)
     Path(recipe.out).unlink(missing_ok=True)  # a model whose curve is not in the table
     train.run(recipe)
 

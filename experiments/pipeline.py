@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -45,6 +45,19 @@ def run_all(stages: Sequence[Stage]) -> dict[str, str]:
         else:
             spent[stage.kind].append(time.monotonic() - began)
     return failed
+
+
+def exit_if(failed: Mapping[str, str]) -> None:
+    """The end of a command some of whose stages failed: named once more, where nothing hides them.
+
+    Raises:
+      SystemExit: with code 1, where anything failed.
+    """
+    if not failed:
+        return
+    for name, reason in failed.items():
+        logger.error("failed: %s (%s)", name, reason)
+    raise SystemExit(1)
 
 
 def time_left(ahead: Sequence[Stage], spent: dict[str, list[float]]) -> str:

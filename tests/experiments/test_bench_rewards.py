@@ -1,5 +1,7 @@
 """The suite that fills the table of learning curves."""
 
+from unittest.mock import Mock
+
 import pytest
 
 from experiments import cli, curves
@@ -41,3 +43,18 @@ def test_it_learns_what_is_missing_and_names_what_fails(tmp_path, capfd, caplog)
 def test_nothing_to_measure_is_refused(words, tmp_path, capfd):
     assert bench(tmp_path, words) == 2
     assert "must each name something to measure" in capfd.readouterr().err
+
+
+def test_measured_again_a_run_keeps_its_rows_until_it_begins(tmp_path, monkeypatch):
+    def row(seed):
+        run = {"method": "jepa-mpc", "task": "gym/Pendulum-v1", "seed": seed, "command": "jepa-mpc bench"}
+        return curves.CurveRow(
+            **run, env_steps=200, gradient_steps=200, wall_s=1.0, mean_return=-900.0, action_repeat=1
+        )
+
+    for seed in (0, 1):
+        curves.append(tmp_path / "dmc_curves.csv", row(seed), {})
+    monkeypatch.setattr("experiments.train.run", interrupted := Mock(side_effect=KeyboardInterrupt))
+    bench(tmp_path, f"suite.settings.td={TINY}", "suite.methods=[td]", "suite.seeds=[0,1]", "redo=true")
+    interrupted.assert_called_once()
+    assert curves.read(tmp_path / "dmc_curves.csv") == [row(1)]

@@ -31,6 +31,7 @@ from worldmodel.reward_data import RewardEpisode
 from worldmodel.td_training import TdTrainer
 
 from .online_agent import CalmActor, OnlineActor
+from .online_config import OnlineConfig
 from .online_state import load_run, save_run
 from .reward_policies import episode_returns
 
@@ -38,35 +39,6 @@ logger = logging.getLogger(__name__)
 
 _OFFLINE = 500  # updates between two training states on disk
 _SEEDS, _ACTING, _EVALUATION = 1, 2, 3  # what a key is for
-
-
-@dataclass(frozen=True)
-class OnlineConfig:
-    """How long, and in which rhythm. Steps are environment steps, those that an action is repeated for included.
-
-    Raises:
-      ValueError: a count below its least.
-    """
-
-    steps: int = 100_000
-    environments: int = 1
-    seed_decisions: int = 1000
-    updates: int = 1  # for each decision
-    offline_updates: int = 0  # before the first step, on data that were there before
-    slots: int = 200_000
-    evaluate_every: int = 20_000
-    evaluate_episodes: int = 10
-    save_every: int = 10_000
-
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            least = 0 if name in ("updates", "offline_updates", "steps") else 1
-            if getattr(self, name) < least:
-                raise ValueError(f"online.{name} must be at least {least}; got {getattr(self, name)}")
-        if self.seed_decisions < 100 * self.environments:
-            raise ValueError(
-                f"online.seed_decisions must be at least 100 for each environment; got {self.seed_decisions}"
-            )
 
 
 @dataclass

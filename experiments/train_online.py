@@ -23,8 +23,9 @@ from worldmodel.td_training import TdTrainer, TdTrainingConfig
 
 from . import build, curves
 from .manifest import command, manifest
-from .online import OnlineConfig, OnlineRun
+from .online import OnlineRun
 from .online_agent import ActorConfig, OnlineActor
+from .online_config import OnlineConfig
 from .progress import progress_bar
 from .recipes import reward_model_file
 

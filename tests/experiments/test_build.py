@@ -13,8 +13,8 @@ from experiments import build
 from experiments.baselines import online_rl
 from experiments.cli import COMMANDS
 from experiments.folders import config_dir
-from experiments.online import OnlineConfig
 from experiments.online_agent import ActorConfig, OnlineActor
+from experiments.online_config import OnlineConfig
 from experiments.recipes import CUSTOM
 from planning import (
     CEM,

@@ -12,8 +12,9 @@ from flax import nnx
 
 from envs.reward_task import make_reward_task
 from experiments import build, cli
-from experiments.online import OnlineConfig, OnlineRun
+from experiments.online import OnlineRun
 from experiments.online_agent import ActorConfig, CalmActor, OnlineActor
+from experiments.online_config import OnlineConfig
 from experiments.reward_policies import episode_returns
 from experiments.train_online import discount_for
 from planning import ActionSpec

@@ -18,6 +18,12 @@ def test_table_is_that_of_the_committed_rows():
     assert expected in README, f"README's table is not that of experiments/results/goal.csv, which is:\n{expected}"
 
 
+def test_ablations_are_shown_as_they_were_measured():
+    expected = markdown(read_csv(ROOT / "experiments/results/goal_ablations.csv"), "honest")
+    page = (ROOT / "docs/benchmarks.md").read_text()
+    assert expected in page, f"the table in docs/benchmarks.md is not that of goal_ablations.csv, which is:\n{expected}"
+
+
 def test_learning_from_rewards_is_shown_as_it_was_measured(tmp_path):
     found = compare.run(build.compose("compare", f"out={tmp_path}"))
     _, table, note, *_ = tables(found)[0].markdown().split("\n\n")

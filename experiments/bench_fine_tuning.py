@@ -64,18 +64,15 @@ def _stages(cfg: DictConfig, path: Path, task: str, seed: int, wanted: set[curve
     begin = [f"online.start_from={free}", "online.start_parts=[encoder,dynamics]"]
     stages: list[Stage] = []
     for method, more in ((FRESH, []), (TUNED, begin)):
-        key = (method, task, seed)
-        wanted.add(key)
+        wanted.add((method, task, seed))
         out = Path(f"{stem}-{method.replace(' ', '-')}.safetensors")
         online = [f"online.steps={suite.steps}", f"online.evaluate_every={suite.evaluate_every}"]
         online += [f"online.method={method}", f"online.curves={path}", f"out={out}"]
         recipe = build.compose("train", "objective=td", *online, *more, *common)
-        if cfg.redo or not complete(path, key, int(suite.steps)):
+        if cfg.redo or not complete(recipe):
             needs = () if method == FRESH else (ahead.name,)
             stages += [recording, ahead] if needs else []
-            stages.append(
-                Stage(f"{method} {name}", "online", partial(learn, recipe, (path, key) if cfg.redo else None), needs)
-            )
+            stages.append(Stage(f"{method} {name}", "online", partial(learn, recipe, cfg.redo), needs))
     return stages
 
 

@@ -40,31 +40,36 @@ def run(cfg: DictConfig) -> list[CurveRow]:
                 words = [f"objective={objective}", "task=reward", f"task.name={task}", f"seed={seed}"]
                 words += [f"runs={cfg.runs}", f"online.curves={path}", *suite.settings.get(objective, [])]
                 recipe = build.compose("train", *words)
-                method = str(recipe.baseline.algorithm if "baseline" in recipe else recipe.online.method)
-                key = (method, str(task), int(seed))
+                key = key_of(recipe)
                 recipe.out = str(
                     Path(cfg.runs) / "rewards" / f"{'-'.join(map(str, key)).replace('/', '-')}.safetensors"
                 )
                 wanted.add(key)
-                if cfg.redo or not complete(path, key, int(recipe.online.steps)):
-                    work = partial(learn, recipe, (path, key) if cfg.redo else None)
-                    stages.append(Stage(" ".join(map(str, key)), method, work))
+                if cfg.redo or not complete(recipe):
+                    stages.append(Stage(" ".join(map(str, key)), key[0], partial(learn, recipe, cfg.redo)))
     logger.info("%d of %d runs are measured already", len(wanted) - len(stages), len(wanted))
     exit_if(run_all(stages))
     Console().print(f"side by side: jepa-mpc compare curves=[{path}]", markup=False, soft_wrap=True)
     return [row for row in curves.read(path) if row.key() in wanted]
 
 
-def learn(recipe: DictConfig, anew: tuple[Path, curves.Key] | None = None) -> None:
-    """Learn with a recipe, whatever model lies where its own will; `anew`, without what a run left in that table."""
+def key_of(recipe: DictConfig) -> curves.Key:
+    """Of the run that a recipe's rows belong to."""
+    method = recipe.baseline.algorithm if "baseline" in recipe else recipe.online.method
+    return str(method), str(recipe.task.name), int(recipe.seed)
+
+
+def complete(recipe: DictConfig) -> bool:
+    """Whether a recipe's run is in its table until the end."""
+    key, steps = key_of(recipe), int(recipe.online.steps)
+    return any(row.key() == key and row.env_steps >= steps for row in curves.read(Path(recipe.online.curves)))
+
+
+def learn(recipe: DictConfig, anew: bool) -> None:
+    """Learn with a recipe, whatever model lies where its own will; `anew`, without what a run left behind."""
     jax.clear_caches()  # compiled programs of the other tasks
-    if anew is not None:
-        curves.discard(*anew)
+    if anew:
+        curves.discard(Path(recipe.online.curves), key_of(recipe))
         Path(recipe.out).with_suffix(".training.safetensors").unlink(missing_ok=True)
     Path(recipe.out).unlink(missing_ok=True)  # a model whose curve is not in the table
     train.run(recipe)
-
-
-def complete(path: Path, key: curves.Key, steps: int) -> bool:
-    """Whether a run is in the table until `steps`."""
-    return any(row.key() == key and row.env_steps >= steps for row in curves.read(path))

@@ -1,9 +1,9 @@
 """Learning from rewards while acting: act, remember, update, and now and then measure. Resumed exactly after a kill.
 
 The updates of a decision run on a thread of their own while it is made and carried out: with the weights that it is
-made with, and what was remembered before it. Two cores have both done in the time of the longer one, and nothing
-depends on which of them is sooner. Several seeds may learn side by side, in lanes of the same arrays
-(`worldmodel.lanes`).
+made with, and what was remembered before it, so that nothing depends on which of them is sooner. A thread, because what
+one thread dispatches runs one after the other on CPUs. Several seeds may learn side by side, in lanes of the same
+arrays (`worldmodel.lanes`).
 """
 
 from __future__ import annotations
@@ -194,11 +194,8 @@ class OnlineRun:
                     f"training diverged after {self.progress.decisions} decisions (loss {values['loss'].tolist()}): "
                     "lower training.learning_rate; what was saved before is kept"
                 )
-            logger.debug(
-                "%d decisions: %s",
-                self.progress.decisions,
-                {name: value.tolist() for name, value in values.items()},
-            )
+            told = {name: value.tolist() for name, value in values.items()}
+            logger.debug("%d decisions: %s", self.progress.decisions, told)
 
     def _explore(self, weights: Weights, keys: Sequence[PRNGKeyArray]) -> Float[ndarray, "S E A"]:
         lanes = self._lanes

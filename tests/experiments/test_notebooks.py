@@ -38,6 +38,10 @@ def run(name: str, settings: dict[str, object]) -> None:
         exec(code, {"__name__": "__main__"})
 
 
+# Of tensorflow_probability, which comes with the extra `baselines` where that is installed.
+of_baselines = pytest.mark.filterwarnings("ignore:jax.core.pytype_aval_mappings is deprecated:DeprecationWarning")
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -47,7 +51,7 @@ def test_there_is_a_budget_for_each_source():
     assert {path.stem for path in FOLDER.glob("*.py")} == {*BUDGETS, "render"}
 
 
-@pytest.mark.filterwarnings("ignore")  # of the packages that the baselines come with, where they are installed
+@of_baselines
 def test_learning_beside_rl(capsys):
     run("compare_with_rl", BUDGETS["compare_with_rl"])
     rows = Path("runs/notebooks/gym-Pendulum-v1.csv").read_text().splitlines()
@@ -58,7 +62,7 @@ def test_learning_beside_rl(capsys):
     assert pictures() == ["compare_seconds.png", "compare_steps.png"]
 
 
-@pytest.mark.filterwarnings("ignore")  # of the packages that the baselines come with, where they are installed
+@of_baselines
 def test_another_goal_and_another_cost(capsys):
     run("change_the_goal", BUDGETS["change_the_goal"])
     told = capsys.readouterr().out

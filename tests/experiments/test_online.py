@@ -106,6 +106,19 @@ def test_the_environment_moves_while_the_updates_run(parts, tmp_path, monkeypatc
     assert waited == [True] * 5  # would wait in vain if the decision came after its updates
 
 
+def test_what_diverges_beside_a_decision_ends_the_run(parts, tmp_path, monkeypatch):
+    config = replace(CONFIG, steps=1010, seed_decisions=1000, slots=2000, evaluate_every=2000, save_every=2000)
+    run, together = started(parts, tmp_path / "run", [], config=config), TdTrainer.updates_together
+
+    def updating(self, lanes, states, replays, keys, count):
+        states, metrics = together(self, lanes, states, replays, keys, count)
+        return states, metrics if count == 100 else {**metrics, "loss": np.float32(np.nan)}
+
+    monkeypatch.setattr(TdTrainer, "updates_together", updating)
+    with pytest.raises(FloatingPointError, match="training diverged after 1000 decisions .*lower training.learning"):
+        run.run(lambda done, total: None)
+
+
 def test_seeds_that_learn_side_by_side_learn_what_each_learns_alone(parts, tmp_path):
     config = replace(CONFIG, steps=220, evaluate_every=220)
     both = started(parts, tmp_path / "both", rows := [], seeds=(7, 8), config=config)

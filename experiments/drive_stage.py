@@ -65,11 +65,27 @@ class Stage:
                 ghost.place(future[round((index + 1) * (len(future) - 1) / GHOSTS)])
 
     def _welcome(self, client: Any) -> None:
-        """Show this visitor the whole scene, whatever the shape of the window."""
-        eye, target = self._camera(client.camera.aspect)
-        with client.atomic():
-            client.camera.position = eye  # which takes along what it looks at
-            client.camera.look_at = target
+        """Show this visitor the whole scene, and again when the shape of the window asks for another place to look from.
+
+        A page that loads may be a strip of 66 pixels until its panel has found its place, and it may take up the first
+        camera only after it was told of this one.
+        """
+        first, shown = self._camera(1.0)[0], np.full(3, np.inf)
+
+        def frame(_: Any = None) -> None:
+            nonlocal shown
+            eye, target = self._camera(client.camera.aspect)
+            nearly = 0.05 * np.linalg.norm(eye - target)
+            lost = np.linalg.norm(client.camera.position - first) < 0.01 * nearly and np.any(eye != first)
+            if np.linalg.norm(eye - shown) < nearly and not lost:
+                return  # and the visitor may have turned it since
+            shown = eye
+            with client.atomic():
+                client.camera.position = eye  # which takes along what it looks at
+                client.camera.look_at = target
+
+        client.camera.on_update(frame)
+        frame()
 
     def _camera(self, aspect: float) -> tuple[ndarray, ndarray]:
         """Where it is and what it looks at; in a tall window the scene is above the panel, which covers 3 / 5 of it."""

@@ -65,7 +65,7 @@ class Stage:
                 ghost.place(future[round((index + 1) * (len(future) - 1) / GHOSTS)])
 
     def _welcome(self, client: Any) -> None:
-        """Show this visitor the whole scene, and again when the shape of the window asks for another place to look from.
+        """Show this visitor the whole scene, and again when the window takes a shape that asks for another place.
 
         A page that loads may be a strip of 66 pixels until its panel has found its place, and it may take up the first
         camera only after it was told of this one.

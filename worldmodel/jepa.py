@@ -105,6 +105,18 @@ def latent_loss(
     return loss, {"loss": loss, **metrics}
 
 
+def critic_loss(
+    model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
+) -> tuple[Float[Array, ""], Metrics]:
+    """What the critic goes on to learn on representations and predictions that are finished. The key is consumed."""
+    windows = _with_partial_goals(windows, partial_goals(model, windows.goal_observations, key), config)
+    predicted = rollout(model.predict, windows.latents[:, 0], windows.actions)  # the first member's, who plans
+    loss, metrics = distance_loss(
+        model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
+    )
+    return loss, {"loss": loss, "distance": loss, **metrics}
+
+
 def reflex_loss(
     model: WorldModel, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:

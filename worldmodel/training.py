@@ -19,7 +19,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from .jepa import JepaConfig, jepa_loss, latent_loss, reflex_loss
+from .jepa import JepaConfig, critic_loss, jepa_loss, latent_loss, reflex_loss
 from .model import WorldModel
 from .types import Metrics, Params
 from .windows import LatentSampler, WindowSampler
@@ -33,6 +33,7 @@ class TrainingConfig:
 
     updates: int = 4000
     frozen_updates: int = 0  # further ones of predictor and critic, on an encoder that is finished
+    critic_updates: int = 0  # further ones of the critic alone, on representations and predictions that are finished
     policy_updates: int = 4000  # of the policy, on a world model that is finished
     batch: int = 256
     learning_rate: float = 1e-3
@@ -47,10 +48,10 @@ class TrainingConfig:
                 raise ValueError(f"training.{name} must be at least 1; got {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise ValueError(f"training.learning_rate must be positive; got {self.learning_rate}")
-        for name in ("frozen_updates", "policy_updates"):
+        for name in ("frozen_updates", "critic_updates", "policy_updates"):
             if getattr(self, name) < 0:
                 raise ValueError(f"training.{name} must be at least 0; got {getattr(self, name)}")
-        for name in ("updates", "frozen_updates", "policy_updates"):
+        for name in ("updates", "frozen_updates", "critic_updates", "policy_updates"):
             if getattr(self, name) % self.updates_per_call:
                 raise ValueError(
                     f"training.{name} must be a multiple of updates_per_call; "
@@ -59,10 +60,12 @@ class TrainingConfig:
 
 
 # What each stage trains, in their order. The first trains everything together but the policy. Then the encoder is
-# finished: the data are encoded once, and what needs no more than latents goes on at the speed of small networks.
+# finished: the data are encoded once, and what needs no more than latents goes on at the speed of small networks. The
+# critic may go on alone: while representations change under it, it cannot settle.
 STAGES: dict[str, tuple[str, ...]] = {
     "joint": ("encoder", "predictor", "inverse", "distance_head", "goal_head", "decoder", "probe_head"),
     "frozen": ("predictor", "distance_head", "goal_head"),
+    "critic": ("distance_head",),
     "policy": ("policy_head",),
 }
 
@@ -104,7 +107,13 @@ class Trainer:
         (self._statistics,) = others  # `...` is one filter, hence one state
         self._head = nnx.graphdef(model.distance_head)
         policy_updates = config.policy_updates if model.policy_head is not None else 0
-        counts = {"joint": config.updates, "frozen": config.frozen_updates, "policy": policy_updates}
+        critic_updates = config.critic_updates if objective.distance else 0
+        counts = {
+            "joint": config.updates,
+            "frozen": config.frozen_updates,
+            "critic": critic_updates,
+            "policy": policy_updates,
+        }
         self._counts = {name: count for name, count in counts.items() if count}
         self._optimizers = {name: self._optimizer(count) for name, count in self._counts.items()}
         self._step = jax.jit(self._many_updates, static_argnums=0, donate_argnums=1)
@@ -166,7 +175,7 @@ class Trainer:
                 if stage == "policy":
                     return reflex_loss(model, windows, loss_key, self.objective)
                 target = nnx.merge(self._head, state.target)
-                part = jepa_loss if stage == "joint" else latent_loss
+                part = {"joint": jepa_loss, "frozen": latent_loss, "critic": critic_loss}[stage]
                 return part(model, target, windows, loss_key, self.objective)
 
             (_, metrics), gradients = jax.value_and_grad(loss, has_aux=True)(trained)

@@ -33,7 +33,12 @@ def moving(rng, steps=40):
     return rng.normal(size=(steps + 1, 2)), rng.uniform(-1, 1, size=(steps, 1))
 
 
-FEWER = ("model.ensemble=1", "model.policy=false", "training.policy_updates=0")  # parts to compile
+FEWER = (
+    "model.ensemble=1",
+    "model.policy=false",
+    "training.critic_updates=0",
+    "training.policy_updates=0",
+)  # parts to compile
 
 
 def custom(folder, data, *overrides):

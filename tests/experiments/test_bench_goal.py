@@ -21,7 +21,14 @@ from .recipe import TINY
 CHOSEN = ("suite.tasks=[two_room,umaze]", "suite.seeds=[0]", "suite.policies=[model,random,noop,gcbc]")
 SMALL = ("suite.episodes=4", "suite.simulated_episodes=1", "suite.plans=2", "suite.simulated=[ceiling]")
 CLONES = ("suite.baselines.gcbc.width=8", "suite.baselines.gcbc.depth=1")
-SHAPE = ("model.train_blocks=2", "model.depth=1", "model.ensemble=1", "model.policy=false", "training.policy_updates=0")
+SHAPE = (
+    "model.train_blocks=2",
+    "model.depth=1",
+    "model.ensemble=1",
+    "model.policy=false",
+    "training.critic_updates=0",
+    "training.policy_updates=0",
+)
 OVERRIDES = [*TINY, *SHAPE, "collection.steps=40"]
 
 

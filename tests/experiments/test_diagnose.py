@@ -21,7 +21,12 @@ from worldmodel.checkpoint import load_model
 
 from .recipe import settings
 
-FEWER = ("model.ensemble=2", "model.policy=false", "training.policy_updates=0")  # parts to compile
+FEWER = (
+    "model.ensemble=2",
+    "model.policy=false",
+    "training.critic_updates=0",
+    "training.policy_updates=0",
+)  # parts to compile
 
 
 @pytest.fixture(scope="module")

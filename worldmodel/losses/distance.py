@@ -62,41 +62,48 @@ def distance_loss(
     passed = jnp.arange(latents.shape[1], dtype=latents.dtype)[None] * block
     taken = windows.goal_offset[:, None].astype(latents.dtype) - passed  # [B, S], negative once the goal lies behind
     taken = jnp.where(taken >= 0, taken, jnp.inf)
-    error, imagined_error, steps = _errors(model, target, latents, predicted, own, taken, block, longest)
+    own_losses, own_error, steps = _regression(model, target, latents, predicted, own, taken, block, longest, expectile)
 
     # Towards foreign goals the moments of one window tell much the same, so few of them meet many goals instead.
     few = slice(0, _FOREIGN_MOMENTS + 1)
-    foreign = jnp.stack([jnp.roll(own, shift, axis=0) for shift in range(1, foreign_goals + 1)])  # [F, B, 1, D]
-    unknown = jnp.full_like(taken[:, few], jnp.inf)
-    far_error, far_imagined_error, far_steps = jax.vmap(
-        lambda goals: _errors(
-            model, target, latents[:, few], predicted[:, :_FOREIGN_MOMENTS], goals, unknown, block, longest
-        )
-    )(foreign)
+    foreign = jnp.concatenate([jnp.roll(own, shift, axis=0) for shift in range(1, foreign_goals + 1)])  # [F·B, 1, D]
+    moments = jnp.tile(latents[:, few], (foreign_goals, 1, 1))
+    imagined = jnp.tile(predicted[:, :_FOREIGN_MOMENTS], (foreign_goals, 1, 1))
+    unknown = jnp.full(moments.shape[:2], jnp.inf, latents.dtype)
+    foreign_losses, foreign_error, foreign_steps = _regression(
+        model, target, moments, imagined, foreign, unknown, block, longest, expectile
+    )
 
-    losses = [jnp.mean(expectile_loss(e, expectile)) for e in (error, imagined_error, far_error, far_imagined_error)]
+    losses = [*own_losses, *foreign_losses]
     metrics = {
-        "distance_own": jnp.mean(jnp.abs(error)),
-        "distance_foreign": jnp.mean(jnp.abs(far_error)),
+        "distance_own": own_error,
+        "distance_foreign": foreign_error,
         "steps_own": jnp.mean(steps),
-        "steps_foreign": jnp.mean(far_steps),
+        "steps_foreign": jnp.mean(foreign_steps),
     }
     return sum(losses, start=jnp.zeros((), latents.dtype)) / len(losses), metrics
 
 
-def _errors(
+def _regression(
     model: WorldModel,
     target: TemporalDistance,
-    latents: Float[Array, "B S D"],
-    predicted: Float[Array, "B S-1 D"],
-    goals: Float[Array, "B 1 D"],
-    known: Float[Array, "B S"],
+    latents: Float[Array, "N S D"],
+    predicted: Float[Array, "N S-1 D"],
+    goals: Float[Array, "N 1 D"],
+    known: Float[Array, "N S"],
     block: int,
     longest: float,
-) -> tuple[Float[Array, "B S-1"], Float[Array, "B S-2"], Float[Array, "B S-1"]]:
-    """Errors of encoded and of predicted latents in units of `STEP_SCALE`, and the steps they should have said."""
+    expectile: float,
+) -> tuple[tuple[Array, Array], Float[Array, ""], Float[Array, "N S-1"]]:
+    """Losses of encoded and of predicted latents, the mean error of the former, and the steps they should have said.
+
+    Errors are in units of `STEP_SCALE`. All latents meet the critic in one pass, which is what its time goes into.
+    """
     steps = bootstrapped_steps(target, latents, goals, known, block, longest)
-    wanted = steps / STEP_SCALE
-    error = model.distance_head.scaled(latents[:, :-1], goals) - wanted
-    imagined_error = model.distance_head.scaled(predicted[:, :-1], goals) - wanted[:, 1:]
-    return error, imagined_error, steps
+    encoded = steps.shape[1]
+    wanted = jnp.concatenate([steps, steps[:, 1:]], axis=1) / STEP_SCALE
+    seen = jnp.concatenate([latents[:, :-1], predicted[:, :-1]], axis=1)
+    error = model.distance_head.scaled(seen, goals) - wanted
+    loss = expectile_loss(error, expectile)
+    losses = jnp.mean(loss[:, :encoded]), jnp.mean(loss[:, encoded:])
+    return losses, jnp.mean(jnp.abs(error[:, :encoded])), steps

@@ -175,8 +175,10 @@ class Trainer:
                 if stage == "policy":
                     return reflex_loss(model, windows, loss_key, self.objective)
                 target = nnx.merge(self._head, state.target)
-                part = {"joint": jepa_loss, "frozen": latent_loss, "critic": critic_loss}[stage]
-                return part(model, target, windows, loss_key, self.objective)
+                if stage == "joint":
+                    return jepa_loss(model, target, windows, loss_key, self.objective)
+                further = latent_loss if stage == "frozen" else critic_loss
+                return further(model, target, windows, loss_key, self.objective)
 
             (_, metrics), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
             with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; everything of ours is strict

@@ -25,6 +25,8 @@ COLUMNS = {
     "robot time": "robot",
     "parameters": "params",
 }
+# What a table shows first, whenever it was measured.
+POLICIES = ("start", "model", "reflex", "oracle", "ceiling", "gcbc", "sac_her", "random", "noop")
 TITLES = {
     "honest": "honest: starts and goals that no training saw, none of them solved at the start",
     "lewm": "lewm, the protocol of LeWorldModel: a state 25 steps ahead in a held-out trajectory, 50 steps; "
@@ -94,12 +96,13 @@ def _lines(rows: Sequence[Row]) -> Iterator[tuple[bool, dict[str, str]]]:
 
 
 def _order(rows: Sequence[Row], setting: tuple[str, str, str, str]) -> tuple[int, ...]:
-    """By task, then variant, then policy, then planner, each as the table has them first."""
+    """By task, variant, policy and planner: policies as in `POLICIES`, the rest as the rows have them first."""
     task, variant, policy, planner = setting
-    return tuple(
-        list(dict.fromkeys(getattr(row, name) for row in rows)).index(value)
-        for name, value in (("task", task), ("variant", variant), ("policy", policy), ("planner", planner))
-    )
+
+    def place(name: str, value: str) -> int:
+        return list(dict.fromkeys(getattr(row, name) for row in rows)).index(value)
+
+    return place("task", task), place("variant", variant), POLICIES.index(policy), place("planner", planner)
 
 
 def _milliseconds(row: Row) -> str:

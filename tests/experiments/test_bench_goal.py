@@ -155,6 +155,9 @@ def test_tables_hold_every_protocol_apart_with_the_robot_time(finished, capsys):
     table = goal_table.markdown(rows, "lewm").splitlines()
     assert table[0].startswith("| task | policy | success (95 %) | episodes |") and len(table) == 2 + 10
     assert table[3].startswith("| **two_room** | **model** |")
+    rooms = [row for row in rows if row.task == "two_room"]
+    late = goal_table.markdown(rooms[::-1], "honest")  # as rows come that are measured again
+    assert late == goal_table.markdown(rooms, "honest") and "| two_room | ceiling |" in late
 
 
 def test_rows_are_measured_again_with_other_settings_or_more_episodes(finished):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import time
+import types
 
 import imageio.v3 as imageio
 import numpy as np
@@ -12,11 +14,12 @@ import pytest
 
 import envs
 from experiments.drive_picture import BODY, GOAL, PLAN, WALL, Picture
+from experiments.drive_stage import Stage
 from experiments.drive_view import View
 
 from . import browser
 
-pytest.importorskip("viser", reason="the page needs viser, of the extra `view`")
+viser = pytest.importorskip("viser", reason="the page needs viser, of the extra `view`")
 COLOURS = {"body": BODY, "goal": GOAL, "plan": PLAN, "wall": WALL}
 PANEL = 330  # pixels at the right of a wide window
 SLIDERS = "[...document.querySelectorAll('[role=slider]')].length"
@@ -115,6 +118,31 @@ def test_a_window_that_becomes_tall_shows_the_scene_above_the_panel(shown, chrom
     until(view, pictures(task, state), complete(chromium, lambda pixels: pixels[:, :-PANEL]))
     chromium("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
     until(view, pictures(task, state), complete(chromium, lambda pixels: pixels[:330]))
+
+
+class Camera:
+    """What viser keeps of a visitor's camera."""
+
+    aspect, position, look_at = 0.46, np.array([3.0, 3.0, 3.0]), np.zeros(3)
+
+    def on_update(self, told):
+        self.moved_to = lambda position: (setattr(self, "position", position), told(self))
+
+
+def test_a_page_that_takes_up_the_first_camera_late_is_told_again_and_a_visitor_is_let_be():
+    server = viser.ViserServer("127.0.0.1", 18091, verbose=False)
+    try:
+        stage, client = Stage(server, envs.make("two_room")), types.SimpleNamespace(atomic=contextlib.nullcontext)
+        client.camera = camera = Camera()
+        stage._welcome(client)
+        wanted = camera.position
+        assert wanted[2] > 5, "from high above"
+        camera.moved_to(np.array(server.initial_camera.position))
+        np.testing.assert_array_equal(camera.position, wanted)
+        camera.moved_to(wanted + [1.0, 0.5, 0.0])
+        np.testing.assert_array_equal(camera.position, wanted + [1.0, 0.5, 0.0])
+    finally:
+        server.stop()
 
 
 def test_sliders_become_wishes_and_a_reload_keeps_them(shown, chromium):

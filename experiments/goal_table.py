@@ -102,7 +102,8 @@ def _order(rows: Sequence[Row], setting: tuple[str, str, str, str]) -> tuple[int
     def place(name: str, value: str) -> int:
         return list(dict.fromkeys(getattr(row, name) for row in rows)).index(value)
 
-    return place("task", task), place("variant", variant), POLICIES.index(policy), place("planner", planner)
+    recipe = place("variant", variant) if variant else -1  # the default's comes first
+    return place("task", task), recipe, POLICIES.index(policy), place("planner", planner)
 
 
 def _milliseconds(row: Row) -> str:

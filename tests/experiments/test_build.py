@@ -141,7 +141,7 @@ def test_the_true_dynamics_are_an_objective_of_their_own():
 )
 def test_yaml_offers_every_setting_with_the_default_of_its_class(cls, group):
     """The class is the source; YAML repeats it only so that `--help` shows it and overrides are checked."""
-    node = OmegaConf.to_container(build.compose("plan")[group])
+    node = OmegaConf.to_container(build.compose("plan", "task=umaze")[group])  # a task without settings of its own
     node.pop("_target_", None)
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}
     sizes_from_data = {"observation_size", "action_size", "probe_size", "seed"}

@@ -160,6 +160,11 @@ def test_tables_hold_every_protocol_apart_with_the_robot_time(finished, capsys):
     assert late == goal_table.markdown(rooms, "honest") and "| two_room | ceiling |" in late
 
 
+def test_a_table_has_a_place_for_every_row_that_is_measured():
+    measured = {goal_points.START, *goal_points.POLICIES, *goal_points.SIMULATED}
+    assert set(goal_table.POLICIES) == measured and len(goal_table.POLICIES) == len(measured)
+
+
 def test_rows_are_measured_again_with_other_settings_or_more_episodes(finished):
     folder, _, _, _, _ = finished
     path = folder / "results" / "goal.csv"

@@ -185,7 +185,8 @@ def _not_measured(points: Sequence[Point], path: Path) -> list[Point]:
 
     def is_measured(point: Point) -> bool:
         row = rows.get(point.identity())
-        told = manifests.get(point.identity(), {}).get("settings", {}).get(point.key)
-        return row is not None and told == point.told and (row.episodes or 0) >= point.episodes
+        told = manifests.get(point.identity(), {}).get("settings", {}).get(point.key) or ""
+        same = sorted(told.split()) == sorted(point.told.split())  # the order is that of the configuration's files
+        return row is not None and same and (row.episodes or 0) >= point.episodes
 
     return [point for point in points if not is_measured(point)]

@@ -16,7 +16,7 @@ from envs.behaviours import Behaviour
 
 from . import build
 from .protocols import LEWM_BUDGET, Pairs, honest, lewm
-from .recipes import Paths, recipe
+from .recipes import Paths, as_trained, recipe
 from .table import OF_MODEL, PLANNING, SIMULATED
 
 START = "start"  # the row of pairs that are solved before the first step
@@ -108,6 +108,8 @@ class Point:
         names = dict.fromkeys((*_PAIRS[self.protocol], *_SETTINGS.get(self.policy, ())))
         chosen = OmegaConf.masked_copy(self.cfg, [name for name in names if "." not in name])
         values: Any = OmegaConf.to_container(chosen, resolve=True)
+        if "training" in values:
+            values["training"] = as_trained(values["training"])
         values |= {name: OmegaConf.select(self.cfg, name) for name in names if "." in name}
         return " ".join(f"{name}={value}" for name, value in _flat({"budget": self.budget, **values, **self.extra}))
 

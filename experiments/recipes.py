@@ -31,9 +31,15 @@ class Paths:
 def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:
     """Everything that decides what a training run gives, as JSON."""
     parts = {name: settings(cfg[name]) for name in ("task", "model", "objective", "training")}
+    parts["training"] = as_trained(parts["training"])
     if cfg.data is not None:
         return {**parts, "data": str(cfg.data), "seed": seed}
     return {**parts, "behaviour": settings(cfg.behaviour), "collection": settings(cfg.collection), "seed": seed}
+
+
+def as_trained(training: dict[str, Any]) -> dict[str, Any]:
+    """Settings of training without a critic's stage of no updates: what was made before there was one is the same."""
+    return {name: value for name, value in training.items() if name != "critic_updates" or value}
 
 
 def settings(node: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import jax
 import pytest
@@ -158,6 +159,12 @@ def test_tables_hold_every_protocol_apart_with_the_robot_time(finished, capsys):
     rooms = [row for row in rows if row.task == "two_room"]
     late = goal_table.markdown(rooms[::-1], "honest")  # as rows come that are measured again
     assert late == goal_table.markdown(rooms, "honest") and "| two_room | ceiling |" in late
+
+
+def test_the_committed_rows_are_those_of_the_present_recipes():
+    cfg = build.compose("bench", "suite=goal")
+    points = list(goal_points.points(cfg, goal_points.recipes(cfg)))
+    assert not _not_measured(points, Path(__file__).parents[2] / "experiments/results/goal.csv")
 
 
 def test_a_table_has_a_place_for_every_row_that_is_measured():

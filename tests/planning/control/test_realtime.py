@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from planning.anytime import Timings
 from planning.control import Fallback, Loop, Planning, RealtimeController, Reason, Source, Validator
-from planning.control.live_engine import _refine
+from planning.control.live_engine import LiveEngine, _refine
 from planning.control.messages import PublishedPlan, Verdict
 from planning.control.telemetry import read_lines
 from planning.parameterization import Knots, Steps
@@ -20,17 +20,15 @@ def engine():
     return make_engine()
 
 
-class Mad:
+class Mad(LiveEngine):
     """An engine whose refinements can be made to fail."""
 
     def __init__(self, engine):
-        self._engine, self.mad = engine, False
-
-    def __getattr__(self, name):
-        return getattr(self._engine, name)
+        super().__init__(engine.agent)
+        self.mad = False
 
     def plan(self, state):
-        plan = self._engine.plan(state)
+        plan = super().plan(state)
         if self.mad:
             plan = replace(plan, actions=np.full_like(plan.actions, np.nan))
         return plan

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from planning.control import Fallback, Loop, Planning, RealtimeController, Reason, Recipe, Source
+from planning.control.live_engine import LiveEngine
 from planning.control.telemetry import read_lines
 
 from .loops import GOAL, make_engine
@@ -37,19 +38,17 @@ def test_a_thread_plans_while_the_loop_goes_on():
     assert not control.ready
 
 
-class Broken:
+class Broken(LiveEngine):
     """An engine that raises once it is asked to plan in earnest."""
 
     def __init__(self, engine):
-        self._engine, self.broken = engine, False
-
-    def __getattr__(self, name):
-        return getattr(self._engine, name)
+        super().__init__(engine.agent)
+        self.broken = False
 
     def refine(self, state):
         if self.broken:
             raise RuntimeError("a bug")
-        return self._engine.refine(state)
+        return super().refine(state)
 
 
 def test_a_thread_that_ends_is_told_and_answered(caplog):

@@ -8,6 +8,9 @@ from experiments.folders import cache_dir
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir()))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
+# What is said to the last bit is said of processors: a GPU adds up in another order, and multiplies with fewer digits.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
 import jax
 import pytest
 from jaxtyping import install_import_hook

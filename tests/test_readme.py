@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from experiments import build, compare
 from experiments.cli import COMMANDS
 from experiments.compare_tables import tables
@@ -18,10 +20,11 @@ def test_table_is_that_of_the_committed_rows():
     assert expected in README, f"README's table is not that of experiments/results/goal.csv, which is:\n{expected}"
 
 
-def test_ablations_are_shown_as_they_were_measured():
-    expected = markdown(read_csv(ROOT / "experiments/results/goal_ablations.csv"), "honest")
+@pytest.mark.parametrize("rows", ["goal_ablations.csv", "gpu/goal.csv"])
+def test_tables_of_benchmarks_are_those_of_the_committed_rows(rows):
+    expected = markdown(read_csv(ROOT / "experiments/results" / rows), "honest")
     page = (ROOT / "docs/benchmarks.md").read_text()
-    assert expected in page, f"the table in docs/benchmarks.md is not that of goal_ablations.csv, which is:\n{expected}"
+    assert expected in page, f"the table in docs/benchmarks.md is not that of {rows}, which is:\n{expected}"
 
 
 def test_learning_from_rewards_is_shown_as_it_was_measured(tmp_path):

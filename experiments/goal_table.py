@@ -25,6 +25,7 @@ COLUMNS = {
     "robot time": "robot",
     "parameters": "params",
 }
+TIMES = ("step p50 / p99, ms", "training")  # columns that compare only where rows were measured alike
 # What a table shows first, whenever it was measured.
 POLICIES = ("start", "model", "reflex", "oracle", "ceiling", "gcbc", "sac_her", "random", "noop")
 TITLES = {
@@ -48,10 +49,10 @@ def show(rows: Sequence[Row]) -> None:
         Console().print(table, "")
 
 
-def markdown(rows: Sequence[Row], protocol: str) -> str:
-    """The rows of one protocol as a table in Markdown."""
+def markdown(rows: Sequence[Row], protocol: str, leave_out: Sequence[str] = ()) -> str:
+    """The rows of one protocol as a table in Markdown, without the columns to leave out."""
     lines = list(_lines([row for row in rows if row.protocol == protocol]))
-    shown = _shown(lines)
+    shown = [name for name in _shown(lines) if name not in leave_out]
     text = [f"| {' | '.join(shown)} |", "|" + "---|" * len(shown)]
     for bold, line in lines:
         cells = [f"**{line[name]}**" if bold and line[name] else line[name] for name in shown]

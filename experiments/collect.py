@@ -14,7 +14,7 @@ from envs.mujoco_task import MujocoTask
 from worldmodel.dataset import load
 from worldmodel.files import write_atomically
 
-from .figures import PRINT, coverage, to_png
+from .figures import coverage_alone, to_png
 from .manifest import manifest
 from .recipes import Paths
 from .results import append_values
@@ -30,14 +30,16 @@ def run(cfg: DictConfig) -> Collected:
     console = Console()
     out = Path(cfg.out) if cfg.out else Paths.of(cfg, cfg.seed).data
     collected = collect_data(cfg, cfg.seed, out)
+    task = envs.make(cfg.task.name)
+    went_round = f"; {collected.detour_share:.0%} of the episodes went round a wall" if task.scene().walls else ""
     console.print(
         f"{collected.episodes} episodes, {collected.steps} steps ({collected.simulated_seconds / 60:.1f} min of robot "
         f"time) in {collected.path}: {collected.rollout_seconds:.1f} s of physics, {collected.write_seconds:.1f} s of "
-        f"writing, {collected.megabytes:.1f} MB; {collected.detour_share:.0%} of the episodes went round a wall"
+        f"writing, {collected.megabytes:.1f} MB{went_round}"
     )
-    task = envs.make(cfg.task.name)
     picture = out.parent / f"{out.name}-coverage.png"
-    write_atomically(picture, to_png(coverage(task.scene(), visited(task, out), PRINT)))
+    drawn = coverage_alone(f"{task.name}: what the data cover", task.scene(), visited(task, out))
+    write_atomically(picture, to_png(drawn))
     console.print(f"coverage: {picture}")
     if cfg.rate:
         measure_rate(cfg, task, console)

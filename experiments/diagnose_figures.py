@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,12 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from .diagnosis import Diagnosis
+from .diagnosis import SHOWN, Diagnosis
 from .figures import PRINT, THEME, Palette
 
 Panel = Callable[[Axes, Diagnosis, Palette], None]
 
 PATHS = 12  # imagined futures in one panel
+PROBES = 16  # bars in one panel
 
 
 def horizon(axes: Axes, found: Diagnosis, palette: Palette) -> None:
@@ -54,15 +56,18 @@ def distances(axes: Axes, found: Diagnosis, palette: Palette) -> None:
     steps, (_, median, _) = reach.curve("euclid")
     scale = top / max(float(median.max(initial=0.0)), 1e-9)
     axes.plot(steps, scale * median, color=palette.muted, linewidth=1.3, label="Euclid, scaled")
-    axes.set(xlabel="environment steps left", ylabel="distance to the end")
-    axes.set_ylim(bottom=0)
+    axes.set(xlabel="environment steps left", ylabel="distance to the end, steps")
+    axes.set_ylim(0, 1.3 * max(axes.get_ylim()[1], 1e-9))  # room for the legend
     _style(axes, palette)
-    _legend(axes, palette)
+    _legend(axes, palette, "upper left")
 
 
 def probes(axes: Axes, found: Diagnosis, palette: Palette) -> None:
-    """Held-out R² of each degree of freedom; a mark shows that of the same map from the sensors."""
-    names = list(found.probes)[:16]
+    """Held-out R² of each degree of freedom; a mark shows that of the same map from the sensors.
+
+    Where there are many, those come first that the sensors show, since they are what is judged.
+    """
+    names = sorted(found.probes, key=lambda name: found.sensed[name] < SHOWN)[:PROBES]
     scores = np.clip([found.probes[name] for name in names], 0.0, 1.0)
     places = np.arange(len(names))
     colours = [palette.accent if "vel" not in name else palette.good for name in names]
@@ -146,7 +151,10 @@ def panels(found: Diagnosis) -> dict[str, tuple[Panel, str]]:
     if found.reach is not None:
         there["Distance against steps"] = (distances, found.reach.source + "; a flat end leads no plan")
     if found.probes:
-        there["Linear probes"] = (probes, "what a linear map reads from the representation; marks: from the sensors")
+        told = "what a linear map reads from the representation; marks: from the sensors"
+        if len(found.probes) > PROBES:
+            told += f"; {PROBES} of {len(found.probes)}"
+        there["Linear probes"] = (probes, told)
     if found.slices:
         told = "what actions cost, as the model imagines them; dark is cheap"
         there["Cost landscape: model"] = (landscape("model"), told)
@@ -166,9 +174,13 @@ def picture(found: Diagnosis) -> Figure:
     grid: Any = figure.subplots(rows, 3, squeeze=False)
     for axes in grid.ravel()[len(there) :]:
         axes.set_axis_off()
-    for axes, (title, (draw, _)) in zip(grid.ravel(), there.items(), strict=False):
+    for axes, (title, (draw, told)) in zip(grid.ravel(), there.items(), strict=False):
         draw(axes, found, PRINT)
-        axes.set_title(title, fontsize=10, color=PRINT.ink, loc="left", fontweight="bold")
+        axes.set_title(title, fontsize=10, color=PRINT.ink, loc="left", fontweight="bold", pad=28)
+        place: Any = {"xy": (0, 1), "xycoords": "axes fraction", "xytext": (0, 25), "textcoords": "offset points"}
+        axes.annotate(
+            textwrap.fill(told, 58), **place, fontsize=7.5, color=PRINT.muted, va="top", annotation_clip=False
+        )
     return figure
 
 
@@ -199,5 +211,5 @@ def _style(axes: Axes, palette: Palette, grid: str = "y") -> None:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
-def _legend(axes: Axes, palette: Palette) -> None:
-    axes.legend(fontsize=8, frameon=False, labelcolor=palette.muted, loc="best")
+def _legend(axes: Axes, palette: Palette, place: Literal["best", "upper left"] = "best") -> None:
+    axes.legend(fontsize=8, frameon=False, labelcolor=palette.muted, loc=place)

@@ -49,6 +49,7 @@ def _failures(found: Diagnosis) -> str:
         f'<td role="cell" class="meaning"><small>{escape(mend)}</small></td></tr>'
         for fault, mend in FAULTS.items()
     ]
-    lead += f"; {len(found.failures)} of the failures were played again with true dynamics."
+    again = f"{len(found.failures)} of the failures {'was' if len(found.failures) == 1 else 'were'}"
+    lead += f"; {again} played again with true dynamics."
     caption = "Failed episodes: " + ", ".join(f"{each.episode} ({each.fault})" for each in found.failures)
     return section("Whose fault are the failures?", lead, table(["fault", "episodes", "why"], rows, caption))

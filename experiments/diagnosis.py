@@ -25,7 +25,7 @@ from worldmodel.windows import WindowSampler
 from . import build
 from .blame import Failure, blame
 from .evaluate import run_episodes
-from .fits import check_data, check_task
+from .fits import check_data, check_moves, check_range, check_task
 from .held_out import HeldOut, end_of, fresh
 from .landscape import Slice, slices
 from .policies import ModelPolicy
@@ -98,6 +98,8 @@ def _held_out(cfg: DictConfig, task: envs.Task | None, checkpoint: Checkpoint) -
     if task is not None:
         check_task(data, cfg.task.name, cfg.data)
     check_data(data, checkpoint.metadata["task"], cfg.data, owner="the model")
+    check_range(data, cfg.data)
+    check_moves(data, cfg.data)
     return end_of(data, cfg.data, task, int(cfg.held_out))
 
 

@@ -15,11 +15,10 @@ from worldmodel.dataset import load
 
 from .build import agent_for
 from .calibration import calibrated
-from .fits import check_data
+from .fits import WORDS, check_data
 from .published import PUBLISHED, checkpoint_file
 
 OWN = ("checkpoint", "out", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
-WORDS = ("sensors", "sensor_units", "actuators", "action_units")
 
 
 def run(cfg: DictConfig) -> Bundle:

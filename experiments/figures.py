@@ -162,6 +162,32 @@ def coverage(scene: Scene, positions: Float[ndarray, "M 2"], palette: Palette = 
     return figure
 
 
+def coverage_alone(title: str, scene: Scene, positions: Float[ndarray, "M 2"]) -> Figure:
+    """The same with a title and metres along its sides, for a file that lies beside the data."""
+    figure = coverage(scene, positions, PRINT)
+    (axes,) = figure.axes
+    width, height = figure.get_size_inches()
+    left, right, bottom, top = 0.62, 0.15, 0.5, 0.72  # inches for what stands around it
+    across, up = max(width, 3.0), height
+    total = (left + across + right, bottom + up + top)
+    figure.set_size_inches(*total)
+    axes.set_position((left / total[0], bottom / total[1], across / total[0], up / total[1]))
+    axes.set_axis_on()
+    axes.set(xlabel="x, m", ylabel="y, m")
+    axes.tick_params(length=0, labelsize=8, labelcolor=PRINT.muted)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(fontsize=8.5, color=PRINT.muted)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    figure.text(left / total[0], 1 - 0.2 / total[1], title, fontsize=10, fontweight="bold", color=PRINT.ink, va="top")
+    seen = np.all((positions >= scene.low) & (positions <= scene.high), axis=1)
+    told = f"{len(positions):,} positions, seen from above"
+    if not seen.all():
+        told += f"; {np.mean(~seen):.1%} outside"
+    figure.text(left / total[0], 1 - 0.44 / total[1], told, fontsize=7.5, color=PRINT.muted, va="top")
+    return figure
+
+
 def _limits(scene: Scene) -> tuple[tuple[float, float], tuple[float, float]]:
     margin = 0.025 * max(np.subtract(scene.high, scene.low))
     return (scene.low[0] - margin, scene.high[0] + margin), (scene.low[1] - margin, scene.high[1] + margin)

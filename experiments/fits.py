@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,32 @@ logger = logging.getLogger(__name__)
 
 Description = Mapping[str, Any]
 
+WORDS = ("sensors", "sensor_units", "actuators", "action_units")
+LARGEST = 1e15  # beyond it, squares do not fit into float32
+FAR = 100.0  # times the range of 98 % of the data: no sensor that works reads that
+
+
+def _is_period(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < 1e6
+
+
+def _are_words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
+# What is read of a description, and how it must look to be taken for that.
+_SAID: dict[str, Callable[[Any], bool]] = {"control_period": _is_period, **dict.fromkeys(WORDS, _are_words)}
+
 
 def description(data: EpisodeData) -> dict[str, Any]:
-    """What the data say of the robot that they are of; empty for foreign ones."""
+    """What the data say of the robot that they are of; nothing for foreign ones, and nothing that cannot be meant."""
     try:
         said = json.loads(data.metadata.get("task", "{}"))
     except (TypeError, ValueError):  # somebody else's metadata under the same name
         return {}
-    return said if isinstance(said, dict) else {}
+    if not isinstance(said, dict):
+        return {}
+    return {name: value for name, value in said.items() if name not in _SAID or _SAID[name](value)}
 
 
 def check_task(data: EpisodeData, task: str, source: Path | str) -> None:
@@ -44,11 +62,17 @@ def check_task(data: EpisodeData, task: str, source: Path | str) -> None:
 def check_data(data: EpisodeData, robot: Description, source: Path | str, owner: str) -> None:
     """Raise ValueError unless the data are of a robot such as `owner` (a task, a checkpoint) describes it.
 
-    Compared are the numbers and names of sensors and actuators, and the control period.
+    Compared are the numbers, names and units of sensors and actuators, the actuators' bounds, and the control period.
     """
-    sizes = {"observation_size": data.observations.shape[1], "action_size": data.actions.shape[1]}
+    found = {
+        **description(data),
+        "observation_size": data.observations.shape[1],
+        "action_size": data.actions.shape[1],
+        "action_low": data.action_low.tolist(),
+        "action_high": data.action_high.tolist(),
+    }
     mend = "give data of the same robot, or choose another model or task"
-    _compare({**description(data), **sizes}, robot, f"the dataset {source}", owner, mend)
+    _compare(found, robot, f"the dataset {source}", owner, mend)
 
 
 def check_checkpoint(trained_for: Description, task: Description, path: Path | str) -> None:
@@ -67,11 +91,16 @@ def _compare(found: Description, wanted: Description, what: str, owner: str, men
         raise ValueError(
             f"{what} has a control period of {1e3 * period:g} ms, and {owner} has {1e3 * wanted_period:g} ms: {mend}"
         )
-    for key in ("sensors", "actuators"):
+    for key in WORDS:
         words = zip(found.get(key) or [], wanted.get(key) or [], strict=False)
         for index, (word, wanted_word) in enumerate(words):
             if word != wanted_word:
                 raise ValueError(f"{what} has {word} as {key}[{index}], and {owner} has {wanted_word}: {mend}")
+    for key in ("action_low", "action_high"):
+        bounds = zip(found.get(key) or [], wanted.get(key) or [], strict=False)
+        for index, (bound, wanted_bound) in enumerate(bounds):
+            if math.isfinite(bound) and not math.isclose(bound, wanted_bound, rel_tol=1e-4, abs_tol=1e-6):
+                raise ValueError(f"{what} has {key}[{index}] at {bound:g}, and {owner} at {wanted_bound:g}: {mend}")
 
 
 def check_moves(data: EpisodeData, source: Path | str) -> None:
@@ -85,22 +114,74 @@ def check_moves(data: EpisodeData, source: Path | str) -> None:
         ("sensor", data.observations, said.get("sensors")),
         ("actuator", data.actions[taken], said.get("actuators")),
     ):
-        still = np.flatnonzero(values.std(axis=0) < MIN_STD)
+        still = np.flatnonzero(values.std(axis=0, dtype=np.float64) < MIN_STD)
         if len(still) == values.shape[1]:
             raise ValueError(
                 f"the data in {source} stand still: no {noun} deviates by {MIN_STD:g} or more in any episode, and "
                 "nothing can be learned from that; check the logging, or store them in smaller units"
             )
         for index in still.tolist():
-            name = f"{index} ({words[index]})" if words else str(index)
             logger.warning(
                 "%s %s never moves in %s (standard deviation below %g) and tells the model nothing; leave it out, or "
                 "store it in smaller units",
                 noun,
-                name,
+                _named(index, words),
                 source,
                 MIN_STD,
             )
+
+
+def check_range(data: EpisodeData, source: Path | str) -> None:
+    """Warn of readings and actions so far from all others that they are a fault, and would blind a normalised sensor.
+
+    Raises:
+      ValueError: one is too large to be computed with, or an action lies outside of its bounds; the episode is named.
+    """
+    said, taken = description(data), np.flatnonzero(data.last != np.arange(len(data.last)))
+    low, high = data.action_low, data.action_high
+    slack = 1e-3 * np.where(np.isfinite(high - low), high - low, 0.0)
+    outside = (data.actions[taken] < low - slack) | (data.actions[taken] > high + slack)
+    if outside.any():
+        row, index = np.argwhere(outside)[0]
+        raise ValueError(
+            f"actuator {_named(index, said.get('actuators'))} gets {data.actions[taken][row, index]:g} in "
+            f"{_moment(data, int(taken[row]))} of {source}, and its bounds are {low[index]:g} and {high[index]:g}: "
+            "store what it was really given, or its own bounds"
+        )
+    for noun, values, rows, words in (
+        ("sensor", data.observations, np.arange(len(data.last)), said.get("sensors")),
+        ("actuator", data.actions[taken], taken, said.get("actuators")),
+    ):
+        if np.abs(values).max(initial=0.0) > LARGEST:
+            row, index = np.unravel_index(np.abs(values).argmax(), values.shape)
+            raise ValueError(
+                f"{noun} {_named(index, words)} reads {values[row, index]:g} in {_moment(data, int(rows[row]))} of "
+                f"{source}: leave the episode out, or mend that value"
+            )
+        least, most = np.percentile(values, [1, 99], axis=0)
+        apart = np.abs(values - np.clip(values, least, most))
+        for index in np.flatnonzero((apart.max(axis=0) > FAR * (most - least)) & (most > least)):
+            row = apart[:, index].argmax()
+            logger.warning(
+                "%s %s reads %g in %s of %s, and lies between %g and %g in 98 %% of the data: see whether that is a "
+                "fault, for it sets the scale that the model sees",
+                noun,
+                _named(index, words),
+                values[row, index],
+                _moment(data, int(rows[row])),
+                source,
+                least[index],
+                most[index],
+            )
+
+
+def _named(index: Any, words: Any) -> str:
+    return f"{index} ({words[index]})" if words and index < len(words) else str(index)
+
+
+def _moment(data: EpisodeData, row: int) -> str:
+    firsts = np.unique(data.first)
+    return f"{data.name(int(np.searchsorted(firsts, row, side='right')) - 1)} at step {row - int(data.first[row])}"
 
 
 def identity(data: EpisodeData) -> dict[str, Any]:

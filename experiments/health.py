@@ -6,6 +6,7 @@ purpose: trained without what prevents collapse, or on shuffled actions. docs/di
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from .records import Health
@@ -140,13 +141,18 @@ RANGES: dict[str, tuple[float | None, float | None, str, str]] = {
     ),
 }
 
+UNMEASURED = "give more held-out data, and longer episodes: these are too few to measure it"
 COLLAPSED_STD = 0.05
 COLLAPSED_RANK = 2.0
 
 
 def judged(values: Mapping[str, float]) -> list[Health]:
     """Each known figure with its range, in the order of `RANGES`."""
-    return [Health(name, float(values[name]), *RANGES[name]) for name in RANGES if name in values]
+    return [_judged(name, float(values[name]), *RANGES[name]) for name in RANGES if name in values]
+
+
+def _judged(name: str, value: float, low: float | None, high: float | None, meaning: str, mend: str) -> Health:
+    return Health(name, value, low, high, meaning, mend if math.isfinite(value) else UNMEASURED)
 
 
 def collapse(values: Mapping[str, float]) -> str | None:

@@ -205,7 +205,8 @@ def health_section(health: Sequence[Health]) -> str:
             f'<td role="cell" class="verdict">{verdict}</td>'
             f'<td role="cell" class="meaning"><small>{escape(item.meaning)}{mend}</small></td></tr>'
         )
-    outside, judged = sum(not item.ok for item in health), sum(item.bounded for item in health)
+    ranged = [item for item in health if item.bounded]
+    outside, judged = sum(not item.ok for item in ranged), len(ranged)
     lead = f"{outside} of {judged} outside the healthy range." if outside else "All are in their healthy range."
     heads = ["figure", "value", "healthy", "", "what it tells"]
     return section("Is the representation healthy?", lead, table(heads, body)) if health else ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -25,7 +25,7 @@ from worldmodel.training import Trainer, TrainingConfig, TrainState, fit
 from worldmodel.windows import WindowSampler
 
 from .build import fill
-from .fits import check_data, check_moves, check_task, identity
+from .fits import check_data, check_moves, check_range, check_task, description, identity
 from .progress import progress_bar
 from .recipes import CUSTOM, recipe, settings
 from .watch import CollapseWatch
@@ -38,7 +38,8 @@ CHECKPOINT_SECONDS = 20.0  # between two training states on disk: what a kill ca
 def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> None:
     """Train on the data at `source` and write the model; a run that was stopped before goes on from its last state."""
     data = load(source)
-    description, targets = _described(cfg, data, source)
+    robot, targets = _described(cfg, data, source)
+    check_range(data, source)
     check_moves(data, source)
     model_config = _architecture(cfg, data, targets)
     objective = fill(JepaConfig, settings(cfg.objective), "objective")
@@ -59,7 +60,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
 
     def metadata() -> dict[str, Any]:
         return {
-            "task": description,
+            "task": robot,
             "action_low": data.action_low.tolist(),
             "action_high": data.action_high.tolist(),
             "recipe": recipe(cfg, seed),
@@ -75,7 +76,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
         state = run.fit(state, cfg.task.name)
     except FloatingPointError as error:
         if run.good is None:
-            raise
+            raise FloatingPointError(f"{error}; there was no good model before it that could be kept") from error
         kept = out.with_suffix(".diverged.safetensors")
         save_model(kept, trainer.model(run.good), model_config, metadata())
         states.unlink(missing_ok=True)  # going on from there would come to the same end
@@ -92,10 +93,10 @@ def _described(cfg: DictConfig, data: EpisodeData, source: Path | str) -> tuple[
         # A robot's logs tell its positions; of other data nothing is known.
         return describe_logs(cfg, data, source), data.states if data.metadata.get("logs") else None
     task = envs.make(cfg.task.name)
-    description = task.describe()
+    robot = task.describe()
     check_task(data, task.name, source)
-    check_data(data, description, source, owner=task.name)
-    return description, None if data.states is None else probe_targets(task, data.states)
+    check_data(data, robot, source, owner=task.name)
+    return robot, None if data.states is None else probe_targets(task, data.states)
 
 
 def _architecture(cfg: DictConfig, data: EpisodeData, targets: ndarray | None) -> ModelConfig:
@@ -187,8 +188,16 @@ def describe_logs(cfg: DictConfig, data: EpisodeData, source: Path | str) -> dic
     Raises:
       ValueError: nothing says what the control period is, or the bounds of the actions are not finite.
     """
-    known = json.loads(data.metadata.get("task", "{}"))
-    period = cfg.get("control_period") or known.get("control_period")
+    known = description(data)
+    told, said = cfg.get("control_period"), known.get("control_period")
+    if told and said and not math.isclose(told, said, rel_tol=1e-6):
+        logger.warning(
+            "the data in %s say %g ms a step, and control_period=%g counts instead; leave it out if they are right",
+            source,
+            1e3 * said,
+            told,
+        )
+    period = told or said
     if period is None:
         raise ValueError(f"the data in {source} do not say how often actions are taken: add control_period=SECONDS")
     if not (np.isfinite(data.action_low).all() and np.isfinite(data.action_high).all()):

@@ -66,6 +66,8 @@ def save_model(
 def load_model(path: str | Path) -> Checkpoint:
     """Read a model file, checked against the architecture that its header names.
 
+    One that was trained without a critic has none, and no policy, which learns from it, whatever their weights are.
+
     Raises:
       FileNotFoundError: no file there.
       ValueError: truncated, foreign, of another format version, or with weights that do not fit.
@@ -79,8 +81,11 @@ def load_model(path: str | Path) -> Checkpoint:
         raise ValueError(f"{path} has a header this version cannot use: {error}") from error
     abstract = nnx.eval_shape(lambda: create(config, 0))
     graphdef, state = nnx.split(abstract)
-    model = nnx.merge(graphdef, _fill(path, state, tensors))
-    return Checkpoint(freeze(model, config), metadata)
+    model = freeze(nnx.merge(graphdef, _fill(path, state, tensors)), config)
+    objective = metadata.get("objective")
+    if isinstance(objective, dict) and objective.get("distance") == 0:
+        model = replace(model, distance=None, policy=None)
+    return Checkpoint(model, metadata)
 
 
 def with_members(model: WorldModel, config: ModelConfig, members: int) -> tuple[WorldModel, ModelConfig]:

@@ -178,6 +178,8 @@ def open_minari(path: str | Path) -> Any:
 
 def _open(path: str | Path, minari: Any) -> Any:
     folder = Path(path).resolve()  # Minari doubles a relative path
+    if folder.is_dir() and any((*folder.glob("*.npz"), *folder.glob("*.csv"))):
+        raise ValueError(f"{path} has logs and no {DESCRIPTION} beside them: docs/own_logs.md says what stands in it")
     if folder.exists():
         data = folder / "data" if (folder / "data").is_dir() else folder
         try:

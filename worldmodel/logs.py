@@ -62,8 +62,10 @@ def _description(folder: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is no JSON ({error}): see docs/own_logs.md") from error
-    if not isinstance(values, dict) or not values.keys() >= _REQUIRED:
+    if not isinstance(values, dict):
         raise ValueError(f"{path} must be an object with {', '.join(sorted(_REQUIRED))}: see docs/own_logs.md")
+    if missing := sorted(_REQUIRED - set(values)):
+        raise ValueError(f"{path} does not say {', '.join(missing)}: see docs/own_logs.md")
     if unknown := sorted(set(values) - _REQUIRED - {*_WORDS, "task"}):
         raise ValueError(f"{path} has the unknown field {unknown[0]}: it may have task, {', '.join(_WORDS)}")
     for name in _WORDS:
@@ -135,7 +137,10 @@ def _check(
             "than actions"
         )
     if first is not None and observations.shape[1] != first[1].shape[1]:
-        raise ValueError(f"{file} has {observations.shape[1]} sensors, and {first[0]} has {first[1].shape[1]}")
+        raise ValueError(
+            f"{file} has {observations.shape[1]} sensors, and {first[0]} has {first[1].shape[1]}: log the same ones in "
+            "each file, or put them into folders of their own"
+        )
     if positions is not None and (positions.ndim != 2 or len(positions) != len(observations)):
         raise ValueError(f"{file} has positions {positions.shape}: expected one row for each observation")
     if first is not None and (positions is None) != (first[3] is None):
@@ -145,7 +150,10 @@ def _check(
     for name, values in (("observations", observations), ("actions", actions), ("positions", positions)):
         if values is not None and not np.isfinite(values).all():
             step = int(np.argwhere(~np.isfinite(values))[0][0])
-            raise ValueError(f"{file} has a value in its {name} at step {step} that is not finite")
+            raise ValueError(
+                f"{file} has a value in its {name} at step {step} that is not finite: leave the file out, or cut it "
+                "there"
+            )
     slack = 1e-3 * (high - low)
     outside = (actions < low - slack) | (actions > high + slack)
     if outside.any():

@@ -59,8 +59,9 @@ class WindowSampler:
         if len(starts) == 0:
             firsts, lasts = np.unique(data.first), np.unique(data.last)
             longest = int((lasts - firsts).argmax())
+            steps = int(lasts[longest] - firsts[longest])
             raise ValueError(
-                f"no episode is long enough to learn from: the longest has {lasts[longest] - firsts[longest]} steps "
+                f"no episode is long enough to learn from: the longest has {steps} step{'s' if steps != 1 else ''} "
                 f"({data.name(longest)}), and a window needs {span} ({blocks} blocks of {action_block}); take shorter "
                 "windows or longer episodes"
             )

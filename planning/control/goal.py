@@ -73,6 +73,11 @@ class Route:
     """
 
     def __init__(self, goals: Sequence[Any] | ndarray, tolerance: Any):
+        lengths = sorted({np.size(goal) for goal in goals})
+        if len(lengths) > 1:
+            raise ValueError(
+                f"a route is a list of goals of one length; got some of {' and of '.join(map(str, lengths))}"
+            )
         self.goals = np.array(goals, np.float32)
         if self.goals.ndim != 2 or not self.goals.size:
             raise ValueError(f"a route is a list of goals of one length; got shape {self.goals.shape}")
@@ -94,10 +99,17 @@ class Route:
         return self.leg == len(self.goals) - 1
 
     def passed(self, observation: Any) -> bool:
-        """Whether `observation` [O] passes the present goal and another one comes next: then `goal` is that one."""
+        """Whether `observation` [O] passes the present goal and another one comes next: then `goal` is that one.
+
+        Raises:
+          ValueError: an observation of another size than the goals.
+        """
         if self.last:
             return False
-        apart = np.abs(np.asarray(observation, np.float32) - self.goal)
+        seen = np.asarray(observation, np.float32)
+        if seen.shape != self.goal.shape:
+            raise ValueError(f"the route's goals have {self.goal.size} numbers; got an observation of {seen.shape}")
+        apart = np.abs(seen - self.goal)
         if not (np.isnan(self.goal) | (apart <= self.tolerance)).all():
             return False
         self.leg += 1

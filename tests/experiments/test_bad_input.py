@@ -5,20 +5,31 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import envs
-from experiments import collect, plan, train
-from experiments.fits import check_checkpoint, check_data, check_moves
-from experiments.health import collapse
+from experiments import collect, diagnose, plan, train
+from experiments.fits import check_checkpoint, check_data, check_moves, check_range
+from experiments.health import UNMEASURED, collapse, judged
+from experiments.report import health_section
+from experiments.training_run import describe_logs
 from worldmodel.checkpoint import load_model, save_model
-from worldmodel.dataset import EpisodeData
+from worldmodel.dataset import EpisodeData, load
+from worldmodel.model import ModelConfig, create
 
 from .recipe import save_random_models, settings
 
-LOGS = {"control_period": 0.05, "action_low": [-1.0], "action_high": [1.0], "sensors": ["x", "y"], "actuators": ["a"]}
+LOGS = {
+    "control_period": 0.05,
+    "action_low": [-1.0],
+    "action_high": [1.0],
+    "sensors": ["x", "y"],
+    "sensor_units": ["m", "m"],
+    "actuators": ["a"],
+}
 
 
 def logs(folder, observations, actions, **changes):
@@ -27,6 +38,9 @@ def logs(folder, observations, actions, **changes):
     for index, (seen, taken) in enumerate(zip(observations, actions, strict=True)):
         np.savez(folder / f"e{index}.npz", observations=seen, actions=taken)
     return folder
+
+
+NAMELESS = {"sensors": [], "sensor_units": [], "actuators": []}
 
 
 def moving(rng, steps=40):
@@ -76,6 +90,7 @@ def test_one_sensor_that_stands_still_is_named(caplog):
         ({"control_period": 0.02}, "the dataset here has a control period of 20 ms, and the model has 50 ms"),
         ({"sensors": ["x", "z"]}, r"has z as sensors\[1\], and the model has y"),
         ({"actuators": ["b"]}, r"has b as actuators\[0\], and the model has a"),
+        ({"sensor_units": ["m", "cm"]}, r"has cm as sensor_units\[1\], and the model has m"),
     ],
 )
 def test_data_of_another_robot_are_named(changes, message):
@@ -83,10 +98,79 @@ def test_data_of_another_robot_are_named(changes, message):
     other = EpisodeData.of([seen], [taken], [], ([-1], [1]), {"task": json.dumps({**LOGS, **changes})})
     with pytest.raises(ValueError, match=message):
         check_data(other, LOGS, "here", owner="the model")
-    silent = EpisodeData.of([seen], [taken], [], ([-1], [1]), {"task": "no JSON"})
-    check_data(silent, LOGS, "here", owner="the model")
+    for words in ("no JSON", '{"control_period": "50ms", "sensors": "xy"}', "[1]"):
+        silent = EpisodeData.of([seen], [taken], [], ([-1], [1]), {"task": words})
+        check_data(silent, LOGS, "here", owner="the model")
+    wider = EpisodeData.of([seen], [taken], [], ([-1], [2]), {})
+    with pytest.raises(ValueError, match=r"has action_high\[0\] at 2, and the model at 1"):
+        check_data(wider, LOGS, "here", owner="the model")
     with pytest.raises(ValueError, match="has actions of 1 numbers, and the model has 2"):
         check_data(silent, {**LOGS, "action_size": 2}, "here", owner="the model")
+
+
+def test_a_reading_far_from_all_others_is_named(caplog):
+    """It sets the scale, and all that the sensor ever tells is lost beside it."""
+    rng = np.random.default_rng(0)
+    seen, taken = zip(*(moving(rng) for _ in range(3)), strict=True)
+
+    def check(value, where="seen"):
+        changed = [each.copy() for each in seen], [each.copy() for each in taken]
+        (changed[0] if where == "seen" else changed[1])[1][7, 0] = value
+        bounds = ([-np.inf], [np.inf]) if where == "unbounded" else ([-1], [1])
+        check_range(EpisodeData.of(*changed, [], bounds, {"task": json.dumps(LOGS)}, ["a", "b", "c"]), "here")
+
+    check(20.0)
+    assert not caplog.text, "noise of many standard deviations is no fault"
+    check(1e6)
+    assert "sensor 0 (x) reads 1e+06 in b at step 7 of here, and lies between" in caplog.text
+    with pytest.raises(ValueError, match=r"sensor 0 \(x\) reads 1e\+30 in b at step 7 of here: leave the episode out"):
+        check(1e30)
+    with pytest.raises(
+        ValueError, match=r"actuator 0 \(a\) gets 1.5 in b at step 7 of here, and its bounds are -1 and 1"
+    ):
+        check(1.5, "taken")
+    check(1.5, "unbounded")
+
+
+def test_a_control_period_that_the_data_contradict_is_told(tmp_path, caplog):
+    seen, taken = moving(np.random.default_rng(0))
+    folder = logs(tmp_path / "logs", [seen] * 2, [taken] * 2)
+    for seconds, told in ((0.05, False), (0.02, True)):
+        describe_logs(custom(tmp_path, folder, f"control_period={seconds}"), load(folder), "here")
+        assert ("the data in here say 50 ms a step, and control_period=0.02 counts" in caplog.text) is told
+
+
+def test_foreign_metadata_under_our_name_are_no_description(data):
+    cfg = custom(data.parent, data, "control_period=0.05")
+    known = load(data)
+    foreign = replace(known, metadata={**known.metadata, "task": "pick up the cube"})
+    assert describe_logs(cfg, foreign, data)["control_period"] == 0.05
+    with pytest.raises(ValueError, match="do not say how often actions are taken: add control_period=SECONDS"):
+        describe_logs(custom(data.parent, data), foreign, data)
+
+
+def test_diagnose_refuses_data_that_stand_still(tmp_path):
+    save_random_models(tmp_path, 0)
+    seen, taken = np.zeros((41, 4)), np.random.default_rng(0).uniform(-1, 1, size=(40, 2))
+    still = logs(tmp_path / "still", [seen] * 2, [taken] * 2, action_low=[-1] * 2, action_high=[1] * 2, **NAMELESS)
+    model = tmp_path / "two_room-seed0.safetensors"
+    with pytest.raises(ValueError, match="stand still: no sensor"):
+        diagnose.run(settings("diagnose", tmp_path, "task=custom", f"checkpoint='{model}'", f"data='{still}'"))
+
+
+def test_what_could_not_be_measured_is_not_blamed_on_the_model():
+    found = judged({"critic_rank": float("nan"), "euclid_rank": float("nan")})
+    assert [each.mend for each in found] == [UNMEASURED] * 2
+    assert "1 of 1 outside the healthy range" in health_section(found), "what has no range cannot lie outside of it"
+
+
+def test_logs_without_their_description_are_named(tmp_path):
+    np.savez(tmp_path / "e0.npz", observations=np.zeros((3, 2)), actions=np.zeros((2, 1)))
+    with pytest.raises(ValueError, match=r"has logs and no dataset.json beside them: docs/own_logs.md"):
+        load(tmp_path)
+    (tmp_path / "dataset.json").write_text(json.dumps({"action_low": [-1.0], "action_high": [1.0]}))
+    with pytest.raises(ValueError, match="dataset.json does not say control_period: see"):
+        load(tmp_path)
 
 
 def test_training_data_of_another_control_period_are_refused(data, tmp_path):
@@ -121,6 +205,17 @@ def test_a_run_does_not_go_on_with_other_data(data, tmp_path, monkeypatch):
         train.run(cfg)
 
 
+def test_a_critic_that_was_never_trained_is_none(tmp_path):
+    """Nor is there the policy that would have learned from it: a plan or a reflex that follows noise looks like one."""
+    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8)
+    metadata = {"task": envs.make("two_room").describe(), "objective": {"distance": 0.0}}
+    save_model(tmp_path / "m.safetensors", create(config, 0), config, metadata)
+    model = load_model(tmp_path / "m.safetensors").model
+    assert model.distance is None and model.policy is None
+    with pytest.raises(ValueError, match="train with the distance loss, or plan with GoalDistance"):
+        plan.run(settings("plan", tmp_path, "task=two_room", f"checkpoint='{tmp_path / 'm.safetensors'}'"))
+
+
 def test_divergence_keeps_the_last_good_model(data, tmp_path):
     broken = ("training.learning_rate=1e30", "training.updates=40", "training.updates_per_call=1")
     with pytest.raises(FloatingPointError, match="diverged at update 3 .* of update 1, is kept in .*diverged.safetens"):
@@ -130,6 +225,13 @@ def test_divergence_keeps_the_last_good_model(data, tmp_path):
     assert kept.metadata["history"][0]["step"] == 1
     left = {path.name for path in tmp_path.glob("*.safetensors")}
     assert left == {"two_room-seed0.diverged.safetensors"}, "nothing is in the way of another learning rate"
+
+
+def test_divergence_at_once_says_that_nothing_is_kept(data, tmp_path):
+    broken = ("training.learning_rate=1e30", "training.updates=40", "training.updates_per_call=40")
+    with pytest.raises(FloatingPointError, match="diverged at update 40 .* there was no good model before it"):
+        train.run(settings("train", tmp_path, f"data='{data}'", *broken, *FEWER))
+    assert not list(tmp_path.glob("*.safetensors"))
 
 
 def test_training_warns_of_collapse_once(data, tmp_path, caplog):

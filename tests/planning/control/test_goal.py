@@ -118,6 +118,7 @@ def test_the_contract_keeps_the_word_and_checks_it(forgiving):
     [
         ([], 0.1, "a list of goals of one length"),
         ([0.1, 0.2], 0.1, "a list of goals of one length"),
+        ([[0.1, 0.2], [0.1]], 0.1, "got some of 1 and of 2 numbers"),
         ([[0.1, 0.2], [NAN, NAN]], 0.1, "must tell at least one sensor"),
         ([[0.1, np.inf]], 0.1, "none may be infinite"),
         ([[0.1, 0.2]], 0.0, "the tolerance must be positive; got 0.0"),
@@ -126,3 +127,8 @@ def test_the_contract_keeps_the_word_and_checks_it(forgiving):
 def test_a_route_that_leads_nowhere_is_refused(goals, tolerance, words):
     with pytest.raises(ValueError, match=words):
         Route(goals, tolerance)
+
+
+def test_a_route_of_other_sensors_is_not_silently_never_passed():
+    with pytest.raises(ValueError, match=r"the route's goals have 1 numbers; got an observation of \(2,\)"):
+        Route([[0.1], [0.2]], 0.1).passed([0.1, 0.2])

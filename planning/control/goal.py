@@ -75,9 +75,8 @@ class Route:
     def __init__(self, goals: Sequence[Any] | ndarray, tolerance: Any):
         lengths = sorted({np.size(goal) for goal in goals})
         if len(lengths) > 1:
-            raise ValueError(
-                f"a route is a list of goals of one length; got some of {' and of '.join(map(str, lengths))}"
-            )
+            words = " and of ".join(map(str, lengths))
+            raise ValueError(f"a route is a list of goals of one length; got some of {words} numbers")
         self.goals = np.array(goals, np.float32)
         if self.goals.ndim != 2 or not self.goals.size:
             raise ValueError(f"a route is a list of goals of one length; got shape {self.goals.shape}")

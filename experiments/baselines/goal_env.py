@@ -1,6 +1,7 @@
 """A task as a goal-conditioned Gymnasium environment, as Stable-Baselines3 and its hindsight replay want one.
 
-`observation` and the goals are what the sensors read, scaled to about one. Whether a goal is reached is decided by the
+`observation` and the goals are what the sensors read, scaled to a spread of about one: where a task's places lie close
+together, as those of a gripper in its workspace do, networks cannot tell them apart otherwise. Whether a goal is reached is decided by the
 task itself, from simulator states, which the goals carry along behind their `visible` first numbers: no network sees
 them, and hindsight relabels them together.
 """
@@ -24,13 +25,16 @@ class GoalEnv(gymnasium.Env[Observation, ndarray]):
     """Reward 0 where the goal is reached and -1 elsewhere; an episode lasts the task's budget and never ends early.
 
     A goal is `[goal observation (O, scaled), state (S), goal (G)]`; of a goal that nobody has achieved the state is 0.
+
+    Args:
+      draws: so many starts and goals of the task tell the mean and the spread of each sensor; one that reads the same
+        in all of them, as speeds do at rest, is scaled by its bounds.
     """
 
-    def __init__(self, task: Task):
+    def __init__(self, task: Task, draws: int):
         self.task = task
         self.action_space = task.action_space
-        space: Any = task.observation_space
-        self._scale = np.where(np.isfinite(space.high) & (space.high > 0), space.high, 1.0)
+        self._middle, self._scale = _spread(task, draws)
         self.visible = len(self._scale)
         self._state_size = len(task.state)
         size = self.visible + self._state_size + len(task.goal)
@@ -65,7 +69,7 @@ class GoalEnv(gymnasium.Env[Observation, ndarray]):
 
     def scaled(self, observations: Float[ndarray, "... O"]) -> Float[ndarray, "... O"]:
         """Observations as the networks see them."""
-        return observations / self._scale
+        return (observations - self._middle) / self._scale
 
     def _seen(self) -> Observation:
         state, goal = self.task.state, self.task.goal
@@ -78,3 +82,15 @@ class GoalEnv(gymnasium.Env[Observation, ndarray]):
 
     def _goal(self, goal: Float[ndarray, "G"], state: Float[ndarray, "S"]) -> Float[ndarray, "W"]:
         return np.concatenate([self.scaled(self.task.goal_observation(goal)), state, goal])
+
+
+def _spread(task: Task, draws: int) -> tuple[Float[ndarray, "O"], Float[ndarray, "O"]]:
+    """Mean and standard deviation of each sensor over starts and goals; 0 and its bound where it does not vary."""
+    rng = np.random.default_rng(0)
+    starts = task.observe(np.stack([task.sample_state(rng) for _ in range(draws)]))
+    goals = task.goal_observation(np.stack([task.sample_goal(rng) for _ in range(draws)]))
+    seen = np.concatenate([starts, goals]).astype(np.float64)
+    space: Any = task.observation_space
+    bound = np.where(np.isfinite(space.high) & (space.high > 0), space.high, 1.0)
+    varies = seen.std(axis=0) > 1e-3 * bound
+    return np.where(varies, seen.mean(axis=0), 0.0), np.where(varies, seen.std(axis=0), bound)

@@ -46,6 +46,7 @@ class SacHerConfig:
     learning_starts: int = 1000
     hindsight_goals: int = 4  # for each goal that was really aimed at
     round: int = 32
+    draws: int = 500  # starts and goals that say how the sensors are scaled
 
 
 def installed() -> bool:
@@ -63,7 +64,7 @@ def train_to_file(path: Path, task: Task, steps: int, seed: int, config: SacHerC
     if not installed():
         raise ImportError("the baseline sac_her needs the extra `baselines`: pip install 'jepa-mpc[baselines]'")
     states = path.with_suffix(".training.safetensors")
-    env = GoalEnv(task)
+    env = GoalEnv(task, config.draws)
     model = _create(env, steps, seed, config)
     before = 0.0
     if states.exists():
@@ -94,12 +95,12 @@ def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy
       ValueError: a broken file, or one of another recipe.
     """
     tensors, header = weights.read(path, recipe)
-    return policy(task, tensors, int(header["config"]["depth"])), header
+    return policy(task, tensors, SacHerConfig(**header["config"])), header
 
 
-def policy(task: Task, actor: dict[str, np.ndarray], depth: int) -> ReactivePolicy:
-    """The mean action of the actor with these weights: `depth` hidden layers with ReLU, then tanh to the bounds."""
-    env = GoalEnv(task)
+def policy(task: Task, actor: dict[str, np.ndarray], config: SacHerConfig) -> ReactivePolicy:
+    """The mean action of the actor with these weights: hidden layers with ReLU, then tanh to the bounds."""
+    env, depth = GoalEnv(task, config.draws), config.depth
     space: Any = task.action_space
     middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
 

@@ -15,7 +15,7 @@ needs_extra = pytest.mark.skipif(not sac_her.installed(), reason="the extra `bas
 @pytest.mark.parametrize("name", envs.TASKS)
 def test_rewards_are_those_of_the_task_also_after_relabelling(name):
     task = envs.make(name)
-    env, pairs = GoalEnv(task), honest(task, 1, 0)
+    env, pairs = GoalEnv(task, 50), honest(task, 1, 0)
     seen, _ = env.reset(seed=0, options={"state": pairs.states[0], "goal": pairs.goals[0]})
     assert env.observation_space.contains(seen)
     achieved, states = [], []
@@ -31,12 +31,24 @@ def test_rewards_are_those_of_the_task_also_after_relabelling(name):
         np.testing.assert_array_equal(env.compute_reward(achieved, np.broadcast_to(goal, achieved.shape), {}), wanted)
     visible = seen["desired_goal"][: env.visible]
     np.testing.assert_allclose(visible, env.scaled(task.goal_observation(pairs.goals[0])))
-    assert np.abs(seen["observation"]).max() < 3
+    assert np.abs(seen["observation"]).max() < 5
+
+
+@pytest.mark.parametrize("name", envs.TASKS)
+def test_networks_see_places_spread_out_however_close_together_they_lie(name):
+    """A gripper moves by a tenth around 1.3 m: next to the bounds of what its sensor could read, that is nothing."""
+    task, rng = envs.make(name), np.random.default_rng(1)
+    env = GoalEnv(task, 300)
+    goals = env.scaled(task.goal_observation(np.stack([task.sample_goal(rng) for _ in range(300)])))
+    spread = goals.std(axis=0)
+    vary = spread > 0
+    assert vary.any() and np.abs(goals[:, vary].mean(axis=0)).max() < 0.3
+    np.testing.assert_allclose(spread[vary], 1.0, atol=0.25)
 
 
 def test_an_episode_lasts_its_budget():
     task = envs.make("umaze")
-    env = GoalEnv(task)
+    env = GoalEnv(task, 2)
     env.reset(seed=0)
     ends = [env.step(np.zeros(2, np.float32))[3] for _ in range(task.budget)]
     assert ends == [False] * (task.budget - 1) + [True]
@@ -82,7 +94,7 @@ def test_a_killed_run_goes_on_and_its_actor_is_the_one_that_was_trained(tmp_path
     pairs = honest(task, 4, 0)
     policy.reset(pairs)
     actions = policy.act(pairs.states, np.ones(4, bool))
-    env = GoalEnv(task)
+    env = GoalEnv(task, TINY.draws)
     for state, goal, action in zip(pairs.states, pairs.goals, actions, strict=True):
         seen, _ = env.reset(options={"state": state, "goal": goal})
         expected, _ = models[-1].predict(seen, deterministic=True)

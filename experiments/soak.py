@@ -21,7 +21,7 @@ import numpy as np
 from numpy import ndarray
 from omegaconf import DictConfig
 
-from planning.control import Fallback, LiveEngine, Loop, Planning, RealtimeController, Reason, Recipe, Source
+from planning.control import Fallback, Loop, Planning, RealtimeController, Reason, Recipe, Source
 
 from .manifest import manifest
 from .progress import progress_bar
@@ -64,7 +64,7 @@ class VirtualLoop:
         self._rng, self._share = np.random.default_rng(seed), share
         self._now, self._latency = 0.0, 0.5 * PERIOD
         engine = make()
-        self._engine: Any = Breakable(LiveEngine(replace(engine.agent, replan_every=REPLAN)))
+        self._engine = Breakable(replace(engine.agent, replan_every=REPLAN))
         self.controller = RealtimeController(
             self._engine,
             Loop(

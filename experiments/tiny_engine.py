@@ -56,14 +56,21 @@ def make(num_samples: int = 16, mass: float = 1.0) -> LiveEngine:
     )
 
 
-class Breakable:
+class Breakable(LiveEngine):
     """An engine whose model gives NaN while `broken`: everything else is the sound engine's."""
 
-    def __init__(self, engine: LiveEngine):
-        self._sound, agent = engine, engine.agent
-        model = replace(agent.model, params=jax.tree.map(lambda leaf: leaf * jnp.nan, agent.model.params))  # type: ignore[type-var]
-        self._mad = LiveEngine(replace(agent, model=model))
-        self.broken = False
+    def __init__(self, agent: Agent):
+        super().__init__(agent)
+        self._sound = self._agent
+        model: Any = self._sound.model
+        nan = jax.tree.map(lambda leaf: leaf * jnp.nan, model.params)
+        self._mad = replace(self._sound, model=replace(model, params=nan))
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._mad if self.broken else self._sound, name)
+    @property
+    def broken(self) -> bool:
+        """Whether the model gives NaN now."""
+        return self._agent is self._mad
+
+    @broken.setter
+    def broken(self, broken: bool) -> None:
+        self._agent = self._mad if broken else self._sound

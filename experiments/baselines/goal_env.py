@@ -1,9 +1,9 @@
 """A task as a goal-conditioned Gymnasium environment, as Stable-Baselines3 and its hindsight replay want one.
 
 `observation` and the goals are what the sensors read, scaled to a spread of about one: where a task's places lie close
-together, as those of a gripper in its workspace do, networks cannot tell them apart otherwise. Whether a goal is reached is decided by the
-task itself, from simulator states, which the goals carry along behind their `visible` first numbers: no network sees
-them, and hindsight relabels them together.
+together, as those of a gripper in its workspace do, networks cannot tell them apart otherwise. Whether a goal is
+reached is decided by the task itself, from simulator states, which the goals carry along behind their `visible` first
+numbers: no network sees them, and hindsight relabels them together.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, final
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +92,6 @@ _reflex = jax.jit(reflex)
 _evaluate = jax.jit(evaluate)
 
 
-@final
 class LiveEngine:
     """An agent, compiled function by function.
 

@@ -38,7 +38,7 @@ def run(cfg: DictConfig) -> Collected:
         f"writing, {collected.megabytes:.1f} MB{went_round}"
     )
     picture = out.parent / f"{out.name}-coverage.png"
-    drawn = coverage_alone(f"{task.name}: what the data cover", task.scene(), visited(task, out))
+    drawn = coverage_alone(f"{task.name}: coverage", task.scene(), visited(task, out))
     write_atomically(picture, to_png(drawn))
     console.print(f"coverage: {picture}")
     if cfg.rate:

@@ -98,9 +98,10 @@ def _held_out(cfg: DictConfig, task: envs.Task | None, checkpoint: Checkpoint) -
     if task is not None:
         check_task(data, cfg.task.name, cfg.data)
     check_data(data, checkpoint.metadata["task"], cfg.data, owner="the model")
-    check_range(data, cfg.data)
-    check_moves(data, cfg.data)
-    return end_of(data, cfg.data, task, int(cfg.held_out))
+    held = end_of(data, cfg.data, task, int(cfg.held_out))
+    check_range(held.data, cfg.data)
+    check_moves(held.data, cfg.data)
+    return held
 
 
 def _representation(

@@ -12,10 +12,11 @@ from planning import ActionSpec, Agent
 from planning.control import Bundle, LiveEngine
 from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
 from worldmodel.dataset import load
+from worldmodel.logs import WORDS
 
 from .build import agent_for
 from .calibration import calibrated
-from .fits import WORDS, check_data
+from .fits import check_data
 from .published import PUBLISHED, checkpoint_file
 
 OWN = ("checkpoint", "out", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone

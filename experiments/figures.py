@@ -168,10 +168,9 @@ def coverage_alone(title: str, scene: Scene, positions: Float[ndarray, "M 2"]) -
     (axes,) = figure.axes
     width, height = figure.get_size_inches()
     left, right, bottom, top = 0.62, 0.15, 0.5, 0.72  # inches for what stands around it
-    across, up = max(width, 3.0), height
-    total = (left + across + right, bottom + up + top)
+    total = (left + width + right, bottom + height + top)
     figure.set_size_inches(*total)
-    axes.set_position((left / total[0], bottom / total[1], across / total[0], up / total[1]))
+    axes.set_position((left / total[0], bottom / total[1], width / total[0], height / total[1]))
     axes.set_axis_on()
     axes.set(xlabel="x, m", ylabel="y, m")
     axes.tick_params(length=0, labelsize=8, labelcolor=PRINT.muted)

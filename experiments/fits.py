@@ -18,27 +18,18 @@ import numpy as np
 from numpy import ndarray
 
 from worldmodel.dataset import EpisodeData
+from worldmodel.logs import WORDS, are_words, is_period, out_of_bounds
 from worldmodel.normalization import MIN_STD
 
 logger = logging.getLogger(__name__)
 
 Description = Mapping[str, Any]
 
-WORDS = ("sensors", "sensor_units", "actuators", "action_units")
 LARGEST = 1e15  # beyond it, squares do not fit into float32
 FAR = 100.0  # times the range of 98 % of the data: no sensor that works reads that
 
-
-def _is_period(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < 1e6
-
-
-def _are_words(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(word, str) for word in value)
-
-
 # What is read of a description, and how it must look to be taken for that.
-_SAID: dict[str, Callable[[Any], bool]] = {"control_period": _is_period, **dict.fromkeys(WORDS, _are_words)}
+_SAID: dict[str, Callable[[Any], bool]] = {"control_period": is_period, **dict.fromkeys(WORDS, are_words)}
 
 
 def description(data: EpisodeData) -> dict[str, Any]:
@@ -139,8 +130,7 @@ def check_range(data: EpisodeData, source: Path | str) -> None:
     """
     said, taken = description(data), np.flatnonzero(data.last != np.arange(len(data.last)))
     low, high = data.action_low, data.action_high
-    slack = 1e-3 * np.where(np.isfinite(high - low), high - low, 0.0)
-    outside = (data.actions[taken] < low - slack) | (data.actions[taken] > high + slack)
+    outside = out_of_bounds(data.actions[taken], low, high)
     if outside.any():
         row, index = np.argwhere(outside)[0]
         raise ValueError(

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 DESCRIPTION = "dataset.json"
 _REQUIRED = {"control_period", "action_low", "action_high"}
-_WORDS = ("sensors", "sensor_units", "actuators", "action_units", "positions")
+WORDS = ("sensors", "sensor_units", "actuators", "action_units")  # what a robot's parts are called
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,26 @@ def read_logs(folder: Path) -> Logs:
         "action_high": settings["action_high"],
         "action_size": actions.shape[1],
         "observation_size": observations.shape[1],
-        **{words: settings[words] for words in _WORDS if words != "positions"},
+        **{words: settings[words] for words in WORDS},
     }
     return Logs(description, episodes)
+
+
+def is_period(value: Any) -> bool:
+    """Whether it can be a control period, in seconds."""
+    return type(value) in (int, float) and 0 < value < 1e6
+
+
+def are_words(value: Any) -> bool:
+    """Whether it is a list of words."""
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
+def out_of_bounds(actions: ndarray, low: ndarray, high: ndarray) -> ndarray:
+    """Which actions [T, A] lie outside of their bounds [A], by more than rounding."""
+    low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+    slack = 1e-3 * np.where(np.isfinite(high - low), high - low, 0.0)
+    return (actions < low - slack) | (actions > high + slack)
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -66,17 +83,17 @@ def _description(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} must be an object with {', '.join(sorted(_REQUIRED))}: see docs/own_logs.md")
     if missing := sorted(_REQUIRED - set(values)):
         raise ValueError(f"{path} does not say {', '.join(missing)}: see docs/own_logs.md")
-    if unknown := sorted(set(values) - _REQUIRED - {*_WORDS, "task"}):
-        raise ValueError(f"{path} has the unknown field {unknown[0]}: it may have task, {', '.join(_WORDS)}")
-    for name in _WORDS:
-        words = values.setdefault(name, [])
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+    lists = (*WORDS, "positions")
+    if unknown := sorted(set(values) - _REQUIRED - {*lists, "task"}):
+        raise ValueError(f"{path} has the unknown field {unknown[0]}: it may have task, {', '.join(lists)}")
+    for name in lists:
+        if not are_words(values.setdefault(name, [])):
             raise ValueError(f"{path}: {name} must be a list of words")
     name = values.setdefault("task", "custom")
     if not isinstance(name, str) or not name:
         raise ValueError(f"{path}: task must be a word")
     period = values["control_period"]
-    if type(period) not in (int, float) or not 0 < period < 1e6:
+    if not is_period(period):
         raise ValueError(f"{path}: control_period must be positive seconds; got {period!r}")
     try:
         low, high = (np.asarray(values[key], np.float32) for key in ("action_low", "action_high"))
@@ -154,8 +171,7 @@ def _check(
                 f"{file} has a value in its {name} at step {step} that is not finite: leave the file out, or cut it "
                 "there"
             )
-    slack = 1e-3 * (high - low)
-    outside = (actions < low - slack) | (actions > high + slack)
+    outside = out_of_bounds(actions, low, high)
     if outside.any():
         step, which = (int(index) for index in np.argwhere(outside)[0])
         raise ValueError(

@@ -10,6 +10,8 @@ import pytest
 import envs
 from experiments import build, diagnose, train
 from experiments.blame import FAULTS, Failure, blame
+from experiments.diagnose_figures import PROBES, alone, panels
+from experiments.diagnosis import Diagnosis
 from experiments.evaluate import run_episodes
 from experiments.held_out import fresh
 from experiments.landscape import Slice, slices
@@ -177,3 +179,13 @@ def test_fresh_episodes_are_their_own_and_angles_are_read_as_they_turn():
     assert list(held.targets) == ["sin qpos[0]", "cos qpos[0]", "qpos[1]", "qvel[0]", "qvel[1]"]
     again = fresh(task, build.make(cfg.behaviour, "behaviour"), 2, 20, 0)
     np.testing.assert_array_equal(held.data.observations[: len(again.data.observations)], again.data.observations)
+
+
+def test_of_many_probes_those_that_are_judged_are_shown():
+    names = [f"qvel[{index}]" for index in range(PROBES + 4)]
+    sensed = {name: 1.0 if index >= PROBES else 0.1 for index, name in enumerate(names)}
+    found = Diagnosis("task", "data", 3, 0.05, probes=dict.fromkeys(names, 0.9), sensed=sensed)
+    panel, told = panels(found)["Linear probes"]
+    assert told.endswith(f"{PROBES} of {PROBES + 4}")
+    shown = [label.get_text() for label in alone(panel, found).axes[0].get_yticklabels()]
+    assert shown[:4] == names[PROBES:] and len(shown) == PROBES

@@ -255,3 +255,15 @@ def test_a_full_disk_leaves_the_old_page_and_nothing_else(sample, tmp_path, monk
         write_report(path, sample)
     assert path.read_text() == "the old page"
     assert os.listdir(tmp_path) == ["report.html"]
+
+
+def test_a_picture_of_coverage_tells_what_lies_outside_of_it():
+    inside = np.zeros((3, 2))
+
+    def words(positions):
+        return " ".join(
+            text.get_text() for text in figures.coverage_alone("two_room: coverage", ROOMS, positions).texts
+        )
+
+    assert words(inside) == "two_room: coverage 3 positions, seen from above"
+    assert words(np.vstack([inside, [[5.0, 0.0]]])).endswith("4 positions, seen from above; 25.0% outside")

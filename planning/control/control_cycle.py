@@ -74,9 +74,8 @@ class ControlCycle:
         self.chain = Chain(fallback, contract, journal, validator, model_reflex)
         self.plausible = contract.range_with(loop.observation_low, loop.observation_high)
         self._guard = ObservationGuard(contract.observation_size, *self.plausible, loop.stuck_after)
-        bounds = (contract.low, contract.high, contract.rest_action, period)
-        self._limiter = Limiter(*bounds, loop.rate_limit, loop.acceleration_limit)
-        self._output = OutputGuard(*bounds, loop.rate_limit)
+        limits = (contract.low, contract.high, loop.rate_limit, contract.rest_action, period)
+        self._limiter, self._output = Limiter(*limits, loop.acceleration_limit), OutputGuard(*limits)
         self.events, self._journal = Events(journal), journal
         self.running = False
         self.command: Command | None = None  # the last one

@@ -75,6 +75,7 @@ class Controller:
         self._sent: ndarray | None = None  # [A] the last action
         self._acted = False
         self._undecided = False
+        self._watch = PlanWatch()
         self._alone = Exclusive("controller", "RealtimeController")
         if isinstance(agent, Agent):
             self.agent = agent
@@ -130,7 +131,8 @@ class Controller:
     def _take(self, engine: Engine) -> None:
         with self._alone("agent"):
             self._engine, self._contract = engine, engine.contract
-            self._rest, self._watch = self._contract.rest_action, PlanWatch(self._contract)
+            self._rest = self._contract.rest_action
+            self._watch.follow(self._contract)
             self._plausible = self._contract.range_with(*self._own_range)
 
     def warmup(self) -> None:

@@ -26,18 +26,16 @@ class Limiter:
     Args:
       low: [A] bounds, in the units of the actuator.
       high: [A]
+      rate: [A] or one number, units a second; None or inf: any step.
       start: [A] what the actuators do before the first command.
       longest: seconds; a pause longer than this allows no larger change than this does.
-      rate: [A] or one number, units a second; None or inf: any step.
       acceleration: [A] or one number, units a second squared; None or inf: any change of the rate.
 
     Raises:
       ValueError: a limit that is not positive or does not fit the actuators, or a start that is not finite.
     """
 
-    def __init__(
-        self, low: ndarray, high: ndarray, start: Any, longest: float, rate: Any = None, acceleration: Any = None
-    ):
+    def __init__(self, low: ndarray, high: ndarray, rate: Any, start: Any, longest: float, acceleration: Any = None):
         self._low, self._high = np.asarray(low, np.float32), np.asarray(high, np.float32)
         self._rate, self._acceleration = (
             limits_of(name, value, self._low.size) for name, value in (("rate", rate), ("acceleration", acceleration))
@@ -116,12 +114,12 @@ class OutputGuard:
     Args:
       low: [A] bounds.
       high: [A]
+      rate: [A] or one number, units a second; None or inf: any step.
       start: [A] what the actuators do before the first command.
       longest: seconds, as the limiter's.
-      rate: [A] or one number, units a second; None or inf: any step.
     """
 
-    def __init__(self, low: ndarray, high: ndarray, start: ndarray, longest: float, rate: Any = None):
+    def __init__(self, low: ndarray, high: ndarray, rate: Any, start: ndarray, longest: float):
         self._low, self._high = np.asarray(low, np.float32), np.asarray(high, np.float32)
         self._rate = limits_of("rate", rate, self._low.size)
         self._longest = longest

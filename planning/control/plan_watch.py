@@ -24,11 +24,14 @@ class PlanWatch:
     After that, and for what is no number, there is the contract's rest action.
     """
 
-    def __init__(self, contract: Contract):
-        self._contract = contract
-        self._low, self._high, self._rest = contract.low, contract.high, contract.rest_action
+    def __init__(self) -> None:
         self._left = 0  # actions of the last good plan that are left
         self.source, self.reason = Source.BRAKE, Reason.NO_PLAN
+
+    def follow(self, contract: Contract) -> None:
+        """Judge by this contract from here on."""
+        self._horizon = contract.horizon
+        self._low, self._high, self._rest = contract.low, contract.high, contract.rest_action
 
     def forget(self) -> None:
         """Nothing is planned: an episode begins, or the goal changes."""
@@ -37,7 +40,7 @@ class PlanWatch:
     def judge(self, action: ndarray, status: Status) -> ndarray:
         """The action [A] to send, within the bounds. `source` and `reason` say what it is; a change is logged."""
         before = Reason.OK if self.reason == Reason.NO_PLAN else self.reason
-        self._left = self._contract.horizon if status != Status.FAILED else self._left - 1
+        self._left = self._horizon if status != Status.FAILED else self._left - 1
         if not np.isfinite(action).all() or self._left <= 0:
             self.source, self.reason, action = Source.BRAKE, Reason.NONFINITE_PLAN, self._rest
         else:

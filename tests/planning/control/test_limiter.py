@@ -22,20 +22,24 @@ def steps_allowed(rate, seconds):
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(actions, elapsed), min_size=1, max_size=12), limits, limits)
 def test_whatever_comes_what_leaves_is_finite_in_bounds_and_in_rate(calls, rate, acceleration):
-    limiter = Limiter(LOW, HIGH, BRAKE, PERIOD, rate, acceleration)
+    limiter = Limiter(LOW, HIGH, rate, BRAKE, PERIOD, acceleration)
     before = limiter.previous
     for action, seconds in calls:
-        sent, _ = limiter.limit(action, seconds)
+        sent, acted = limiter.limit(action, seconds)
         assert sent.dtype == np.float32 and np.isfinite(sent).all()
         assert (sent >= LOW).all() and (sent <= HIGH).all()
         assert (np.abs(sent.astype(float) - before) <= steps_allowed(rate, seconds) + 1e-5).all()
+        if not np.isfinite(np.float32(action)).all():
+            assert acted == ("nonfinite",) and (sent == before).all()
+        elif not acted:
+            np.testing.assert_array_equal(sent, np.float32(action))
         before = sent
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(actions, min_size=1, max_size=30), st.floats(0.5, 20), st.floats(0.5, 50))
 def test_the_rate_changes_no_faster_than_the_acceleration_and_bounds_are_reached_at_rest(wanted, rate, acceleration):
-    limiter = Limiter(LOW, HIGH, BRAKE, PERIOD, rate, acceleration)
+    limiter = Limiter(LOW, HIGH, rate, BRAKE, PERIOD, acceleration)
     before, speed = limiter.previous.astype(float), np.zeros(2)
     for action in wanted:
         if not np.isfinite(np.float32(action)).all():
@@ -48,25 +52,25 @@ def test_the_rate_changes_no_faster_than_the_acceleration_and_bounds_are_reached
 
 def test_a_limit_of_infinity_is_no_limit_at_any_elapsed_time():
     for rate in (np.inf, (np.inf, 5.0)):
-        limiter = Limiter(LOW, HIGH, BRAKE, PERIOD, rate)
+        limiter = Limiter(LOW, HIGH, rate, BRAKE, PERIOD)
         for seconds in (0.0, -1.0, PERIOD):
             sent, _ = limiter.limit([0.7, 0.0], seconds)
             np.testing.assert_array_equal(sent, np.float32([0.7, 0.0]))
 
 
 def test_it_goes_on_from_what_the_actuators_do():
-    limiter = Limiter(LOW, HIGH, BRAKE, PERIOD, 5.0)
+    limiter = Limiter(LOW, HIGH, 5.0, BRAKE, PERIOD)
     limiter.restart([0.9, 0.0])
     np.testing.assert_allclose(limiter.limit([-1.0, 0.0], PERIOD)[0], [0.4, 0.0], atol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [np.nan, 0.0, -1.0, "fast", (1.0, np.nan), (1.0, 2.0, 3.0)])
 def test_limits_that_make_no_sense_are_refused(bad):
-    for limits in ({"rate": bad}, {"acceleration": bad}):
+    for limits in ((bad, BRAKE, PERIOD), (None, BRAKE, PERIOD, bad)):
         with pytest.raises(ValueError, match="must be positive, one number or one for each of 2 actuators"):
-            Limiter(LOW, HIGH, BRAKE, PERIOD, **limits)
+            Limiter(LOW, HIGH, *limits)
     with pytest.raises(ValueError, match="to start from must be 2 finite numbers"):
-        Limiter(LOW, HIGH, [np.nan, 0.0], PERIOD)
+        Limiter(LOW, HIGH, None, [np.nan, 0.0], PERIOD)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,7 @@ def test_limits_that_make_no_sense_are_refused(bad):
     ],
 )  # fmt: skip
 def test_the_output_guard_lets_nothing_pass_that_breaks_the_invariant(broken):
-    guard = OutputGuard(LOW, HIGH, np.float32([0.1, -0.5]), PERIOD, 5.0)
+    guard = OutputGuard(LOW, HIGH, 5.0, np.float32([0.1, -0.5]), PERIOD)
     sent, safe = guard.check(broken, BRAKE, PERIOD)
     assert not safe
     np.testing.assert_allclose(sent, [0.0, 0.0], atol=1e-6)  # a step towards the brake
@@ -86,7 +90,16 @@ def test_the_output_guard_lets_nothing_pass_that_breaks_the_invariant(broken):
 
 
 def test_the_output_guard_brakes_no_faster_than_the_rate():
-    guard = OutputGuard(LOW, HIGH, np.float32([1.0, -2.0]), PERIOD, 5.0)
+    guard = OutputGuard(LOW, HIGH, 5.0, np.float32([1.0, -2.0]), PERIOD)
     broken = np.full(2, np.nan, np.float32)
     path = [guard.check(broken, BRAKE, PERIOD)[0].tolist() for _ in range(4)]
     np.testing.assert_allclose(path, [[0.5, -1.5], [0.0, -1.0], [0.0, -0.5], [0.0, 0.0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [None, "left", [1.0], [[0.0, 0.0]], {"a": 1}])
+def test_the_limiter_holds_where_it_gets_no_action(bad):
+    limiter = Limiter(LOW, HIGH, None, BRAKE, PERIOD)
+    limiter.limit([0.5, -0.5], 0.1)
+    action, acted = limiter.limit(bad if not isinstance(bad, str | dict) else [np.nan, 0], 0.1)
+    np.testing.assert_array_equal(action, [0.5, -0.5])
+    assert acted == ("nonfinite",)

@@ -28,6 +28,7 @@ from .evaluate import run_episodes
 from .manifest import manifest
 from .policies import ModelPolicy
 from .progress import progress_bar
+from .promises import require
 from .protocols import Pairs, honest
 from .records import EpisodeRecord
 from .results import append_values
@@ -38,7 +39,11 @@ Limit = KeepOut | SpeedLimit
 
 
 def run(cfg: DictConfig) -> list[Value]:
-    """Measure every case, print it, and add its values to `robot_loop.csv`."""
+    """Measure every case, print it, and add its values to `robot_loop.csv`.
+
+    Raises:
+      SystemExit: with code 1, where one of the suite's promises is broken.
+    """
     values: list[Value] = []
     table = Table(title="share of the steps that break the limit", box=SIMPLE_HEAD)
     for column in ("case", "variant", "steps broken", "episodes broken", "success"):
@@ -50,6 +55,7 @@ def run(cfg: DictConfig) -> list[Value]:
             table.add_row(str(case), variant, f"{steps:.3%}", f"{episodes:.1%}", f"{success:.1%}")
     Console().print(table)
     append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.suite.seed)]))
+    require(cfg.suite, values)
     return values
 
 

@@ -27,6 +27,7 @@ from . import build
 from .manifest import manifest
 from .policies import ModelPolicy
 from .progress import progress_bar
+from .promises import require
 from .protocols import Pairs, honest
 from .results import append_values
 from .stages import ensure_model
@@ -37,7 +38,11 @@ CALIBRATION, EVALUATION = 1000, 2000  # added to the seed: pairs that neither tr
 
 
 def run(cfg: DictConfig) -> list[Value]:
-    """Calibrate and measure on every task, print it, and add the values to `robot_loop.csv`."""
+    """Calibrate and measure on every task, print it, and add the values to `robot_loop.csv`.
+
+    Raises:
+      SystemExit: with code 1, where one of the suite's promises is broken.
+    """
     suite = cfg.suite
     values: list[Value] = []
     table = Table(title=f"within {suite.within} steps of the onset", box=SIMPLE_HEAD)
@@ -67,6 +72,7 @@ def run(cfg: DictConfig) -> list[Value]:
             table.add_row(str(name), str(fault), f"{auroc(*highest):.3f}", f"{caught:.0%} caught")
     Console().print(table)
     append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(suite.seed)]))
+    require(cfg.suite, values)
     return values
 
 

@@ -22,6 +22,7 @@ from .drive_simulator import Simulator
 from .drive_summary import Summary, show
 from .drive_view import View
 from .plan import chosen_checkpoint
+from .promises import log_level
 from .published import checkpoint_file
 from .recipes import Paths
 
@@ -40,10 +41,10 @@ def run(cfg: DictConfig) -> Summary:
     for name in ("delay_ms", "deadline_ms", "seconds", "episodes"):
         if cfg[name] is not None and not cfg[name] >= 0:
             raise ValueError(f"{name} must not be negative; got {cfg[name]}")
-    # Whatever the guards answer is counted in the summary, and shown on the page.
-    logging.getLogger("planning.control.guards").setLevel(logging.ERROR)
     summary = Summary("", str(cfg.timing))
     with ExitStack() as stack:
+        # Whatever the guards answer is counted in the summary, and shown on the page.
+        stack.enter_context(log_level("planning.control.guards", logging.ERROR))
         drive = _prepare(cfg, summary, stack)
         try:
             drive.run()

@@ -14,7 +14,7 @@ from typing import final
 import numpy as np
 from numpy import ndarray
 
-from .drive_records import RESET, Setup, answer_type, seen_type
+from .drive_records import ACT, RESET, Setup, answer_type, seen_type
 from .drive_world import World
 
 
@@ -115,10 +115,18 @@ class Server:
                 self._arrived.clear()
                 self._sent.clear()
                 self._applied = self._rest_action
+            elif record["kind"] != ACT:
+                raise ValueError(f"a record of kind {int(record['kind'])} came: the stream is out of step")
             elif record["episode"] == self._episode:
                 moment = time.monotonic() if now is None else now
                 self._judge(int(record["tick"]), moment)
-                self._arrived.append((moment + self._setup.delay, record["action"].astype(np.float64)))
+                self._arrived.append((moment + self._setup.delay, self._valid(record["action"])))
+
+    def _valid(self, action: ndarray) -> ndarray:
+        """The action, or the one before it where this one is no number: what a drive does without a valid command."""
+        if np.isfinite(action).all():
+            return action.astype(np.float64)
+        return self._arrived[-1][1] if self._arrived else self._applied
 
     def _judge(self, tick: int, moment: float) -> None:
         """An answer to a later moment stands for those before it."""

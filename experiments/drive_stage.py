@@ -52,7 +52,7 @@ class Stage:
         self._body.place(here)
         self._goal.place(self._task.goal_keypoints(goal))
         low, high = 0.012 * self._size, 0.016 * self._size
-        self._trace.points = self._line(np.stack(path[-600:] or [here[-1]]), low)
+        self._trace.points = self._line(np.stack(path or [here[-1]]), low)
         known = picture.imagined is not None and np.isfinite(picture.imagined).all() and not picture.reached
         for ghost in self._ghosts:
             ghost.visible(known)

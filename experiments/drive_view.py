@@ -1,7 +1,8 @@
 """The web page of a drive: the robot, its goal, the imagined plan as a ghost, costs and latency, and what steers them.
 
-The control loop only leaves pictures and picks up wishes; a thread of the page's own draws, so that a slow browser, a
-reload, or a second visitor never touches the loop. The page keeps its state on this side: whoever comes later sees it.
+The control loop only leaves pictures and picks up wishes, and waits for nothing; a thread of the page's own draws, so
+that a slow browser, a reload, or a second visitor never touches the loop. The page keeps its state on this side:
+whoever comes later sees it. What visitors send has passed the gate (`drive_gate`), and is brought into range here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, final
 
 import numpy as np
@@ -27,6 +28,7 @@ from .drive_stage import Stage
 logger = logging.getLogger(__name__)
 
 CHARTS = 4.0  # a second
+PATH = 600  # points of the executed path that are shown
 DEGREES = 180 / np.pi
 GOALS = {"reacher": (("shoulder", "°", DEGREES), ("wrist", "°", DEGREES))}  # name, unit, and units in one of the task's
 PLACES = (("x", "m", 1.0), ("y", "m", 1.0))
@@ -40,28 +42,36 @@ class View:
       task: what is driven.
       weights: of the costs, by name.
       deadline: seconds for a plan.
-      host: which machines may come: 127.0.0.1 this one, 0.0.0.0 all.
+      host: which machines may come: 127.0.0.1 this one, 0.0.0.0 all that know the token in `address`.
       port: to listen at, or the next free one.
 
     Raises:
       ImportError: viser is not installed.
+      RuntimeError: foreign pages are let in by this version of viser.
     """
 
     def __init__(self, task: Task, weights: Mapping[str, float], deadline: float, host: str, port: int):
         try:
             import viser
+
+            from . import drive_gate
         except ImportError as error:
             raise ImportError("view=true needs viser: pip install 'jepa-mpc[view]'") from error
         self._task, self._deadline, self._names = task, deadline, tuple(weights)
         self._lock, self._wishes = threading.Lock(), Wishes()
         self.steered = False  # whether the goal is somebody's, and no held-out one
-        self._pictures: deque[Picture] = deque(maxlen=512)
-        self._path: list[ndarray] = []
-        self._goal, self._goal_moved = np.zeros(0), False
+        self._pictures: deque[tuple[int, Picture]] = deque(maxlen=512)  # with the episode that each belongs to
+        self._episode, self._goal, self._goal_moved = 0, np.zeros(0), False
         self._history = History(len(self._names))
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints a banner
+        gate = drive_gate.Gate(host)
+        with contextlib.redirect_stdout(io.StringIO()), drive_gate.standing(gate):  # it prints a banner
             self._server = viser.ViserServer(host=host, port=port, label=f"jepa-mpc drive · {task.name}", verbose=False)
-        self.address = f"http://{'localhost' if host in ('127.0.0.1', '0.0.0.0') else host}:{self._server.get_port()}"
+        try:
+            drive_gate.verify(gate, self._server.get_port())
+        except BaseException:
+            self._stop()
+            raise
+        self.address = gate.address(self._server.get_port())
         self._stage = Stage(self._server, task)
         self._panel(weights)
         self._closing = threading.Event()
@@ -77,25 +87,29 @@ class View:
     def begin(self, goal: ndarray) -> None:
         """Another episode, towards `goal` [G]."""
         with self._lock:
-            self._pictures.clear()
-            self._path, self._goal, self._goal_moved, self.steered = [], goal, True, False
+            self._episode, self._goal, self._goal_moved, self.steered = self._episode + 1, goal, True, False
 
     def show(self, picture: Picture) -> None:
         """Leave a picture for the next frame; it returns at once."""
-        self._pictures.append(picture)
+        self._pictures.append((self._episode, picture))
 
     def wishes(self) -> Wishes:
-        """What visitors have asked for since the last call."""
-        if not self._wishes:
-            return Wishes()
-        with self._lock:
+        """What visitors have asked for since the last call, the newest of each; it never waits for them."""
+        if not self._wishes or not self._lock.acquire(blocking=False):
+            return Wishes()  # or at the next call, where somebody is just about to wish
+        try:
             taken, self._wishes = self._wishes, Wishes()
+        finally:
+            self._lock.release()
         return taken
 
     def close(self) -> None:
         """Take the page down."""
         self._closing.set()
         self._thread.join()
+        self._stop()
+
+    def _stop(self) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             self._server.stop()
 
@@ -129,41 +143,57 @@ class View:
             sliders.append(gui.add_slider(f"{name}, {unit}", float(low), float(high), step, float(max(low, 0.0))))
         return sliders
 
-    def _moved(self, event: Any) -> None:
+    # These are coroutines, so viser runs them one after the other on its own thread; functions would queue up without
+    # bound for a pool of threads.
+    async def _moved(self, event: Any) -> None:
         if event.client is None:
             return  # it was this side that moved it
+        goal = event.target in self._goal_sliders
+        try:
+            values = [_in_range(slider) for slider in (self._goal_sliders if goal else self._weight_sliders.values())]
+        except ValueError:
+            return
         with self._lock:
-            if event.target in self._goal_sliders:
+            if goal:
                 scales = [scale for _, _, scale in self._goal_units]
-                goal = np.array([slider.value for slider in self._goal_sliders]) / scales
-                self._wishes.goal = self._goal = goal
+                self._wishes.goal = self._goal = np.array(values, np.float64) / scales
                 self.steered = True
             else:
-                self._wishes.weights = {name: float(slider.value) for name, slider in self._weight_sliders.items()}
+                self._wishes.weights = dict(zip(self._weight_sliders, values, strict=True))
 
-    def _skipped(self, _: object) -> None:
+    async def _skipped(self, _: object) -> None:
         with self._lock:
             self._wishes, self.steered = Wishes(weights=self._wishes.weights, skip=True), False
 
     def _draw_for_ever(self) -> None:
-        charts_at = 0.0
+        charts_at, drawn = 0.0, 0
+        path: deque[ndarray] = deque(maxlen=PATH)
         try:
             while not self._closing.wait(1 / FRAMES):
+                taken = list(self._taken())
                 with self._lock:
-                    pictures, path = [], self._path
-                    while self._pictures:
-                        pictures.append(self._pictures.popleft())
-                    if not pictures:
-                        continue
-                    goal, moved, self._goal_moved = self._goal, self._goal_moved, False
-                    path += [self._task.keypoints(picture.state)[-1] for picture in pictures]
+                    episode, goal = self._episode, self._goal
+                    pictures = [picture for of, picture in taken if of == episode]
+                    moved, self._goal_moved = self._goal_moved, self._goal_moved and not pictures
+                if not pictures:
+                    continue
+                if episode != drawn:
+                    path.clear()
+                    drawn = episode
+                path.extend(self._task.keypoints(picture.state)[-1] for picture in pictures)
                 self._history.add(time.monotonic(), pictures[-1])
                 charts = time.monotonic() - charts_at > 1 / CHARTS
                 charts_at = time.monotonic() if charts else charts_at
                 with self._server.atomic():
-                    self._draw(pictures[-1], path, goal, moved, charts)
+                    self._draw(pictures[-1], list(path), goal, moved, charts)
         except Exception:
             logger.exception("the page stands still; what is driven does not")
+
+    def _taken(self) -> Iterator[tuple[int, Picture]]:
+        """The pictures that were left since the last call; the loop may leave another one meanwhile."""
+        with contextlib.suppress(IndexError):
+            while True:
+                yield self._pictures.popleft()
 
     def _draw(self, newest: Picture, path: list[ndarray], goal: ndarray, moved: bool, charts: bool) -> None:
         if moved:
@@ -174,3 +204,17 @@ class View:
         if charts:
             curves = self._history.charts(time.monotonic(), 1e3 * self._deadline)
             self._cost_chart.data, self._time_chart.data = curves
+
+
+def _in_range(slider: Any) -> float:
+    """A slider's value within its range, where the slider is put, too.
+
+    Raises:
+      ValueError: it is no number that is finite in float32.
+    """
+    value = float(slider.value)
+    if not abs(value) < np.finfo(np.float32).max:
+        raise ValueError(f"{slider.label} is {value}")
+    inside = float(np.clip(value, slider.min, slider.max))
+    slider.value = inside
+    return inside

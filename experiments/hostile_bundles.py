@@ -30,6 +30,7 @@ from worldmodel.model import ModelConfig, create
 from .manifest import manifest
 from .names import ROOT
 from .progress import progress_bar
+from .promises import require
 from .results import append_values
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def run(cfg: DictConfig) -> dict[str, int]:
 
     Raises:
       ValueError: fewer than one file, process or second.
+      SystemExit: with code 1, where one of the suite's promises is broken.
     """
     files, workers, seconds = int(cfg.suite.files), int(cfg.suite.workers), float(cfg.suite.seconds)
     if files < 1 or workers < 1 or not seconds > 0:
@@ -67,6 +69,7 @@ def run(cfg: DictConfig) -> dict[str, int]:
     by_kind = Counter((outcome["kind"], outcome["outcome"]) for outcome in outcomes)
     Console().print({" ".join(key): count for key, count in sorted(by_kind.items())})
     Console().print(f"{files} files: {dict(counts)}")
+    require(cfg.suite, values)
     return dict(counts)
 
 

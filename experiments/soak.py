@@ -25,8 +25,11 @@ from planning.control import Fallback, Loop, Planning, RealtimeController, Reaso
 
 from .manifest import manifest
 from .progress import progress_bar
+from .promises import log_level, require
 from .results import append_values
 from .tiny_engine import PERIOD, Breakable, make
+
+Value = tuple[str, float, str]
 
 RATE = 20.0  # units a second: a fifth of the half range a step
 STUCK = 6
@@ -224,8 +227,23 @@ def _alive(pid: int) -> bool:
 
 
 def run(cfg: DictConfig) -> Counter[str]:
-    """Both loops; their counts, and rows `soak_*` where `cfg.results` is a folder."""
-    logging.getLogger("planning").setLevel(logging.CRITICAL)  # faults are what this is about
+    """Both loops; their counts, and rows `soak_*` where `cfg.results` is a folder.
+
+    Raises:
+      SystemExit: with code 1, where one of the suite's promises is broken.
+    """
+    with log_level("planning", logging.CRITICAL):  # faults are what this is about
+        values, counts = _measure(cfg)
+    if cfg.results:
+        append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))
+    for name, value, unit in values:
+        logging.getLogger(__name__).info("%s %.6g %s", name, value, unit)
+    logging.getLogger(__name__).info("%s", dict(sorted(counts.items())))
+    require(cfg.suite, values)
+    return counts
+
+
+def _measure(cfg: DictConfig) -> tuple[list[Value], Counter[str]]:
     seed, steps, kills = int(cfg.seed), int(cfg.suite.steps), int(cfg.suite.kills)
     counts: Counter[str] = Counter()
     real, stop = Counter[str](), threading.Event()
@@ -251,7 +269,7 @@ def run(cfg: DictConfig) -> Counter[str]:
     counts.update(real)
     growth = float(np.mean(memory[-len(memory) // 10 :]) - np.mean(memory[len(memory) // 5 : 3 * len(memory) // 10]))
     unsafe = sum(counts[name] for name in ("out_of_bounds", "out_of_rate", "nonfinite", "crashes", "unanswered"))
-    values: list[tuple[str, float, str]] = [
+    values: list[Value] = [
         ("soak_unsafe", float(unsafe), "count"),
         ("soak_steps", float(steps), "steps"),
     ]
@@ -262,12 +280,7 @@ def run(cfg: DictConfig) -> Counter[str]:
         ("soak_memory_growth_mib", growth, "MiB"),
         ("soak_seconds", time.monotonic() - began, "s"),
     ]
-    if cfg.results:
-        append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [seed]))
-    for name, value, unit in values:
-        logging.getLogger(__name__).info("%s %.6g %s", name, value, unit)
-    logging.getLogger(__name__).info("%s", dict(sorted(counts.items())))
-    return counts
+    return values, counts
 
 
 def resident_mib() -> float:

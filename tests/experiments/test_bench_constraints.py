@@ -3,6 +3,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 import envs
 from experiments import bench, bench_constraints, build
@@ -50,7 +51,9 @@ def test_every_way_of_telling_is_measured_and_written(tmp_path, monkeypatch):
     monkeypatch.setattr(bench_constraints, "_measure", measure)
     monkeypatch.setattr(bench_constraints, "ensure_model", lambda cfg, seed: None)
     cfg = build.compose("bench", "suite=constraints", f"results='{tmp_path}'", "~suite.cases.reacher_speed")
-    bench.run(cfg)
+    with pytest.raises(SystemExit) as stop:  # half of the guarded steps break the limit
+        bench.run(cfg)
+    assert stop.value.code == 1
     assert seen["untold"] == (None, {}) and seen["penalty_100"] == (100.0, {})
     assert seen["guarded"][1]["limit"] == KeepOut(center=(0.5, 0.0), radius=0.25)
     with (tmp_path / "robot_loop.csv").open(newline="") as file:

@@ -103,6 +103,26 @@ def test_real_time_waits_for_nobody_and_counts_what_is_late():
             assert (counted > 0) == late
 
 
+def test_an_action_that_is_no_number_is_not_applied():
+    """The one before is held, as a drive does that gets no valid command."""
+    task, state, actions = episode("two_room")
+    broken, held = actions.copy(), actions.copy()
+    broken[3, 0], held[3] = np.nan, actions[2]
+    setup = Setup("two_room", real_time=False)
+    seen, expected = lockstep(setup, state, broken), lockstep(setup, state, held)
+    np.testing.assert_array_equal([each.state for each in seen], [each.state for each in expected])
+
+
+def test_a_record_of_no_known_kind_ends_the_simulator():
+    task, state, _ = episode("two_room")
+    with Simulator(Setup("two_room", real_time=False)) as simulator:
+        simulator.reset(state)
+        simulator.receive()
+        simulator._send(7, 0, None, None)
+        with pytest.raises(ConnectionError, match="ended with exit code 1"):
+            simulator.receive()
+
+
 def test_a_dead_simulator_is_told():
     task, state, _ = episode("two_room")
     with Simulator(Setup("two_room", real_time=False)) as simulator:

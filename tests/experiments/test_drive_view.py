@@ -171,3 +171,16 @@ def test_sliders_become_wishes_and_a_reload_keeps_them(shown, chromium):
     assert chromium.evaluate("document.querySelectorAll('[role=slider]')[2].ariaValueNow") == moved
     chromium.evaluate("[...document.querySelectorAll('button')].find(b => b.innerText.includes('Next start')).click()")
     assert until(view, pictures(task, state), wished("skip")) and not view.steered
+
+
+def test_a_browser_takes_the_token_from_the_address_along(chromium):
+    task = envs.make("two_room")
+    state, goal = task.sample_pair(np.random.default_rng(0))
+    with View(task, {"temporal_distance": 1.0, "effort": 0.1}, 0.05, "0.0.0.0", 0) as view:
+        view.begin(goal)
+        chromium.go(view.address, 390, 844)
+        until(view, pictures(task, state), lambda: chromium.evaluate(SLIDERS) == 4)
+        chromium("Page.reload")  # viser writes the address of its websocket into that of the page
+        until(view, pictures(task, state), lambda: chromium.evaluate(SLIDERS) == 4)
+        chromium.go(view.address.rsplit("/", 2)[0], 390, 844)
+        assert "with its token" in chromium.evaluate(TEXT)

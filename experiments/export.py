@@ -77,7 +77,8 @@ def _of_rewards(cfg: DictConfig, path: Path) -> Bundle:
     if cfg.calibration is not None:
         raise ValueError(f"{path} learned from rewards, and its alarm of surprise cannot be calibrated: leave that out")
     known = learned(path, *(word for word in words_of_command(path) if word.partition("=")[0] not in OWN))
-    return Bundle.of(known.agent(), task=known.task, platforms=tuple(cfg.platforms), **range_words(known.checkpoint))
+    words: dict[str, Any] = range_words(known.checkpoint)
+    return Bundle.of(known.agent(), task=known.task, platforms=tuple(cfg.platforms), **words)
 
 
 def _agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:

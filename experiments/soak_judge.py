@@ -51,24 +51,29 @@ class Judge:
 
     def __init__(self, promises: Promises):
         self._promises = promises
-        self._last, self._speed = 0.0, 0.0  # the last action, and its change a second
+        self._last = self._before = self._speed = self._seconds = 0.0  # actions, change a second, seconds between
         self._since_plan = np.inf  # seconds since the last action of a plan, by a clock that only grows
         self._since_start = 0.0
         self._latched = self._planned = False
-        self._episode_began = -np.inf  # on the loop's clock
+        self._first_seen = np.inf  # stamp of the episode's first observation, on the loop's clock
         self.counts: Counter[str] = Counter()
 
     def started(self) -> None:
         """The loop was started."""
+        self.began()
         self._since_start, self._since_plan, self._planned = 0.0, np.inf, False
 
     def acknowledged(self) -> None:
         """A latched fault was acknowledged."""
         self._latched = False
 
-    def began(self, now: float) -> None:
-        """An episode begins at `now`: plans of situations before it do not count any more."""
-        self._episode_began = now
+    def began(self) -> None:
+        """An episode begins, or time does: plans of situations before it do not count any more."""
+        self._first_seen = np.inf
+
+    def accepted(self, stamp: float) -> None:
+        """The loop took in an observation of this stamp."""
+        self._first_seen = min(self._first_seen, stamp)
 
     def judge(self, command: Command, action: ndarray, elapsed: float, now: float, fault: Fault, calm: int) -> None:
         """One command.
@@ -81,7 +86,9 @@ class Judge:
           fault: what is wrong in this step, and for how long.
           calm: steps since the last fault.
         """
-        passed = PERIOD if elapsed < 0 or fault.kind == "no_clock" else elapsed
+        passed = PERIOD if elapsed < 0 else elapsed
+        if elapsed < 0:  # stamps of the time before say nothing any more
+            self.began()
         self._since_plan, self._since_start = self._since_plan + passed, self._since_start + passed
         self.counts[f"source_{command.source.name.lower()}"] += 1
         self._output(action, max(elapsed, 0.0))
@@ -116,35 +123,45 @@ class Judge:
         counts["unsafe_defect"] += any(reason in command.wrong for reason in DEFECTS)
         if source <= Source.PREVIOUS_PLAN:
             self._since_plan, self._planned = 0.0, True
-            counts["unsafe_plan"] += plan is None or not plan.stamp <= now <= plan.valid_until
-            counts["unsafe_old_plan"] += plan is not None and plan.stamp < self._episode_began - 1e-9
+            if plan is None or not plan.stamp <= now <= plan.valid_until:
+                counts["unsafe_plan"] += 1
+                return
+            counts["unsafe_old_plan"] += plan.stamp < self._first_seen
+            counts["unsafe_other_action"] += not self._follows(action, float(plan.at(now)[0]))
         elif source == Source.REFLEX:
             since = min(self._since_plan, self._since_start)
             counts["unsafe_reflex_too_long"] += since >= promises.reflex_seconds + 1e-6
         elif source == Source.HOLD:
             counts["unsafe_hold_too_long"] += self._since_plan >= promises.hold_seconds + 1e-6
             counts["unsafe_hold_moves"] += np.isinf(promises.acceleration) and self._last != self._before
-        elif np.isinf(promises.acceleration):
-            step = np.inf if np.isinf(promises.rate) else promises.rate * self._seconds
-            expected = np.clip(promises.brake, self._before - step, self._before + step)
-            counts["unsafe_brake"] += not abs(float(action[0]) - expected) <= 1e-5
+        else:
+            counts["unsafe_brake"] += not self._follows(action, promises.brake)
         if self._latched:
             counts["unsafe_resumed"] += source != Source.BRAKE
         counts["limited_bounds"] += "bounds" in command.guards
         counts["limited_rate"] += "rate" in command.guards
 
+    def _follows(self, action: ndarray, wanted: float) -> bool:
+        """Whether the action is the wanted one, as near to it as bounds and rate allow."""
+        if np.isfinite(self._promises.acceleration):
+            return True  # judged by its acceleration alone
+        step = np.inf if np.isinf(self._promises.rate) else self._promises.rate * self._seconds
+        expected = np.clip(np.clip(wanted, -1.0, 1.0), self._before - step, self._before + step)
+        return bool(abs(float(action[0]) - expected) <= 1e-5)
+
     def _answer(self, command: Command, fault: Fault) -> None:
         """That each fault is answered as it is declared, in the very step."""
         wrong, source, counts = set(command.wrong), command.source, self.counts
         expected: list[tuple[Reason, Source]] = []
-        if fault.kind in ANSWERS:
-            expected.append(ANSWERS[fault.kind])
+        if fault.active in ANSWERS:
+            expected.append(ANSWERS[fault.active])
         if fault.kind == "stuck" and fault.steps >= STUCK - 1:  # through resets, too
             expected.append((Reason.STUCK_OBSERVATION, Source.HOLD))
-        if fault.kind == "model_nan" and fault.steps > REPLAN + 7:  # the last sound plan may be late
-            expected.append((Reason.NONFINITE_PLAN, Source.PREVIOUS_PLAN))
-        if fault.kind == "surprise" and fault.steps > REPLAN + 7:
-            expected.append((Reason.SURPRISED, Source.HOLD))
+        if fault.steps > REPLAN + 7 and not fault.resets:  # by then there is a plan that was made under the fault
+            if fault.kind == "model_nan":
+                expected.append((Reason.NONFINITE_PLAN, Source.PREVIOUS_PLAN))
+            if fault.kind == "surprise":
+                expected.append((Reason.SURPRISED, Source.HOLD))
         plan: Any = command.plan
         late = plan is not None and plan.valid(command.time) and command.time - plan.stamp > (REPLAN + 3.01) * PERIOD
         if late and fault.kind != "stopped":

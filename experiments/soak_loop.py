@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 from numpy import ndarray
 
-from planning.control import Fallback, Loop, Planning, RealtimeController
+from planning.control import Fallback, Loop, Planning, RealtimeController, Reason
 
 from .soak_faults import REPLAN, STUCK, Fault, broken, draw
 from .soak_judge import Judge, Promises
@@ -152,16 +152,17 @@ class VirtualLoop:
         """A new goal, as an operator gives it: in motion, and whatever else is wrong."""
         self._calm = 0
         self.controller.reset(goal=[self._rng.uniform(-0.5, 0.5), 0.0])
-        self._judge.began(self._now)
+        self._judge.began()
 
     def _sense(self, kind: str) -> None:
         """What the sensors make of it."""
         observation = broken(kind, self._state, self._stuck, self._rng)
-        if kind == "delayed":
-            self.controller.notify_observation(observation, self._now - 3 * PERIOD)
-        elif kind != "dropped":
-            self._stuck = observation if not kind else self._stuck
-            self.controller.notify_observation(observation)
+        if kind == "dropped":
+            return
+        self._stuck = observation if not kind else self._stuck
+        stamp = self._now - 3 * PERIOD if kind == "delayed" else self._now
+        if self.controller.notify_observation(observation, stamp if kind == "delayed" else None) == Reason.OK:
+            self._judge.accepted(stamp)
 
     def _clock(self) -> float:
         return math.nan if self._fault.active == "no_clock" else self._now

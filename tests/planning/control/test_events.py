@@ -12,7 +12,7 @@ def test_an_event_is_said_once_when_it_begins_and_once_when_it_ends(caplog):
         changes = [events.update(wrong, float(i)) for i, wrong in enumerate([[Reason.LATE]] * 1000 + [[]] * 1000)]
     assert changes[0] == ("+late",) and changes[1000] == ("-late",) and changes.count(()) == 1998
     journal.start()
-    journal.close(60)
+    journal.close(60.0)
     assert len(caplog.records) == 2 and events.counts == {"late": 1}
 
 

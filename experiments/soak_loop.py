@@ -166,3 +166,15 @@ class VirtualLoop:
 
     def _clock(self) -> float:
         return math.nan if self._fault.active == "no_clock" else self._now
+
+
+def broken_promises(steps: int, seed: int) -> dict[str, int]:
+    """What the judge counts against the loop in so many steps of each declaration; empty where all is kept."""
+    logging.getLogger("planning").setLevel(logging.CRITICAL)
+    counts = Counter[str]()
+    for number, declared in enumerate(DECLARED):
+        loop = VirtualLoop(seed + number, declared, share=0.05)
+        for step in range(1, steps + 1):
+            loop.step(step)
+        counts += loop.totals
+    return {name: count for name, count in counts.items() if name.startswith(("unsafe", "unanswered", "needless"))}

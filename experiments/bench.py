@@ -25,6 +25,7 @@ SUITES = {
     "rewards": "bench_rewards",
     "soak": "soak",
     "start": "bench_start",
+    "stderr": "bench_stderr",
     "surprise": "bench_surprise",
 }
 

@@ -103,8 +103,11 @@ class ControlCycle:
         self._restart(previous)
 
     def redirect(self, goal: ndarray) -> None:
-        """Another goal [O] in the same episode."""
-        self.link.redirect(goal)
+        """Another goal [O] in the same episode; the first goal begins one."""
+        if self.link.goal is None:
+            self.reset(goal, None, None)
+        else:
+            self.link.redirect(goal)
 
     def notify(self, observation: Any, stamp: float, now: float) -> Reason:
         """Take in an observation, or refuse it; what was wrong."""

@@ -33,8 +33,8 @@ class Planning:
     priority: int = 0  # real-time priority of a planner process once it is ready; 0: an ordinary process
     cores: tuple[int, ...] = ()  # the only ones that a planner process runs on once it is ready; none named: any
     start_timeout: float = 300.0  # to import and compile; a planner process that takes longer is killed and retried
-    # Without an answer, after which a planner process is killed; None: 5 times the sum of the deadline and one iteration,
-    # as it was measured when the process started, and at least 2 s.
+    # Time without an answer after which a planner process is killed; None: 5 times the deadline and one iteration, as
+    # it is measured when the process starts, and at least 2 s.
     hang_after: float | None = None
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -67,7 +68,7 @@ def main() -> None:
             traceback.print_exc()
         tell({"kind": "failed", "error": f"{type(error).__name__}: {error}", "final": final})
         sys.exit(1)
-    for refusal in scheduled(planning):
+    for refusal in scheduled(planning, order["cores"]):
         tell({"kind": "warning", "text": f"planning goes on, but {refusal}"})
     tell({"kind": "ready", "seconds": seconds})
     while True:
@@ -98,12 +99,15 @@ def end_with(parent: int) -> None:
     threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
-def scheduled(planning: Planning) -> list[str]:
-    """Take the priority and the cores that are declared; what the system does not grant of them, and why."""
+def scheduled(planning: Planning, cores: Sequence[int]) -> list[str]:
+    """Take the priority and the cores that are declared; what the system does not grant of them, and why.
+
+    Where no cores are declared, or they are not granted, `cores` are taken.
+    """
     refusals: list[str] = []
-    for cores in (planning.cores, ()):  # the priority without the cores, where it is the cores that are not there
+    for chosen in (planning.cores or cores, cores, ()):
         try:
-            real_time(planning.priority, cores)
+            real_time(planning.priority, chosen)
             break
         except ValueError as error:
             if str(error) not in refusals:

@@ -85,13 +85,13 @@ class ProcessWorker:
 
     def __init__(self, recipe: Recipe, planning: Planning, log: Log, give_up_after: int = 3):
         contract = recipe.contract
-        order = {"engine": recipe.spec, "contract": contract.to_json(), "planning": planning.to_json()}
-        self._order = (json.dumps(order) + "\n").encode()
         self._log, self._planning, self._give_up_after = log, planning, give_up_after
         self._deadline = planning.deadline or contract.control_period
         self._sizes = request_type(contract).itemsize, plan_type(contract).itemsize
         # Where this process runs now: a loop that takes a core of its own later does not put its planner there.
         self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        settings = {"contract": contract.to_json(), "planning": planning.to_json(), "cores": self._cores}
+        self._order = (json.dumps({"engine": recipe.spec, **settings}) + "\n").encode()
         self._journal = Journal(logger)
         self._life = threading.Lock()  # of `start` and `stop`; nobody on the control path takes it
         self._run = _Run(self._sizes)

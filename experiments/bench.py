@@ -24,6 +24,7 @@ SUITES = {
     "rewards": "bench_rewards",
     "soak": "soak",
     "start": "bench_start",
+    "storm": "storm",
     "surprise": "bench_surprise",
 }
 

@@ -114,9 +114,9 @@ class ProcessWorker:
 
     @property
     def pid(self) -> int | None:
-        """Of the process that runs now."""
+        """Of the process that runs now; None while none does."""
         child = self._run.child
-        return None if child is None else child.pid
+        return child.pid if child is not None and child.alive() else None
 
     def start(self) -> None:
         """Start a process, unless one runs or is about to: also after `stop`, and after a failure.

@@ -26,6 +26,7 @@ SUITES = {
     "soak": "soak",
     "start": "bench_start",
     "stderr": "bench_stderr",
+    "storm": "storm",
     "surprise": "bench_surprise",
 }
 

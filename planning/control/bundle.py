@@ -7,6 +7,7 @@ are read in a process of their own, before anything is compiled.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,10 @@ from .programs import DTYPES, Signature, Spec, export_programs, named_leaves, si
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 _LARGEST_FILE = 2**30
 _LARGEST_PROGRAM = 2**24
+
+
+class ReplacedBundleError(BundleError):
+    """A bundle's file that is not the one that was validated."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +109,16 @@ class Bundle:
         return serialise({name: np.asarray(array, order="C") for name, array in tensors.items()}, {KEY: text})
 
     @classmethod
-    def load(cls, path: str | Path) -> Bundle:
+    def load(cls, path: str | Path, sha256: str | None = None) -> Bundle:
         """Read and check a file.
+
+        Args:
+          path: of the file.
+          sha256: of its content, where only one certain file will do.
 
         Raises:
           FileNotFoundError: no file there.
+          ReplacedBundleError: the content has another hash.
           BundleError: anything else that keeps it from being used; nothing of it has been compiled or run.
         """
         path = Path(path)
@@ -116,8 +126,14 @@ class Bundle:
             raise FileNotFoundError(f"there is no bundle at {path}: make one with `jepa-mpc export`, or give its path")
         if path.stat().st_size > _LARGEST_FILE:
             raise BundleError(f"{path} has {path.stat().st_size} bytes, and a bundle has at most {_LARGEST_FILE}")
+        content = path.read_bytes()
+        if sha256 is not None and (found := hashlib.sha256(content).hexdigest()) != sha256:
+            raise ReplacedBundleError(
+                f"{path} is not the file that was validated (SHA-256 {sha256[:12]}… then, {found[:12]}… now): put that "
+                "file back, or create a new controller to use this one"
+            )
         try:
-            return cls.parse(path.read_bytes())
+            return cls.parse(content)
         except BundleError as error:
             raise BundleError(f"{path} cannot be used: {error}") from error
 

@@ -17,6 +17,7 @@ SUITES = {
     "hostile_bundles": "hostile_bundles",
     "latency": "bench_latency",
     "loop": "bench_loop",
+    "mutants": "mutants",
     "overhead": "bench_overhead",
     "paired": "bench_paired",
     "partial_goals": "bench_partial_goals",

@@ -114,7 +114,7 @@ class DelayedLoop:
         task, agent = self._task, self._agent
         goals = jnp.asarray(task.goal_observation(pairs.goals), jnp.float32)
         searches = _reset(agent, goals, self._key, jnp.arange(len(pairs)))
-        pipeline = Pipeline(np.asarray(agent.spec.middle), len(pairs), self._late, task.oracle.substeps)
+        pipeline = Pipeline(np.asarray(agent.spec.rest_action), len(pairs), self._late, task.oracle.substeps)
         states, active = pairs.states.copy(), np.ones(len(pairs), bool)
         with progress_bar(name, task.budget) as bar:
             for step in range(task.budget):

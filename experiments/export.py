@@ -18,6 +18,7 @@ from .build import agent_for
 from .calibration import calibrated
 from .fits import check_data
 from .published import PUBLISHED, checkpoint_file
+from .sensor_ranges import range_words
 
 OWN = ("checkpoint", "out", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
 
@@ -64,7 +65,7 @@ def _tell(bundle: Bundle, out: Path) -> Bundle:
 def make_bundle(cfg: DictConfig, checkpoint: Checkpoint, **parts: Any) -> Bundle:
     """The bundle of a checkpoint; `parts` are more of what `Bundle.of` takes (guards, extra)."""
     robot = checkpoint.metadata["task"]
-    words: dict[str, Any] = {name: tuple(robot.get(name, ())) for name in WORDS}
+    words: dict[str, Any] = {name: tuple(robot.get(name, ())) for name in WORDS} | range_words(checkpoint)
     agent = _agent(cfg, checkpoint)
     return Bundle.of(agent, task=robot["task"], platforms=tuple(cfg.platforms), **words, **parts)
 
@@ -76,7 +77,8 @@ def _of_rewards(cfg: DictConfig, path: Path) -> Bundle:
     if cfg.calibration is not None:
         raise ValueError(f"{path} learned from rewards, and its alarm of surprise cannot be calibrated: leave that out")
     known = learned(path, *(word for word in words_of_command(path) if word.partition("=")[0] not in OWN))
-    return Bundle.of(known.agent(), task=known.task, platforms=tuple(cfg.platforms))
+    words: dict[str, Any] = range_words(known.checkpoint)
+    return Bundle.of(known.agent(), task=known.task, platforms=tuple(cfg.platforms), **words)
 
 
 def _agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:

@@ -193,7 +193,7 @@ class SimulatedPolicy:
             search = agent.planner.init(agent.spec, jax.random.fold_in(key, number))
             empty = np.zeros((agent.planner.horizon, agent.spec.size), np.float32)
             history = self._stack(self._task.observe(state))
-            rest = np.asarray(agent.spec.middle)
+            rest = np.asarray(agent.spec.rest_action)
             self._episodes.append(_Episode(search, history, empty, rest, executed=agent.planner.horizon))
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:

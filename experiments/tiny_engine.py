@@ -11,8 +11,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy import ndarray
 
-from planning import CEM, ActionSpec, Agent, GoalDistance
+from planning import CEM, ActionSpec, Agent, GoalDistance, Plan
+from planning.agent import AgentState
 from planning.control import LiveEngine
 
 PERIOD = 0.01  # seconds
@@ -57,20 +60,31 @@ def make(num_samples: int = 16, mass: float = 1.0) -> LiveEngine:
 
 
 class Breakable(LiveEngine):
-    """An engine whose model gives NaN while `broken`: everything else is the sound engine's."""
+    """An engine that can be broken: `fault` names how, and everything else is the sound engine's."""
 
     def __init__(self, agent: Agent):
         super().__init__(agent)
         self._sound = self._agent
         model: Any = self._sound.model
         nan = jax.tree.map(lambda leaf: leaf * jnp.nan, model.params)
-        self._mad = replace(self._sound, model=replace(model, params=nan))
+        self._blind = replace(self._sound, model=replace(model, params=nan))
+        self._fault = ""
 
     @property
-    def broken(self) -> bool:
-        """Whether the model gives NaN now."""
-        return self._agent is self._mad
+    def fault(self) -> str:
+        """`model_nan`: the model gives NaN; `wild`: plans are out of the bounds; `surprise`: the ensemble disagrees."""
+        return self._fault
 
-    @broken.setter
-    def broken(self, broken: bool) -> None:
-        self._agent = self._mad if broken else self._sound
+    @fault.setter
+    def fault(self, fault: str) -> None:
+        self._fault = fault
+        self._agent = self._blind if fault == "model_nan" else self._sound
+
+    def plan(self, state: AgentState) -> Plan:
+        """The plan as it stands, or far out of the bounds."""
+        plan = super().plan(state)
+        return replace(plan, actions=plan.actions + np.float32(3.0)) if self._fault == "wild" else plan
+
+    def disagreement(self, state: AgentState) -> ndarray:
+        """Of an ensemble that does not exist: little, or a lot."""
+        return np.full(1, 5.0 if self._fault == "surprise" else 0.0)

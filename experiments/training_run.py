@@ -28,6 +28,7 @@ from .build import fill
 from .fits import check_data, check_moves, check_range, check_task, description, identity
 from .progress import progress_bar
 from .recipes import CUSTOM, recipe, settings
+from .sensor_ranges import sensor_range
 from .watch import CollapseWatch
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
             "history": run.history,
             "train_seconds": run.seconds,
             "env_steps": data.steps,
+            **sensor_range(data.observations),
             "data": {name: data.metadata.get(name) for name in ("dataset_id", "behaviour", "seed", "total_episodes")},
         }
 

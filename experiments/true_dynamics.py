@@ -58,8 +58,8 @@ class TrueDynamics:
         self.milliseconds: list[float] = []  # of each plan
 
     def act(self, batch: RewardBatch, running: Bool[ndarray, "E"]) -> Float[ndarray, "E A"]:
-        """The first action of each plan; the middle of the bounds where nothing runs any more."""
-        actions = np.tile(np.asarray(self._spec.middle), (batch.count, 1))
+        """The first action of each plan; the rest action where nothing runs any more."""
+        actions = np.tile(np.asarray(self._spec.rest_action), (batch.count, 1))
         for index in np.flatnonzero(running):
             began = time.perf_counter()
             actions[index] = self._plan(int(index), batch.tasks[index])

@@ -52,7 +52,7 @@ class AgentState:
     goal: Leaf  # [D] the latent of the goal
     search: Any  # the planner's state
     plan: Plan  # what is being executed
-    previous: Leaf  # [A] the action that was taken last; at the start the middle of the bounds
+    previous: Leaf  # [A] the action that was taken last; at the start the rest action
     executed: Leaf  # [] int32, actions of `plan` that have been taken
     observed: Leaf  # [] int32, observations since the reset
     pending: Leaf  # [] int32, actions taken since the latest observation
@@ -205,7 +205,7 @@ class Agent:
         plan = self.planner.result(search, self.spec)
         used_up = jnp.full((), self.planner.horizon, jnp.int32)
         none, behind = jnp.zeros((), jnp.int32), jnp.ones((), bool)
-        now = (self.spec.middle, used_up, none, none, behind)
+        now = (self.spec.rest_action, used_up, none, none, behind)
         return AgentState(key, history, root, goal, search, plan, *now, jnp.zeros_like(plan.actions), none)
 
     def _catch_up(self, state: AgentState) -> AgentState:
@@ -223,7 +223,7 @@ class Agent:
 
         def evaluate(history: Array, actions: Array) -> Evaluation:
             root = self.model.encode(self.model.params, history)
-            return self._objective(root, root, self.spec.middle)(actions)
+            return self._objective(root, root, self.spec.rest_action)(actions)
 
         history = jax.ShapeDtypeStruct((self.model.history, self.model.observation_size), jnp.float32)
         actions = jax.ShapeDtypeStruct((1, self.planner.horizon, self.spec.size), jnp.float32)

@@ -73,7 +73,7 @@ def _side_by_side(
     planned = jax.lax.cond(jnp.any(due), jax.vmap(agent.plan_anew), lambda states: states, seen)
     actions, following = jax.vmap(agent.commit)(_where(due, planned, seen))
     following = _where(active, following, states)
-    actions = jnp.where(active[:, None], actions, agent.spec.middle[None])
+    actions = jnp.where(active[:, None], actions, agent.spec.rest_action[None])
     return actions, following.plan, following
 
 

@@ -119,14 +119,14 @@ class ProbeDistance:
 @partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
 @dataclass(frozen=True)
 class Effort:
-    """Mean square of the actions, from the middle of their bounds in half ranges: 0 at rest, 1 at the bounds."""
+    """Mean square of the actions, from the rest action in half ranges: 0 at rest."""
 
     knows_no_goal: ClassVar[bool] = True
 
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures."""
         half = jnp.where(spec.half_range > 0, spec.half_range, 1.0)  # a locked action costs nothing
-        relative = (imagined.actions - spec.middle[None, None]) / half[None, None]
+        relative = (imagined.actions - spec.rest_action[None, None]) / half[None, None]
         return jnp.mean(relative**2, axis=(1, 2))
 
 

@@ -7,6 +7,7 @@ Arrays may have further leading dimensions where `...` stands.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -29,14 +30,19 @@ Params = Any
 State = TypeVar("State")
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["low", "high"], meta_fields=["control_period"])
+@partial(jax.tree_util.register_dataclass, data_fields=["low", "high", "rest"], meta_fields=["control_period"])
 @dataclass(frozen=True)
 class ActionSpec:
-    """Bounds of one action, in the units that the actuator takes, and the time between two actions in seconds."""
+    """Bounds and rest of one action, in the units that the actuator takes, and seconds between two actions.
+
+    The rest action is what an actuator is sent when there is nothing better to send: zero, or the bound nearest to it,
+    unless `rest` declares another one. Without a declaration it is no leaf, so it costs no argument of a program.
+    """
 
     low: Leaf  # [A]
     high: Leaf  # [A]
     control_period: float
+    rest: Leaf | None = None  # [A]; None: zero, or the bound nearest to it
 
     @property
     def size(self) -> int:
@@ -44,8 +50,13 @@ class ActionSpec:
         return int(self.low.shape[-1])
 
     @property
+    def rest_action(self) -> Float[Array, "A"]:
+        """The rest action: declared, or zero brought into the bounds."""
+        return jnp.clip(jnp.zeros_like(self.low), self.low, self.high) if self.rest is None else self.rest
+
+    @property
     def middle(self) -> Float[Array, "A"]:
-        """Half way between the bounds."""
+        """Half way between the bounds: where a search starts. It is no rest action."""
         return (self.low + self.high) / 2
 
     @property
@@ -54,11 +65,18 @@ class ActionSpec:
         return (self.high - self.low) / 2
 
     @classmethod
-    def of(cls, low: Any, high: Any, control_period: float) -> ActionSpec:
+    def of(cls, low: Any, high: Any, control_period: float, rest: Any = None) -> ActionSpec:
         """Check the bounds and build the specification.
 
+        Args:
+          low: [A] lower bounds, in the units of the actuator.
+          high: [A] upper bounds.
+          control_period: seconds between two actions.
+          rest: [A] the rest action; None: zero, or the bound nearest to it.
+
         Raises:
-          ValueError: bounds that are not two finite vectors of one length, reversed, or a period that is not positive.
+          ValueError: bounds that are not two finite vectors of one length, reversed, a period that is not positive, or
+            a rest action that is not one number within the bounds for each actuator.
         """
         low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
         if low.ndim != 1 or low.shape != high.shape or low.size == 0:
@@ -69,9 +87,14 @@ class ActionSpec:
             raise ValueError("action bounds must be finite: a sampling planner cannot search an unbounded actuator")
         if (low > high).any():
             raise ValueError(f"action bounds are reversed in dimension {int(np.argmax(low > high))}: {low} > {high}")
-        if not control_period > 0:
+        if not 0 < control_period < math.inf:
             raise ValueError(f"control_period must be positive seconds; got {control_period}")
-        return cls(jnp.asarray(low), jnp.asarray(high), float(control_period))
+        if rest is not None:
+            rest = np.asarray(rest, np.float32)
+            if rest.shape != low.shape or not ((low <= rest) & (rest <= high)).all():
+                raise ValueError(f"rest must be {low.size} numbers within the action bounds; got {rest.tolist()}")
+            rest = jnp.asarray(rest)
+        return cls(jnp.asarray(low), jnp.asarray(high), float(control_period), rest)
 
 
 @runtime_checkable

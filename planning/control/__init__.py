@@ -9,8 +9,10 @@ from .controller import Controller as Controller
 from .engine import Engine as Engine
 from .fallback import Fallback as Fallback
 from .goal import Route as Route
-from .guards import Limiter as Limiter
 from .guards import Validator as Validator
+from .heartbeat import Heartbeat as Heartbeat
+from .heartbeat import read_heartbeat as read_heartbeat
+from .limiter import Limiter as Limiter
 from .live_engine import LiveEngine as LiveEngine
 from .loop import Loop as Loop
 from .messages import PublishedPlan as PublishedPlan

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from numpy import ndarray
 
-from ..types import Evaluation, Plan
+from ..types import Evaluation, Plan, Status
 from .bundle import Bundle, BundleError
 from .contract import Contract
 from .engine import checked_prefix, checked_weights, exercise, one_by_one
@@ -92,6 +92,16 @@ class BundleEngine:
         changed[self._at["committed"]] = checked_prefix(self.contract, actions, count)
         changed[self._at["frozen"]] = np.int32(count)
         return tuple(changed)
+
+    def with_previous(self, state: State, action: Any) -> State:
+        """The state, as if `action` had been the last one taken."""
+        changed = list(state)
+        changed[self._at["previous"]] = np.asarray(action, np.float32)
+        return tuple(changed)
+
+    def status(self, state: State) -> Status:
+        """Of the plan."""
+        return Status(int(state[self._at["plan.status"]]))
 
     def plan(self, state: State) -> Plan:
         """The plan as it stands."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,11 @@ class Contract:
     task: str = ""
     sensors: tuple[str, ...] = ()  # a name for each number of an observation, or none
     sensor_units: tuple[str, ...] = ()  # likewise
+    sensor_low: tuple[float, ...] = ()  # lowest value of each number in the training data, or none
+    sensor_high: tuple[float, ...] = ()  # highest value, likewise
     actuators: tuple[str, ...] = ()  # a name for each number of an action, or none
     action_units: tuple[str, ...] = ()  # likewise
+    rest: tuple[float, ...] = ()  # the declared rest action; none: zero, or the bound nearest to it
     versions: dict[str, str] = field(default_factory=dict)  # of what made it
     format: int = FORMAT
 
@@ -67,6 +70,46 @@ class Contract:
         """[A] float32."""
         return np.asarray(self.action_high, np.float32)
 
+    @property
+    def rest_action(self) -> ndarray:
+        """[A] float32, what the actuators are sent when there is nothing better to send."""
+        if self.rest:
+            return np.asarray(self.rest, np.float32)
+        return np.clip(np.zeros(self.action_size, np.float32), self.low, self.high)
+
+    @property
+    def plausible(self) -> tuple[ndarray, ndarray] | None:
+        """Lowest and highest plausible observation [O] float32, or None where the training data are not known.
+
+        The range of the training data, widened by itself on either side: sensors may leave what a model has seen a
+        little, and a reading beyond that tells of a broken sensor, a wrong unit or a foreign goal.
+        """
+        if not self.sensor_low:
+            return None
+        low, high = np.asarray(self.sensor_low, np.float64), np.asarray(self.sensor_high, np.float64)
+        # A sensor that never moved has no range: a hundredth of its value, or any small number around zero.
+        width = np.where(high > low, high - low, np.maximum(0.01 * np.abs(high), 1e-3))
+        return np.maximum(low - width, -LARGEST).astype(np.float32), np.minimum(high + width, LARGEST).astype(
+            np.float32
+        )
+
+    def range_with(self, low: Any, high: Any) -> tuple[ndarray, ndarray]:
+        """The plausible range [O], with a user's own bounds in place of it: one number, or one for each sensor.
+
+        Raises:
+          ValueError: bounds that do not fit the sensors.
+        """
+        free = np.full(self.observation_size, np.inf, np.float32)
+        default = self.plausible or (-free, free)
+        found = []
+        for name, own, known in (("observation_low", low, default[0]), ("observation_high", high, default[1])):
+            try:
+                found.append(known if own is None else np.broadcast_to(np.asarray(own, np.float32), known.shape))
+            except (TypeError, ValueError):
+                size = self.observation_size
+                raise ValueError(f"{name} must be one number, or one for each of {size} sensors; got {own!r}") from None
+        return found[0], found[1]
+
     def parameterization(self) -> Parameterization:
         """What plays a plan [T, A] at any moment, exactly as the planner meant it: `play(actions, seconds, period)`."""
         return Steps() if self.playback == "zero" or self.horizon < 2 else Knots(self.horizon, self.playback)
@@ -77,7 +120,7 @@ class Contract:
 
     @classmethod
     def from_json(cls, values: Any) -> Contract:
-        """Read what `to_json` gave, from a file that nobody vouches for.
+        """Read what `to_json` gave, from a file that nobody vouches for. Fields with a default may be missing.
 
         Raises:
           ValueError: a field that is missing, unknown, of another type, out of range, or at odds with another one.
@@ -85,8 +128,11 @@ class Contract:
         if not isinstance(values, dict):
             raise ValueError(f"the contract must be an object; got {type(values).__name__}")
         known = {entry.name for entry in fields(cls)}
-        if set(values) != known:
-            raise ValueError(f"the contract has missing or unknown fields: {_few(sorted(set(values) ^ known))}")
+        needed = {entry.name for entry in fields(cls) if entry.default is MISSING and entry.default_factory is MISSING}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"the contract has unknown fields: {_few(unknown)}; a newer jepa-mpc may know them")
+        if missing := sorted(needed - set(values)):
+            raise ValueError(f"the contract has missing fields: {_few(missing)}")
         kinds: dict[str, Any] = {entry.name: str(entry.type) for entry in fields(cls)}
         contract = cls(**{name: _read(name, kinds[name], value) for name, value in values.items()})
         contract.check()
@@ -119,10 +165,20 @@ class Contract:
         for name in ("terms", "margins"):
             if len(set(getattr(self, name))) != len(getattr(self, name)):
                 raise ValueError(f"{name} must not name anything twice")
-        for name, size in (("sensors", self.observation_size), ("actuators", self.action_size)):
-            for words in (name, {"sensors": "sensor_units", "actuators": "action_units"}[name]):
-                if len(getattr(self, words)) not in (0, size):
-                    raise ValueError(f"{words} must be empty or have {size} words; got {len(getattr(self, words))}")
+        for size, names in (
+            (self.observation_size, ("sensors", "sensor_units", "sensor_low", "sensor_high")),
+            (self.action_size, ("actuators", "action_units", "rest")),
+        ):
+            for name in names:
+                if len(getattr(self, name)) not in (0, size):
+                    raise ValueError(f"{name} must be empty or have {size} entries; got {len(getattr(self, name))}")
+        ranges = (
+            np.asarray([self.sensor_low, self.sensor_high]) if len(self.sensor_low) == len(self.sensor_high) else None
+        )
+        if ranges is None or not (ranges[0] <= ranges[1]).all():
+            raise ValueError("sensor_low and sensor_high must be two lists of one length, the lower values first")
+        if self.rest and not ((self.low <= self.rest_action) & (self.rest_action <= self.high)).all():
+            raise ValueError(f"rest must lie within the action bounds; got {_few(list(self.rest))}")
 
 
 def _read(name: str, kind: str, value: Any) -> Any:

@@ -8,28 +8,34 @@ begins at its observation, the actions that are committed until it can take effe
 
 from __future__ import annotations
 
+import logging
 import math
-from collections import deque
+import time
+from collections.abc import Iterable
 from typing import Any, final
 
-import numpy as np
 from numpy import ndarray
 
-from ..anytime import Timings
+from .chain import Chain, Situation
 from .command import Command
 from .contract import Contract
-from .fallback import Chain, Fallback, ModelReflex
-from .guards import Events, Limiter, ObservationGuard
+from .events import Events
+from .fallback import Fallback, ModelReflex
+from .guards import ObservationGuard, Validator
+from .journal import Journal
+from .limiter import Limiter, OutputGuard
+from .link import PlannerLink
 from .loop import Loop
-from .messages import PublishedPlan, Verdict, plan_type, request_type
-from .status import Reason
+from .status import Reason, Source
 from .window import Commanded, Observed
 from .workers import Worker
+
+STANDSTILL = 100  # commands in a row without any progress of the clock, after which it counts as stopped
 
 
 @final
 class ControlCycle:
-    """One step after the other, on a clock that it is told. It has no lock and no thread, and waits for nobody.
+    """One step after the other, on a clock that it is handed. It has no lock and no thread, and waits for nobody.
 
     Args:
       worker: plans.
@@ -38,10 +44,12 @@ class ControlCycle:
       fallback: how faults are answered.
       weights: of the costs, in the contract's order.
       seed: of the first episodes.
+      journal: takes log lines, without blocking.
+      validator: checks the reflex and what is held, as the planner's side checks plans; resolved.
       model_reflex: the policy that the model brings along, where the fallback asks for it.
 
     Raises:
-      ValueError: a brake or a rate limit that does not fit the actuators.
+      ValueError: a brake, a limit or a range that does not fit actuators or sensors.
     """
 
     def __init__(
@@ -52,6 +60,8 @@ class ControlCycle:
         fallback: Fallback,
         weights: ndarray,
         seed: int,
+        journal: Journal,
+        validator: Validator,
         model_reflex: ModelReflex | None = None,
     ):
         self._worker, self._contract, self._loop = worker, contract, loop
@@ -59,40 +69,42 @@ class ControlCycle:
         self._delay = loop.actuation_delay if loop.compensate else 0.0
         self._oldest = 3 * period if loop.max_observation_age is None else loop.max_observation_age
         every = contract.replan_every * period if loop.replan_period is None else loop.replan_period
-        self._replan_after = every - 0.5 * min(every, period)  # stamps jitter
         self._late_after = every + 3 * period if loop.late_after is None else loop.late_after
-        self._chain = Chain(fallback, contract, model_reflex)
-        self._guard = ObservationGuard(
-            contract.observation_size, loop.observation_low, loop.observation_high, loop.stuck_after
-        )
-        self._limiter = Limiter(contract.low, contract.high, loop.rate_limit, self._chain.brake, period)
-        self._request_type, self._plan_type = request_type(contract), plan_type(contract)
-        self._playback = contract.parameterization()
-        self.weights, self._seed, self._episode, self._epoch = weights, seed, -1, 0
-        self.goal: ndarray | None = None  # [O]
-        self.events = Events()
-        self.latencies = Timings(0.95, 64)
-        self._number = 0
-        self._previous_now: float | None = None
+        self.link = PlannerLink(worker, contract, loop, weights, seed)
+        self.chain = Chain(fallback, contract, journal, validator, model_reflex)
+        self.plausible = contract.range_with(loop.observation_low, loop.observation_high)
+        self._guard = ObservationGuard(contract.observation_size, *self.plausible, loop.stuck_after)
+        limits = (contract.low, contract.high, loop.rate_limit, contract.rest_action, period)
+        self._limiter, self._output = Limiter(*limits, loop.acceleration_limit), OutputGuard(*limits)
+        self.events, self._journal = Events(journal), journal
+        self.running = False
         self.command: Command | None = None  # the last one
         self.observed, self._commanded = Observed(period), Commanded(self._limiter.previous)
-        self.plan: PublishedPlan | None = None  # the newest sound plan of this episode
-        self.last_record: Any = None  # what the planner said last, sound or not
-        self._asked: float | None = None  # the stamp of the newest observation that was sent
-        self._sent: deque[tuple[int, float]] = deque(maxlen=256)  # numbers of situations, and when they were sent
-        self._newest = 0
-        self._forget()
+        self._observation_fault = Reason.OK
+        self._previous_now: float | None = None
+        self._standing, self._monotonic = 0, time.monotonic()  # commands without progress of the clock; a second clock
 
-    def reset(self, goal: ndarray, seed: int | None) -> None:
-        """Start an episode towards `goal` [O]."""
-        if seed is not None:
-            self._seed, self._episode = seed, -1
-        self.goal, self._episode, self._epoch = goal, self._episode + 1, self._epoch + 1
+    def start(self, previous: ndarray | None) -> None:
+        """Begin to act, from `previous` [A], what the actuators do now; None: from what was sent last."""
+        if not self.running:  # or another start would buy a hold or a reflex more time
+            self.running = True
+            self.chain.start()
+            self._forget()  # plans of an earlier start are nobody's any more
+        self._restart(previous)
+
+    def stop(self) -> None:
+        """Send the brake from here on."""
+        self.running = False
+
+    def reset(self, goal: ndarray, seed: int | None, previous: ndarray | None) -> None:
+        """Start an episode towards `goal` [O], from `previous` [A] as `start` does."""
         self._forget()
+        self.link.begin(goal, seed)
+        self._restart(previous)
 
     def redirect(self, goal: ndarray) -> None:
         """Another goal [O] in the same episode."""
-        self.goal, self._epoch, self._asked = goal, self._epoch + 1, None
+        self.link.redirect(goal)
 
     def notify(self, observation: Any, stamp: float, now: float) -> Reason:
         """Take in an observation, or refuse it; what was wrong."""
@@ -102,135 +114,131 @@ class ControlCycle:
         self._observation_fault = fault
         if values is not None:
             self.observed.add(stamp, values)
-            due = self._asked is None or stamp - self._asked >= self._replan_after
-            if self.goal is not None and due:
-                self._ask(stamp, now)
+            if self.running and self.link.due(stamp):
+                self.link.ask(self.observed, self._commanded, self._delay, now)
         return fault
 
     def act(self, now: float) -> Command:
-        """The command of this moment."""
-        previous, backwards = self._previous_now, False
+        """The command of this moment. Whatever raises on the way to it, a command there is: a step to the brake."""
+        now, elapsed, backwards = self._tick(now)
+        try:
+            source, wanted, wrong = self._choose(now, backwards)
+            action, guards = self._limiter.limit(wanted, elapsed)
+        except Exception as error:
+            self._journal.write(logging.ERROR, "the control loop raised, and brakes: %s", error)
+            source, action, wrong, guards = Source.BRAKE, self.chain.brake, (Reason.LOOP_ERROR,), ()
+        return self._send(now, elapsed, action, source, wrong, guards)
+
+    def _choose(self, now: float, backwards: bool) -> tuple[Source, ndarray, tuple[Reason, ...]]:
+        """Where the action comes from, the action [A] before any limit, and all that is wrong."""
+        if backwards:  # whatever bears a stamp of the old time is gone
+            self._forget()
+            self._commanded.clear()
+        self.link.receive(now)
+        wrong = self._wrong(now, backwards)
+        source, wanted = self.chain.answer(wrong, self._situation(now))
+        if self.chain.reflex_refused:
+            wrong = _most_serious_first((*wrong, Reason.REFLEX_REFUSED))
+        return source, wanted, wrong
+
+    def _tick(self, now: float) -> tuple[float, float, bool]:
+        """The moment, the seconds in which a command may have changed since the last one, and whether time went back.
+
+        How long it really was cannot be known of a clock that went back: no change is allowed, and a period counts
+        against holding. A clock that makes no progress for long is replaced by the system's own.
+        """
+        previous, second = self._previous_now, time.monotonic()
         elapsed = self._period if previous is None else now - previous
-        if elapsed < 0 or not math.isfinite(now):
-            backwards, elapsed, now = True, 0.0, now if math.isfinite(now) else previous or 0.0
-            self._start_anew()
-        self._previous_now = now
-        message = self._worker.receive(now)
-        if message is not None:
-            self._take(message, now)
-        moment = now + self._delay
-        wrong = self._wrong(now, moment, backwards)
-        fresh = len(self.observed) and now - self.observed.stamp <= self._oldest
-        recent = self.observed.window(self._contract.history)[0] if fresh else None
-        held = None if self.command is None else self._limiter.previous
-        entry = self._chain.entry(wrong)
-        source, wanted = self._chain.answer(entry, now, moment, self.plan, recent, self.goal, held)
-        action, guards = self._limiter.limit(wanted, elapsed)
-        self._commanded.add(now, action)
+        backwards = elapsed < 0 or not math.isfinite(elapsed)
+        if not math.isfinite(now):
+            now = 0.0 if previous is None else previous
+        since, self._monotonic = second - self._monotonic, second
+        self._previous_now, self._standing = now, self._standing + 1 if backwards or elapsed == 0 else 0
+        if self._standing >= STANDSTILL:
+            elapsed = min(since, self._period)
+        elif backwards:
+            elapsed = 0.0
+        self.chain.pass_time(self._period if backwards or self._standing >= STANDSTILL else elapsed)
+        return now, elapsed, backwards
+
+    def _send(
+        self,
+        now: float,
+        elapsed: float,
+        action: ndarray,
+        source: Source,
+        wrong: tuple[Reason, ...],
+        guards: tuple[str, ...],
+    ) -> Command:
+        """The command that leaves, once the output invariant holds of it."""
+        sent, safe = self._output.check(action, self.chain.brake, elapsed)
+        if not safe:
+            source, wrong = Source.BRAKE, _most_serious_first((*wrong, Reason.UNSAFE_OUTPUT))
+            self._limiter.restart(sent)
+        self._commanded.add(now, sent)
         events = self.events.update(wrong, now)
         reason = wrong[0] if wrong else Reason.OK
-        self.command = Command(now, action, source, reason, wrong, guards, events, self.plan)
+        self.command = Command(now, sent, source, reason, wrong, guards, events, self.link.plan)
         return self.command
 
-    def _wrong(self, now: float, moment: float, backwards: bool) -> tuple[Reason, ...]:
+    def _situation(self, now: float) -> Situation:
+        """What the fallback chain chooses from."""
+        fresh = len(self.observed) and now - self.observed.stamp <= self._oldest
+        return Situation(
+            moment=now + self._delay,
+            plan=self.link.plan,
+            recent=self.observed.window(self._contract.history)[0] if fresh else None,
+            newest=self.observed.newest if len(self.observed) else None,
+            goal=self.link.goal,
+            previous=None if self.command is None else self._limiter.previous,
+        )
+
+    def _wrong(self, now: float, backwards: bool) -> tuple[Reason, ...]:
         """All that is wrong, most serious first."""
         wrong = []
+        if not self.running:
+            wrong.append(Reason.STOPPED)
+        if self.chain.latched is not None:
+            wrong.append(Reason.LATCHED)
         if backwards:
             wrong.append(Reason.CLOCK_BACKWARDS)
+        if self._standing >= STANDSTILL:
+            wrong.append(Reason.CLOCK_STOPPED)
         if not len(self.observed):
             wrong.append(Reason.MISSING_OBSERVATION)
         elif now - self.observed.stamp > self._oldest:
             wrong.append(Reason.STALE_OBSERVATION)
-        plan = self.plan
-        if plan is None or not plan.valid(moment):
+        plan = self.link.plan
+        if plan is None or not plan.valid(now + self._delay):
             wrong.append(Reason.NO_PLAN)
         elif now - plan.stamp > self._late_after:
             wrong.append(Reason.LATE)
-        if self._surprised:
+        if self.link.surprised:
             wrong.append(Reason.SURPRISED)
-        if self._worker.dead():
+        if self._worker.failure is not None:
+            wrong.append(Reason.PLANNER_FAILED)
+        elif self._worker.dead():
             wrong.append(Reason.PLANNER_DEAD)
-        wrong += [fault for fault in (self._observation_fault, self._plan_fault) if fault]
-        return tuple(sorted(wrong, reverse=True))
-
-    def _take(self, message: bytes, now: float) -> None:
-        """A plan has come: is it for this episode, newer, and sound?"""
-        plan = PublishedPlan.of(message, self._plan_type, self._contract, self._playback)
-        while self._sent and self._sent[0][0] <= plan.sequence:
-            number, sent = self._sent.popleft()
-            if number == plan.sequence:
-                self.latencies.add(now - sent)
-        if plan.epoch != self._epoch or plan.sequence <= self._newest:
-            return
-        self._newest, self.last_record = plan.sequence, plan.record
-        self._surprised = bool(plan.record["surprised"])
-        sound = np.isfinite(plan.actions).all() and math.isfinite(plan.stamp) and math.isfinite(plan.valid_until)
-        if plan.verdict == Verdict.FAILED or not sound:
-            self._plan_fault = Reason.NONFINITE_PLAN
-        elif plan.verdict == Verdict.INFEASIBLE:
-            self._plan_fault = Reason.INFEASIBLE
-        else:
-            self._plan_fault, self.plan = Reason.OK, plan
-
-    def _ask(self, stamp: float, now: float) -> None:
-        """Send the situation to the planner."""
-        contract, period = self._contract, self._period
-        self._number += 1
-        request = np.zeros((), self._request_type)
-        window, known = self.observed.window(contract.history + contract.action_block)
-        middles = stamp + period * (np.arange(-contract.action_block, contract.horizon) + 0.5)
-        actions = self._commanded.at(middles - self._loop.actuation_delay)
-        executed, committed = actions[: contract.action_block], actions[contract.action_block :]
-        lead = (now - stamp) + self.latencies.expected() + self._delay if self._loop.compensate else 0.0
-        frozen = min(math.ceil(lead / period - 1e-6), contract.horizon - contract.action_block)
-        if frozen > 0:
-            committed = self._committed(stamp, frozen, committed)
-        for name, value in {
-            "number": self._number,
-            "epoch": self._epoch,
-            "seed": self._seed,
-            "episode": self._episode,
-            "stamp": stamp,
-            "goal": self.goal,
-            "window": window,
-            "known": known,
-            "executed": executed,
-            "committed": committed,
-            "frozen": max(frozen, 0),
-            "weights": self.weights,
-        }.items():
-            request[name] = value
-        self._sent.append((self._number, now))
-        self._asked = stamp
-        self._worker.send(request.tobytes(), now)
-
-    def _committed(self, stamp: float, frozen: int, past: ndarray) -> ndarray:
-        """[T, A]: what is in force in the first `frozen` steps from `stamp`: commands that are out, then the plan."""
-        actions, plan = past.copy(), self.plan
-        out_until = self._commanded.moment + self._loop.actuation_delay
-        for step in range(frozen):
-            moment = stamp + step * self._period
-            if moment + 0.5 * self._period > out_until and plan is not None and plan.valid(moment):
-                actions[step] = np.clip(plan.at(moment), self._contract.low, self._contract.high)
-        return actions
+        return _most_serious_first([*wrong, *(fault for fault in (self._observation_fault, self.link.fault) if fault)])
 
     def _in_order(self, stamp: float, now: float) -> bool:
         """Whether a stamp is a time later than the one before, and not in the future."""
         early = len(self.observed) and stamp <= self.observed.stamp
         return math.isfinite(stamp) and not early and stamp <= now + 0.5 * self._period
 
-    def _forget(self) -> None:
-        """Nothing is known of the episode that begins."""
-        self.observed.clear()
-        self._observation_fault = self._plan_fault = Reason.OK
-        self._surprised = False
-        self.plan = self.last_record = self._asked = None
-        self._chain.forget()
-        self._newest = self._number
-        self._sent.clear()
+    def _restart(self, previous: ndarray | None) -> None:
+        """Go on from what the actuators do now, [A], where it is known."""
+        if previous is not None:
+            self._limiter.restart(previous)
+            self._output.restart(self._limiter.previous)
+            self._commanded.restart(self._limiter.previous)
 
-    def _start_anew(self) -> None:
-        """The clock went back: whatever bears a stamp of the old time is gone."""
-        self._epoch += 1
-        self._forget()
-        self._commanded.clear()
+    def _forget(self) -> None:
+        """Nothing is known of the episode that begins. What was sent last still is, and so is how long ago that was."""
+        self.observed.clear()
+        self._observation_fault = Reason.OK
+        self.link.forget()
+
+
+def _most_serious_first(wrong: Iterable[Reason]) -> tuple[Reason, ...]:
+    return tuple(sorted(wrong, reverse=True))

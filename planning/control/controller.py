@@ -6,7 +6,6 @@ no observation, goal, weight or parameter can cause a compile in the middle of a
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -23,45 +22,70 @@ from ..types import Plan
 from .bundle import Bundle
 from .bundle_engine import BundleEngine
 from .engine import Engine
-from .goal import checked_goal, episode_goal
+from .exclusive import Exclusive
+from .goal import checked_goal, checked_observation, episode_goal
 from .live_engine import LiveEngine
-
-logger = logging.getLogger(__name__)
+from .plan_watch import PlanWatch
+from .readings import numbers_of
+from .status import Reason, Source
 
 
 @final
 class Controller:
-    """One agent in one environment.
+    """One agent in one environment, for a caller that waits for the plan.
 
     Episodes are numbered from the last `reset` with a seed: equal seeds and observations give equal actions, unless
     there is a deadline, since how many iterations fit is the machine's affair.
+
+    `source` and `reason` say where the last action came from. While planning fails (no candidate has a finite cost),
+    what is left of the last good plan is executed; once that is used up, or where it is no number, the rest action of
+    the contract is sent. Both are logged once.
+
+    One thread at a time may call it: another one is refused with a RuntimeError. From several threads, or where nobody
+    may wait for a plan, take `RealtimeController`.
 
     Args:
       agent: or any engine, such as a bundle's. An agent with `precision="auto"` plans in the precision that `warmup`
         finds faster on this machine, and in float32 before.
       seed: of the first episodes.
       deadline_ms: `act` stops to improve a plan in time to return by then; without one, all iterations are made.
+      observation_low: [O] or one number, the lowest plausible reading and goal; None: the contract's, if it has one.
+      observation_high: [O] or one number, the highest.
 
     Raises:
-      ValueError: the parts of the agent do not fit each other, or the deadline is not positive.
+      ValueError: the parts of the agent do not fit each other, a range does not fit the sensors, or the deadline is not
+        positive.
     """
 
-    def __init__(self, agent: Agent | Engine, seed: int = 0, deadline_ms: float | None = None):
+    def __init__(
+        self,
+        agent: Agent | Engine,
+        seed: int = 0,
+        deadline_ms: float | None = None,
+        observation_low: Any = None,
+        observation_high: Any = None,
+    ):
         self._anytime = None if deadline_ms is None else Anytime(deadline_ms / 1e3)
         self._precision: str | None = None  # what auto became
         self._seed, self._episode = seed, -1
+        self._own_range = observation_low, observation_high
         self._goal: ndarray | None = None
         self._state: Any = None
         self._recent: deque[ndarray] = deque(maxlen=0)  # the last of this episode, without the present one
+        self._sent: ndarray | None = None  # [A] the last action
         self._acted = False
         self._undecided = False
+        self._watch = PlanWatch()
+        self._alone = Exclusive("controller", "RealtimeController")
         if isinstance(agent, Agent):
             self.agent = agent
         else:
             self._take(agent)
 
     @classmethod
-    def load(cls, path: str | Path, deadline_ms: float | None = None, cache: bool = False, seed: int = 0) -> Controller:
+    def load(
+        cls, path: str | Path, deadline_ms: float | None = None, cache: bool = False, seed: int = 0, **options: Any
+    ) -> Controller:
         """A controller on a bundle, which `jepa-mpc export` wrote; call its `warmup` and `reset` next.
 
         Args:
@@ -70,6 +94,7 @@ class Controller:
           cache: keep what `warmup` compiles in a folder beside the bundle, `PATH.cache`, so that the next start takes
             seconds. That folder is read as machine code: ask for it only where nobody else can write.
           seed: as above.
+          options: `observation_low` and `observation_high`, as above.
 
         Raises:
           FileNotFoundError: no bundle there.
@@ -77,7 +102,7 @@ class Controller:
         """
         path = Path(path)
         folder = path.with_name(f"{path.name}.cache") if cache else None
-        return cls(BundleEngine(Bundle.load(path), folder), seed, deadline_ms)
+        return cls(BundleEngine(Bundle.load(path), folder), seed, deadline_ms, **options)
 
     @property
     def engine(self) -> Engine:
@@ -104,92 +129,123 @@ class Controller:
         self._take(LiveEngine(agent))
 
     def _take(self, engine: Engine) -> None:
-        self._engine = engine
-        self._low, self._high = engine.contract.low, engine.contract.high
+        with self._alone("agent"):
+            self._engine, self._contract = engine, engine.contract
+            self._rest = self._contract.rest_action
+            self._watch.follow(self._contract)
+            self._plausible = self._contract.range_with(*self._own_range)
 
     def warmup(self) -> None:
         """Compile everything, and measure what has to be known. The state stays as it is."""
-        zeros = np.zeros(self._engine.contract.observation_size, np.float32)
-        if self._undecided:
-            start = self._engine.begin(zeros, seed=0, episode=0)
+        with self._alone("warmup"):
+            zeros = np.zeros(self._contract.observation_size, np.float32)
+            if self._undecided:
+                start = self._begin(zeros, 0, 0, self._rest)
 
-            def one_step(agent: Agent) -> None:
-                LiveEngine(agent).step(start, zeros)
+                def one_step(agent: Agent) -> None:
+                    LiveEngine(agent).step(start, zeros)
 
-            chosen = fastest_precision(self.agent, one_step)
-            self._precision = chosen.precision
-            self.agent = chosen
-        self._engine.warmup()
-        if self._anytime is not None:
-            self._anytime.warmup(self._engine, self._engine.begin(zeros, seed=0, episode=0), zeros)
+                chosen = fastest_precision(self.agent, one_step)
+                self._precision = chosen.precision
+                self.agent = chosen
+            self._engine.warmup()
+            if self._anytime is not None:
+                self._anytime.warmup(self._engine, self._begin(zeros, 0, 0, self._rest), zeros)
 
-    def reset(self, goal: Any = None, seed: int | None = None) -> None:
-        """Start an episode. `goal` [O] is what the sensors read at the goal; without one, the last goal stays.
+    def reset(self, goal: Any = None, seed: int | None = None, previous: Any = None) -> None:
+        """Start an episode towards a goal.
 
-        NaN in a goal stands for any value, where the model knows such goals. Planning for rewards needs no goal.
+        Args:
+          goal: [O] what the sensors read there; without one, the last goal stays. NaN stands for any value, where the
+            model knows such goals. Planning for rewards needs no goal.
+          seed: numbers the episodes from here on; None: they go on.
+          previous: [A] what the actuators do now, from which costs and limits of change count. None: the last action,
+            for a robot still does it; with a seed, and before the first action, the rest action.
 
         Raises:
-          ValueError: the goal has the wrong shape or is not finite, or there has never been one. Nothing changes then.
+          ValueError: the goal has the wrong shape, is not finite or implausible, or there has never been one; or
+            `previous` is not one finite number for each actuator. Nothing changes then.
         """
-        goal = episode_goal(goal, self._goal, self._engine.contract)
-        if seed is not None:
-            self._seed, self._episode = seed, -1
-        self._goal, self._episode = goal, self._episode + 1
-        self._state = self._engine.begin(goal, self._seed, self._episode)
-        self._acted = False
-        self._recent = deque(maxlen=self._engine.contract.history - 1)
+        with self._alone("reset"):
+            goal = episode_goal(goal, self._goal, self._contract, self._plausible)
+            start = self._start(previous, seed)
+            if seed is not None:
+                self._seed, self._episode = seed, -1
+            self._goal, self._episode = goal, self._episode + 1
+            self._state = self._begin(goal, self._seed, self._episode, start)
+            self._acted, self._sent = False, start
+            self._watch.forget()
+            self._recent = deque(maxlen=self._contract.history - 1)
 
     def redirect(self, goal: Any) -> None:
-        """Another goal in the same episode: what was seen last is remembered, and the next `act` plans towards it.
+        """Another goal in the same episode: what was seen and sent last is remembered, and the next `act` plans anew.
 
         Raises:
           ValueError: as `reset`. Nothing changes then.
           RuntimeError: there was no `reset` yet.
         """
-        self._current("redirect")
-        self._goal, self._episode = checked_goal(goal, self._engine.contract), self._episode + 1
-        state = self._engine.begin(self._goal, self._seed, self._episode)
-        for observation in self._recent:
-            state = self._engine.observe(state, observation)
-        self._state = state
+        with self._alone("redirect"):
+            self._current("redirect")
+            self._goal = checked_goal(goal, self._contract, self._plausible)
+            self._episode += 1
+            self._watch.forget()
+            self._state = self._anew()
 
     def act(self, observation: Any) -> Float[ndarray, "A"]:
-        """The next action, float32 and within the bounds.
+        """The next action, float32 and within the bounds; `source` and `reason` say what it is.
 
         Raises:
-          ValueError: the observation has the wrong shape or is not finite. The state stays as it was.
-          RuntimeError: there was no `reset` yet.
+          ValueError: the observation has the wrong shape, is not finite or implausible. The state stays as it was.
+          RuntimeError: there was no `reset` yet, or another thread is inside.
         """
-        state, observation = self._current("act"), self._checked(observation, "observation")
-        if self._anytime is None:
-            action, state = self._engine.step(state, observation)
-        else:
-            action, state = self._anytime.step(self._engine, state, observation)
-        self._state, self._acted = state, True
-        self._recent.append(observation)
-        return self._within(action)
+        with self._alone("act"):
+            state = self._current("act")
+            observation = checked_observation(observation, self._contract, self._plausible)
+            if self._anytime is None:
+                action, state = self._engine.step(state, observation)
+            else:
+                action, state = self._anytime.step(self._engine, state, observation)
+            status = self._engine.status(state)
+            self._recent.append(observation)
+            self._sent = self._watch.judge(action, status)
+            if self._watch.source == Source.BRAKE:  # a search that has gone wrong is not searched on
+                state = self._anew()
+            self._state, self._acted = state, True
+            return self._sent.copy()
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[ndarray, Any]:
         """`act` as Stable-Baselines3's policies have it: `[O]` gives `[A]`, and a batch of one, `[1, O]`, `[1, A]`.
 
-        A true `episode_start` resets towards the same goal. `state` is handed back as it came, for the memory is the
-        controller's own; `deterministic` has no meaning, for a plan depends on the seed alone.
+        A true `episode_start` resets towards the same goal, from the rest action. `state` is handed back as it came,
+        for the memory is the controller's own; `deterministic` has no meaning, for a plan depends on the seed alone.
 
         Raises:
-          ValueError: the observation is neither `[O]` nor `[1, O]`, or is not finite.
-          RuntimeError: there was no `reset` yet.
+          ValueError: the observation is neither `[O]` nor `[1, O]`, is not finite or implausible.
+          RuntimeError: there was no `reset` yet, or another thread is inside.
         """
-        self._current("predict")
-        batch = np.ndim(observation) == 2
-        if batch and len(observation) != 1:
-            raise ValueError(f"a controller drives one environment; got a batch of {len(observation)} observations")
-        single = self._checked(observation[0] if batch else observation, "observation")
-        if episode_start is not None and np.any(episode_start) and self._acted:
-            self.reset()
-        action = self.act(single)
-        return (action[None] if batch else action), state
+        with self._alone("predict"):
+            self._current("predict")
+            batch = np.ndim(observation) == 2
+            if batch and len(observation) != 1:
+                raise ValueError(f"a controller drives one environment; got a batch of {len(observation)} observations")
+            single = observation[0] if batch else observation
+            single = checked_observation(single, self._contract, self._plausible)
+            if episode_start is not None and np.any(episode_start) and self._acted:
+                self.reset(previous=self._rest)
+            action = self.act(single)
+            return (action[None] if batch else action), state
+
+    @property
+    def source(self) -> Source:
+        """Where the last action came from: the newest plan, what was left of one before, or the rest action."""
+        return self._watch.source
+
+    @property
+    def reason(self) -> Reason:
+        """Why it came from there; `OK` where nothing is wrong."""
+        return self._watch.reason
 
     @property
     def anytime(self) -> Anytime | None:
@@ -209,28 +265,30 @@ class Controller:
         """
         return self._engine.imagined(self._current("imagined"))
 
-    def _within(self, action: ndarray) -> ndarray:
-        """Clipped to the bounds; what is no number is their middle, for an actuator has to be told something."""
-        finite = np.isfinite(action)
-        if not finite.all():
-            logger.warning("the plan's action %s is not finite: the middle of the bounds is taken", action)
-        return np.clip(np.where(finite, action, (self._low + self._high) / 2), self._low, self._high)
+    def _begin(self, goal: ndarray, seed: int, episode: int, previous: ndarray) -> Any:
+        """The engine's state at an episode's start, after the action `previous` [A]."""
+        return self._engine.with_previous(self._engine.begin(goal, seed, episode), previous)
+
+    def _anew(self) -> Any:
+        """A new state in the same episode: nothing is planned, and what was seen and sent last is remembered."""
+        assert self._goal is not None and self._sent is not None
+        state = self._engine.begin(self._goal, self._seed, self._episode)
+        for observation in self._recent:
+            state = self._engine.observe(state, observation)
+        return self._engine.with_previous(state, self._sent)
+
+    def _start(self, previous: Any, seed: int | None) -> ndarray:
+        """The action [A] that an episode starts from."""
+        if previous is None:
+            return self._rest if seed is not None or self._sent is None else self._sent
+        values = numbers_of(previous)
+        if values is None or values.shape != self._rest.shape or not np.isfinite(values).all():
+            raise ValueError(
+                f"previous must be {self._rest.size} finite numbers, one for each actuator; got {previous!r}"
+            )
+        return np.clip(values, self._contract.low, self._contract.high)
 
     def _current(self, call: str) -> Any:
         if self._state is None:
             raise RuntimeError(f"{call} needs an episode: call reset(goal=...) first")
         return self._state
-
-    def _checked(self, value: Any, name: str) -> ndarray:
-        size = self._engine.contract.observation_size
-        try:
-            with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
-                value = np.array(value, np.float32)
-        except (TypeError, ValueError):
-            raise ValueError(f"the {name} must be {size} numbers; got {type(value).__name__}") from None
-        if value.shape != (size,):
-            raise ValueError(f"the {name} must have shape ({size},); got {value.shape}")
-        if not np.isfinite(value).all():
-            which = int(np.argmin(np.isfinite(value)))
-            raise ValueError(f"the {name} must be finite; element {which} is {value[which]}")
-        return value

@@ -57,8 +57,9 @@ class PlanningCycle:
         self._request_type, self._plan_type = request_type(contract), plan_type(contract)
         self._refining, self._finishing = Timings(0.95, 64), Timings(0.95, 64)
         self._monitor = None if planning.surprise is None else SurpriseMonitor(planning.surprise)
-        rest = (contract.low + contract.high) / 2
-        self._idle = np.broadcast_to(rest, (contract.action_block, contract.action_size)).astype(np.float32)
+        self._idle = np.broadcast_to(contract.rest_action, (contract.action_block, contract.action_size)).astype(
+            np.float32
+        )
         self._weights = np.asarray([engine.weights[name] for name in contract.terms], np.float32)
         self._epoch, self._state, self._sequence = -1, None, 0
         self._stamp, self._window = 0.0, np.zeros(0, np.float32)
@@ -92,7 +93,9 @@ class PlanningCycle:
             self._engine.weights = dict(zip(self._contract.terms, weights.tolist(), strict=True))
             self._weights = weights.copy()
         steps, rows = self._catch_up(request, fresh)
-        state, frozen = self._state, int(request["frozen"])
+        # What was sent may be another action than the plan's: the limiter, the fallback chain or an earlier plan's.
+        previous, frozen = request["executed"][-1], int(request["frozen"])
+        state = self._engine.with_previous(self._state, previous)
         state = self._engine.freeze(state, request["committed"], frozen)
         state, iterations = self._refine(state, began)
         finishing = self._clock()

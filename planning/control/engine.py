@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy import ndarray
 
-from ..types import Evaluation, Plan
+from ..types import Evaluation, Plan, Status
 from .contract import Contract
 
 
@@ -58,6 +58,14 @@ class Engine(Protocol):
 
         They count from the latest observation on: call it between `observe` and `refine`. 0 frees everything.
         """
+        ...
+
+    def with_previous(self, state: Any, action: Any) -> Any:
+        """The state, as if `action` [A] had been the last one taken: what costs and limits of change count from."""
+        ...
+
+    def status(self, state: Any) -> Status:
+        """What became of the last planning call."""
         ...
 
     def plan(self, state: Any) -> Plan:
@@ -109,8 +117,9 @@ def exercise(engine: Engine) -> None:
     """Call every method of an engine once, on an episode of zeros; what one returns is waited for."""
     contract = engine.contract
     zeros = np.zeros(contract.observation_size, np.float32)
-    state = engine.begin(zeros, seed=0, episode=0)
+    state = engine.with_previous(engine.begin(zeros, seed=0, episode=0), contract.rest_action)
     _, state = engine.step(state, zeros)
+    engine.status(state)
     state = engine.freeze(engine.observe(state, zeros), np.zeros((contract.horizon, contract.action_size)), 0)
     _, state = engine.commit(engine.refine(state))
     engine.evaluate(state, engine.plan(state).sequences)

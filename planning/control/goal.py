@@ -9,39 +9,83 @@ import numpy as np
 from numpy import ndarray
 
 from .contract import Contract
+from .readings import numbers_of
+
+Range = tuple[ndarray, ndarray]  # lowest and highest values [O]
 
 
-def checked_goal(goal: Any, contract: Contract) -> ndarray:
+def checked_goal(goal: Any, contract: Contract, plausible: Range | None = None) -> ndarray:
     """The goal [O] in float32: what the sensors read there, NaN where any value will do.
 
+    Args:
+      goal: as a user gives it.
+      contract: of the planner.
+      plausible: the range that the goal must lie in; None: the contract's, if it has one.
+
     Raises:
-      ValueError: another shape, an infinite value, nothing told at all, or NaN where the model needs every sensor.
+      ValueError: another shape, not plain real numbers, an infinite or implausible value, no value at all, or NaN where
+        the model needs every sensor.
     """
     size = contract.observation_size
-    try:
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused below
-            values = np.array(goal, np.float32)
-    except (TypeError, ValueError):
-        raise ValueError(f"the goal must be {size} numbers; got {type(goal).__name__}") from None
+    values = numbers_of(goal)
+    if values is None:
+        raise ValueError(f"the goal must be {size} plain real numbers; got {_kind(goal)}")
     if values.shape != (size,):
         raise ValueError(f"the goal must have shape ({size},); got {values.shape}")
-    told = ~np.isnan(values)
-    if np.isinf(values).any() or (not contract.partial_goals and not told.all()):
+    given = ~np.isnan(values)
+    if np.isinf(values).any() or (not contract.partial_goals and not given.all()):
         which = int(np.argmin(np.isfinite(values)))
         raise ValueError(f"the goal must be finite; element {which} is {values[which]}")
-    if not told.any():
-        raise ValueError("the goal tells no sensor's value: at least one must be a number, NaN stands for any value")
+    if not given.any():
+        raise ValueError("the goal gives no sensor's value: at least one must be a number, NaN stands for any value")
+    check_plausible(values, contract, "goal", plausible)
     return values
 
 
-def episode_goal(goal: Any, last: ndarray | None, contract: Contract) -> ndarray:
-    """The goal [O] of an episode: the one that is told, else the last one; zeros where nothing asks for a goal.
+def checked_observation(observation: Any, contract: Contract, plausible: Range | None = None) -> ndarray:
+    """The observation [O] in float32. Arguments and errors are those of `checked_goal`; NaN is refused."""
+    size = contract.observation_size
+    values = numbers_of(observation)
+    if values is None:
+        raise ValueError(f"the observation must be {size} plain real numbers; got {_kind(observation)}")
+    if values.shape != (size,):
+        raise ValueError(f"the observation must have shape ({size},); got {values.shape}")
+    if not np.isfinite(values).all():
+        which = int(np.argmin(np.isfinite(values)))
+        raise ValueError(f"the observation must be finite; element {which} is {values[which]}")
+    check_plausible(values, contract, "observation", plausible)
+    return values
+
+
+def check_plausible(values: ndarray, contract: Contract, what: str, plausible: Range | None = None) -> None:
+    """Raise ValueError where a value [O] lies outside the plausible range; NaN does not."""
+    plausible = plausible or contract.plausible
+    if plausible is None:
+        return
+    low, high = plausible
+    outside = (values < low) | (values > high)
+    if outside.any():
+        which = int(np.argmax(outside))
+        name = f" ({contract.sensors[which]})" if contract.sensors else ""
+        raise ValueError(
+            f"the {what} is implausible: element {which}{name} is {values[which]:g}, and the model was trained on "
+            f"values for which {low[which]:g} to {high[which]:g} is plausible; give observation_low and "
+            "observation_high where the robot's range is wider"
+        )
+
+
+def _kind(value: Any) -> str:
+    return f"an array of {value.dtype}" if isinstance(value, ndarray) else type(value).__name__
+
+
+def episode_goal(goal: Any, last: ndarray | None, contract: Contract, plausible: Range | None = None) -> ndarray:
+    """The goal [O] of an episode: the given one, else the last one; zeros where nothing asks for a goal.
 
     Raises:
       ValueError: as `checked_goal`, or there has never been one and something asks for it.
     """
     if goal is not None:
-        return checked_goal(goal, contract)
+        return checked_goal(goal, contract, plausible)
     if last is not None:
         return last
     if contract.goals:

@@ -1,81 +1,32 @@
-"""What stands between a planner and an actuator: checks of what comes in, of the plan, and of what goes out.
-
-None of them raises in the middle of a loop: each says which of them acted, and the loop answers as it was declared.
-"""
+"""Checks of what comes into the loop: observations, goals and plans. None of them raises in the middle of a loop."""
 
 from __future__ import annotations
 
 import importlib
-import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 from numpy import ndarray
 
+from .readings import numbers_of
 from .status import Reason
-
-logger = logging.getLogger(__name__)
 
 Check = Callable[[ndarray], float]
 
 
 @final
-class Limiter:
-    """The last thing before an actuator: bounds, and how fast a command may change. What is no number is not passed on.
-
-    Args:
-      low: [A] bounds, in the units of the actuator.
-      high: [A]
-      rate: [A] or one number, units a second; None where the actuator stands any step.
-      start: [A] what the actuator does before the first command.
-      longest: seconds; a pause longer than this allows no larger change than this does.
-
-    Raises:
-      ValueError: a rate that is not positive, or a start that is not finite.
-    """
-
-    def __init__(self, low: ndarray, high: ndarray, rate: Any, start: ndarray, longest: float):
-        self._low, self._high = np.asarray(low, np.float32), np.asarray(high, np.float32)
-        self._rate = None if rate is None else np.broadcast_to(np.asarray(rate, np.float64), self._low.shape)
-        if self._rate is not None and not (self._rate > 0).all():
-            raise ValueError(f"rate must be positive units a second; got {rate}")
-        if not np.isfinite(start).all():
-            raise ValueError(f"the action to start from must be finite; got {np.asarray(start).tolist()}")
-        self.previous: ndarray = np.clip(np.asarray(start, np.float32), self._low, self._high)
-        self._longest = longest
-
-    def limit(self, action: Any, elapsed: float) -> tuple[ndarray, tuple[str, ...]]:
-        """The command [A] that may go out `elapsed` seconds after the last one, and which limits changed it."""
-        wanted = np.asarray(action, np.float32)
-        acted: tuple[str, ...] = ()
-        if wanted.shape != self._low.shape or not np.isfinite(wanted).all():
-            return self.previous.copy(), ("nonfinite",)
-        allowed = np.minimum(np.maximum(wanted, self._low), self._high)
-        if (allowed != wanted).any():
-            acted = ("bounds",)
-        if self._rate is not None:
-            step = self._rate * min(max(elapsed, 0.0), self._longest)
-            slow = np.minimum(np.maximum(allowed, self.previous - step), self.previous + step).astype(np.float32)
-            if (slow != allowed).any():
-                acted = (*acted, "rate")
-            allowed = np.minimum(np.maximum(slow, self._low), self._high)
-        self.previous = allowed
-        return allowed.copy(), acted
-
-
-@final
 class ObservationGuard:
-    """Is this observation one that the model may see? Of two faults the more serious is told.
+    """Whether an observation is one that the model may see. Of two faults it reports the more serious one.
 
-    It knows nothing of episodes and clocks, and neither does a sensor: what was counted before a reset still counts.
+    Episodes and clocks mean nothing to it, as they mean nothing to a sensor: what was counted before a reset still
+    counts.
 
     Args:
       size: O.
-      low: [O] the declared range; None where there is none.
-      high: [O]
+      low: [O] or one number, the lowest reading; None where there is none.
+      high: [O] or one number, the highest.
       stuck_after: so many equal observations in a row are a stuck sensor; None where a sensor may well stand still.
     """
 
@@ -89,12 +40,8 @@ class ObservationGuard:
 
     def check(self, observation: Any) -> tuple[ndarray | None, Reason]:
         """The observation [O] in float32 and `OK`; or what is wrong with it."""
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, and refused below
-                values = np.array(observation, np.float32)
-        except (TypeError, ValueError):
-            return None, Reason.MALFORMED_OBSERVATION
-        if values.shape != (self._size,):
+        values = numbers_of(observation)
+        if values is None or values.shape != (self._size,):
             return None, Reason.MALFORMED_OBSERVATION
         if not np.isfinite(values).all():
             return None, Reason.NONFINITE_OBSERVATION
@@ -116,12 +63,23 @@ class Validator:
     """Checks the best plans once more, outside the planner, and takes the first that passes.
 
     `checks` are functions of a plan's actions [T, A] in NumPy that give a margin, safe at or below 0; a dotted name,
-    `module:function`, stands for one that a planner process imports by itself. A margin of the objective passes up to
-    `tolerance`.
+    `module:function`, stands for one that a planner process imports by itself. What raises does not pass. A margin of
+    the objective passes up to `tolerance`. The loop applies the checks to what the reflex policy says and to an action
+    that it holds, too, as to a plan that repeats that action: keep them fast.
+
+    Raises:
+      ValueError: a check that is neither a function nor a name, or a tolerance that is no number.
     """
 
     checks: tuple[Check | str, ...] = ()
     tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        for check in self.checks:
+            if not (isinstance(check, str) or callable(check)):
+                raise ValueError(f"checks must be functions of a plan's actions, or module:function; got {check!r}")
+        if not np.isfinite(self.tolerance):
+            raise ValueError(f"tolerance must be a finite margin; got {self.tolerance!r}")
 
     def resolved(self) -> Validator:
         """With functions in place of names.
@@ -151,43 +109,19 @@ class Validator:
         for name, margin in margins.items():
             if not margin[rank] <= self.tolerance:  # NaN does not pass
                 return name
+        return self.objection(sequence)
+
+    def objection(self, sequence: ndarray) -> str | None:
+        """The check that a sequence of actions [T, A] does not pass; None where it passes all of them."""
         for check in self.checks:
             assert not isinstance(check, str)
-            if not check(sequence) <= 0:
+            try:
+                passed = bool(check(sequence) <= 0)  # NaN does not pass
+            except Exception:  # a check that cannot tell does not say that it is safe
+                passed = False
+            if not passed:
                 return getattr(check, "__name__", "check")
         return None
-
-
-@final
-class Events:
-    """What is wrong, said once when it begins and once when it ends, and counted: of this controller alone."""
-
-    def __init__(self, name: str = "control loop"):
-        self._name = name
-        self._active: dict[Reason, float] = {}
-        self.counts: Counter[str] = Counter()  # beginnings, by name
-
-    @property
-    def active(self) -> tuple[Reason, ...]:
-        """What is wrong now, most serious first."""
-        return tuple(sorted(self._active, reverse=True))
-
-    def update(self, wrong: Iterable[Reason], now: float) -> tuple[str, ...]:
-        """Take note of all that is wrong `now`; returns what began (`+late`) and ended (`-late`)."""
-        current = set(wrong)
-        if not current and not self._active:
-            return ()
-        changes = []
-        for reason in sorted(current - self._active.keys()):
-            self._active[reason] = now
-            self.counts[reason.name.lower()] += 1
-            changes.append(f"+{reason.name.lower()}")
-            logger.warning("%s: %s begins at %.3f s", self._name, reason.name.lower(), now)
-        for reason in sorted(self._active.keys() - current):
-            began = self._active.pop(reason)
-            changes.append(f"-{reason.name.lower()}")
-            logger.warning("%s: %s ends after %.3f s", self._name, reason.name.lower(), now - began)
-        return tuple(changes)
 
 
 def named(name: str) -> Any:

@@ -17,7 +17,7 @@ from ..agent import Agent, AgentState
 from ..arrays import Array
 from ..objective import LatentObjective, imagine
 from ..parameterization import Knots, Parameterization, Steps
-from ..types import Evaluation, Plan, ensemble_size
+from ..types import Evaluation, Plan, Status, ensemble_size
 from .contract import Contract
 from .engine import checked_prefix, checked_weights, exercise, one_by_one
 
@@ -98,15 +98,18 @@ class LiveEngine:
     Args:
       agent: its precision must be settled: for auto, take what `planning.fastest_precision` returns.
       task: what it was made for, for the contract.
+      words: further fields of the contract: names, units and ranges of sensors, names and units of actuators.
 
     Raises:
-      ValueError: the parts of the agent do not fit each other.
+      ValueError: the parts of the agent do not fit each other, or the words do not fit the agent.
     """
 
-    def __init__(self, agent: Agent, task: str = ""):
+    def __init__(self, agent: Agent, task: str = "", **words: Any):
         agent.validate()
         self._agent: Agent = as_arrays(agent)
-        self._task = task
+        self._task, self._words = task, words
+        if words:
+            self.contract.check()
 
     @property
     def agent(self) -> Agent:
@@ -116,7 +119,7 @@ class LiveEngine:
     @cached_property
     def contract(self) -> Contract:
         """Sizes, bounds, periods and names."""
-        return contract_of(self._agent, self._task)
+        return replace(contract_of(self._agent, self._task), **self._words)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -153,6 +156,15 @@ class LiveEngine:
     def freeze(self, state: AgentState, actions: Any, count: int) -> AgentState:
         """Plan around actions that are committed already."""
         return _freeze(self._agent, state, checked_prefix(self.contract, actions, count), np.int32(count))
+
+    def with_previous(self, state: AgentState, action: Any) -> AgentState:
+        """The state, as if `action` had been the last one taken."""
+        previous: Any = np.asarray(action, np.float32)
+        return replace(state, previous=previous)
+
+    def status(self, state: AgentState) -> Status:
+        """Of the plan."""
+        return Status(int(state.plan.status))
 
     def plan(self, state: AgentState) -> Plan:
         """The plan as it stands."""
@@ -235,6 +247,7 @@ def contract_of(agent: Agent, task: str = "") -> Contract:
         members=ensemble_size(model),
         playback=playback.order if isinstance(playback, Knots) else "zero",
         task=task,
+        rest=() if agent.spec.rest is None else tuple(np.asarray(agent.spec.rest).tolist()),
         versions={name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy")},
     )
 

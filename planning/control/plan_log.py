@@ -31,6 +31,7 @@ def plan_line(
         "stamp": float(request["stamp"]),
         "steps": steps,
         "observations": rows.tolist(),
+        "previous": request["executed"][-1].tolist(),
         "frozen": request["committed"][:frozen].tolist(),
         "iterations": int(record["iterations"]),
         "weights": weights.tolist(),
@@ -75,6 +76,8 @@ def replay(engine: Engine, lines: list[dict[str, Any]], until: int | None = None
             _, state = engine.commit(state)
         for row in line["observations"]:
             state = engine.observe(state, np.asarray(row, np.float32))
+        if "previous" in line:  # logs of earlier versions have none, and took the plan's own action
+            state = engine.with_previous(state, np.asarray(line["previous"], np.float32))
         committed = np.zeros((contract.horizon, contract.action_size), np.float32)
         committed[: len(line["frozen"])] = np.reshape(line["frozen"], (-1, contract.action_size))
         state = engine.freeze(state, committed, len(line["frozen"]))

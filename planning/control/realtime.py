@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -17,21 +18,28 @@ from .command import Command, report
 from .contract import Contract
 from .control_cycle import ControlCycle
 from .engine import Engine
+from .events import Events
 from .fallback import Fallback
 from .goal import episode_goal
-from .guards import Events
+from .journal import Journal
 from .loop import Loop
 from .messages import PublishedPlan
 from .planning import Planning
+from .readings import numbers_of
 from .recipe import Recipe, reflex_of
 from .status import Reason
 from .telemetry import PlanReport, Telemetry
 from .workers import Worker, make_worker
 
+logger = logging.getLogger(__name__)
+
 
 @final
 class RealtimeController:
     """A planner behind a control loop that never waits for it. Any thread may call any method.
+
+    Whatever happened before, an action that `get_action` returns is finite, within the bounds, and within the rate
+    limit from the one before; where nothing better is left it is a step towards the declared brake.
 
     Args:
       planner: an engine (for `worker="thread"` and `"inline"`), a recipe, or the path of a bundle.
@@ -42,6 +50,7 @@ class RealtimeController:
       seed: of the first episodes.
       telemetry: a log, or the path of one.
       clock: seconds; `time.monotonic` by default, and anything in a simulation.
+      heartbeat: called with each command that is handed out, as `Heartbeat.beat`; it must not block.
 
     Raises:
       ValueError: the parts do not fit one another.
@@ -57,6 +66,7 @@ class RealtimeController:
         seed: int = 0,
         telemetry: Telemetry | str | Path | None = None,
         clock: Callable[[], float] = time.monotonic,
+        heartbeat: Callable[[Command], None] | None = None,
     ):
         loop, planning, fallback = loop or Loop(), planning or Planning(), fallback or Fallback()
         if isinstance(planner, str | Path):
@@ -67,7 +77,18 @@ class RealtimeController:
         self._owns_telemetry = self._telemetry is not telemetry
         self._worker, self._contract, weights = make_worker(planner, worker, planning, self._log_plan, loop.latency)
         reflex = reflex_of(planner) if fallback.reflex == "model" else None
-        self._cycle = ControlCycle(self._worker, self._contract, loop, fallback, weights, seed, reflex)
+        self._journal, self._heartbeat = Journal(logger), heartbeat
+        self._cycle = ControlCycle(
+            self._worker,
+            self._contract,
+            loop,
+            fallback,
+            weights,
+            seed,
+            self._journal,
+            planning.validator.resolved(),
+            reflex,
+        )
         self._clock, self._lock = clock, threading.Lock()
         self._deadline = planning.deadline or self._contract.control_period
         self._threshold = None if planning.surprise is None else planning.surprise.threshold
@@ -76,17 +97,40 @@ class RealtimeController:
             sha256 = planner.sha256 if isinstance(planner, Recipe) else None
             self._telemetry.header |= {"contract": self._contract.to_json(), "bundle_sha256": sha256}
 
-    def start(self) -> None:
-        """Start the planner; `ready` tells when it has compiled everything."""
+    def start(self, previous: Any = None) -> None:
+        """Start the planner, and act; `ready` becomes true once everything is compiled.
+
+        Args:
+          previous: [A] what the actuators do now, as measured: commands go on from there. None: from what was sent
+            last, and from the rest action the first time.
+
+        Raises:
+          ValueError: `previous` is not one finite number for each actuator.
+        """
+        previous = self._checked_action(previous)
+        self._journal.start()
         self._worker.start()
         if self._telemetry is not None:
             self._telemetry.start()
+        with self._lock:
+            self._cycle.start(previous)
 
     def stop(self) -> None:
-        """End the planner, and write what is to be logged."""
+        """End the planner, and write what is to be logged. From here on the brake is sent. `start` begins again."""
+        with self._lock:
+            self._cycle.stop()
         self._worker.stop()
         if self._telemetry is not None and self._owns_telemetry:
             self._telemetry.close()
+        self._journal.close()
+
+    def acknowledge(self) -> Reason | None:
+        """Let go of the brake that a fault latched (`Fallback(latch=...)`); the fault, or None where none had.
+
+        What is still wrong is answered as declared, and may latch again.
+        """
+        with self._lock:
+            return self._cycle.chain.acknowledge()
 
     def __enter__(self) -> RealtimeController:
         self.start()
@@ -111,6 +155,11 @@ class RealtimeController:
         return self._worker.failure
 
     @property
+    def latched(self) -> Reason | None:
+        """The fault that latched the brake, until `acknowledge`."""
+        return self._cycle.chain.latched
+
+    @property
     def restarts(self) -> int:
         """How often the planner was started again."""
         return self._worker.restarts
@@ -133,12 +182,12 @@ class RealtimeController:
     @property
     def plan(self) -> PublishedPlan | None:
         """The plan that is executed while nothing is wrong."""
-        return self._cycle.plan
+        return self._cycle.link.plan
 
     @property
     def latency(self) -> float:
         """Seconds from an observation to the use of its plan: p95 of the last 64."""
-        return self._cycle.latencies.expected()
+        return self._cycle.link.latencies.expected()
 
     @property
     def events(self) -> Events:
@@ -148,7 +197,7 @@ class RealtimeController:
     @property
     def weights(self) -> dict[str, float]:
         """The weight of each cost. Others count from the next plan on."""
-        return dict(zip(self._contract.terms, self._cycle.weights.tolist(), strict=True))
+        return dict(zip(self._contract.terms, self._cycle.link.weights.tolist(), strict=True))
 
     @weights.setter
     def weights(self, weights: Mapping[str, float]) -> None:
@@ -158,47 +207,80 @@ class RealtimeController:
         if not np.isfinite(values).all():
             raise ValueError(f"weights must be finite; got {dict(weights)}")
         with self._lock:
-            self._cycle.weights = values
+            self._cycle.link.weights = values
 
-    def reset(self, goal: Any = None, seed: int | None = None) -> None:
-        """Start an episode towards `goal` [O], an observation there. Plans that are still being made are discarded.
+    def reset(self, goal: Any = None, seed: int | None = None, previous: Any = None) -> None:
+        """Start an episode towards a goal. Plans that are still being made are discarded.
 
-        Without one the last goal stays; planning for rewards needs none.
+        Args:
+          goal: [O] an observation there. Without one the last goal stays; planning for rewards needs none.
+          seed: numbers the episodes from here on; None: they go on.
+          previous: [A] what the actuators do now, as measured; None: what was sent last, for the robot still does it.
 
         Raises:
-          ValueError: the goal has another shape or is not finite, or there has never been one. Nothing changes then.
+          ValueError: the goal has another shape, is not finite or implausible, or there has never been one; or
+            `previous` is not one finite number for each actuator. Nothing changes then.
         """
-        goal = episode_goal(goal, self._cycle.goal, self._contract)
+        goal, previous = self._checked_goal(goal), self._checked_action(previous)
         with self._lock:
-            self._cycle.reset(goal, seed)
+            self._cycle.reset(goal, seed, previous)
 
     def redirect(self, goal: Any) -> None:
         """Another goal in the same episode: the present plan is executed until the first one towards it is there.
 
         Raises:
-          ValueError: the goal has another shape or is not finite. Nothing changes then.
+          ValueError: the goal has another shape, is not finite or implausible. Nothing changes then.
         """
-        goal = episode_goal(goal, self._cycle.goal, self._contract)
+        goal = self._checked_goal(goal)
         with self._lock:
             self._cycle.redirect(goal)
 
     def notify_observation(self, observation: Any, stamp: float | None = None) -> Reason:
         """Take in what the sensors read at `stamp`, by default now; a bad one is refused. Returns what was wrong."""
         with self._lock:
-            now = self._clock()
-            return self._cycle.notify(observation, now if stamp is None else float(stamp), now)
+            now = self._now()
+            return self._cycle.notify(observation, now if stamp is None else _seconds(stamp), now)
 
     def get_action(self, now: float | None = None) -> ndarray:
-        """The action [A] to send now, float32, within the bounds and the rate limit. It never waits for the planner.
+        """The action [A] to send now, float32, within the bounds and the rate limit.
 
-        `command` tells where it came from and why.
+        It never waits for the planner or for a log, and never raises; `command` says where the action came from and
+        why. Before `start` and after `stop` it is the brake.
         """
         with self._lock:
-            command = self._cycle.act(self._clock() if now is None else float(now))
+            command = self._cycle.act(self._now() if now is None else _seconds(now))
             self._step += 1
             if self._telemetry is not None:
                 self._telemetry.write(self._report(command))
+            if self._heartbeat is not None:
+                self._beat(command)
             return command.action.copy()
+
+    def _beat(self, command: Command) -> None:
+        try:
+            assert self._heartbeat is not None
+            self._heartbeat(command)
+        except Exception as error:
+            self._journal.write(logging.ERROR, "the heartbeat raised, and goes on with the next command: %s", error)
+
+    def _now(self) -> float:
+        """The clock's time; NaN, which counts as a clock that went back, where the clock fails."""
+        try:
+            return _seconds(self._clock())
+        except Exception as error:
+            self._journal.write(logging.ERROR, "the clock raised: %s", error)
+            return math.nan
+
+    def _checked_goal(self, goal: Any) -> ndarray:
+        return episode_goal(goal, self._cycle.link.goal, self._contract, self._cycle.plausible)
+
+    def _checked_action(self, action: Any) -> ndarray | None:
+        if action is None:
+            return None
+        values, size = numbers_of(action), self._contract.action_size
+        if values is None or values.shape != (size,) or not np.isfinite(values).all():
+            raise ValueError(f"previous must be {size} finite numbers, one for each actuator; got {action!r}")
+        return values
 
     def _log_plan(self, line: dict[str, Any]) -> None:
         if self._telemetry is not None:
@@ -207,6 +289,13 @@ class RealtimeController:
     def _report(self, command: Command) -> PlanReport:
         cycle = self._cycle
         age = command.time - cycle.observed.stamp if len(cycle.observed) else math.nan
-        return report(
-            command, self._step, self._contract, cycle.last_record, age, self.latency, self._deadline, self._threshold
-        )
+        record = cycle.link.last_record
+        return report(command, self._step, self._contract, record, age, self.latency, self._deadline, self._threshold)
+
+
+def _seconds(value: Any) -> float:
+    """A time stamp; NaN where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan

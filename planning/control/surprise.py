@@ -54,7 +54,7 @@ class Prediction:
 
     seen: ndarray
     predicted: ndarray
-    idle: ndarray  # predicted for actions in the middle of their bounds
+    idle: ndarray  # predicted for the rest action
     before: ndarray  # the latent that was predicted from
 
 
@@ -243,8 +243,8 @@ def calibrate(
 def predictions(engine: Engine, observations: ndarray, actions: ndarray) -> list[Prediction]:
     """Every comparison of an episode, observations [L + 1, O] and actions [L, A], in its order."""
     contract = engine.contract
-    block, rest = contract.action_block, (contract.low + contract.high) / 2
-    idle = np.broadcast_to(rest, (block, contract.action_size)).astype(np.float32)
+    block = contract.action_block
+    idle = np.broadcast_to(contract.rest_action, (block, contract.action_size)).astype(np.float32)
     state = engine.begin(observations[0], 0, 0)
     latents = []
     for observation in np.asarray(observations, np.float32):

@@ -80,6 +80,12 @@ class Commanded:
         self._actions: deque[ndarray] = deque(maxlen=4 * KEPT)
         self._start = start
 
+    def restart(self, start: ndarray) -> None:
+        """The actuators do `start` [A] now, whatever was sent before."""
+        self._start = start
+        self._moments.clear()
+        self._actions.clear()
+
     @property
     def moment(self) -> float:
         """When the newest went out; minus infinity before the first."""

@@ -74,9 +74,12 @@ def test_equal_seeds_give_equal_episodes_and_episodes_differ(ready):
         ([1e300, 0], "observation must be finite; element 0 is inf"),
         ([0, 0, 0], r"observation must have shape \(2,\); got \(3,\)"),
         (np.zeros((2, 2)), r"must have shape \(2,\); got \(2, 2\)"),
-        ("left", "observation must be 2 numbers; got str"),
-        ({"observation": [0, 0]}, "observation must be 2 numbers; got dict"),
-        (None, "observation must have shape"),
+        ("left", "observation must be 2 plain real numbers; got str"),
+        ({"observation": [0, 0]}, "observation must be 2 plain real numbers; got dict"),
+        (None, "observation must be 2 plain real numbers; got NoneType"),
+        (["1.0", "2.0"], "must be 2 plain real numbers; got list"),
+        (np.array([1 + 1j, 2]), "must be 2 plain real numbers; got an array of complex128"),
+        (np.ma.masked_array([0.0, 1.0], mask=[True, False]), "must be 2 plain real numbers; got an array of float64"),
     ],
 )
 def test_a_bad_observation_is_refused_and_harms_nothing(ready, bad, words):

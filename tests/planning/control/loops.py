@@ -14,10 +14,10 @@ from ..toys import PERIOD, box, point_mass
 GOAL = [0.3, 0.1]
 
 
-def make_engine(**options):
+def make_engine(words=None, **options):
     planner = CEM(horizon=8, num_samples=32, num_elites=6, iterations=2, num_keep=2, num_best=3)
     model = point_mass(action_block=2, eye=True)
-    return LiveEngine(Agent(model, planner, {"goal": GoalDistance()}, {"goal": 1.0}, box(), **options))
+    return LiveEngine(Agent(model, planner, {"goal": GoalDistance()}, {"goal": 1.0}, box(), **options), **(words or {}))
 
 
 def constrained_engine(limit):

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from planning import CEM, Agent, Effort, GoalDistance, Knots, RateLimit
-from planning.control import Contract, Controller, LiveEngine, live_engine
+from planning import CEM, ActionSpec, Agent, Effort, GoalDistance, Knots, RateLimit
+from planning.control import Contract, Controller, Fallback, LiveEngine, live_engine
 from planning.objective import with_prefix
 
 from ..toys import PERIOD, box, point_mass
@@ -66,10 +66,14 @@ def test_the_contract_says_what_the_agent_is(live):
         ({"weights": {"goal": 1.0}}, "one number for each"),
         ({"weights": []}, "weights must be an object"),
         ({"terms": []}, "at least one cost"),
-        ({"sensors": ["x"]}, "sensors must be empty or have 2 words"),
+        ({"rest": [0.0]}, "rest must be empty or have 2 entries"),
+        ({"rest": [0.0, 9.0]}, "rest must lie within the action bounds"),
+        ({"sensor_low": [0.0, 0.0]}, "two lists of one length"),
+        ({"sensor_low": [0.0, 2.0], "sensor_high": [1.0, 1.0]}, "the lower values first"),
+        ({"sensors": ["x"]}, "sensors must be empty or have 2 entries"),
         ({"task": "a\nb"}, "printable"),
         ({"playback": "quintic"}, "playback must be one of"),
-        ({"more": 1}, "missing or unknown fields: 'more'"),
+        ({"more": 1}, "unknown fields: 'more'"),
     ],
 )
 def test_a_contract_that_cannot_be_true_is_refused(live, change, words):
@@ -172,9 +176,27 @@ def test_a_controller_drives_any_engine(live):
     assert control.engine is live
 
 
-def test_an_action_that_is_no_number_becomes_the_middle(live, monkeypatch, caplog):
-    control = Controller(live)
-    control.reset(goal=GOAL)
-    monkeypatch.setattr(type(live), "step", lambda self, state, _: (np.array([np.nan, 7.0], np.float32), state))
-    np.testing.assert_array_equal(control.act(ZERO), [0.0, 1.0])
-    assert "is not finite" in caplog.text
+def test_fields_with_a_default_may_be_missing(live):
+    values = live.contract.to_json()
+    for name in ("rest", "sensor_low", "sensor_high", "task"):
+        del values[name]
+    assert Contract.from_json(values) == replace(live.contract, task="")
+    del values["horizon"]
+    with pytest.raises(ValueError, match="missing fields: 'horizon'"):
+        Contract.from_json(values)
+
+
+def test_the_rest_action_is_declared_once_and_used_everywhere():
+    agent = make()
+    spec = ActionSpec.of([0.0, -1.0], [100.0, 1.0], PERIOD)
+    np.testing.assert_array_equal(spec.rest_action, [0.0, 0.0])  # neither the middle nor a choice of each caller
+    engine = LiveEngine(replace(agent, spec=spec))
+    np.testing.assert_array_equal(engine.contract.rest_action, [0.0, 0.0])
+    np.testing.assert_array_equal(engine.begin(GOAL, 0, 0).previous, [0.0, 0.0])
+    held = ActionSpec.of([0.0, -1.0], [100.0, 1.0], PERIOD, rest=[9.81, 0.5])
+    engine = LiveEngine(replace(agent, spec=held))
+    np.testing.assert_array_equal(engine.contract.rest_action, np.float32([9.81, 0.5]))
+    np.testing.assert_array_equal(Fallback().brake_action(engine.contract), np.float32([9.81, 0.5]))
+    np.testing.assert_array_equal(engine.begin(GOAL, 0, 0).previous, np.float32([9.81, 0.5]))
+    with pytest.raises(ValueError, match="rest must be 2 numbers within the action bounds"):
+        ActionSpec.of([0.0, -1.0], [100.0, 1.0], PERIOD, rest=[-1.0, 0.0])

@@ -95,7 +95,7 @@ def test_only_a_model_that_knows_them_takes_partial_goals(forgiving):
     with pytest.raises(ValueError, match="the goal must be finite; element 1 is nan"):
         strict.reset(goal=[0.3, NAN])
     forgiving.reset(goal=[0.3, NAN])
-    with pytest.raises(ValueError, match="tells no sensor's value"):
+    with pytest.raises(ValueError, match="gives no sensor's value"):
         forgiving.reset(goal=[NAN, NAN])
     with pytest.raises(ValueError, match="element 0 is inf"):
         forgiving.reset(goal=[np.inf, NAN])

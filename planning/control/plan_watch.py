@@ -1,0 +1,51 @@
+"""Whether the plan that a controller executes is one, and what it sends where it is none."""
+
+from __future__ import annotations
+
+import logging
+from typing import final
+
+import numpy as np
+from numpy import ndarray
+
+from ..types import Status
+from .contract import Contract
+from .status import Reason, Source
+
+logger = logging.getLogger(__name__)
+
+REASONS = {Status.OK: Reason.OK, Status.INFEASIBLE: Reason.INFEASIBLE, Status.FAILED: Reason.NONFINITE_PLAN}
+
+
+@final
+class PlanWatch:
+    """Lets a plan's actions pass, and those of the plan before while planning fails, until they are used up.
+
+    After that, and for what is no number, there is the contract's rest action.
+    """
+
+    def __init__(self) -> None:
+        self._left = 0  # actions of the last good plan that are left
+        self.source, self.reason = Source.BRAKE, Reason.NO_PLAN
+
+    def follow(self, contract: Contract) -> None:
+        """Judge by this contract from here on."""
+        self._horizon = contract.horizon
+        self._low, self._high, self._rest = contract.low, contract.high, contract.rest_action
+
+    def forget(self) -> None:
+        """Nothing is planned: an episode begins, or the goal changes."""
+        self._left = 0
+
+    def judge(self, action: ndarray, status: Status) -> ndarray:
+        """The action [A] to send, within the bounds. `source` and `reason` say what it is; a change is logged."""
+        before = Reason.OK if self.reason == Reason.NO_PLAN else self.reason
+        self._left = self._horizon if status != Status.FAILED else self._left - 1
+        if not np.isfinite(action).all() or self._left <= 0:
+            self.source, self.reason, action = Source.BRAKE, Reason.NONFINITE_PLAN, self._rest
+        else:
+            self.source = Source.PREVIOUS_PLAN if status == Status.FAILED else Source.PLAN
+            self.reason = REASONS[status]
+        if self.reason != before:
+            logger.warning("controller: %s (%s) from here on", self.source.name.lower(), self.reason.name.lower())
+        return np.clip(action, self._low, self._high)

@@ -1,0 +1,29 @@
+"""Numbers from outside: what a sensor, an operator or a policy hands over, read without guessing."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+
+def numbers_of(value: Any) -> ndarray | None:
+    """The value as a new float32 array, infinite beyond float32's range; None where it is not plain real numbers.
+
+    Masked arrays, complex numbers, strings, dates and objects are no readings: NumPy would turn some of them into
+    numbers in silence.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a masked element in a list, a ragged list: NumPy only warns
+            raw = np.asarray(value)
+    except Exception:  # whatever an object's own conversion raises
+        return None
+    if raw.dtype.kind not in "biuf":
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array(raw, np.float32)

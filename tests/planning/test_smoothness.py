@@ -109,8 +109,8 @@ def test_what_is_executed_keeps_the_limit_from_plan_to_plan(order, limit, replan
     assert position[0] > 0.5
 
 
-def test_bounds_with_another_middle_begin_at_rest_there(key):
-    spec = ActionSpec.of([0.0, 0.0], [2.0, 2.0], PERIOD)
+def test_an_episode_begins_at_the_declared_rest_action(key):
+    spec = ActionSpec.of([0.0, 0.0], [2.0, 2.0], PERIOD, rest=[1.0, 1.0])
     agent = agent_with(AccelerationLimit(30.0), spec=spec)
     executed, kept, _ = drive(agent, begin(agent, key), 6)
     executed = np.concatenate([np.ones((2, 2)), executed])

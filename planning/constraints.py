@@ -120,9 +120,13 @@ class JointLimits:
 
     def __post_init__(self) -> None:
         if not all(isinstance(bounds, (tuple, list)) for bounds in (self.low, self.high)):
-            return  # a tree map passes anything
+            return
         for low, high in zip(self.low, self.high, strict=False):
-            if not (low <= high and math.isinf(low) == math.isinf(high)):
+            if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+                sound = low <= high and math.isinf(low) == math.isinf(high)
+            else:  # a tree map puts anything here; settings may hold words, as .inf is one for Hydra
+                sound = not isinstance(low, str) and not isinstance(high, str)
+            if not sound:
                 raise ValueError(
                     f"a joint is free from -inf to inf, or has two bounds, low to high; got {low} to {high}"
                 )

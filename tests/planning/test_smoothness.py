@@ -209,7 +209,7 @@ def test_bounds_of_joints_that_make_no_sense_are_refused():
         JointLimits((0.0,), (1.0,))(SEER, imagined, box())
     with pytest.raises(ValueError, match="there are 2 joints"):
         JointLimits((0.0,) * 4, (1.0,) * 4, (0.0, 0.0))(SEER, imagined, box())
-    for low, high in ((1.0, 0.0), (-np.inf, 1.0), (0.0, np.nan), (np.nan, 1.0)):
+    for low, high in ((1.0, 0.0), (-np.inf, 1.0), (0.0, np.nan), (np.nan, 1.0), ("-.inf", 1.0)):
         with pytest.raises(ValueError, match="a joint is free from -inf to inf"):
             JointLimits((low,), (high,))
     with pytest.raises(ValueError, match="JointLimits needs a model with a probe head"):

@@ -7,6 +7,7 @@ manifests are committed beside their rows.
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 import re
@@ -119,6 +120,8 @@ def _without_paths(value: Any) -> Any:
         return {str(key): _without_paths(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_without_paths(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no infinity, and a bound may have none
     if not isinstance(value, str | os.PathLike):
         return value
     text = re.sub(rf"(?<![\w.]){re.escape(str(Path.cwd()))}(/|\b)", "", os.fspath(value)) or "."

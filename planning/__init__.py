@@ -6,7 +6,10 @@ from .anytime import Anytime as Anytime
 from .batch import reset_many as reset_many
 from .batch import step_many as step_many
 from .cem import CEM as CEM
+from .constraints import AccelerationLimit as AccelerationLimit
 from .constraints import Constraint as Constraint
+from .constraints import JerkLimit as JerkLimit
+from .constraints import JointLimits as JointLimits
 from .constraints import KeepOut as KeepOut
 from .constraints import RateLimit as RateLimit
 from .constraints import SpeedLimit as SpeedLimit

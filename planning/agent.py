@@ -57,7 +57,7 @@ class AgentState:
     observed: Leaf  # [] int32, observations since the reset
     pending: Leaf  # [] int32, actions taken since the latest observation
     behind: Leaf  # [] bool, whether the search still starts from an earlier observation
-    committed: Leaf  # [T, A] what will be taken from the latest observation on, whatever is planned
+    committed: Leaf  # [T, A] what will be taken from the latest observation on, whatever is planned; see `_earlier`
     frozen: Leaf  # [] int32, how many actions of `committed` count: 0 unless `freeze` said otherwise
 
 
@@ -155,13 +155,18 @@ class Agent:
         of 0 ends it.
         """
         count = jnp.clip(jnp.asarray(count, jnp.int32), 0, self.planner.horizon)
-        return replace(state, committed=actions.astype(jnp.float32), frozen=count)
+        committed = with_prefix(state.committed, actions.astype(jnp.float32), count)
+        return replace(state, committed=committed, frozen=count)
 
     def commit(self, state: AgentState) -> tuple[Float[Array, "A"], AgentState]:
         """The next action of the plan; its last one is held where the plan is used up."""
         last = self.planner.horizon - 1
         action = state.plan.actions[jnp.minimum(state.executed, last)]
-        return action, replace(state, previous=action, executed=state.executed + 1, pending=state.pending + 1)
+        taken = jnp.concatenate([_earlier(state)[1:], state.previous[None], action[None]])
+        committed = jnp.concatenate([state.committed[:-3], taken])[-len(state.committed) :]
+        committed = with_prefix(committed, state.committed, state.frozen)
+        executed, pending = state.executed + 1, state.pending + 1
+        return action, replace(state, previous=action, committed=committed, executed=executed, pending=pending)
 
     def step(self, state: AgentState, observation: Float[Array, "O"]) -> tuple[Float[Array, "A"], Plan, AgentState]:
         """One environment step: observe, plan anew if `replan_every` actions have been taken, and act."""
@@ -183,7 +188,7 @@ class Agent:
     def objective(self, state: AgentState) -> LatentObjective:
         """What candidates from the latest observation on are judged by."""
         objective = self._objective(state.root, state.goal, state.previous)
-        return replace(objective, committed=state.committed, frozen=state.frozen)
+        return replace(objective, committed=state.committed, frozen=state.frozen, earlier=_earlier(state))
 
     def imagined(self, state: AgentState) -> Float[Array, "H D"]:
         """Where the model believes that the plan leads, from the latest observation and the action taken there.
@@ -248,3 +253,19 @@ def _begun(plan: Plan, state: AgentState) -> Plan:
         actions=with_prefix(plan.actions, state.committed, state.frozen),
         sequences=with_prefix(plan.sequences, state.committed, state.frozen),
     )
+
+
+def _earlier(state: AgentState) -> Float[Array, "2 A"]:
+    """The two actions before `previous`, newest last: where they are not known, as if the rate had been the same.
+
+    `commit` keeps the last three actions in the last rows of `committed`, which count for nothing unless everything
+    up to there is frozen. They are taken for what they are where the newest of them is `previous`. If not, the state
+    was changed from outside: motion then begins at rest, or at the rate of what is committed.
+    """
+    horizon = len(state.committed)
+    change = jnp.where(state.frozen > 0, state.committed[0] - state.previous, 0.0)
+    assumed = jnp.stack([state.previous - 2 * change, state.previous - change])
+    if horizon < 3:
+        return assumed
+    known = jnp.all(state.committed[-1] == state.previous) & (state.frozen <= horizon - 3)
+    return jnp.where(known, state.committed[-3:-1], assumed)

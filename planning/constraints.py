@@ -7,6 +7,7 @@ without a new compile. `costs.Custom` makes a constraint of a function.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -41,6 +42,36 @@ class RateLimit:
         return jnp.max(rates, axis=(1, 2)) - self.limit
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["limit"], meta_fields=[])
+@dataclass(frozen=True)
+class AccelerationLimit:
+    """No action dimension changes its rate faster than `limit`: the second difference, as `RateLimit` is the first.
+
+    It goes on from the actions that were taken before the plan, as far as they are known (`Imagined.earlier`).
+    """
+
+    limit: Number  # half ranges a second, a second
+
+    def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
+        """Half ranges / s² beyond the limit."""
+        return _largest_difference(imagined, spec, 2) - self.limit
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["limit"], meta_fields=[])
+@dataclass(frozen=True)
+class JerkLimit:
+    """No action dimension changes its acceleration faster than `limit`: the third difference, continued likewise.
+
+    Independent samples hardly ever keep it: plan with few knots (`planner/parameterization=knots`).
+    """
+
+    limit: Number  # half ranges a second, a second, a second
+
+    def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
+        """Half ranges / s³ beyond the limit."""
+        return _largest_difference(imagined, spec, 3) - self.limit
+
+
 @partial(jax.tree_util.register_dataclass, data_fields=["low", "high"], meta_fields=[])
 @dataclass(frozen=True)
 class WorkspaceBox:
@@ -65,6 +96,56 @@ class WorkspaceBox:
             )
         outside = jnp.maximum(low[None, None] - positions, positions - high[None, None])
         return jnp.max(outside, axis=(1, 2))
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["low", "high", "root"], meta_fields=[])
+@dataclass(frozen=True)
+class JointLimits:
+    """The joint angles that the model's probe decodes stay within `low` and `high` at every imagined step.
+
+    Angles have a period: `low` to `high` is an arc, and how far an angle is outside is the shorter way back to it, so
+    350° is outside of 0° to 90° by 10°. An arc of 2 π or more is free, as is one from -inf to inf.
+
+    With a `root` the probe decodes the points of a planar chain, as the keypoints of `reacher` are: the first joint's
+    angle is that of the first link from the x axis, each further one's that of a link from the one before. Without one
+    the probe decodes the angles themselves. A sliding joint has no period: keep it in with `WorkspaceBox`.
+
+    Raises:
+      ValueError: the model has no `probe`, there is not one bound for each joint, or bounds of an arc that is no arc.
+    """
+
+    low: Leaf | tuple[Number, ...]  # [J] radians
+    high: Leaf | tuple[Number, ...]  # [J] radians
+    root: Leaf | tuple[Number, Number] | None = None  # [2], in the probe's units
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(bounds, (tuple, list)) for bounds in (self.low, self.high)):
+            return
+        for low, high in zip(self.low, self.high, strict=False):
+            if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+                sound = low <= high and math.isinf(low) == math.isinf(high)
+            else:  # a tree map puts anything here; settings may hold words, as .inf is one for Hydra
+                sound = not isinstance(low, str) and not isinstance(high, str)
+            if not sound:
+                raise ValueError(
+                    f"a joint is free from -inf to inf, or has two bounds, low to high; got {low} to {high}"
+                )
+
+    def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
+        """How far outside, in radians."""
+        probe = head(model, "probe", "JointLimits", "train one with a probe")
+        decoded = probe(model.params, imagined.latents).astype(jnp.float32)
+        angles = decoded if self.root is None else _chain_angles(decoded, jnp.asarray(self.root, jnp.float32))
+        low, high = jnp.asarray(self.low, jnp.float32), jnp.asarray(self.high, jnp.float32)
+        if not low.shape == high.shape == angles.shape[-1:]:
+            raise ValueError(
+                f"JointLimits has bounds of shapes {low.shape} and {high.shape}, and there are {angles.shape[-1]} "
+                "joints: give one low and one high for each, -inf and inf where free"
+            )
+        free = jnp.isinf(low) & jnp.isinf(high)
+        middle, half = jnp.where(free, 0.0, (low + high) / 2), jnp.where(free, jnp.pi, (high - low) / 2)
+        from_middle = jnp.mod(angles - middle[None, None] + jnp.pi, 2 * jnp.pi) - jnp.pi
+        return jnp.max(jnp.abs(from_middle) - half[None, None], axis=(1, 2))
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["center", "radius"], meta_fields=["point"])
@@ -122,3 +203,18 @@ def _path(model: LatentModel, imagined: Imagined, point: int, name: str) -> Floa
     if not -points <= point < points:
         raise ValueError(f"{name} watches point {point}, and the model's probe decodes {points}: choose one of those")
     return positions.reshape(*positions.shape[:-1], points, 2)[..., point, :]
+
+
+def _largest_difference(imagined: Imagined, spec: ActionSpec, order: int) -> Float[Array, "N"]:
+    """The largest difference of an order from action to action, in half ranges a second to that order."""
+    differences = jnp.diff(action_changes(imagined, spec, past=order), n=order - 1, axis=1)
+    return jnp.max(jnp.abs(differences), axis=(1, 2)) / spec.control_period**order
+
+
+def _chain_angles(decoded: Float[Array, "N H Q"], root: Float[Array, "2"]) -> Float[Array, "N H J"]:
+    """The joint angles of a planar chain from its points, flat."""
+    points = decoded.reshape(*decoded.shape[:-1], -1, 2)
+    begin = jnp.broadcast_to(root[None, None, None], (*points.shape[:2], 1, 2))
+    links = jnp.diff(jnp.concatenate([begin, points], axis=2), axis=2)
+    headings = jnp.arctan2(links[..., 1], links[..., 0])
+    return jnp.concatenate([headings[..., :1], jnp.diff(headings, axis=-1)], axis=-1)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from .arrays import Array, Float
 from .types import ActionSpec, LatentModel, Leaf, Number
 
-_IMAGINED_FIELDS = ["root", "latents", "goal", "actions", "previous"]
+_IMAGINED_FIELDS = ["root", "latents", "goal", "actions", "previous", "earlier"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=_IMAGINED_FIELDS, meta_fields=[])
@@ -30,6 +30,7 @@ class Imagined:
     goal: Leaf  # [D]
     actions: Leaf  # [N, T, A]
     previous: Leaf | None = None  # [A] the action that was taken before the root, where it is known
+    earlier: Leaf | None = None  # [2, A] those before that one, newest last, where they are known
 
 
 @runtime_checkable
@@ -265,12 +266,24 @@ def head(model: LatentModel, name: str, asked_by: str, mend: str) -> Callable[..
     return function
 
 
-def action_changes(imagined: Imagined, spec: ActionSpec) -> Float[Array, "N T A"]:
-    """From each action to the next, in half ranges; the first from the previous action, or 0 where that is unknown."""
+def action_changes(imagined: Imagined, spec: ActionSpec, past: int = 1) -> Float[Array, "N C A"]:
+    """From each action to the next, in half ranges, C = T + past - 1 of them.
+
+    Args:
+      imagined: whose actions.
+      spec: their bounds.
+      past: how many actions before the first one there are to be, at most 3. Where they are not known, the earliest
+        known one is repeated: as if nothing had moved before.
+    """
     actions = imagined.actions
-    first = actions[:, :1] if imagined.previous is None else jnp.broadcast_to(imagined.previous, actions[:, :1].shape)
+    known = [] if imagined.previous is None else [imagined.previous[None]]
+    if known and imagined.earlier is not None:
+        known.insert(0, imagined.earlier)
+    before = jnp.concatenate(known)[-past:] if known else actions[:0, 0]
+    first = jnp.broadcast_to(before[None], (len(actions), *before.shape))
+    missing = jnp.repeat(jnp.concatenate([first, actions], axis=1)[:, :1], past - before.shape[0], axis=1)
     half = jnp.where(spec.half_range > 0, spec.half_range, 1.0)
-    return jnp.diff(jnp.concatenate([first, actions], axis=1), axis=1) / half[None, None]
+    return jnp.diff(jnp.concatenate([missing, first, actions], axis=1), axis=1) / half[None, None]
 
 
 def over_time(steps: Float[Array, "N H"], running: Number, terminal: Number) -> Float[Array, "N"]:

@@ -133,7 +133,7 @@ def score(
 
 
 _OBJECTIVE_FIELDS = ["model", "costs", "weights", "root", "goal", "spec", "constraints", "risk", "previous"]
-_OBJECTIVE_FIELDS += ["committed", "frozen"]
+_OBJECTIVE_FIELDS += ["committed", "frozen", "earlier"]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=_OBJECTIVE_FIELDS, meta_fields=["precision", "members"])
@@ -154,6 +154,7 @@ class LatentObjective:
     committed: Leaf | None = None  # [T, A] actions that will be taken whatever is planned
     frozen: Leaf | None = None  # [] int32, how many of them; each candidate begins with those
     members: int | None = None  # of an ensemble, that imagine; None: all
+    earlier: Leaf | None = None  # [2, A] the actions before `previous`, newest last, where they are known
 
     @property
     def imagining(self) -> int:
@@ -173,7 +174,7 @@ class LatentObjective:
         if self.committed is not None and self.frozen is not None:
             actions = with_prefix(actions, self.committed, self.frozen)
         latents = imagine(self.model, self.root, actions, self.precision, self.members)
-        imagined = Imagined(self.root, latents, self.goal, actions, self.previous)
+        imagined = Imagined(self.root, latents, self.goal, actions, self.previous, self.earlier)
         evaluation = score(self.model, self.costs, self.weights, imagined, self.spec, self.constraints, self.risk)
         if latents.ndim == 4:
             latents = jnp.mean(latents, axis=0)

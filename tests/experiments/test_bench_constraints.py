@@ -1,15 +1,21 @@
 import csv
+import dataclasses
 from dataclasses import replace
 from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 import envs
 from experiments import bench, bench_constraints, build
 from experiments.bench_constraints import broken, keeping
 from experiments.protocols import honest
-from planning import KeepOut, SpeedLimit
+from experiments.training_run import probe_targets
+from planning import AccelerationLimit, Imagined, JerkLimit, JointLimits, KeepOut, SpeedLimit
+from worldmodel.freeze import freeze
+from worldmodel.model import ModelConfig, create
 
 DISC = KeepOut(center=(0.5, 0.0), radius=0.2)
 
@@ -61,3 +67,40 @@ def test_every_way_of_telling_is_measured_and_written(tmp_path, monkeypatch):
     assert rows["constraint_violations_two_room_disc_guarded"] == ("0.5", "share of steps")
     assert rows["constraint_violations_two_room_disc_guarded_success"] == ("1", "share of episodes")
     assert len(rows) == 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("{_target_: planning.AccelerationLimit, limit: 50}", AccelerationLimit(50.0)),
+        ("{_target_: planning.JerkLimit, limit: 2000}", JerkLimit(2000.0)),
+        (
+            "{_target_: planning.JointLimits, low: [-.inf, -2.8], high: [.inf, 2.8], root: [0, 0]}",
+            JointLimits((-np.inf, -2.8), (np.inf, 2.8), (0.0, 0.0)),
+        ),
+    ],
+)
+def test_limits_are_made_of_settings(settings, expected):
+    cfg = build.compose("plan", "task=reacher")
+    OmegaConf.set_struct(cfg, False)
+    cfg.constraint.limit = OmegaConf.create(settings)
+    made = build.constraints(cfg)["limit"]
+    assert type(made) is type(expected)
+    for field in dataclasses.fields(made):
+        np.testing.assert_array_equal(getattr(made, field.name), getattr(expected, field.name))
+
+
+def test_the_joints_of_the_reacher_are_read_from_the_points_that_its_probe_learns():
+    task = envs.make("reacher")
+    angles = np.random.default_rng(0).uniform([-3, -2.7], [3, 2.7], (50, 2))
+    states = task.pack(angles, np.zeros((50, 2)))
+    decoded = jnp.asarray(probe_targets(task, states))
+    config = ModelConfig(observation_size=6, action_size=2, probe_size=4, latent_size=4, width=8, head_width=8)
+    model = replace(freeze(create(config, 0), config), probe=lambda params, latents: latents)
+    root = tuple(float(each) for each in task.scene().root)
+    spec = build.action_spec(task)
+    for row, (shoulder, wrist) in zip(decoded, angles, strict=True):
+        imagined = Imagined(row, row[None, None], row, jnp.zeros((1, 1, 2)))
+        limits = JointLimits((shoulder - 0.5, -1.0), (shoulder + 0.5, 1.0), root)
+        margin = float(limits(model, imagined, spec)[0])
+        np.testing.assert_allclose(margin, max(abs(wrist) - 1.0, -0.5), atol=1e-4)

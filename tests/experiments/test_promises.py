@@ -50,6 +50,9 @@ def test_every_suite_says_what_it_promises(suite):
     assert all(float(most) >= 0 for most in promises.values())
 
 
+SHORT = ("~suite.promises.soak_unexercised",)  # a short run does not meet every kind of fault
+
+
 def rows(folder):
     with (folder / "robot_loop.csv").open(newline="") as file:
         return {row["case"]: float(row["value"]) for row in csv.DictReader(file)}
@@ -70,7 +73,7 @@ def test_the_soak_fails_where_the_limiter_is_broken(tmp_path, monkeypatch, no_ki
     get_action = RealtimeController.get_action
     if not guarded:
         monkeypatch.setattr(RealtimeController, "get_action", lambda *args: get_action(*args) + np.float32(2.0))
-    code = bench(tmp_path, "soak", "suite.steps=60")
+    code = bench(tmp_path, "soak", *SHORT, "suite.steps=60")
     assert code == (0 if guarded else 1)
     assert (rows(tmp_path)["soak_unsafe"] == 0) == guarded
 
@@ -78,7 +81,7 @@ def test_the_soak_fails_where_the_limiter_is_broken(tmp_path, monkeypatch, no_ki
 def test_the_soak_leaves_the_log_level_as_it_was(tmp_path, no_kills):
     logger = logging.getLogger("planning")
     before = logger.level
-    soak.run(build.compose("bench", "suite=soak", f"results='{tmp_path}'", "suite.steps=20"))
+    soak.run(build.compose("bench", "suite=soak", f"results='{tmp_path}'", *SHORT, "suite.steps=20"))
     assert logger.level == before
 
 

@@ -109,6 +109,11 @@ def test_manifest_says_what_made_a_result(monkeypatch: pytest.MonkeyPatch) -> No
     json.dumps(made, allow_nan=False)
 
 
+def test_a_manifest_of_bounds_without_an_end_is_json_all_the_same() -> None:
+    made = manifest(OmegaConf.create({"low": [float("-inf"), -2.5], "high": float("nan")}), seeds=[0])
+    assert json.loads(json.dumps(made, allow_nan=False))["config"] == {"low": ["-inf", -2.5], "high": "nan"}
+
+
 def test_manifest_names_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(

@@ -26,7 +26,7 @@ from .exclusive import Exclusive
 from .goal import checked_goal, checked_observation, episode_goal
 from .live_engine import LiveEngine
 from .plan_watch import PlanWatch
-from .readings import numbers_of
+from .readings import checked_action
 from .status import Reason, Source
 
 
@@ -281,12 +281,7 @@ class Controller:
         """The action [A] that an episode starts from."""
         if previous is None:
             return self._rest if seed is not None or self._sent is None else self._sent
-        values = numbers_of(previous)
-        if values is None or values.shape != self._rest.shape or not np.isfinite(values).all():
-            raise ValueError(
-                f"previous must be {self._rest.size} finite numbers, one for each actuator; got {previous!r}"
-            )
-        return np.clip(values, self._contract.low, self._contract.high)
+        return checked_action(previous, self._contract)
 
     def _current(self, call: str) -> Any:
         if self._state is None:

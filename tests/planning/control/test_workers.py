@@ -128,7 +128,7 @@ def test_a_thread_that_ends_is_reported_and_answered_and_started_again(caplog):
         engine.broken = True
         until(lambda: control.failed, control)
         control.get_action()
-        assert Reason.PLANNER_DEAD in control.command.wrong and control.command.source >= Source.PREVIOUS_PLAN
+        assert Reason.PLANNER_FAILED in control.command.wrong and control.command.source >= Source.PREVIOUS_PLAN
         assert "RuntimeError: a bug" in control.failure
         engine.broken = False
         control.start()

@@ -16,7 +16,7 @@ from worldmodel.logs import WORDS
 
 from .build import agent_for
 from .calibration import calibrated
-from .fits import check_data
+from .fits import check_data, check_moves, check_range
 from .published import PUBLISHED, checkpoint_file
 
 OWN = ("checkpoint", "out", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
@@ -42,6 +42,8 @@ def run(cfg: DictConfig) -> Bundle:
     if cfg.calibration is not None:
         data = load(cfg.calibration)
         check_data(data, checkpoint.metadata["task"], cfg.calibration, owner=f"the model {cfg.checkpoint}")
+        check_range(data, cfg.calibration)
+        check_moves(data, cfg.calibration)
         engine = LiveEngine(_agent(cfg, checkpoint))
         guards, extra = calibrated(engine, data, float(cfg.alarms_a_minute)).for_bundle()
         parts = {"guards": guards, "extra": extra}

@@ -80,7 +80,7 @@ def check_rewards(data: EpisodeData, robot: Description, source: Path | str, rew
     of = description(data).get("task") or _environment(data)
     if of is not None and of != name and rewards_count:
         raise ValueError(
-            f"the dataset {source} is of {of}, and {name} is to be learned, which rewards other things: give data of "
+            f"the dataset {source} is of {of}, not of {name}, where other things happen and are rewarded: give data of "
             f"{name}, or leave online.data out"
         )
     check_data(data, robot, source, owner=name)
@@ -120,10 +120,13 @@ def _compare(found: Description, wanted: Description, what: str, owner: str, men
         for index, (word, wanted_word) in enumerate(words):
             if word != wanted_word:
                 raise ValueError(f"{what} has {word} as {key}[{index}], and {owner} has {wanted_word}: {mend}")
+    low, high = wanted.get("action_low") or [], wanted.get("action_high") or []
     for key in ("action_low", "action_high"):
-        bounds = zip(found.get(key) or [], wanted.get(key) or [], strict=False)
-        for index, (bound, wanted_bound) in enumerate(bounds):
-            if math.isfinite(bound) and not math.isclose(bound, wanted_bound, rel_tol=1e-4, abs_tol=1e-6):
+        bounds = zip(found.get(key) or [], wanted.get(key) or [], low, high, strict=False)
+        for index, (bound, wanted_bound, *ends) in enumerate(bounds):
+            # Relative to the larger one of the two ends: one of them is often 0, and the unit may be any.
+            slack = 1e-4 * max((abs(end) for end in ends if math.isfinite(end)), default=0.0)
+            if math.isfinite(bound) and not math.isclose(bound, wanted_bound, rel_tol=1e-4, abs_tol=slack):
                 raise ValueError(f"{what} has {key}[{index}] at {bound:g}, and {owner} at {wanted_bound:g}: {mend}")
 
 

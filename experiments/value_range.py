@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 _ROOM = 1.0  # on the symlog scale: what is learned may return some three times as much as what was seen
 
+_SMALL = 0.01  # returns that all lie within a few hundredths of a bin
+
 
 def largest_return(rewards: Float[ndarray, "N"], ended: Bool[ndarray, "N"], discount: float) -> float:
     """Largest magnitude of a reward, and of a discounted return to the end of an episode or of the data."""
@@ -36,6 +38,13 @@ def suited(config: RewardModelConfig, largest: float, source: object) -> RewardM
       source: where they were seen.
     """
     needed = math.log1p(largest)
+    if 0 < largest < _SMALL:
+        logger.warning(
+            "rewards and returns of %s reach %.2g only, which is little beside the resolution of their bins and the "
+            "policy's entropy: scale rewards up, so that returns are of the order of 1 to 1000",
+            source,
+            largest,
+        )
     if needed <= config.bin_limit:
         return config
     limit = float(math.ceil(needed + _ROOM))

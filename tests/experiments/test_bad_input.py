@@ -106,6 +106,10 @@ def test_data_of_another_robot_are_named(changes, message):
     wider = EpisodeData.of([seen], [taken], [], ([-1], [2]), {})
     with pytest.raises(ValueError, match=r"has action_high\[0\] at 2, and the model at 1"):
         check_data(wider, LOGS, "here", owner="the model")
+    small = {**LOGS, "action_low": [-1e-7], "action_high": [1e-7]}
+    check_data(EpisodeData.of([seen], [taken], [], ([-1e-7], [1.00001e-7]), {}), small, "here", owner="the model")
+    with pytest.raises(ValueError, match=r"has action_high\[0\] at 2e-07, and the model at 1e-07"):
+        check_data(EpisodeData.of([seen], [taken], [], ([-1e-7], [2e-7]), {}), small, "here", owner="the model")
     with pytest.raises(ValueError, match="has actions of 1 numbers, and the model has 2"):
         check_data(silent, {**LOGS, "action_size": 2}, "here", owner="the model")
 

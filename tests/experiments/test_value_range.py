@@ -42,3 +42,9 @@ def test_rewards_beyond_the_bins_are_told_once(caplog):
     assert len(caplog.records) == 1
     assert "rewards of 5000 are beyond model.bin_limit=7, which ends at 1096" in caplog.text
     assert "begin anew with model.bin_limit=10" in caplog.text
+
+
+def test_rewards_too_small_to_be_told_apart_are_told(caplog):
+    assert suited(CONFIG, 0.0, "here") is CONFIG and not caplog.records  # none was earned yet
+    assert suited(CONFIG, 2e-5, "here") is CONFIG
+    assert "rewards and returns of here reach 2e-05 only" in caplog.text and "scale rewards up" in caplog.text

@@ -16,7 +16,7 @@ from worldmodel.logs import WORDS
 
 from .build import agent_for
 from .calibration import calibrated
-from .fits import check_data
+from .fits import check_data, check_moves, check_range
 from .published import PUBLISHED, checkpoint_file
 from .sensor_ranges import range_words
 
@@ -43,6 +43,8 @@ def run(cfg: DictConfig) -> Bundle:
     if cfg.calibration is not None:
         data = load(cfg.calibration)
         check_data(data, checkpoint.metadata["task"], cfg.calibration, owner=f"the model {cfg.checkpoint}")
+        check_range(data, cfg.calibration)
+        check_moves(data, cfg.calibration)
         engine = LiveEngine(_agent(cfg, checkpoint))
         guards, extra = calibrated(engine, data, float(cfg.alarms_a_minute)).for_bundle()
         parts = {"guards": guards, "extra": extra}
@@ -78,7 +80,7 @@ def _of_rewards(cfg: DictConfig, path: Path) -> Bundle:
         raise ValueError(f"{path} learned from rewards, and its alarm of surprise cannot be calibrated: leave that out")
     known = learned(path, *(word for word in words_of_command(path) if word.partition("=")[0] not in OWN))
     words: dict[str, Any] = range_words(known.checkpoint)
-    return Bundle.of(known.agent(), task=known.task, platforms=tuple(cfg.platforms), **words)
+    return Bundle.of(known.agent(needs_period=True), task=known.task, platforms=tuple(cfg.platforms), **words)
 
 
 def _agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:

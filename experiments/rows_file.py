@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 from worldmodel.files import write_atomically
 
+from .file_lock import locked
+
 Row = TypeVar("Row")
 
 
@@ -73,28 +75,30 @@ def add(
 ) -> None:
     """Add rows of one run in place of older ones with the same `identity`, and their manifest to those beside `path`.
 
-    Rows that are added one by one with the same manifest share it.
+    Rows that are added one by one with the same manifest share it. Any number of processes may add at once.
 
     Raises:
       ValueError: `path` holds another table.
+      OSError: the file or its folder cannot be written to.
     """
 
     def of(row: Any) -> tuple[Any, ...]:
         return tuple(getattr(row, name) for name in identity)
 
     new = {of(row): row for row in rows}
-    kept = [row for row in read(path, kind) if of(row) not in new]
-    left = {of(row) for row in kept}
-    entries = [
-        {**entry, "rows": found}
-        for entry in read_beside(path) or []
-        if (found := [each for each in entry["rows"] if tuple(each) in left])
-    ]
     same = json.loads(as_json(dict(manifest)))
-    before = [each for entry in entries if entry["manifest"] == same for each in entry["rows"]]
-    entries = [entry for entry in entries if entry["manifest"] != same]
-    write_beside(path, [*entries, {"rows": [*before, *new], "manifest": same}])
-    write(path, kind, [*kept, *new.values()], digits)
+    with locked(path):
+        kept = [row for row in read(path, kind) if of(row) not in new]
+        left = {of(row) for row in kept}
+        entries = [
+            {**entry, "rows": found}
+            for entry in read_beside(path) or []
+            if (found := [each for each in entry["rows"] if tuple(each) in left])
+        ]
+        before = [each for entry in entries if entry["manifest"] == same for each in entry["rows"]]
+        entries = [entry for entry in entries if entry["manifest"] != same]
+        write_beside(path, [*entries, {"rows": [*before, *new], "manifest": same}])
+        write(path, kind, [*kept, *new.values()], digits)
 
 
 def read_beside(path: Path) -> Any:

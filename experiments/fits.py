@@ -19,7 +19,7 @@ from numpy import ndarray
 
 from worldmodel.dataset import EpisodeData
 from worldmodel.logs import WORDS, are_words, is_period, out_of_bounds
-from worldmodel.normalization import MIN_STD
+from worldmodel.moments import Moments
 
 logger = logging.getLogger(__name__)
 
@@ -105,20 +105,19 @@ def check_moves(data: EpisodeData, source: Path | str) -> None:
         ("sensor", data.observations, said.get("sensors")),
         ("actuator", data.actions[taken], said.get("actuators")),
     ):
-        still = np.flatnonzero(values.std(axis=0, dtype=np.float64) < MIN_STD)
+        still = np.flatnonzero(Moments.of(values).still)
         if len(still) == values.shape[1]:
             raise ValueError(
-                f"the data in {source} stand still: no {noun} deviates by {MIN_STD:g} or more in any episode, and "
-                "nothing can be learned from that; check the logging, or store them in smaller units"
+                f"the data in {source} stand still: no {noun} deviates by more than rounding in any episode, and "
+                "nothing can be learned from that; check the logging"
             )
         for index in still.tolist():
             logger.warning(
-                "%s %s never moves in %s (standard deviation below %g) and tells the model nothing; leave it out, or "
-                "store it in smaller units",
+                "%s %s never moves in %s (it deviates by no more than rounding) and tells the model nothing; leave it "
+                "out, or check its logging",
                 noun,
                 _named(index, words),
                 source,
-                MIN_STD,
             )
 
 

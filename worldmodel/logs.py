@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from . import log_time
+from .float32 import Float32Columns, as_float32
+
 DESCRIPTION = "dataset.json"
 _REQUIRED = {"control_period", "action_low", "action_high"}
 WORDS = ("sensors", "sensor_units", "actuators", "action_units")  # what a robot's parts are called
@@ -35,11 +38,16 @@ def read_logs(folder: Path) -> Logs:
     if not files:
         raise ValueError(f"{folder} holds no episode: put one .npz or .csv file an episode beside {DESCRIPTION}")
     episodes: list[tuple[str, ndarray, ndarray, ndarray | None]] = []
+    sensors, places = Float32Columns("sensor", settings["sensors"]), Float32Columns("position", settings["positions"])
     for file in files:
         read = _read_npz if file.suffix == ".npz" else _read_csv
-        observations, actions, positions = read(file, settings)
+        observations, actions, positions, times = read(file, settings)
+        observations, actions = sensors.cast(observations, file.name), as_float32(actions)
+        positions = positions if positions is None else places.cast(positions, file.name)
         _check(file, settings, observations, actions, positions, episodes[0] if episodes else None)
-        episodes.append((file.name, observations, actions, positions))
+        episodes += _cut(file, observations, actions, positions, times, settings["control_period"])
+    sensors.warn(folder)
+    places.warn(folder)
     _, observations, actions, _ = episodes[0]
     for words, size in (("sensors", observations.shape[1]), ("sensor_units", observations.shape[1])):
         if len(settings[words]) not in (0, size):
@@ -84,14 +92,16 @@ def _description(folder: Path) -> dict[str, Any]:
     if missing := sorted(_REQUIRED - set(values)):
         raise ValueError(f"{path} does not say {', '.join(missing)}: see docs/own_logs.md")
     lists = (*WORDS, "positions")
-    if unknown := sorted(set(values) - _REQUIRED - {*lists, "task"}):
-        raise ValueError(f"{path} has the unknown field {unknown[0]}: it may have task, {', '.join(lists)}")
+    if unknown := sorted(set(values) - _REQUIRED - {*lists, "task", "time"}):
+        raise ValueError(f"{path} has the unknown field {unknown[0]}: it may have task, time, {', '.join(lists)}")
     for name in lists:
         if not are_words(values.setdefault(name, [])):
             raise ValueError(f"{path}: {name} must be a list of words")
     name = values.setdefault("task", "custom")
     if not isinstance(name, str) or not name:
         raise ValueError(f"{path}: task must be a word")
+    if not isinstance(values.setdefault("time", None), str | None):
+        raise ValueError(f"{path}: time must be the name of a column; got {values['time']!r}")
     period = values["control_period"]
     if not is_period(period):
         raise ValueError(f"{path}: control_period must be positive seconds; got {period!r}")
@@ -108,18 +118,39 @@ def _description(folder: Path) -> dict[str, Any]:
     return values
 
 
-def _read_npz(file: Path, settings: dict[str, Any]) -> tuple[ndarray, ndarray, ndarray | None]:
+_Times = tuple[str, ndarray] | None  # the name of the time column, and its values [T+1], where there is one
+
+
+def _cut(
+    file: Path, observations: ndarray, actions: ndarray, positions: ndarray | None, times: _Times, period: float
+) -> list[tuple[str, ndarray, ndarray, ndarray | None]]:
+    """The episodes of a file: one, but where its times have gaps. The action before a gap is left out."""
+    rows = [slice(0, len(observations))] if times is None else log_time.parts(file, *times, period)
+    return [
+        (
+            file.name if len(rows) == 1 else f"{file.name} from row {part.start + 1}",
+            observations[part],
+            actions[part.start : part.stop - 1],
+            None if positions is None else positions[part],
+        )
+        for part in rows
+    ]
+
+
+def _read_npz(file: Path, settings: dict[str, Any]) -> tuple[ndarray, ndarray, ndarray | None, _Times]:
     try:
         with np.load(file, allow_pickle=False) as arrays:
-            found = {name: np.asarray(arrays[name], np.float32) for name in arrays.files}
+            found = {name: np.asarray(arrays[name], np.float64) for name in arrays.files}
     except Exception as error:  # zipfile, zlib and NumPy each have their own
         raise ValueError(f"{file} is no npz file of numbers ({type(error).__name__})") from error
     if not {"observations", "actions"} <= set(found):
         raise ValueError(f"{file} has {', '.join(found) or 'nothing'}: expected observations [T+1, O], actions [T, A]")
-    return found["observations"], found["actions"], found.get("positions")
+    named = log_time.time_column(found, settings["time"], ())
+    times = None if named is None else (named, log_time.npz_times(file, found, named, len(found["observations"])))
+    return found["observations"], found["actions"], found.get("positions"), times
 
 
-def _read_csv(file: Path, settings: dict[str, Any]) -> tuple[ndarray, ndarray, ndarray | None]:
+def _read_csv(file: Path, settings: dict[str, Any]) -> tuple[ndarray, ndarray, ndarray | None, _Times]:
     """Columns by name; the last row's actions are empty, for none was taken there."""
     if not settings["sensors"] or not settings["actuators"]:
         raise ValueError(f"{file}: csv files need sensors and actuators in {DESCRIPTION}, which name their columns")
@@ -131,12 +162,15 @@ def _read_csv(file: Path, settings: dict[str, Any]) -> tuple[ndarray, ndarray, n
 
     def table(names: list[str], rows: list[dict[str, Any]]) -> ndarray:
         try:
-            return np.array([[float(row[name]) for name in names] for row in rows], np.float32).reshape(-1, len(names))
+            return np.array([[float(row[name]) for name in names] for row in rows], np.float64).reshape(-1, len(names))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{file} has a cell that is no number in its columns {', '.join(names)}") from error
 
     positions = table(settings["positions"], rows) if settings["positions"] else None
-    return table(settings["sensors"], rows), table(settings["actuators"], rows[:-1]), positions
+    others = {*settings["sensors"], *settings["actuators"], *settings["positions"]}
+    named = log_time.time_column(columns, settings["time"], others)
+    times = None if named is None else (named, log_time.csv_times(file, rows, named))
+    return table(settings["sensors"], rows), table(settings["actuators"], rows[:-1]), positions, times
 
 
 def _check(

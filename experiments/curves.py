@@ -6,7 +6,6 @@ action is repeated for included, and a return is the mean undiscounted one of th
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,10 +122,7 @@ def read(path: Path) -> list[CurveRow]:
     Raises:
       ValueError: the file is no table of learning curves, or a row of it is broken.
     """
-    try:
-        return rows_file.read(path, CurveRow)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path.name} is no CSV file: {error}") from error
+    return rows_file.read(path, CurveRow)
 
 
 def append(path: Path, row: CurveRow, manifest: Mapping[str, Any]) -> None:

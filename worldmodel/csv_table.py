@@ -8,10 +8,9 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 SEPARATORS = ",;\t|"
@@ -24,19 +23,21 @@ _MARKS = (
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 
+_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a file, as text without spaces around it."""
+    """The cells of a file, as they stand there."""
 
     path: Path
     names: tuple[str, ...]  # of the columns
-    rows: tuple[tuple[str, ...], ...]  # as many cells as names each
+    rows: tuple[tuple[str, ...], ...]  # at most as many cells as names
     lines: tuple[int, ...]  # in the file, of each row
     decimal_comma: bool = False
 
     def column(self, name: str) -> list[str]:
-        """The cells of one column.
+        """The cells of one column, those that a line lacks as "".
 
         Raises:
           ValueError: there is none of this name, or there are two.
@@ -44,7 +45,7 @@ class Table:
         found = [place for place, each in enumerate(self.names) if each == name]
         if len(found) != 1:
             raise ValueError(f"{self.path} has {'no' if not found else 'more than one'} column {name}")
-        return [row[found[0]] for row in self.rows]
+        return [row[found[0]] if found[0] < len(row) else "" for row in self.rows]
 
     def numbers(self, name: str, rows: int | None = None) -> list[float]:
         """The numbers of one column, or of its first `rows` cells.
@@ -57,11 +58,11 @@ class Table:
 
     def number(self, cell: str, name: str, line: int) -> float:
         """What a cell says. Raises ValueError where it is no number."""
-        text = cell.replace(",", ".") if self.decimal_comma else cell
+        text = cell.replace(",", ".").strip() if self.decimal_comma else cell.strip()
         if not _NUMBER.fullmatch(text):
-            fix = "write numbers as 1234.5, without separators of thousands" if re.search(r"\d[.,' ]\d", cell) else ""
-            what = f"the cell {cell[:40]!r}, which is no number" if cell else "an empty cell"
-            raise ValueError(f"{self.path}, line {line} has {what}, in its column {name}{fix and ': ' + fix}")
+            fix = ": write numbers as 1234.5, without separators of thousands" if re.search(r"\d[.,' ]\d", text) else ""
+            what = f"the cell {cell[:40]!r}, which is no number," if text else "an empty cell"
+            raise ValueError(f"{self.path}, line {line} has {what} in its column {name}{fix}")
         return float(text)
 
 
@@ -85,35 +86,28 @@ def read_table(path: Path, wanted: Sequence[str] = ()) -> Table:
     reader = csv.reader(io.StringIO(text[begin:], newline=""), delimiter=separator)
     try:
         for cells in reader:
-            rows.append(tuple(cell.strip() for cell in cells))
+            rows.append(tuple(cells))
             lines.append(reader.line_num + offset)
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num + offset} is no line of a CSV file: {error}") from error
-    kept = [(cells, line) for cells, line in zip(rows, lines, strict=True) if any(cells)]
+    kept = [(cells, line) for cells, line in zip(rows, lines, strict=True) if any(map(str.strip, cells))]
     if not kept:
         return Table(path, (), (), ())
-    (names, _), *body = kept
-    padded = []
+    (head, _), *body = kept
     for cells, line in body:
-        if any(cells[len(names) :]):
-            raise ValueError(f"{path}, line {line} has {len(cells)} cells for {len(names)} columns")
-        padded.append((*cells[: len(names)], *[""] * (len(names) - len(cells))))
-    table = Table(path, names, tuple(padded), tuple(line for _, line in body))
-    return Table(path, names, table.rows, table.lines, separator != "," and _has_decimal_commas(table, wanted))
-
-
-def whole(number: float) -> int:
-    """A number that has to be whole. Raises ValueError where it is not."""
-    if not math.isfinite(number) or number != int(number):
-        raise ValueError(f"{number:g} is not whole")
-    return int(number)
+        if any(map(str.strip, cells[len(head) :])):
+            raise ValueError(f"{path}, line {line} has {len(cells)} cells for {len(head)} columns")
+    names = tuple(name.strip() for name in head)
+    table = Table(path, names, tuple(cells[: len(names)] for cells, _ in body), tuple(line for _, line in body))
+    return replace(table, decimal_comma=separator != "," and _has_decimal_commas(table, wanted))
 
 
 def _text(path: Path) -> str:
     """The text of a file, in the encoding that its first bytes say or that its content allows."""
     content = path.read_bytes()
     encodings = [name for mark, name in _MARKS if content.startswith(mark)][:1]
-    if not encodings and b"\0" in content[:200]:  # UTF-16 without a mark: every other byte of plain text is zero
+    begin = content[:200]
+    if not encodings and 4 * begin.count(0) > len(begin):  # UTF-16 without a mark: every other byte of it is zero
         encodings = ["utf-16-be" if content[:1] == b"\0" else "utf-16-le"]
     for encoding in encodings or ("utf-8", "cp1252", "latin-1"):
         try:
@@ -136,12 +130,12 @@ def _fit(text: str, separator: str, wanted: Sequence[str]) -> tuple[int, int]:
 
 
 def _has_decimal_commas(table: Table, wanted: Sequence[str]) -> bool:
-    comma = point = None
+    comma, point = None, None
     for name in wanted:
         if table.names.count(name) != 1:
             continue
         for cell, line in zip(table.column(name), table.lines, strict=True):
-            comma = comma or (re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", cell, re.IGNORECASE) and (cell, name, line))
+            comma = comma or _COMMA.fullmatch(cell.strip())
             point = point or ("." in cell and (cell, name, line))
     if comma and point:
         cell, name, line = point

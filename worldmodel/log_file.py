@@ -57,7 +57,7 @@ def _read_npz(file: Path, settings: Mapping[str, Any]) -> LogFile:
             raise ValueError(f"{file} has {name} of the type {found[name].dtype}: expected numbers")
         if name in found and found[name].ndim != 2:
             raise ValueError(
-                f"{file} has {name} of the shape {found[name].shape}: expected observations [T+1, O], actions [T, A] and "
+                f"{file} has {name} of the shape {found[name].shape}: expected observations [T+1, O], actions [T, A], "
                 "positions [T+1, Q]"
             )
     numbers = {name: found[name].astype(np.float64) for name in _ARRAYS if name in found}

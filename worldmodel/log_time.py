@@ -130,5 +130,7 @@ def npz_times(file: Path, arrays: Mapping[str, ndarray], column: str, rows: int)
     if len(times) == rows - 1 > 1:
         times = np.append(times, times[-1] + np.median(np.diff(times)))
     if len(times) != rows:
-        raise ValueError(f"{file} has {len(times)} numbers as its {column}: expected one for each of {rows} observations")
+        raise ValueError(
+            f"{file} has {len(times)} numbers as its {column}: expected one for each of {rows} observations"
+        )
     return times

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -60,5 +59,5 @@ def check_switch(name: str, value: Any) -> None:
 
 def check_positive(name: str, value: Any) -> None:
     """Raise ValueError where a field is no finite number above zero."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (0 < value and math.isfinite(value)):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST:
         raise ValueError(f"model.{name} must be a positive number; got {value!r:.40}")

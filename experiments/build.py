@@ -97,7 +97,7 @@ def controller(checkpoint: str | Path, *overrides: str) -> Controller:
     if kind_of(checkpoint) == REWARD_MODEL:
         from .reward_checkpoint import learned  # which builds on this file
 
-        return Controller(learned(checkpoint, *overrides).agent())
+        return Controller(learned(checkpoint, *overrides).agent(needs_period=True))
     loaded = load_model(checkpoint)
     task = loaded.metadata["task"]["task"]
     return Controller(agent(compose("plan", f"task={task}", *overrides), loaded.model, envs.make(task)))
@@ -109,9 +109,34 @@ def action_spec(task: Task) -> ActionSpec:
     return ActionSpec.of(space.low, space.high, task.control_period)
 
 
-def reward_spec(task: RewardTask) -> ActionSpec:
-    """The bounds of a reward task, and the time between two decisions; a second where nobody knows it."""
-    return ActionSpec.of(task.low, task.high, task.control_period if math.isfinite(task.control_period) else 1.0)
+def reward_spec(task: RewardTask, needs_period: bool = False) -> ActionSpec:
+    """The bounds of a reward task, and the time between two decisions.
+
+    Args:
+      task: the reward task.
+      needs_period: whether anything depends on that time: a robot's contract, a limit on a rate. A search for rewards
+        does not, and has a second where the environment says nothing.
+
+    Raises:
+      ValueError: the time is needed, and nothing says it.
+    """
+    known = math.isfinite(task.control_period)
+    if needs_period and not known:
+        raise ValueError(
+            f"{task.name} does not say how often it acts (it has no attribute dt): add control_period=SECONDS, from "
+            "one decision to the next"
+        )
+    return ActionSpec.of(task.low, task.high, task.control_period if known else 1.0)
+
+
+def control_period(cfg: DictConfig) -> float | None:
+    """The seconds between two actions that the settings give, if they do.
+
+    Raises:
+      ValueError: it is no number.
+    """
+    told = cfg.get("control_period")
+    return None if told is None else float(_checked(told, float, "control_period"))
 
 
 def planner(cfg: DictConfig) -> Planner[Any]:

@@ -76,7 +76,7 @@ def _of_rewards(cfg: DictConfig, path: Path) -> Bundle:
     if cfg.calibration is not None:
         raise ValueError(f"{path} learned from rewards, and its alarm of surprise cannot be calibrated: leave that out")
     known = learned(path, *(word for word in words_of_command(path) if word.partition("=")[0] not in OWN))
-    return Bundle.of(known.agent(), task=known.task, platforms=tuple(cfg.platforms))
+    return Bundle.of(known.agent(needs_period=True), task=known.task, platforms=tuple(cfg.platforms))
 
 
 def _agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:

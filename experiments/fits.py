@@ -11,6 +11,7 @@ import logging
 import math
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,38 @@ def check_data(data: EpisodeData, robot: Description, source: Path | str, owner:
     }
     mend = "give data of the same robot, or choose another model or task"
     _compare(found, robot, f"the dataset {source}", owner, mend)
+
+
+def check_rewards(data: EpisodeData, robot: Description, source: Path | str, rewards_count: bool = True) -> None:
+    """Raise ValueError unless learning from rewards may begin with the data; warn of what looks wrong in them.
+
+    Args:
+      data: read with their rewards.
+      robot: what the reward task says of itself.
+      source: where the data are from.
+      rewards_count: whether rewards are learned from; else another task of the same robot does as well.
+    """
+    name = str(robot["task"])
+    of = description(data).get("task") or _environment(data)
+    if of is not None and of != name and rewards_count:
+        raise ValueError(
+            f"the dataset {source} is of {of}, and {name} is to be learned, which rewards other things: give data of "
+            f"{name}, or leave online.data out"
+        )
+    check_data(data, robot, source, owner=name)
+    unbounded = ~np.isfinite(data.action_low) | ~np.isfinite(data.action_high)
+    low, high = (np.where(unbounded, robot[key], getattr(data, key)) for key in ("action_low", "action_high"))
+    check_range(replace(data, action_low=low.astype(np.float32), action_high=high.astype(np.float32)), source)
+    check_moves(data, source)
+
+
+def _environment(data: EpisodeData) -> str | None:
+    """The Gymnasium environment that a Minari dataset says it was recorded in, as the name of a reward task."""
+    try:
+        said = json.loads(data.metadata["env_spec"])["id"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return f"gym/{said}" if isinstance(said, str) else None
 
 
 def check_checkpoint(trained_for: Description, task: Description, path: Path | str) -> None:

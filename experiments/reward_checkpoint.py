@@ -19,7 +19,7 @@ from .reward_metadata import check_metadata
 
 # What these models do not ask for: other costs, members of an ensemble, data.
 _FOREIGN: tuple[str, ...] = ("cost", "risk", "members", "suggestions", "model", "training", "behaviour", "collection")
-_FOREIGN += ("data", "control_period", "seeds")
+_FOREIGN += ("data", "seeds")
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,26 @@ class Learned:
 
     def make_task(self) -> RewardTask:
         """The environment that it learned in, with its action repeat."""
-        return make_reward_task(self.task, self.action_repeat)
+        period = build.control_period(self.cfg)
+        if period is None:
+            period = self.checkpoint.metadata.get("control_period")
+        return make_reward_task(self.task, self.action_repeat, period)
 
-    def agent(self, spec: ActionSpec | None = None) -> Agent:
-        """The agent, with the planner of the settings; `spec` is the task's own unless another is given.
+    def agent(self, spec: ActionSpec | None = None, needs_period: bool = False) -> Agent:
+        """The agent, with the planner of the settings.
+
+        Args:
+          spec: the task's own, unless another is given.
+          needs_period: whether the agent leaves the simulator, so that its control period must be known.
 
         Raises:
-          ValueError: the parts do not fit each other.
+          ValueError: the parts do not fit each other, or nothing says a control period that is needed.
         """
         model, online = self.checkpoint.model, self.cfg.online
         if spec is None:
             task = self.make_task()
-            spec = build.reward_spec(task)
             task.close()
+            spec = build.reward_spec(task, needs_period or bool(self.cfg.constraint))
         actor = ActorConfig("planner", int(online.suggestions), float(online.suggestion_noise))
         discount = float(self.checkpoint.metadata["discount"])
         agent = replace(

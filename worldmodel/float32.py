@@ -48,8 +48,8 @@ class Float32Columns:
         for index in np.flatnonzero(moments.coarse).tolist():
             name = f"{index} ({self._names[index]})" if index < len(self._names) else str(index)
             logger.warning(
-                "%s %s in %s of %s reads about %.10g and deviates by %.2g, but float32 has steps of %.2g there, so what "
-                "it tells is rounded away: subtract %.10g from it where it is logged, and on the robot, too",
+                "%s %s in %s of %s reads about %.10g and deviates by %.2g, but float32 has steps of %.2g there, so "
+                "what it tells is rounded away: subtract %.10g from it where it is logged, and on the robot, too",
                 self._noun,
                 name,
                 self._where[index],

@@ -39,7 +39,8 @@ def parts(file: Path, column: str, times: Float[ndarray, "N"], period: float) ->
     """The rows of each episode: `times` cut where rows are missing.
 
     Args:
-      file: named in messages, as is `column`.
+      file: named in messages.
+      column: the name of the times, named in messages.
       times: in the unit that the column's name ends with (`_ms`, `_us`, `_ns`), else in seconds, or in that of these
         units in which the steps last the period.
       period: control period, in seconds.

@@ -16,8 +16,8 @@ from worldmodel.normalization import Normalizer
     ("count", "offset", "spread"), [(1_000_000, 300.0, 0.01), (100_000, 20_000.0, 0.5), (70_000, -1e6, 30.0)]
 )
 def test_a_normalizer_takes_what_float64_says(count, offset, spread):
-    values = (offset + spread * np.random.default_rng(0).normal(size=(count, 1))).astype(np.float32)
-    normalizer = Normalizer(1)
+    values = (offset + spread * np.random.default_rng(0).normal(size=(count, 3))).astype(np.float32)
+    normalizer = Normalizer(3)  # a single column would be summed pairwise by NumPy, and come out right by luck
     normalizer.fit(values)
     exact = values.astype(np.float64)
     np.testing.assert_allclose(normalizer.std[...], exact.std(axis=0), rtol=1e-3)

@@ -23,6 +23,10 @@ from .snapshot import Snapshot
 logger = logging.getLogger(__name__)
 
 
+class WrongInterface(ValueError):
+    """An environment whose calls are not those of `gymnasium.Env`."""
+
+
 class Step(NamedTuple):
     """What came of one decision: of up to `action_repeat` control steps with the same action."""
 
@@ -125,22 +129,21 @@ def usual_action_repeat(name: str) -> int:
     return _REPEATS.get(task.partition("-")[0], 4) if suite == "dmc" else 1
 
 
-def make_reward_task(
-    source: str | gymnasium.Env, action_repeat: int = 1, control_period: float | None = None
-) -> RewardTask:
+def make_reward_task(source: Any, action_repeat: int = 1, control_period: float | None = None) -> RewardTask:
     """The reward task called `dmc/<domain>-<task>` or `gym/<id>`, or a Gymnasium environment of one's own.
 
     Names of dm_control tasks are the suite's or the short ones of the literature: `dmc/cup-catch`, `dmc/walker-walk`.
     Suites are imported only when asked for.
 
     Args:
-      source: the name, or the environment.
+      source: the name, or a `gymnasium.Env`.
       action_repeat: control steps that an action is held for.
       control_period: seconds between two decisions, of an environment that does not say, or says it wrongly.
 
     Raises:
       ValueError: an unknown name, actions that are not a bounded Box, observations that are not one vector, or a period
         that is not positive seconds.
+      WrongInterface: no environment of Gymnasium's, or several in one.
       ImportError: the environment's package is not installed.
     """
     task = _made(source, action_repeat)
@@ -161,11 +164,13 @@ def make_reward_task(
     return task
 
 
-def _made(source: str | gymnasium.Env, action_repeat: int) -> RewardTask:
+def _made(source: Any, action_repeat: int) -> RewardTask:
     if isinstance(source, gymnasium.Env):
         from .suites.gymnasium_suite import GymnasiumTask
 
         return GymnasiumTask(source, action_repeat)
+    if not isinstance(source, str):
+        raise WrongInterface(_no_environment(source))
     suite, slash, name = source.partition("/")
     if slash and suite == "dmc":
         from .suites import dm_control_suite
@@ -179,6 +184,19 @@ def _made(source: str | gymnasium.Env, action_repeat: int) -> RewardTask:
         f"there is no reward task {source!r}: write 'dmc/<domain>-<task>' for one of dm_control's (dmc/walker-walk) "
         "or 'gym/<id>' for one of Gymnasium's (gym/HalfCheetah-v5)"
     )
+
+
+def _no_environment(source: Any) -> str:
+    """What to say of an object that is no `gymnasium.Env`."""
+    kind = type(source).__name__
+    if hasattr(source, "num_envs"):
+        return f"{kind} is a vector of environments, and planning steps a single one: give that"
+    if hasattr(source, "reset") and hasattr(source, "step"):
+        return (
+            f"{kind} is no gymnasium.Env: derive it from that, or wrap it (the package shimmy has "
+            "GymV21CompatibilityV0 for environments of old Gym)"
+        )
+    return f"a reward task is a name or a gymnasium.Env; got {kind}"
 
 
 class Tried(NamedTuple):
@@ -237,6 +255,8 @@ def check_seed(task: RewardTask, seed: int) -> None:
 def _guarded(task: RewardTask, when: str, call: Any) -> Any:
     try:
         return call()
+    except WrongInterface:
+        raise
     except Exception as error:
         raise RuntimeError(f"{task.name} raised {type(error).__name__} at {when}: {error}") from error
 

@@ -15,6 +15,7 @@ from worldmodel.checkpoint import RewardCheckpoint, load_reward_model
 
 from . import build
 from .online_agent import ActorConfig, OnlineActor
+from .reward_metadata import check_metadata
 
 # What these models do not ask for: other costs, members of an ensemble, data.
 _FOREIGN: tuple[str, ...] = ("cost", "risk", "members", "suggestions", "model", "training", "behaviour", "collection")
@@ -81,8 +82,9 @@ def learned(path: str | Path, *overrides: str) -> Learned:
       ValueError: the file is no model for rewards, or the settings do not fit it.
     """
     checkpoint = load_reward_model(path)
-    name, stored = str(checkpoint.metadata["task"]), checkpoint.metadata["settings"]
     asked = asked_for(overrides)
+    check_metadata(path, checkpoint.metadata, own_planner="planner" in asked or "planner._target_" in asked)
+    name, stored = str(checkpoint.metadata["task"]), checkpoint.metadata["settings"]
     for key in asked:
         if key.partition(".")[0] in _FOREIGN:
             raise ValueError(f"{key} says nothing to a model that learned from rewards, as {path} is: leave it out")

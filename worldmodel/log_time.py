@@ -119,20 +119,6 @@ def _other_period(file: Path, column: str, row: int, found: float, period: float
     )
 
 
-def csv_times(file: Path, rows: list[dict[str, str]], column: str) -> Float[ndarray, "N"]:
-    """The times of a csv file's rows, float64.
-
-    Raises:
-      ValueError: the column is not there, or a cell is no number.
-    """
-    if rows and column not in rows[0]:
-        raise ValueError(f"{file} has no column {column}, which dataset.json names as its time")
-    try:
-        return np.array([float(row[column]) for row in rows], np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{file} has a cell that is no number in its time column {column}") from error
-
-
 def npz_times(file: Path, arrays: Mapping[str, ndarray], column: str, rows: int) -> Float[ndarray, "N"]:
     """The times of an npz file's rows, float64. Those of the actions alone do as well.
 

@@ -95,7 +95,8 @@ def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy
       ValueError: a broken file, or one of another recipe.
     """
     tensors, header = weights.read(path, recipe)
-    return policy(task, tensors, SacHerConfig(**header["config"])), header
+    config, _ = weights.shape_of(SacHerConfig, path, header, tensors)
+    return policy(task, tensors, config), header
 
 
 def policy(task: Task, actor: dict[str, np.ndarray], config: SacHerConfig) -> ReactivePolicy:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from safetensors.numpy import save as serialise
 from ..agent import Agent
 from .bundle_file import KEY, KIND, BundleError, digest, listed, read, state_of, word_list
 from .contract import FORMAT, Contract
+from .files import write_atomically
 from .inspection import inspect
 from .live_engine import as_arrays, contract_of
 from .programs import DTYPES, Signature, Spec, export_programs, named_leaves, signatures, state_specs
@@ -79,15 +79,12 @@ class Bundle:
         return cls.parse(bundle.to_bytes())  # what cannot be read again is refused here, where it can be mended
 
     def save(self, path: str | Path) -> None:
-        """Write the file whole, or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            beside.write_bytes(self.to_bytes())
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
+        """Write the file whole, or not at all.
+
+        Raises:
+          OSError: the disk is full, or `path` cannot be written to; what was there is unchanged.
+        """
+        write_atomically(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
         """The file's content."""

@@ -222,13 +222,13 @@ def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
     while (file := path.with_name(f"{path.name}.{len(older) + 1}")).exists():
         older.append(file)
     for file in (*reversed(older), path):
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8", errors="replace") as lines:
             for number, text in enumerate(lines, 1):
                 if not text.endswith("\n"):
                     break  # the writer died in the middle of it
                 try:
                     line = json.loads(text)
-                except ValueError:
+                except (ValueError, RecursionError):
                     line = None
                 if not isinstance(line, dict):
                     raise ValueError(f"{file.name}, line {number} is no JSON object: is this a log of jepa-mpc?")

@@ -15,9 +15,11 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .complaints import complain, did_you_mean, report
+from .complaints import complain, report
+from .did_you_mean import did_you_mean
 from .folders import cache_dir, config_dir
 from .names import PACKAGES, PROGRAM
+from .overrides import readable, suite_task
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -64,9 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if flag.startswith("--") and flag not in HYDRA_FLAGS:
             key = flag.lstrip("-").replace("-", "_")
             return complain(f"{flag} is not an option: settings are written without dashes, as in {key}=VALUE")
-    rest = [each for argument in rest for each in _reward_task(argument)]
+        if argument.startswith("~") and "." not in argument:
+            return complain(f"{argument} removes settings that `{PROGRAM} {command}` needs: leave it out")
+    multirun = bool({"-m", "--multirun"} & set(rest))
     _prepare_process()
     try:
+        rest = readable([each for argument in rest for each in suite_task(argument)], multirun)
         _run_hydra(command, rest)
     except KeyboardInterrupt:
         return complain("interrupted; every file that was complete is kept", code=130)
@@ -111,6 +116,9 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
+    from .limits import check
+    from .outputs import check_outputs
+
     module_name, line = COMMANDS[command]
     quoted = line.replace("'", "\\'")
     settings = [
@@ -128,6 +136,8 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
 
     def job(cfg: DictConfig) -> None:
         try:
+            check(cfg)
+            check_outputs(cfg)
             module = importlib.import_module(module_name)
             result = module.run(cfg)
         except Exception as error:
@@ -149,12 +159,6 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
     finally:
         sys.argv = argv
         HydraConfig.instance().cfg = None  # Hydra's help leaves its own behind
-
-
-def _reward_task(argument: str) -> list[str]:
-    """`task=dmc/walker-walk` names any environment of a suite: no file is needed for each."""
-    key, _, name = argument.partition("=")
-    return ["task=reward", f"task.name={name}"] if key == "task" and "/" in name and "," not in name else [argument]
 
 
 def _exit_code(module: ModuleType, result: Any) -> int:

@@ -53,7 +53,8 @@ class Number:
             return None
         if self.high == math.inf:
             return "positive" if self.above else f"at least {self.low:g}"
-        return f"{'more than' if self.above else 'at least'} {self.low:g} and {'less than' if self.below else 'at most'} {self.high:g}"
+        least, most = "more than" if self.above else "at least", "less than" if self.below else "at most"
+        return f"{least} {self.low:g} and {most} {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Word()), "curves faults methods overrides planners protocols published simulated start_parts tasks"),
     (
         Group(),
-        "base behaviour baselines cases checkpoints collection constraint cost entries grid model objective online risk "
-        "settings suite sweeps tight training variants",
+        "base behaviour baselines cases checkpoints collection constraint cost entries grid model objective online "
+        "risk settings suite sweeps tight training variants",
     ),
 )
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
@@ -187,14 +188,22 @@ _EXACTLY: dict[str, Kind] = {
 }
 _LISTS_TOO = frozenset({"beta", "init_std", "max_std", "min_std", "noise_beta"})  # one number for each action
 # Groups whose names and values are the user's.
-_FREE = ("constraint.", "suite.cases.", "suite.checkpoints", "suite.entries.", "suite.iterations", "suite.tight")
+_FREE: tuple[str, ...] = (
+    "constraint.",
+    "suite.cases.",
+    "suite.checkpoints",
+    "suite.entries.",
+    "suite.iterations",
+    "suite.tight",
+)
 _FREE += ("suite.settings", "suite.variants", "suite.reference", "baseline.settings")
 # What may be left empty.
-_OPTIONAL = frozenset(
-    "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms delay_ms episodes "
-    "episodic fault members methods ours out plan planners rate_limit results seconds seeds start_from start_parts "
-    "tasks telemetry".split()
+_OPTIONAL_NAMES = (
+    "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
+    "delay_ms episodes episodic fault members methods ours out plan "
+    "planners rate_limit results seconds seeds start_from start_parts tasks telemetry "
 )
+_OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 
 
 def check(cfg: DictConfig) -> DictConfig:
@@ -204,7 +213,8 @@ def check(cfg: DictConfig) -> DictConfig:
       ValueError: a setting of a wrong type, out of its range, or none of its choices; the message names it.
     """
     optional = _OPTIONAL - _required(cfg)
-    for key, value in list(_leaves(OmegaConf.to_container(cfg, resolve=True))):
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    for key, value in list(_leaves(settings)):
         kind, name = kind_of(key, value), key.rpartition(".")[2]
         if key in ("episodes", "simulated_episodes") and "held_out" in cfg:
             kind = Whole(0)  # `diagnose` judges a model without any, too

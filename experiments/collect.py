@@ -14,6 +14,7 @@ from envs.mujoco_task import MujocoTask
 from worldmodel.dataset import load
 from worldmodel.files import write_atomically
 
+from . import goal_tasks
 from .figures import coverage_alone, to_png
 from .manifest import manifest
 from .recipes import Paths
@@ -29,8 +30,10 @@ def run(cfg: DictConfig) -> Collected:
     """
     console = Console()
     out = Path(cfg.out) if cfg.out else Paths.of(cfg, cfg.seed).data
+    task = goal_tasks.make(cfg.task.name, "collect")
+    if out.exists():
+        raise FileExistsError(f"there is something at {out} already: choose another folder with out=, or remove it")
     collected = collect_data(cfg, cfg.seed, out)
-    task = envs.make(cfg.task.name)
     went_round = f"; {collected.detour_share:.0%} of the episodes went round a wall" if task.scene().walls else ""
     console.print(
         f"{collected.episodes} episodes, {collected.steps} steps ({collected.simulated_seconds / 60:.1f} min of robot "

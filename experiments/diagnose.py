@@ -51,9 +51,11 @@ def run(cfg: DictConfig) -> Diagnosis:
 
 def _checkpoint(cfg: DictConfig) -> Checkpoint:
     if cfg.task.name != CUSTOM:
-        return chosen_checkpoint(cfg, int(cfg.seed))
+        return chosen_checkpoint(cfg, int(cfg.seed), "diagnose")
     if cfg.checkpoint is None:
         raise ValueError(f"task={CUSTOM} has no model of its own: add checkpoint=FILE")
+    if cfg.data is None:
+        raise ValueError(f"task={CUSTOM} has no simulator to make held-out data with: add data=FOLDER of some")
     return load_model(cfg.checkpoint)
 
 

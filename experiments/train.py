@@ -5,7 +5,6 @@ Started again after a stop, it goes on where it was.
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -13,6 +12,8 @@ from rich.console import Console
 
 from worldmodel.checkpoint import Checkpoint, RewardCheckpoint, load_model
 
+from . import goal_tasks
+from .overrides import command_line
 from .recipes import CUSTOM, Paths, plan_command
 from .stages import ensure_data, ensure_model
 from .training_run import train_model
@@ -35,6 +36,8 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
         from .train_online import run as learn_online
 
         return learn_online(cfg)
+    if cfg.task.name != CUSTOM:
+        goal_tasks.make(cfg.task.name, "train")
     out = Path(cfg.out) if cfg.out else Paths.of(cfg, cfg.seed).model
     if cfg.out is None:
         checkpoint = ensure_model(cfg, cfg.seed)
@@ -54,5 +57,5 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
 
 def _next(out: Path, task: str) -> str:
     if task == CUSTOM:
-        return f"make a bundle for the robot: jepa-mpc export checkpoint={shlex.quote(str(out))}"
+        return f"make a bundle for the robot: {command_line('export', {'checkpoint': out})}"
     return f"plan with it: {plan_command(out, task)}"

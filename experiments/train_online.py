@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -26,6 +25,7 @@ from .manifest import command, manifest
 from .online import OnlineRun
 from .online_agent import ActorConfig, OnlineActor
 from .online_config import OnlineConfig
+from .overrides import command_line
 from .progress import progress_bar
 from .recipes import reward_model_file
 
@@ -131,7 +131,7 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
     learning = OnlineRun(
         lambda: make_reward_task(name, repeat), trainers, actor, online, seeds, path, settings, evaluated, data
     )
-    with progress_bar(name, online.steps) as bar:
+    with progress_bar(name, online.steps, compiles=True) as bar:
         learning.run(bar)
     seconds = learning.progress.seconds
     for number, (seed, out, batch) in enumerate(zip(seeds, outs, learning.batches, strict=True)):
@@ -193,7 +193,7 @@ def _settings(cfg: DictConfig, seed: int) -> dict[str, Any]:
 
 def _tell(what: str, out: Path) -> None:
     """What was done, and what comes next."""
-    after = f"measure it: jepa-mpc plan checkpoint={shlex.quote(str(out))}"
+    after = f"measure it: {command_line('plan', {'checkpoint': out})}"
     Console().print(f"{what}\n{after}", markup=False, soft_wrap=True)
 
 

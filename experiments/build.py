@@ -36,6 +36,7 @@ from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from .folders import config_dir
 from .limits import check
+from .overrides import readable
 
 if TYPE_CHECKING:  # it imports MuJoCo, which a robot may not have
     from envs.reward_task import RewardTask
@@ -80,7 +81,7 @@ def compose(command: str, *overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()  # there can be one at a time
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            return check(hydra.compose(command, list(overrides)))
+            return check(hydra.compose(command, readable(overrides, multirun=False)))
     finally:
         GlobalHydra.instance().hydra = running
 

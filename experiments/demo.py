@@ -10,7 +10,6 @@ from pathlib import Path
 import jax
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 import envs
 from worldmodel.checkpoint import Checkpoint
@@ -27,6 +26,7 @@ from .recipes import Paths
 from .records import EpisodeRecord, Health, Report
 from .report import write_report
 from .results import Row, write_json
+from .say import say
 from .stages import ensure_data, ensure_model
 from .table import Measured, check_policies, measure, show
 from .video import film
@@ -39,7 +39,7 @@ def run(cfg: DictConfig) -> list[Row]:
     """Collect, train, plan and report; what was finished before with the same recipe is used again."""
     check_policies(cfg)
     goal_tasks.make(cfg.task.name, "demo")
-    console, began = Console(), time.perf_counter()
+    began = time.perf_counter()
     runs, seed = Path(cfg.runs), int(cfg.seed)
     data = ensure_data(cfg, seed)
     checkpoint = ensure_model(cfg, seed)
@@ -51,11 +51,11 @@ def run(cfg: DictConfig) -> list[Row]:
     write_json(runs / "results.json", measured.rows, made)
     report = _report(cfg, checkpoint, data, measured, made)
     page = write_report(runs / "report.html", report)
-    console.print(f"report: {page}\nrows: {runs / 'results.json'}\nplan with it again:")
+    say(f"report: {page}\nrows: {runs / 'results.json'}\nplan with it again:")
     for line in report.commands:
-        console.print(f"  {line}", soft_wrap=True, markup=False, highlight=False)
-    console.print(report.commands_note)
-    console.print(f"{time.perf_counter() - began:.0f} s in all, at most {peak_mib():,} MiB of memory")
+        say(f"  {line}")
+    say(report.commands_note)
+    say(f"{time.perf_counter() - began:.0f} s in all, at most {peak_mib():,} MiB of memory")
     return measured.rows
 
 

@@ -29,6 +29,7 @@ from .markup import healthy_range
 from .plan import chosen_checkpoint
 from .published import PUBLISHED
 from .recipes import CUSTOM, Paths, plan_command
+from .say import say
 
 
 def run(cfg: DictConfig) -> Diagnosis:
@@ -45,7 +46,7 @@ def run(cfg: DictConfig) -> Diagnosis:
     write_atomically(files["json"], json.dumps({**as_json(found), "manifest": made}, indent=2) + "\n")
     write_atomically(files["png"], to_png(picture(found), dpi=120))
     write_atomically(files["html"], render(found, f"jepa-mpc diagnose: {name}", made, commands))
-    console.print(f"report: {files['html']}\nfigure: {files['png']}\nvalues: {files['json']}", soft_wrap=True)
+    say(f"report: {files['html']}\nfigure: {files['png']}\nvalues: {files['json']}")
     return found
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 import envs
 from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
@@ -22,6 +21,7 @@ from .overrides import command_line
 from .published import PUBLISHED, checkpoint_file
 from .recipes import Paths, reward_model_file
 from .results import Row, append_csv, write_json
+from .say import say
 from .stages import ensure_model
 from .table import check_policies, measure, show
 
@@ -54,7 +54,7 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
     write_json(out, rows, made)
     if cfg.results is not None:
         append_csv(Path(cfg.results), rows, made)
-    Console().print(f"rows: {out if cfg.results is None else cfg.results}")
+    say(f"rows: {out if cfg.results is None else cfg.results}")
     return rows
 
 

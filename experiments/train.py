@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from worldmodel.checkpoint import Checkpoint, RewardCheckpoint, load_model
 
 from . import goal_tasks
 from .overrides import command_line
 from .recipes import CUSTOM, Paths, plan_command
+from .say import say
 from .stages import ensure_data, ensure_model
 from .training_run import train_model
 
@@ -47,7 +47,7 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
         train_model(cfg, cfg.seed, ensure_data(cfg, cfg.seed), out)
         checkpoint = load_model(out)
     last = next(entry for entry in reversed(checkpoint.metadata["history"]) if "horizon_ratio" in entry)
-    Console().print(
+    say(
         f"{checkpoint.model.parameters:,} parameters in {checkpoint.metadata['train_seconds']:.0f} s, horizon error "
         f"{last['horizon_ratio']:.3f} of predicting no change; the model is in {out}\n"
         f"{_next(out, cfg.task.name)}"

@@ -28,6 +28,7 @@ from .online_config import OnlineConfig
 from .overrides import command_line
 from .progress import progress_bar
 from .recipes import reward_model_file
+from .say import say
 
 PARTS = ("encoder", "dynamics", "critics", "actor")  # of a model, that another one may start from
 _MOST = 0.6  # of the memory that is free, for the buffer
@@ -194,7 +195,7 @@ def _settings(cfg: DictConfig, seed: int) -> dict[str, Any]:
 def _tell(what: str, out: Path) -> None:
     """What was done, and what comes next."""
     after = f"measure it: {command_line('plan', {'checkpoint': out})}"
-    Console().print(f"{what}\n{after}", markup=False, soft_wrap=True)
+    say(f"{what}\n{after}")
 
 
 def _those(cls: type, settings: DictConfig) -> dict[str, Any]:

@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from experiments import demo, train, train_online
+from experiments.build import compose
 from experiments.overrides import PATHS, command_line, override, readable
+from experiments.say import say
 
 ODD = [
     "model (1).safetensors",
@@ -102,3 +105,30 @@ def test_a_path_is_a_setting_of_some_command():
 def test_overrides_keep_the_key():
     assert override("task", "dmc/walker-walk") == "task=dmc/walker-walk"
     assert override("online.curves", "mine (1).csv") == "online.curves='mine (1).csv'"
+
+
+@pytest.mark.parametrize("text", ["a (1)/[x].safetensors", "größe/m.safetensors", "x" * 200 + " y"])
+def test_what_commands_print_can_be_pasted(text, capsys):
+    """The next command that training names, and a report's: whole, on one line, with every bracket."""
+    train._next(Path(text), "two_room")
+    train_online._tell("done", Path(text))
+    say(train._next(Path(text), "two_room"))
+    say(train._next(Path(text), "custom"))
+    printed = [line.split(": ", 1)[1] for line in capsys.readouterr().out.splitlines() if ": jepa-mpc " in line]
+    assert len(printed) == 3
+    for line in printed:
+        words = shlex.split(line)
+        assert [value_of(word) for word in words if word.startswith("checkpoint=")] == [text]
+
+
+def test_a_reports_commands_keep_its_settings(monkeypatch):
+    """The second one plans with the model that is there, and trains the others like it."""
+    job = OmegaConf.create({"overrides": {"task": ["budget=smoke", "seed=4", "runs='a (1)'", "planner.horizon=9"]}})
+    monkeypatch.setattr(demo.HydraConfig, "initialized", lambda: True)
+    monkeypatch.setattr(demo.HydraConfig, "get", lambda: job)
+    cfg = OmegaConf.create({"task": {"name": "two_room"}, "seed": 4, "runs": "a (1)"})
+    first, second = (shlex.split(line)[2:] for line in demo._commands(cfg, Path("a (1)/m.safetensors")))
+    assert compose("plan", *first).checkpoint == "a (1)/m.safetensors"
+    again = compose("plan", *second)
+    assert (again.runs, list(again.seeds), again.planner.horizon) == ("a (1)", [4, 5, 6], 9)
+    assert again.training.updates == compose("demo", "budget=smoke").training.updates

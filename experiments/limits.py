@@ -25,13 +25,11 @@ class Whole:
 
     def fault(self, value: Any) -> str | None:
         """What the value should be, or None where it is that."""
-        upper = "" if self.high is None else f" and at most {self.high}"
-        good = isinstance(value, int) and not isinstance(value, bool) and value >= self.low
-        return (
-            None
-            if good and (self.high is None or value <= self.high)
-            else f"a whole number of at least {self.low}{upper}"
-        )
+        if not isinstance(value, int) or isinstance(value, bool):
+            return "a whole number"
+        if value < self.low:
+            return f"at least {self.low}"
+        return None if self.high is None or value <= self.high else f"at most {self.high}"
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,10 @@ class Number:
 
     def fault(self, value: Any) -> str | None:
         """What the value should be, or None where it is that."""
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            return "a finite number"
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return "a number"
+        if not math.isfinite(value):
+            return "finite"
         if (value > self.low if self.above else value >= self.low) and (
             value < self.high if self.below else value <= self.high
         ):
@@ -267,4 +267,4 @@ def _is_foreign(key: str, group: Mapping[str, Any]) -> bool:
 def _shown(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+    return repr(value) if isinstance(value, str) else str(value)

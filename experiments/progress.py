@@ -37,7 +37,6 @@ def progress_bar(what: str, total: int, compiles: bool = False) -> Iterator[Call
             nonlocal first
             moved = done > 0 if first is None else done > first
             first = done if first is None else first
-            state = {"state": ""} if moved or not compiles else {}
-            progress.update(task, completed=done, total=total, **state)
+            progress.update(task, completed=done, total=total, state="" if moved or not compiles else COMPILING)
 
         yield show

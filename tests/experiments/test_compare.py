@@ -144,8 +144,8 @@ def test_a_usual_baseline_that_is_still_training_is_left_out(tmp_path):
     ("overrides", "message"),
     [
         (("curves=[none.csv]",), "no table of learning curves at none.csv"),
-        (("at=0",), "at must be a whole number of at least 1; got 0"),
-        (("at=many",), "at must be a whole number of at least 1; got many"),
+        (("at=0",), "at must be at least 1; got 0"),
+        (("at=many",), "at must be a whole number; got 'many'"),
         (("at=200000",), "no run of ours can be read at at=200000: .* 0 to 100,000 .*at=100000"),
         (("ours=td",), "ours=td is a method without rows: choose from ours, sac"),
         (("baseline=ppo",), "baseline=ppo is a method without rows"),

@@ -90,6 +90,7 @@ def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> Drive:
         telemetry=None if cfg.telemetry is None else str(cfg.telemetry),
         clock=clock,
     )
+    Console(stderr=True).print(f"the planner: {COMPILING}")
     stack.enter_context(controller)
     _wait_until_ready(controller)
     view = None
@@ -144,8 +145,6 @@ def _rate(cfg: DictConfig) -> float | None:
 
 
 def _wait_until_ready(controller: RealtimeController) -> None:
-    if not controller.ready:
-        Console(stderr=True).print(f"the planner: {COMPILING}")
     while not controller.ready:
         fail_if_failed(controller)
         time.sleep(0.01)

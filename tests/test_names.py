@@ -72,6 +72,19 @@ def test_the_program_works_beside_a_package_that_hides_ours(tmp_path: Path, name
     assert help_text.returncode == 0, help_text.stderr
 
 
+@pytest.mark.slow
+def test_a_drive_works_beside_packages_that_hide_ours(tmp_path: Path) -> None:
+    """Its simulator and its planner are processes of their own, which begin in the user's folder."""
+    for name in ("envs", "planning", "worldmodel", "experiments"):
+        package(tmp_path, name)
+    words = ["drive", "checkpoint=published", "task=reacher", "seconds=1"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    code = f"import sys; sys.path[0] = {str(Path(__file__).parent.parent)!r}; from experiments.cli import main; "
+    command = [sys.executable, "-c", f"{code} sys.exit(main({words!r}))"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_lies_in_a_folder(tmp_path: Path) -> None:
     theirs = package(tmp_path, "experiments")
     (tmp_path / "planning.py").write_text("")

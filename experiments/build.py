@@ -35,6 +35,8 @@ from planning.control import Controller
 from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from .folders import config_dir
+from .limits import check
+from .overrides import readable
 
 if TYPE_CHECKING:  # it imports MuJoCo, which a robot may not have
     from envs.reward_task import RewardTask
@@ -79,13 +81,13 @@ def compose(command: str, *overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()  # there can be one at a time
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            return hydra.compose(command, list(overrides))
+            return check(hydra.compose(command, readable(overrides, multirun=False)))
     finally:
         GlobalHydra.instance().hydra = running
 
 
 def controller(checkpoint: str | Path, *overrides: str) -> Controller:
-    """A controller on a trained model, for its own task and with the settings of `jepa-mpc plan`, or others.
+    """A controller on a trained model, for its own task or robot and with the settings of `jepa-mpc plan`, or others.
 
     `controller("runs/demo/two_room-seed0.safetensors", "planner.num_samples=64")`; call its `warmup` and `reset` next.
     One that learned from rewards plans with the planner that it learned with, and its `reset` needs no goal.
@@ -99,8 +101,13 @@ def controller(checkpoint: str | Path, *overrides: str) -> Controller:
 
         return Controller(learned(checkpoint, *overrides).agent(needs_period=True))
     loaded = load_model(checkpoint)
-    task = loaded.metadata["task"]["task"]
-    return Controller(agent(compose("plan", f"task={task}", *overrides), loaded.model, envs.make(task)))
+    robot = loaded.metadata["task"]
+    if robot["task"] in envs.TASKS:
+        task = envs.make(robot["task"])
+        return Controller(agent(compose("plan", f"task={task.name}", *overrides), loaded.model, task))
+    # It learned from logs or a dataset of no task of ours: its file says what an agent needs.
+    spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"])
+    return Controller(agent_for(compose("plan", "task=custom", *overrides), loaded.model, spec))
 
 
 def action_spec(task: Task) -> ActionSpec:

@@ -23,6 +23,7 @@ from .curves import CurveRow, Run
 from .figures import to_png
 from .manifest import manifest
 from .published_curves import PublishedScore
+from .say import say
 
 OURS = Path(__file__).resolve().parent / "results" / "dmc_curves.csv"  # the rows that come along
 BASELINE = "sac"
@@ -53,9 +54,7 @@ def run(cfg: DictConfig) -> Comparison:
     if sentence := left_out(found):
         console.print(sentence, markup=False, highlight=False)
     page = _write(Path(cfg.out), found, runs, published, manifest(cfg, [int(cfg.seed)]))
-    console.print(
-        f"page: {page}\ntables: {page.with_suffix('.md')}\nscores: {page.with_name('scores.csv')}", soft_wrap=True
-    )
+    say(f"page: {page}\ntables: {page.with_suffix('.md')}\nscores: {page.with_name('scores.csv')}")
     return found
 
 

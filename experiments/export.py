@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from planning import ActionSpec, Agent
 from planning.control import Bundle, LiveEngine
@@ -18,6 +17,7 @@ from .build import agent_for
 from .calibration import calibrated
 from .fits import check_data, check_moves, check_range
 from .published import PUBLISHED, checkpoint_file
+from .say import say
 from .sensor_ranges import range_words
 
 OWN = ("checkpoint", "out", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
@@ -55,11 +55,11 @@ def _tell(bundle: Bundle, out: Path) -> Bundle:
     """Write it, and say how to drive it."""
     bundle.save(out)
     contract = bundle.contract
-    Console().print(
+    say(
         f"{out} ({out.stat().st_size / 1e6:.1f} MB): {contract.observation_size} sensors, {contract.action_size} "
         f"actuators, {1e3 * contract.control_period:g} ms a step, {len(bundle.programs)} programs for "
         f"{', '.join(bundle.platforms)}\n"
-        f'drive it: planning.control.Controller.load("{out}"); docs/robot.md says what has to be installed'
+        f"drive it: planning.control.Controller.load({str(out)!r}); docs/robot.md says what has to be installed"
     )
     return bundle
 

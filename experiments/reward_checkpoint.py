@@ -15,6 +15,7 @@ from worldmodel.checkpoint import RewardCheckpoint, load_reward_model
 
 from . import build
 from .online_agent import ActorConfig, OnlineActor
+from .overrides import override
 from .reward_metadata import check_metadata
 
 # What these models do not ask for: other costs, members of an ensemble, data.
@@ -90,7 +91,7 @@ def learned(path: str | Path, *overrides: str) -> Learned:
             raise ValueError(f"{key} says nothing to a model that learned from rewards, as {path} is: leave it out")
     if {"task", "task.name"} & set(asked) and (other := str(build.compose("plan", *overrides).task.name)) != name:
         raise ValueError(f"{path} learned on the task {name}, and task={other} was asked for: add task={name}")
-    cfg = build.compose("plan", "objective=td", "task=reward", f"task.name='{name}'", *overrides)
+    cfg = build.compose("plan", "objective=td", "task=reward", override("task.name", name), *overrides)
     if "actor" not in cfg.get("online", {}):  # those of another objective
         raise ValueError(f"{path} learned with objective=td, and another objective was asked for: leave that out")
     told = OmegaConf.create({"planner": stored["planner"], "online": {**cfg.online, **stored["online"]}})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -29,8 +28,10 @@ from .manifest import command, manifest
 from .online import OnlineRun
 from .online_agent import ActorConfig, OnlineActor
 from .online_config import OnlineConfig
+from .overrides import command_line
 from .progress import progress_bar
 from .recipes import reward_model_file
+from .say import say
 from .value_range import largest_return, suited
 
 PARTS = ("encoder", "dynamics", "critics", "actor")  # of a model, that another one may start from
@@ -145,7 +146,7 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
     learning = OnlineRun(
         lambda: make_reward_task(name, repeat), trainers, actor, online, seeds, path, settings, evaluated, known
     )
-    with progress_bar(name, online.steps) as bar:
+    with progress_bar(name, online.steps, compiles=True) as bar:
         learning.run(bar)
     seconds = learning.progress.seconds
     for number, (seed, out, batch) in enumerate(zip(seeds, outs, learning.batches, strict=True)):
@@ -209,8 +210,8 @@ def _settings(cfg: DictConfig, seed: int) -> dict[str, Any]:
 
 def _tell(what: str, out: Path) -> None:
     """What was done, and what comes next."""
-    after = f"measure it: jepa-mpc plan checkpoint={shlex.quote(str(out))}"
-    Console().print(f"{what}\n{after}", markup=False, soft_wrap=True)
+    after = f"measure it: {command_line('plan', {'checkpoint': out})}"
+    say(f"{what}\n{after}")
 
 
 def _counts_rewards(cfg: DictConfig) -> bool:

@@ -35,6 +35,7 @@ from planning.control import Controller
 from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from .folders import config_dir
+from .published import PUBLISHED, checkpoint_file, tasks
 
 if TYPE_CHECKING:  # it imports MuJoCo, which a robot may not have
     from envs.reward_task import RewardTask
@@ -84,23 +85,36 @@ def compose(command: str, *overrides: str) -> DictConfig:
         GlobalHydra.instance().hydra = running
 
 
-def controller(checkpoint: str | Path, *overrides: str) -> Controller:
-    """A controller on a trained model, for its own task and with the settings of `jepa-mpc plan`, or others.
+def controller(checkpoint: str | Path, *overrides: str, task: str | None = None) -> Controller:
+    """A controller on a trained model, for the task it was trained for, with the settings of `jepa-mpc plan`.
 
-    `controller("runs/demo/two_room-seed0.safetensors", "planner.num_samples=64")`; call its `warmup` and `reset` next.
-    One that learned from rewards plans with the planner that it learned with, and its `reset` needs no goal.
+    `controller("published", task="reacher")` loads a model that jepa-mpc ships;
+    `controller("runs/demo/two_room-seed0.safetensors", "planner.num_samples=64")` one of your own. Call `warmup` and
+    `reset` next. A model that learned from rewards plans with the planner it learned with, and its `reset` takes no
+    goal.
+
+    Args:
+      checkpoint: a model file, or "published".
+      overrides: settings of `jepa-mpc plan`, as on the command line.
+      task: required with "published"; with a file, the task that it must have been trained for.
 
     Raises:
       FileNotFoundError: no checkpoint there.
-      ValueError: the file is no model, or the settings do not fit it.
+      ValueError: the file is no model, was trained for another task, or the settings do not fit it.
     """
-    if kind_of(checkpoint) == REWARD_MODEL:
+    if str(checkpoint) == PUBLISHED and task is None:
+        raise ValueError(f'"{PUBLISHED}" needs a task: add task="{tasks()[0]}", or another of {", ".join(tasks())}')
+    path = checkpoint_file(checkpoint, task or "")
+    if kind_of(path) == REWARD_MODEL:
         from .reward_checkpoint import learned  # which builds on this file
 
-        return Controller(learned(checkpoint, *overrides).agent())
-    loaded = load_model(checkpoint)
-    task = loaded.metadata["task"]["task"]
-    return Controller(agent(compose("plan", f"task={task}", *overrides), loaded.model, envs.make(task)))
+        wanted = [] if task is None else ["task=reward", f"task.name={task}"]
+        return Controller(learned(path, *wanted, *overrides).agent())
+    loaded = load_model(path)
+    trained_for = str(loaded.metadata["task"]["task"])
+    if task not in (None, trained_for):
+        raise ValueError(f'{path} was trained for the task {trained_for}, not {task}: pass task="{trained_for}"')
+    return Controller(agent(compose("plan", f"task={trained_for}", *overrides), loaded.model, envs.make(trained_for)))
 
 
 def action_spec(task: Task) -> ActionSpec:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -20,6 +22,7 @@ from worldmodel.windows import WindowSampler
 from .collect import visited
 from .health import judged
 from .manifest import manifest
+from .names import PROGRAM
 from .recipes import Paths, plan_command
 from .records import EpisodeRecord, Health, Report
 from .report import write_report
@@ -49,8 +52,22 @@ def run(cfg: DictConfig) -> list[Row]:
     console.print(f"report: {page}\nrows: {runs / 'results.json'}\nplan with it again:")
     for line in report.commands:
         console.print(f"  {line}", soft_wrap=True)
+    if hint := how_to_call():
+        console.print(hint, markup=False, soft_wrap=True)
     console.print(f"{time.perf_counter() - began:.0f} s in all, at most {peak_mib():,} MiB of memory")
     return measured.rows
+
+
+def how_to_call() -> str:
+    """How to call the command where a shell does not find it, as after `make demo`; empty where it does."""
+    folder = Path(sys.executable).parent
+    if shutil.which(PROGRAM) or not (folder / PROGRAM).is_file():
+        return ""
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    return (
+        f"{PROGRAM} is not on this shell's PATH: run `source {shlex.quote(str(shown / 'activate'))}` first, or call it "
+        f"as {shlex.quote(str(shown / PROGRAM))}"
+    )
 
 
 def peak_mib() -> int:

@@ -8,6 +8,7 @@ come after those of the page, and none of the page's own is replaced.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shlex
 import subprocess
@@ -75,6 +76,22 @@ def lacks(command: str, chosen: dict[str, str]) -> str | None:
     return "sbx" if wants_rl and importlib.util.find_spec("sbx") is None else None
 
 
+# Runs the blocks of Python that it is handed, one JSON line each, and answers with "" or the traceback.
+SESSION = """
+import contextlib, json, sys, traceback
+namespace = {"__name__": "__main__"}
+for line in sys.stdin:
+    name, source = json.loads(line)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            exec(compile(source, name, "exec"), namespace)
+        answer = ""
+    except BaseException:
+        answer = traceback.format_exc()
+    print(json.dumps(answer), flush=True)
+"""
+
+
 @dataclass(frozen=True)
 class Place:
     """A folder to work in, and the installation that commands and imports come from."""
@@ -104,23 +121,24 @@ class Place:
                 assert program == "python"
                 self.run([sys.executable, *rest, *(["budget=smoke"] if "own_logs" in command else [])])
 
-    def python(self, before: list[Block], block: Block) -> None:
-        """Run a block of Python after the page's earlier ones, or save it as the file that it is."""
-        if block.file:
-            (self.folder / block.file).write_text(block.text)
-        script = self.folder / "page.py"
-        script.write_text("\n".join(each.text for each in [*before, block]))
-        self.run([sys.executable, str(script)])
-
-    def page(self, page: Path) -> None:
-        """Run a page from its beginning to its end."""
-        before: list[Block] = []
-        for block in blocks(page):
-            if block.info == "sh":
-                self.commands(block)
-            elif block.info == "python":
-                self.python(before, block)
-                before.append(block)
+    def page(self, blocks: Sequence[Block]) -> None:
+        """Run a page from its beginning to its end; its Python is one session."""
+        interpreter = [sys.executable, "-c", SESSION]
+        with subprocess.Popen(
+            interpreter, cwd=self.folder, env=self.environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as session:
+            assert session.stdin is not None and session.stdout is not None
+            for block in blocks:
+                if block.info == "sh":
+                    self.commands(block)
+                elif block.info == "python":
+                    if block.file:
+                        (self.folder / block.file).write_text(block.text)
+                    session.stdin.write(json.dumps([str(block), block.text]) + "\n")
+                    session.stdin.flush()
+                    answer = json.loads(session.stdout.readline())
+                    assert answer == "", answer
+            session.stdin.close()
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +179,7 @@ def test_page_runs_from_the_wheel_in_a_foreign_folder(page: Path, installed: Pat
     before = {path: path.stat().st_mtime_ns for path in installed.rglob("*") if path.suffix in (".csv", ".json")}
     place = Place(folder, environment(installed, tmp_path), str(installed / "bin" / "jepa-mpc"))
     prepare(place, page)
-    place.page(page)
+    place.page(blocks(page))
     assert before == {path: path.stat().st_mtime_ns for path in before}  # nothing shipped was touched
 
 
@@ -176,15 +194,9 @@ def clone(tmp_path: Path) -> Place:
 def test_readme_runs_from_a_clone_and_leaves_it_clean(tmp_path: Path) -> None:
     place = clone(tmp_path)
     exclude = place.folder / ".git/info/exclude"
-    exclude.write_text("/.venv\n/page.py\n/my_planner.py\n/my_cost.py\n/reacher.bundle*\n/run.jsonl\n")
+    exclude.write_text("/.venv\n/my_planner.py\n/my_cost.py\n/reacher.bundle*\n/run.jsonl\n")
     shown = [block for block in blocks(ROOT / "README.md") if "results=experiments/results" not in block.text]
-    before: list[Block] = []
-    for block in shown:
-        if block.info == "sh":
-            place.commands(block)
-        elif block.info == "python":
-            place.python(before, block)
-            before.append(block)
+    place.page(shown)
     status = ["git", "status", "--porcelain"]
     assert subprocess.run(status, cwd=place.folder, capture_output=True, check=True).stdout == b""
 

@@ -55,8 +55,8 @@ def make(node: DictConfig, name: str) -> Any:
         cls = hydra.utils.get_class(str(target))
     except Exception as error:  # Hydra wraps whatever the import raised
         raise ValueError(
-            f"{name}._target_={target} cannot be imported: give the dotted name of a class, whose module is installed or "
-            "lies in the current folder"
+            f"{name}._target_={target} cannot be imported: give the dotted name of a class, whose module is installed "
+            "or lies in the current folder"
         ) from error
     if not dataclasses.is_dataclass(cls):
         raise ValueError(f"{name}._target_={target} is not a dataclass, so its settings cannot be read")

@@ -89,7 +89,7 @@ def test_a_controller_on_one_of_them_needs_no_training_and_no_folder(tmp_path, m
     [
         ("published", None, r'"published" needs a task: add task="reacher", or another of reacher, two_room, umaze'),
         ("published", "fetch_reach", "no checkpoint of fetch_reach comes along, only of reacher, two_room, umaze"),
-        (published.FOLDER / "umaze.safetensors", "reacher", 'was trained for the task umaze, not reacher: pass task="umaze"'),
+        (published.FOLDER / "umaze.safetensors", "reacher", 'for the task umaze, not reacher: pass task="umaze"'),
     ],
 )  # fmt: skip
 def test_a_controller_that_cannot_be_is_refused_in_a_sentence(checkpoint, task, message):

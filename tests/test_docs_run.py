@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -69,11 +70,10 @@ def short(command: str, chosen: dict[str, str]) -> tuple[str, ...]:
     return ("budget=smoke",)
 
 
-def lacks(command: str, chosen: dict[str, str]) -> str | None:
-    """The extra that a command needs and that is not installed here."""
-    methods = f"{chosen.get('objective')} {chosen.get('suite.methods')} {chosen.get('suite.policies')}"
-    wants_rl = any(name in methods for name in ("sac", "ppo"))
-    return "sbx" if wants_rl and importlib.util.find_spec("sbx") is None else None
+def lacks_sbx(text: str) -> bool:
+    """Whether a command or a block needs the baselines' packages, which `make venv` leaves out, and they are missing."""
+    wants = re.search(r"objective=(sac|ppo)|suite\.(methods|policies)=\S*(sac|ppo)|online_rl", text)
+    return wants is not None and importlib.util.find_spec("sbx") is None
 
 
 # Runs the blocks of Python that it is handed, one JSON line each, and answers with "" or the traceback.
@@ -113,7 +113,7 @@ class Place:
             program, *rest = words(command)
             if program == "jepa-mpc":
                 chosen = settings(command)
-                if lacks(rest[0], chosen):
+                if lacks_sbx(command):
                     continue
                 added = [each for each in short(rest[0], chosen) if each.partition("=")[0] not in chosen]
                 self.run([self.program, *rest, *([] if "--help" in rest else added)])
@@ -131,7 +131,7 @@ class Place:
             for block in blocks:
                 if block.info == "sh":
                     self.commands(block)
-                elif block.info == "python":
+                elif block.info == "python" and not lacks_sbx(block.text):
                     if block.file:
                         (self.folder / block.file).write_text(block.text)
                     session.stdin.write(json.dumps([str(block), block.text]) + "\n")

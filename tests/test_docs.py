@@ -24,6 +24,13 @@ COMMANDS = [
     if block.info == "sh"
     for index, command in enumerate(commands(block))
 ]
+INLINE = [
+    pytest.param(page.name, " ".join(code.split()), id=f"{page.name}-{index}")
+    for page in PAGES
+    for index, code in enumerate(
+        re.findall(r"`(jepa-mpc \w[^`]*)`", re.sub(r"```.*?```", "", page.read_text(), flags=re.S))
+    )
+]
 # Settings that name a file to read, and those that name one that is written.
 READ = ("checkpoint", "bundle", "log", "data", "calibration", "online.data", "online.start_from", "suite.checkpoint")
 WRITTEN = ("out", "results", "telemetry", "online.curves")
@@ -48,10 +55,21 @@ def jobs(rest: list[str]) -> list[str]:
 
 @pytest.mark.parametrize(("block", "command"), COMMANDS)
 def test_commands_compose(block: Block, command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    if command.startswith(SETUP) or command.startswith("python -m "):
-        return
+    if not command.startswith(SETUP) and not command.startswith("python -m "):
+        composes(str(block), command, capsys, tmp_path)
+
+
+@pytest.mark.parametrize(("page", "command"), INLINE)
+def test_commands_in_sentences_compose(
+    page: str, command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    composes(page, command, capsys, tmp_path)
+
+
+def composes(where: str, command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Fail unless Hydra composes the command's settings."""
     program, name, *rest = words(command)
-    assert program == "jepa-mpc" and name in cli.COMMANDS, f"{block}: nobody has the command {command!r}"
+    assert program == "jepa-mpc" and name in cli.COMMANDS, f"{where}: nobody has the command {command!r}"
     if "--help" in rest:
         return
     before = Path.cwd()
@@ -61,7 +79,7 @@ def test_commands_compose(block: Block, command: str, capsys: pytest.CaptureFixt
     finally:
         os.chdir(before)
     said = capsys.readouterr()
-    assert code == 0, f"{block}: {command}\n{said.err}"
+    assert code == 0, f"{where}: {command}\n{said.err}"
     assert said.out.strip()
 
 

@@ -27,17 +27,25 @@ pytestmark = pytest.mark.slow
 
 ONE_TASK = ("suite.tasks=[two_room]", "suite.seeds=[0]", "suite.plans=1", "suite.episodes=2")
 FAST_LEARNER = (
-    "online.steps=400", "online.evaluate_every=400", "online.evaluate_episodes=1", "online.seed_decisions=20",
+    "online.steps=1000", "online.evaluate_every=1000", "online.evaluate_episodes=1", "online.seed_decisions=100",
     "training.batch=16", "planner.num_samples=16", "planner.num_elites=4", "planner.iterations=1",
 )  # fmt: skip
+CEILING = ("online.evaluate_episodes=1", "planner.num_samples=8", "planner.horizon=5")
 REWARDS = {
     "td": FAST_LEARNER,
-    "reward_free": ("online.offline_updates=20", "training.batch=16"),
-    "sac": ("online.steps=400", "online.evaluate_episodes=1"),
-    "ppo": ("online.steps=400", "online.evaluate_episodes=1"),
-    "true_dynamics": ("online.evaluate_episodes=1", "planner.num_samples=2", "planner.horizon=2"),
+    "reward_free": ("online.offline_updates=20", "online.evaluate_episodes=1", "training.batch=16"),
+    "sac": ("online.steps=1000", "online.evaluate_episodes=1"),
+    "ppo": ("online.steps=1000", "online.evaluate_episodes=1"),
+    "true_dynamics": CEILING,
 }
-LEARNERS = ",".join(f'"{each}"' for each in FAST_LEARNER)
+
+
+def listed(name: str, overrides: Sequence[str]) -> str:
+    """A setting that is a list of settings."""
+    quoted = ",".join(f'"{each}"' for each in overrides)
+    return f"{name}=[{quoted}]"
+
+
 # What each suite is cut down to.
 SUITES = {
     "goal": (*ONE_TASK, 'suite.overrides=["budget=smoke"]', "suite.simulated_episodes=1"),
@@ -46,10 +54,13 @@ SUITES = {
     "paired": ("suite.episodes=2", "suite.plans=1"),
     "constraints": ("suite.episodes=2", "suite.penalties=[10]", "~suite.cases.reacher_speed"),
     "delay": ("suite.episodes=2",),
-    "rewards": ("suite.tasks=[dmc/walker-walk]", "suite.methods=[td]", f"suite.settings.td=[{LEARNERS}]"),
+    "rewards": (
+        "suite.tasks=[dmc/cartpole-swingup,dmc/walker-walk]", "suite.methods=[td]",
+        listed("suite.settings.td", FAST_LEARNER), listed("suite.settings.true_dynamics", CEILING),
+    ),
     "fine_tuning": (
         "suite.tasks=[dmc/cartpole-swingup]", "suite.seeds=[0]", "suite.episodes=1", "suite.updates=5",
-        "suite.steps=400", "suite.evaluate_every=400", f"suite.settings=[{','.join(LEARNERS.split(',')[2:])}]",
+        "suite.steps=1000", "suite.evaluate_every=1000", listed("suite.settings", FAST_LEARNER[2:]),
     ),
     "hostile_bundles": ("suite.files=20",),
     "soak": ("suite.steps=2000", "suite.kills=1"),

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 ONE_TASK = ("suite.tasks=[two_room]", "suite.seeds=[0]", "suite.plans=1", "suite.episodes=2")
 FAST_LEARNER = (
     "online.steps=1000", "online.evaluate_every=1000", "online.evaluate_episodes=1", "online.seed_decisions=100",
-    "training.batch=16", "planner.num_samples=16", "planner.num_elites=4", "planner.iterations=1",
+    "training.batch=16", "planner.num_samples=32", "planner.num_elites=4", "planner.iterations=1",
 )  # fmt: skip
 CEILING = ("online.evaluate_episodes=1", "planner.num_samples=8", "planner.horizon=5")
 REWARDS = {

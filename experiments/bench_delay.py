@@ -169,7 +169,6 @@ def run(cfg: DictConfig) -> dict[str, Bool[ndarray, "B"]]:
     rows = [(f"delay_{milliseconds:g}ms_success_{mode}", float(reached[mode].mean()), "share") for mode in MODES]
     append_values(path, rows, made)
     _show(task, reached, milliseconds)
-    Console().print(f"rows: {path}")
     return reached
 
 

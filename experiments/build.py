@@ -37,6 +37,8 @@ from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
 from .folders import config_dir
 from .limits import check
 from .overrides import readable
+from .published import PUBLISHED, checkpoint_file, tasks
+from .sensor_ranges import contract_words
 
 if TYPE_CHECKING:  # it imports MuJoCo, which a robot may not have
     from envs.reward_task import RewardTask
@@ -55,7 +57,10 @@ def make(node: DictConfig, name: str) -> Any:
     try:
         cls = hydra.utils.get_class(str(target))
     except Exception as error:  # Hydra wraps whatever the import raised
-        raise ValueError(f"{name}._target_={target} cannot be imported: give the dotted name of a class") from error
+        raise ValueError(
+            f"{name}._target_={target} cannot be imported: give the dotted name of a class, whose module is installed "
+            "or lies in the current folder"
+        ) from error
     if not dataclasses.is_dataclass(cls):
         raise ValueError(f"{name}._target_={target} is not a dataclass, so its settings cannot be read")
     return fill(cls, values, name)
@@ -86,28 +91,43 @@ def compose(command: str, *overrides: str) -> DictConfig:
         GlobalHydra.instance().hydra = running
 
 
-def controller(checkpoint: str | Path, *overrides: str) -> Controller:
-    """A controller on a trained model, for its own task or robot and with the settings of `jepa-mpc plan`, or others.
+def controller(checkpoint: str | Path, *overrides: str, task: str | None = None) -> Controller:
+    """A controller on a trained model, for the task it was trained for, with the settings of `jepa-mpc plan`.
 
-    `controller("runs/demo/two_room-seed0.safetensors", "planner.num_samples=64")`; call its `warmup` and `reset` next.
-    One that learned from rewards plans with the planner that it learned with, and its `reset` needs no goal.
+    `controller("published", task="reacher")` loads a model that jepa-mpc ships;
+    `controller("runs/demo/two_room-seed0.safetensors", "planner.num_samples=64")` one of your own. Call `warmup` and
+    `reset` next. A model that learned from rewards plans with the planner it learned with, and its `reset` takes no
+    goal.
+
+    Args:
+      checkpoint: a model file, or "published".
+      overrides: settings of `jepa-mpc plan`, as on the command line.
+      task: required with "published"; with a file, the task that it must have been trained for.
 
     Raises:
       FileNotFoundError: no checkpoint there.
-      ValueError: the file is no model, or the settings do not fit it.
+      ValueError: the file is no model, was trained for another task, or the settings do not fit it.
     """
-    if kind_of(checkpoint) == REWARD_MODEL:
+    if str(checkpoint) == PUBLISHED and task is None:
+        raise ValueError(f'"{PUBLISHED}" needs a task: add task="{tasks()[0]}", or another of {", ".join(tasks())}')
+    path = checkpoint_file(checkpoint, task or "")
+    if kind_of(path) == REWARD_MODEL:
         from .reward_checkpoint import learned  # which builds on this file
 
-        return Controller(learned(checkpoint, *overrides).agent(needs_period=True))
-    loaded = load_model(checkpoint)
-    robot = loaded.metadata["task"]
-    if robot["task"] in envs.TASKS:
-        task = envs.make(robot["task"])
-        return Controller(agent(compose("plan", f"task={task.name}", *overrides), loaded.model, task))
-    # It learned from logs or a dataset of no task of ours: its file says what an agent needs.
-    spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"])
-    return Controller(agent_for(compose("plan", "task=custom", *overrides), loaded.model, spec))
+        wanted = [] if task is None else ["task=reward", f"task.name={task}"]
+        known = learned(path, *wanted, *overrides)
+        return Controller(known.agent(needs_period=True), words=contract_words(known.checkpoint))
+    loaded = load_model(path)
+    robot, words = loaded.metadata["task"], contract_words(loaded)
+    trained_for = str(robot["task"])
+    if task not in (None, trained_for):
+        raise ValueError(f'{path} was trained for the task {trained_for}, not {task}: pass task="{trained_for}"')
+    if trained_for in envs.TASKS:
+        made = agent(compose("plan", f"task={trained_for}", *overrides), loaded.model, envs.make(trained_for))
+    else:  # it learned from logs or a dataset of no task of ours: its file says what an agent needs
+        spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"])
+        made = agent_for(compose("plan", "task=custom", *overrides), loaded.model, spec)
+    return Controller(made, words=words)
 
 
 def action_spec(task: Task) -> ActionSpec:

@@ -122,6 +122,8 @@ def _help() -> str:
 
 def _prepare_process() -> None:
     """Set what belongs to the process and not to a library: the compilation cache, and who may log."""
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # for `_target_=my_module.MyPlanner`; last, so that nothing installed is hidden
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     # Otherwise imageio-ffmpeg starts its encoder by a plain fork, which may deadlock in a process that runs JAX.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import resource
+import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -21,6 +23,7 @@ from . import goal_tasks
 from .collect import visited
 from .health import judged
 from .manifest import manifest
+from .names import PROGRAM
 from .overrides import command_line
 from .recipes import Paths
 from .records import EpisodeRecord, Health, Report
@@ -55,8 +58,22 @@ def run(cfg: DictConfig) -> list[Row]:
     for line in report.commands:
         say(f"  {line}")
     say(report.commands_note)
+    if hint := how_to_call():
+        say(hint)
     say(f"{time.perf_counter() - began:.0f} s in all, at most {peak_mib():,} MiB of memory")
     return measured.rows
+
+
+def how_to_call() -> str:
+    """How to call the command where a shell does not find it, as after `make demo`; empty where it does."""
+    folder = Path(sys.executable).parent
+    if shutil.which(PROGRAM) or not (folder / PROGRAM).is_file():
+        return ""
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    return (
+        f"{PROGRAM} is not on this shell's PATH: run `source {shlex.quote(str(shown / 'activate'))}` first, or call it "
+        f"as {shlex.quote(str(shown / PROGRAM))}"
+    )
 
 
 def peak_mib() -> int:

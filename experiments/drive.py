@@ -28,6 +28,7 @@ from .promises import log_level
 from .published import checkpoint_file
 from .recipes import Paths
 from .reward_checkpoint import asked_for
+from .sensor_ranges import contract_words
 
 # What a bundle decides.
 OF_BUNDLES = ("planner", "cost", "constraint", "risk", "members", "precision", "replan_every", "suggestions", "model")
@@ -49,7 +50,7 @@ def run(cfg: DictConfig) -> Summary:
     summary = Summary("", str(cfg.timing))
     with ExitStack() as stack:
         # Whatever the guards answer is counted in the summary, and shown on the page.
-        stack.enter_context(log_level("planning.control.guards", logging.ERROR))
+        stack.enter_context(log_level("planning.control", logging.ERROR))
         drive = _prepare(cfg, summary, stack)
         try:
             drive.run()
@@ -138,7 +139,8 @@ def engine(checkpoint: str, settings: dict[str, Any]) -> LiveEngine:
     """The engine of a model file with the settings of `jepa-mpc plan`: a planner's process makes its own."""
     cfg = OmegaConf.create(settings)
     task = envs.make(cfg.task.name)
-    return LiveEngine(build.agent(cfg, load_model(checkpoint).model, task), task.name)
+    loaded = load_model(checkpoint)
+    return LiveEngine(build.agent(cfg, loaded.model, task), task.name, **contract_words(loaded))
 
 
 def _rate(cfg: DictConfig) -> float | None:

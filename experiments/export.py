@@ -11,14 +11,13 @@ from planning import ActionSpec, Agent
 from planning.control import Bundle, LiveEngine
 from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
 from worldmodel.dataset import load
-from worldmodel.logs import WORDS
 
 from .build import agent_for
 from .calibration import calibrated
 from .fits import check_data, check_moves, check_range
 from .published import PUBLISHED, checkpoint_file
 from .say import say
-from .sensor_ranges import range_words
+from .sensor_ranges import contract_words
 
 OWN = ("checkpoint", "out", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
 
@@ -67,9 +66,8 @@ def _tell(bundle: Bundle, out: Path) -> Bundle:
 def make_bundle(cfg: DictConfig, checkpoint: Checkpoint, **parts: Any) -> Bundle:
     """The bundle of a checkpoint; `parts` are more of what `Bundle.of` takes (guards, extra)."""
     robot = checkpoint.metadata["task"]
-    words: dict[str, Any] = {name: tuple(robot.get(name, ())) for name in WORDS} | range_words(checkpoint)
     agent = _agent(cfg, checkpoint)
-    return Bundle.of(agent, task=robot["task"], platforms=tuple(cfg.platforms), **words, **parts)
+    return Bundle.of(agent, task=robot["task"], platforms=tuple(cfg.platforms), **contract_words(checkpoint), **parts)
 
 
 def _of_rewards(cfg: DictConfig, path: Path) -> Bundle:
@@ -79,7 +77,7 @@ def _of_rewards(cfg: DictConfig, path: Path) -> Bundle:
     if cfg.calibration is not None:
         raise ValueError(f"{path} learned from rewards, and its alarm of surprise cannot be calibrated: leave that out")
     known = learned(path, *(word for word in words_of_command(path) if word.partition("=")[0] not in OWN))
-    words: dict[str, Any] = range_words(known.checkpoint)
+    words = contract_words(known.checkpoint)
     return Bundle.of(known.agent(needs_period=True), task=known.task, platforms=tuple(cfg.platforms), **words)
 
 

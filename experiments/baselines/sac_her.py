@@ -62,7 +62,7 @@ def train_to_file(path: Path, task: Task, steps: int, seed: int, config: SacHerC
       ValueError: the state of a run with another recipe lies there.
     """
     if not installed():
-        raise ImportError("the baseline sac_her needs the extra `baselines`: pip install 'jepa-mpc[baselines]'")
+        raise ImportError("the baseline sac_her needs sbx: pip install sbx-rl stable-baselines3")
     states = path.with_suffix(".training.safetensors")
     env = GoalEnv(task, config.draws)
     model = _create(env, steps, seed, config)

@@ -220,7 +220,7 @@ class ControlCycle:
             wrong.append(Reason.SURPRISED)
         if self._worker.failure is not None:
             wrong.append(Reason.PLANNER_FAILED)
-        elif self._worker.dead():
+        elif self.running and self._worker.dead():
             wrong.append(Reason.PLANNER_DEAD)
         return _most_serious_first([*wrong, *(fault for fault in (self._observation_fault, self.link.fault) if fault)])
 

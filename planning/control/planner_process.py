@@ -88,10 +88,13 @@ def end_with(parent: int) -> None:
     The signal comes when the thread ends that started this process: that is its supervisor, without which nobody would
     end it. Where the system has no such signal, the number of the parent process changes when it ends.
     """
+    before = os.getppid()  # `parent`, unless Python itself is started by a launcher here
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        with contextlib.suppress(ProcessLookupError):
+            while os.getppid() == before:
+                os.kill(parent, 0)
+                time.sleep(0.5)
         os._exit(1)
 
     with contextlib.suppress(OSError, AttributeError):  # Linux alone has it

@@ -44,7 +44,7 @@ def run(cfg: DictConfig) -> Summary:
     summary = Summary("", str(cfg.timing))
     with ExitStack() as stack:
         # Whatever the guards answer is counted in the summary, and shown on the page.
-        stack.enter_context(log_level("planning.control.guards", logging.ERROR))
+        stack.enter_context(log_level("planning.control", logging.ERROR))
         drive = _prepare(cfg, summary, stack)
         try:
             drive.run()

@@ -38,6 +38,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip setuptools hatchling editables
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable . --group dev
 	@touch $@
+	@echo "installed: run 'source $(VENV)/bin/activate', and then jepa-mpc; or call it as $(BIN)/jepa-mpc"
 
 # Resolves the bounds anew; needs both Pythons.
 constraints:

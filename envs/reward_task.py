@@ -6,6 +6,8 @@ learner, its baselines and its evaluation see the same steps. Goal-reaching task
 
 from __future__ import annotations
 
+import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,6 +19,12 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 
 from .snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+
+class WrongInterface(ValueError):
+    """An environment whose calls are not those of `gymnasium.Env`."""
 
 
 class Step(NamedTuple):
@@ -84,6 +92,18 @@ class RewardTask(ABC):
         """Go on from `snapshot`, bit for bit. Raises ValueError where other versions or another task made it."""
         raise ValueError(f"{self.name} cannot go on from a snapshot")
 
+    def describe(self) -> dict[str, Any]:
+        """Name, sizes, bounds and control period (where it is known), as JSON: stored with datasets and models."""
+        known = {"control_period": self.control_period} if math.isfinite(self.control_period) else {}
+        return {
+            "task": self.name,
+            "observation_size": self.observation_size,
+            "action_size": self.action_size,
+            "action_low": self.low.tolist(),
+            "action_high": self.high.tolist(),
+            **known,
+        }
+
     def close(self) -> None:  # noqa: B027 (most simulators hold nothing open)
         """Free what the environment holds open."""
 
@@ -109,20 +129,48 @@ def usual_action_repeat(name: str) -> int:
     return _REPEATS.get(task.partition("-")[0], 4) if suite == "dmc" else 1
 
 
-def make_reward_task(source: str | gymnasium.Env, action_repeat: int = 1) -> RewardTask:
+def make_reward_task(source: Any, action_repeat: int = 1, control_period: float | None = None) -> RewardTask:
     """The reward task called `dmc/<domain>-<task>` or `gym/<id>`, or a Gymnasium environment of one's own.
 
     Names of dm_control tasks are the suite's or the short ones of the literature: `dmc/cup-catch`, `dmc/walker-walk`.
     Suites are imported only when asked for.
 
+    Args:
+      source: the name, or a `gymnasium.Env`.
+      action_repeat: control steps that an action is held for.
+      control_period: seconds between two decisions, of an environment that does not say, or says it wrongly.
+
     Raises:
-      ValueError: an unknown name, actions that are not a bounded Box, or observations that are not one vector.
+      ValueError: an unknown name, actions that are not a bounded Box, observations that are not one vector, or a period
+        that is not positive seconds.
+      WrongInterface: no environment of Gymnasium's, or several in one.
       ImportError: the environment's package is not installed.
     """
+    task = _made(source, action_repeat)
+    if control_period is None:
+        return task
+    if not 0 < control_period < math.inf:
+        task.close()
+        raise ValueError(f"control_period must be positive seconds; got {control_period!r}")
+    if math.isfinite(task.control_period) and not math.isclose(task.control_period, control_period, rel_tol=1e-6):
+        logger.warning(
+            "%s says %g ms from one decision to the next, and control_period=%g counts instead; leave it out if the "
+            "environment is right",
+            task.name,
+            1e3 * task.control_period,
+            control_period,
+        )
+    task.control_period = float(control_period)
+    return task
+
+
+def _made(source: Any, action_repeat: int) -> RewardTask:
     if isinstance(source, gymnasium.Env):
         from .suites.gymnasium_suite import GymnasiumTask
 
         return GymnasiumTask(source, action_repeat)
+    if not isinstance(source, str):
+        raise WrongInterface(_no_environment(source))
     suite, slash, name = source.partition("/")
     if slash and suite == "dmc":
         from .suites import dm_control_suite
@@ -138,15 +186,38 @@ def make_reward_task(source: str | gymnasium.Env, action_repeat: int = 1) -> Rew
     )
 
 
-def check_reward_task(task: RewardTask, steps: int = 200, seed: int = 0) -> None:
+def _no_environment(source: Any) -> str:
+    """What to say of an object that is no `gymnasium.Env`."""
+    kind = type(source).__name__
+    if hasattr(source, "num_envs"):
+        return f"{kind} is a vector of environments, and planning steps a single one: give that"
+    if hasattr(source, "reset") and hasattr(source, "step"):
+        return (
+            f"{kind} is no gymnasium.Env: derive it from that, or wrap it (the package shimmy has "
+            "GymV21CompatibilityV0 for environments of old Gym)"
+        )
+    return f"a reward task is a name or a gymnasium.Env; got {kind}"
+
+
+class Tried(NamedTuple):
+    """What random decisions earned."""
+
+    rewards: ndarray  # [N] float64
+    ended: ndarray  # [N] bool, whether that decision ended an episode
+
+
+def check_reward_task(task: RewardTask, steps: int = 200, seed: int = 0) -> Tried:
     """Run `steps` random decisions and raise on anything that a learner would choke on.
+
+    Warns where the environment ignores the seed of its `reset`: its episodes are then not the same for all.
 
     Raises:
       ValueError: observations or rewards that are not finite, or that change their shape.
       RuntimeError: the environment raised; its own error is the cause.
     """
     rng = np.random.default_rng(seed)
-    _check_observation(task, _guarded(task, "reset", lambda: task.reset(seed)), "reset")
+    check_seed(task, seed)
+    rewards, ended = np.zeros(steps), np.zeros(steps, bool)
     for index in range(steps):
         action = rng.uniform(task.low, task.high).astype(np.float32)
         when = f"step {index}"
@@ -154,13 +225,38 @@ def check_reward_task(task: RewardTask, steps: int = 200, seed: int = 0) -> None
         _check_observation(task, step.observation, when)
         if not np.isfinite(step.reward):
             raise ValueError(f"the reward of {task.name} at {when} is {step.reward}, but it has to be a finite number")
-        if step.terminated or step.truncated:
+        rewards[index], ended[index] = step.reward, step.terminated or step.truncated
+        if ended[index]:
             _check_observation(task, _guarded(task, "reset", lambda: task.reset(seed + 1)), "reset")
+    return Tried(rewards, ended)
+
+
+def check_seed(task: RewardTask, seed: int) -> None:
+    """Begin the episode of `seed` twice, and warn where the second one begins elsewhere.
+
+    Raises:
+      ValueError: an observation of another shape, or one that is not finite.
+      RuntimeError: the environment raised; its own error is the cause.
+    """
+    starts = []
+    for _ in range(2):
+        starts.append(_guarded(task, "reset", lambda: task.reset(seed)))
+        _check_observation(task, starts[-1], "reset")
+    if not np.array_equal(*starts):
+        logger.warning(
+            "%s ignores the seed of reset: two resets with seed %d begin at different observations, so no two methods "
+            "are measured from the same starts and no run can be repeated; call super().reset(seed=seed) there, and "
+            "draw from self.np_random",
+            task.name,
+            seed,
+        )
 
 
 def _guarded(task: RewardTask, when: str, call: Any) -> Any:
     try:
         return call()
+    except WrongInterface:
+        raise
     except Exception as error:
         raise RuntimeError(f"{task.name} raised {type(error).__name__} at {when}: {error}") from error
 

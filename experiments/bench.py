@@ -1,11 +1,15 @@
-"""`jepa-mpc bench`: a suite of measurements, into a committed table with its manifest."""
+"""`jepa-mpc bench`: a suite of measurements, into a table of one's own with its manifest."""
 
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
+from rich.console import Console
+
+from . import shipped
 
 # The module of each suite, imported when it is asked for.
 SUITES = {
@@ -25,6 +29,8 @@ SUITES = {
     "rewards": "bench_rewards",
     "soak": "soak",
     "start": "bench_start",
+    "stderr": "bench_stderr",
+    "storm": "storm",
     "surprise": "bench_surprise",
 }
 
@@ -32,11 +38,18 @@ SUITES = {
 def run(cfg: DictConfig) -> list[Any]:
     """The rows or values of the suite that `cfg.suite` names; of a table over a grid, those measured before too.
 
+    With `cfg.shipped` nothing is measured or written: the shipped rows are printed and returned.
+
     Raises:
       ValueError: a suite, planner or setting that does not exist.
     """
     name = str(cfg.suite.name)
     if name not in SUITES:
         raise ValueError(f"suite={name} is not known: choose from {', '.join(SUITES)}")
+    if cfg.shipped:
+        return shipped.show(name)
     rows: list[Any] = importlib.import_module(f".{SUITES[name]}", __package__).run(cfg)
+    if cfg.results:
+        path = Path(cfg.results) / shipped.TABLES[name].file
+        Console().print(f"rows: {path}", markup=False, soft_wrap=True)
     return rows

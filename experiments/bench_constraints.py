@@ -104,7 +104,7 @@ def _measure(
     cfg: Any, name: str, task: Task, checkpoint: Checkpoint, pairs: Pairs, limit: Limit, seed: int
 ) -> tuple[float, float, float]:
     agent = build.agent(cfg, checkpoint.model, task)
-    with progress_bar(f"{name} on {task.name}", task.budget) as bar:
+    with progress_bar(f"{name} on {task.name}", task.budget, compiles=True) as bar:
         records = run_episodes(task, ModelPolicy(task, agent, seed), pairs, bar)
         bar(task.budget, task.budget)
     steps = [broken(task, limit, record) for record in records]

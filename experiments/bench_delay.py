@@ -116,7 +116,7 @@ class DelayedLoop:
         searches = _reset(agent, goals, self._key, jnp.arange(len(pairs)))
         pipeline = Pipeline(np.asarray(agent.spec.rest_action), len(pairs), self._late, task.oracle.substeps)
         states, active = pairs.states.copy(), np.ones(len(pairs), bool)
-        with progress_bar(name, task.budget) as bar:
+        with progress_bar(name, task.budget, compiles=True) as bar:
             for step in range(task.budget):
                 searches = self._freeze(searches, pipeline)
                 observations = jnp.asarray(task.observe(states), jnp.float32)
@@ -169,7 +169,6 @@ def run(cfg: DictConfig) -> dict[str, Bool[ndarray, "B"]]:
     rows = [(f"delay_{milliseconds:g}ms_success_{mode}", float(reached[mode].mean()), "share") for mode in MODES]
     append_values(path, rows, made)
     _show(task, reached, milliseconds)
-    Console().print(f"rows: {path}")
     return reached
 
 

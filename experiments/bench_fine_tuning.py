@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from envs.behaviours import ColouredNoise
 from envs.reward_task import make_reward_task, usual_action_repeat
@@ -20,8 +19,10 @@ from envs.reward_task import make_reward_task, usual_action_repeat
 from . import build, curves, train
 from .bench_rewards import complete, learn
 from .curves import CurveRow
+from .overrides import command_line
 from .pipeline import Stage, exit_if, run_all
 from .recording import record
+from .say import say
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +46,8 @@ def run(cfg: DictConfig) -> list[CurveRow]:
         for task in suite.tasks:
             stages += _stages(cfg, path, str(task), int(seed), wanted)
     exit_if(run_all(stages))
-    told = f"side by side: jepa-mpc compare curves=[{path}] at={suite.steps} published=[] baseline={FRESH}"
-    Console().print(told, markup=False, soft_wrap=True)
+    settings = {"curves": [path], "at": int(suite.steps), "published": [], "baseline": FRESH}
+    say(f"side by side: {command_line('compare', settings)}")
     return [row for row in curves.read(path) if row.key() in wanted]
 
 

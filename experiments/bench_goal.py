@@ -131,7 +131,7 @@ class _Suite:
         size = 1 if point.policy in SIMULATED else TOGETHER
         words = "-".join(str(each).replace("/", "-") for each in point.identity() if each not in ("", None))
         partly = Path(self.cfg.runs) / "suite" / f"{self.cfg.suite.name}-{words}.json"
-        with progress_bar(f"{point.policy} on {task.name}", len(pairs)) as bar:
+        with progress_bar(f"{point.policy} on {task.name}", len(pairs), compiles=True) as bar:
             solved = outcomes(task, policy, pairs, size, partly, point.told, bar)
         plans = int(self.cfg.suite.plans)
         times = timed(task, agent, policy, pairs, plans) if plans else None

@@ -60,7 +60,7 @@ def run(cfg: DictConfig) -> list[LatencyRow]:
     if todo:
         made, earlier, peak = manifest(cfg, [int(cfg.seed)]), read_manifests(path, rows), 0.0
         measured: dict[LatencyRow, dict[str, Any]] = {}
-        with progress_bar("latency", len(todo)) as bar:
+        with progress_bar("latency", len(todo), compiles=True) as bar:
             for done, point in enumerate(todo):
                 agent = latency_grid.agent(point, planners[point.planner], int(cfg.seed))
                 peak = max(peak, sgemm_gflops())  # a busy moment must not flatter the shares of the whole run

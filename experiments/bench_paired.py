@@ -113,7 +113,7 @@ def _measure(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which episodes succeed, the steps of those that do, and milliseconds of single plans."""
     agent = build.agent(cfg, checkpoint.model, task)
-    with progress_bar(f"{name} on {task.name}", task.budget) as bar:
+    with progress_bar(f"{name} on {task.name}", task.budget, compiles=True) as bar:
         records = run_episodes(task, ModelPolicy(task, agent, seed), pairs, bar)
         bar(task.budget, task.budget)
     solved = np.array([record.success for record in records])

@@ -109,7 +109,7 @@ def measure(task: Any, agent: Agent, pairs: Pairs, part: Part, way: str, seed: i
     controller = Controller(agent)
     controller.warmup()
     reached = []
-    with progress_bar(name, len(pairs)) as bar:
+    with progress_bar(name, len(pairs), compiles=True) as bar:
         for index, (state, goal) in enumerate(zip(pairs.states, pairs.goals, strict=True)):
             whole = task.goal_observation(goal)
             if way == "probe":

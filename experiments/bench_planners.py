@@ -57,7 +57,7 @@ def run(cfg: DictConfig) -> list[PlannerRow]:
     if todo:
         made, earlier, new = manifest(cfg, sorted({point.seed for point in todo})), entries, []
         agents = cache(lambda task, seed: _agent(cfg, task, seed))
-        with progress_bar("planners", len(todo)) as bar:
+        with progress_bar("planners", len(todo), compiles=True) as bar:
             for point, planner in todo.items():
                 agent = dataclasses.replace(agents(point.task, point.seed), planner=planner)
                 new.append(measure(cfg, point, agent))

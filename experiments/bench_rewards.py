@@ -12,11 +12,12 @@ from pathlib import Path
 
 import jax
 from omegaconf import DictConfig
-from rich.console import Console
 
 from . import build, curves, train
 from .curves import CurveRow
+from .overrides import command_line
 from .pipeline import Stage, exit_if, run_all
+from .say import say
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def run(cfg: DictConfig) -> list[CurveRow]:
                     stages.append(Stage(" ".join(map(str, key)), key[0], partial(learn, recipe, cfg.redo)))
     logger.info("%d of %d runs are measured already", len(wanted) - len(stages), len(wanted))
     exit_if(run_all(stages))
-    Console().print(f"side by side: jepa-mpc compare curves=[{path}]", markup=False, soft_wrap=True)
+    say(f"side by side: {command_line('compare', {'curves': [path]})}")
     return [row for row in curves.read(path) if row.key() in wanted]
 
 

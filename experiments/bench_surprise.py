@@ -113,7 +113,7 @@ def drive(
     begins = np.full(len(pairs), length) if fault is None or onsets is None else onsets  # at the end: never
     faulty = Faulty(task, fault or "teleport", begins, pairs.states, np.random.default_rng(0))
     observed, acted, active = [task.observe(pairs.states)], [], np.ones(len(pairs), bool)
-    with progress_bar(f"{fault or 'undisturbed'} on {task.name}", length) as bar:
+    with progress_bar(f"{fault or 'undisturbed'} on {task.name}", length, compiles=True) as bar:
         for step in range(length):
             acted.append(policy.act_on(observed[-1], active))
             observed.append(faulty.step(acted[-1]).observations)

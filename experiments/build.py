@@ -35,6 +35,10 @@ from planning.control import Controller
 from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from .folders import config_dir
+from .limits import check
+from .overrides import readable
+from .published import PUBLISHED, checkpoint_file, tasks
+from .sensor_ranges import contract_words
 
 if TYPE_CHECKING:  # it imports MuJoCo, which a robot may not have
     from envs.reward_task import RewardTask
@@ -53,7 +57,10 @@ def make(node: DictConfig, name: str) -> Any:
     try:
         cls = hydra.utils.get_class(str(target))
     except Exception as error:  # Hydra wraps whatever the import raised
-        raise ValueError(f"{name}._target_={target} cannot be imported: give the dotted name of a class") from error
+        raise ValueError(
+            f"{name}._target_={target} cannot be imported: give the dotted name of a class, whose module is installed "
+            "or lies in the current folder"
+        ) from error
     if not dataclasses.is_dataclass(cls):
         raise ValueError(f"{name}._target_={target} is not a dataclass, so its settings cannot be read")
     return fill(cls, values, name)
@@ -79,28 +86,48 @@ def compose(command: str, *overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()  # there can be one at a time
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            return hydra.compose(command, list(overrides))
+            return check(hydra.compose(command, readable(overrides, multirun=False)))
     finally:
         GlobalHydra.instance().hydra = running
 
 
-def controller(checkpoint: str | Path, *overrides: str) -> Controller:
-    """A controller on a trained model, for its own task and with the settings of `jepa-mpc plan`, or others.
+def controller(checkpoint: str | Path, *overrides: str, task: str | None = None) -> Controller:
+    """A controller on a trained model, for the task it was trained for, with the settings of `jepa-mpc plan`.
 
-    `controller("runs/demo/two_room-seed0.safetensors", "planner.num_samples=64")`; call its `warmup` and `reset` next.
-    One that learned from rewards plans with the planner that it learned with, and its `reset` needs no goal.
+    `controller("published", task="reacher")` loads a model that jepa-mpc ships;
+    `controller("runs/demo/two_room-seed0.safetensors", "planner.num_samples=64")` one of your own. Call `warmup` and
+    `reset` next. A model that learned from rewards plans with the planner it learned with, and its `reset` takes no
+    goal.
+
+    Args:
+      checkpoint: a model file, or "published".
+      overrides: settings of `jepa-mpc plan`, as on the command line.
+      task: required with "published"; with a file, the task that it must have been trained for.
 
     Raises:
       FileNotFoundError: no checkpoint there.
-      ValueError: the file is no model, or the settings do not fit it.
+      ValueError: the file is no model, was trained for another task, or the settings do not fit it.
     """
-    if kind_of(checkpoint) == REWARD_MODEL:
+    if str(checkpoint) == PUBLISHED and task is None:
+        raise ValueError(f'"{PUBLISHED}" needs a task: add task="{tasks()[0]}", or another of {", ".join(tasks())}')
+    path = checkpoint_file(checkpoint, task or "")
+    if kind_of(path) == REWARD_MODEL:
         from .reward_checkpoint import learned  # which builds on this file
 
-        return Controller(learned(checkpoint, *overrides).agent())
-    loaded = load_model(checkpoint)
-    task = loaded.metadata["task"]["task"]
-    return Controller(agent(compose("plan", f"task={task}", *overrides), loaded.model, envs.make(task)))
+        wanted = [] if task is None else ["task=reward", f"task.name={task}"]
+        known = learned(path, *wanted, *overrides)
+        return Controller(known.agent(needs_period=True), words=contract_words(known.checkpoint))
+    loaded = load_model(path)
+    robot, words = loaded.metadata["task"], contract_words(loaded)
+    trained_for = str(robot["task"])
+    if task not in (None, trained_for):
+        raise ValueError(f'{path} was trained for the task {trained_for}, not {task}: pass task="{trained_for}"')
+    if trained_for in envs.TASKS:
+        made = agent(compose("plan", f"task={trained_for}", *overrides), loaded.model, envs.make(trained_for))
+    else:  # it learned from logs or a dataset of no task of ours: its file says what an agent needs
+        spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"])
+        made = agent_for(compose("plan", "task=custom", *overrides), loaded.model, spec)
+    return Controller(made, words=words)
 
 
 def action_spec(task: Task) -> ActionSpec:
@@ -109,9 +136,34 @@ def action_spec(task: Task) -> ActionSpec:
     return ActionSpec.of(space.low, space.high, task.control_period)
 
 
-def reward_spec(task: RewardTask) -> ActionSpec:
-    """The bounds of a reward task, and the time between two decisions; a second where nobody knows it."""
-    return ActionSpec.of(task.low, task.high, task.control_period if math.isfinite(task.control_period) else 1.0)
+def reward_spec(task: RewardTask, needs_period: bool = False) -> ActionSpec:
+    """The bounds of a reward task, and the time between two decisions.
+
+    Args:
+      task: the reward task.
+      needs_period: whether anything depends on that time: a robot's contract, a limit on a rate. A search for rewards
+        does not, and has a second where the environment says nothing.
+
+    Raises:
+      ValueError: the time is needed, and nothing says it.
+    """
+    known = math.isfinite(task.control_period)
+    if needs_period and not known:
+        raise ValueError(
+            f"{task.name} does not say how often it acts (it has no attribute dt): add control_period=SECONDS, from "
+            "one decision to the next"
+        )
+    return ActionSpec.of(task.low, task.high, task.control_period if known else 1.0)
+
+
+def control_period(cfg: DictConfig) -> float | None:
+    """The seconds between two actions that the settings give, if they do.
+
+    Raises:
+      ValueError: it is no number.
+    """
+    told = cfg.get("control_period")
+    return None if told is None else float(_checked(told, float, "control_period"))
 
 
 def planner(cfg: DictConfig) -> Planner[Any]:

@@ -10,14 +10,18 @@ import importlib
 import importlib.metadata
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .complaints import complain, did_you_mean, report
+from . import interrupt
+from .complaints import complain, report
+from .did_you_mean import did_you_mean
 from .folders import cache_dir, config_dir
 from .names import PACKAGES, PROGRAM
+from .overrides import readable, suite_task
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -47,8 +51,24 @@ HYDRA_FLAGS = ("--help", "--hydra-help", "--multirun", "--cfg", "--resolve", "--
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run one command and return its exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
+
+    As the program, without `argv`, it also ends within two seconds of an interrupt.
+    """
+    if argv is not None:
+        return _main(list(argv))
+    try:
+        interrupt.watch()
+        code = _main(sys.argv[1:])
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to be kept
+    except KeyboardInterrupt:
+        interrupt.leave()
+    if interrupt.happened():
+        interrupt.leave(None)
+    return code
+
+
+def _main(arguments: list[str]) -> int:
     command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if command in ("-h", "--help", "help"):
         sys.stdout.write(_help())
@@ -64,17 +84,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         if flag.startswith("--") and flag not in HYDRA_FLAGS:
             key = flag.lstrip("-").replace("-", "_")
             return complain(f"{flag} is not an option: settings are written without dashes, as in {key}=VALUE")
-    rest = [each for argument in rest for each in _reward_task(argument)]
+        if argument.startswith("~") and "." not in argument:
+            return complain(f"{argument} removes settings that `{PROGRAM} {command}` needs: leave it out")
+    multirun = bool({"-m", "--multirun"} & set(rest))
     _prepare_process()
     try:
+        rest = readable([each for argument in rest for each in suite_task(argument)], multirun)
         _run_hydra(command, rest)
     except KeyboardInterrupt:
-        return complain("interrupted; every file that was complete is kept", code=130)
+        return complain(interrupt.SENTENCE, code=interrupt.CODE)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Exception as error:
-        return report(error, command, rest)
+        return _report(error, command, rest)
     return 0
+
+
+def _report(error: Exception, command: str, rest: Sequence[str]) -> int:
+    """Tell what went wrong; after an interrupt, that is what it comes from."""
+    if interrupt.happened():
+        return complain(interrupt.SENTENCE, code=interrupt.CODE)
+    return report(error, command, rest)
 
 
 def _help() -> str:
@@ -92,6 +122,8 @@ def _help() -> str:
 
 def _prepare_process() -> None:
     """Set what belongs to the process and not to a library: the compilation cache, and who may log."""
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)  # for `_target_=my_module.MyPlanner`; last, so that nothing installed is hidden
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     # Otherwise imageio-ffmpeg starts its encoder by a plain fork, which may deadlock in a process that runs JAX.
@@ -111,6 +143,9 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
+    from .limits import check
+    from .outputs import check_outputs
+
     module_name, line = COMMANDS[command]
     quoted = line.replace("'", "\\'")
     settings = [
@@ -128,11 +163,13 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
 
     def job(cfg: DictConfig) -> None:
         try:
+            check(cfg)
+            check_outputs(cfg)
             module = importlib.import_module(module_name)
             result = module.run(cfg)
         except Exception as error:
             # Hydra would print lines of its own and go on with the next job; SystemExit passes it untouched.
-            raise SystemExit(report(error, command, rest)) from error
+            raise SystemExit(_report(error, command, rest)) from error
         if code := _exit_code(module, result):
             raise SystemExit(code)
         if "jax" in sys.modules:  # the jobs of a multirun share this process, and compiled programs pile up
@@ -149,12 +186,6 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
     finally:
         sys.argv = argv
         HydraConfig.instance().cfg = None  # Hydra's help leaves its own behind
-
-
-def _reward_task(argument: str) -> list[str]:
-    """`task=dmc/walker-walk` names any environment of a suite: no file is needed for each."""
-    key, _, name = argument.partition("=")
-    return ["task=reward", f"task.name={name}"] if key == "task" and "/" in name and "," not in name else [argument]
 
 
 def _exit_code(module: ModuleType, result: Any) -> int:

@@ -14,10 +14,12 @@ from envs.mujoco_task import MujocoTask
 from worldmodel.dataset import load
 from worldmodel.files import write_atomically
 
+from . import goal_tasks
 from .figures import coverage_alone, to_png
 from .manifest import manifest
 from .recipes import Paths
 from .results import append_values
+from .say import say
 from .stages import collect_data
 
 
@@ -29,10 +31,12 @@ def run(cfg: DictConfig) -> Collected:
     """
     console = Console()
     out = Path(cfg.out) if cfg.out else Paths.of(cfg, cfg.seed).data
+    task = goal_tasks.make(cfg.task.name, "collect")
+    if out.exists():
+        raise FileExistsError(f"there is something at {out} already: choose another folder with out=, or remove it")
     collected = collect_data(cfg, cfg.seed, out)
-    task = envs.make(cfg.task.name)
     went_round = f"; {collected.detour_share:.0%} of the episodes went round a wall" if task.scene().walls else ""
-    console.print(
+    say(
         f"{collected.episodes} episodes, {collected.steps} steps ({collected.simulated_seconds / 60:.1f} min of robot "
         f"time) in {collected.path}: {collected.rollout_seconds:.1f} s of physics, {collected.write_seconds:.1f} s of "
         f"writing, {collected.megabytes:.1f} MB{went_round}"
@@ -40,7 +44,7 @@ def run(cfg: DictConfig) -> Collected:
     picture = out.parent / f"{out.name}-coverage.png"
     drawn = coverage_alone(f"{task.name}: coverage", task.scene(), visited(task, out))
     write_atomically(picture, to_png(drawn))
-    console.print(f"coverage: {picture}")
+    say(f"coverage: {picture}")
     if cfg.rate:
         measure_rate(cfg, task, console)
     return collected

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from worldmodel.files import write_atomically
 
-from . import curves, published_curves
+from . import curves, published_curves, shipped
 from .compare_figures import AXES, draw
 from .compare_page import render
 from .compare_tables import TextTable, left_out, scores_csv, tables
@@ -23,8 +23,9 @@ from .curves import CurveRow, Run
 from .figures import to_png
 from .manifest import manifest
 from .published_curves import PublishedScore
+from .say import say
 
-OURS = Path(__file__).resolve().parent / "results" / "dmc_curves.csv"  # the rows that come along
+OURS = shipped.FOLDER / shipped.TABLES["rewards"].file  # read where no other table is named
 BASELINE = "sac"
 
 
@@ -48,14 +49,14 @@ def run(cfg: DictConfig) -> Comparison:
     )
     found = compare(runs, published, int(cfg.at), ours, baseline, int(cfg.seed))
     console = Console()
+    source = _source(cfg)
+    console.print(f"{source}\n", markup=False, highlight=False)
     for table in tables(found):
         _show(table, console)
     if sentence := left_out(found):
         console.print(sentence, markup=False, highlight=False)
-    page = _write(Path(cfg.out), found, runs, published, manifest(cfg, [int(cfg.seed)]))
-    console.print(
-        f"page: {page}\ntables: {page.with_suffix('.md')}\nscores: {page.with_name('scores.csv')}", soft_wrap=True
-    )
+    page = _write(Path(cfg.out), found, runs, published, {"curves": source, **manifest(cfg, [int(cfg.seed)])})
+    say(f"page: {page}\ntables: {page.with_suffix('.md')}\nscores: {page.with_name('scores.csv')}")
     return found
 
 
@@ -70,6 +71,14 @@ def _rows(paths: Sequence[str]) -> list[CurveRow]:
     if not rows:
         raise ValueError(f"{', '.join(file.name for file in files)} has no rows: train something first")
     return rows
+
+
+def _source(cfg: DictConfig) -> str:
+    """Where the curves come from: files that were named, or the shipped table and its machines."""
+    if paths := _words(cfg.curves):
+        return f"curves: {', '.join(Path(path).name for path in paths)}"
+    machines = "; ".join(shipped.by_machine("rewards"))
+    return f"curves: shipped with jepa-mpc, measured on {machines}, not here; curves=[FILE] reads your own"
 
 
 def _selected(rows: Sequence[CurveRow], methods: Sequence[str], tasks: Sequence[str]) -> list[CurveRow]:
@@ -117,7 +126,7 @@ def _write(
         if figure is not None:
             write_atomically(folder / f"{axis}.png", to_png(figure))
             images.append(f"![Return against {name}]({axis}.png)\n")
-    texts = [table.markdown() for table in tables(found)]
+    texts = [f"{made['curves']}\n", *(table.markdown() for table in tables(found))]
     quoted = {score.method: score.source for score in found.scores if score.kind == PUBLISHED}
     sources = [f"- {method}, published: {source}" for method, source in quoted.items()]
     write_atomically(page.with_suffix(".md"), "\n".join([*texts, left_out(found), "", *images, *sources, ""]))

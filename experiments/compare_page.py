@@ -68,7 +68,8 @@ def _curves(runs: Sequence[Run], published: Sequence[PublishedScore], axis: str)
     lead = "Solid: measured, several runs as their mean with the lowest and the highest behind it."
     if axis == "env_steps" and published:
         lead += " Grey markers: published, quoted and not measured here."
-    grid = f'<div class="grid" style="grid-template-columns: minmax(0, 1fr)"><figure>{svg}</figure></div>'
+    panels = f'<figure class="panels" tabindex="0">{svg}</figure>'
+    grid = f'<div class="grid" style="grid-template-columns: minmax(0, 1fr)">{panels}</div>'
     return section(f"Return against {AXES[axis]}", lead, grid)
 
 

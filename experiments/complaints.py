@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dis
 import os
+import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
-from typing import Any
+from collections.abc import Sequence
 
-from .folders import config_dir
+from .did_you_mean import did_you_mean
 from .names import PACKAGES, PROGRAM
+from .overrides import override, shell_word
+from .wrong_setting import blamed
 
 
 def report(error: Exception, command: str, rest: Sequence[str]) -> int:
@@ -28,7 +29,12 @@ def report(error: Exception, command: str, rest: Sequence[str]) -> int:
 def _sentence(error: Exception, command: str, rest: Sequence[str]) -> str | None:
     """What to tell the user, or None for a bug."""
     from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
-    from omegaconf.errors import MissingMandatoryValue
+    from omegaconf.errors import (
+        ConfigKeyError,
+        GrammarParseError,
+        InterpolationResolutionError,
+        MissingMandatoryValue,
+    )
 
     match error:
         case MissingConfigException(missing_cfg_file=str(missing), options=options) if options is not None:
@@ -37,9 +43,20 @@ def _sentence(error: Exception, command: str, rest: Sequence[str]) -> str | None
             known = f"{group} can be {', '.join(choices)}"
             return f"{group}={choice} is not known: {known}{did_you_mean(choice, choices)}"
         case OverrideParseException():
-            return f"{error.override!r} is not a setting: write key=value, with quotes around special characters"
+            return _unreadable(str(error.override))
+        case ConfigCompositionException() if several := re.match(
+            "Ambiguous value for argument '(.*?)' 1", _joined(error)
+        ):
+            return f"{several[1]} has several values: add -m to run once for each"
         case ConfigCompositionException():
-            return _unknown_key(command, rest) or str(error)
+            return blamed(command, rest) or str(error)
+        case InterpolationResolutionError() | GrammarParseError():
+            return (
+                f"{str(error).splitlines()[0]}: ${{...}} stands for another setting; to mean these characters, write "
+                rf"'KEY=\${{...}}'"
+            )
+        case ConfigKeyError() if any(word.startswith("~") for word in rest):
+            return f"{error.full_key} is missing: leave the ~ that removes it out"
         case MissingMandatoryValue():
             return f"{error.full_key} has no value yet: add {error.full_key}=VALUE to `{PROGRAM} {command}`"
         case OSError(strerror=str(reason)):
@@ -49,6 +66,10 @@ def _sentence(error: Exception, command: str, rest: Sequence[str]) -> str | None
         case ValueError() | ImportError() | FloatingPointError() if _raised_by_us(error):
             return str(error)
     return None
+
+
+def _joined(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _raised_by_us(error: Exception) -> bool:
@@ -66,39 +87,12 @@ def _raised_by_us(error: Exception) -> bool:
     return by_statement and frame.f_globals.get("__name__", "").partition(".")[0] in PACKAGES
 
 
-def _unknown_key(command: str, rest: Sequence[str]) -> str | None:
-    """The first setting on the command line that the command does not have."""
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
-    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-        cfg = compose(command, return_hydra_config=True)
-        groups = [group for group in cfg.hydra.runtime.choices if not group.startswith("hydra/")]
-        # Another choice of a group has other settings.
-        chosen = [argument for argument in rest if argument.partition("=")[0] in groups and "," not in argument]
-        cfg = compose(command, chosen, return_hydra_config=True)
-    settings = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
-    known = sorted({*groups, *_dotted(settings)})
-    for argument in rest:
-        key = argument.partition("=")[0].partition("@")[0].lstrip("~")
-        if "=" in argument and not key.startswith(("+", "-", "hydra")) and key not in known:
-            mend = f"`{PROGRAM} {command} --help` lists what it has"
-            return f"{key} is not a setting of `{PROGRAM} {command}`{did_you_mean(key, known)}; {mend}"
-    return None
-
-
-def _dotted(tree: Any, prefix: str = "") -> Iterator[str]:
-    """Every key of a nested dictionary, as it is written on the command line."""
-    for key, value in tree.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{key}.")
-
-
-def did_you_mean(word: str, choices: Any) -> str:
-    """A hint to the one of the choices that the word comes close to, if there is one."""
-    close = get_close_matches(word, list(choices), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+def _unreadable(word: str) -> str:
+    """What to say of a word that Hydra's grammar refuses, with the quotes that it accepts."""
+    key, equals, value = word.partition("=")
+    if not equals or not key:
+        return f"{word!r} is not a setting: write key=value, with quotes around special characters"
+    return f"{word} has special characters: write {shell_word(override(key, value))} if that is meant to be a text"
 
 
 def complain(sentence: str, code: int = 2) -> int:

@@ -6,12 +6,8 @@ action is repeated for included, and a return is the mean undiscounted one of th
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import math
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +18,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from . import rows_file
+from .file_lock import locked
 
 IDENTITY = ("method", "task", "seed", "env_steps")
 Key = tuple[str, str, int]  # method, task, seed
@@ -125,10 +122,7 @@ def read(path: Path) -> list[CurveRow]:
     Raises:
       ValueError: the file is no table of learning curves, or a row of it is broken.
     """
-    try:
-        return rows_file.read(path, CurveRow)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path.name} is no CSV file: {error}") from error
+    return rows_file.read(path, CurveRow)
 
 
 def append(path: Path, row: CurveRow, manifest: Mapping[str, Any]) -> None:
@@ -137,8 +131,7 @@ def append(path: Path, row: CurveRow, manifest: Mapping[str, Any]) -> None:
     Raises:
       ValueError: `path` holds another table.
     """
-    with _alone(path):
-        rows_file.add(path, CurveRow, [row], IDENTITY, manifest, digits=7)
+    rows_file.add(path, CurveRow, [row], IDENTITY, manifest, digits=7)
 
 
 def discard(path: Path, key: Key) -> None:
@@ -147,7 +140,7 @@ def discard(path: Path, key: Key) -> None:
     Raises:
       ValueError: `path` holds another table.
     """
-    with _alone(path):
+    with locked(path):
         rows = read(path)
         kept = [row for row in rows if row.key() != key]
         if len(kept) == len(rows):
@@ -188,17 +181,3 @@ def _run(key: Key, rows: Sequence[CurveRow]) -> Run:
         np.asarray([row.wall_s for row in rows], np.float64),
         np.asarray([row.mean_return for row in rows], np.float64),
     )
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Jobs side by side add to one table: each waits for its turn to read and write it, so that no row is lost."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    with (Path(tempfile.gettempdir()) / f"jepa-mpc-{name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import resource
+import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
 
 import jax
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 import envs
 from worldmodel.checkpoint import Checkpoint
@@ -17,24 +19,30 @@ from worldmodel.dataset import load
 from worldmodel.diagnostics import diagnose
 from worldmodel.windows import WindowSampler
 
+from . import goal_tasks
 from .collect import visited
 from .health import judged
 from .manifest import manifest
-from .recipes import Paths, plan_command
+from .names import PROGRAM
+from .overrides import command_line
+from .recipes import Paths
 from .records import EpisodeRecord, Health, Report
 from .report import write_report
 from .results import Row, write_json
+from .say import say
 from .stages import ensure_data, ensure_model
 from .table import Measured, check_policies, measure, show
 from .video import film
 
+SEEDS = 3  # in the table that the second command makes
 CURVES = ("step", "loss", "prediction", "sigreg", "inverse", "distance", "horizon_ratio")
 
 
 def run(cfg: DictConfig) -> list[Row]:
     """Collect, train, plan and report; what was finished before with the same recipe is used again."""
     check_policies(cfg)
-    console, began = Console(), time.perf_counter()
+    goal_tasks.make(cfg.task.name, "demo")
+    began = time.perf_counter()
     runs, seed = Path(cfg.runs), int(cfg.seed)
     data = ensure_data(cfg, seed)
     checkpoint = ensure_model(cfg, seed)
@@ -46,11 +54,26 @@ def run(cfg: DictConfig) -> list[Row]:
     write_json(runs / "results.json", measured.rows, made)
     report = _report(cfg, checkpoint, data, measured, made)
     page = write_report(runs / "report.html", report)
-    console.print(f"report: {page}\nrows: {runs / 'results.json'}\nplan with it again:")
+    say(f"report: {page}\nrows: {runs / 'results.json'}\nplan with it again:")
     for line in report.commands:
-        console.print(f"  {line}", soft_wrap=True)
-    console.print(f"{time.perf_counter() - began:.0f} s in all, at most {peak_mib():,} MiB of memory")
+        say(f"  {line}")
+    say(report.commands_note)
+    if hint := how_to_call():
+        say(hint)
+    say(f"{time.perf_counter() - began:.0f} s in all, at most {peak_mib():,} MiB of memory")
     return measured.rows
+
+
+def how_to_call() -> str:
+    """How to call the command where a shell does not find it, as after `make demo`; empty where it does."""
+    folder = Path(sys.executable).parent
+    if shutil.which(PROGRAM) or not (folder / PROGRAM).is_file():
+        return ""
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    return (
+        f"{PROGRAM} is not on this shell's PATH: run `source {shlex.quote(str(shown / 'activate'))}` first, or call it "
+        f"as {shlex.quote(str(shown / PROGRAM))}"
+    )
 
 
 def peak_mib() -> int:
@@ -81,8 +104,29 @@ def _report(
         video=video,
         video_note=note,
         manifest=made,
-        commands=[plan_command(model_file, cfg.task.name), f"jepa-mpc plan task={cfg.task.name} 'seeds=[0,1,2]'"],
+        commands=_commands(cfg, model_file),
+        commands_note=_note(checkpoint),
         control_period=task.control_period,
+    )
+
+
+def _commands(cfg: DictConfig, model: Path) -> list[str]:
+    """How to plan again with the model, and with further seeds: with the settings that this run was given."""
+    words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    own = ("task", "task.name", "runs", "seed", "policies", "video_episodes")
+    settings = [word for word in words if word.partition("=")[0].lstrip("+") not in own]
+    seeds = {"task": cfg.task.name, "seeds": [int(cfg.seed) + number for number in range(SEEDS)], "runs": cfg.runs}
+    return [
+        command_line("plan", {"task": cfg.task.name, "checkpoint": model}, settings),
+        command_line("plan", seeds, settings),
+    ]
+
+
+def _note(checkpoint: Checkpoint) -> str:
+    minutes = max(1, round((SEEDS - 1) * checkpoint.metadata["train_seconds"] / 60))
+    return (
+        f"The second command first collects data for and trains the models of {SEEDS - 1} further seeds, which takes "
+        f"about {minutes} min more on this machine."
     )
 
 

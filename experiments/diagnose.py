@@ -29,6 +29,7 @@ from .markup import healthy_range
 from .plan import chosen_checkpoint
 from .published import PUBLISHED
 from .recipes import CUSTOM, Paths, plan_command
+from .say import say
 
 
 def run(cfg: DictConfig) -> Diagnosis:
@@ -45,15 +46,17 @@ def run(cfg: DictConfig) -> Diagnosis:
     write_atomically(files["json"], json.dumps({**as_json(found), "manifest": made}, indent=2) + "\n")
     write_atomically(files["png"], to_png(picture(found), dpi=120))
     write_atomically(files["html"], render(found, f"jepa-mpc diagnose: {name}", made, commands))
-    console.print(f"report: {files['html']}\nfigure: {files['png']}\nvalues: {files['json']}", soft_wrap=True)
+    say(f"report: {files['html']}\nfigure: {files['png']}\nvalues: {files['json']}")
     return found
 
 
 def _checkpoint(cfg: DictConfig) -> Checkpoint:
     if cfg.task.name != CUSTOM:
-        return chosen_checkpoint(cfg, int(cfg.seed))
+        return chosen_checkpoint(cfg, int(cfg.seed), "diagnose")
     if cfg.checkpoint is None:
         raise ValueError(f"task={CUSTOM} has no model of its own: add checkpoint=FILE")
+    if cfg.data is None:
+        raise ValueError(f"task={CUSTOM} has no simulator to make held-out data with: add data=FOLDER of some")
     return load_model(cfg.checkpoint)
 
 

@@ -173,7 +173,7 @@ def _costs(found: Diagnosis, task: envs.Task, agent: Agent, seed: int) -> None:
 
 def _episodes(found: Diagnosis, cfg: DictConfig, task: envs.Task, agent: Agent) -> None:
     pairs, seed = honest(task, int(cfg.episodes), int(cfg.seed)), int(cfg.seed)
-    with progress_bar(f"model on {cfg.task.name}", task.budget) as bar:
+    with progress_bar(f"model on {cfg.task.name}", task.budget, compiles=True) as bar:
         records = run_episodes(task, ModelPolicy(task, agent, seed), pairs, bar)
         bar(task.budget, task.budget)
     found.episodes, found.failed = len(records), sum(not record.success for record in records)

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -22,10 +23,15 @@ from .drive_simulator import Simulator
 from .drive_summary import Summary, show
 from .drive_view import View
 from .plan import chosen_checkpoint
+from .progress import COMPILING
 from .promises import log_level
 from .published import checkpoint_file
 from .recipes import Paths
+from .reward_checkpoint import asked_for
+from .sensor_ranges import contract_words
 
+# What a bundle decides.
+OF_BUNDLES = ("planner", "cost", "constraint", "risk", "members", "precision", "replan_every", "suggestions", "model")
 TIMINGS = ("ideal", "delay", "wallclock")
 
 
@@ -86,6 +92,7 @@ def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> Drive:
         telemetry=None if cfg.telemetry is None else str(cfg.telemetry),
         clock=clock,
     )
+    Console(stderr=True).print(f"the planner: {COMPILING}")
     stack.enter_context(controller)
     _wait_until_ready(controller)
     view = None
@@ -101,13 +108,14 @@ def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
         if cfg.checkpoint is not None:
             raise ValueError("give a checkpoint or a bundle, not both")
         recipe = Recipe.bundle(str(cfg.bundle))
+        _fits_bundle(cfg, recipe.contract.task)
         if recipe.contract.task not in envs.TASKS:
             raise ValueError(
                 f"{cfg.bundle} was made for {recipe.contract.task or 'a robot without a name'}, which no simulator "
                 f"here steps: there are {', '.join(envs.TASKS)}"
             )
         return recipe, envs.make(recipe.contract.task)
-    chosen_checkpoint(cfg, int(cfg.seed))
+    chosen_checkpoint(cfg, int(cfg.seed), "drive")
     trained = Paths.of(cfg, int(cfg.seed)).model
     path = trained if cfg.checkpoint is None else checkpoint_file(cfg.checkpoint, cfg.task.name)
     arguments: dict[str, Any] = {"checkpoint": str(path), "settings": OmegaConf.to_container(cfg, resolve=True)}
@@ -117,11 +125,22 @@ def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
     return engine(**arguments), task
 
 
+def _fits_bundle(cfg: DictConfig, made_for: str) -> None:
+    """Raise ValueError where the command line says otherwise than the bundle, which brings these settings along."""
+    words = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    for key in asked_for(words):
+        if key.partition(".")[0] in OF_BUNDLES:
+            raise ValueError(f"{cfg.bundle} brings its own {key} along: leave it out, or export another bundle with it")
+        if key in ("task", "task.name") and cfg.task.name != made_for:
+            raise ValueError(f"{cfg.bundle} was made for the task {made_for}: leave task={cfg.task.name} out")
+
+
 def engine(checkpoint: str, settings: dict[str, Any]) -> LiveEngine:
     """The engine of a model file with the settings of `jepa-mpc plan`: a planner's process makes its own."""
     cfg = OmegaConf.create(settings)
     task = envs.make(cfg.task.name)
-    return LiveEngine(build.agent(cfg, load_model(checkpoint).model, task), task.name)
+    loaded = load_model(checkpoint)
+    return LiveEngine(build.agent(cfg, loaded.model, task), task.name, **contract_words(loaded))
 
 
 def _rate(cfg: DictConfig) -> float | None:

@@ -48,7 +48,7 @@ class Simulator:
         self._seen, self._answer = seen_type(task), answer_type(task)
         self._rest, self._count, self._episode = b"", 0, -1
         self._process = subprocess.Popen(
-            [sys.executable, "-c", START, json.dumps(asdict(setup))],
+            [sys.executable, "-P", "-c", START, json.dumps(asdict(setup))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},

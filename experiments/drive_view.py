@@ -57,7 +57,7 @@ class View:
 
             from . import drive_gate
         except ImportError as error:
-            raise ImportError("view=true needs viser: pip install 'jepa-mpc[view]'") from error
+            raise ImportError("view=true needs viser: pip install viser") from error
         self._task, self._deadline, self._names = task, deadline, tuple(weights)
         self._lock, self._wishes = threading.Lock(), Wishes()
         self.steered = False  # whether the goal is somebody's, and no held-out one

@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from planning import ActionSpec, Agent
 from planning.control import Bundle, LiveEngine
 from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
 from worldmodel.dataset import load
-from worldmodel.logs import WORDS
 
 from .build import agent_for
 from .calibration import calibrated
-from .fits import check_data
+from .fits import check_data, check_moves, check_range
 from .published import PUBLISHED, checkpoint_file
-from .sensor_ranges import range_words
+from .say import say
+from .sensor_ranges import contract_words
 
 OWN = ("checkpoint", "out", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
 
@@ -43,6 +42,8 @@ def run(cfg: DictConfig) -> Bundle:
     if cfg.calibration is not None:
         data = load(cfg.calibration)
         check_data(data, checkpoint.metadata["task"], cfg.calibration, owner=f"the model {cfg.checkpoint}")
+        check_range(data, cfg.calibration)
+        check_moves(data, cfg.calibration)
         engine = LiveEngine(_agent(cfg, checkpoint))
         guards, extra = calibrated(engine, data, float(cfg.alarms_a_minute)).for_bundle()
         parts = {"guards": guards, "extra": extra}
@@ -53,11 +54,11 @@ def _tell(bundle: Bundle, out: Path) -> Bundle:
     """Write it, and say how to drive it."""
     bundle.save(out)
     contract = bundle.contract
-    Console().print(
+    say(
         f"{out} ({out.stat().st_size / 1e6:.1f} MB): {contract.observation_size} sensors, {contract.action_size} "
         f"actuators, {1e3 * contract.control_period:g} ms a step, {len(bundle.programs)} programs for "
         f"{', '.join(bundle.platforms)}\n"
-        f'drive it: planning.control.Controller.load("{out}"); docs/robot.md says what has to be installed'
+        f"drive it: planning.control.Controller.load({str(out)!r}); docs/robot.md says what has to be installed"
     )
     return bundle
 
@@ -65,9 +66,8 @@ def _tell(bundle: Bundle, out: Path) -> Bundle:
 def make_bundle(cfg: DictConfig, checkpoint: Checkpoint, **parts: Any) -> Bundle:
     """The bundle of a checkpoint; `parts` are more of what `Bundle.of` takes (guards, extra)."""
     robot = checkpoint.metadata["task"]
-    words: dict[str, Any] = {name: tuple(robot.get(name, ())) for name in WORDS} | range_words(checkpoint)
     agent = _agent(cfg, checkpoint)
-    return Bundle.of(agent, task=robot["task"], platforms=tuple(cfg.platforms), **words, **parts)
+    return Bundle.of(agent, task=robot["task"], platforms=tuple(cfg.platforms), **contract_words(checkpoint), **parts)
 
 
 def _of_rewards(cfg: DictConfig, path: Path) -> Bundle:
@@ -77,8 +77,8 @@ def _of_rewards(cfg: DictConfig, path: Path) -> Bundle:
     if cfg.calibration is not None:
         raise ValueError(f"{path} learned from rewards, and its alarm of surprise cannot be calibrated: leave that out")
     known = learned(path, *(word for word in words_of_command(path) if word.partition("=")[0] not in OWN))
-    words: dict[str, Any] = range_words(known.checkpoint)
-    return Bundle.of(known.agent(), task=known.task, platforms=tuple(cfg.platforms), **words)
+    words = contract_words(known.checkpoint)
+    return Bundle.of(known.agent(needs_period=True), task=known.task, platforms=tuple(cfg.platforms), **words)
 
 
 def _agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:

@@ -11,6 +11,7 @@ import logging
 import math
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from numpy import ndarray
 
 from worldmodel.dataset import EpisodeData
 from worldmodel.logs import WORDS, are_words, is_period, out_of_bounds
-from worldmodel.normalization import MIN_STD
+from worldmodel.moments import Moments
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,38 @@ def check_data(data: EpisodeData, robot: Description, source: Path | str, owner:
     _compare(found, robot, f"the dataset {source}", owner, mend)
 
 
+def check_rewards(data: EpisodeData, robot: Description, source: Path | str, rewards_count: bool = True) -> None:
+    """Raise ValueError unless learning from rewards may begin with the data; warn of what looks wrong in them.
+
+    Args:
+      data: read with their rewards.
+      robot: what the reward task says of itself.
+      source: where the data are from.
+      rewards_count: whether rewards are learned from; else another task of the same robot does as well.
+    """
+    name = str(robot["task"])
+    of = description(data).get("task") or _environment(data)
+    if of is not None and of != name and rewards_count:
+        raise ValueError(
+            f"the dataset {source} is of {of}, not of {name}, where other things happen and are rewarded: give data of "
+            f"{name}, or leave online.data out"
+        )
+    check_data(data, robot, source, owner=name)
+    unbounded = ~np.isfinite(data.action_low) | ~np.isfinite(data.action_high)
+    low, high = (np.where(unbounded, robot[key], getattr(data, key)) for key in ("action_low", "action_high"))
+    check_range(replace(data, action_low=low.astype(np.float32), action_high=high.astype(np.float32)), source)
+    check_moves(data, source)
+
+
+def _environment(data: EpisodeData) -> str | None:
+    """The Gymnasium environment that a Minari dataset says it was recorded in, as the name of a reward task."""
+    try:
+        said = json.loads(data.metadata["env_spec"])["id"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return f"gym/{said}" if isinstance(said, str) else None
+
+
 def check_checkpoint(trained_for: Description, task: Description, path: Path | str) -> None:
     """Raise ValueError unless a checkpoint that was trained for one description can plan in another."""
     mend = "choose the task that it was trained for, or train again"
@@ -87,10 +120,13 @@ def _compare(found: Description, wanted: Description, what: str, owner: str, men
         for index, (word, wanted_word) in enumerate(words):
             if word != wanted_word:
                 raise ValueError(f"{what} has {word} as {key}[{index}], and {owner} has {wanted_word}: {mend}")
+    low, high = wanted.get("action_low") or [], wanted.get("action_high") or []
     for key in ("action_low", "action_high"):
-        bounds = zip(found.get(key) or [], wanted.get(key) or [], strict=False)
-        for index, (bound, wanted_bound) in enumerate(bounds):
-            if math.isfinite(bound) and not math.isclose(bound, wanted_bound, rel_tol=1e-4, abs_tol=1e-6):
+        bounds = zip(found.get(key) or [], wanted.get(key) or [], low, high, strict=False)
+        for index, (bound, wanted_bound, *ends) in enumerate(bounds):
+            # Relative to the larger one of the two ends: one of them is often 0, and the unit may be any.
+            slack = 1e-4 * max((abs(end) for end in ends if math.isfinite(end)), default=0.0)
+            if math.isfinite(bound) and not math.isclose(bound, wanted_bound, rel_tol=1e-4, abs_tol=slack):
                 raise ValueError(f"{what} has {key}[{index}] at {bound:g}, and {owner} at {wanted_bound:g}: {mend}")
 
 
@@ -105,20 +141,19 @@ def check_moves(data: EpisodeData, source: Path | str) -> None:
         ("sensor", data.observations, said.get("sensors")),
         ("actuator", data.actions[taken], said.get("actuators")),
     ):
-        still = np.flatnonzero(values.std(axis=0, dtype=np.float64) < MIN_STD)
+        still = np.flatnonzero(Moments.of(values).still)
         if len(still) == values.shape[1]:
             raise ValueError(
-                f"the data in {source} stand still: no {noun} deviates by {MIN_STD:g} or more in any episode, and "
-                "nothing can be learned from that; check the logging, or store them in smaller units"
+                f"the data in {source} stand still: no {noun} deviates by more than rounding in any episode, and "
+                "nothing can be learned from that; check the logging"
             )
         for index in still.tolist():
             logger.warning(
-                "%s %s never moves in %s (standard deviation below %g) and tells the model nothing; leave it out, or "
-                "store it in smaller units",
+                "%s %s never moves in %s (it deviates by no more than rounding) and tells the model nothing; leave it "
+                "out, or check its logging",
                 noun,
                 _named(index, words),
                 source,
-                MIN_STD,
             )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import rows_file
+from .file_lock import locked
 
 AXES = ("num_samples", "horizon", "iterations")
 
@@ -52,9 +53,12 @@ def read(path: Path) -> list[LatencyRow]:
 
 
 def write(path: Path, rows: Sequence[LatencyRow], manifests: Sequence[Mapping[str, Any]]) -> None:
-    """Write the table and, beside it, the manifest of each row."""
-    rows_file.write_beside(path, list(manifests))
-    rows_file.write(path, LatencyRow, rows)
+    """Write the table and, beside it, the manifest of each row. Rows that other processes added are kept."""
+    with locked(path):
+        ours = {row.identity() for row in rows}
+        others = [row for row in read(path) if row.identity() not in ours]
+        rows_file.write_beside(path, [*manifests, *read_manifests(path, others)])
+        rows_file.write(path, LatencyRow, [*rows, *others])
 
 
 def read_manifests(path: Path, rows: Sequence[LatencyRow]) -> list[dict[str, Any]]:

@@ -45,6 +45,7 @@ def run(cfg: DictConfig) -> dict[str, str]:
     Raises:
       FileNotFoundError: this is no checkout: the tests do not come with an installed package.
       ValueError: a mutant that is not known, or whose line is not in the code, or not once.
+      RuntimeError: soak test or tests fail on the code as it is: then nothing that they say of a mutant counts.
       SystemExit: with code 1, where one is not noticed.
     """
     if not (ROOT / TESTS[0]).is_dir():
@@ -56,6 +57,8 @@ def run(cfg: DictConfig) -> dict[str, str]:
     chosen = [known[name] for name in names]
     noticed: dict[str, str] = {}
     with progress_bar("mutants", len(chosen)) as bar, tempfile.TemporaryDirectory() as folder:
+        if by := _noticed_by(None, Path(folder), int(cfg.suite.steps), int(cfg.seed)):
+            raise RuntimeError(f"the code as it is does not pass (by {by}): fix that first")
         for number, mutant in enumerate(chosen, 1):
             noticed[mutant.name] = _noticed_by(mutant, Path(folder), int(cfg.suite.steps), int(cfg.seed))
             logger.info("%s: noticed by %s", mutant.name, noticed[mutant.name] or "NOBODY")
@@ -89,13 +92,14 @@ def mutated(mutant: Mutant, source: str) -> str:
     return source.replace(mutant.line, mutant.becomes)
 
 
-def _noticed_by(mutant: Mutant, folder: Path, steps: int, seed: int) -> str:
-    """`soak`, `tests`, or nobody."""
+def _noticed_by(mutant: Mutant | None, folder: Path, steps: int, seed: int) -> str:
+    """`soak`, `tests`, or nobody; of the code as it is where there is no mutant."""
     for package in PACKAGES:
         shutil.rmtree(folder / package, ignore_errors=True)
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", *UNUSED))
-    file = folder / "planning" / "control" / f"{mutant.file}.py"
-    file.write_text(mutated(mutant, file.read_text(encoding="utf-8")), encoding="utf-8")
+    if mutant is not None:
+        file = folder / "planning" / "control" / f"{mutant.file}.py"
+        file.write_text(mutated(mutant, file.read_text(encoding="utf-8")), encoding="utf-8")
     soak = [sys.executable, "-c", SOAK.format(steps=steps, seed=seed)]
     if _run(soak, folder):
         return "soak"

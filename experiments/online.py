@@ -34,6 +34,7 @@ from .online_agent import CalmActor, OnlineActor
 from .online_config import OnlineConfig
 from .online_state import load_run, save_run
 from .reward_policies import episode_returns
+from .value_range import RangeWatch
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ class OnlineRun:
         self._begins = np.ones((len(seeds), count), bool)
         self._remember = jax.jit(lanes.over(_remember), donate_argnums=0)
         self._copied = jax.jit(lambda weights: jax.tree.map(jnp.copy, weights))
+        self._watch = RangeWatch(actor.config.bin_limit)
         self.progress = Progress()
         if path.exists():
             self._load()
@@ -143,6 +145,11 @@ class OnlineRun:
                     saved = self.env_steps
 
     @property
+    def _counts_rewards(self) -> bool:
+        objective = self._trainer.objective
+        return objective.reward > 0 or objective.value > 0
+
+    @property
     def _updates_done(self) -> int:
         return int(self._lanes.lane(self._state.update, 0))
 
@@ -179,6 +186,8 @@ class OnlineRun:
     def _remember_all(self, steps: Sequence[Steps]) -> None:
         rows = [(begins, *_rows(each)) for begins, each in zip(self._begins, steps, strict=True)]
         self._replay = self._remember(self._replay, *self._lanes.stack(rows))
+        if self._counts_rewards:
+            self._watch.see(np.stack([each.rewards for each in steps]), "rewards")
         self._begins = np.stack([each.terminated | each.truncated for each in steps])
         self.progress.decisions += self._config.environments
 
@@ -194,6 +203,8 @@ class OnlineRun:
                     f"training diverged after {self.progress.decisions} decisions (loss {values['loss'].tolist()}): "
                     "lower training.learning_rate; what was saved before is kept"
                 )
+            if self._counts_rewards:
+                self._watch.see(values["largest_target"], "returns")
             told = {name: value.tolist() for name, value in values.items()}
             logger.debug("%d decisions: %s", self.progress.decisions, told)
 

@@ -5,25 +5,30 @@ A model that learned from rewards is measured by its returns (`plan_rewards.py`)
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 import envs
 from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
 
+from . import goal_tasks
 from .fits import check_checkpoint
 from .manifest import manifest
+from .overrides import command_line
 from .published import PUBLISHED, checkpoint_file
-from .recipes import reward_model_file
+from .recipes import Paths, reward_model_file
 from .results import Row, append_csv, write_json
+from .say import say
 from .stages import ensure_model
 from .table import check_policies, measure, show
 
 if TYPE_CHECKING:
     from .plan_rewards import ReturnRow
+
+logger = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
@@ -34,7 +39,11 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
 
         return plan_rewards.run(path, *words_of_command(path))
     check_policies(cfg)
+    if cfg.checkpoint is None:
+        goal_tasks.make(cfg.task.name, "plan")
     seeds = [int(seed) for seed in cfg.seeds] if cfg.seeds is not None else [int(cfg.seed)]
+    if cfg.checkpoint is None:
+        _tell_what_is_missing(cfg, seeds)
     rows: list[Row] = []
     for seed in seeds:
         rows += measure(cfg, chosen_checkpoint(cfg, seed), seed).rows
@@ -45,28 +54,61 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
     write_json(out, rows, made)
     if cfg.results is not None:
         append_csv(Path(cfg.results), rows, made)
-    Console().print(f"rows: {out if cfg.results is None else cfg.results}")
+    say(f"rows: {out if cfg.results is None else cfg.results}")
     return rows
+
+
+def _tell_what_is_missing(cfg: DictConfig, seeds: list[int]) -> None:
+    """Log which models are trained first, and how long that takes where another one tells it."""
+    files = {seed: Paths.of(cfg, seed).model for seed in seeds}
+    missing = [seed for seed, file in files.items() if not file.exists()]
+    if not missing:
+        return
+    times = [load_model(file).metadata.get("train_seconds") for file in files.values() if file.exists()]
+    known = [float(seconds) for seconds in times if seconds is not None]
+    minutes = f"about {max(1, round(len(missing) * max(known) / 60))} min" if known else "some minutes for each"
+    logger.info(
+        "%s has no model of seed %s: trained first, which takes %s; checkpoint=FILE plans with one that is there",
+        cfg.runs,
+        ", ".join(map(str, missing)),
+        minutes,
+    )
 
 
 def _file(cfg: DictConfig) -> Path | None:
     """The file that the settings name; None for one that comes along or that is trained where it is missing."""
     if cfg.checkpoint is None:
         name = str(cfg.task.name)
-        return reward_model_file(cfg.runs, name, int(cfg.seed)) if "/" in name else None
+        return _learned_from_rewards(cfg, name) if "/" in name else None
     return None if str(cfg.checkpoint) == PUBLISHED else Path(cfg.checkpoint)
 
 
-def chosen_checkpoint(cfg: DictConfig, seed: int) -> Checkpoint:
+def _learned_from_rewards(cfg: DictConfig, task: str) -> Path:
+    """What `jepa-mpc train` made of the task, in its place under `cfg.runs`.
+
+    Raises:
+      FileNotFoundError: nothing yet.
+    """
+    path = reward_model_file(cfg.runs, task, int(cfg.seed))
+    if not path.exists():
+        learn = command_line("train", {"objective": "td", "task": task})
+        raise FileNotFoundError(f"nothing was learned on {task} yet, as {path} is missing: begin with `{learn}`")
+    return path
+
+
+def chosen_checkpoint(cfg: DictConfig, seed: int, command: str = "plan") -> Checkpoint:
     """The model that the settings name, or the recipe's, which is trained where it is missing.
 
     Raises:
       ValueError: it was trained for another task, or for other sensors, actions or another control period.
     """
     if cfg.checkpoint is None:
+        goal_tasks.make(cfg.task.name, command)
         return ensure_model(cfg, seed)
     checkpoint = load_model(checkpoint_file(cfg.checkpoint, cfg.task.name))
     trained_for = checkpoint.metadata.get("task", {}).get("task")
+    if trained_for is not None:
+        goal_tasks.require_simulator(str(trained_for), cfg.checkpoint, command)
     if trained_for != cfg.task.name:
         raise ValueError(
             f"{cfg.checkpoint} was trained for the task {trained_for}, and task={cfg.task.name} was asked for: "

@@ -22,7 +22,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from envs.reward_task import RewardTask
+from envs.reward_task import RewardTask, check_seed
 from planning import Agent
 from planning.control import Controller
 
@@ -97,6 +97,9 @@ def run(path: str | Path, *overrides: str) -> list[ReturnRow]:
     made = manifest(told, [int(cfg.seed)])
     out = Path(cfg.results) if cfg.results else Path(cfg.runs) / f"{known.task.replace('/', '-')}-plan.csv"
     rows_file.read(out, ReturnRow)  # another table is refused before anything is measured
+    task = known.make_task()
+    check_seed(task, int(cfg.seed))  # or the rows are not of the same starts
+    task.close()
     rows = []
     for name in cfg.policies:
         rows.append(_measured(known, ceiling, str(name)))
@@ -138,7 +141,7 @@ def _measured(known: Learned, ceiling: DictConfig, name: str) -> ReturnRow:
     cfg, seed = known.cfg, int(known.cfg.seed)
     episodes = int(cfg.simulated_episodes if name == "ceiling" else cfg.episodes)
     policy, agent = _policy(known, ceiling, name)
-    with progress_bar(f"{name} on {known.task}", 1) as bar:
+    with progress_bar(f"{name} on {known.task}", 1, compiles=name != "random") as bar:
         returns = episode_returns(known.make_task, policy, episodes, seed, bar)
     times = _times(known, name, policy, agent)
     metadata = known.checkpoint.metadata

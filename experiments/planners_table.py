@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import rows_file
+from .file_lock import locked
 from .statistics import wilson
 
 
@@ -128,19 +129,33 @@ def read_entries(path: Path) -> list[Entry]:
 def write(path: Path, entries: Sequence[Entry], tight: Mapping[str, int]) -> list[PlannerRow]:
     """Write the runs and the rows that follow from them: at each task's own budget of steps, and at its tight one.
 
-    First the runs, so that no row is without.
+    First the runs, so that no row is without. Runs that other processes added are kept.
+
+    Returns:
+      The rows of `entries`.
     """
-    stored = [{"manifest": dict(each.manifest), "runs": [_plain(run) for run in each.runs]} for each in entries]
-    rows_file.write_beside(path, stored)
+    with locked(path):
+        ours = {run.identity() for entry in entries for run in entry.runs}
+        others = [
+            Entry(entry.manifest, left)
+            for entry in read_entries(path)
+            if (left := tuple(run for run in entry.runs if run.identity() not in ours))
+        ]
+        known = [*entries, *others]
+        stored = [{"manifest": dict(each.manifest), "runs": [_plain(run) for run in each.runs]} for each in known]
+        rows_file.write_beside(path, stored)
+        rows_file.write(path, PlannerRow, _rows(known, tight))
+    return _rows(entries, tight)
+
+
+def _rows(entries: Sequence[Entry], tight: Mapping[str, int]) -> list[PlannerRow]:
     rows = [
         run.row(budget, entry.manifest["command"])
         for entry in entries
         for run in entry.runs
         for budget in sorted({run.budget, tight.get(run.task, run.budget)}, reverse=True)
     ]
-    rows.sort(key=lambda row: (row.task, row.policy, row.planner, row.plan_budget, row.seed, -row.budget))
-    rows_file.write(path, PlannerRow, rows)
-    return rows
+    return sorted(rows, key=lambda row: (row.task, row.policy, row.planner, row.plan_budget, row.seed, -row.budget))
 
 
 def _run(stored: Mapping[str, Any]) -> Run:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from worldmodel.checkpoint import load_model, save_model, with_members
 
+from .overrides import command_line
+
 PUBLISHED = "published"  # in place of a path
 FOLDER = Path(__file__).parent / "checkpoints"
 MEMBERS = 2
@@ -33,8 +35,8 @@ def checkpoint_file(checkpoint: str | Path, task: str) -> Path:
     path = FOLDER / f"{task.replace('/', '-')}.safetensors"
     if not path.is_file():
         raise ValueError(
-            f"no checkpoint of {task} comes along, only of {', '.join(tasks())}: train one with `jepa-mpc train "
-            f"task={task}`"
+            f"no checkpoint of {task} comes along, only of {', '.join(tasks())}: train one with "
+            f"`{command_line('train', {'objective': 'td', 'task': task} if '/' in task else {'task': task})}`"
         )
     return path
 

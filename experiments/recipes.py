@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from .overrides import command_line
 
 CUSTOM = "custom"  # the task of data that no task of ours made: a robot's own logs
 
@@ -56,4 +57,4 @@ def reward_model_file(runs: str | Path, task: str, seed: int) -> Path:
 
 def plan_command(path: Path, task: str) -> str:
     """How to plan with a model file again."""
-    return f"jepa-mpc plan task={task} checkpoint={shlex.quote(str(path))}"
+    return command_line("plan", {"task": task, "checkpoint": path})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -41,6 +42,7 @@ def record(task: RewardTask, behaviour: OpenLoop, episodes: int, decisions: int,
             partial, spaces.observation_space, spaces.action_space, data_format="hdf5", jpeg_encoding=False
         )
         told = {"dataset_id": "jepa-mpc/recorded-v0", "minari_version": version("minari"), "seed": seed}
+        told["task"] = json.dumps(task.describe())
         storage.update_metadata({**told, "algorithm_name": str(behaviour.describe()["behaviour"])})
         for number in range(episodes):
             rng = episode_rng(seed, "collect", number)

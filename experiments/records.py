@@ -92,3 +92,4 @@ class Report:
     manifest: Mapping[str, Any]
     commands: Sequence[str]
     control_period: float  # seconds
+    commands_note: str = ""  # what has to be known before they are run

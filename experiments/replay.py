@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from planning.control.plan_log import replay
+from planning.control.plan_log import LoggedRun, replay, runs_of
 from planning.control.recipe import Recipe, file_hash, make_engine
 from planning.control.telemetry import read_lines
 
 logger = logging.getLogger(__name__)
+
+
+# Of a contract: what another bundle has to share with the one that made a log.
+_SHAPES = ("observation_size", "action_low", "horizon", "action_block", "history", "terms")
 
 
 @dataclass(frozen=True)
@@ -25,37 +29,57 @@ class Replayed:
     different: list[int]  # sequence numbers of plans that came out otherwise
     actions: np.ndarray  # [T, A] of the last one
     same_bundle: bool
+    run: int  # which run of the log, the oldest is 1
+    runs: int  # in the log
 
 
 def run(cfg: DictConfig) -> Replayed:
-    """Replay `cfg.log` with `cfg.bundle`: all plans, or those up to the sequence number `cfg.plan`.
+    """Replay `cfg.log` with `cfg.bundle`: all plans of its run `cfg.run`, or up to the sequence number `cfg.plan`.
 
     Raises:
       FileNotFoundError: no such log or bundle.
       ValueError: no log of ours, no plan in it, or not the one that was asked for.
     """
     engine = make_engine(Recipe.bundle(cfg.bundle).spec)
-    return replay_log(cfg.log, engine, cfg.plan, file_hash(cfg.bundle))
+    return replay_log(cfg.log, engine, cfg.plan, file_hash(cfg.bundle), cfg.run)
 
 
-def replay_log(path: str | Path, engine: Any, plan: int | None = None, sha256: str | None = None) -> Replayed:
-    """See `run`; `engine` plans, and `sha256` is its bundle's, to be compared with the log's."""
-    header: dict[str, Any] = {}
-    episodes: list[list[dict[str, Any]]] = []
-    for line in read_lines(path):
-        if line.get("kind") == "run":
-            header = line
-        elif line.get("kind") == "plan":
-            if "begin" in line or not episodes:
-                episodes.append([])
-            episodes[-1].append(line)
-    if not episodes:
-        raise ValueError(f"{Path(path).name} holds no plans: they are logged with Planning(log=True)")
+def replay_log(
+    path: str | Path, engine: Any, plan: int | None = None, sha256: str | None = None, run: int | None = None
+) -> Replayed:
+    """Make the plans of one run in a log again.
+
+    Args:
+      path: of the log; the files that it turned over into are read, too.
+      engine: plans.
+      plan: sequence number of the last plan to make; None: all.
+      sha256: of the engine's bundle, to be compared with the log's.
+      run: which run of the log, counted from 1, the oldest; None: the newest.
+
+    Raises:
+      FileNotFoundError: no such log.
+      ValueError: no log of ours, no plan in it, not the one that was asked for, or one of another robot.
+    """
+    name, runs = Path(path).name, runs_of(read_lines(path))
+    if not any(each.episodes for each in runs):
+        raise ValueError(f"{name} holds no plans: they are logged with Planning(log=True)")
+    number = _chosen(runs, run)
+    logged = runs[number - 1]
+    if not logged.episodes:
+        other = max(place for place, each in enumerate(runs, 1) if each.episodes)
+        raise ValueError(
+            f"{name} holds no plans in run {number} of {len(runs)}: they are logged with Planning(log=True); "
+            f"run {other} has {len(runs[other - 1].plans())}, add run={other}"
+        )
+    episodes = logged.episodes
     if plan is not None:
         episodes = [lines for lines in episodes if any(line["sequence"] == plan for line in lines)]
         if not episodes:
-            raise ValueError(f"{Path(path).name} does not hold the plan {plan}")
-    same = sha256 is None or header.get("bundle_sha256") == sha256
+            raise ValueError(_no_plan(name, runs, number, plan))
+    _check_contract(name, logged.header, engine)
+    if len(runs) > 1:
+        logger.info("run %d of %d in %s; add run=NUMBER for another one", number, len(runs), name)
+    same = sha256 is None or logged.header.get("bundle_sha256") == sha256
     if not same:
         logger.warning("this is not the bundle that made the log: its plans need not come out the same")
     different: list[int] = []
@@ -68,7 +92,36 @@ def replay_log(path: str | Path, engine: Any, plan: int | None = None, sha256: s
         different += wrong
         count += len(lines) if plan is None else [line["sequence"] for line in lines].index(plan) + 1
     logger.info("%d of %d plans came out bit for bit as they were logged", count - len(different), count)
-    return Replayed(count, different, actions, same)
+    return Replayed(count, different, actions, same, number, len(runs))
+
+
+def _chosen(runs: list[LoggedRun], run: Any) -> int:
+    """The number of a run, from 1."""
+    if run is None:
+        return len(runs)
+    if type(run) is not int or not 1 <= run <= len(runs):
+        raise ValueError(f"run must be a whole number from 1 to {len(runs)}, the newest; got {run!r}")
+    return run
+
+
+def _no_plan(name: str, runs: list[LoggedRun], number: int, plan: int) -> str:
+    others = [place for place, each in enumerate(runs, 1) if any(line["sequence"] == plan for line in each.plans())]
+    where = f" in run {number} of {len(runs)}" if len(runs) > 1 else ""
+    hint = f": run {others[-1]} has it, add run={others[-1]}" if others else ""
+    return f"{name} does not hold the plan {plan}{where}{hint}"
+
+
+def _check_contract(name: str, header: dict[str, Any], engine: Any) -> None:
+    """Raise ValueError where the log cannot be this engine's."""
+    logged, ours = header.get("contract"), engine.contract.to_json()
+    if not isinstance(logged, dict):
+        return
+    for field in _SHAPES:
+        if logged.get(field) != ours[field]:
+            raise ValueError(
+                f"{name} was made with {field}={logged.get(field)}, and this bundle has {ours[field]}: give the bundle "
+                "that made it"
+            )
 
 
 def exit_code(result: Replayed) -> int:

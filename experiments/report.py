@@ -75,7 +75,7 @@ def render(report: Report) -> str:
         _curves(report.history),
         health_section(report.health),
         _coverage(report),
-        commands_section(report.commands),
+        commands_section(report.commands, report.commands_note),
         manifest_section(report.manifest),
     ]
     return page(report.title, report.task, report.summary, sections)
@@ -223,10 +223,10 @@ def _coverage(report: Report) -> str:
     return section("What the training data covered", lead, f'<figure class="coverage">{svg}</figure>')
 
 
-def commands_section(commands: Sequence[str]) -> str:
-    """Commands with a button that copies them."""
+def commands_section(commands: Sequence[str], note: str = "") -> str:
+    """Commands with a button that copies them, and what has to be known before they are run."""
     blocks = (f'<div class="command"><pre><code>{escape(command)}</code></pre></div>' for command in commands)
-    return section("Plan again", "", "".join(blocks)) if commands else ""
+    return section("Plan again", escape(note), "".join(blocks)) if commands else ""
 
 
 def manifest_section(manifest: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from worldmodel.files import write_atomically
 
 from . import rows_file
+from .file_lock import locked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +116,12 @@ def append_values(path: Path, values: Sequence[tuple[str, float, str]], manifest
     Raises:
       ValueError: `path` holds another kind of table.
     """
-    known = {each.case: each for each in rows_file.read(path, Value)}
-    known |= {case: Value(case, value, unit, manifest["command"]) for case, value, unit in values}
-    manifests = rows_file.read_beside(path) or {}
-    rows_file.write_beside(path, {**manifests, **{case: manifest for case, _, _ in values}})
-    rows_file.write(path, Value, list(known.values()), digits=6)
+    with locked(path):
+        known = {each.case: each for each in rows_file.read(path, Value)}
+        known |= {case: Value(case, value, unit, manifest["command"]) for case, value, unit in values}
+        manifests = rows_file.read_beside(path) or {}
+        rows_file.write_beside(path, {**manifests, **{case: manifest for case, _, _ in values}})
+        rows_file.write(path, Value, list(known.values()), digits=6)
 
 
 def read_csv(path: Path) -> list[Row]:

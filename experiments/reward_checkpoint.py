@@ -15,10 +15,12 @@ from worldmodel.checkpoint import RewardCheckpoint, load_reward_model
 
 from . import build
 from .online_agent import ActorConfig, OnlineActor
+from .overrides import override
+from .reward_metadata import check_metadata
 
 # What these models do not ask for: other costs, members of an ensemble, data.
 _FOREIGN: tuple[str, ...] = ("cost", "risk", "members", "suggestions", "model", "training", "behaviour", "collection")
-_FOREIGN += ("data", "control_period", "seeds")
+_FOREIGN += ("data", "seeds")
 
 
 @dataclass(frozen=True)
@@ -41,19 +43,26 @@ class Learned:
 
     def make_task(self) -> RewardTask:
         """The environment that it learned in, with its action repeat."""
-        return make_reward_task(self.task, self.action_repeat)
+        period = build.control_period(self.cfg)
+        if period is None:
+            period = self.checkpoint.metadata.get("control_period")
+        return make_reward_task(self.task, self.action_repeat, period)
 
-    def agent(self, spec: ActionSpec | None = None) -> Agent:
-        """The agent, with the planner of the settings; `spec` is the task's own unless another is given.
+    def agent(self, spec: ActionSpec | None = None, needs_period: bool = False) -> Agent:
+        """The agent, with the planner of the settings.
+
+        Args:
+          spec: the task's own, unless another is given.
+          needs_period: whether the agent leaves the simulator, so that its control period must be known.
 
         Raises:
-          ValueError: the parts do not fit each other.
+          ValueError: the parts do not fit each other, or nothing says a control period that is needed.
         """
         model, online = self.checkpoint.model, self.cfg.online
         if spec is None:
             task = self.make_task()
-            spec = build.reward_spec(task)
             task.close()
+            spec = build.reward_spec(task, needs_period or bool(self.cfg.constraint))
         actor = ActorConfig("planner", int(online.suggestions), float(online.suggestion_noise))
         discount = float(self.checkpoint.metadata["discount"])
         agent = replace(
@@ -74,14 +83,15 @@ def learned(path: str | Path, *overrides: str) -> Learned:
       ValueError: the file is no model for rewards, or the settings do not fit it.
     """
     checkpoint = load_reward_model(path)
-    name, stored = str(checkpoint.metadata["task"]), checkpoint.metadata["settings"]
     asked = asked_for(overrides)
+    check_metadata(path, checkpoint.metadata, own_planner="planner" in asked or "planner._target_" in asked)
+    name, stored = str(checkpoint.metadata["task"]), checkpoint.metadata["settings"]
     for key in asked:
         if key.partition(".")[0] in _FOREIGN:
             raise ValueError(f"{key} says nothing to a model that learned from rewards, as {path} is: leave it out")
     if {"task", "task.name"} & set(asked) and (other := str(build.compose("plan", *overrides).task.name)) != name:
         raise ValueError(f"{path} learned on the task {name}, and task={other} was asked for: add task={name}")
-    cfg = build.compose("plan", "objective=td", "task=reward", f"task.name='{name}'", *overrides)
+    cfg = build.compose("plan", "objective=td", "task=reward", override("task.name", name), *overrides)
     if "actor" not in cfg.get("online", {}):  # those of another objective
         raise ValueError(f"{path} learned with objective=td, and another objective was asked for: leave that out")
     told = OmegaConf.create({"planner": stored["planner"], "online": {**cfg.online, **stored["online"]}})

@@ -9,12 +9,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from worldmodel.csv_table import Table, read_table
 from worldmodel.files import write_atomically
+
+from .file_lock import locked
 
 Row = TypeVar("Row")
 
@@ -28,27 +31,27 @@ def read(path: Path, kind: type[Row]) -> list[Row]:
     """The rows at `path`; none where no file is.
 
     Raises:
-      ValueError: other columns than the fields of `kind`, or a cell that is missing or no number.
+      ValueError: no CSV file, other columns than the fields of `kind` in whatever order, or a cell that is missing or
+        no number.
     """
     if not path.exists():
         return []
     names = columns(kind)
     types = {column: str(field.type) for column, field in zip(names, fields(kind), strict=True)}  # type: ignore[arg-type]
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        found = list(reader.fieldnames or ())
-        if found != list(types):
-            foreign, missing = sorted(set(found) - set(types)) or "none", sorted(set(types) - set(found)) or "none"
-            raise ValueError(f"{path.name} is another table: foreign columns {foreign}, missing {missing}")
-        rows = []
-        for cells in reader:
-            place = f"{path.name}, line {reader.line_num}"
-            values = _values(cells, types, place)
-            try:
-                rows.append(kind(**{names[column]: value for column, value in values.items()}))
-            except ValueError as error:
-                raise ValueError(f"{place}: {error}") from None
-        return rows
+    table = read_table(path, list(names))
+    _check_columns(path, [name for name in table.names if name], types)
+    rows = []
+    for cells, line in zip(table.rows, table.lines, strict=True):
+        place = f"{path.name}, line {line}"
+        if len(cells) != len(table.names):
+            raise ValueError(f"{place} has another number of cells than the {len(table.names)} columns")
+        told = {name: cell for name, cell in zip(table.names, cells, strict=True) if name}
+        values = {names[column]: _value(cell, types[column], column, table, place) for column, cell in told.items()}
+        try:
+            rows.append(kind(**values))
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from None
+    return rows
 
 
 def write(path: Path, kind: type[Any], rows: Sequence[Any], digits: int | None = 4) -> None:
@@ -73,28 +76,30 @@ def add(
 ) -> None:
     """Add rows of one run in place of older ones with the same `identity`, and their manifest to those beside `path`.
 
-    Rows that are added one by one with the same manifest share it.
+    Rows that are added one by one with the same manifest share it. Any number of processes may add at once.
 
     Raises:
       ValueError: `path` holds another table.
+      OSError: the file or its folder cannot be written to.
     """
 
     def of(row: Any) -> tuple[Any, ...]:
         return tuple(getattr(row, name) for name in identity)
 
     new = {of(row): row for row in rows}
-    kept = [row for row in read(path, kind) if of(row) not in new]
-    left = {of(row) for row in kept}
-    entries = [
-        {**entry, "rows": found}
-        for entry in read_beside(path) or []
-        if (found := [each for each in entry["rows"] if tuple(each) in left])
-    ]
     same = json.loads(as_json(dict(manifest)))
-    before = [each for entry in entries if entry["manifest"] == same for each in entry["rows"]]
-    entries = [entry for entry in entries if entry["manifest"] != same]
-    write_beside(path, [*entries, {"rows": [*before, *new], "manifest": same}])
-    write(path, kind, [*kept, *new.values()], digits)
+    with locked(path):
+        kept = [row for row in read(path, kind) if of(row) not in new]
+        left = {of(row) for row in kept}
+        entries = [
+            {**entry, "rows": found}
+            for entry in read_beside(path) or []
+            if (found := [each for each in entry["rows"] if tuple(each) in left])
+        ]
+        before = [each for entry in entries if entry["manifest"] == same for each in entry["rows"]]
+        entries = [entry for entry in entries if entry["manifest"] != same]
+        write_beside(path, [*entries, {"rows": [*before, *new], "manifest": same}])
+        write(path, kind, [*kept, *new.values()], digits)
 
 
 def read_beside(path: Path) -> Any:
@@ -117,20 +122,33 @@ def _beside(path: Path) -> Path:
     return path.with_suffix(".manifest.json")
 
 
-def _values(cells: Mapping[str, str | None], types: Mapping[str, str], place: str) -> dict[str, Any]:
-    """The cells of one line in the types of their columns."""
-    values: dict[str, Any] = {}
-    for name, cell in cells.items():
-        if name not in types or cell is None:
-            raise ValueError(f"{place} has another number of cells than the {len(types)} columns")
-        kind, _, optional = types[name].partition(" | ")
-        try:
-            empty = cell == "" and bool(optional)
-            values[name] = cell if kind == "str" else None if empty else int(cell) if kind == "int" else float(cell)
-        except ValueError:
-            expected = "a number or empty" if optional else "a number"
-            raise ValueError(f"{place}: {name} must be {expected}; got {cell!r}") from None
-    return values
+def _check_columns(path: Path, found: Sequence[str], known: Iterable[str]) -> None:
+    """Raise ValueError where the columns are others, in whatever order."""
+    foreign, missing = sorted(set(found) - set(known)), sorted(set(known) - set(found))
+    twice = sorted({name for name in found if found.count(name) > 1})
+    if foreign or missing or twice:
+        strange = [name[:40] for name in foreign[:20]] or "none"
+        more = f", twice there are {twice}" if twice else ""
+        raise ValueError(f"{path.name} is another table: foreign columns {strange}, missing {missing or 'none'}{more}")
+
+
+def _value(cell: str, kind: str, column: str, table: Table, place: str) -> Any:
+    """A cell in the type of its column."""
+    kind, _, optional = kind.partition(" | ")
+    if kind == "str":
+        return cell
+    if not cell.strip() and optional:
+        return None
+    what = "a number or empty" if optional else "a number"
+    try:
+        number = table.number(cell, column, 0)
+    except ValueError:
+        raise ValueError(f"{place}: {column} must be {what}; got {cell!r}") from None
+    if kind == "float":
+        return number
+    if not number.is_integer():  # 0.0 and 1e6 are, as pandas and spreadsheets write them
+        raise ValueError(f"{place}: {column} must be {what.replace('number', 'whole number')}; got {cell!r}")
+    return int(cell) if cell.strip().isdigit() else int(number)
 
 
 def _cell(value: Any, digits: int | None) -> Any:

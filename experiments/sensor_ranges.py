@@ -9,6 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from worldmodel.checkpoint import Checkpoint, RewardCheckpoint
+from worldmodel.logs import WORDS
 
 KEY = "sensor_range"  # in a checkpoint's metadata
 DEVIATIONS = 10.0  # from the mean, where a checkpoint of an earlier version does not hold the range
@@ -32,3 +33,10 @@ def range_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, tuple[fl
     if known is None:
         return {}
     return {"sensor_low": tuple(map(float, known[0])), "sensor_high": tuple(map(float, known[1]))}
+
+
+def contract_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, Any]:
+    """What a checkpoint adds to a contract: names and units of sensors and actuators, and the sensors' ranges."""
+    robot = checkpoint.metadata["task"]
+    names = {name: tuple(robot.get(name, ())) for name in WORDS} if isinstance(robot, dict) else {}
+    return names | range_words(checkpoint)

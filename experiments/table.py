@@ -17,6 +17,7 @@ from planning import Agent
 from worldmodel.checkpoint import Checkpoint
 
 from . import build, latency
+from .did_you_mean import did_you_mean
 from .evaluate import run_episodes
 from .manifest import command
 from .policies import ModelPolicy, NoopPolicy, Policy, RandomPolicy, SimulatedPolicy
@@ -30,6 +31,7 @@ from .statistics import percentiles, pool, wilson
 POLICIES = ("model", "oracle", "ceiling", "reflex", "random", "noop")
 SIMULATED = ("oracle", "ceiling")
 PLANNING = ("model", *SIMULATED)
+COMPILED = (*PLANNING, "reflex")  # by XLA, before the first step
 OF_MODEL = ("model", "oracle", "reflex")  # the oracle takes encoder and cost from the model
 
 
@@ -61,7 +63,9 @@ def check_policies(cfg: DictConfig) -> None:
     """Raise ValueError on a row that does not exist, before anything is computed."""
     for name in cfg.policies:
         if name not in POLICIES:
-            raise ValueError(f"policies has no row called {name!r}: choose from {', '.join(POLICIES)}")
+            raise ValueError(
+                f"policies has no row called {name!r}: choose from {', '.join(POLICIES)}{did_you_mean(name, POLICIES)}"
+            )
 
 
 def measure(cfg: DictConfig, checkpoint: Checkpoint, seed: int) -> Measured:
@@ -73,7 +77,7 @@ def measure(cfg: DictConfig, checkpoint: Checkpoint, seed: int) -> Measured:
     for name in cfg.policies:
         chosen = pairs.first(int(cfg.simulated_episodes)) if name in SIMULATED else pairs
         policy = make_policy(name, task, agent, seed)
-        with progress_bar(f"{name} on {cfg.task.name}", chosen.budget) as bar:
+        with progress_bar(f"{name} on {cfg.task.name}", chosen.budget, compiles=name in COMPILED) as bar:
             records = run_episodes(task, policy, chosen, bar, imagine_every=agent.planner.horizon // 2)
             bar(chosen.budget, chosen.budget)
         times = timed(task, agent, policy, pairs, int(cfg.latency_plans))

@@ -5,15 +5,16 @@ Started again after a stop, it goes on where it was.
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from worldmodel.checkpoint import Checkpoint, RewardCheckpoint, load_model
 
+from . import goal_tasks
+from .overrides import command_line
 from .recipes import CUSTOM, Paths, plan_command
+from .say import say
 from .stages import ensure_data, ensure_model
 from .training_run import train_model
 
@@ -35,6 +36,8 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
         from .train_online import run as learn_online
 
         return learn_online(cfg)
+    if cfg.task.name != CUSTOM:
+        goal_tasks.make(cfg.task.name, "train")
     out = Path(cfg.out) if cfg.out else Paths.of(cfg, cfg.seed).model
     if cfg.out is None:
         checkpoint = ensure_model(cfg, cfg.seed)
@@ -44,7 +47,7 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
         train_model(cfg, cfg.seed, ensure_data(cfg, cfg.seed), out)
         checkpoint = load_model(out)
     last = next(entry for entry in reversed(checkpoint.metadata["history"]) if "horizon_ratio" in entry)
-    Console().print(
+    say(
         f"{checkpoint.model.parameters:,} parameters in {checkpoint.metadata['train_seconds']:.0f} s, horizon error "
         f"{last['horizon_ratio']:.3f} of predicting no change; the model is in {out}\n"
         f"{_next(out, cfg.task.name)}"
@@ -54,5 +57,5 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
 
 def _next(out: Path, task: str) -> str:
     if task == CUSTOM:
-        return f"make a bundle for the robot: jepa-mpc export checkpoint={shlex.quote(str(out))}"
+        return f"make a bundle for the robot: {command_line('export', {'checkpoint': out})}"
     return f"plan with it: {plan_command(out, task)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -16,18 +16,23 @@ from rich.console import Console
 
 from envs.reward_task import RewardTask, check_reward_task, make_reward_task, usual_action_repeat
 from worldmodel.checkpoint import RewardCheckpoint, load_reward_model, save_reward_model
-from worldmodel.reward_data import load_rewards
+from worldmodel.dataset import load
+from worldmodel.reward_data import reward_episodes
 from worldmodel.reward_model import RewardModel, RewardModelConfig
 from worldmodel.td import TdConfig
 from worldmodel.td_training import TdTrainer, TdTrainingConfig
 
 from . import build, curves
+from .fits import check_rewards
 from .manifest import command, manifest
 from .online import OnlineRun
 from .online_agent import ActorConfig, OnlineActor
 from .online_config import OnlineConfig
+from .overrides import command_line
 from .progress import progress_bar
 from .recipes import reward_model_file
+from .say import say
+from .value_range import largest_return, suited
 
 PARTS = ("encoder", "dynamics", "critics", "actor")  # of a model, that another one may start from
 _MOST = 0.6  # of the memory that is free, for the buffer
@@ -85,8 +90,11 @@ def _learned(out: Path, wanted: dict[str, Any]) -> bool:
 def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> None:
     """Learn with each seed, side by side, and keep the models."""
     name = str(cfg.task.name)
-    task = make_reward_task(name, repeat)
-    check_reward_task(task, steps=50)
+    task = make_reward_task(name, repeat, build.control_period(cfg))
+    tried = check_reward_task(task, steps=50)
+    data = load(cfg.online.data, rewards=True) if cfg.online.data else None
+    if data is not None:
+        check_rewards(data, task.describe(), cfg.online.data, rewards_count=_counts_rewards(cfg))
     sizes = {"observation_size": task.observation_size, "action_size": task.action_size}
     episodic = task.may_terminate if cfg.model.episodic is None else cfg.model.episodic
     config = build.fill(RewardModelConfig, {**cfg.model, **sizes, "episodic": episodic}, "model")
@@ -94,6 +102,11 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
     _fits(online, task, len(seeds))
     decisions = None if task.episode_steps is None else task.episode_steps / repeat
     discount = discount_for(decisions)
+    if cfg.online.start_from is None and _counts_rewards(cfg):  # the sizes of another model are what they are
+        config = suited(config, largest_return(*tried, discount), f"random decisions in {name}")
+        if data is not None:
+            ended = np.arange(len(data.last)) == data.last
+            config = suited(config, largest_return(data.rewards, ended, discount), cfg.online.data)
     objective = build.fill(TdConfig, {**cfg.objective, "discount": discount}, "objective")
     trainers = [
         TdTrainer(
@@ -103,7 +116,6 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
         )
         for seed in seeds
     ]
-    data = load_rewards(cfg.online.data) if cfg.online.data else ()
     acting = build.fill(ActorConfig, _those(ActorConfig, cfg.online), "online")
     actor = OnlineActor(cfg, config, acting, build.reward_spec(task), discount)
     out_of, made = dict(zip(seeds, outs, strict=True)), manifest(cfg, seeds)
@@ -128,14 +140,19 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
         )
 
     path, settings = outs[0].with_suffix(".training.safetensors"), {**_settings(cfg, seeds[0]), "seed": seeds}
+    if config.bin_limit != cfg.model.bin_limit:
+        settings["bin_limit"] = config.bin_limit
+    known = () if data is None else reward_episodes(data)
     learning = OnlineRun(
-        lambda: make_reward_task(name, repeat), trainers, actor, online, seeds, path, settings, evaluated, data
+        lambda: make_reward_task(name, repeat), trainers, actor, online, seeds, path, settings, evaluated, known
     )
-    with progress_bar(name, online.steps) as bar:
+    with progress_bar(name, online.steps, compiles=True) as bar:
         learning.run(bar)
     seconds = learning.progress.seconds
     for number, (seed, out, batch) in enumerate(zip(seeds, outs, learning.batches, strict=True)):
         metadata = {"task": name, "settings": _settings(cfg, seed), "discount": discount, "train_seconds": seconds}
+        if math.isfinite(task.control_period):
+            metadata["control_period"] = task.control_period
         metadata |= {"env_steps": batch.env_steps, "faults": dict(batch.faults)}
         save_reward_model(out, learning.weights(number), config, metadata)
         _tell(f"the model is in {out}, its learning curve in {_table(cfg, out)}", out)
@@ -193,8 +210,13 @@ def _settings(cfg: DictConfig, seed: int) -> dict[str, Any]:
 
 def _tell(what: str, out: Path) -> None:
     """What was done, and what comes next."""
-    after = f"measure it: jepa-mpc plan checkpoint={shlex.quote(str(out))}"
-    Console().print(f"{what}\n{after}", markup=False, soft_wrap=True)
+    after = f"measure it: {command_line('plan', {'checkpoint': out})}"
+    say(f"{what}\n{after}")
+
+
+def _counts_rewards(cfg: DictConfig) -> bool:
+    """Whether rewards are learned from; without, only what actions do is."""
+    return bool(cfg.objective.reward > 0 or cfg.objective.value > 0)
 
 
 def _those(cls: type, settings: DictConfig) -> dict[str, Any]:

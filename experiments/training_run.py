@@ -151,7 +151,7 @@ class _Run:
     def fit(self, state: TrainState, name: str) -> TrainState:
         if int(state.update):
             self._unproven = _copied(state)
-        with progress_bar(f"train {name}", self._trainer.total) as bar:
+        with progress_bar(f"train {name}", self._trainer.total, compiles=True) as bar:
             bar(int(state.update), self._trainer.total)
 
             def after_call(state: TrainState, metrics: dict[str, float]) -> None:

@@ -27,6 +27,7 @@ from planning import ActionSpec, AskTell, Evaluation, plan_on_host
 
 from . import build, curves
 from .manifest import command, manifest
+from .overrides import override
 from .progress import progress_bar
 from .reward_policies import episode_returns
 
@@ -86,7 +87,7 @@ def _warm_start(planner: Any, search: Any, spec: ActionSpec) -> Any:
 
 def settings(task: str, *overrides: str) -> DictConfig:
     """Those of this ceiling, as `jepa-mpc train objective=true_dynamics` has them."""
-    return build.compose("train", "objective=true_dynamics", "task=reward", f"task.name='{task}'", *overrides)
+    return build.compose("train", "objective=true_dynamics", "task=reward", override("task.name", task), *overrides)
 
 
 def run(cfg: DictConfig) -> Path:

@@ -169,7 +169,8 @@ class KeepOut:
         path = _path(model, imagined, self.point, "KeepOut")
         begin, way = path[:, :-1], path[:, 1:] - path[:, :-1]
         to_center = jnp.asarray(self.center, jnp.float32)[None, None] - begin
-        share = jnp.sum(to_center * way, axis=-1) / jnp.maximum(jnp.sum(way**2, axis=-1), 1e-12)
+        square = jnp.sum(way**2, axis=-1)  # in the probe's units, which may be small
+        share = jnp.sum(to_center * way, axis=-1) / jnp.where(square > 0, square, 1.0)
         nearest = to_center - jnp.clip(share, 0.0, 1.0)[..., None] * way
         return self.radius - jnp.sqrt(jnp.min(jnp.sum(nearest**2, axis=-1), axis=1))
 

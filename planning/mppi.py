@@ -15,12 +15,13 @@ from typing import final
 import jax
 import jax.numpy as jnp
 
-from .arrays import Array, Float
+from .arrays import Array, Float, Int
 from .parameterization import Parameterization, Steps
 from .proposals import Proposal
 from .sampling import SamplingPlanner, Search, check_number, fitted_gaussian
 from .types import ActionSpec, Evaluation, Number
 
+_NORMAL = math.sqrt(math.pi / 2)  # standard deviation of a normal variable over its mean distance from its median
 _STATIC = ["horizon", "num_samples", "iterations", "num_keep", "num_best", "parameterization", "proposals"]
 
 
@@ -34,9 +35,10 @@ _STATIC = ["horizon", "num_samples", "iterations", "num_keep", "num_best", "para
 class MPPI(SamplingPlanner):
     """The mean moves to the candidates' average with weights exp(-(cost - least cost) / (temperature · spread)).
 
-    The spread is the standard deviation of the iteration's finite costs, so neither the scale of a cost nor a constant
-    in it changes anything. Each iteration is narrower than the last by `std_decay` (1: the published algorithm). No
-    control cost is added to the importance weights: an effort that matters belongs into the objective, once.
+    The spread is that of the better half of the iteration's costs (`relative_cost`), so neither the scale of a cost nor
+    a constant in it changes anything, nor does it matter how bad the bad candidates are: one rollout that costs 1e30
+    does not make all others look alike. Each iteration is narrower than the last by `std_decay` (1: the published
+    algorithm). No control cost is added to the importance weights: an effort that matters belongs into the objective.
     """
 
     horizon: int = 15  # T, environment steps
@@ -46,7 +48,7 @@ class MPPI(SamplingPlanner):
     num_best: int = 8  # k, sequences kept in the plan
     init_std: Number = 0.7  # share of the half range, at the start of each plan
     std_decay: Number = 0.7  # what each iteration multiplies the width by
-    temperature: Number = 0.1  # share of the costs' standard deviation
+    temperature: Number = 0.1  # share of the costs' spread
     noise_beta: Number = 1.0  # exponent of the noise's spectrum; 0 is white
     parameterization: Parameterization = Steps()
     proposals: tuple[Proposal, ...] = ()
@@ -59,13 +61,15 @@ class MPPI(SamplingPlanner):
 
     def update(self, state: Search, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> Search:
         """Average the candidates; without one finite cost the mean stays as it is."""
-        relative = relative_cost(feasible_cost(evaluation))
-        weights = softmin(relative, 1.0 / (self.temperature * finite_spread(relative)))
+        order = evaluation.order()
+        cost = feasible_cost(evaluation)
+        above, spread = relative_cost(cost, cost[order])
+        weights = softmin(above, 1.0 / (self.temperature * spread))
         return self.learned(
             state,
             candidates,
             evaluation,
-            evaluation.order(),
+            order,
             mean=jnp.einsum("m,mna->na", weights, self.fit(candidates)),
             std=self.std_decay * state.std,
             weights=weights,
@@ -155,27 +159,51 @@ def feasible_cost(evaluation: Evaluation) -> Float[Array, "N"]:
     return jnp.where(jnp.any(violation <= 0), feasible, fallback)
 
 
-def relative_cost(cost: Float[Array, "N"]) -> Float[Array, "N"]:
-    """Finite costs between 0 (the least) and 1; +inf stays. Squares of these neither overflow nor vanish."""
-    finite = jnp.isfinite(cost)
-    least = jnp.min(cost)
-    above = jnp.where(finite, cost - least, 0.0)
-    most = jnp.max(above)
-    return jnp.where(finite, above / jnp.where(most > 0, most, 1.0), jnp.inf)
+def relative_cost(cost: Float[Array, "N"], ranked: Float[Array, "N"]) -> tuple[Float[Array, "N"], Float[Array, ""]]:
+    """Costs above the least, and the spread of the better half, in a unit that keeps both within float32.
+
+    The unit is the distance from the least cost to the worst of the better half. In units of the largest cost of all,
+    one of 1e30 would round the differences between good candidates away. Where the better half is all equal, anything
+    above it is infinitely far.
+
+    Args:
+      cost: +inf for what must not weigh anything.
+      ranked: the same costs in ascending order.
+
+    Returns:
+      The relative costs, and their spread: the mean distance of the better half from its worst, scaled such that it is
+      the standard deviation where costs are normally distributed; 1 where that is 0.
+    """
+    half = better_half(ranked)
+    # Halved before they are subtracted, because the difference of two finite numbers may be infinite.
+    least, worst = ranked[0] / 2, ranked[half - 1] / 2
+    unit = jnp.where(jnp.isfinite(worst), worst - least, 0.0)
+
+    def above(values: Float[Array, "N"]) -> Float[Array, "N"]:
+        distance = jnp.where(jnp.isfinite(values), values / 2 - least, jnp.inf)
+        return jnp.where(distance > 0, distance / unit, 0.0)
+
+    distances = jnp.where(jnp.arange(ranked.shape[0]) < half, 1.0 - above(ranked), 0.0)
+    spread = _NORMAL * jnp.sum(distances) / half.astype(jnp.float32)
+    return above(cost), jnp.where(unit > 0, spread, 1.0)
 
 
-def finite_spread(cost: Float[Array, "N"]) -> Float[Array, ""]:
-    """The standard deviation of the finite costs; 1 where they are all equal."""
-    finite = jnp.isfinite(cost)
-    count = jnp.maximum(jnp.sum(finite.astype(jnp.float32)), 1.0)
-    mean = jnp.sum(jnp.where(finite, cost, 0.0)) / count
-    spread = jnp.sqrt(jnp.sum(jnp.where(finite, cost - mean, 0.0) ** 2) / count)
-    return jnp.where(spread > 0, spread, 1.0)
+def better_half(ranked: Float[Array, "N"]) -> Int[Array, ""]:
+    """How many of the best candidates tell how far costs lie apart, given the costs in ascending order, +inf last.
+
+    Half of all N, finite or not, so that it does not matter which of the bad ones diverge. Where more than a few
+    diverge: the finite ones but a tenth of N, and at least half of them. Never fewer than two, where two are finite.
+    """
+    num = ranked.shape[0]
+    finite = jnp.maximum(jnp.sum(jnp.isfinite(ranked), dtype=jnp.int32), 1)
+    half = jnp.minimum(num // 2, jnp.maximum(finite - num // 10, (finite + 1) // 2))
+    return jnp.clip(half, jnp.minimum(2, finite), finite)
 
 
 def softmin(cost: Float[Array, "N"], sharpness: Number) -> Float[Array, "N"]:
     """Weights exp(-sharpness · (cost - least cost)) with sum 1: 0 for what is infinite; all 0 if all is."""
     finite = jnp.isfinite(cost)
-    above = jnp.where(finite, cost - jnp.min(cost), 0.0)
+    # Of two finite numbers far enough apart the difference is infinite, and infinity times a sharpness of 0 no number.
+    above = jnp.where(finite, jnp.minimum(cost - jnp.min(cost), jnp.finfo(jnp.float32).max), 0.0)
     weights = jnp.where(finite, jnp.exp(-sharpness * above), 0.0)
     return weights / jnp.maximum(jnp.sum(weights), 1.0)  # the least cost alone weighs 1

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialise
 
+from .architecture import Architecture
 from .files import write_atomically
 from .freeze import FrozenModel, FrozenRewardModel, Weights, freeze, freeze_reward_model
 from .model import ModelConfig, WorldModel, create
@@ -32,6 +33,7 @@ _LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
 _ARRAYS = "arrays/"  # before the names of what is not on the device
 
 T = TypeVar("T")
+A = TypeVar("A", bound=Architecture)
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,7 @@ def load_model(path: str | Path) -> Checkpoint:
     """
     tensors, header = _read(path, MODEL)
     tensors = {name: each.astype(np.float32) if each.dtype == np.float16 else each for name, each in tensors.items()}
-    try:
-        config = ModelConfig.from_json(header["model"])
-        metadata = dict(header["metadata"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} has a header this version cannot use: {error}") from error
+    config, metadata = _described(path, ModelConfig, header, tensors)
     abstract = nnx.eval_shape(lambda: create(config, 0))
     graphdef, state = nnx.split(abstract)
     model = freeze(nnx.merge(graphdef, _fill(path, state, tensors)), config)
@@ -119,11 +117,7 @@ def load_reward_model(path: str | Path) -> RewardCheckpoint:
       ValueError: truncated, foreign, of another format version or kind, or with weights that do not fit.
     """
     tensors, header = _read(path, REWARD_MODEL)
-    try:
-        config = RewardModelConfig.from_json(header["model"])
-        metadata = dict(header["metadata"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} has a header this version cannot use: {error}") from error
+    config, metadata = _described(path, RewardModelConfig, header, tensors)
     _, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
     weights = tuple(jax.tree.leaves(_fill(path, state, tensors)))
     return RewardCheckpoint(freeze_reward_model(weights, config), metadata)
@@ -152,7 +146,9 @@ def load_training(path: str | Path, template: T, fingerprint: dict[str, Any]) ->
       ValueError: truncated or foreign, or of a run with other settings (which one differs is named).
     """
     tensors, header = _read(path, TRAINING)
-    stored = header.get("fingerprint", {})
+    stored, extra = header.get("fingerprint"), header.get("extra")
+    if not isinstance(stored, dict) or not isinstance(extra, dict):
+        raise ValueError(f"{path} has a header that this version cannot use: remove it to begin anew")
     differing = sorted(name for name in {*stored, *fingerprint} if stored.get(name) != fingerprint.get(name))
     if differing:
         was = ", ".join(f"{name}={stored.get(name)}" for name in differing)
@@ -161,7 +157,6 @@ def load_training(path: str | Path, template: T, fingerprint: dict[str, Any]) ->
             f"{path} belongs to a run with {was}, and this one has {now}: choose another run folder, or remove it"
         )
     arrays = {name[len(_ARRAYS) :]: tensors.pop(name) for name in [*tensors] if name.startswith(_ARRAYS)}
-    extra = dict(header.get("extra", {}))
     return _fill(path, template, tensors), {**extra, "arrays": arrays} if arrays else extra
 
 
@@ -187,12 +182,36 @@ def _read(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str,
     try:
         tensors = parse(content)
         size = int.from_bytes(content[:8], "little")
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:  # a type that NumPy lacks
         raise _broken(path, error) from error
     header = _header(path, content[8 : 8 + size])
     if header.get("kind") != kind:
-        raise ValueError(f"{path} is a {header.get('kind')} file: expected a {kind} file")
+        raise ValueError(f"{path} is a {header.get('kind')!s:.40} file: expected a {kind} file")
     return tensors, header
+
+
+def _described(
+    path: str | Path, kind: type[A], header: dict[str, Any], tensors: dict[str, np.ndarray]
+) -> tuple[A, dict[str, Any]]:
+    """The architecture and the metadata in a model's header, checked before anything is built from them."""
+    try:
+        config, metadata = kind.from_json(header["model"]), header["metadata"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} has a header that this version cannot use: {error}") from error
+    if not isinstance(metadata, dict):
+        raise ValueError(f"{path} has a header that this version cannot use: its metadata are no object")
+    if config.fewest_tensors > len(tensors):
+        raise ValueError(
+            f"{path} does not fit: its header describes {config.fewest_tensors} tensors or more, and it has {len(tensors)}"
+        )
+    numbers = sum(tensor.size for tensor in tensors.values())
+    for name, size in config.to_json().items():
+        if type(size) is int and size > numbers:  # each sizes an array
+            raise ValueError(f"{path} does not fit: its header says {name}={size}, and it holds {numbers} numbers")
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise ValueError(f"{path} has values in {name} that are not finite: train it again, or take another file")
+    return config, metadata
 
 
 def _existing(path: str | Path) -> Path:
@@ -207,12 +226,12 @@ def _header(path: str | Path, text: bytes) -> dict[str, Any]:
     try:
         ours = json.loads(text).get("__metadata__", {}).get(_KEY)
         header = json.loads(ours) if ours is not None else None
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         raise _broken(path, error) from error
     if not isinstance(header, dict):
         raise ValueError(f"{path} is a safetensors file of another program: expected one that `jepa-mpc train` wrote")
     if header.get("format") != FORMAT:
-        raise ValueError(f"{path} has format version {header.get('format')}, and this version reads {FORMAT}")
+        raise ValueError(f"{path} has format version {header.get('format')!r:.40}, and this version reads {FORMAT}")
     return header
 
 

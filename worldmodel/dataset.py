@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from .float32 import Float32Columns, as_float32
 from .logs import DESCRIPTION, read_logs
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ class EpisodeData:
     action_high: Float[ndarray, "A"]
     metadata: dict[str, Any]
     names: tuple[str, ...] = ()  # what each episode is called where it was read; empty: its number
+    rewards: Float[ndarray, "M"] | None = None  # of the action in each row, where they were asked for
+    terminated: Bool[ndarray, "M"] | None = None  # whether that action ended the episode for good
 
     @classmethod
     def of(
@@ -79,6 +82,8 @@ class EpisodeData:
             last=self.last[begin:] - np.int32(begin),
             states=None if self.states is None else self.states[begin:],
             names=self.names[-count:],
+            rewards=None if self.rewards is None else self.rewards[begin:],
+            terminated=None if self.terminated is None else self.terminated[begin:],
         )
 
     @property
@@ -92,51 +97,90 @@ class EpisodeData:
         return len(self.observations) - self.episodes
 
 
-def load(path: str | Path) -> EpisodeData:
+def load(path: str | Path, rewards: bool = False) -> EpisodeData:
     """Read a Minari dataset (a folder, or the id of a dataset in Minari's own store), or a folder of a robot's logs.
 
     Positions in the logs take the place of simulator states.
 
+    Args:
+      path: the folder or id.
+      rewards: whether to read rewards and terminations, too.
+
     Raises:
       FileNotFoundError: no dataset there.
-      ValueError: spaces other than one-dimensional Boxes, no step at all, or a value that is not finite (the episode is
-        named).
+      ValueError: spaces other than one-dimensional Boxes, no step at all, parts of an episode that differ in length or
+        a value that is not finite (the episode is named), or no rewards where they were asked for.
     """
     if (Path(path) / DESCRIPTION).is_file():
+        if rewards:
+            raise ValueError(f"{path} holds a robot's logs, which have no rewards: give a Minari dataset with rewards")
         return _from_logs(Path(path))
     dataset = open_minari(path)
-    observations: list[ndarray] = []
-    actions: list[ndarray] = []
-    states: list[ndarray] = []
-    names: list[str] = []
+    columns, episodes = Float32Columns("sensor"), []
     for episode in dataset.iterate_episodes():
-        obs, act = np.asarray(episode.observations, np.float32), np.asarray(episode.actions, np.float32)
-        if len(act) == 0:
+        if len(episode.actions) == 0:
             logger.warning("dataset %s: episode %d is empty and was left out", path, episode.id)
             continue
-        if len(obs) != len(act) + 1:
-            raise ValueError(
-                f"dataset {path}: episode {episode.id} has {len(obs)} observations for {len(act)} actions; "
-                "expected one more observation than actions"
-            )
-        state = (episode.infos or {}).get("state")
-        state = np.asarray(state) if state is not None and len(state) == len(obs) else None
-        for name, values in (("observations", obs), ("actions", act), ("simulator states", state)):
-            if values is not None and not np.isfinite(values).all():
-                step = int(np.argwhere(~np.isfinite(values))[0][0])
-                raise ValueError(
-                    f"dataset {path}: episode {episode.id} has a non-finite value in its {name} at step {step}: "
-                    "leave the episode out, or cut it there"
-                )
-        observations.append(obs)
-        actions.append(act)
-        names.append(f"episode {episode.id}")
-        if state is not None:
-            states.append(state)
-    if not observations:
+        episodes.append(_checked(path, episode, columns, rewards))
+    columns.warn(path)
+    if not episodes:
         raise ValueError(f"dataset {path}: it holds no episode with a step")
     bounds = (dataset.action_space.low, dataset.action_space.high)
-    return EpisodeData.of(observations, actions, states, bounds, dict(dataset.storage.metadata), names)
+    data = EpisodeData.of(
+        [each["observations"] for each in episodes],
+        [each["actions"] for each in episodes],
+        [each["state"] for each in episodes if "state" in each],
+        bounds,
+        dict(dataset.storage.metadata),
+        [each["name"] for each in episodes],
+    )
+    if not rewards:
+        return data
+    # As actions have one, for each episode's last observation.
+    padded = {name: [np.append(each[name], each[name].dtype.type(0)) for each in episodes] for name in _REWARDS}
+    return replace(data, **{name: np.concatenate(parts) for name, parts in padded.items()})
+
+
+_REWARDS = ("rewards", "terminated")
+
+
+def _checked(path: str | Path, episode: Any, columns: Float32Columns, rewards: bool) -> dict[str, Any]:
+    """One episode's arrays by name, and its own name."""
+    name = f"episode {episode.id}"
+    parts: dict[str, Any] = {
+        "observations": columns.cast(np.asarray(episode.observations), name),
+        "actions": as_float32(np.asarray(episode.actions)),
+    }
+    obs, act = parts["observations"], parts["actions"]
+    if len(obs) != len(act) + 1:
+        raise ValueError(
+            f"dataset {path}: {name} has {len(obs)} observations for {len(act)} actions; expected one more observation "
+            "than actions"
+        )
+    if rewards:
+        parts |= {
+            "rewards": as_float32(np.asarray(episode.rewards)),
+            "terminated": np.asarray(episode.terminations, bool),
+        }
+        for noun in _REWARDS:
+            if parts[noun].shape != (len(act),):
+                raise ValueError(
+                    f"dataset {path}: {name} has {noun} {parts[noun].shape} for {len(act)} actions; expected one each"
+                )
+    state = (episode.infos or {}).get("state")
+    if state is not None and len(state) == len(obs):
+        parts["state"] = np.asarray(state)
+    for noun, values in parts.items():
+        if not np.isfinite(values).all():
+            step = int(np.argwhere(~np.isfinite(values))[0][0])
+            raise ValueError(
+                f"dataset {path}: {name} has a non-finite value in its {_NOUNS.get(noun, noun)} at step {step}: leave "
+                "the episode out, or cut it there"
+            )
+    return {**parts, "name": name}
+
+
+_NOUNS = {"state": "simulator states"}
 
 
 def _from_logs(folder: Path) -> EpisodeData:

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from .moments import Moments
+
 RIDGE = 1e-3  # of standardised features, as a share of the number of samples
-STILL = 1e-6  # a target, or a feature, whose deviation is below this does not move
 
 
 def linear_probe(
@@ -30,13 +31,12 @@ def linear_probe(
         raise ValueError(f"a linear probe needs at least two episodes, to learn and to be judged; got {len(order)}")
     training = np.isin(episodes, order[::2])
     latents, targets = latents.astype(np.float64), targets.astype(np.float64)
-    mean, std = latents[training].mean(axis=0), latents[training].std(axis=0)
-    features = (latents - mean) / np.where(std > STILL, std, 1.0)
+    seen = Moments.of(latents[training])
+    features = (latents - seen.mean) / np.where(seen.still, 1.0, seen.std)
     known, offset = features[training], targets[training].mean(axis=0)
     gram = known.T @ known + RIDGE * len(known) * np.eye(known.shape[1])
     weights = np.linalg.solve(gram, known.T @ (targets[training] - offset))
     held = targets[~training]
     missed = np.square(features[~training] @ weights + offset - held).sum(axis=0)
-    there = np.square(held - held.mean(axis=0)).sum(axis=0)
-    moves = there > len(held) * STILL**2
-    return np.where(moves, 1.0 - missed / np.where(moves, there, 1.0), np.nan)
+    there = Moments.of(held)
+    return np.where(there.still, np.nan, 1.0 - missed / np.where(there.still, 1.0, there.squares))

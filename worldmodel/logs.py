@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,16 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from . import log_time
+from .float32 import Float32Columns, as_float32
+from .log_file import SUFFIXES, read_log
+
+logger = logging.getLogger(__name__)
+
 DESCRIPTION = "dataset.json"
 _REQUIRED = {"control_period", "action_low", "action_high"}
+_DATA = re.compile(r"\.(csv|tsv|npz|npy|parquet|xlsx?)\b", re.IGNORECASE)
+_NAMED = 4  # files that are named where there may be many
 WORDS = ("sensors", "sensor_units", "actuators", "action_units")  # what a robot's parts are called
 
 
@@ -31,15 +40,19 @@ def read_logs(folder: Path) -> Logs:
       ValueError: a description or a file that does not follow the schema, in one sentence that names it.
     """
     settings = _description(folder)
-    files = sorted([*folder.glob("*.npz"), *folder.glob("*.csv")])
+    files = _files(folder)
     if not files:
         raise ValueError(f"{folder} holds no episode: put one .npz or .csv file an episode beside {DESCRIPTION}")
     episodes: list[tuple[str, ndarray, ndarray, ndarray | None]] = []
+    sensors, places = Float32Columns("sensor", settings["sensors"]), Float32Columns("position", settings["positions"])
     for file in files:
-        read = _read_npz if file.suffix == ".npz" else _read_csv
-        observations, actions, positions = read(file, settings)
+        log = read_log(file, settings)
+        observations, actions = sensors.cast(log.observations, file.name), as_float32(log.actions)
+        positions = log.positions if log.positions is None else places.cast(log.positions, file.name)
         _check(file, settings, observations, actions, positions, episodes[0] if episodes else None)
-        episodes.append((file.name, observations, actions, positions))
+        episodes += _cut(file, observations, actions, positions, log.times, settings["control_period"])
+    sensors.warn(folder)
+    places.warn(folder)
     _, observations, actions, _ = episodes[0]
     for words, size in (("sensors", observations.shape[1]), ("sensor_units", observations.shape[1])):
         if len(settings[words]) not in (0, size):
@@ -73,25 +86,46 @@ def out_of_bounds(actions: ndarray, low: ndarray, high: ndarray) -> ndarray:
     return (actions < low - slack) | (actions > high + slack)
 
 
+def _files(folder: Path) -> list[Path]:
+    """The files with episodes. Others that look like data are named in one line of the log."""
+    found, others = [], []
+    for path in sorted(folder.iterdir()):
+        hidden = path.name.startswith((".", "~$"))  # macOS writes ._a.csv beside a.csv on other systems' disks
+        if path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir():
+            found.append(path)
+        elif _DATA.search(path.name):
+            others.append(path.name)
+    if others:
+        logger.warning(
+            "%s: left out, for they are hidden, folders, or neither .npz nor .csv: %s%s",
+            folder,
+            ", ".join(others[:_NAMED]),
+            " and others" if len(others) > _NAMED else "",
+        )
+    return found
+
+
 def _description(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = json.loads(path.read_bytes())  # in UTF-8, 16 or 32, with a byte order mark or without
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no JSON ({error}): see docs/own_logs.md") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} must be an object with {', '.join(sorted(_REQUIRED))}: see docs/own_logs.md")
     if missing := sorted(_REQUIRED - set(values)):
         raise ValueError(f"{path} does not say {', '.join(missing)}: see docs/own_logs.md")
     lists = (*WORDS, "positions")
-    if unknown := sorted(set(values) - _REQUIRED - {*lists, "task"}):
-        raise ValueError(f"{path} has the unknown field {unknown[0]}: it may have task, {', '.join(lists)}")
+    if unknown := sorted(set(values) - _REQUIRED - {*lists, "task", "time"}):
+        raise ValueError(f"{path} has the unknown field {unknown[0]}: it may have task, time, {', '.join(lists)}")
     for name in lists:
         if not are_words(values.setdefault(name, [])):
             raise ValueError(f"{path}: {name} must be a list of words")
     name = values.setdefault("task", "custom")
     if not isinstance(name, str) or not name:
         raise ValueError(f"{path}: task must be a word")
+    if not isinstance(values.setdefault("time", None), str | None):
+        raise ValueError(f"{path}: time must be the name of a column; got {values['time']!r}")
     period = values["control_period"]
     if not is_period(period):
         raise ValueError(f"{path}: control_period must be positive seconds; got {period!r}")
@@ -108,35 +142,23 @@ def _description(folder: Path) -> dict[str, Any]:
     return values
 
 
-def _read_npz(file: Path, settings: dict[str, Any]) -> tuple[ndarray, ndarray, ndarray | None]:
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            found = {name: np.asarray(arrays[name], np.float32) for name in arrays.files}
-    except Exception as error:  # zipfile, zlib and NumPy each have their own
-        raise ValueError(f"{file} is no npz file of numbers ({type(error).__name__})") from error
-    if not {"observations", "actions"} <= set(found):
-        raise ValueError(f"{file} has {', '.join(found) or 'nothing'}: expected observations [T+1, O], actions [T, A]")
-    return found["observations"], found["actions"], found.get("positions")
+_Times = tuple[str, ndarray] | None  # the name of the time column, and its values [T+1], where there is one
 
 
-def _read_csv(file: Path, settings: dict[str, Any]) -> tuple[ndarray, ndarray, ndarray | None]:
-    """Columns by name; the last row's actions are empty, for none was taken there."""
-    if not settings["sensors"] or not settings["actuators"]:
-        raise ValueError(f"{file}: csv files need sensors and actuators in {DESCRIPTION}, which name their columns")
-    with file.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    columns = set(rows[0]) if rows else set()
-    if missing := [name for name in (*settings["sensors"], *settings["actuators"]) if name not in columns]:
-        raise ValueError(f"{file} has no column {missing[0]}, which {DESCRIPTION} names")
-
-    def table(names: list[str], rows: list[dict[str, Any]]) -> ndarray:
-        try:
-            return np.array([[float(row[name]) for name in names] for row in rows], np.float32).reshape(-1, len(names))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{file} has a cell that is no number in its columns {', '.join(names)}") from error
-
-    positions = table(settings["positions"], rows) if settings["positions"] else None
-    return table(settings["sensors"], rows), table(settings["actuators"], rows[:-1]), positions
+def _cut(
+    file: Path, observations: ndarray, actions: ndarray, positions: ndarray | None, times: _Times, period: float
+) -> list[tuple[str, ndarray, ndarray, ndarray | None]]:
+    """The episodes of a file: one, but where its times have gaps. The action before a gap is left out."""
+    rows = [slice(0, len(observations))] if times is None else log_time.parts(file, *times, period)
+    return [
+        (
+            file.name if len(rows) == 1 else f"{file.name} from row {part.start + 1}",
+            observations[part],
+            actions[part.start : part.stop - 1],
+            None if positions is None else positions[part],
+        )
+        for part in rows
+    ]
 
 
 def _check(
@@ -148,7 +170,7 @@ def _check(
             f"{file} has observations {observations.shape} and actions {actions.shape}: expected [T+1, O] and "
             f"[T, {len(low)}]"
         )
-    if len(observations) != len(actions) + 1:
+    if len(observations) != len(actions) + 1 and len(observations) + len(actions) > 0:
         raise ValueError(
             f"{file} has {len(observations)} observations for {len(actions)} actions: expected one more observation "
             "than actions"

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from .architecture import Architecture
+from .architecture import MOST, MOST_LAYERS, MOST_MEMBERS, Architecture, check_count, check_switch
 from .encoders import StateEncoder
 from .heads import Decoder, GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from .predictors import EnsemblePredictor
@@ -36,14 +36,20 @@ class ModelConfig(Architecture):
     decoder: bool = False  # for learning by reconstruction, to compare with
 
     def __post_init__(self) -> None:
+        # The critic learns from a predicted latent and the one after it, so a window has two blocks at least.
+        least = {"probe_size": 0, "train_blocks": 2}
+        most = {"depth": MOST_LAYERS, "ensemble": MOST_MEMBERS}
         for field in dataclasses.fields(self):
-            # The critic learns from a predicted latent and the one after it, so a window has two blocks at least.
-            value, least = getattr(self, field.name), {"probe_size": 0, "train_blocks": 2}.get(field.name, 1)
-            if field.name in ("policy", "decoder"):
-                if not isinstance(value, bool):
-                    raise ValueError(f"model.{field.name} must be true or false; got {value!r}")
-            elif not isinstance(value, int) or value < least:
-                raise ValueError(f"model.{field.name} must be a whole number of at least {least}; got {value!r}")
+            name, value = field.name, getattr(self, field.name)
+            if name in ("policy", "decoder"):
+                check_switch(name, value)
+            else:
+                check_count(name, value, least.get(name, 1), most.get(name, MOST))
+
+    @property
+    def fewest_tensors(self) -> int:
+        """Kernels, biases and norms of the predictor's members."""
+        return 3 * self.depth * self.ensemble
 
     def create(self, seed: int) -> WorldModel:
         """A freshly initialised world model."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 from numpy import ndarray
 
-# A feature that never moved carries no information; dividing by its (zero) deviation would turn rounding into signal.
-MIN_STD = 1e-4
+from .moments import Moments
 
 
 class Statistic(nnx.Variable[Array]):
@@ -23,10 +23,13 @@ class Normalizer(nnx.Module):
         self.std = Statistic(jnp.ones((size,), jnp.float32))
 
     def fit(self, values: Float[ndarray, "M F"]) -> None:
-        """Take mean and standard deviation from data; constant features are only centred."""
-        std = values.std(axis=0)
-        self.mean[...] = jnp.asarray(values.mean(axis=0), jnp.float32)
-        self.std[...] = jnp.asarray((std < MIN_STD) + std * (std >= MIN_STD), jnp.float32)
+        """Take mean and standard deviation from data, computed in float64; constant features are only centred.
+
+        A feature that never moved tells nothing, and dividing by its deviation would turn rounding into signal.
+        """
+        moments = Moments.of(values)
+        self.mean[...] = jnp.asarray(moments.mean, jnp.float32)
+        self.std[...] = jnp.asarray(np.where(moments.still, 1.0, moments.std), jnp.float32)
 
     def __call__(self, values: Float[Array, "... F"]) -> Float[Array, "... F"]:
         """From raw units to mean 0 and standard deviation 1, a feature at a time."""

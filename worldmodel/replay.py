@@ -93,6 +93,11 @@ def of_episodes(
                 f"episodes with {sizes[0]} sensor values and {sizes[1]} actions do not fit a task with "
                 f"{observation_size} and {action_size}: take data of the same task"
             )
+        if len(episode.observations) != len(episode.actions) + 1:
+            raise ValueError(
+                f"an episode has {len(episode.observations)} observations for {len(episode.actions)} actions; expected "
+                "one more observation than actions"
+            )
         row, steps = number % environments, len(episode.actions)
         first = int(arrays["filled"][row])
         if first + steps + 1 > slots:

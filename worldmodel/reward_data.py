@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from .dataset import open_minari
+from .dataset import EpisodeData, load
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,25 +27,29 @@ def load_rewards(path: str | Path) -> list[RewardEpisode]:
 
     Raises:
       FileNotFoundError: no dataset there.
-      ValueError: spaces other than one-dimensional Boxes, no step at all, or a value that is not finite (the episode is
-        named).
+      ValueError: what `load` refuses.
     """
+    return reward_episodes(load(path, rewards=True))
+
+
+def reward_episodes(data: EpisodeData) -> list[RewardEpisode]:
+    """The episodes of data that were read with their rewards.
+
+    Raises:
+      ValueError: they were read without.
+    """
+    if data.rewards is None or data.terminated is None:
+        raise ValueError("these data were read without rewards: load(path, rewards=True)")
     episodes = []
-    for episode in open_minari(path).iterate_episodes():
-        parts = {
-            "observations": np.asarray(episode.observations, np.float32),
-            "actions": np.asarray(episode.actions, np.float32),
-            "rewards": np.asarray(episode.rewards, np.float32),
-        }
-        for name, values in parts.items():
-            if not np.isfinite(values).all():
-                step = int(np.argwhere(~np.isfinite(values))[0][0])
-                raise ValueError(
-                    f"dataset {path}: episode {episode.id} has a non-finite value in its {name} at step {step}: "
-                    "leave the episode out, or cut it there"
-                )
-        if len(parts["actions"]):
-            episodes.append(RewardEpisode(**parts, terminated=np.asarray(episode.terminations, bool)))
-    if not episodes:
-        raise ValueError(f"dataset {path}: it holds no episode with a step")
+    for first in np.unique(data.first).tolist():
+        last = int(data.last[first])
+        steps = slice(first, last)
+        episodes.append(
+            RewardEpisode(
+                actions=data.actions[steps],
+                observations=data.observations[first : last + 1],
+                rewards=data.rewards[steps],
+                terminated=data.terminated[steps],
+            )
+        )
     return episodes

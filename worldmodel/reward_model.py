@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy import ndarray
 
-from .architecture import Architecture
+from .architecture import MOST, MOST_LAYERS, MOST_MEMBERS, Architecture, check_count, check_positive, check_switch
 from .layers import MLP
 from .losses.value import decoded, symlog
 from .normalization import Statistic
@@ -41,21 +41,24 @@ class RewardModelConfig(Architecture):
     episodic: bool = False  # whether episodes may end for good, so that it must be foreseen
 
     def __post_init__(self) -> None:
+        least, most = {"critics": 2, "bins": 2}, {"depth": MOST_LAYERS, "critics": MOST_MEMBERS}
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name == "episodic":
-                if not isinstance(value, bool):
-                    raise ValueError(f"model.episodic must be true or false; got {value!r}")
-            elif field.name == "bin_limit":
-                if not value > 0:
-                    raise ValueError(f"model.bin_limit must be positive; got {value!r}")
-            elif not isinstance(value, int) or value < {"critics": 2, "bins": 2}.get(field.name, 1):
-                least = {"critics": 2, "bins": 2}.get(field.name, 1)
-                raise ValueError(f"model.{field.name} must be a whole number of at least {least}; got {value!r}")
+            name, value = field.name, getattr(self, field.name)
+            if name == "episodic":
+                check_switch(name, value)
+            elif name == "bin_limit":
+                check_positive(name, value)
+            else:
+                check_count(name, value, least.get(name, 1), most.get(name, MOST))
         if self.representation_size % self.simplex:
             raise ValueError(
                 f"model.simplex ({self.simplex}) must divide model.representation_size ({self.representation_size})"
             )
+
+    @property
+    def fewest_tensors(self) -> int:
+        """Kernels, biases and norms of the critics."""
+        return 3 * self.depth * self.critics
 
     @property
     def latent_size(self) -> int:

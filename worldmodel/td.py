@@ -89,7 +89,8 @@ def td_loss(
     if config.sigreg:  # of what is not yet on a simplex: there a normal distribution is no contradiction
         metrics["sigreg"] = sigreg_loss(encoded[None], jax.random.fold_in(key, 0))
     loss = sum((getattr(config, name) * part for name, part in metrics.items()), start=jnp.zeros((), jnp.float32))
-    return loss, ({"loss": loss, **metrics, "return_target": jnp.mean(wanted)}, jax.lax.stop_gradient(first))
+    metrics |= {"return_target": jnp.mean(wanted), "largest_target": jnp.max(jnp.abs(wanted))}
+    return loss, ({"loss": loss, **metrics}, jax.lax.stop_gradient(first))
 
 
 def policy_loss(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +16,7 @@ from gymnasium import wrappers
 from jaxtyping import Float
 from numpy import ndarray
 
-from ..reward_task import RewardTask
+from ..reward_task import RewardTask, WrongInterface
 from ..snapshot import (
     Snapshot,
     model_arrays,
@@ -27,6 +29,7 @@ from ..snapshot import (
     save_physics,
     save_random,
 )
+from . import gymnasium_calls
 
 # Environments and wrappers whose every moment is in plain attributes, one random stream and MuJoCo's data.
 _KNOWN = ("gymnasium.envs.mujoco.", "gymnasium.envs.classic_control.")
@@ -45,6 +48,11 @@ class GymnasiumTask(RewardTask):
 
     def __init__(self, env: gymnasium.Env, action_repeat: int):
         super().__init__(action_repeat)
+        count = getattr(env.unwrapped, "num_envs", 1)
+        if isinstance(count, int) and count > 1:
+            raise WrongInterface(
+                f"{type(env.unwrapped).__name__} is a vector of {count} environments: give a single one"
+            )
         self.env = env
         self.name = f"gym/{env.spec.id if env.spec is not None else type(env.unwrapped).__name__}"
         actions = _checked_actions(self.name, env.action_space)
@@ -56,8 +64,9 @@ class GymnasiumTask(RewardTask):
         self._inner: Any = env.unwrapped
         limits = [layer._max_episode_steps for layer in self._layers if isinstance(layer, wrappers.TimeLimit)]
         self.episode_steps = min(limits, default=None)
-        period = getattr(self._inner, "dt", math.nan)
-        self.control_period = action_repeat * float(period) if isinstance(period, (int, float)) else math.nan
+        period = getattr(self._inner, "dt", None)
+        known = isinstance(period, numbers.Real) and not isinstance(period, bool) and 0 < period < math.inf
+        self.control_period = action_repeat * float(period) if known else math.nan
         model = getattr(self._inner, "model", None)
         self._mujoco = isinstance(model, mujoco.MjModel)
         self._original = model_arrays(model) if self._mujoco and self._can_snapshot() else {}
@@ -100,12 +109,12 @@ class GymnasiumTask(RewardTask):
         self.env.close()
 
     def _begin(self, seed: int | None) -> None:
-        self._observation, _ = self.env.reset(seed=seed)
+        self._observation = gymnasium_calls.reset(self.env, self.name, seed)
 
     def _advance(self, control: Float[ndarray, "A"]) -> tuple[float, bool, bool]:
         action = control.reshape(self._action_space.shape).astype(self._action_space.dtype)
-        self._observation, reward, terminated, truncated, _ = self.env.step(action)
-        return float(reward), bool(terminated), bool(truncated)
+        self._observation, *rest = gymnasium_calls.step(self.env, self.name, action)
+        return rest[0], rest[1], rest[2]
 
     def _observe(self) -> Float[ndarray, "O"]:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
@@ -130,18 +139,37 @@ def make(name: str, action_repeat: int) -> GymnasiumTask:
       ImportError: the environment's package is not installed.
     """
     try:
-        env = gymnasium.make(name, disable_env_checker=True)
-    except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
+        with warnings.catch_warnings(record=True) as told:  # that it is an old version, which the error says as well
+            warnings.simplefilter("always")
+            env = gymnasium.make(name, disable_env_checker=True)
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+        if newest := _newest(name):
+            raise ValueError(f"gym/{name} is no longer part of Gymnasium: take gym/{newest}") from error
         raise ImportError(f"gym/{name} needs a package that is not installed: {error}") from error
     except gymnasium.error.Error as error:
-        close = [f"gym/{match}" for match in difflib.get_close_matches(name, gymnasium.registry, n=3)]
+        close = [f"gym/{match}" for match in [_newest(name)] if match]
+        close = close or [f"gym/{match}" for match in difflib.get_close_matches(name, gymnasium.registry, n=3)]
         hint = f"did you mean {' or '.join(close)}?" if close else "import the package that registers it first"
         raise ValueError(f"Gymnasium has no environment {name!r} here: {hint}") from error
+    for each in told:
+        warnings.warn(each.message, each.category, stacklevel=2)
     try:
         return GymnasiumTask(env, action_repeat)
     except ValueError:
         env.close()
         raise
+
+
+def _newest(name: str) -> str | None:
+    """The newest version of the environment, where it is another one."""
+    base, dash, _ = name.rpartition("-v")
+    known = [
+        spec
+        for spec in gymnasium.registry.values()
+        if dash and f"{spec.namespace or ''}/{spec.name}".strip("/") == base
+    ]
+    newest = max(known, key=lambda spec: spec.version or 0, default=None)
+    return None if newest is None or newest.id == name else newest.id
 
 
 def _checked_actions(name: str, space: gymnasium.Space[Any]) -> gymnasium.spaces.Box:

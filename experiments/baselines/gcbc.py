@@ -130,10 +130,10 @@ def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy
     """
     tensors, header = weights.read(path, recipe)
     sizes: Any = task.observation_space.shape, task.action_space.shape
-    config = GcbcConfig(**header["config"])
-    model = Cloner(sizes[0][0], int(header["history"]), sizes[1][0], config, nnx.Rngs(0))
-    graphdef, state = nnx.split(model)
-    return policy(task, nnx.merge(graphdef, weights.filled(state, "", tensors)), int(header["history"])), header
+    config, history = weights.shape_of(GcbcConfig, path, header, tensors)
+    shapes = nnx.eval_shape(lambda: Cloner(sizes[0][0], history, sizes[1][0], config, nnx.Rngs(0)))
+    graphdef, state = nnx.split(shapes)
+    return policy(task, nnx.merge(graphdef, weights.filled(state, "", tensors)), history), header
 
 
 def policy(task: Task, model: Cloner, history: int) -> ReactivePolicy:

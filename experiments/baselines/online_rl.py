@@ -89,9 +89,7 @@ def _complete(manifest: Mapping[str, Any], config: OnlineConfig) -> dict[str, An
 
 def _create(config: OnlineConfig, make_env: EnvFactory, seed: int) -> Any:
     if not installed():
-        raise ImportError(
-            f"the baseline {config.algorithm} needs the extra `baselines`: pip install 'jepa-mpc[baselines]'"
-        )
+        raise ImportError(f"the baseline {config.algorithm} needs sbx: pip install sbx-rl stable-baselines3")
     from sbx import PPO, SAC
 
     env = make_env()

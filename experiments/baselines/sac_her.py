@@ -62,7 +62,7 @@ def train_to_file(path: Path, task: Task, steps: int, seed: int, config: SacHerC
       ValueError: the state of a run with another recipe lies there.
     """
     if not installed():
-        raise ImportError("the baseline sac_her needs the extra `baselines`: pip install 'jepa-mpc[baselines]'")
+        raise ImportError("the baseline sac_her needs sbx: pip install sbx-rl stable-baselines3")
     states = path.with_suffix(".training.safetensors")
     env = GoalEnv(task, config.draws)
     model = _create(env, steps, seed, config)
@@ -95,7 +95,8 @@ def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy
       ValueError: a broken file, or one of another recipe.
     """
     tensors, header = weights.read(path, recipe)
-    return policy(task, tensors, SacHerConfig(**header["config"])), header
+    config, _ = weights.shape_of(SacHerConfig, path, header, tensors)
+    return policy(task, tensors, config), header
 
 
 def policy(task: Task, actor: dict[str, np.ndarray], config: SacHerConfig) -> ReactivePolicy:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +14,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from worldmodel.architecture import MOST
 from worldmodel.files import write_atomically
 
+Shape = TypeVar("Shape")
 _KEY = "jepa-mpc"
 
 
@@ -38,8 +41,8 @@ def read(path: Path, recipe: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], 
             header = json.loads((file.metadata() or {}).get(_KEY, "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dictionary
         stored = dict(header["recipe"])
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is truncated or of another program ({error!r}): remove it") from error
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is truncated or of another program ({type(error).__name__}): remove it") from error
     for name in sorted({*stored, *recipe}):
         if stored.get(name) != recipe.get(name):
             raise ValueError(
@@ -47,6 +50,30 @@ def read(path: Path, recipe: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], 
                 "or give this run another folder with runs=FOLDER"
             )
     return tensors, header
+
+
+def shape_of(
+    kind: type[Shape], path: Path, header: Mapping[str, Any], tensors: Mapping[str, np.ndarray]
+) -> tuple[Shape, int]:
+    """The shape of a network that a header describes, and the observations that it is shown, 1 where none are named.
+
+    Raises:
+      ValueError: fields that are missing or unknown, or sizes beyond those of the tensors: nothing is built from them.
+    """
+    values, history = header.get("config"), header.get("history", 1)
+    if not isinstance(values, dict) or set(values) != {field.name for field in fields(kind)}:
+        raise ValueError(f"{path} does not describe a {kind.__name__}: remove it")
+    numbers = sum(each.size for each in tensors.values())
+    for name, size, most in (("history", history, numbers), ("depth", values.get("depth", 1), len(tensors))):
+        if type(size) is not int or not 1 <= size <= most:
+            raise ValueError(f"{path} says {name}={size!r:.40}, and its tensors allow 1 to {most}: remove it")
+    for name, value in values.items():
+        if type(value) is int and value > max(numbers, MOST):
+            raise ValueError(f"{path} says {name}={value!r:.40}, and the most is {max(numbers, MOST)}: remove it")
+    try:
+        return kind(**values), history
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not describe a {kind.__name__} ({error}): remove it") from error
 
 
 def named(tree: Any, prefix: str) -> dict[str, np.ndarray]:

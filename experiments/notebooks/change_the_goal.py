@@ -183,7 +183,7 @@ if online_rl.installed():
     figure.savefig(out / "goal_sac.png", dpi=110)
 else:
     figure = None
-    print("SAC is not installed here: pip install 'jepa-mpc[baselines]', and run this again for the comparison")
+    print("SAC is not installed here: pip install sbx-rl stable-baselines3, and run this again for the comparison")
 figure
 
 # %% [markdown]

@@ -64,7 +64,7 @@ print(f"{STEPS // ACTION_REPEAT:,} decisions, learned in {learned.metadata['trai
 if online_rl.installed():
     train.run(build.compose("train", "objective=sac", *shared))
 else:
-    print("SAC is not installed here: pip install 'jepa-mpc[baselines]', and run this again for its curve")
+    print("SAC is not installed here: pip install sbx-rl stable-baselines3, and run this again for its curve")
 
 # %% [markdown]
 # ## A policy of one's own

@@ -7,8 +7,8 @@ are read in a process of their own, before anything is compiled.
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from safetensors.numpy import save as serialise
 from ..agent import Agent
 from .bundle_file import KEY, KIND, BundleError, digest, listed, read, state_of, word_list
 from .contract import FORMAT, Contract
+from .files import write_atomically
 from .inspection import inspect
 from .live_engine import as_arrays, contract_of
 from .programs import DTYPES, Signature, Spec, export_programs, named_leaves, signatures, state_specs
@@ -30,6 +31,10 @@ from .programs import DTYPES, Signature, Spec, export_programs, named_leaves, si
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 _LARGEST_FILE = 2**30
 _LARGEST_PROGRAM = 2**24
+
+
+class ReplacedBundleError(BundleError):
+    """A bundle's file that is not the one that was validated."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +79,12 @@ class Bundle:
         return cls.parse(bundle.to_bytes())  # what cannot be read again is refused here, where it can be mended
 
     def save(self, path: str | Path) -> None:
-        """Write the file whole, or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            beside.write_bytes(self.to_bytes())
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
+        """Write the file whole, or not at all.
+
+        Raises:
+          OSError: the disk is full, or `path` cannot be written to; what was there is unchanged.
+        """
+        write_atomically(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
         """The file's content."""
@@ -104,11 +106,16 @@ class Bundle:
         return serialise({name: np.asarray(array, order="C") for name, array in tensors.items()}, {KEY: text})
 
     @classmethod
-    def load(cls, path: str | Path) -> Bundle:
+    def load(cls, path: str | Path, sha256: str | None = None) -> Bundle:
         """Read and check a file.
+
+        Args:
+          path: of the file.
+          sha256: of its content, where only one certain file will do.
 
         Raises:
           FileNotFoundError: no file there.
+          ReplacedBundleError: the content has another hash.
           BundleError: anything else that keeps it from being used; nothing of it has been compiled or run.
         """
         path = Path(path)
@@ -116,8 +123,14 @@ class Bundle:
             raise FileNotFoundError(f"there is no bundle at {path}: make one with `jepa-mpc export`, or give its path")
         if path.stat().st_size > _LARGEST_FILE:
             raise BundleError(f"{path} has {path.stat().st_size} bytes, and a bundle has at most {_LARGEST_FILE}")
+        content = path.read_bytes()
+        if sha256 is not None and (found := hashlib.sha256(content).hexdigest()) != sha256:
+            raise ReplacedBundleError(
+                f"{path} is not the file that was validated (SHA-256 {sha256[:12]}… then, {found[:12]}… now): put that "
+                "file back, or create a new controller to use this one"
+            )
         try:
-            return cls.parse(path.read_bytes())
+            return cls.parse(content)
         except BundleError as error:
             raise BundleError(f"{path} cannot be used: {error}") from error
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -13,6 +12,7 @@ from numpy import ndarray
 
 from ..types import Evaluation, Plan, Status
 from .bundle import Bundle, BundleError
+from .compile_cache import compilation_cache
 from .contract import Contract
 from .engine import checked_prefix, checked_weights, exercise, one_by_one
 from .programs import key_data
@@ -26,8 +26,9 @@ class BundleEngine:
 
     Args:
       bundle: as `Bundle.load` read it.
-      cache: a folder for what `warmup` compiles, so that the next start need not. It is read as machine code: keep it
-        where only those may write who may also change the program.
+      cache: a folder for what `warmup` compiles, so that the next start need not; what is damaged in it is compiled
+        and written again. It is read as machine code: keep it where only those may write who may also change the
+        program.
 
     Raises:
       BundleError: the bundle is for other platforms than this process computes on.
@@ -164,10 +165,21 @@ class BundleEngine:
 
     def warmup(self) -> None:
         """Compile every program, or take it from the cache, and call it once."""
-        with contextlib.nullcontext() if self._cache is None else compilation_cache(self._cache):
-            for name in self.bundle.programs:
-                self._program(name)
+        if self._cache is not None:
+            self._fill(self._cache)
+        for name in self.bundle.programs:
+            self._program(name)
         exercise(self)
+
+    def _fill(self, folder: Path) -> None:
+        """Compile with a cache, as far as it is of use."""
+        with compilation_cache(folder) as entries:
+            try:
+                for name in self.bundle.programs:
+                    self._program(name)
+                    entries.seal()  # one by one: whoever is ended here need not begin anew
+            except BundleError as error:
+                entries.clear(error)
 
     def _run(self, name: str, state: State, *args: Any) -> Any:
         return self._program(name)(self._leaves, state, *args)
@@ -184,26 +196,3 @@ class BundleEngine:
             except Exception as error:  # the compiler's own words are pages long
                 raise BundleError(f"the program {name} of the bundle does not compile here: {error!s:.200}") from error
         return self._compiled[name]
-
-
-@contextlib.contextmanager
-def compilation_cache(folder: Path) -> Iterator[None]:
-    """JAX's persistent compilation cache in `folder`, and afterwards where it was before."""
-    from jax.experimental.compilation_cache import compilation_cache as cache
-
-    wanted = {
-        "jax_compilation_cache_dir": str(folder.resolve()),
-        "jax_enable_compilation_cache": True,
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in wanted}
-    try:
-        for name, value in wanted.items():
-            jax.config.update(name, value)
-        cache.reset_cache()
-        yield
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-        cache.reset_cache()

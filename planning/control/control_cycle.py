@@ -103,8 +103,11 @@ class ControlCycle:
         self._restart(previous)
 
     def redirect(self, goal: ndarray) -> None:
-        """Another goal [O] in the same episode."""
-        self.link.redirect(goal)
+        """Another goal [O] in the same episode; the first goal begins one."""
+        if self.link.goal is None:
+            self.reset(goal, None, None)
+        else:
+            self.link.redirect(goal)
 
     def notify(self, observation: Any, stamp: float, now: float) -> Reason:
         """Take in an observation, or refuse it; what was wrong."""
@@ -217,7 +220,7 @@ class ControlCycle:
             wrong.append(Reason.SURPRISED)
         if self._worker.failure is not None:
             wrong.append(Reason.PLANNER_FAILED)
-        elif self._worker.dead():
+        elif self.running and self._worker.dead():
             wrong.append(Reason.PLANNER_DEAD)
         return _most_serious_first([*wrong, *(fault for fault in (self._observation_fault, self.link.fault) if fault)])
 

@@ -7,6 +7,7 @@ no observation, goal, weight or parameter can cause a compile in the middle of a
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
@@ -26,7 +27,7 @@ from .exclusive import Exclusive
 from .goal import checked_goal, checked_observation, episode_goal
 from .live_engine import LiveEngine
 from .plan_watch import PlanWatch
-from .readings import numbers_of
+from .readings import checked_action
 from .status import Reason, Source
 
 
@@ -51,6 +52,7 @@ class Controller:
       deadline_ms: `act` stops to improve a plan in time to return by then; without one, all iterations are made.
       observation_low: [O] or one number, the lowest plausible reading and goal; None: the contract's, if it has one.
       observation_high: [O] or one number, the highest.
+      words: what an agent's contract says besides, as `LiveEngine` takes it: names, units and ranges of sensors.
 
     Raises:
       ValueError: the parts of the agent do not fit each other, a range does not fit the sensors, or the deadline is not
@@ -64,11 +66,12 @@ class Controller:
         deadline_ms: float | None = None,
         observation_low: Any = None,
         observation_high: Any = None,
+        words: Mapping[str, Any] | None = None,
     ):
         self._anytime = None if deadline_ms is None else Anytime(deadline_ms / 1e3)
         self._precision: str | None = None  # what auto became
         self._seed, self._episode = seed, -1
-        self._own_range = observation_low, observation_high
+        self._own_range, self._words = (observation_low, observation_high), dict(words or {})
         self._goal: ndarray | None = None
         self._state: Any = None
         self._recent: deque[ndarray] = deque(maxlen=0)  # the last of this episode, without the present one
@@ -126,7 +129,7 @@ class Controller:
         if agent.precision == "auto":
             agent.validate()
             agent = replace(agent, precision=self._precision or "float32")
-        self._take(LiveEngine(agent))
+        self._take(LiveEngine(agent, **self._words))
 
     def _take(self, engine: Engine) -> None:
         with self._alone("agent"):
@@ -281,12 +284,7 @@ class Controller:
         """The action [A] that an episode starts from."""
         if previous is None:
             return self._rest if seed is not None or self._sent is None else self._sent
-        values = numbers_of(previous)
-        if values is None or values.shape != self._rest.shape or not np.isfinite(values).all():
-            raise ValueError(
-                f"previous must be {self._rest.size} finite numbers, one for each actuator; got {previous!r}"
-            )
-        return np.clip(values, self._contract.low, self._contract.high)
+        return checked_action(previous, self._contract)
 
     def _current(self, call: str) -> Any:
         if self._state is None:

@@ -45,7 +45,7 @@ class Journal:
 
         Numbers and strings among `args` are kept as they are, exceptions as their text, and of anything else only the
         type's name: nothing is formatted here, and no object is kept alive. Lines written before `start` or after
-        `close` wait for the next `start`.
+        `close` wait for the next of the two.
         """
         if self._lines.qsize() >= self._capacity:
             self.dropped += 1
@@ -57,24 +57,29 @@ class Journal:
         with self._lock:
             self._closing = False
             if self._thread is None:
-                thread = threading.Thread(target=self._work, name="journal", daemon=True)
-                thread.start()  # before it is noted: a system without room for a thread raises here
-                self._thread = thread
+                self._begin()
 
     def close(self, timeout: float = 1.0) -> None:
-        """Hand over what waits and end the thread.
+        """Hand over what waits, also what was written without a `start`, and end the thread.
 
         Args:
           timeout: seconds to wait for that. A thread that is stuck in a handler ends when the handler returns, or with
             the process; a `start` before then takes it over.
         """
         with self._lock:
+            if self._thread is None and not self._lines.empty():
+                self._begin()
             thread, self._closing = self._thread, True
             if thread is not None and not self._woken:
                 self._woken = True
                 self._lines.put(None)
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout)
+
+    def _begin(self) -> None:
+        thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        thread.start()  # before it is noted: a system without room for another thread raises here
+        self._thread = thread
 
     def _work(self) -> None:
         while True:

@@ -63,19 +63,23 @@ class Mailbox:
         """Another number for each message."""
         return int(struct.unpack_from("<Q", self._buffer, 0)[0])
 
-    def close(self) -> None:
-        """Let go of the buffer."""
-        self._buffer.release()
-
 
 def shared_file(size: int) -> int:
-    """A descriptor of `size` bytes of nameless memory (a nameless file elsewhere): it dies with the last who has it."""
+    """A descriptor of `size` bytes of nameless memory (a nameless file elsewhere): it dies with the last who has it.
+
+    Raises:
+      OSError: the system has no room for it.
+    """
     if sys.platform == "linux":
         descriptor = os.memfd_create("jepa-mpc")
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, size)
+    try:
+        os.ftruncate(descriptor, size)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

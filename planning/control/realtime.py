@@ -25,7 +25,7 @@ from .journal import Journal
 from .loop import Loop
 from .messages import PublishedPlan
 from .planning import Planning
-from .readings import numbers_of
+from .readings import checked_action
 from .recipe import Recipe, reflex_of
 from .status import Reason
 from .telemetry import PlanReport, Telemetry
@@ -275,12 +275,7 @@ class RealtimeController:
         return episode_goal(goal, self._cycle.link.goal, self._contract, self._cycle.plausible)
 
     def _checked_action(self, action: Any) -> ndarray | None:
-        if action is None:
-            return None
-        values, size = numbers_of(action), self._contract.action_size
-        if values is None or values.shape != (size,) or not np.isfinite(values).all():
-            raise ValueError(f"previous must be {size} finite numbers, one for each actuator; got {action!r}")
-        return values
+        return None if action is None else checked_action(action, self._contract)
 
     def _log_plan(self, line: dict[str, Any]) -> None:
         if self._telemetry is not None:

@@ -20,7 +20,7 @@ from .surprise import Surprise
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a planner process makes its engine: a bundle's path, or `module:function` with its arguments in JSON."""
+    """How a planner process makes its engine: a bundle's path and hash, or `module:function` with arguments in JSON."""
 
     contract: Contract
     spec: dict[str, Any]
@@ -30,9 +30,10 @@ class Recipe:
     @classmethod
     def bundle(cls, path: str | Path, cache: bool = False) -> Recipe:
         """From a bundle, with the calibration of surprise that it may bring along. Raises what loading one does."""
-        bundle = Bundle.load(path)
-        spec = {"bundle": str(Path(path).resolve()), "cache": cache}
-        return cls(bundle.contract, spec, Surprise.of_bundle(bundle), file_hash(path))
+        sha256 = file_hash(path) if Path(path).is_file() else None
+        bundle = Bundle.load(path, sha256)
+        spec = {"bundle": str(Path(path).resolve()), "cache": cache, "sha256": sha256}
+        return cls(bundle.contract, spec, Surprise.of_bundle(bundle), sha256)
 
     @classmethod
     def factory(cls, name: str, **arguments: Any) -> Recipe:
@@ -44,11 +45,13 @@ def make_engine(spec: dict[str, Any]) -> Engine:
     """The engine that a recipe describes.
 
     Raises:
+      ReplacedBundleError: the file is not the one that the recipe was made from.
       ValueError: the bundle is no good, or the function cannot be imported.
     """
     if "bundle" in spec:
         path = Path(spec["bundle"])
-        return BundleEngine(Bundle.load(path), path.with_name(f"{path.name}.cache") if spec["cache"] else None)
+        bundle = Bundle.load(path, spec["sha256"])
+        return BundleEngine(bundle, path.with_name(f"{path.name}.cache") if spec["cache"] else None)
     return named(spec["factory"])(**spec["arguments"])
 
 
@@ -71,4 +74,5 @@ def reflex_of(planner: Engine | Recipe) -> ModelReflex:
 
 def file_hash(path: str | Path) -> str:
     """SHA-256 of a file's content."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

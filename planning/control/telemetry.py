@@ -1,8 +1,8 @@
 """What happened at each step, as strict JSON lines: written by a thread of its own, off the control path.
 
-`step` lines tell of actions, `plan` lines hold all that it takes to make a plan again, `run` opens each file. What is
-not finite is null. Files turn over by size; where the disk cannot keep up, lines are dropped and counted, never waited
-for.
+`run` opens each file, `step` lines hold actions, `plan` lines all that it takes to make a plan again, and a `missing`
+line says how many were dropped in its place. What is not finite is null. Files rotate by size; where the disk cannot
+keep up, lines are dropped and counted, never waited for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -20,6 +19,8 @@ from typing import Any, final
 
 import numpy as np
 
+from .journal import Journal
+from .rotating_file import RotatingFile
 from .status import Reason, Source
 
 logger = logging.getLogger(__name__)
@@ -59,12 +60,18 @@ class PlanReport:
 class Telemetry:
     """Lines into `path`; when it grows beyond `max_bytes` it becomes `path.1`, what was that `path.2`, and so on.
 
+    While the file cannot be written, lines wait, and what does not fit is dropped. Once it can be written again, what
+    waited is written, and then a line `{"kind": "missing", "lines": n}` in place of those that were dropped.
+
     Args:
       path: of the file that is written to; an older one is turned over first.
       max_bytes: of one file.
       keep: files beside the one that is written to.
       capacity: lines that may wait.
       header: what belongs to the run: the bundle's hash, its contract.
+
+    Raises:
+      ValueError: a size that is not a whole number in its range, or a path that is a folder.
     """
 
     def __init__(
@@ -75,82 +82,132 @@ class Telemetry:
         capacity: int = 10_000,
         header: dict[str, Any] | None = None,
     ):
-        if max_bytes < 1 or keep < 0 or capacity < 1:
-            raise ValueError(f"max_bytes and capacity must be positive; got {max_bytes} and {capacity}")
+        for name, value, least in (("max_bytes", max_bytes, 1), ("keep", keep, 0), ("capacity", capacity, 1)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}")
         self.path = Path(path)
-        self.dropped = 0
+        if self.path.is_dir():
+            raise ValueError(f"{path} is a folder: give the path of a file in it")
+        self.dropped = 0  # lines, since construction
         self.header = dict(header or {})
-        self._max_bytes, self._keep = max_bytes, keep
+        self._capacity, self._missing = capacity, 0
         self._waiting: deque[Any] = deque()
-        self._capacity = capacity
+        self._file = RotatingFile(self.path, max_bytes, keep)
         self._lock = threading.Lock()  # of the file; nobody on the control path takes it
+        self._life = threading.Lock()  # of `start` and `close`
+        self._state = threading.Lock()  # of `_closing` and `_thread`
         self._wake, self._closing = threading.Event(), False
-        self._file: Any = None
         self._thread: threading.Thread | None = None
+        self._journal = Journal(logger)
 
     def start(self) -> None:
-        """Begin to write in the background."""
-        if self._thread is None:
-            self._closing = False
-            self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
-            self._thread.start()
+        """Begin to write in the background, unless it does."""
+        with self._life:
+            self._journal.start()
+            with self._state:
+                self._closing = False
+                self._wake.clear()
+                if self._thread is None:
+                    thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
+                    thread.start()
+                    self._thread = thread
 
     def write(self, line: PlanReport | dict[str, Any]) -> None:
-        """Take a line. It is written soon, or dropped where too many wait."""
+        """Take a line. It is written soon, or dropped where too many wait. Never blocks."""
         if len(self._waiting) >= self._capacity:
             self.dropped += 1
-            if self.dropped == 1:
-                logger.warning("telemetry: lines are dropped, for %s takes them too slowly", self.path.name)
+            self._missing += 1
+            if self._missing == 1:
+                name = self.path.name
+                self._journal.write(logging.WARNING, "telemetry: lines are dropped, for %s takes them too slowly", name)
             return
+        if self._missing:
+            missing, self._missing = self._missing, 0
+            self._waiting.append({"kind": "missing", "lines": missing})
         self._waiting.append(line)
 
     def flush(self) -> None:
-        """Write what waits."""
-        with self._lock:
-            while self._waiting:
-                line = self._waiting.popleft()
-                self._put(as_line(line if isinstance(line, dict) else {"kind": "step", **asdict(line)}))
-            if self._file is not None:
-                self._file.flush()
+        """Write what waits.
 
-    def close(self) -> None:
-        """Write what waits and end."""
-        self._closing = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        self.flush()
+        Raises:
+          OSError: the file cannot be written. What waits still waits.
+        """
         with self._lock:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            while True:
+                if not self._waiting:
+                    missing, self._missing = self._missing, 0
+                    if not missing:
+                        return
+                    self._waiting.append({"kind": "missing", "lines": missing})
+                line = self._waiting[0]
+                try:
+                    text = as_line(line if isinstance(line, dict) else {"kind": "step", **asdict(line)})
+                except Exception as error:
+                    self.dropped += 1
+                    self._journal.write(logging.ERROR, "telemetry: a line cannot be logged and is dropped: %s", error)
+                    text = as_line({"kind": "missing", "lines": 1})
+                self._file.write(text.encode(), self._header)
+                self._waiting.popleft()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what waits, and end. Never raises.
+
+        Args:
+          timeout: seconds to wait for a disk that hangs; lines that it has not taken by then are lost.
+        """
+        with self._life:
+            with self._state:
+                thread, self._closing = self._thread, True
+                self._wake.set()
+            if thread is not None:
+                thread.join(timeout)
+            if thread is not None and thread.is_alive():
+                self._journal.write(logging.WARNING, "telemetry: %s hangs, and lines are lost", self.path.name)
+            else:
+                self._finish()
+            self._journal.close()
+
+    def _finish(self) -> None:
+        """Write what waits, or give it up, and close the file."""
+        try:
+            self.flush()
+        except OSError as error:
+            before = sum(_missing(line) for line in self._waiting)  # counted already
+            lost = sum(not _missing(line) for line in self._waiting)
+            self._waiting.clear()
+            self.dropped += lost
+            self._missing += before + lost
+            if lost:
+                words = "telemetry: %d lines are lost, for %s cannot be written: %s"
+                self._journal.write(logging.WARNING, words, lost, self.path.name, error.strerror)
+        with self._lock:
+            self._file.close()
 
     def _work(self) -> None:
-        while not self._closing:
-            self._wake.wait(0.2)
+        broken = ended = False
+        while not ended:
+            self._wake.wait(1.0 if broken else 0.2)
             try:
                 self.flush()
-            except OSError as error:
-                logger.warning("telemetry ends, %s cannot be written: %s", self.path.name, error.strerror)
-                self._capacity = 0
-                return
+                if broken:
+                    self._journal.write(logging.WARNING, "telemetry: %s is written again", self.path.name)
+                broken = False
+            except Exception as error:
+                if not broken:
+                    words = "telemetry: %s cannot be written, and is tried again: %s"
+                    self._journal.write(logging.WARNING, words, self.path.name, error)
+                broken = True
+            with self._state:
+                if ended := self._closing:
+                    self._thread = None
 
-    def _put(self, text: str) -> None:
-        if self._file is None or self._file.tell() + len(text) > self._max_bytes:
-            if self._file is not None:
-                self._file.close()
-            self._turn_over()
-            self._file = self.path.open("w", encoding="utf-8")
-            self._file.write(as_line({"kind": "run", **self.header}))
-        self._file.write(text)
+    def _header(self) -> bytes:
+        return as_line({"kind": "run", **self.header}).encode()
 
-    def _turn_over(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        names = [self.path, *(self.path.with_name(f"{self.path.name}.{n}") for n in range(1, self._keep + 1))]
-        for younger, older in reversed(list(zip(names, names[1:], strict=False))):
-            if younger.exists():
-                os.replace(younger, older)
+
+def _missing(line: Any) -> int:
+    """How many lines a line stands for that are missing."""
+    return int(line["lines"]) if isinstance(line, dict) and line.get("kind") == "missing" else 0
 
 
 def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
@@ -165,13 +222,13 @@ def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
     while (file := path.with_name(f"{path.name}.{len(older) + 1}")).exists():
         older.append(file)
     for file in (*reversed(older), path):
-        with file.open(encoding="utf-8") as lines:
+        with file.open(encoding="utf-8", errors="replace") as lines:
             for number, text in enumerate(lines, 1):
                 if not text.endswith("\n"):
                     break  # the writer died in the middle of it
                 try:
                     line = json.loads(text)
-                except ValueError:
+                except (ValueError, RecursionError):
                     line = None
                 if not isinstance(line, dict):
                     raise ValueError(f"{file.name}, line {number} is no JSON object: is this a log of jepa-mpc?")

@@ -23,10 +23,21 @@ from .thread_worker import ThreadWorker
 
 @runtime_checkable
 class Worker(Protocol):
-    """Answers situations with plans."""
+    """Answers situations with plans.
 
-    failure: str | None  # why it has given up
-    restarts: int
+    Any thread may call any method at any time. `start` and `stop` may follow one another as often as one likes. Only
+    they may take time: nothing else waits for the planner, or for a log.
+    """
+
+    @property
+    def failure(self) -> str | None:
+        """Why it has given up since the last `start`; None while it has not."""
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """How often the planner was started again by itself since the last `start`."""
+        ...
 
     @property
     def ready(self) -> bool:
@@ -34,19 +45,19 @@ class Worker(Protocol):
         ...
 
     def start(self) -> None:
-        """Begin; `ready` becomes true some time later."""
+        """Begin, unless it has; `ready` becomes true some time later. Also after `stop`, and after a failure."""
 
     def stop(self) -> None:
         """End, and leave nothing behind."""
 
     def send(self, message: bytes, now: float) -> None:
-        """Give it a newer situation."""
+        """Give it a newer situation. After `stop`, nothing happens."""
 
     def receive(self, now: float) -> bytes | None:
-        """The newest plan, if there is one that was not received yet."""
+        """The newest plan, if there is one that was not received yet. None after `stop`."""
 
     def dead(self) -> bool:
-        """Whether it was ready once and cannot answer now."""
+        """Whether it was stopped, has failed, or has ended and is not ready again. Not: whether it is not ready yet."""
         ...
 
 

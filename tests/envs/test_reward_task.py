@@ -1,6 +1,7 @@
 """Reward tasks step as the originals do, refuse what cannot be learnt, and go on bit for bit from a snapshot."""
 
 import json
+import math
 import sys
 
 import gymnasium
@@ -268,3 +269,45 @@ def test_check_passes_and_names_what_is_wrong():
     ]:
         with pytest.raises(error, match=message):
             check_reward_task(make_reward_task(Walk(at=5, fault=fault)), steps=10)
+
+
+class Unseeded(Walk):
+    """One that begins anywhere, whatever the seed."""
+
+    def __init__(self):
+        super().__init__()
+        self.own = np.random.default_rng(0)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = float(self.own.uniform())
+        return np.array([self.place, 0.0]), {}
+
+
+def test_check_says_where_the_seed_of_reset_is_ignored(caplog):
+    check_reward_task(make_reward_task(Walk()), steps=5)
+    assert not caplog.records
+    check_reward_task(make_reward_task(Unseeded()), steps=5)
+    assert "gym/Unseeded ignores the seed of reset: two resets with seed 0 begin at different" in caplog.text
+
+
+def test_check_tells_what_random_decisions_earned():
+    tried = check_reward_task(make_reward_task(Walk(length=4)), steps=10)
+    assert tried.ended.tolist() == [False, False, False, True] * 2 + [False, False]
+    assert tried.rewards.shape == (10,) and np.ptp(tried.rewards) > 0
+
+
+@pytest.mark.parametrize("dt", [None, True, 0.0, math.inf, "0.05", np.float32(0.25)])
+def test_a_control_period_is_known_given_or_unknown_but_never_invented(dt, caplog):
+    env = Walk()
+    if dt is not None:
+        env.dt = dt
+    known = isinstance(dt, np.floating)
+    period = make_reward_task(env, 2).control_period
+    assert period == 0.5 if known else math.isnan(period)
+    assert "control_period" in make_reward_task(env).describe() or not known
+    assert make_reward_task(env, 2, control_period=0.1).control_period == 0.1
+    words = "gym/Walk says 500 ms from one decision to the next, and control_period=0.1 counts instead"
+    assert (words in caplog.text) is known
+    with pytest.raises(ValueError, match="control_period must be positive seconds; got -1"):
+        make_reward_task(env, control_period=-1.0)

@@ -24,6 +24,30 @@ FLAGS = [
 # three.js draws without a graphics card.
 WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 
+# Pairs of texts that are printed over one another; the heads of narrow tables are there for screen readers only.
+OVERLAPS = """(() => {
+  const boxes = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const node = texts.currentNode;
+    if (!node.data.trim() || node.parentElement.closest("thead, script, style")) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    for (const box of range.getClientRects()) if (box.width && box.height) boxes.push([box, node.data.trim()]);
+  }
+  boxes.sort((a, b) => a[0].top - b[0].top);
+  const found = [];
+  boxes.forEach(([a, one], i) => {
+    for (let j = i + 1; j < boxes.length && boxes[j][0].top < a.bottom; j++) {
+      const [b, other] = boxes[j];
+      const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const down = Math.min(a.bottom, b.bottom) - b.top;
+      if (across > 1 && down > 0.3 * Math.min(a.height, b.height)) found.push(`${one} | ${other}`);
+    }
+  });
+  return found;
+})()"""
+
 
 def find() -> str | None:
     """The browser's path, or None where there is none."""
@@ -91,6 +115,10 @@ class Browser:
         answer = self("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def overlaps(self) -> list[str]:
+        """Texts that are printed over one another, in pairs."""
+        return self.evaluate(OVERLAPS)
 
     def close(self) -> None:
         self._session = None

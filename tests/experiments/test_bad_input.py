@@ -71,13 +71,15 @@ def test_data_that_stand_still_are_refused(tmp_path, still):
     seen, taken = moving(np.random.default_rng(0))
     constant = (np.full_like(seen, 3.0), taken) if still == "sensor" else (seen, np.zeros_like(taken))
     folder = logs(tmp_path / "logs", *([each] * 2 for each in constant))
-    with pytest.raises(ValueError, match=f"stand still: no {still} deviates by 0.0001 or more"):
+    with pytest.raises(ValueError, match=f"stand still: no {still} deviates by more than rounding"):
         train.run(custom(tmp_path, folder))
 
 
 def test_one_sensor_that_stands_still_is_named(caplog):
     seen, taken = moving(np.random.default_rng(0))
-    seen[:, 1] = 1e-6 * seen[:, 1]
+    seen[:, 0] *= 1e-5  # a sensor in units of its own moves, too
+    seen[:, 1] = 3.0
+    seen[::2, 1] += 2e-7
     metadata = {"task": json.dumps(LOGS)}
     check_moves(EpisodeData.of([seen], [taken], [], ([-1], [1]), metadata), "here")
     assert "sensor 1 (y) never moves in here" in caplog.text
@@ -104,6 +106,10 @@ def test_data_of_another_robot_are_named(changes, message):
     wider = EpisodeData.of([seen], [taken], [], ([-1], [2]), {})
     with pytest.raises(ValueError, match=r"has action_high\[0\] at 2, and the model at 1"):
         check_data(wider, LOGS, "here", owner="the model")
+    small = {**LOGS, "action_low": [-1e-7], "action_high": [1e-7]}
+    check_data(EpisodeData.of([seen], [taken], [], ([-1e-7], [1.00001e-7]), {}), small, "here", owner="the model")
+    with pytest.raises(ValueError, match=r"has action_high\[0\] at 2e-07, and the model at 1e-07"):
+        check_data(EpisodeData.of([seen], [taken], [], ([-1e-7], [2e-7]), {}), small, "here", owner="the model")
     with pytest.raises(ValueError, match="has actions of 1 numbers, and the model has 2"):
         check_data(silent, {**LOGS, "action_size": 2}, "here", owner="the model")
 

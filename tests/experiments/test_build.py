@@ -245,7 +245,7 @@ def test_constraints_risk_and_precision_reach_the_agent(tmp_path):
     assert agent.constraints == {"rate": RateLimit(10.0)} and agent.precision == "bfloat16"
     with pytest.raises(ValueError, match="the risk CVaR compares the members of an ensemble"):
         build.agent(settings("plan", tmp_path, "risk=cvar"), two_room_model(), envs.make("two_room"))
-    with pytest.raises(ValueError, match="precision must be float32, bfloat16 or auto; got 'half'"):
+    with pytest.raises(ValueError, match="precision must be one of float32, bfloat16, auto; got 'half'"):
         build.agent(settings("plan", tmp_path, "precision=half"), two_room_model(), envs.make("two_room"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
-from experiments import cli, complaints
+from experiments import cli, wrong_setting
 from experiments.folders import config_dir
 from experiments.manifest import command
 
@@ -45,7 +46,8 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int
     configs = tmp_path / "configs"
     (configs / "task").mkdir(parents=True)
     (configs / "task" / "two_room.yaml").write_text("name: two_room\nradius: 0.1\n")
-    (configs / "task" / "umaze.yaml").write_text("name: umaze\nwidth: 0.2\n")
+    (configs / "task" / "reward.yaml").write_text("name: ???\n")
+    (configs / "task" / "umaze.yaml").write_text("name: umaze\ncorridor: 0.2\n")
     (configs / "greet.yaml").write_text(
         "defaults:\n  - task: two_room\n  - _self_\n"
         "seed: 0\nfail: ''\ncode: 0\ncheckpoint: ???\ncem:\n  num_samples: 8\n"
@@ -56,7 +58,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int
     exec(GREET, module.__dict__)
     monkeypatch.setitem(sys.modules, "experiments.greet", module)
     monkeypatch.setitem(cli.COMMANDS, "greet", ("experiments.greet", "says it's there: once, twice"))
-    for module_that_reads in (cli, complaints):
+    for module_that_reads in (cli, wrong_setting):
         monkeypatch.setattr(module_that_reads, "config_dir", lambda: configs)
     for name in (
         "JAX_COMPILATION_CACHE_DIR",
@@ -104,7 +106,10 @@ def test_settings_reach_the_command_and_nothing_is_left_behind(seen: list) -> No
             ["gret"],
             f"'gret' is not a command; commands: {', '.join(cli.COMMANDS)}, greet; did you mean greet?",
         ),
-        (["greet", "task=two_rom"], "task=two_rom is not known: task can be two_room, umaze; did you mean two_room?"),
+        (
+            ["greet", "task=two_rom"],
+            "task=two_rom is not known: task can be reward, two_room, umaze; did you mean two_room?",
+        ),
         (
             ["greet", "seed=1", "cem.num_sample=3"],
             "cem.num_sample is not a setting of `jepa-mpc greet`; did you mean cem.num_samples?; "
@@ -115,12 +120,28 @@ def test_settings_reach_the_command_and_nothing_is_left_behind(seen: list) -> No
             "tsk is not a setting of `jepa-mpc greet`; did you mean task?; `jepa-mpc greet --help` lists what it has",
         ),
         (
-            ["greet", "task=umaze", "task.width=0.3", "sede=1"],
+            ["greet", "task=umaze", "task.corridor=0.3", "sede=1"],
             "sede is not a setting of `jepa-mpc greet`; did you mean seed?; `jepa-mpc greet --help` lists what it has",
         ),
         (["greet", "--seed=1"], "--seed is not an option: settings are written without dashes, as in seed=VALUE"),
-        (["greet", "seed=[1"], "'seed=[1' is not a setting: write key=value, with quotes around special characters"),
+        (
+            ["greet", "seed=[1"],
+            """seed=[1 has special characters: write "seed='[1'" if that is meant to be a text""",
+        ),
+        (["greet", "fail=ä"], """fail=ä has special characters: write "fail='ä'" if that is meant to be a text"""),
+        (
+            ["greet", "task=umaze", "cem.num_samples=3", "task.corridr=1", "seed=3"],
+            "task.corridr is not a setting of `jepa-mpc greet`; did you mean task.corridor?; "
+            "`jepa-mpc greet --help` lists what it has",
+        ),
         (["greet", "seed"], "'seed' is not a setting: write key=value, with quotes around special characters"),
+        (["greet", "seed=1,2"], "seed=1,2 has several values: add -m to run once for each"),
+        (["greet", "~task"], "~task removes settings that `jepa-mpc greet` needs: leave it out"),
+        (
+            ["greet", "-m", "task=two_room,dmc/b"],
+            "task=two_room,dmc/b mixes two_room, a task with goals, with environments of a suite: sweep over them in "
+            "two commands",
+        ),
         (["greet", "fail=ours"], "the dataset has 3 actions and the task 2: collect it again"),
         (["greet", "fail=diverged"], "training diverged at update 3: lower training.learning_rate"),
         (["greet", "fail=file"], "missing.json: No such file or directory"),
@@ -134,7 +155,7 @@ def test_a_mistake_is_one_sentence_and_code_2(
     assert capsys.readouterr() == ("", f"jepa-mpc: {sentence}\n")
 
 
-@pytest.mark.parametrize("arguments", [["seed=1,2"], ["+task=umaze"], ["hydra.job.nme=x"]])
+@pytest.mark.parametrize("arguments", [["+task=umaze"], ["hydra.job.nme=x"]])
 def test_other_mistakes_in_settings_have_no_traceback(
     seen: list, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
@@ -184,6 +205,25 @@ def test_multirun_runs_each_value(seen: list, flags: list[str]) -> None:
     assert os.listdir() == ["runs"]
 
 
+def test_a_sweep_goes_over_environments_of_suites(seen: list, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their names have a slash, which a file's name cannot have."""
+    assert cli.main(["greet", "-m", "task=dmc/walker-walk,gym/Ant-v5", "seed=3"]) == 0
+    assert seen == [("dmc/walker-walk", 3), ("gym/Ant-v5", 3)]
+
+
+def test_a_path_needs_no_quotes_of_hydras(seen: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        sys.modules["experiments.greet"], "run", lambda cfg: told.append((str(cfg.checkpoint), command()))
+    )
+    assert cli.main(["greet", "checkpoint=größe (1)=a,b/it's {x}.safetensors"]) == 0
+    ((path, printed),) = told
+    assert path == "größe (1)=a,b/it's {x}.safetensors"
+    again = shlex.split(printed)
+    assert again[0] == "jepa-mpc" and cli.main(again[1:]) == 0
+    assert told[1] == told[0]
+
+
 def test_a_run_knows_the_command_that_repeats_it(seen: list, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(sys.modules["experiments.greet"], "run", lambda cfg: told.append(command()))
@@ -201,7 +241,7 @@ def test_help_of_a_command_shows_its_groups(seen: list, capsys: pytest.CaptureFi
     assert cli.main(["greet", "--help"]) == 0
     shown = capsys.readouterr().out
     assert "jepa-mpc greet: says it's there: once, twice" in shown
-    assert "task: two_room, umaze" in shown
+    assert "task: reward, two_room, umaze" in shown
     assert "num_samples: 8" in shown
     assert seen == []
     assert not HydraConfig.initialized()

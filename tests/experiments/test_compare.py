@@ -10,6 +10,8 @@ from experiments.build import compose
 from experiments.cli import main
 from experiments.curves import CurveRow
 
+from . import browser
+
 TASKS = ("dmc/walker-walk", "dmc/cup-catch", "gym/Pendulum-v1")
 HOSTILE = "_<script>$x$ {</script>"
 
@@ -142,8 +144,8 @@ def test_a_usual_baseline_that_is_still_training_is_left_out(tmp_path):
     ("overrides", "message"),
     [
         (("curves=[none.csv]",), "no table of learning curves at none.csv"),
-        (("at=0",), "at must be a whole number of environment steps, 1 or more; got 0"),
-        (("at=many",), "at must be a whole number of environment steps, 1 or more; got many"),
+        (("at=0",), "at must be at least 1; got 0"),
+        (("at=many",), "at must be a whole number; got 'many'"),
         (("at=200000",), "no run of ours can be read at at=200000: .* 0 to 100,000 .*at=100000"),
         (("ours=td",), "ours=td is a method without rows: choose from ours, sac"),
         (("baseline=ppo",), "baseline=ppo is a method without rows"),
@@ -171,3 +173,19 @@ def test_figures_show_a_single_evaluation_and_leave_out_what_nobody_counted(tmp_
     assert (tmp_path / "out" / "wall_s.png").exists()
     assert all(score.area is None for score in found.scores)
     assert np.isfinite([score.mean for score in found.scores]).all()
+
+
+def test_nothing_on_the_page_is_printed_over_another_thing(tmp_path):
+    """Of the rows that come along, whose intervals are wider than a quarter of a telephone."""
+    executable = browser.find()
+    if executable is None:
+        pytest.skip("no Chromium on this machine")
+    compare.run(compose("compare", f"out='{tmp_path}'"))
+    page = browser.Browser(executable, tmp_path / "profile")
+    try:
+        for width in (390, 360, 1200):
+            page.open(tmp_path / "compare.html", width=width)
+            assert page.overlaps() == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+    finally:
+        page.close()

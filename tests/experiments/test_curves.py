@@ -81,6 +81,9 @@ def test_jobs_side_by_side_lose_no_row(tmp_path):
         (f"{HEADER}\n,t,0,10,0,0,1,2,c\n", "line 2: .* needs a method and a task"),
         (f"{HEADER}\nsac,t,0,-1,0,0,1,2,c\n", "line 2: env_steps of a learning curve must be 0 or more; got -1"),
         (f"{HEADER}\nsac,t,0,10\n", "line 2 has another number of cells"),
+        (f"{HEADER}\nsac,t,0.5,10,0,0,1,2,c\n", "line 2: seed must be a whole number; got '0.5'"),
+        (f"{HEADER}\nsac,t,1_0,10,0,0,1,2,c\n", "line 2: seed must be a number; got '1_0'"),
+        (f"{HEADER},seed\nsac,t,0,10,0,0,1,2,c,0\n", "is another table: .* twice there are \\['seed'\\]"),
     ],
 )
 def test_a_broken_table_is_told_with_its_line(tmp_path, text, message):
@@ -90,10 +93,28 @@ def test_a_broken_table_is_told_with_its_line(tmp_path, text, message):
         curves.read(path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_tables_that_other_programs_wrote_are_read(tmp_path, encoding):
+    """Columns in another order, whole numbers as pandas and spreadsheets write them, an index, other separators."""
+    path = tmp_path / "curves.csv"
+    shuffled = "command,action_repeat,return,wall_s,gradient_steps,env_steps,seed,task,method"
+    text = f";{shuffled.replace(',', ';')}\r\n0;a command;2,0;12,5;0;;1e3;0,0;dmc/walker-walk;sac\r\n"
+    path.write_bytes(text.encode(encoding))
+    assert curves.read(path) == [replace(ROW, env_steps=1000, gradient_steps=None)]
+    curves.append(path, ROW, {"command": "a command"})
+    assert path.read_text().splitlines()[0] == HEADER and len(curves.read(path)) == 2
+
+
+def test_whole_numbers_may_be_written_with_a_point(tmp_path):
+    path = tmp_path / "curves.csv"
+    path.write_text(f"{HEADER}\nsac,dmc/walker-walk,0.0,0.,0.0,0.0,12.5,2.0,a command\n")
+    assert curves.read(path) == [ROW]
+
+
 def test_a_file_that_is_no_text_is_told(tmp_path):
     path = tmp_path / "curves.csv"
-    path.write_bytes(b"\xff\xfe\x00\x9c" * 20)
-    with pytest.raises(ValueError, match="curves.csv is no CSV file"):
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\x00" * 20)
+    with pytest.raises(ValueError, match="curves.csv is no text in a usual encoding"):
         curves.read(path)
 
 

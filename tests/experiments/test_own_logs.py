@@ -102,7 +102,7 @@ def test_files_that_do_not_fit_each_other_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no column z"):
         load(tmp_path)
     (tmp_path / "e1.csv").write_text("x,y,z,a,b\n1,2,3,0,zero\n1,2,3,,\n")
-    with pytest.raises(ValueError, match="no number in its columns a, b"):
+    with pytest.raises(ValueError, match=r"e1.csv, line 2 has the cell 'zero', which is no number, in its column b"):
         load(tmp_path)
     (tmp_path / "e1.csv").unlink()
     (tmp_path / "dataset.json").write_text("[")

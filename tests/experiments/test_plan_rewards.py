@@ -89,7 +89,7 @@ def test_the_planner_is_the_one_that_it_learned_with_but_for_what_is_asked_for(c
         (["objective=true_dynamics"], "learned with objective=td, and another objective was asked for"),
         (["planner.num_samples=1"], "num_samples"),
         (["planner.num_sample=8"], "did you mean planner.num_samples?"),
-        (["episodes=0"], "an evaluation needs one episode or more; got 0"),
+        (["episodes=0"], "episodes must be at least 1; got 0"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_sentence(checkpoint, words, said, tmp_path, capfd):
@@ -104,7 +104,9 @@ def test_a_file_of_another_kind_is_refused(checkpoint, goals, tmp_path, capfd):
     assert cli.main(["plan", f"checkpoint={goals}", "task=gym/Pendulum-v1"]) == 2
     assert "was trained for the task two_room" in capfd.readouterr().err
     assert cli.main(["plan", "task=gym/Pendulum-v1", f"runs={tmp_path}"]) == 2
-    assert "there is no checkpoint at" in capfd.readouterr().err  # where training would have put it
+    assert (
+        "begin with `jepa-mpc train objective=td task=gym/Pendulum-v1`" in capfd.readouterr().err
+    )  # where training would have put it
     with pytest.raises(ValueError, match="is a model file: expected a reward model file"):
         learned(goals)
     with pytest.raises(ValueError, match="outside of a command, call experiments.plan_rewards.run"):

@@ -75,6 +75,28 @@ def test_what_comes_along_is_small_and_for_its_task(task):
     assert [row.episodes for row in read_csv(ROWS) if (row.task, row.policy) == (task, "model")] == [100]
 
 
+def test_a_controller_on_one_of_them_needs_no_training_and_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    task, controller = envs.make("reacher"), build.controller("published", "planner.num_samples=16", task="reacher")
+    assert controller.agent.planner.num_samples == 16
+    observation, info = task.reset(seed=7)
+    controller.reset(goal=task.goal_observation(info["goal"]), seed=0)
+    assert task.action_space.contains(controller.act(observation))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "task", "message"),
+    [
+        ("published", None, r'"published" needs a task: add task="reacher", or another of reacher, two_room, umaze'),
+        ("published", "fetch_reach", "no checkpoint of fetch_reach comes along, only of reacher, two_room, umaze"),
+        (published.FOLDER / "umaze.safetensors", "reacher", 'for the task umaze, not reacher: pass task="umaze"'),
+    ],
+)  # fmt: skip
+def test_a_controller_that_cannot_be_is_refused_in_a_sentence(checkpoint, task, message):
+    with pytest.raises(ValueError, match=message):
+        build.controller(checkpoint, task=task)
+
+
 def test_one_of_them_earns_a_part_of_its_row():
     """The first episodes of the row; one may end otherwise on a machine that rounds otherwise."""
     row = next(row for row in read_csv(ROWS) if (row.task, row.policy) == ("reacher", "model"))

@@ -127,6 +127,13 @@ def test_narrow_page_does_not_scroll_sideways(chromium, sample, tmp_path, width,
     )
 
 
+@pytest.mark.parametrize("width", [390, 360, 768])
+@pytest.mark.parametrize("hostile", [False, True])
+def test_nothing_is_printed_over_another_thing(chromium, sample, tmp_path, width, hostile):
+    chromium.open(write_report(tmp_path / "report.html", spoil(sample) if hostile else sample), width=width)
+    assert chromium.overlaps() == []
+
+
 def test_figures_follow_the_theme(chromium, sample, tmp_path):
     path = write_report(tmp_path / "report.html", sample)
     probe = """[getComputedStyle(document.body).backgroundColor,

@@ -113,6 +113,8 @@ def test_a_disc_is_kept_clear_of_between_the_steps_too():
     np.testing.assert_allclose(margin, [0.3 - 0.1, 0.3 - 0.9], rtol=1e-5)
     at_once = KeepOut(center=(0.0, 0.0), radius=0.3)(SEEING, seen_at([around]), box())
     np.testing.assert_allclose(at_once, [0.3])  # one is inside already
+    tiny = KeepOut(center=(1.5e-7, 1e-8), radius=3e-8)(SEEING, seen_at(1e-7 * np.array([through, around])), box())
+    np.testing.assert_allclose(tiny, 1e-7 * np.asarray(margin), atol=1e-11)  # the probe's unit may be any
     still = KeepOut(center=(0.0, 0.5), radius=0.3)(SEEING, seen_at(np.zeros((1, 3, 2))), box())
     np.testing.assert_allclose(still, [0.3 - 0.5], rtol=1e-5)
 

@@ -63,7 +63,7 @@ def test_constant_feature_stays_finite():
 )
 def test_impossible_sizes_are_named(field, least):
     with pytest.raises(
-        ValueError, match=rf"model\.{field} must be a whole number of at least {least}; got {least - 1}"
+        ValueError, match=rf"model\.{field} must be a whole number from {least} to 1000000; got {least - 1}"
     ):
         ModelConfig(**{**SMALL.to_json(), field: least - 1})
 

@@ -188,8 +188,8 @@ def test_a_policys_probability_is_that_of_its_draws(key):
     ("change", "words"),
     [
         ({"simplex": 5}, r"model.simplex \(5\) must divide model.representation_size \(16\)"),
-        ({"critics": 1}, "model.critics must be a whole number of at least 2; got 1"),
-        ({"bin_limit": 0.0}, "model.bin_limit must be positive"),
+        ({"critics": 1}, "model.critics must be a whole number from 2 to 32; got 1"),
+        ({"bin_limit": 0.0}, "model.bin_limit must be a positive number; got 0.0"),
     ],
 )
 def test_an_architecture_that_cannot_be_is_refused(change, words):

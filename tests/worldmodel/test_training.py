@@ -185,7 +185,7 @@ def test_header_that_does_not_fit_is_told(model_file):
         (lambda header: header["model"].update(width=64), "does not fit: .* is float32"),
         (lambda header: header["model"].update(probe_size=0), "does not fit: tensors missing or unknown: probe_head"),
         (lambda header: header["model"].update(flavour="x"), "unknown or missing fields: \\['flavour'\\]"),
-        (lambda header: header.pop("model"), "a header this version cannot use"),
+        (lambda header: header.pop("model"), "a header that this version cannot use"),
     ):
         model_file.write_bytes(whole)
         _with_header(model_file, change)

@@ -81,6 +81,26 @@ def test_a_file_of_another_recipe_or_a_broken_one_is_refused(file, tmp_path):
         gcbc.load(broken, Plane(), {"seed": 0})
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"config": {"width": 4, "depth": 10**6}}, "says depth=1000000, and its tensors allow 1 to"),
+        ({"config": {"width": 10**9, "depth": 2}}, "says width=1000000000, and the most is"),
+        ({"config": {"width": 10**6, "depth": 2}}, "the array .* is missing, or is not of the shape"),
+        ({"config": {"width": -4, "depth": 2}}, "does not describe a GcbcConfig .*must be at least 1"),
+        ({"config": {"width": 4}}, "does not describe a GcbcConfig: remove it"),
+        ({"config": 7}, "does not describe a GcbcConfig: remove it"),
+        ({"history": 10**9}, "says history=1000000000, and its tensors allow 1 to"),
+        ({"history": None}, "says history=None"),
+    ],
+)
+def test_sizes_in_a_header_are_bounded_before_a_network_is_built(file, tmp_path, change, words):
+    tensors, header = weights.read(file, {"seed": 0})
+    weights.write(tmp_path / "m", tensors, {**header, **change})
+    with pytest.raises(ValueError, match=words):
+        gcbc.load(tmp_path / "m", Plane(), {"seed": 0})
+
+
 @pytest.mark.parametrize("values", [{"width": 0}, {"depth": 0}])
 def test_a_network_needs_layers(values):
     with pytest.raises(ValueError, match="must be at least 1; got 0"):

@@ -56,7 +56,7 @@ def test_an_episode_lasts_its_budget():
 
 def test_without_the_extra_the_mend_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(sac_her, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"pip install 'jepa-mpc\[baselines\]'"):
+    with pytest.raises(ImportError, match=r"pip install sbx-rl stable-baselines3"):
         sac_her.train_to_file(tmp_path / "x", envs.make("umaze"), 10, 0, TINY, {})
 
 

@@ -74,19 +74,21 @@ def test_writing_returns_and_stays_bounded_while_the_log_is_blocked(blocked):
 
 def test_lines_are_handed_over_in_order_by_the_time_it_is_closed_and_again_after_a_new_start():
     logger, records = listed()
-    journal = Journal(logger)
+    journal, before = Journal(logger), set(threading.enumerate())
     journal.write(logging.INFO, "before the start")
     for repeat in range(50):
         journal.start()
         journal.write(logging.INFO, "%s %d %.1f", "line", repeat, np.float32(0.5))
         journal.close()
+    journal.write(logging.INFO, "after the end")
     journal.close()
     assert [record.getMessage() for record in records] == [
         "before the start",
         *(f"line {repeat} 0.5" for repeat in range(50)),
+        "after the end",
     ]
     assert records[0].name == "listed" and records[0].created <= records[1].created
-    assert not [thread for thread in threading.enumerate() if thread.name == "journal"]
+    assert set(threading.enumerate()) <= before
 
 
 class Mute(Exception):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from planning.control import Planning, real_time
+from planning.control import real_time
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_setscheduler"), reason="this system has no real-time priorities, and real_time says so"
@@ -155,10 +155,3 @@ def test_a_core_that_is_not_there_is_refused():
     ):
         real_time(0, [4095])
     assert sorted(os.sched_getaffinity(0)) == there
-
-
-def test_the_priority_of_a_planner_reaches_its_process_and_is_checked():
-    asked = Planning.from_json(json.loads(json.dumps(Planning(priority=7, cores=(0, 1)).to_json())))
-    assert (asked.priority, asked.cores) == (7, (0, 1))
-    with pytest.raises(ValueError, match="priority must be 0 or a real-time priority; got -1"):
-        Planning(priority=-1)

@@ -1,5 +1,9 @@
+import contextlib
 import json
 import math
+import resource
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -57,8 +61,130 @@ def test_lines_are_dropped_and_counted_rather_than_waited_for(tmp_path, caplog):
     log = Telemetry(tmp_path / "run.jsonl", capacity=3)
     for step in range(10):
         log.write(report(step))
-    assert log.dropped == 7 and len(caplog.records) == 1
+    assert log.dropped == 7
+    log.flush()
+    log.write(report(10))
     log.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "telemetry: lines are dropped, for run.jsonl takes them too slowly"
+    ]
+    assert summary(log.path) == ["run", 0, 1, 2, (7,), 10]
+
+
+def summary(path):
+    """The steps of a log; of lines that are missing, how many."""
+    kinds = {"step": lambda line: line["step"], "missing": lambda line: (line["lines"],), "run": lambda line: "run"}
+    return [kinds[line["kind"]](line) for line in read_lines(path)]
+
+
+@contextlib.contextmanager
+def full_disk(size):
+    """No file can grow beyond `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.005)
+
+
+def test_a_full_disk_is_waited_out_and_what_is_missing_is_said(tmp_path, caplog):
+    log = Telemetry(tmp_path / "run.jsonl", capacity=5)
+    log.write(report(0))
+    log.flush()
+    with full_disk(log.path.stat().st_size + 100):  # a part of a line fits
+        log.start()
+        for step in range(1, 10):
+            log.write(report(step))
+        until(lambda: "is tried again" in caplog.text)
+        assert log.path.read_bytes().endswith(b"}\n")
+    until(lambda: "is written again" in caplog.text)
+    log.write(report(10))
+    log.close()
+    assert summary(log.path) == ["run", *range(6), (4,), 10] and log.dropped == 4
+    assert [file.name for file in tmp_path.iterdir()] == ["run.jsonl"]
+
+
+def test_closing_on_a_full_disk_does_not_raise_and_a_later_start_says_what_was_lost(tmp_path, caplog):
+    log = Telemetry(tmp_path / "run.jsonl", capacity=5)
+    with full_disk(10):
+        log.start()
+        for step in range(9):
+            log.write(report(step))
+        log.close()
+        assert log.dropped == 9 and "5 lines are lost, for run.jsonl cannot be written: " in caplog.text
+        for _ in range(3):
+            log.start()
+            log.close()
+        assert [file.name for file in tmp_path.iterdir()] == ["run.jsonl"]
+    log.start()
+    log.write(report(10))
+    log.close()
+    assert summary(log.path) == ["run", (9,), 10]
+
+
+def test_a_folder_that_is_not_there_yet_costs_no_older_file(tmp_path):
+    path = tmp_path / "run.jsonl"
+    for number in range(5):
+        path.with_name(f"run.jsonl.{number}").write_text(str(number))
+    before = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    log = Telemetry(path)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    log.write(report(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+    try:
+        for _ in range(5):
+            with pytest.raises(OSError):
+                log.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == before
+    log.close()
+
+
+def test_a_line_that_cannot_be_logged_is_dropped_and_those_behind_it_are_written(tmp_path, caplog):
+    log = Telemetry(tmp_path / "run.jsonl")
+    log.start()
+    log.write({"kind": "plan", "function": print})
+    log.write(report(1))
+    log.close()
+    assert summary(log.path) == ["run", (1,), 1] and "builtin_function_or_method cannot be logged" in caplog.text
+
+
+def test_it_starts_and_ends_again_and_again_from_two_threads_at_once(tmp_path):
+    log, before = Telemetry(tmp_path / "run.jsonl", keep=1), set(threading.enumerate())
+
+    def cycle():
+        for step in range(100):
+            log.start()
+            log.write(report(step))
+            log.close()
+
+    threads = [threading.Thread(target=cycle) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert log.dropped == 0
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_bytes", 0), ("max_bytes", -1), ("keep", -1), ("keep", True), ("capacity", 0), ("capacity", False)],
+)
+def test_sizes_that_make_no_sense_are_refused(tmp_path, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number, . or more; got {value}"):
+        Telemetry(tmp_path / "run.jsonl", **{name: value})
+    with pytest.raises(ValueError, match="is a folder"):
+        Telemetry(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,270 @@
+"""What each setting may be, checked before a command begins: a mistake must not be found after hours of training.
+
+A setting is known by its last name, or by its whole one where the same name means different things. Names that are not
+listed belong to a user's own cost, constraint or planner, whose class checks them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from .did_you_mean import did_you_mean
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number between two bounds, both included."""
+
+    low: int = 0
+    high: int | None = None
+
+    def fault(self, value: Any) -> str | None:
+        """What the value should be, or None where it is that."""
+        if not isinstance(value, int) or isinstance(value, bool):
+            return "a whole number"
+        if value < self.low:
+            return f"at least {self.low}"
+        return None if self.high is None or value <= self.high else f"at most {self.high}"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number between two bounds, of which the lower one may be excluded."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False  # strictly more than `low`
+    below: bool = False  # strictly less than `high`
+
+    def fault(self, value: Any) -> str | None:
+        """What the value should be, or None where it is that."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return "a number"
+        if not math.isfinite(value):
+            return "finite"
+        if (value > self.low if self.above else value >= self.low) and (
+            value < self.high if self.below else value <= self.high
+        ):
+            return None
+        if self.high == math.inf:
+            return "positive" if self.above else f"at least {self.low:g}"
+        least, most = "more than" if self.above else "at least", "less than" if self.below else "at most"
+        return f"{least} {self.low:g} and {most} {self.high:g}"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or false."""
+
+    def fault(self, value: Any) -> str | None:
+        """What the value should be, or None where it is that."""
+        return None if isinstance(value, bool) else "true or false"
+
+
+@dataclass(frozen=True)
+class Word:
+    """A name, a path or an address; with `choices`, one of them."""
+
+    choices: tuple[str, ...] = ()
+
+    def fault(self, value: Any) -> str | None:
+        """What the value should be, or None where it is that."""
+        if isinstance(value, dict | list | bool):
+            return "a single word"
+        if self.choices and value not in self.choices:
+            return f"one of {', '.join(self.choices)}{did_you_mean(str(value), self.choices)}"
+        return None
+
+
+@dataclass(frozen=True)
+class Several:
+    """A list; a single value stands for a list of one."""
+
+    each: Whole | Number | Word
+    fewest: int = 0
+
+    def fault(self, value: Any) -> str | None:
+        """What the value should be, or None where it is that."""
+        values = value if isinstance(value, list) else [value]
+        faults = [fault for item in values if (fault := self.each.fault(item))]
+        if faults:
+            return f"a list as in [a,b], each {faults[0]}"
+        return None if len(values) >= self.fewest else f"a list of at least {self.fewest}, as in [a]"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Settings by name."""
+
+    def fault(self, value: Any) -> str | None:
+        """What the value should be, or None where it is that."""
+        return None if isinstance(value, dict) else "settings by name, as in {name: value}"
+
+
+Kind = Whole | Number | Flag | Word | Several | Group
+
+_SHARE = Number(0, 1, below=True)
+_PART = Number(0, 1, above=True)
+_BETWEEN = Number(0, 1, above=True, below=True)
+_POSITIVE = Number(0, above=True)
+_SEED = Whole(0, 2**32 - 1)
+
+# By kind, then by name: the last one of the setting's key.
+_BY_NAME: tuple[tuple[Kind, str], ...] = (
+    (Whole(2), "bins critics train_blocks"),
+    (
+        Whole(1),
+        "action_block action_repeat at batch calibration_episodes count critic_width depth descent_evaluations draws "
+        "encoder_width ensemble environments episodes evaluate_episodes evaluate_every files foreign_goals head_width "
+        "held_out hindsight_goals history horizon iterations latent_dim latent_size length members num_best num_elites "
+        "num_samples num_starts policy_width repeats replan_every representation_size round save_every seed_decisions "
+        "sigreg_projections simplex simulated_episodes size slots steps undisturbed_episodes updates updates_per_call "
+        "width within workers",
+    ),
+    (
+        Whole(0),
+        "critic_updates dwell frozen_updates kills latency_plans learning_starts num_keep offline_updates patience "
+        "plan plans policy_updates suggestions video_episodes",
+    ),
+    (_SEED, "seed"),
+    (Whole(0, 65535), "port"),
+    (
+        _POSITIVE,
+        "alarms_a_minute bin_limit clip_norm control_period deadline_ms encoder_rate false_alarms_per_minute init_std "
+        "learning_rate longest_distance max_std rate_limit seconds spread_rate std_decay temperature",
+    ),
+    (
+        Number(0),
+        "consistency delay_ms distance entropy fault_at hold_seconds inverse min_free_gib min_std penalty prediction "
+        "reconstruction reward scale sigreg suggestion_noise termination value weight_decay",
+    ),
+    (Number(), "beta noise_beta running terminal weight"),
+    (_SHARE, "keep momentum partial_goals"),
+    (_PART, "alpha bootstrap gamma tau tight_share"),
+    (_BETWEEN, "expectile target_rate"),
+    (Flag(), "compensate decoder episodic own_settings policy rate redo view"),
+    (
+        Word(),
+        "_target_ baseline bundle calibration checkpoint data fault host log method name ours out planner results runs "
+        "task telemetry variant start_from",
+    ),
+    (Word(("ppo", "sac")), "algorithm"),
+    (Word(("policy", "planner")), "actor"),
+    (Word(("zero", "linear", "cubic")), "order"),
+    (Word(("float32", "bfloat16", "auto")), "precision"),
+    (Word(("ideal", "delay", "wallclock")), "timing"),
+    (Several(Word(("cpu", "cuda")), 1), "platforms"),
+    (Several(Word(), 1), "policies"),
+    (Several(_SEED, 1), "seeds"),
+    (Several(Whole(1), 1), "budgets"),
+    (Several(_POSITIVE, 1), "penalties"),
+    (Several(Number(0)), "shares"),
+    (Several(Word()), "curves faults methods overrides planners protocols published simulated start_parts tasks"),
+    (
+        Group(),
+        "base behaviour baselines cases checkpoints collection constraint cost entries grid model objective online "
+        "risk settings suite sweeps tight training variants",
+    ),
+)
+_KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
+# By the whole key, where its last name alone would say something else.
+_EXACTLY: dict[str, Kind] = {
+    "baseline": Word(),  # of `compare`; of `train` a group, which is told by its own keys
+    "delay_ms": Number(0),
+    "objective.decay": _PART,
+    "online.curves": Word(),
+    "online.steps": Whole(0),
+    "online.updates": Whole(0),
+    "planner": Group(),
+    "planner.decay": _POSITIVE,
+    "seconds": _POSITIVE,
+    "suite.settings": Several(Word()),
+    "task": Group(),
+}
+_LISTS_TOO = frozenset({"beta", "init_std", "max_std", "min_std", "noise_beta"})  # one number for each action
+# Groups whose names and values are the user's.
+_FREE: tuple[str, ...] = (
+    "constraint.",
+    "suite.cases.",
+    "suite.checkpoints",
+    "suite.entries.",
+    "suite.iterations",
+    "suite.tight",
+)
+_FREE += ("suite.settings", "suite.variants", "suite.reference", "baseline.settings")
+# What may be left empty.
+_OPTIONAL_NAMES = (
+    "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
+    "delay_ms episodes episodic fault members methods ours out plan "
+    "planners rate_limit results seconds seeds start_from start_parts tasks telemetry "
+)
+_OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
+
+
+def check(cfg: DictConfig) -> DictConfig:
+    """The settings, with single values where lists are meant as lists of one.
+
+    Raises:
+      ValueError: a setting of a wrong type, out of its range, or none of its choices; the message names it.
+    """
+    optional = _OPTIONAL - _required(cfg)
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    for key, value in list(_leaves(settings)):
+        kind, name = kind_of(key, value), key.rpartition(".")[2]
+        if key in ("episodes", "simulated_episodes") and "held_out" in cfg:
+            kind = Whole(0)  # `diagnose` judges a model without any, too
+        if kind is None or value == "???" or (value is None and name in optional):
+            continue
+        for each in value if isinstance(value, list) and name in _LISTS_TOO else [value]:
+            if fault := kind.fault(each):
+                raise ValueError(f"{key} must be {fault}; got {_shown(value)}")
+        if isinstance(kind, Several) and not isinstance(value, list):
+            with open_dict(cfg):
+                OmegaConf.update(cfg, key, [value], merge=False)
+    return cfg
+
+
+def kind_of(key: str, value: Any = None) -> Kind | None:
+    """What the setting `key` may be, if that is known; of names that are a group here and a value there, by `value`."""
+    group, _, name = key.rpartition(".")
+    if group in ("cost", "constraint"):
+        return Group()
+    if group == "grid.sweeps":
+        return Several(Whole(1), 1)
+    if key == "ceiling":
+        return None if isinstance(value, bool) else Several(Word())
+    kind = _EXACTLY.get(key) or _KINDS.get(name)
+    if isinstance(value, dict) and (group == "suite" or key == "baseline"):
+        return None
+    return kind
+
+
+def _required(cfg: DictConfig) -> frozenset[str]:
+    """What may be empty in other commands, and not in this one."""
+    needed = {"episodes": "timing" not in cfg, "out": "at" in cfg, "results": "suite" in cfg}
+    return frozenset(name for name, always in needed.items() if always)
+
+
+def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting with its whole key, groups before what is in them; what a user's own class has is left out."""
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        yield key, value
+        if isinstance(value, dict) and not _is_foreign(key, value):
+            yield from _leaves(value, f"{key}.")
+
+
+def _is_foreign(key: str, group: Mapping[str, Any]) -> bool:
+    ours = str(group.get("_target_", "planning.")).startswith(("planning.", "envs."))
+    return not ours or key.startswith(_FREE)
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value) if isinstance(value, str) else str(value)

@@ -1,0 +1,139 @@
+"""Settings as words of a command line: written so that Hydra reads the same value, and read so that any path works.
+
+Hydra's grammar takes brackets, equals signs, commas and all that is not ASCII for its own unless they are quoted, and
+OmegaConf takes `${` for a reference; a shell has special characters of its own on top.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .names import PROGRAM
+
+# Settings that name files or folders: whatever is written after them is a path, and needs no quotes of Hydra's.
+PATHS = (
+    "bundle",
+    "calibration",
+    "checkpoint",
+    "curves",
+    "data",
+    "log",
+    "online.curves",
+    "online.data",
+    "online.start_from",
+    "out",
+    "results",
+    "runs",
+    "suite.checkpoint",
+    "suite.log",
+    "telemetry",
+)
+_LISTS = ("curves",)  # of these, several may be given
+_PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
+_RESERVED = ("null", "true", "false", "inf", "nan")
+_UNSAFE_IN_DOUBLE_QUOTES = frozenset('"$`\\!')
+
+
+def command_line(command: str, settings: Mapping[str, Any], words: Sequence[str] = ()) -> str:
+    """A command to paste into a shell: `jepa-mpc COMMAND key=value ...`, quoted for the shell and for Hydra.
+
+    Args:
+      command: one of the program's.
+      settings: values by key; strings and paths mean themselves, whatever characters they have.
+      words: further overrides that are written for Hydra already.
+    """
+    return " ".join(
+        [PROGRAM, command, *(shell_word(override(*each)) for each in settings.items()), *map(shell_word, words)]
+    )
+
+
+def override(key: str, value: Any) -> str:
+    """`key=value` as Hydra reads it: not yet quoted for a shell."""
+    return f"{key}={_text(value)}"
+
+
+def shell_word(word: str) -> str:
+    """`word` as one word of a POSIX shell; in double quotes where that reads better than `shlex.quote`."""
+    if "'" in word and not _UNSAFE_IN_DOUBLE_QUOTES & set(word):
+        return f'"{word}"'
+    return shlex.quote(word)
+
+
+def readable(arguments: Sequence[str], multirun: bool) -> list[str]:
+    """The words of a command line with every path quoted for Hydra where it has to be.
+
+    A path that Hydra reads as it is, or that is quoted already, stays; `~/` becomes the user's own folder. In a
+    multirun commas separate the values of a sweep.
+    """
+    return [_readable(argument, multirun) for argument in arguments]
+
+
+def suite_task(argument: str) -> list[str]:
+    """`task=dmc/walker-walk` names any environment of a suite, and several in a sweep: no file is needed for each.
+
+    Raises:
+      ValueError: a sweep over such environments and our own tasks together.
+    """
+    key, _, value = argument.partition("=")
+    names = value.split(",")
+    if key != "task" or "/" not in value:
+        return [argument]
+    if ours := [name for name in names if "/" not in name]:
+        raise ValueError(
+            f"{argument} mixes {ours[0]}, a task with goals, with environments of a suite: sweep over them in two "
+            "commands"
+        )
+    return ["task=reward", f"task.name={value}"]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_text, value))}]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return _string(str(value)) if isinstance(value, str | Path) else str(value)
+
+
+def _string(text: str) -> str:
+    """A string that Hydra, and then OmegaConf, reads as `text`."""
+    if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED and not _is_number(text):
+        return text
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    # Before a reference, OmegaConf halves backslashes, and an odd one takes the reference's meaning away.
+    literal = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text)
+    return QuotedString(literal, Quote.single).with_quotes()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _readable(argument: str, multirun: bool) -> str:
+    key, equals, value = argument.partition("=")
+    if not equals or key.lstrip("+") not in PATHS or not value:
+        return argument
+    if value == "~" or value.startswith("~/"):  # not every shell replaces it after an equals sign
+        value = str(Path(value).expanduser())
+        argument = f"{key}={value}"
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return override(key, value)
+    if parsed.is_sweep_override():
+        return argument if multirun else override(key, value)
+    meant = parsed.value()
+    if meant is None or isinstance(meant, str) or (isinstance(meant, list) and key in _LISTS):
+        return argument
+    return override(key, value)  # a number, a list or a truth value in the grammar is a name here

@@ -1,0 +1,98 @@
+"""Which word of a command line is at fault, where Hydra refuses them together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .did_you_mean import did_you_mean
+from .folders import config_dir
+from .names import PROGRAM
+
+
+def blamed(command: str, words: Sequence[str]) -> str | None:
+    """A sentence on the first setting that the command refuses beside the choices of groups; None where none is.
+
+    The choices come first, since another planner or objective has other settings.
+    """
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        words = [_first_value(word) for word in words if "=" in word and not word.startswith("-")]
+        groups = [word for word in words if (config_dir() / _key(word)).is_dir()]
+        culprit = _culprit(command, groups, words)
+        if culprit is None:
+            return None
+        chosen = [word for word in groups if word != culprit and _composes(command, word)]
+        known = sorted({*_settings(command, chosen)})
+        owners = _owners(command, [word for word in chosen if _key(word) != "objective"], culprit)
+    key = _key(culprit)
+    if key in known:
+        return None
+    if owners:
+        return f"{culprit} goes with another objective: add {' or '.join(owners)}"
+    mend = f"`{PROGRAM} {command} --help` lists what it has"
+    return f"{key} is not a setting of `{PROGRAM} {command}`{did_you_mean(key, known)}; {mend}"
+
+
+def _culprit(command: str, groups: Sequence[str], words: Sequence[str]) -> str | None:
+    if not _composes(command, *groups):
+        for word in groups:
+            if _composes(command, *(other for other in groups if other != word)):
+                return word
+        return next((word for word in groups if not _composes(command, word)), None)
+    return next((word for word in words if word not in groups and not _composes(command, *groups, word)), None)
+
+
+def _composes(command: str, *words: str) -> bool:
+    from hydra import compose
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        compose(command, list(words))
+    except (HydraException, OmegaConfBaseException):
+        return False
+    return True
+
+
+def _owners(command: str, chosen: Sequence[str], culprit: str) -> list[str]:
+    """The objectives beside which the setting exists."""
+    if command != "train":
+        return []
+    objectives = [f"objective={file.stem}" for file in sorted((config_dir() / "objective").glob("*.yaml"))]
+    return [each for each in objectives if _composes(command, *chosen, each, culprit)]
+
+
+def _settings(command: str, chosen: Sequence[str]) -> Iterator[str]:
+    """What may stand before an equals sign: every group, and every setting of what is chosen."""
+    from hydra import compose
+    from omegaconf import OmegaConf
+
+    cfg = compose(command, list(chosen), return_hydra_config=True)
+    yield from (group for group in cfg.hydra.runtime.choices if not group.startswith("hydra/"))
+    yield from _dotted(OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])))
+
+
+def _dotted(tree: Any, prefix: str = "") -> Iterator[str]:
+    """Every key of a nested dictionary, as it is written on the command line."""
+    for key, value in tree.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{key}.")
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].partition("@")[0].lstrip("+~")
+
+
+def _first_value(word: str) -> str:
+    """The word, with the first of several values where it sweeps over them."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        parsed = OverridesParser.create().parse_override(word)
+        return f"{parsed.key_or_group}={next(parsed.sweep_string_iterator())}" if parsed.is_sweep_override() else word
+    except (HydraException, StopIteration):
+        return word

@@ -1,0 +1,109 @@
+"""One file of a robot's log, npz or csv, as arrays of the numbers in it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from . import log_time
+from .csv_table import read_table
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = (".npz", ".csv")
+_ARRAYS = ("observations", "actions", "positions")
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """What a file holds, as it was logged; T may be -1, where there is not even a first observation."""
+
+    observations: ndarray  # [T+1, O]
+    actions: ndarray  # [T, A]
+    positions: ndarray | None  # [T+1, Q]
+    times: tuple[str, Float[ndarray, "N"]] | None  # the name of the time column, and its values, T+1
+
+
+def read_log(file: Path, settings: Mapping[str, Any]) -> LogFile:
+    """Read a file by what `dataset.json` says of it.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: another kind of file, arrays or columns that are missing, or a cell that is no number.
+    """
+    return _read_npz(file, settings) if file.suffix.lower() == ".npz" else _read_csv(file, settings)
+
+
+def _read_npz(file: Path, settings: Mapping[str, Any]) -> LogFile:
+    """Arrays by name; others, such as text about the episode, are not looked at."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            names = arrays.files
+            clock = log_time.time_column(names, settings["time"], ())
+            found = {name: arrays[name] for name in (*_ARRAYS, clock) if name in names}
+    except Exception as error:  # zipfile, zlib and NumPy each have their own
+        raise ValueError(f"{file} is no npz file of numbers ({type(error).__name__})") from error
+    if not {"observations", "actions"} <= set(found):
+        raise ValueError(f"{file} has {', '.join(names) or 'nothing'}: expected observations [T+1, O], actions [T, A]")
+    for name in _ARRAYS:
+        if name in found and not _is_numeric(found[name]):
+            raise ValueError(f"{file} has {name} of the type {found[name].dtype}: expected numbers")
+        if name in found and found[name].ndim != 2:
+            raise ValueError(
+                f"{file} has {name} of the shape {found[name].shape}: expected observations [T+1, O], actions [T, A], "
+                "positions [T+1, Q]"
+            )
+    numbers = {name: found[name].astype(np.float64) for name in _ARRAYS if name in found}
+    observations = numbers["observations"]
+    times = None
+    if clock is not None and len(observations):
+        if clock in found and not _is_numeric(found[clock]):
+            _check_unnamed(file, clock, settings, f"array of the type {found[clock].dtype}")
+        else:
+            times = clock, log_time.npz_times(file, found, clock, len(observations))
+    return LogFile(observations, numbers["actions"], numbers.get("positions"), times)
+
+
+def _read_csv(file: Path, settings: Mapping[str, Any]) -> LogFile:
+    """Columns by name; the last row's actions are empty, for none was taken there."""
+    sensors, actuators, places = (list(settings[words]) for words in ("sensors", "actuators", "positions"))
+    if not sensors or not actuators:
+        raise ValueError(f"{file}: csv files need sensors and actuators in dataset.json, which name their columns")
+    table = read_table(file, wanted := [*sensors, *actuators, *places])
+    if table.names and (missing := [name for name in wanted if name not in table.names]):
+        raise ValueError(f"{file} has no column {missing[0]}, which dataset.json names")
+    rows = len(table.rows)
+
+    def numbers(names: list[str], count: int) -> ndarray:
+        columns = [table.numbers(name, count) if count else [] for name in names]
+        return np.array(columns, np.float64).reshape(len(names), count).T
+
+    clock = log_time.time_column(table.names, settings["time"], wanted) if rows else None
+    times = None
+    if clock is not None:
+        if clock not in table.names:
+            raise ValueError(f"{file} has no column {clock}, which dataset.json names as its time")
+        try:
+            times = clock, np.array(table.numbers(clock), np.float64)
+        except ValueError as error:
+            _check_unnamed(file, clock, settings, str(error).removeprefix(f"{file}, "))
+    positions = numbers(places, rows) if places else None
+    return LogFile(numbers(sensors, rows), numbers(actuators, max(rows - 1, 0)), positions, times)
+
+
+def _check_unnamed(file: Path, clock: str, settings: Mapping[str, Any], what: str) -> None:
+    """Raise ValueError where a clock that is no number was asked for, and warn where it only looked like one."""
+    if settings["time"] is not None:
+        raise ValueError(f"{file} has no numbers in {clock}, which dataset.json names as its time: {what}")
+    logger.warning("%s: gaps are not looked for, because its times are no numbers: %s", file, what)
+
+
+def _is_numeric(array: ndarray) -> bool:
+    return array.dtype.kind in "fiub"

@@ -16,6 +16,7 @@ import hmac
 import ipaddress
 import math
 import secrets
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -93,6 +94,20 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise ValueError where nothing can listen: viser would wait for its server for ever."""
+    if not 0 <= port < 1 << 16:
+        raise ValueError(f"port must lie between 0 and {(1 << 16) - 1}; got {port}")
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.bind(address)
+    except OSError as error:
+        raise ValueError(
+            f"host={host} is no address of this machine ({error.strerror}): take 127.0.0.1, or 0.0.0.0 for all it has"
+        ) from error
 
 
 @final

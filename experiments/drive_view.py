@@ -47,6 +47,7 @@ class View:
 
     Raises:
       ImportError: viser is not installed.
+      ValueError: nothing can listen at this host and port.
       RuntimeError: foreign pages are let in by this version of viser.
     """
 
@@ -63,6 +64,7 @@ class View:
         self._pictures: deque[tuple[int, Picture]] = deque(maxlen=512)  # with the episode that each belongs to
         self._episode, self._goal, self._goal_moved = 0, np.zeros(0), False
         self._history = History(len(self._names))
+        drive_gate.check_address(host, port)
         gate = drive_gate.Gate(host)
         with contextlib.redirect_stdout(io.StringIO()), drive_gate.standing(gate):  # it prints a banner
             self._server = viser.ViserServer(host=host, port=port, label=f"jepa-mpc drive · {task.name}", verbose=False)

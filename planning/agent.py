@@ -57,7 +57,7 @@ class AgentState:
     observed: Leaf  # [] int32, observations since the reset
     pending: Leaf  # [] int32, actions taken since the latest observation
     behind: Leaf  # [] bool, whether the search still starts from an earlier observation
-    committed: Leaf  # [T, A] what will be taken from the latest observation on, whatever is planned; see `_earlier`
+    committed: Leaf  # [T, A] what will be taken from the latest observation on, whatever is planned; see `_remembered`
     frozen: Leaf  # [] int32, how many actions of `committed` count: 0 unless `freeze` said otherwise
 
 
@@ -162,7 +162,7 @@ class Agent:
         """The next action of the plan; its last one is held where the plan is used up."""
         last = self.planner.horizon - 1
         action = state.plan.actions[jnp.minimum(state.executed, last)]
-        taken = jnp.concatenate([_earlier(state)[1:], state.previous[None], action[None]])
+        taken = jnp.concatenate([_remembered(state)[1:], state.previous[None], action[None]])
         committed = jnp.concatenate([state.committed[:-3], taken])[-len(state.committed) :]
         committed = with_prefix(committed, state.committed, state.frozen)
         executed, pending = state.executed + 1, state.pending + 1
@@ -256,16 +256,25 @@ def _begun(plan: Plan, state: AgentState) -> Plan:
 
 
 def _earlier(state: AgentState) -> Float[Array, "2 A"]:
-    """The two actions before `previous`, newest last: where they are not known, as if the rate had been the same.
+    """The two actions before `previous`, newest last, for what is planned.
 
-    `commit` keeps the last three actions in the last rows of `committed`, which count for nothing unless everything
-    up to there is frozen. They are taken for what they are where the newest of them is `previous`. If not, the state
-    was changed from outside: motion then begins at rest, or at the rate of what is committed.
+    Where actions are frozen, as if the rate had been the one at which they begin: what cannot be changed any more is
+    then not held against every plan.
     """
+    change = state.committed[0] - state.previous
+    steady = jnp.stack([state.previous - 2 * change, state.previous - change])
+    return jnp.where(state.frozen > 0, steady, _remembered(state))
+
+
+def _remembered(state: AgentState) -> Float[Array, "2 A"]:
+    """The two actions before `previous`, newest last, as `commit` keeps them: in the last rows of `committed`.
+
+    Those count for nothing unless nearly everything is frozen. They are taken for what they are where the newest of
+    them is `previous`; if not, the state was changed from outside, and motion begins at rest.
+    """
+    rest = jnp.stack([state.previous, state.previous])
     horizon = len(state.committed)
-    change = jnp.where(state.frozen > 0, state.committed[0] - state.previous, 0.0)
-    assumed = jnp.stack([state.previous - 2 * change, state.previous - change])
     if horizon < 3:
-        return assumed
+        return rest
     known = jnp.all(state.committed[-1] == state.previous) & (state.frozen <= horizon - 3)
-    return jnp.where(known, state.committed[-3:-1], assumed)
+    return jnp.where(known, state.committed[-3:-1], rest)

@@ -161,6 +161,15 @@ def test_a_viser_that_does_not_pass_the_gate_is_found_out(monkeypatch):
     assert threading.active_count() <= before
 
 
+@pytest.mark.parametrize(
+    ("host", "at", "words"),
+    [("192.0.2.1", 0, "host=192.0.2.1 is no address of this machine"), ("127.0.0.1", 70000, "between 0 and 65535")],
+)
+def test_an_address_where_nothing_can_listen_is_refused(host, at, words):
+    with pytest.raises(ValueError, match=words):
+        View(TASK, {"distance": 1.0}, 0.05, host, at)
+
+
 class Client:
     """A visitor with a camera, who moves sliders and reads what comes."""
 

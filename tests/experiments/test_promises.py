@@ -86,7 +86,7 @@ def test_the_soak_leaves_the_log_level_as_it_was(tmp_path, no_kills):
 
 
 def test_a_drive_leaves_the_log_level_as_it_was(monkeypatch):
-    logger = logging.getLogger("planning.control.guards")
+    logger = logging.getLogger("planning.control")
     before, inside = logger.level, []
 
     def fail(*_):

@@ -90,7 +90,10 @@ class BundleEngine:
     def freeze(self, state: State, actions: Any, count: int) -> State:
         """Plan around actions that are committed already."""
         changed = list(state)
-        changed[self._at["committed"]] = checked_prefix(self.contract, actions, count)
+        # What lies beyond is the memory of the actions before, as `Agent.freeze` leaves it.
+        committed = np.array(changed[self._at["committed"]])
+        committed[:count] = checked_prefix(self.contract, actions, count)[:count]
+        changed[self._at["committed"]] = committed
         changed[self._at["frozen"]] = np.int32(count)
         return tuple(changed)
 

@@ -119,6 +119,13 @@ class OnlineRun:
         weights: Weights = self._lanes.lane(self._trainer.weights(self._state), number)
         return weights
 
+    def seen(self, number: int = 0) -> Float[ndarray, "N O"]:
+        """The observations in one run's buffer."""
+        replay = self._lanes.lane(self._replay, number)
+        age = (np.asarray(replay.head)[:, None] - np.arange(replay.slots)[None]) % replay.slots
+        held = age < np.asarray(replay.filled)[:, None]
+        return np.asarray(replay.observations)[held]
+
     def run(self, told: Callable[[int, int], None]) -> None:
         """Go on to the end; `told(done, total)` environment steps.
 

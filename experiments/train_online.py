@@ -32,6 +32,7 @@ from .overrides import command_line
 from .progress import progress_bar
 from .recipes import reward_model_file
 from .say import say
+from .sensor_ranges import sensor_range
 from .value_range import largest_return, suited
 
 PARTS = ("encoder", "dynamics", "critics", "actor")  # of a model, that another one may start from
@@ -153,7 +154,7 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
         metadata = {"task": name, "settings": _settings(cfg, seed), "discount": discount, "train_seconds": seconds}
         if math.isfinite(task.control_period):
             metadata["control_period"] = task.control_period
-        metadata |= {"env_steps": batch.env_steps, "faults": dict(batch.faults)}
+        metadata |= {"env_steps": batch.env_steps, "faults": dict(batch.faults), **sensor_range(learning.seen(number))}
         save_reward_model(out, learning.weights(number), config, metadata)
         _tell(f"the model is in {out}, its learning curve in {_table(cfg, out)}", out)
     path.unlink(missing_ok=True)

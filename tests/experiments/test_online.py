@@ -241,6 +241,8 @@ def test_the_command_learns_and_keeps_model_and_curve(tmp_path, capfd):
     assert [row.split(",")[3:5] for row in rows[1:]] == [["0", "0"], ["200", "100"], ["300", "150"]]
     metadata = load_reward_model(tmp_path / f"{stem}.safetensors").metadata
     assert metadata["env_steps"] == 300 and metadata["faults"] == {}
+    low, high = np.asarray(metadata["sensor_range"])  # cosine, sine and speed of a pendulum
+    assert (low < high).all() and (np.abs([low[:2], high[:2]]) <= 1).all() and high[2] <= 8
     assert cli.main(words) == 0 and "learned with these settings already" in capfd.readouterr().out
     assert cli.main([*words, "training.batch=9"]) == 2
     assert "was learned with other settings (training)" in capfd.readouterr().err

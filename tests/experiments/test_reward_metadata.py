@@ -39,7 +39,7 @@ def put(key, value):
         (put("settings.planner.num_samples", 10**9), "has 1000000000 as planner.num_samples"),
         (put("settings.planner.horizon", float("inf")), "has inf as planner.horizon"),
         (put("settings.online.action_repeat", 10**9), "has 1000000000 as online.action_repeat"),
-        (put("settings.planner._target_", "os.path"), "plans with 'os.path', which is not part of jepa-mpc: add planner=NAME"),
+        (put("settings.planner._target_", "os.path"), "plans with 'os.path', which is not part of jepa-mpc"),
         (put("settings.planner._target_", 7), "plans with 7, which is not part of jepa-mpc"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -20,6 +21,8 @@ from worldmodel.files import write_atomically
 from .file_lock import locked
 
 Row = TypeVar("Row")
+
+_DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
 
 
 def columns(kind: type[Any]) -> dict[str, str]:
@@ -182,7 +185,7 @@ def _value(cell: str, kind: str, column: str, table: Table, place: str) -> Any:
         return number
     if not number.is_integer():  # 0.0 and 1e6 are, as pandas and spreadsheets write them
         raise ValueError(f"{place}: {column} must be {what.replace('number', 'whole number')}; got {cell!r}")
-    return int(cell) if cell.strip().isdigit() else int(number)
+    return int(cell) if _DIGITS.fullmatch(cell.strip()) else int(number)  # beyond 2^53 only the digits are exact
 
 
 def _cell(value: Any, digits: int | None) -> Any:

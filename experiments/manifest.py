@@ -7,6 +7,7 @@ manifests are committed beside their rows.
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 import re
@@ -114,11 +115,16 @@ def _cpu_model() -> str:
 
 
 def _without_paths(value: Any) -> Any:
-    """Shorten absolute paths in a JSON value: relative below the working folder, otherwise their last part alone."""
+    """Shorten absolute paths in a JSON value: relative below the working folder, otherwise their last part alone.
+
+    Numbers that are not finite become words.
+    """
     if isinstance(value, Mapping):
         return {str(key): _without_paths(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_without_paths(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has neither inf nor nan
     if not isinstance(value, str | os.PathLike):
         return value
     text = re.sub(rf"(?<![\w.]){re.escape(str(Path.cwd()))}(/|\b)", "", os.fspath(value)) or "."

@@ -147,7 +147,7 @@ def discard(path: Path, key: Key) -> None:
             return
         entries = [
             {**entry, "rows": found}
-            for entry in rows_file.read_beside(path) or []
+            for entry in rows_file.read_entries(path)
             if (found := [each for each in entry["rows"] if tuple(each[:3]) != key])
         ]
         # The rows go first here, so that none is ever without its manifest.

@@ -62,13 +62,22 @@ def write(path: Path, rows: Sequence[LatencyRow], manifests: Sequence[Mapping[st
 
 
 def read_manifests(path: Path, rows: Sequence[LatencyRow]) -> list[dict[str, Any]]:
-    """Those of the manifests beside `path` that still belong to one of `rows`, each with those rows alone."""
+    """Those of the manifests beside `path` that still belong to one of `rows`, each with those rows alone.
+
+    Raises:
+      ValueError: the file of manifests is damaged.
+    """
     kept = {row.identity() for row in rows}
     entries = []
-    for entry in rows_file.read_beside(path) or []:
-        measured = [each for each in entry["rows"] if tuple(each["identity"]) in kept]
-        if measured:
-            entries.append({**entry, "rows": measured})
+    try:
+        for entry in rows_file.read_beside(path) or []:
+            measured = [each for each in entry["rows"] if tuple(each["identity"]) in kept]
+            if measured:
+                entries.append({**entry, "rows": measured})
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"the manifests beside {path.name} are damaged ({error!r}): restore them, or remove {path.name} as well"
+        ) from error
     return entries
 
 

@@ -115,7 +115,10 @@ def _cpu_model() -> str:
 
 
 def _without_paths(value: Any) -> Any:
-    """Shorten absolute paths in a JSON value: relative below the working folder, otherwise their last part alone."""
+    """Shorten absolute paths in a JSON value: relative below the working folder, otherwise their last part alone.
+
+    Numbers that are not finite become words.
+    """
     if isinstance(value, Mapping):
         return {str(key): _without_paths(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -91,6 +91,8 @@ def replay_log(
         actions, wrong = replay(engine, lines, plan)
         different += wrong
         count += len(lines) if plan is None else [line["sequence"] for line in lines].index(plan) + 1
+    if not count:
+        raise ValueError(f"{name} holds no episode from its beginning, so no plan can be made again: keep more files")
     logger.info("%d of %d plans came out bit for bit as they were logged", count - len(different), count)
     return Replayed(count, different, actions, same, number, len(runs))
 

@@ -99,13 +99,8 @@ def read_manifests(path: Path) -> dict[tuple[str | int | None, ...], dict[str, A
     Raises:
       ValueError: the file beside the table is broken.
     """
-    try:
-        entries = rows_file.read_beside(path) or []
-        return {tuple(identity): entry["manifest"] for entry in entries for identity in entry["rows"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"the manifests beside {path.name} are broken ({error!r}): restore them, or remove {path.name} as well"
-        ) from error
+    entries = rows_file.read_entries(path)
+    return {tuple(identity): entry["manifest"] for entry in entries for identity in entry["rows"]}
 
 
 def append_values(path: Path, values: Sequence[tuple[str, float, str]], manifest: Mapping[str, Any]) -> None:
@@ -120,6 +115,10 @@ def append_values(path: Path, values: Sequence[tuple[str, float, str]], manifest
         known = {each.case: each for each in rows_file.read(path, Value)}
         known |= {case: Value(case, value, unit, manifest["command"]) for case, value, unit in values}
         manifests = rows_file.read_beside(path) or {}
+        if not isinstance(manifests, dict):
+            raise ValueError(
+                f"the manifests beside {path.name} are those of another table: restore them, or remove both"
+            )
         rows_file.write_beside(path, {**manifests, **{case: manifest for case, _, _ in values}})
         rows_file.write(path, Value, list(known.values()), digits=6)
 

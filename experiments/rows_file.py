@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -20,6 +21,8 @@ from worldmodel.files import write_atomically
 from .file_lock import locked
 
 Row = TypeVar("Row")
+
+_DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
 
 
 def columns(kind: type[Any]) -> dict[str, str]:
@@ -93,7 +96,7 @@ def add(
         left = {of(row) for row in kept}
         entries = [
             {**entry, "rows": found}
-            for entry in read_beside(path) or []
+            for entry in read_entries(path)
             if (found := [each for each in entry["rows"] if tuple(each) in left])
         ]
         before = [each for entry in entries if entry["manifest"] == same for each in entry["rows"]]
@@ -103,9 +106,39 @@ def add(
 
 
 def read_beside(path: Path) -> Any:
-    """What the file of manifests beside a table holds; None where there is none."""
+    """What the file of manifests beside a table holds; None where there is none.
+
+    Raises:
+      ValueError: it is no JSON.
+    """
     beside = _beside(path)
-    return json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else None
+    if not beside.exists():
+        return None
+    try:
+        return json.loads(beside.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{beside} is no JSON ({error}): {_mend(path)}") from error
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """The manifests beside a table that `add` writes, each with the identities of its rows; none where no file is.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
+    entries = read_beside(path) or []
+    whole = isinstance(entries, list) and all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("manifest"), dict)
+        and isinstance(entry.get("rows"), list)
+        and all(
+            isinstance(row, list) and not any(isinstance(cell, list | dict) for cell in row) for row in entry["rows"]
+        )
+        for entry in entries
+    )
+    if not whole:
+        raise ValueError(f"{_beside(path)} holds no manifests of rows: {_mend(path)}")
+    return list(entries)
 
 
 def write_beside(path: Path, manifests: Any) -> None:
@@ -116,6 +149,10 @@ def write_beside(path: Path, manifests: Any) -> None:
 def as_json(value: Any) -> str:
     """The text of a JSON file of ours."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _mend(path: Path) -> str:
+    return f"restore it, or remove {path.name} as well"
 
 
 def _beside(path: Path) -> Path:
@@ -148,7 +185,7 @@ def _value(cell: str, kind: str, column: str, table: Table, place: str) -> Any:
         return number
     if not number.is_integer():  # 0.0 and 1e6 are, as pandas and spreadsheets write them
         raise ValueError(f"{place}: {column} must be {what.replace('number', 'whole number')}; got {cell!r}")
-    return int(cell) if cell.strip().isdigit() else int(number)
+    return int(cell) if _DIGITS.fullmatch(cell.strip()) else int(number)  # beyond 2^53 only the digits are exact
 
 
 def _cell(value: Any, digits: int | None) -> Any:

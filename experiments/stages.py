@@ -96,5 +96,8 @@ def ensure_model(cfg: DictConfig, seed: int, path: Path | None = None) -> Checkp
 def _metadata(path: Path) -> dict[str, Any]:
     for file in (path / "metadata.json", path / "data" / "metadata.json"):
         if file.is_file():
-            return dict(json.loads(file.read_text()))
+            try:
+                return dict(json.loads(file.read_bytes()))
+            except (ValueError, TypeError, RecursionError) as error:
+                raise ValueError(f"{file} is damaged ({error}): take an intact copy of the dataset") from error
     raise ValueError(f"{path} is not a Minari dataset: remove it, or give this run another folder with runs=FOLDER")

@@ -200,9 +200,9 @@ def _described(
         raise ValueError(f"{path} has a header that this version cannot use: {error}") from error
     if not isinstance(metadata, dict):
         raise ValueError(f"{path} has a header that this version cannot use: its metadata are no object")
-    if config.fewest_tensors > len(tensors):
+    if (fewest := config.fewest_tensors) > len(tensors):
         raise ValueError(
-            f"{path} does not fit: its header describes {config.fewest_tensors} tensors or more, and it has {len(tensors)}"
+            f"{path} does not fit: its header describes {fewest} tensors or more, and it has {len(tensors)}"
         )
     numbers = sum(tensor.size for tensor in tensors.values())
     for name, size in config.to_json().items():

@@ -82,11 +82,13 @@ def read_table(path: Path, wanted: Sequence[str] = ()) -> Table:
         separator, begin = told[1], told.end()
     else:
         separator = max(SEPARATORS, key=lambda each: _fit(text, each, wanted))
-    rows, lines, offset = [], [], int(begin > 0)
+    rows: list[tuple[str, ...]] = []
+    lines: list[int] = []
+    offset = int(begin > 0)
     reader = csv.reader(io.StringIO(text[begin:], newline=""), delimiter=separator)
     try:
-        for cells in reader:
-            rows.append(tuple(cells))
+        for fields in reader:
+            rows.append(tuple(fields))
             lines.append(reader.line_num + offset)
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num + offset} is no line of a CSV file: {error}") from error

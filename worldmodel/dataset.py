@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -117,10 +117,11 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
         return _from_logs(Path(path))
     dataset = open_minari(path)
     columns, episodes = Float32Columns("sensor"), []
-    for episode in dataset.iterate_episodes():
+    for episode in _read(path, dataset):
         if len(episode.actions) == 0:
             logger.warning("dataset %s: episode %d is empty and was left out", path, episode.id)
             continue
+        _check_sizes(path, episode, dataset)
         episodes.append(_checked(path, episode, columns, rewards))
     columns.warn(path)
     if not episodes:
@@ -142,6 +143,35 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
 
 
 _REWARDS = ("rewards", "terminated")
+
+
+def _read(path: str | Path, dataset: Any) -> Iterator[Any]:
+    """The episodes as Minari gives them."""
+    episodes = dataset.iterate_episodes()
+    while True:
+        try:
+            episode = next(episodes)
+        except StopIteration:
+            return
+        except Exception as error:  # whatever h5py and pyarrow raise on a file that was cut off or altered
+            raise ValueError(f"dataset {path} is damaged ({_short(error)}): take an intact copy") from error
+        yield episode
+
+
+def _check_sizes(path: str | Path, episode: Any, dataset: Any) -> None:
+    """Raise ValueError where an episode's arrays are not those of the dataset's spaces."""
+    for noun, space in (("observations", dataset.observation_space), ("actions", dataset.action_space)):
+        values = np.asarray(getattr(episode, noun))
+        if values.ndim != 2 or values.shape[1:] != space.shape or values.dtype.kind not in "fiub":
+            raise ValueError(
+                f"dataset {path}: episode {episode.id} has {noun} {values.shape} of the type {values.dtype}; expected "
+                f"numbers, {space.shape[0]} a row"
+            )
+
+
+def _short(error: Exception) -> str:
+    """An error of another library in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _checked(path: str | Path, episode: Any, columns: Float32Columns, rewards: bool) -> dict[str, Any]:
@@ -229,7 +259,7 @@ def _open(path: str | Path, minari: Any) -> Any:
         try:
             return minari.MinariDataset(str(data))
         except Exception as error:  # Minari raises whatever its storage backends raise on a foreign folder
-            raise ValueError(f"{path} is not a readable Minari dataset ({error})") from error
+            raise ValueError(f"{path} is not a readable Minari dataset ({_short(error)})") from error
     try:
         return minari.load_dataset(str(path))
     except (ValueError, FileNotFoundError, OSError) as error:

@@ -47,7 +47,7 @@ def _read_npz(file: Path, settings: Mapping[str, Any]) -> LogFile:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             names = arrays.files
             clock = log_time.time_column(names, settings["time"], ())
-            found = {name: arrays[name] for name in (*_ARRAYS, clock) if name in names}
+            found = {name: arrays[name] for name in (*_ARRAYS, *([clock] if clock else [])) if name in names}
     except Exception as error:  # zipfile, zlib and NumPy each have their own
         raise ValueError(f"{file} is no npz file of numbers ({type(error).__name__})") from error
     if not {"observations", "actions"} <= set(found):

@@ -113,8 +113,8 @@ class GymnasiumTask(RewardTask):
 
     def _advance(self, control: Float[ndarray, "A"]) -> tuple[float, bool, bool]:
         action = control.reshape(self._action_space.shape).astype(self._action_space.dtype)
-        self._observation, *rest = gymnasium_calls.step(self.env, self.name, action)
-        return rest[0], rest[1], rest[2]
+        self._observation, reward, terminated, truncated = gymnasium_calls.step(self.env, self.name, action)
+        return reward, terminated, truncated
 
     def _observe(self) -> Float[ndarray, "O"]:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such

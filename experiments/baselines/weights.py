@@ -61,7 +61,7 @@ def shape_of(
       ValueError: fields that are missing or unknown, or sizes beyond those of the tensors: nothing is built from them.
     """
     values, history = header.get("config"), header.get("history", 1)
-    if not isinstance(values, dict) or set(values) != {field.name for field in fields(kind)}:
+    if not isinstance(values, dict) or set(values) != {field.name for field in fields(kind)}:  # type: ignore[arg-type]
         raise ValueError(f"{path} does not describe a {kind.__name__}: remove it")
     numbers = sum(each.size for each in tensors.values())
     for name, size, most in (("history", history, numbers), ("depth", values.get("depth", 1), len(tensors))):

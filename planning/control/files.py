@@ -32,7 +32,8 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
       OSError: the disk is full, the folder cannot be written to, or `path` is no regular file; `path` is unchanged and
         nothing else is left behind.
     """
-    data = content.encode() if isinstance(content, str) else content
+    # Names of files may hold bytes that are no UTF-8, and a command line that names one comes into many a text.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     target = Path(os.path.realpath(path))
     # Process ids repeat in containers that share a disk. The name is short because that of `path` may be the longest.
     temporary = target.with_name(f".jepa-mpc-{secrets.token_hex(8)}")

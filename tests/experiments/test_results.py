@@ -127,6 +127,13 @@ def test_manifest_names_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert made["config"] == {"out": "runs/demo", "data": "…/d.h5", "task": "dmc/reacher-easy", "here": "."}
 
 
+def test_limits_without_end_are_words_in_a_manifest(tmp_path: Path) -> None:
+    """They would otherwise raise when the rows of hours are written."""
+    made = manifest(OmegaConf.create({"rate": [float("inf"), 1.5], "least": float("-inf"), "no": float("nan")}), [0])
+    assert made["config"] == {"rate": ["inf", 1.5], "least": "-inf", "no": "nan"}
+    append_csv(tmp_path / "state.csv", [ROW], made)
+
+
 def test_requirements_come_with_bounds() -> None:
     bounds = {requirement.name: requirement.specifier for requirement in requirements()}
     assert "3.11.0" in bounds["mujoco"]

@@ -1,3 +1,6 @@
+import json
+import os
+
 import h5py
 import minari
 import numpy as np
@@ -96,6 +99,50 @@ def test_spaces_that_are_no_vectors_are_told(tmp_path):
     path = write(tmp_path / "d", [(np.zeros((3, 8, 8, 3), np.uint8), np.zeros((2, 1), np.float32))], image)
     with pytest.raises(ValueError, match="its observation space is .*; expected a one-dimensional Box"):
         load(path)
+
+
+def put(name, values):
+    """Replace an array of a dataset, or take it out."""
+
+    def change(path):
+        with h5py.File(path / "main_data.hdf5", "r+") as file:
+            del file[name]
+            if values is not None:
+                file[name] = values
+
+    return change
+
+
+def cut(size):
+    return lambda path: os.truncate(path / "main_data.hdf5", size)
+
+
+def says_more(path):
+    metadata = json.loads((path / "metadata.json").read_text())
+    (path / "metadata.json").write_text(json.dumps({**metadata, "total_episodes": 9}))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (cut(0), "is damaged .*: take an intact copy"),
+        (cut(20_000), "is damaged .*truncated file.*: take an intact copy"),
+        (says_more, "is damaged .*: take an intact copy"),
+        (put("episode_1", None), "is damaged .*: take an intact copy"),
+        (put("episode_1/actions", None), "is damaged .*: take an intact copy"),
+        (put("episode_1/observations", np.zeros((4, 7))), r"episode 1 has observations \(4, 7\) .* numbers, 3 a row"),
+        (put("episode_1/observations", np.array([b"a"] * 4)), "episode 1 has observations .* expected numbers"),
+        (put("episode_1/actions", np.zeros((3, 1, 1))), r"episode 1 has actions \(3, 1, 1\)"),
+        (lambda path: (path / "metadata.json").write_text("[]"), "is not a readable Minari dataset"),
+        (lambda path: (path / "metadata.json").write_text(""), "is not a readable Minari dataset"),
+    ],
+)
+def test_a_damaged_dataset_is_one_sentence_with_its_name(tmp_path, change, words):
+    path = write(tmp_path / "d", [episode(4), episode(3)])
+    change(path)
+    with pytest.raises(ValueError, match=words) as raised:
+        load(path)
+    assert str(path) in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_no_dataset_and_no_minari_folder(tmp_path):

@@ -95,6 +95,11 @@ def test_a_long_name_is_no_obstacle(tmp_path: Path) -> None:
     assert path.read_text() == "new"
 
 
+def test_text_with_a_name_that_is_no_unicode_is_written(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "command", f"plan out={os.fsdecode(bytes([0xFF]))} ü")
+    assert (tmp_path / "command").read_text(encoding="utf-8") == "plan out=\\udcff ü"
+
+
 def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match=r"folder could not be written \(Is a directory\): choose another name"):

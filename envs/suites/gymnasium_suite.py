@@ -56,7 +56,7 @@ class GymnasiumTask(RewardTask):
         self._inner: Any = env.unwrapped
         limits = [layer._max_episode_steps for layer in self._layers if isinstance(layer, wrappers.TimeLimit)]
         self.episode_steps = min(limits, default=None)
-        period = getattr(self._inner, "dt", None)
+        period: Any = getattr(self._inner, "dt", None)
         told = isinstance(period, int | float | np.floating) and not isinstance(period, bool)
         seconds = float(period) if told else math.nan
         self.control_period = action_repeat * seconds if 0 < seconds < math.inf else math.nan

@@ -6,6 +6,7 @@ Stable-Baselines3 have it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +17,12 @@ from gymnasium.spaces import Box
 from jaxtyping import Float
 from numpy import ndarray
 
+from worldmodel.logs import out_of_bounds
+
 from . import curves
 from .curves import CurveRow
+
+logger = logging.getLogger(__name__)
 
 EnvFactory = Callable[[], "gymnasium.Env[Any, Any]"]
 EVALUATION = 0x6A657061  # keeps the episodes of an evaluation apart from those of training with the same seed
@@ -35,7 +40,8 @@ class Policy(Protocol):
 def evaluate_returns(make_env: EnvFactory, policy: Policy, episodes: int, seed: int) -> Float[ndarray, "E"]:
     """Undiscounted returns of episodes from starts that depend on `seed` alone: the same for every policy.
 
-    The environment is made anew; `make_env` repeats actions itself, where they are repeated.
+    The environment is made anew; `make_env` repeats actions itself, where they are repeated. Actions are clipped to
+    their bounds. An environment that ignores the seed, and a policy that leaves the bounds, are warned of.
 
     Raises:
       ValueError: no episode, spaces that are no boxes, a policy whose action does not fit or is not finite, an
@@ -47,7 +53,15 @@ def evaluate_returns(make_env: EnvFactory, policy: Policy, episodes: int, seed: 
     try:
         check_spaces(env)
         seeds = np.random.SeedSequence((EVALUATION, seed)).generate_state(episodes)
-        return np.array([_episode(env, policy, int(each)) for each in seeds], np.float64)
+        _check_seed(env, int(seeds[0]))
+        found = [_episode(env, policy, int(each)) for each in seeds]
+        if clipped := sum(steps for _, steps in found):
+            logger.warning(
+                "%d actions of the policy lay outside of the environment's bounds and were clipped: see whether it "
+                "gives actions between -1 and 1 in place of the environment's own units",
+                clipped,
+            )
+        return np.array([total for total, _ in found], np.float64)
     finally:
         env.close()
 
@@ -114,23 +128,35 @@ def check_spaces(env: gymnasium.Env[Any, Any]) -> None:
             )
 
 
-def _episode(env: gymnasium.Env[Any, Any], policy: Policy, seed: int) -> float:
+def _check_seed(env: gymnasium.Env[Any, Any], seed: int) -> None:
+    """Warn where two resets with one seed begin at different observations."""
+    first, second = (np.array(env.reset(seed=seed)[0]) for _ in range(2))
+    if not np.array_equal(first, second, equal_nan=True):
+        logger.warning(
+            "the environment ignores the seed of reset, so policies are not measured from the same starts: call "
+            "super().reset(seed=seed) there, and draw from self.np_random"
+        )
+
+
+def _episode(env: gymnasium.Env[Any, Any], policy: Policy, seed: int) -> tuple[float, int]:
+    """The return, and how many actions were clipped by more than rounding."""
     observation, _ = env.reset(seed=seed)
     space: Any = env.action_space
-    total = 0.0
+    total, outside = 0.0, 0
     for step in range(LONGEST):
         action = np.asarray(policy.predict(observation, deterministic=True)[0])
         if action.shape != space.shape:
             raise ValueError(f"the policy's action has shape {action.shape}; the environment takes {space.shape}")
         if not np.isfinite(action).all():
             raise ValueError(f"the policy's action is not finite at step {step}: {action.tolist()}")
+        outside += bool(out_of_bounds(action, space.low, space.high).any())
         action = np.clip(action, space.low, space.high).astype(space.dtype)
         observation, reward, terminated, truncated, _ = env.step(action)
         total += float(reward)
         if not np.isfinite(total):
             raise ValueError(f"the environment's reward is not finite at step {step}: {reward}")
         if terminated or truncated:
-            return total
+            return total, outside
     raise ValueError(
         f"an episode went on for {LONGEST:,} decisions: limit it, for example with gymnasium.wrappers.TimeLimit"
     )

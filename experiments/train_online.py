@@ -94,6 +94,7 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
     task = make_reward_task(name, repeat, build.control_period(cfg))
     tried = check_reward_task(task, steps=50)
     data = load(cfg.online.data, rewards=True) if cfg.online.data else None
+    known = () if data is None else reward_episodes(data)
     if data is not None:
         check_rewards(data, task.describe(), cfg.online.data, rewards_count=_counts_rewards(cfg))
     sizes = {"observation_size": task.observation_size, "action_size": task.action_size}
@@ -104,10 +105,11 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
     decisions = None if task.episode_steps is None else task.episode_steps / repeat
     discount = discount_for(decisions)
     if cfg.online.start_from is None and _counts_rewards(cfg):  # the sizes of another model are what they are
-        config = suited(config, largest_return(*tried, discount), f"random decisions in {name}")
-        if data is not None:
-            ended = np.arange(len(data.last)) == data.last
-            config = suited(config, largest_return(data.rewards, ended, discount), cfg.online.data)
+        seen = {f"random decisions in {name}": largest_return(*tried, discount)}
+        if known:
+            seen[str(cfg.online.data)] = max(largest_return(each.rewards, each.terminated, discount) for each in known)
+        source = max(seen, key=lambda source: seen[source])
+        config = suited(config, seen[source], source)
     objective = build.fill(TdConfig, {**cfg.objective, "discount": discount}, "objective")
     trainers = [
         TdTrainer(
@@ -143,7 +145,6 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
     path, settings = outs[0].with_suffix(".training.safetensors"), {**_settings(cfg, seeds[0]), "seed": seeds}
     if config.bin_limit != cfg.model.bin_limit:
         settings["bin_limit"] = config.bin_limit
-    known = () if data is None else reward_episodes(data)
     learning = OnlineRun(
         lambda: make_reward_task(name, repeat), trainers, actor, online, seeds, path, settings, evaluated, known
     )

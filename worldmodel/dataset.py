@@ -138,8 +138,11 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
     if not rewards:
         return data
     # As actions have one, for each episode's last observation.
-    padded = {name: [np.append(each[name], each[name].dtype.type(0)) for each in episodes] for name in _REWARDS}
-    return replace(data, **{name: np.concatenate(parts) for name, parts in padded.items()})
+    return replace(
+        data,
+        rewards=np.concatenate([np.append(each["rewards"], np.float32(0.0)) for each in episodes]),
+        terminated=np.concatenate([np.append(each["terminated"], False) for each in episodes]),
+    )
 
 
 _REWARDS = ("rewards", "terminated")

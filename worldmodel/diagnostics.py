@@ -97,7 +97,7 @@ def _error(predicted: Float[Array, "B D"], true: Float[Array, "B D"]) -> Float[A
 
 def _mean_cosine(one: Float[Array, "... D"], other: Float[Array, "... D"]) -> Float[Array, ""]:
     lengths = jnp.linalg.norm(one, axis=-1) * jnp.linalg.norm(other, axis=-1)
-    return jnp.mean(jnp.sum(one * other, axis=-1) / (lengths + _EPSILON))
+    return jnp.mean(jnp.sum(one * other, axis=-1) / jnp.where(lengths > 0, lengths, 1.0))  # at any scale
 
 
 def _straightness(latents: Float[Array, "B S D"]) -> Float[Array, ""]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import numbers
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -64,9 +63,10 @@ class GymnasiumTask(RewardTask):
         self._inner: Any = env.unwrapped
         limits = [layer._max_episode_steps for layer in self._layers if isinstance(layer, wrappers.TimeLimit)]
         self.episode_steps = min(limits, default=None)
-        period = getattr(self._inner, "dt", None)
-        known = isinstance(period, numbers.Real) and not isinstance(period, bool) and 0 < period < math.inf
-        self.control_period = action_repeat * float(period) if known else math.nan
+        period: Any = getattr(self._inner, "dt", None)
+        told = isinstance(period, int | float | np.floating) and not isinstance(period, bool)
+        seconds = float(period) if told else math.nan
+        self.control_period = action_repeat * seconds if 0 < seconds < math.inf else math.nan
         model = getattr(self._inner, "model", None)
         self._mujoco = isinstance(model, mujoco.MjModel)
         self._original = model_arrays(model) if self._mujoco and self._can_snapshot() else {}

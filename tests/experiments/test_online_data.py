@@ -1,6 +1,7 @@
 """What learning from rewards may begin with: one reader, and the checks that any training does."""
 
 import json
+import math
 
 import gymnasium
 import h5py
@@ -18,6 +19,7 @@ from experiments.fits import check_rewards
 from experiments.recording import record
 from experiments.reward_checkpoint import learned
 from planning.control import LiveEngine
+from worldmodel.checkpoint import load_reward_model
 from worldmodel.dataset import load
 from worldmodel.reward_data import load_rewards
 
@@ -139,3 +141,31 @@ def test_a_contract_asks_for_the_control_period(tmp_path):
     known = learned(path, "control_period=0.02").agent(needs_period=True)
     assert LiveEngine(known).contract.control_period == 0.02
     assert learned(path).agent().spec.control_period == 1.0  # a measurement in the simulator needs none
+
+
+class Rich(Silent):
+    """One that earns 5,000 a step."""
+
+    dt = 0.1
+
+    def step(self, action):
+        observation, _, *ends = super().step(action)
+        return observation, 5000.0, *ends
+
+
+gymnasium.register("RichEnv-v0", Rich, max_episode_steps=100)
+
+
+def test_large_rewards_widen_the_bins_and_the_model_says_so(tmp_path, caplog):
+    out = tmp_path / "model.safetensors"
+    cfg = build.compose(
+        "train", "objective=td", "task=reward", "task.name=gym/RichEnv-v0", *TINY, "online.steps=4", "training.batch=2",
+        "online.seed_decisions=100", "online.slots=300", "online.evaluate_every=100", "online.evaluate_episodes=1",
+        "online.actor=policy", f"out={out}",
+    )  # fmt: skip
+    train_online.run(cfg)
+    found = load_reward_model(out)
+    assert math.expm1(found.model.config.bin_limit) > 5000.0 * 20  # of some 20 decisions, discounted
+    assert "random decisions in gym/RichEnv-v0 reach" in caplog.text
+    assert "and model.bin_limit=7 ends at 1096: it is raised to" in caplog.text
+    assert found.metadata["control_period"] == 0.1

@@ -82,10 +82,19 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Settings by name."""
+
+    def fault(self, value: Any) -> str | None:
+        """What the value should be, or None where it is that."""
+        return None if isinstance(value, dict) else "settings by name, as in {name: value}"
+
+
+@dataclass(frozen=True)
 class Several:
     """A list; a single value stands for a list of one."""
 
-    each: Whole | Number | Word
+    each: Whole | Number | Word | Group
     fewest: int = 0
 
     def fault(self, value: Any) -> str | None:
@@ -94,16 +103,7 @@ class Several:
         faults = [fault for item in values if (fault := self.each.fault(item))]
         if faults:
             return f"a list as in [a,b], each {faults[0]}"
-        return None if len(values) >= self.fewest else f"a list of at least {self.fewest}, as in [a]"
-
-
-@dataclass(frozen=True)
-class Group:
-    """Settings by name."""
-
-    def fault(self, value: Any) -> str | None:
-        """What the value should be, or None where it is that."""
-        return None if isinstance(value, dict) else "settings by name, as in {name: value}"
+        return None if len(values) >= self.fewest else f"a list of at least {self.fewest}, as in [a,b]"
 
 
 Kind = Whole | Number | Flag | Word | Several | Group
@@ -164,11 +164,13 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Whole(1), 1), "budgets"),
     (Several(_POSITIVE, 1), "penalties"),
     (Several(Number(0)), "shares"),
+    (Several(Whole(0), 2), "onset priorities"),
+    (Several(Group()), "parts proposals"),
     (Several(Word()), "curves faults methods overrides planners protocols published simulated start_parts tasks"),
     (
         Group(),
         "base behaviour baselines cases checkpoints collection constraint cost entries grid model objective online "
-        "risk settings suite sweeps tight training variants",
+        "parameterization risk settings suite sweeps tight training variants",
     ),
 )
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}

@@ -104,7 +104,9 @@ def test_a_file_of_another_kind_is_refused(checkpoint, goals, tmp_path, capfd):
     assert cli.main(["plan", f"checkpoint={goals}", "task=gym/Pendulum-v1"]) == 2
     assert "was trained for the task two_room" in capfd.readouterr().err
     assert cli.main(["plan", "task=gym/Pendulum-v1", f"runs={tmp_path}"]) == 2
-    assert "begin with `jepa-mpc train objective=td task=gym/Pendulum-v1`" in capfd.readouterr().err  # where training would have put it
+    assert (
+        "begin with `jepa-mpc train objective=td task=gym/Pendulum-v1`" in capfd.readouterr().err
+    )  # where training would have put it
     with pytest.raises(ValueError, match="is a model file: expected a reward model file"):
         learned(goals)
     with pytest.raises(ValueError, match="outside of a command, call experiments.plan_rewards.run"):

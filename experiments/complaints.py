@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from .did_you_mean import did_you_mean
 from .names import PACKAGES, PROGRAM
 from .overrides import override, shell_word
-from .wrong_setting import blamed
+from .wrong_setting import blamed, not_a_choice
 
 
 def report(error: Exception, command: str, rest: Sequence[str]) -> int:
@@ -42,6 +42,8 @@ def _sentence(error: Exception, command: str, rest: Sequence[str]) -> str | None
             choices = sorted(options)
             known = f"{group} can be {', '.join(choices)}"
             return f"{group}={choice} is not known: {known}{did_you_mean(choice, choices)}"
+        case ValueError() if "Config group override must be a string" in str(error):
+            return not_a_choice(rest)
         case OverrideParseException():
             return _unreadable(str(error.override))
         case ConfigCompositionException() if several := re.match(

@@ -19,8 +19,8 @@ def make(name: str, command: str) -> envs.Task:
     if "/" in name:
         example = command_line("train", {"objective": "td", "task": name})
         raise ValueError(
-            f"{name} has rewards and no goals, and `jepa-mpc {command}` is for tasks with goals: learn from its "
-            f"rewards with `{example}`, and measure that with `{command_line('plan', {'task': name})}`"
+            f"{name} has rewards and no goals: learn from them with `{example}`, and measure that with "
+            f"`{command_line('plan', {'task': name})}`"
         )
     if name == CUSTOM:
         learn = command_line("train", {"task": CUSTOM})

@@ -24,12 +24,12 @@ class Whole:
     high: int | None = None
 
     def fault(self, value: Any) -> str | None:
-        """What the value should be, or None where it is that."""
+        """What the value must do instead, or None where it is right."""
         if not isinstance(value, int) or isinstance(value, bool):
-            return "a whole number"
+            return "be a whole number"
         if value < self.low:
-            return f"at least {self.low}"
-        return None if self.high is None or value <= self.high else f"at most {self.high}"
+            return f"be at least {self.low}"
+        return None if self.high is None or value <= self.high else f"be at most {self.high}"
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ class Number:
     below: bool = False  # strictly less than `high`
 
     def fault(self, value: Any) -> str | None:
-        """What the value should be, or None where it is that."""
+        """What the value must do instead, or None where it is right."""
         if not isinstance(value, int | float) or isinstance(value, bool):
-            return "a number"
+            return "be a number"
         if not math.isfinite(value):
-            return "finite"
+            return "be finite"
         if (value > self.low if self.above else value >= self.low) and (
             value < self.high if self.below else value <= self.high
         ):
             return None
         if self.high == math.inf:
-            return "positive" if self.above else f"at least {self.low:g}"
+            return "be positive" if self.above else "not be negative" if self.low == 0 else f"be at least {self.low:g}"
         least, most = "more than" if self.above else "at least", "less than" if self.below else "at most"
-        return f"{least} {self.low:g} and {most} {self.high:g}"
+        return f"be {least} {self.low:g} and {most} {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Flag:
     """True or false."""
 
     def fault(self, value: Any) -> str | None:
-        """What the value should be, or None where it is that."""
-        return None if isinstance(value, bool) else "true or false"
+        """What the value must do instead, or None where it is right."""
+        return None if isinstance(value, bool) else "be true or false"
 
 
 @dataclass(frozen=True)
@@ -73,28 +73,12 @@ class Word:
     choices: tuple[str, ...] = ()
 
     def fault(self, value: Any) -> str | None:
-        """What the value should be, or None where it is that."""
+        """What the value must do instead, or None where it is right."""
         if isinstance(value, dict | list | bool):
-            return "a single word"
+            return "be a single word"
         if self.choices and value not in self.choices:
-            return f"one of {', '.join(self.choices)}{did_you_mean(str(value), self.choices)}"
+            return f"be one of {', '.join(self.choices)}{did_you_mean(str(value), self.choices)}"
         return None
-
-
-@dataclass(frozen=True)
-class Several:
-    """A list; a single value stands for a list of one."""
-
-    each: Whole | Number | Word
-    fewest: int = 0
-
-    def fault(self, value: Any) -> str | None:
-        """What the value should be, or None where it is that."""
-        values = value if isinstance(value, list) else [value]
-        faults = [fault for item in values if (fault := self.each.fault(item))]
-        if faults:
-            return f"a list as in [a,b], each {faults[0]}"
-        return None if len(values) >= self.fewest else f"a list of at least {self.fewest}, as in [a]"
 
 
 @dataclass(frozen=True)
@@ -102,8 +86,24 @@ class Group:
     """Settings by name."""
 
     def fault(self, value: Any) -> str | None:
-        """What the value should be, or None where it is that."""
-        return None if isinstance(value, dict) else "settings by name, as in {name: value}"
+        """What the value must do instead, or None where it is right."""
+        return None if isinstance(value, dict) else "be settings by name, as in {name: value}"
+
+
+@dataclass(frozen=True)
+class Several:
+    """A list; a single value stands for a list of one."""
+
+    each: Whole | Number | Word | Group
+    fewest: int = 0
+
+    def fault(self, value: Any) -> str | None:
+        """What the value must do instead, or None where it is right."""
+        values = value if isinstance(value, list) else [value]
+        faults = [fault for item in values if (fault := self.each.fault(item))]
+        if faults:
+            return f"be a list as in [a,b], and each in it must {faults[0]}"
+        return None if len(values) >= self.fewest else f"be a list of at least {self.fewest}, as in [a,b]"
 
 
 Kind = Whole | Number | Flag | Word | Several | Group
@@ -164,11 +164,13 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Whole(1), 1), "budgets"),
     (Several(_POSITIVE, 1), "penalties"),
     (Several(Number(0)), "shares"),
+    (Several(Whole(0), 2), "onset priorities"),
+    (Several(Group()), "parts proposals"),
     (Several(Word()), "curves faults methods overrides planners protocols published simulated start_parts tasks"),
     (
         Group(),
         "base behaviour baselines cases checkpoints collection constraint cost entries grid model objective online "
-        "risk settings suite sweeps tight training variants",
+        "parameterization risk settings suite sweeps tight training variants",
     ),
 )
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
@@ -220,9 +222,11 @@ def check(cfg: DictConfig) -> DictConfig:
             kind = Whole(0)  # `diagnose` judges a model without any, too
         if kind is None or value == "???" or (value is None and name in optional):
             continue
+        if value == [] and isinstance(kind, Several) and kind.fewest:
+            raise ValueError(f"{key} is empty: name at least one")
         for each in value if isinstance(value, list) and name in _LISTS_TOO else [value]:
             if fault := kind.fault(each):
-                raise ValueError(f"{key} must be {fault}; got {_shown(value)}")
+                raise ValueError(f"{key} must {fault}; got {_shown(value)}")
         if isinstance(kind, Several) and not isinstance(value, list):
             with open_dict(cfg):
                 OmegaConf.update(cfg, key, [value], merge=False)

@@ -35,6 +35,16 @@ def blamed(command: str, words: Sequence[str]) -> str | None:
     return f"{key} is not a setting of `{PROGRAM} {command}`{did_you_mean(key, known)}; {mend}"
 
 
+def not_a_choice(words: Sequence[str]) -> str | None:
+    """A sentence on the first group that is given a number or a truth value, which names none of its choices."""
+    for word in words:
+        folder = config_dir() / _key(word)
+        choices = sorted(file.stem for file in folder.glob("*.yaml"))
+        if choices and word.partition("=")[2] not in choices:
+            return f"{word} is not known: {_key(word)} can be {', '.join(choices)}"
+    return None
+
+
 def _culprit(command: str, groups: Sequence[str], words: Sequence[str]) -> str | None:
     if not _composes(command, *groups):
         for word in groups:

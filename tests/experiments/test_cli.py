@@ -135,6 +135,7 @@ def test_settings_reach_the_command_and_nothing_is_left_behind(seen: list) -> No
             "`jepa-mpc greet --help` lists what it has",
         ),
         (["greet", "seed"], "'seed' is not a setting: write key=value, with quotes around special characters"),
+        (["greet", "task=5"], "task=5 is not known: task can be reward, two_room, umaze"),
         (["greet", "seed=1,2"], "seed=1,2 has several values: add -m to run once for each"),
         (["greet", "~task"], "~task removes settings that `jepa-mpc greet` needs: leave it out"),
         (

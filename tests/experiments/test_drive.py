@@ -193,7 +193,7 @@ def test_the_death_of_the_planner_is_one_sentence(monkeypatch, checkpoint, capsy
 @pytest.mark.parametrize(
     "overrides, sentence",
     [
-        (["timing=soon"], "timing=soon is not known: choose from ideal, delay, wallclock"),
+        (["timing=soon"], "timing must be one of ideal, delay, wallclock; got 'soon'"),
         (["timing=ideal", "delay_ms=40"], "timing=ideal has no delay"),
         (["timing=delay", "delay_ms=-1"], "delay_ms must not be negative; got -1"),
         (["timing=ideal", "fault=gremlins"], "fault=gremlins is not known: choose from teleport"),

@@ -216,7 +216,10 @@ def test_the_discount_follows_the_length_of_an_episode():
         (["task=gym/CartPole-v1"], "CartPole-v1"),
         (["task=dmc/walker-wlak"], "walker-walk"),
         (["task=gym/Pendulum-v1", "online.slots=100000000000"], "lower online.slots"),
-        (["task=gym/Pendulum-v1", "online.actor=plan"], "online.actor must be planner or policy; got 'plan'"),
+        (
+            ["task=gym/Pendulum-v1", "online.actor=plan"],
+            "online.actor must be one of policy, planner; did you mean planner",
+        ),
         (["task=gym/Pendulum-v1", "online.seed_decisions=3"], "online.seed_decisions must be at least 100"),
     ],
 )

@@ -17,10 +17,3 @@ def test_compilation_is_said_on_standard_error_before_anything_moves(capsys):
 
 def test_a_bar_of_what_is_not_compiled_says_nothing_of_it(capsys):
     assert COMPILING not in told(capsys, 0, 10, compiles=False).err
-
-
-def test_the_bar_says_so_until_the_first_progress(capsys, monkeypatch):
-    monkeypatch.setenv("FORCE_COLOR", "1")  # as at a terminal
-    monkeypatch.setenv("COLUMNS", "200")
-    assert COMPILING in told(capsys, 3).err, "a run that goes on compiles as well"
-    assert COMPILING not in told(capsys, 3, 4).err.splitlines()[-1]

@@ -86,7 +86,7 @@ def test_the_soak_leaves_the_log_level_as_it_was(tmp_path, no_kills):
 
 
 def test_a_drive_leaves_the_log_level_as_it_was(monkeypatch):
-    logger = logging.getLogger("planning.control")
+    logger = logging.getLogger("planning.control.realtime")
     before, inside = logger.level, []
 
     def fail(*_):
@@ -100,9 +100,9 @@ def test_a_drive_leaves_the_log_level_as_it_was(monkeypatch):
 
 
 def test_a_level_is_restored_after_an_error():
-    logger = logging.getLogger("planning.control")
+    logger = logging.getLogger("planning.control.realtime")
     before = logger.level
-    with pytest.raises(KeyError), log_level("planning.control", logging.CRITICAL):
+    with pytest.raises(KeyError), log_level("planning.control.realtime", logging.CRITICAL):
         assert logger.level == logging.CRITICAL
         raise KeyError
     assert logger.level == before

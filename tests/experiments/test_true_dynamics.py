@@ -37,7 +37,7 @@ def test_its_rows_are_a_level_line_that_comparisons_can_read(tmp_path, capfd, ca
     [
         (["task=gym/CartPole-v1"], "CartPole-v1"),
         (["task=gym/Pendulum-v1", "online.steps=0"], "online.steps must be at least 1; got 0"),
-        (["task=gym/Pendulum-v1", "online.evaluate_episodes=0"], "needs one episode or more; got 0"),
+        (["task=gym/Pendulum-v1", "online.evaluate_episodes=0"], "online.evaluate_episodes must be at least 1; got 0"),
     ],
 )
 def test_what_cannot_be_planned_in_is_told_in_one_sentence(words, said, tmp_path, capfd):

@@ -19,7 +19,7 @@ from .published import PUBLISHED, checkpoint_file
 from .say import say
 from .sensor_ranges import contract_words
 
-OWN = ("checkpoint", "out", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
+OWN = ("checkpoint", "out", "rest", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
 
 
 def run(cfg: DictConfig) -> Bundle:
@@ -83,5 +83,6 @@ def _of_rewards(cfg: DictConfig, path: Path) -> Bundle:
 
 def _agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:
     robot = checkpoint.metadata["task"]
-    spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"])
+    rest = None if cfg.rest is None else [float(value) for value in cfg.rest]
+    spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"], rest)
     return agent_for(cfg, checkpoint.model, spec)

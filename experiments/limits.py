@@ -163,6 +163,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(_SEED, 1), "seeds"),
     (Several(Whole(1), 1), "budgets"),
     (Several(_POSITIVE, 1), "penalties"),
+    (Several(Number(), 1), "rest"),
     (Several(Number(0)), "shares"),
     (Several(Whole(0), 2), "onset priorities"),
     (Several(Group()), "parts proposals"),
@@ -203,7 +204,7 @@ _FREE += ("suite.settings", "suite.variants", "suite.reference", "baseline.setti
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
     "delay_ms episodes episodic fault members methods ours out plan "
-    "planners rate_limit results seconds seeds start_from start_parts tasks telemetry "
+    "planners rate_limit rest results seconds seeds start_from start_parts tasks telemetry "
 )
 _OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 

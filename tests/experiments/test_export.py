@@ -107,3 +107,14 @@ def test_a_crash_and_a_hang_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(hostile_bundles, "_start", start)
     outcomes = hostile_bundles.judge_all(intact, files=5, workers=1, seconds=2.0, seed=0)
     assert [outcome["outcome"] for outcome in outcomes] == ["refused", "crash", "refused", "hang", "refused"]
+
+
+def test_the_rest_action_is_declared_at_export(checkpoint, tmp_path, capsys):
+    out = tmp_path / "arm.bundle"
+    arguments = ["export", f"checkpoint='{checkpoint}'", *SMALL, "cost=goal_distance"]
+    assert main([*arguments, f"out='{out}'", "rest=[0.5,-1.5]"]) == 0, capsys.readouterr().err
+    contract = Bundle.load(out).contract
+    np.testing.assert_array_equal(contract.rest_action, np.float32([0.5, -1.5]))
+    assert len(contract.sensor_low) == len(contract.sensor_high) == 3
+    assert main([*arguments, f"out='{tmp_path / 'other.bundle'}'", "rest=[9,0]"]) == 2
+    assert "rest must be 2 numbers within the action bounds" in capsys.readouterr().err

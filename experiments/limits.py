@@ -119,10 +119,10 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Whole(2), "bins critics train_blocks"),
     (
         Whole(1),
-        "action_block action_repeat at batch calibration_episodes count critic_width depth descent_evaluations draws "
+        "action_block action_repeat at batch calibration_episodes count critic_width cycles depth descent_evaluations draws "
         "encoder_width ensemble environments episodes evaluate_episodes evaluate_every files foreign_goals head_width "
         "held_out hindsight_goals history horizon iterations latent_dim latent_size length members num_best num_elites "
-        "num_samples num_starts policy_width repeats replan_every representation_size round save_every seed_decisions "
+        "num_samples num_starts policy_width repeats replan_every representation_size round run save_every seed_decisions "
         "sigreg_projections simplex simulated_episodes size slots steps undisturbed_episodes updates updates_per_call "
         "width within workers",
     ),
@@ -136,7 +136,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (
         _POSITIVE,
         "alarms_a_minute bin_limit clip_norm control_period deadline_ms encoder_rate false_alarms_per_minute init_std "
-        "learning_rate longest_distance max_std rate_limit seconds spread_rate std_decay temperature",
+        "learning_rate longest_distance max_std rate_limit seconds spread_rate std_decay temperature turn",
     ),
     (
         Number(0),
@@ -147,7 +147,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (_SHARE, "keep momentum partial_goals"),
     (_PART, "alpha bootstrap gamma tau tight_share"),
     (_BETWEEN, "expectile target_rate"),
-    (Flag(), "compensate decoder episodic own_settings policy rate redo view"),
+    (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view"),
     (
         Word(),
         "_target_ baseline bundle calibration checkpoint data fault host log method name ours out planner results runs "
@@ -167,7 +167,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Number(0)), "shares"),
     (Several(Whole(0), 2), "onset priorities"),
     (Several(Group()), "parts proposals"),
-    (Several(Word()), "curves faults methods overrides planners protocols published simulated start_parts tasks"),
+    (Several(Word()), "curves faults methods only overrides planners protocols published simulated start_parts tasks"),
     (
         Group(),
         "base behaviour baselines cases checkpoints collection constraint cost entries grid model objective online "
@@ -197,14 +197,17 @@ _FREE: tuple[str, ...] = (
     "suite.checkpoints",
     "suite.entries.",
     "suite.iterations",
+    "suite.mix",
+    "suite.mutants",
+    "suite.promises",
     "suite.tight",
 )
 _FREE += ("suite.settings", "suite.variants", "suite.reference", "baseline.settings")
 # What may be left empty.
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
-    "delay_ms episodes episodic fault members methods ours out plan "
-    "planners rate_limit rest results seconds seeds start_from start_parts tasks telemetry "
+    "delay_ms episodes episodic fault members methods only ours out plan "
+    "planners rate_limit rest results run seconds seeds start_from start_parts tasks telemetry "
 )
 _OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 

@@ -48,8 +48,9 @@ class PlannerChild:
         self._journal, self._order, self._rest = journal, memoryview(order), b""
         self._complaints, self._has_error = _Complaints(journal), True
         self._closing = threading.Lock()  # of the pipe that is rung through: its number may soon be another file's
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        command = [sys.executable, "-m", _PROGRAM, *map(str, files), str(os.getpid())]
+        # -P: a folder `planning` where the robot's program was started must not stand in for ours.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+        command = [sys.executable, "-P", "-m", _PROGRAM, *map(str, files), str(os.getpid())]
         with ExitStack() as theirs, ExitStack() as ours:
             (stdin, self._input), (self._output, stdout), (self._error, stderr) = (
                 _pipe(theirs, ours, n) for n in range(3)

@@ -60,9 +60,13 @@ def test_temporal_distance_asks_the_model(actions):
         TemporalDistance()(point_mass(), imagined, box())
 
 
-def test_effort_is_relative_to_the_bounds():
-    spec = replace(box(), low=jnp.array([0.0, 2.0]), high=jnp.array([4.0, 2.0]))
-    for action, expected in [([2.0, 2.0], 0.0), ([4.0, 2.0], 0.5), ([0.0, 2.0], 0.5), ([3.0, 2.0], 0.125)]:
+@pytest.mark.parametrize("rest", [None, [1.0, 2.0]])
+def test_effort_is_counted_from_the_rest_action_in_half_ranges(rest):
+    spec = replace(
+        box(), low=jnp.array([0.0, 2.0]), high=jnp.array([4.0, 2.0]), rest=None if rest is None else jnp.array(rest)
+    )
+    at_rest = 0.0 if rest is None else 1.0
+    for action, expected in [([at_rest, 2.0], 0.0), ([4.0, 2.0], (4 - at_rest) ** 2 / 8)]:
         actions = jnp.broadcast_to(jnp.array(action)[None, None], (1, 5, 2))
         cost = Effort()(point_mass(), Imagined(ROOT, jnp.zeros((1, 5, 4)), GOAL, actions), spec)
         np.testing.assert_allclose(cost, [expected], atol=1e-6)

@@ -24,10 +24,10 @@ from worldmodel.checkpoint import Checkpoint
 from . import build, latency, rows_file
 from .evaluate import run_episodes
 from .manifest import command, manifest
+from .plan import chosen_checkpoint
 from .policies import ModelPolicy
 from .progress import progress_bar
 from .protocols import Pairs, honest
-from .stages import ensure_model
 from .statistics import paired_difference, percentiles, wilson
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def run(cfg: DictConfig) -> list[PairedRow]:
         name: build.compose("plan", f"task={suite.task}", f"runs={cfg.runs}", f"seed={seed}", *overrides)
         for name, overrides in settings.items()
     }
-    task, checkpoint = envs.make(str(suite.task)), ensure_model(composed[REFERENCE], seed)
+    task, checkpoint = envs.make(str(suite.task)), chosen_checkpoint(composed[REFERENCE], seed, "bench")
     pairs = honest(task, int(suite.episodes), seed)
     rows: list[PairedRow] = []
     solved: dict[str, np.ndarray] = {}

@@ -93,3 +93,20 @@ def test_broken_tables_are_named(tmp_path, broken, words):
     path.write_text(text.replace("4,2,0.5", "4,2,half") if broken != "task" else text.replace("task", "tusk", 1))
     with pytest.raises(ValueError, match=words):
         rows_file.read(path, PairedRow)
+
+
+def test_the_model_that_the_reference_names_is_taken_and_none_is_trained(tmp_path, monkeypatch):
+    taken = []
+
+    def measure(name, cfg, task, checkpoint, *_):
+        taken.append(checkpoint)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bench_paired, "_measure", measure)
+    cfg = build.compose(
+        "bench", "suite=paired", f"results='{tmp_path}'", f"runs='{tmp_path}'", "suite.task=two_room",
+        "suite.episodes=1", "suite.reference=['checkpoint=published']",
+    )  # fmt: skip
+    with pytest.raises(ZeroDivisionError):
+        bench_paired.run(cfg)
+    assert taken[0].metadata["task"]["task"] == "two_room" and not list(tmp_path.iterdir())

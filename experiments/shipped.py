@@ -41,6 +41,7 @@ TABLES = {
     "hostile_bundles": _ROBOT_LOOP,
     "latency": Source("latency.csv", latency_table.LatencyRow, latency_table.IDENTITY),
     "loop": _ROBOT_LOOP,
+    "mutants": _ROBOT_LOOP,
     "overhead": Source("planning.csv", results.Value, _VALUES),
     "paired": Source("paired.csv", bench_paired.PairedRow, bench_paired.IDENTITY),
     "partial_goals": Source("partial_goals.csv", results.Value, _VALUES),
@@ -48,6 +49,8 @@ TABLES = {
     "rewards": Source("dmc_curves.csv", curves.CurveRow, curves.IDENTITY),
     "soak": _ROBOT_LOOP,
     "start": _ROBOT_LOOP,
+    "stderr": _ROBOT_LOOP,
+    "storm": _ROBOT_LOOP,
     "surprise": _ROBOT_LOOP,
 }
 

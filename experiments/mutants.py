@@ -26,7 +26,8 @@ from .results import append_values
 logger = logging.getLogger(__name__)
 PACKAGES = ("planning", "worldmodel", "envs", "experiments", "configs")
 UNUSED = ("results", "checkpoints", "notebooks")
-TESTS = ("tests/planning/control", "tests/planning/test_controller_faults.py")
+NAMES = ("budget", "invariant", "limiter", "guards", "realtime", "goal")
+TESTS = ("tests/planning/test_controller_faults.py", *(f"tests/planning/control/test_{name}.py" for name in NAMES))
 SOAK = "import sys; from experiments.soak_loop import broken_promises; sys.exit(bool(broken_promises({steps}, {seed})))"
 
 
@@ -48,7 +49,7 @@ def run(cfg: DictConfig) -> dict[str, str]:
       RuntimeError: soak test or tests fail on the code as it is: then nothing that they say of a mutant counts.
       SystemExit: with code 1, where one is not noticed.
     """
-    if not (ROOT / TESTS[0]).is_dir():
+    if not (ROOT / TESTS[0]).is_file():
         raise FileNotFoundError(f"suite=mutants needs the tests of a checkout, and there is no {ROOT / TESTS[0]}")
     known = {str(name): Mutant(name=str(name), **values) for name, values in cfg.suite.mutants.items()}
     names = list(known) if cfg.suite.only is None else [str(name) for name in cfg.suite.only]
@@ -110,5 +111,12 @@ def _noticed_by(mutant: Mutant | None, folder: Path, steps: int, seed: int) -> s
 
 def _run(command: list[str], folder: Path) -> int:
     """The exit code, with the packages of `folder` in place of ours."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "JAX_PLATFORMS": "cpu"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),  # no mutant changes what is compiled
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False).returncode

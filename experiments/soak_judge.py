@@ -93,7 +93,7 @@ class Judge:
         self.counts[f"source_{command.source.name.lower()}"] += 1
         self._output(action, max(elapsed, 0.0))
         self._source(command, action, now)
-        self._answer(command, fault)
+        self._answer(command, fault, elapsed)
         if calm > 4 * REPLAN and command.source != Source.PLAN and not self._latched:
             self.counts["needless"] += 1
         if self._promises.latch and command.source == Source.BRAKE and self._planned and fault.kind != "stopped":
@@ -149,11 +149,12 @@ class Judge:
         expected = np.clip(np.clip(wanted, -1.0, 1.0), self._before - step, self._before + step)
         return bool(abs(float(action[0]) - expected) <= 1e-5)
 
-    def _answer(self, command: Command, fault: Fault) -> None:
+    def _answer(self, command: Command, fault: Fault, elapsed: float) -> None:
         """That each fault is answered as it is declared, in the very step."""
         wrong, source, counts = set(command.wrong), command.source, self.counts
         expected: list[tuple[Reason, Source]] = []
-        if fault.active in ANSWERS:
+        unseen = fault.active in ("back", "step_back") and elapsed >= 0  # after a clock that gave no time for a while
+        if fault.active in ANSWERS and not unseen:
             expected.append(ANSWERS[fault.active])
         if fault.kind == "stuck" and fault.steps >= STUCK - 1:  # through resets, too
             expected.append((Reason.STUCK_OBSERVATION, Source.HOLD))

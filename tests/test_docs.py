@@ -136,7 +136,8 @@ def test_short_python_of_readme_runs(tmp_path: Path) -> None:
     python = [each for each in blocks(ROOT / "README.md") if each.info == "python"]
     short = [each.text for each in python if not names_a_file.search(each.text)]
     script = tmp_path / "page.py"
-    script.write_text("\n".join(short))
+    checks = 'assert info["success"] or truncated\nassert float(plan.cost) < 2.5, "the plan of no actions costs 5"\n'
+    script.write_text("\n".join([*short, checks]))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert len(short) == 4 and done.returncode == 0, done.stderr[-2000:]

@@ -63,7 +63,7 @@ class Controller:
         self,
         agent: Agent | Engine,
         seed: int = 0,
-        deadline_ms: float | None = None,
+        deadline_ms: int | float | None = None,
         observation_low: Any = None,
         observation_high: Any = None,
         words: Mapping[str, Any] | None = None,
@@ -87,7 +87,12 @@ class Controller:
 
     @classmethod
     def load(
-        cls, path: str | Path, deadline_ms: float | None = None, cache: bool = False, seed: int = 0, **options: Any
+        cls,
+        path: str | Path,
+        deadline_ms: int | float | None = None,
+        cache: bool = False,
+        seed: int = 0,
+        **options: Any,
     ) -> Controller:
         """A controller on a bundle, which `jepa-mpc export` wrote; call its `warmup` and `reset` next.
 

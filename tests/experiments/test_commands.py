@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,21 +168,3 @@ def test_floors_stay_within_bounds_and_repeat():
     np.testing.assert_array_equal(random.act(pairs.states, np.ones(3, bool)), first)
     assert task.action_space.contains(first[0])
     assert not NoopPolicy(task).act(pairs.states, np.ones(3, bool)).any()
-
-
-README = Path(__file__).parents[2] / "README.md"
-
-
-def test_python_of_the_readme_runs(runs, tmp_path, monkeypatch, capsys):
-    """Every block, in order, in one namespace, in a folder where `make demo` has been."""
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "demo").symlink_to(runs)
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), flags=re.M | re.S)
-    namespace = {"__name__": "readme"}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), namespace)
-    assert len(blocks) == 4
-    assert namespace["info"]["success"] or namespace["truncated"]
-    assert capsys.readouterr().out.startswith("(10, 2) ")
-    assert float(namespace["plan"].cost) < 2.5, "the plan of no actions costs 5"

@@ -174,13 +174,13 @@ def test_rewards_and_fine_tuning_name_their_own_table(tmp_path, monkeypatch, cap
     monkeypatch.setattr("experiments.bench_rewards.run_all", lambda stages: {})
     bench.run(build.compose("bench", "suite=rewards", "suite.tasks=[dmc/cup-catch]"))
     said = " ".join(capsys.readouterr().out.split())
-    assert "jepa-mpc compare curves=[runs/bench/dmc_curves.csv]" in said
+    assert "jepa-mpc compare 'curves=[runs/bench/dmc_curves.csv]'" in said
     assert curves.read(Path("runs/bench/dmc_curves.csv")) == []
 
 
 @pytest.mark.slow
 def test_the_quick_latency_grid_from_a_real_clone(tmp_path):
-    """As the issue found it: `bench suite=latency grid=quick` in a fresh clone, then `git status`."""
+    """`bench suite=latency grid=quick` in a fresh clone leaves `git status` clean."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(tmp_path / "clone")], check=True)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "clone")}
     words = [sys.executable, "-m", "experiments.cli", "bench", "suite=latency", "grid=quick", "suite.planners=[cem]"]

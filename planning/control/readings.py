@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -20,9 +19,7 @@ def numbers_of(value: Any) -> ndarray | None:
     if isinstance(value, np.ma.MaskedArray):
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a masked element in a list, a ragged list: NumPy only warns
-            raw = np.asarray(value)
+        raw = np.asarray(value)  # a masked element in a list becomes NaN
     except Exception:  # whatever an object's own conversion raises
         return None
     if raw.dtype.kind not in "biuf":

@@ -106,15 +106,26 @@ def gentle(actions):
     return float(np.abs(actions).max()) - 0.3
 
 
-def test_what_is_held_passes_the_checks_and_so_does_the_reflex(engine):
+def moving(actions):
+    """Refuses a plan that repeats one action."""
+    return 1.0 if (actions == actions[:1]).all() else -1.0
+
+
+def test_what_the_reflex_says_passes_the_checks(engine):
     said = iter([[0.2, 0.0], [0.9, 0.0]])
-    rig = Rig(
-        engine,
-        Loop(latency=1e9),
-        Planning(validator=Validator((gentle,))),
-        Fallback(reflex=lambda observation: next(said), hold_seconds=10.0),
-    )
+    validator = Validator((gentle,))
+    rig = Rig(engine, Loop(latency=1e9), Planning(validator=validator), Fallback(reflex=lambda _: next(said)))
     assert [rig.step().source for _ in range(2)] == [Source.REFLEX, Source.BRAKE]
+
+
+def test_what_is_held_passes_the_checks(engine):
+    for check, after in ((moving, Source.BRAKE), (lambda actions: -1.0, Source.HOLD)):
+        planning = Planning(validity=2 * PERIOD, validator=Validator((check,)))
+        rig = Rig(engine, Loop(max_observation_age=1e6), planning, Fallback(hold_seconds=10.0))
+        for _ in range(4):
+            assert rig.step().source == Source.PLAN
+        silent(rig)
+        assert [rig.step().source for _ in range(5)][-1] == after
 
 
 def test_the_reflex_ends_in_time(engine):

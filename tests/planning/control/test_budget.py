@@ -145,8 +145,9 @@ def test_a_brake_may_be_a_function_of_the_observation(engine):
         return answer
 
     rig = Rig(engine, Loop(latency=1e9), fallback=Fallback(brake=gravity))
-    actions = [rig.step([0.1, 0.0]).action.tolist() for _ in range(4)]
-    assert actions == [[0.5, 0.0]] + [[0.0, 0.0]] * 3
+    commands = [rig.step([0.1, 0.0]) for _ in range(4)]
+    assert [command.action.tolist() for command in commands] == [[0.5, 0.0]] + [[0.0, 0.0]] * 3
+    assert not any(Reason.LOOP_ERROR in command.wrong for command in commands)  # a user's mistake, and answered as one
 
 
 def test_a_fault_that_latches_keeps_the_brake_until_it_is_acknowledged(engine):
@@ -224,3 +225,29 @@ def test_a_reading_that_is_no_plain_number_is_refused(engine, reading):
     assert rig.control.notify_observation(reading, rig.now + 0.05) == Reason.MALFORMED_OBSERVATION
     with pytest.raises(ValueError, match="the goal must"):
         rig.control.reset(goal=reading)
+
+
+def test_an_expired_plan_is_not_executed_whatever_is_declared(engine):
+    fallback = Fallback(answers={Reason.NO_PLAN: Source.PLAN}, hold_seconds=0.0)
+    rig = Rig(engine, Loop(max_observation_age=1e6), Planning(validity=2 * PERIOD), fallback)
+    for _ in range(4):
+        rig.step()
+    silent(rig)
+    assert [rig.step().source for _ in range(5)][-2:] == [Source.BRAKE] * 2
+
+
+def test_a_plan_towards_the_goal_before_is_not_taken_once_there_is_another(engine):
+    rig = Rig(engine, Loop(latency=1.5 * PERIOD))
+    for _ in range(6):
+        rig.step()
+    before, sent, send = rig.control.plan.sequence, [], rig.control.worker.send
+    number = rig.control._cycle.link._request_type.fields["number"][1]
+
+    def listening(message, now):
+        sent.append(int(np.frombuffer(message[number : number + 8], np.int64)[0]))
+        send(message, now)
+
+    rig.control.worker.send = listening
+    rig.control.redirect([-0.3, 0.2])
+    taken = {rig.step().plan.sequence for _ in range(6)} - {before}
+    assert taken and min(taken) >= sent[0]

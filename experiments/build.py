@@ -162,8 +162,8 @@ def control_period(cfg: DictConfig) -> float | None:
     Raises:
       ValueError: it is no number.
     """
-    told = cfg.get("control_period")
-    return None if told is None else float(_checked(told, float, "control_period"))
+    period = cfg.get("control_period")
+    return None if period is None else float(_checked(period, float, "control_period"))
 
 
 def planner(cfg: DictConfig) -> Planner[Any]:

@@ -54,16 +54,16 @@ def locked(path: Path) -> Iterator[None]:
 
 def _acquire(lock: Path) -> int:
     """The descriptor of the lock file, once it is ours and still the one at `lock`."""
-    told = False
+    reported = False
     while True:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if not told:
+                if not reported:
                     logger.info("waiting for another process that writes %s", lock.name[1 : -len(".lock")])
-                told = True
+                reported = True
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             except OSError as error:
                 if error.errno not in _UNSUPPORTED:

@@ -179,7 +179,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
 # By the whole key, where its last name alone would say something else.
 _EXACTLY: dict[str, Kind] = {
-    "baseline": Word(),  # of `compare`; of `train` a group, which is told by its own keys
+    "baseline": Word(),  # of `compare`; of `train` a group, which has keys of its own
     "delay_ms": Number(0),
     "objective.decay": _PART,
     "online.curves": Word(),

@@ -25,17 +25,17 @@ def tasks() -> list[str]:
 
 
 def checkpoint_file(checkpoint: str | Path, task: str) -> Path:
-    """The file of the setting `checkpoint`: a path, or the word for the one that comes along.
+    """The file of the setting `checkpoint`: a path, or the word for the one that ships with jepa-mpc.
 
     Raises:
-      ValueError: none comes along for this task.
+      ValueError: none ships for this task.
     """
     if str(checkpoint) != PUBLISHED:
         return Path(checkpoint)
     path = FOLDER / f"{task.replace('/', '-')}.safetensors"
     if not path.is_file():
         raise ValueError(
-            f"no checkpoint of {task} comes along, only of {', '.join(tasks())}: train one with "
+            f"no checkpoint of {task} ships with jepa-mpc, only of {', '.join(tasks())}: train one with "
             f"`{command_line('train', {'objective': 'td', 'task': task} if '/' in task else {'task': task})}`"
         )
     return path

@@ -41,9 +41,9 @@ def record(task: RewardTask, behaviour: OpenLoop, episodes: int, decisions: int,
         storage = MinariStorage.new(
             partial, spaces.observation_space, spaces.action_space, data_format="hdf5", jpeg_encoding=False
         )
-        told = {"dataset_id": "jepa-mpc/recorded-v0", "minari_version": version("minari"), "seed": seed}
-        told["task"] = json.dumps(task.describe())
-        storage.update_metadata({**told, "algorithm_name": str(behaviour.describe()["behaviour"])})
+        known = {"dataset_id": "jepa-mpc/recorded-v0", "minari_version": version("minari"), "seed": seed}
+        known["task"] = json.dumps(task.describe())
+        storage.update_metadata({**known, "algorithm_name": str(behaviour.describe()["behaviour"])})
         for number in range(episodes):
             rng = episode_rng(seed, "collect", number)
             observations = [task.reset(seed=int(rng.integers(2**31)))]

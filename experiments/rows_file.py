@@ -48,8 +48,8 @@ def read(path: Path, kind: type[Row]) -> list[Row]:
         place = f"{path.name}, line {line}"
         if len(cells) != len(table.names):
             raise ValueError(f"{place} has another number of cells than the {len(table.names)} columns")
-        told = {name: cell for name, cell in zip(table.names, cells, strict=True) if name}
-        values = {names[column]: _value(cell, types[column], column, table, place) for column, cell in told.items()}
+        given = {name: cell for name, cell in zip(table.names, cells, strict=True) if name}
+        values = {names[column]: _value(cell, types[column], column, table, place) for column, cell in given.items()}
         try:
             rows.append(kind(**values))
         except ValueError as error:

@@ -31,8 +31,8 @@ def blamed(command: str, words: Sequence[str]) -> str | None:
         return None
     if owners:
         return f"{culprit} goes with another objective: add {' or '.join(owners)}"
-    mend = f"`{PROGRAM} {command} --help` lists what it has"
-    return f"{key} is not a setting of `{PROGRAM} {command}`{did_you_mean(key, known)}; {mend}"
+    fix = f"`{PROGRAM} {command} --help` lists what it has"
+    return f"{key} is not a setting of `{PROGRAM} {command}`{did_you_mean(key, known)}; {fix}"
 
 
 def not_a_choice(words: Sequence[str]) -> str | None:

@@ -78,8 +78,8 @@ def read_table(path: Path, wanted: Sequence[str] = ()) -> Table:
     """
     text = _text(path)
     begin = 0
-    if told := re.match(r"sep=(.)\r?\n", text):  # a line that spreadsheets write and read
-        separator, begin = told[1], told.end()
+    if named := re.match(r"sep=(.)\r?\n", text):  # a line that spreadsheets write and read
+        separator, begin = named[1], named.end()
     else:
         separator = max(SEPARATORS, key=lambda each: _fit(text, each, wanted))
     rows: list[tuple[str, ...]] = []

@@ -64,8 +64,8 @@ class GymnasiumTask(RewardTask):
         limits = [layer._max_episode_steps for layer in self._layers if isinstance(layer, wrappers.TimeLimit)]
         self.episode_steps = min(limits, default=None)
         period: Any = getattr(self._inner, "dt", None)
-        told = isinstance(period, int | float | np.floating) and not isinstance(period, bool)
-        seconds = float(period) if told else math.nan
+        given = isinstance(period, int | float | np.floating) and not isinstance(period, bool)
+        seconds = float(period) if given else math.nan
         self.control_period = action_repeat * seconds if 0 < seconds < math.inf else math.nan
         model = getattr(self._inner, "model", None)
         self._mujoco = isinstance(model, mujoco.MjModel)
@@ -139,7 +139,7 @@ def make(name: str, action_repeat: int) -> GymnasiumTask:
       ImportError: the environment's package is not installed.
     """
     try:
-        with warnings.catch_warnings(record=True) as told:  # that it is an old version, which the error says as well
+        with warnings.catch_warnings(record=True) as raised:  # that it is an old version, which the error says as well
             warnings.simplefilter("always")
             env = gymnasium.make(name, disable_env_checker=True)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
@@ -151,7 +151,7 @@ def make(name: str, action_repeat: int) -> GymnasiumTask:
         close = close or [f"gym/{match}" for match in difflib.get_close_matches(name, gymnasium.registry, n=3)]
         hint = f"did you mean {' or '.join(close)}?" if close else "import the package that registers it first"
         raise ValueError(f"Gymnasium has no environment {name!r} here: {hint}") from error
-    for each in told:
+    for each in raised:
         warnings.warn(each.message, each.category, stacklevel=2)
     try:
         return GymnasiumTask(env, action_repeat)

@@ -26,12 +26,7 @@ def checked_goal(goal: Any, contract: Contract, plausible: Range | None = None) 
       ValueError: another shape, not plain real numbers, an infinite or implausible value, no value at all, or NaN where
         the model needs every sensor.
     """
-    size = contract.observation_size
-    values = numbers_of(goal)
-    if values is None:
-        raise ValueError(f"the goal must be {size} plain real numbers; got {_kind(goal)}")
-    if values.shape != (size,):
-        raise ValueError(f"the goal must have shape ({size},); got {values.shape}")
+    values = _numbers(goal, contract, "goal")
     given = ~np.isnan(values)
     if np.isinf(values).any() or (not contract.partial_goals and not given.all()):
         which = int(np.argmin(np.isfinite(values)))
@@ -44,12 +39,7 @@ def checked_goal(goal: Any, contract: Contract, plausible: Range | None = None) 
 
 def checked_observation(observation: Any, contract: Contract, plausible: Range | None = None) -> ndarray:
     """The observation [O] in float32. Arguments and errors are those of `checked_goal`; NaN is refused."""
-    size = contract.observation_size
-    values = numbers_of(observation)
-    if values is None:
-        raise ValueError(f"the observation must be {size} plain real numbers; got {_kind(observation)}")
-    if values.shape != (size,):
-        raise ValueError(f"the observation must have shape ({size},); got {values.shape}")
+    values = _numbers(observation, contract, "observation")
     if not np.isfinite(values).all():
         which = int(np.argmin(np.isfinite(values)))
         raise ValueError(f"the observation must be finite; element {which} is {values[which]}")
@@ -72,6 +62,16 @@ def check_plausible(values: ndarray, contract: Contract, what: str, plausible: R
             f"values for which {low[which]:g} to {high[which]:g} is plausible; give observation_low and "
             "observation_high where the robot's range is wider"
         )
+
+
+def _numbers(value: Any, contract: Contract, what: str) -> ndarray:
+    """The value as float32 [O]. Raises ValueError where it is something else."""
+    size, values = contract.observation_size, numbers_of(value)
+    if values is None:
+        raise ValueError(f"the {what} must be {size} plain real numbers; got {_kind(value)}")
+    if values.shape != (size,):
+        raise ValueError(f"the {what} must have shape ({size},); got {values.shape}")
+    return values
 
 
 def _kind(value: Any) -> str:

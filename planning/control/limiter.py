@@ -162,7 +162,7 @@ class OutputGuard:
 
 
 def _seconds(elapsed: float, longest: float) -> float:
-    """The time that counts: none where the clock went back or made no progress that a speed could be told from."""
+    """The time that counts: none where the clock went back or made no progress that a speed could be derived from."""
     return min(elapsed, longest) if elapsed > SHORTEST else 0.0
 
 

@@ -62,7 +62,7 @@ def test_a_trained_model_is_published_under_its_task(tmp_path, monkeypatch):
     checkpoint = load_model(published.checkpoint_file("published", "umaze"))
     assert checkpoint.model.ensemble == 2 and checkpoint.metadata == {"task": {"task": "umaze"}, "recipe": {"seed": 0}}
     assert published.checkpoint_file("runs/x.safetensors", "umaze") == Path("runs/x.safetensors")
-    with pytest.raises(ValueError, match="no checkpoint of reacher comes along, only of umaze"):
+    with pytest.raises(ValueError, match="no checkpoint of reacher ships with jepa-mpc, only of umaze"):
         published.checkpoint_file("published", "reacher")
 
 
@@ -88,7 +88,7 @@ def test_a_controller_on_one_of_them_needs_no_training_and_no_folder(tmp_path, m
     ("checkpoint", "task", "message"),
     [
         ("published", None, r'"published" needs a task: add task="reacher", or another of reacher, two_room, umaze'),
-        ("published", "fetch_reach", "no checkpoint of fetch_reach comes along, only of reacher, two_room, umaze"),
+        ("published", "fetch_reach", "no checkpoint of fetch_reach ships with jepa-mpc, only of reacher"),
         (published.FOLDER / "umaze.safetensors", "reacher", 'for the task umaze, not reacher: pass task="umaze"'),
     ],
 )  # fmt: skip

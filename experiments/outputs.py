@@ -9,14 +9,22 @@ from omegaconf import DictConfig, OmegaConf
 
 FOLDERS = ("runs",)
 FILES = ("out", "results", "telemetry", "online.curves", "suite.log")  # or folders: a place in a folder at least
+TABLES = ("results", "online.curves")  # CSV files; of `bench`, results are a folder
 
 
 def check_outputs(cfg: DictConfig) -> None:
-    """Raise OSError, with the setting's name, where a file could not be written in the place that a setting names."""
+    """Whether a file can be written in each place that a setting names.
+
+    Raises:
+      OSError: none can be written there; the setting is named.
+      ValueError: a table that is no CSV file.
+    """
     for key in (*FOLDERS, *FILES):
         value = OmegaConf.select(cfg, key)
         if value is not None and not OmegaConf.is_missing(cfg, key):
             _try(key, Path(str(value)) if key in FOLDERS else Path(str(value)).parent)
+            if key in TABLES and "suite" not in cfg and Path(str(value)).suffix != ".csv":
+                raise ValueError(f"{key} must be a .csv file; got {value}")
 
 
 def _try(key: str, folder: Path) -> None:

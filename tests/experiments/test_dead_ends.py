@@ -115,3 +115,12 @@ def test_a_place_that_cannot_be_written_is_found_at_the_start(tmp_path, capsys, 
     key = word.partition("=")[0]
     assert told.startswith(f"jepa-mpc: {key}: nothing can be written in file") and told.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    "words", [["plan", "results=rows"], ["train", "objective=td", "task=gym/Pendulum-v1", "online.curves=rows.txt"]]
+)
+def test_a_table_that_is_no_csv_file_is_refused_before_anything_is_trained(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert "must be a .csv file; got rows" in capsys.readouterr().err and not list(tmp_path.iterdir())

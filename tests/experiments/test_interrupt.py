@@ -94,10 +94,10 @@ def status(process):
 )
 @pytest.mark.parametrize("after", [1.0, 3.0, 6.0, 10.0, 16.0, 25.0])  # importing, collecting, compiling, running
 def test_a_command_ends_at_any_moment(tmp_path, words, after):
-    process = start(tmp_path, "-m", "experiments.cli", *words)
-    try:
-        process.wait(after)
-    except subprocess.TimeoutExpired:
-        told = interrupted(process)
-        assert told.endswith(SENTENCE) and "Traceback" not in told
+    with start(tmp_path, "-m", "experiments.cli", *words) as process:
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            said = interrupted(process)
+            assert said.endswith(SENTENCE) and "Traceback" not in said
     assert members(process.pid) == []

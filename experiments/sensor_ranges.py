@@ -20,7 +20,7 @@ def sensor_range(observations: Float[ndarray, "N O"]) -> dict[str, Any]:
     return {KEY: [observations.min(axis=0).tolist(), observations.max(axis=0).tolist()]}
 
 
-def range_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, tuple[float, ...]]:
+def _range_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, tuple[float, ...]]:
     """The contract's `sensor_low` and `sensor_high`; nothing where the range is not known.
 
     A model for goals of an earlier version keeps mean and standard deviation of its sensors: ten of these either way.
@@ -39,4 +39,4 @@ def contract_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, Any]:
     """What a checkpoint adds to a contract: names and units of sensors and actuators, and the sensors' ranges."""
     robot = checkpoint.metadata["task"]
     names = {name: tuple(robot.get(name, ())) for name in WORDS} if isinstance(robot, dict) else {}
-    return names | range_words(checkpoint)
+    return names | _range_words(checkpoint)

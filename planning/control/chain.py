@@ -101,7 +101,7 @@ class Chain:
         held = now.previous if self._planned and self._since_plan < self._fallback.hold_seconds else None
         if entry <= Source.HOLD and held is not None and self._admits(held):
             return Source.HOLD, held
-        return Source.BRAKE, self._brake(now.newest)
+        return Source.BRAKE, self.brake_action(now.newest)
 
     def _reflex(self, now: Situation) -> ndarray | None:
         """What the reflex policy says; None where it says nothing of use."""
@@ -133,8 +133,12 @@ class Chain:
             return True
         return self._validator.objection(np.repeat(action[None], self._horizon, axis=0)) is None
 
-    def _brake(self, newest: ndarray | None) -> ndarray:
-        """The declared brake; the rest action where a function of the user's gives no action."""
+    def brake_action(self, newest: ndarray | None) -> ndarray:
+        """The declared brake [A]; the rest action where a function of the user's gives no action.
+
+        Args:
+          newest: [O], the last good observation, if there is one.
+        """
         brake = self._fallback.brake
         if not callable(brake):
             return self.brake

@@ -129,7 +129,7 @@ class ControlCycle:
             action, guards = self._limiter.limit(wanted, elapsed)
         except Exception as error:
             self._journal.write(logging.ERROR, "the control loop raised, and brakes: %s", error)
-            source, action, wrong, guards = Source.BRAKE, self.chain.brake, (Reason.LOOP_ERROR,), ()
+            source, action, wrong, guards = Source.BRAKE, self._brake(), (Reason.LOOP_ERROR,), ()
         return self._send(now, elapsed, action, source, wrong, guards)
 
     def _choose(self, now: float, backwards: bool) -> tuple[Source, ndarray, tuple[Reason, ...]]:
@@ -174,7 +174,7 @@ class ControlCycle:
         guards: tuple[str, ...],
     ) -> Command:
         """The command that leaves, once the output invariant holds of it."""
-        sent, safe = self._output.check(action, self.chain.brake, elapsed)
+        sent, safe = self._output.check(action, self._brake, elapsed)
         if not safe:
             source, wrong = Source.BRAKE, _most_serious_first((*wrong, Reason.UNSAFE_OUTPUT))
             self._limiter.restart(sent)
@@ -183,6 +183,10 @@ class ControlCycle:
         reason = wrong[0] if wrong else Reason.OK
         self.command = Command(now, sent, source, reason, wrong, guards, events, self.link.plan)
         return self.command
+
+    def _brake(self) -> ndarray:
+        """The declared brake [A]."""
+        return self.chain.brake_action(self.observed.newest if len(self.observed) else None)
 
     def _situation(self, now: float) -> Situation:
         """What the fallback chain chooses from."""

@@ -7,6 +7,7 @@ record of what was sent before. A command that breaks the invariant never leaves
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
@@ -129,19 +130,19 @@ class OutputGuard:
         """Go on from what the actuators do now, [A], within the bounds."""
         self._sent: ndarray = np.clip(np.asarray(start, np.float32), self._low, self._high)
 
-    def check(self, action: Any, brake: ndarray, elapsed: float) -> tuple[ndarray, bool]:
+    def check(self, action: Any, brake: Callable[[], ndarray], elapsed: float) -> tuple[ndarray, bool]:
         """What leaves [A], and whether it is `action`: otherwise it is a step towards `brake`.
 
         Args:
           action: [A] what is about to be sent.
-          brake: [A] the declared brake.
+          brake: gives the declared brake [A]; called only where it is needed.
           elapsed: seconds since the last command.
         """
         seconds = _seconds(elapsed, self._longest)
         step = np.full(self._low.size, np.inf) if self._rate is None else largest_step(self._rate, seconds)
         safe = self._safe(action, step)
         if not safe:
-            action = self._towards(brake, step)
+            action = self._towards(brake(), step)
         self._sent = action.copy()
         return action, safe
 

@@ -49,6 +49,21 @@ def test_a_broken_limiter_is_caught_by_the_guard_behind_it(engine, monkeypatch, 
     assert command.source == Source.PLAN
 
 
+@pytest.mark.parametrize("kind", ["nan", "raises"])
+def test_a_defect_is_answered_by_a_brake_that_is_a_function(engine, monkeypatch, kind):
+    rig = Rig(engine, fallback=Fallback(brake=lambda observation: [0.5, -0.5]))
+    for _ in range(3):
+        rig.step()
+
+    def broken(self, action, elapsed):
+        if kind == "raises":
+            raise FloatingPointError("a defect")
+        return np.full(2, np.nan, np.float32), ()
+
+    monkeypatch.setattr(Limiter, "limit", broken)
+    np.testing.assert_array_equal(rig.step().action, np.float32([0.5, -0.5]))
+
+
 @pytest.mark.parametrize("clock", [float("nan"), None, "noon", RuntimeError])
 def test_a_clock_that_fails_ends_at_the_brake(engine, clock):
     rig = Rig(engine, fallback=Fallback(hold_seconds=2.5 * PERIOD))

@@ -82,17 +82,17 @@ def test_limits_that_make_no_sense_are_refused(bad):
 )  # fmt: skip
 def test_the_output_guard_lets_nothing_pass_that_breaks_the_invariant(broken):
     guard = OutputGuard(LOW, HIGH, 5.0, np.float32([0.1, -0.5]), PERIOD)
-    sent, safe = guard.check(broken, BRAKE, PERIOD)
+    sent, safe = guard.check(broken, lambda: BRAKE, PERIOD)
     assert not safe
     np.testing.assert_allclose(sent, [0.0, 0.0], atol=1e-6)  # a step towards the brake
-    sent, safe = guard.check(np.float32([0.4, 0.0]), BRAKE, PERIOD)
+    sent, safe = guard.check(np.float32([0.4, 0.0]), lambda: BRAKE, PERIOD)
     assert safe and sent[0] == np.float32(0.4)
 
 
 def test_the_output_guard_brakes_no_faster_than_the_rate():
     guard = OutputGuard(LOW, HIGH, 5.0, np.float32([1.0, -2.0]), PERIOD)
     broken = np.full(2, np.nan, np.float32)
-    path = [guard.check(broken, BRAKE, PERIOD)[0].tolist() for _ in range(4)]
+    path = [guard.check(broken, lambda: BRAKE, PERIOD)[0].tolist() for _ in range(4)]
     np.testing.assert_allclose(path, [[0.5, -1.5], [0.0, -1.0], [0.0, -0.5], [0.0, 0.0]], atol=1e-6)
 
 

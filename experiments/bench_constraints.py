@@ -27,11 +27,11 @@ from . import build
 from .evaluate import run_episodes
 from .manifest import manifest
 from .policies import ModelPolicy
-from .progress import progress_bar
 from .promises import require
 from .protocols import Pairs, honest
 from .records import EpisodeRecord
 from .results import append_values
+from .shell.progress import progress_bar
 from .stages import ensure_model
 
 Value = tuple[str, float, str]

@@ -31,9 +31,9 @@ from worldmodel.checkpoint import load_model
 
 from . import build
 from .manifest import manifest
-from .progress import progress_bar
 from .protocols import Pairs, honest
 from .results import append_values
+from .shell.progress import progress_bar
 from .statistics import paired_difference, wilson
 
 logger = logging.getLogger(__name__)

@@ -19,10 +19,10 @@ from envs.reward_task import make_reward_task, usual_action_repeat
 from . import build, curves, train
 from .bench_rewards import complete, learn
 from .curves import CurveRow
-from .overrides import command_line
 from .pipeline import Stage, exit_if, run_all
 from .recording import record
-from .say import say
+from .shell.overrides import command_line
+from .shell.say import say
 
 logger = logging.getLogger(__name__)
 

@@ -27,10 +27,10 @@ from .manifest import manifest
 from .outcomes import outcomes
 from .pipeline import Stage, exit_if, run_all
 from .policies import Policy
-from .progress import progress_bar
 from .protocols import already_solved
 from .recipes import Paths, recipe
 from .results import Row, append_csv, read_csv, read_manifests
+from .shell.progress import progress_bar
 from .stages import ensure_data, ensure_model
 from .table import OF_MODEL, PLANNING, SIMULATED, Learned, make_policy, make_row, timed
 

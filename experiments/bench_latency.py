@@ -29,7 +29,7 @@ from . import latency_figure, latency_grid
 from .latency_grid import OBSERVATION, Point, plan_flops, rollouts
 from .latency_table import AXES, LatencyRow, growth, read, read_manifests, write
 from .manifest import command, manifest
-from .progress import progress_bar
+from .shell.progress import progress_bar
 from .statistics import percentiles
 
 logger = logging.getLogger(__name__)

@@ -26,8 +26,8 @@ from .evaluate import run_episodes
 from .manifest import command, manifest
 from .plan import chosen_checkpoint
 from .policies import ModelPolicy
-from .progress import progress_bar
 from .protocols import Pairs, honest
+from .shell.progress import progress_bar
 from .statistics import paired_difference, percentiles, wilson
 
 logger = logging.getLogger(__name__)

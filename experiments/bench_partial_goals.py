@@ -25,10 +25,10 @@ from worldmodel.checkpoint import load_model
 
 from . import build
 from .manifest import manifest
-from .progress import progress_bar
 from .protocols import Pairs, honest
 from .published import checkpoint_file
 from .results import append_values
+from .shell.progress import progress_bar
 from .statistics import wilson
 from .training_run import probe_targets
 

@@ -28,8 +28,8 @@ from .planners_curves import Reference, curve, need, step_budgets, tight_steps
 from .planners_grid import Point, Split
 from .planners_table import Entry, PlannerRow, Run, read_entries, write
 from .policies import ModelPolicy, SimulatedPolicy
-from .progress import progress_bar
 from .protocols import honest
+from .shell.progress import progress_bar
 from .stages import ensure_model
 from .statistics import percentiles
 

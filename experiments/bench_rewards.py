@@ -15,9 +15,9 @@ from omegaconf import DictConfig
 
 from . import build, curves, train
 from .curves import CurveRow
-from .overrides import command_line
 from .pipeline import Stage, exit_if, run_all
-from .say import say
+from .shell.overrides import command_line
+from .shell.say import say
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from rich.console import Console
 from . import build
 from .export import make_bundle
 from .manifest import manifest
-from .names import ROOT
 from .results import append_values
+from .shell.shadowing import ROOT
 from .stages import ensure_model
 
 Value = tuple[str, float, str]

@@ -26,10 +26,10 @@ from planning.control.surprise import Surprise, SurpriseMonitor, calibrate, pred
 from . import build
 from .manifest import manifest
 from .policies import ModelPolicy
-from .progress import progress_bar
 from .promises import require
 from .protocols import Pairs, honest
 from .results import append_values
+from .shell.progress import progress_bar
 from .stages import ensure_model
 
 Value = tuple[str, float, str]

@@ -34,11 +34,11 @@ from planning import (
 from planning.control import Controller
 from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
 
-from .folders import config_dir
-from .limits import check
-from .overrides import readable
 from .published import PUBLISHED, checkpoint_file, tasks
 from .sensor_ranges import contract_words
+from .shell.folders import config_dir
+from .shell.limits import check
+from .shell.overrides import readable
 
 if TYPE_CHECKING:  # it imports MuJoCo, which a robot may not have
     from envs.reward_task import RewardTask

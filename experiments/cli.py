@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from . import interrupt
-from .complaints import complain, report
-from .did_you_mean import did_you_mean
-from .folders import cache_dir, config_dir
-from .names import PACKAGES, PROGRAM
-from .overrides import readable, suite_task
+from .shell import interrupt
+from .shell.did_you_mean import did_you_mean
+from .shell.errors import complain, report
+from .shell.folders import cache_dir, config_dir
+from .shell.overrides import readable, suite_task
+from .shell.shadowing import PACKAGES, PROGRAM
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -143,8 +143,8 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
 
-    from .limits import check
-    from .outputs import check_outputs
+    from .shell.limits import check
+    from .shell.outputs import check_outputs
 
     module_name, line = COMMANDS[command]
     quoted = line.replace("'", "\\'")

@@ -19,7 +19,7 @@ from .figures import coverage_alone, to_png
 from .manifest import manifest
 from .recipes import Paths
 from .results import append_values
-from .say import say
+from .shell.say import say
 from .stages import collect_data
 
 

@@ -23,7 +23,7 @@ from .curves import CurveRow, Run
 from .figures import to_png
 from .manifest import manifest
 from .published_curves import PublishedScore
-from .say import say
+from .shell.say import say
 
 OURS = shipped.FOLDER / shipped.TABLES["rewards"].file  # read where no other table is named
 BASELINE = "sac"

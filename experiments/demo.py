@@ -23,13 +23,13 @@ from . import goal_tasks
 from .collect import visited
 from .health import judged
 from .manifest import manifest
-from .names import PROGRAM
-from .overrides import command_line
 from .recipes import Paths
 from .records import EpisodeRecord, Health, Report
 from .report import write_report
 from .results import Row, write_json
-from .say import say
+from .shell.overrides import command_line
+from .shell.say import say
+from .shell.shadowing import PROGRAM
 from .stages import ensure_data, ensure_model
 from .table import Measured, check_policies, measure, show
 from .video import film

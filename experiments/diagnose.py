@@ -29,7 +29,7 @@ from .markup import healthy_range
 from .plan import chosen_checkpoint
 from .published import PUBLISHED
 from .recipes import CUSTOM, Paths, plan_command
-from .say import say
+from .shell.say import say
 
 
 def run(cfg: DictConfig) -> Diagnosis:

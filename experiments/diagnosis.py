@@ -29,10 +29,10 @@ from .fits import check_data, check_moves, check_range, check_task
 from .held_out import HeldOut, end_of, fresh
 from .landscape import Slice, slices
 from .policies import ModelPolicy
-from .progress import progress_bar
 from .protocols import honest
 from .reach import Reach, of_data, of_script
 from .recipes import CUSTOM
+from .shell.progress import progress_bar
 from .statistics import spearman
 from .training_run import probe_targets
 

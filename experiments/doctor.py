@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .folders import cache_dir
 from .manifest import cores, requirements
-from .names import PROGRAM, collisions_in, hidden_packages
+from .shell.folders import cache_dir
+from .shell.shadowing import PROGRAM, collisions_in, hidden_packages
 
 State = Literal["ok", "warning", "failed"]
 GIB = 2**30

@@ -23,12 +23,12 @@ from .drive_simulator import Simulator
 from .drive_summary import Summary, show
 from .drive_view import View
 from .plan import chosen_checkpoint
-from .progress import COMPILING
 from .promises import log_level
 from .published import checkpoint_file
 from .recipes import Paths
 from .reward_checkpoint import asked_for
 from .sensor_ranges import contract_words
+from .shell.progress import COMPILING
 
 # What a bundle decides.
 OF_BUNDLES = ("planner", "cost", "constraint", "risk", "members", "precision", "replan_every", "suggestions", "model")

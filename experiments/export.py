@@ -16,8 +16,8 @@ from .build import agent_for
 from .calibration import calibrated
 from .fits import check_data, check_moves, check_range
 from .published import PUBLISHED, checkpoint_file
-from .say import say
 from .sensor_ranges import contract_words
+from .shell.say import say
 
 OWN = ("checkpoint", "out", "rest", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
 

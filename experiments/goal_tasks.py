@@ -6,8 +6,8 @@ from pathlib import Path
 
 import envs
 
-from .overrides import command_line
 from .recipes import CUSTOM
+from .shell.overrides import command_line
 
 
 def make(name: str, command: str) -> envs.Task:

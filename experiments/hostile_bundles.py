@@ -28,10 +28,10 @@ from worldmodel.freeze import freeze
 from worldmodel.model import ModelConfig, create
 
 from .manifest import manifest
-from .names import ROOT
-from .progress import progress_bar
 from .promises import require
 from .results import append_values
+from .shell.progress import progress_bar
+from .shell.shadowing import ROOT
 
 logger = logging.getLogger(__name__)
 

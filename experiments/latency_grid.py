@@ -18,8 +18,8 @@ from worldmodel.heads import EMBEDDING
 from worldmodel.model import ModelConfig, create
 
 from . import build
-from .folders import config_dir
 from .latency_table import IDENTITY
+from .shell.folders import config_dir
 
 logger = logging.getLogger(__name__)
 

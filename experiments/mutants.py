@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
-from .folders import ROOT
 from .manifest import manifest
-from .progress import progress_bar
 from .promises import require
 from .results import append_values
+from .shell.folders import ROOT
+from .shell.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 PACKAGES = ("planning", "worldmodel", "envs", "experiments", "configs")

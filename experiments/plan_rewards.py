@@ -28,9 +28,9 @@ from planning.control import Controller
 
 from . import build, rows_file, true_dynamics
 from .manifest import command, manifest
-from .progress import progress_bar
 from .reward_checkpoint import Learned, asked_for, learned
 from .reward_policies import PlannerPolicy, PriorPolicy, RandomRewardPolicy, RewardPolicy, episode_returns
+from .shell.progress import progress_bar
 from .statistics import percentiles, stratified_bootstrap
 
 POLICIES = ("planner", "policy", "random", "ceiling")

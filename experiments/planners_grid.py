@@ -14,8 +14,8 @@ import envs
 from planning import ActionSpec, AskTell, Planner
 
 from . import build
-from .folders import config_dir
 from .latency_grid import rollouts, sized
+from .shell.folders import config_dir
 
 logger = logging.getLogger(__name__)
 

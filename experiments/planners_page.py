@@ -17,9 +17,9 @@ from worldmodel.files import write_atomically
 from . import build, latency_grid, latency_table, planners_table
 from .bench_planners import reference_of
 from .latency_table import LatencyRow
-from .names import ROOT
 from .planners_curves import Reference, need, reference_success, step_budgets
 from .planners_table import PlannerRow
+from .shell.shadowing import ROOT
 
 PAGE = ROOT / "docs" / "choosing_a_planner.md"
 RESULTS = ROOT / "experiments" / "results"

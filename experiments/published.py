@@ -12,7 +12,7 @@ from pathlib import Path
 
 from worldmodel.checkpoint import load_model, save_model, with_members
 
-from .overrides import command_line
+from .shell.overrides import command_line
 
 PUBLISHED = "published"  # in place of a path
 FOLDER = Path(__file__).parent / "checkpoints"

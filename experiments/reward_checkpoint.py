@@ -15,8 +15,8 @@ from worldmodel.checkpoint import RewardCheckpoint, load_reward_model
 
 from . import build
 from .online_agent import ActorConfig, OnlineActor
-from .overrides import override
 from .reward_metadata import check_metadata
+from .shell.overrides import override
 
 # What these models do not ask for: other costs, members of an ensemble, data.
 _FOREIGN: tuple[str, ...] = ("cost", "risk", "members", "suggestions", "model", "training", "behaviour", "collection")

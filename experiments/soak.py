@@ -19,9 +19,9 @@ import numpy as np
 from omegaconf import DictConfig
 
 from .manifest import manifest
-from .progress import progress_bar
 from .promises import log_level, require
 from .results import append_values
+from .shell.progress import progress_bar
 from .soak_kills import kill_planners
 from .soak_loop import DECLARED, VirtualLoop
 

@@ -19,8 +19,8 @@ from envs.collect import Collected, collect
 from worldmodel.checkpoint import Checkpoint, load_model
 
 from .build import make
-from .progress import progress_bar
 from .recipes import CUSTOM, Paths, recipe
+from .shell.progress import progress_bar
 from .training_run import train_model
 
 logger = logging.getLogger(__name__)

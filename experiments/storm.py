@@ -22,9 +22,9 @@ from omegaconf import DictConfig
 from planning.control import Fallback, Loop, Planning, RealtimeController, Recipe, Source
 
 from .manifest import manifest
-from .progress import progress_bar
 from .promises import log_level, require
 from .results import append_values
+from .shell.progress import progress_bar
 from .tiny_engine import PERIOD
 
 logger = logging.getLogger(__name__)

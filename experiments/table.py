@@ -17,15 +17,15 @@ from planning import Agent
 from worldmodel.checkpoint import Checkpoint
 
 from . import build, latency
-from .did_you_mean import did_you_mean
 from .evaluate import run_episodes
 from .manifest import command
 from .policies import ModelPolicy, NoopPolicy, Policy, RandomPolicy, SimulatedPolicy
-from .progress import progress_bar
 from .protocols import Pairs, honest
 from .reactive import ReactivePolicy, reflex
 from .records import EpisodeRecord
 from .results import Row
+from .shell.did_you_mean import did_you_mean
+from .shell.progress import progress_bar
 from .statistics import percentiles, pool, wilson
 
 POLICIES = ("model", "oracle", "ceiling", "reflex", "random", "noop")

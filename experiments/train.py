@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 from worldmodel.checkpoint import Checkpoint, RewardCheckpoint, load_model
 
 from . import goal_tasks
-from .overrides import command_line
 from .recipes import CUSTOM, Paths, plan_command
-from .say import say
+from .shell.overrides import command_line
+from .shell.say import say
 from .stages import ensure_data, ensure_model
 from .training_run import train_model
 

@@ -28,11 +28,11 @@ from .manifest import command, manifest
 from .online import OnlineRun
 from .online_agent import ActorConfig, OnlineActor
 from .online_config import OnlineConfig
-from .overrides import command_line
-from .progress import progress_bar
 from .recipes import reward_model_file
-from .say import say
 from .sensor_ranges import sensor_range
+from .shell.overrides import command_line
+from .shell.progress import progress_bar
+from .shell.say import say
 from .value_range import largest_return, suited
 
 PARTS = ("encoder", "dynamics", "critics", "actor")  # of a model, that another one may start from

@@ -26,9 +26,9 @@ from worldmodel.windows import WindowSampler
 
 from .build import fill
 from .fits import check_data, check_moves, check_range, check_task, description, identity
-from .progress import progress_bar
 from .recipes import CUSTOM, recipe, settings
 from .sensor_ranges import sensor_range
+from .shell.progress import progress_bar
 from .watch import CollapseWatch
 
 logger = logging.getLogger(__name__)

@@ -27,9 +27,9 @@ from planning import ActionSpec, AskTell, Evaluation, plan_on_host
 
 from . import build, curves
 from .manifest import command, manifest
-from .overrides import override
-from .progress import progress_bar
 from .reward_policies import episode_returns
+from .shell.overrides import override
+from .shell.progress import progress_bar
 
 
 @final

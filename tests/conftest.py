@@ -2,7 +2,7 @@
 
 import os
 
-from experiments.folders import cache_dir
+from experiments.shell.folders import cache_dir
 
 # What is compiled once is there for the other workers and for the next run, as it is for the command line.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir()))

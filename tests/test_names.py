@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.names import Collision, collisions_in, hidden_packages
+from experiments.shell.shadowing import Collision, collisions_in, hidden_packages
 
 PROGRAM = str(Path(sys.executable).parent / "jepa-mpc")
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from experiments.names import ROOT
+from experiments.shell.shadowing import ROOT
 
 PAGE = (ROOT / "docs" / "safety.md").read_text()
 NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)))

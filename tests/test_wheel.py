@@ -65,7 +65,7 @@ def test_help_from_a_foreign_folder(installed: Path, tmp_path: Path) -> None:
 
 
 def test_commands_read_the_yaml_of_the_wheel(installed: Path, tmp_path: Path) -> None:
-    where = "import experiments.folders; print(experiments.folders.config_dir())"
+    where = "import experiments.shell.folders; print(experiments.shell.folders.config_dir())"
     done = run(installed, tmp_path, sys.executable, "-c", where)
     assert Path(done.stdout.strip()) == (installed / "experiments" / "configs").resolve(), done.stderr
 

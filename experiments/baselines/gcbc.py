@@ -28,8 +28,8 @@ from worldmodel.normalization import Normalizer
 from worldmodel.training import TrainingConfig
 from worldmodel.windows import WindowSampler
 
-from ..progress import progress_bar
 from ..reactive import ReactivePolicy
+from ..shell.progress import progress_bar
 from . import weights
 
 

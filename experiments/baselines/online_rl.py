@@ -17,8 +17,8 @@ from typing import Any
 
 from .. import curves
 from ..curves import CurveRow
-from ..progress import progress_bar
 from ..returns import EnvFactory, check_spaces, evaluate_returns
+from ..shell.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ import numpy as np
 
 from envs import Task
 
-from ..progress import progress_bar
 from ..reactive import ReactivePolicy
+from ..shell.progress import progress_bar
 from . import weights
 from .goal_env import GoalEnv
 

@@ -14,11 +14,11 @@ from experiments import (
     planners_page,
     planners_table,
 )
-from experiments.folders import config_dir
 from experiments.latency_grid import rollouts
 from experiments.planners_curves import Reference, comparable, curve, need, needed, tight_steps
 from experiments.planners_grid import Split
 from experiments.planners_table import Entry, Run
+from experiments.shell.folders import config_dir
 from planning import CEM, ICEM, MPPI, Gradient
 
 from .recipe import save_random_models

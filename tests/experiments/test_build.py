@@ -12,10 +12,10 @@ from envs.behaviours import ColouredNoise, Mixture, Scripted
 from experiments import build
 from experiments.baselines import online_rl
 from experiments.cli import COMMANDS
-from experiments.folders import config_dir
 from experiments.online_agent import ActorConfig, OnlineActor
 from experiments.online_config import OnlineConfig
 from experiments.recipes import CUSTOM
+from experiments.shell.folders import config_dir
 from planning import (
     CEM,
     ICEM,

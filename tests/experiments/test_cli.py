@@ -14,9 +14,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
-from experiments import cli, wrong_setting
-from experiments.folders import config_dir
+from experiments import cli
 from experiments.manifest import command
+from experiments.shell import wrong_setting
+from experiments.shell.folders import config_dir
 
 GREET = """
 def run(cfg):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from experiments import cli
-from experiments.names import ROOT
+from experiments.shell.shadowing import ROOT
 
 COST = """
 from dataclasses import dataclass

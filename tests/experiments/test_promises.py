@@ -13,8 +13,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments import bench_loop, build, cli, drive, hostile_bundles, soak
-from experiments.names import ROOT
 from experiments.promises import broken, log_level, require
+from experiments.shell.shadowing import ROOT
 from planning.control import RealtimeController
 
 from .recipe import save_random_models

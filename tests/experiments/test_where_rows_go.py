@@ -12,9 +12,9 @@ from omegaconf import OmegaConf
 
 from experiments import bench, bench_latency, build, cli, compare, curves, demo, latency_table, shipped
 from experiments.bench import SUITES
-from experiments.folders import config_dir
-from experiments.names import ROOT
 from experiments.results import append_values
+from experiments.shell.folders import config_dir
+from experiments.shell.shadowing import ROOT
 
 from .test_bench import TINY, timing
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .names import PROGRAM, ROOT
+from .shadowing import PROGRAM, ROOT
 
 
 def config_dir() -> Path:
@@ -14,7 +14,7 @@ def config_dir() -> Path:
     Raises:
       FileNotFoundError: in neither place; the installation is broken.
     """
-    for folder in (Path(__file__).resolve().parent / "configs", ROOT / "configs"):
+    for folder in (Path(__file__).resolve().parents[1] / "configs", ROOT / "configs"):
         if folder.is_dir():
             return folder
     raise FileNotFoundError(f"no configs folder in {ROOT} or its experiments: install jepa-mpc again")

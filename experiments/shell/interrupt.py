@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from .names import PROGRAM
+from .shadowing import PROGRAM
 
 CODE = 130
 SENTENCE = "interrupted; every file that was complete is kept"

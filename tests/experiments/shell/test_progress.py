@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from experiments.progress import COMPILING, progress_bar
+from experiments.shell.progress import COMPILING, progress_bar
 
 
 def told(capsys, *progress, compiles=True):

@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 
 from experiments import demo, train, train_online
 from experiments.build import compose
-from experiments.overrides import PATHS, command_line, override, readable
-from experiments.say import say
+from experiments.shell.overrides import PATHS, command_line, override, readable
+from experiments.shell.say import say
 
 ODD = [
     "model (1).safetensors",

@@ -10,8 +10,8 @@ import traceback
 from collections.abc import Sequence
 
 from .did_you_mean import did_you_mean
-from .names import PACKAGES, PROGRAM
 from .overrides import override, shell_word
+from .shadowing import PACKAGES, PROGRAM
 from .wrong_setting import blamed, not_a_choice
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .names import PROGRAM
+from .shadowing import PROGRAM
 
 # Settings that name files or folders: whatever is written after them is a path, and needs no quotes of Hydra's.
 PATHS = (

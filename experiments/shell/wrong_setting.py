@@ -7,7 +7,7 @@ from typing import Any
 
 from .did_you_mean import did_you_mean
 from .folders import config_dir
-from .names import PROGRAM
+from .shadowing import PROGRAM
 
 
 def blamed(command: str, words: Sequence[str]) -> str | None:

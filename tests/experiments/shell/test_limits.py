@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 
 from experiments import cli
 from experiments.build import compose
-from experiments.folders import config_dir
-from experiments.limits import Flag, Group, Number, Several, Whole, Word, _leaves, check, kind_of
+from experiments.shell.folders import config_dir
+from experiments.shell.limits import Flag, Group, Number, Several, Whole, Word, _leaves, check, kind_of
 
 CONFIGS = config_dir()
 # Names and values that users choose; a bench suite checks them.

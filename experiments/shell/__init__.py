@@ -1,0 +1,1 @@
+"""What surrounds every command: errors for users, progress, folders, interrupts."""

@@ -25,12 +25,12 @@ from worldmodel.checkpoint import Checkpoint
 
 from . import build
 from .evaluate import run_episodes
-from .manifest import manifest
 from .policies import ModelPolicy
-from .promises import require
 from .protocols import Pairs, honest
-from .records import EpisodeRecord
-from .results import append_values
+from .records.episodes import EpisodeRecord
+from .records.manifest import manifest
+from .records.promises import require
+from .records.results import append_values
 from .shell.progress import progress_bar
 from .stages import ensure_model
 

@@ -30,11 +30,11 @@ from planning.agent import AgentState
 from worldmodel.checkpoint import load_model
 
 from . import build
-from .manifest import manifest
 from .protocols import Pairs, honest
-from .results import append_values
+from .records.intervals import paired_difference, wilson
+from .records.manifest import manifest
+from .records.results import append_values
 from .shell.progress import progress_bar
-from .statistics import paired_difference, wilson
 
 logger = logging.getLogger(__name__)
 

@@ -16,11 +16,12 @@ from omegaconf import DictConfig
 from envs.behaviours import ColouredNoise
 from envs.reward_task import make_reward_task, usual_action_repeat
 
-from . import build, curves, train
+from . import build, train
 from .bench_rewards import complete, learn
-from .curves import CurveRow
 from .pipeline import Stage, exit_if, run_all
 from .recording import record
+from .records import curves
+from .records.curves import CurveRow
 from .shell.overrides import command_line
 from .shell.say import say
 

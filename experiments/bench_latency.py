@@ -28,9 +28,9 @@ from planning import Agent, reset_many, step_many
 from . import latency_figure, latency_grid
 from .latency_grid import OBSERVATION, Point, plan_flops, rollouts
 from .latency_table import AXES, LatencyRow, growth, read, read_manifests, write
-from .manifest import command, manifest
+from .records.intervals import percentiles
+from .records.manifest import command, manifest
 from .shell.progress import progress_bar
-from .statistics import percentiles
 
 logger = logging.getLogger(__name__)
 

@@ -26,9 +26,9 @@ from planning.control.mailbox import Mailbox, mapped, shared_file
 from worldmodel.checkpoint import load_model
 
 from . import build
-from .manifest import manifest
-from .promises import require
-from .results import append_values
+from .records.manifest import manifest
+from .records.promises import require
+from .records.results import append_values
 
 logger = logging.getLogger(__name__)
 

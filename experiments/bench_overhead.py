@@ -22,8 +22,8 @@ from worldmodel.model import ModelConfig
 
 from . import build, latency_grid
 from .latency_grid import OBSERVATION, Point
-from .manifest import manifest
-from .results import append_values
+from .records.manifest import manifest
+from .records.results import append_values
 
 Value = tuple[str, float, str]
 WARM = 3

@@ -21,14 +21,15 @@ import envs
 from envs import Task
 from worldmodel.checkpoint import Checkpoint
 
-from . import build, latency, rows_file
+from . import build, latency
 from .evaluate import run_episodes
-from .manifest import command, manifest
 from .plan import chosen_checkpoint
 from .policies import ModelPolicy
 from .protocols import Pairs, honest
+from .records import table_file
+from .records.intervals import paired_difference, percentiles, wilson
+from .records.manifest import command, manifest
 from .shell.progress import progress_bar
-from .statistics import paired_difference, percentiles, wilson
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def run(cfg: DictConfig) -> list[PairedRow]:
         solved[name], steps, times = _measure(name, plan_cfg, task, checkpoint, pairs, seed, int(suite.plans))
         rows.append(_row(suite, name, settings[name], seed, solved[name], solved[REFERENCE], steps, times))
     path = Path(cfg.results) / "paired.csv"
-    rows_file.add(path, PairedRow, rows, IDENTITY, manifest(cfg, [seed]))
+    table_file.add(path, PairedRow, rows, IDENTITY, manifest(cfg, [seed]))
     show(rows)
     return rows
 

@@ -24,12 +24,12 @@ from planning.control import Controller
 from worldmodel.checkpoint import load_model
 
 from . import build
-from .manifest import manifest
 from .protocols import Pairs, honest
 from .published import checkpoint_file
-from .results import append_values
+from .records.intervals import wilson
+from .records.manifest import manifest
+from .records.results import append_values
 from .shell.progress import progress_bar
-from .statistics import wilson
 from .training_run import probe_targets
 
 logger = logging.getLogger(__name__)

@@ -23,15 +23,15 @@ from planning import Agent, Planner
 
 from . import build, latency, planners_figure, planners_grid
 from .evaluate import run_episodes
-from .manifest import manifest
 from .planners_curves import Reference, curve, need, step_budgets, tight_steps
 from .planners_grid import Point, Split
 from .planners_table import Entry, PlannerRow, Run, read_entries, write
 from .policies import ModelPolicy, SimulatedPolicy
 from .protocols import honest
+from .records.intervals import percentiles
+from .records.manifest import manifest
 from .shell.progress import progress_bar
 from .stages import ensure_model
-from .statistics import percentiles
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import jax
 from omegaconf import DictConfig
 
-from . import build, curves, train
-from .curves import CurveRow
+from . import build, train
 from .pipeline import Stage, exit_if, run_all
+from .records import curves
+from .records.curves import CurveRow
 from .shell.overrides import command_line
 from .shell.say import say
 

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from . import build
 from .export import make_bundle
-from .manifest import manifest
-from .results import append_values
+from .records.manifest import manifest
+from .records.results import append_values
 from .shell.shadowing import ROOT
 from .stages import ensure_model
 

@@ -20,9 +20,9 @@ from omegaconf import DictConfig
 
 from planning.control import Fallback, Loop, Planning, RealtimeController, Recipe, real_time
 
-from .manifest import manifest
-from .promises import require
-from .results import append_values
+from .records.manifest import manifest
+from .records.promises import require
+from .records.results import append_values
 from .tiny_engine import PERIOD
 
 SMALL = 4096  # bytes of the pipe: full after some dozen lines

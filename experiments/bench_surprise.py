@@ -24,11 +24,11 @@ from planning.control import LiveEngine
 from planning.control.surprise import Surprise, SurpriseMonitor, calibrate, predictions
 
 from . import build
-from .manifest import manifest
 from .policies import ModelPolicy
-from .promises import require
 from .protocols import Pairs, honest
-from .results import append_values
+from .records.manifest import manifest
+from .records.promises import require
+from .records.results import append_values
 from .shell.progress import progress_bar
 from .stages import ensure_model
 

@@ -13,7 +13,7 @@ from planning import Agent, AskTell
 from .evaluate import Progress, run_episodes
 from .policies import SimulatedPolicy
 from .protocols import Pairs
-from .records import EpisodeRecord
+from .records.episodes import EpisodeRecord
 
 FAULTS = {
     "planner or task": "the ceiling fails, too: plan longer or with more samples, or give the task more time",

@@ -16,9 +16,9 @@ from worldmodel.files import write_atomically
 
 from . import goal_tasks
 from .figures import coverage_alone, to_png
-from .manifest import manifest
 from .recipes import Paths
-from .results import append_values
+from .records.manifest import manifest
+from .records.results import append_values
 from .shell.say import say
 from .stages import collect_data
 

@@ -14,15 +14,16 @@ from rich.text import Text
 
 from worldmodel.files import write_atomically
 
-from . import curves, published_curves, shipped
+from . import published_curves, shipped
 from .compare_figures import AXES, draw
 from .compare_page import render
 from .compare_tables import TextTable, left_out, scores_csv, tables
 from .comparison import PUBLISHED, Comparison, compare
-from .curves import CurveRow, Run
 from .figures import to_png
-from .manifest import manifest
 from .published_curves import PublishedScore
+from .records import curves
+from .records.curves import CurveRow, Run
+from .records.manifest import manifest
 from .shell.say import say
 
 OURS = shipped.FOLDER / shipped.TABLES["rewards"].file  # read where no other table is named

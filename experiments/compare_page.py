@@ -9,10 +9,10 @@ from typing import Any
 from .compare_figures import AXES, draw
 from .compare_tables import NONE, TextTable, left_out, tables
 from .comparison import PUBLISHED, Comparison
-from .curves import Run
 from .figures import THEME, to_svg
 from .markup import section
 from .published_curves import PublishedScore
+from .records.curves import Run
 from .report import manifest_section, page
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import aggregates
-from .curves import MeanCurve, Run
 from .published_curves import SUITE, PublishedScore, published_name
 from .races import Race, run_races
+from .records import aggregates
+from .records.curves import MeanCurve, Run
 
 HIGHEST = 1000.0  # the return of DeepMind Control that no episode exceeds
 MEASURED, PUBLISHED = "measured", "published"

@@ -22,11 +22,11 @@ from worldmodel.windows import WindowSampler
 from . import goal_tasks
 from .collect import visited
 from .health import judged
-from .manifest import manifest
 from .recipes import Paths
-from .records import EpisodeRecord, Health, Report
+from .records.episodes import EpisodeRecord, Health, Report
+from .records.manifest import manifest
+from .records.results import Row, write_json
 from .report import write_report
-from .results import Row, write_json
 from .shell.overrides import command_line
 from .shell.say import say
 from .shell.shadowing import PROGRAM

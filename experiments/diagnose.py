@@ -24,11 +24,11 @@ from .diagnose_page import render
 from .diagnosis import Diagnosis, diagnosis
 from .figures import to_png
 from .health import judged
-from .manifest import manifest
 from .markup import healthy_range
 from .plan import chosen_checkpoint
 from .published import PUBLISHED
 from .recipes import CUSTOM, Paths, plan_command
+from .records.manifest import manifest
 from .shell.say import say
 
 

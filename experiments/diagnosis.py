@@ -32,8 +32,8 @@ from .policies import ModelPolicy
 from .protocols import honest
 from .reach import Reach, of_data, of_script
 from .recipes import CUSTOM
+from .records.intervals import spearman
 from .shell.progress import progress_bar
-from .statistics import spearman
 from .training_run import probe_targets
 
 logger = logging.getLogger(__name__)

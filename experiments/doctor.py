@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .manifest import cores, requirements
+from .records.manifest import cores, requirements
 from .shell.folders import cache_dir
 from .shell.shadowing import PROGRAM, collisions_in, hidden_packages
 

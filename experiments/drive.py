@@ -23,9 +23,9 @@ from .drive_simulator import Simulator
 from .drive_summary import Summary, show
 from .drive_view import View
 from .plan import chosen_checkpoint
-from .promises import log_level
 from .published import checkpoint_file
 from .recipes import Paths
+from .records.promises import log_level
 from .reward_checkpoint import asked_for
 from .sensor_ranges import contract_words
 from .shell.progress import COMPILING

@@ -10,7 +10,7 @@ from envs import Task
 
 from .policies import ModelPolicy, Policy
 from .protocols import Pairs
-from .records import EpisodeRecord
+from .records.episodes import EpisodeRecord
 
 Progress = Callable[[int, int], None]
 

@@ -27,7 +27,7 @@ from numpy import ndarray
 
 from envs.task import Scene
 
-from .records import EpisodeRecord
+from .records.episodes import EpisodeRecord
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from rich.table import Table
 
 import envs
 
-from .results import Row
-from .statistics import pool
+from .records.intervals import pool
+from .records.results import Row
 
 # What a column is called on a page, and in the terminal.
 COLUMNS = {

@@ -27,9 +27,9 @@ from planning.control import Bundle
 from worldmodel.freeze import freeze
 from worldmodel.model import ModelConfig, create
 
-from .manifest import manifest
-from .promises import require
-from .results import append_values
+from .records.manifest import manifest
+from .records.promises import require
+from .records.results import append_values
 from .shell.progress import progress_bar
 from .shell.shadowing import ROOT
 

@@ -20,7 +20,7 @@ from planning import Agent
 
 from .policies import SimulatedPolicy
 from .protocols import Pairs
-from .statistics import spearman
+from .records.intervals import spearman
 
 
 @dataclass(frozen=True, eq=False)

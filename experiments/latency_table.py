@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from . import rows_file
-from .file_lock import locked
+from .records import table_file
+from .records.file_lock import locked
 
 AXES = ("num_samples", "horizon", "iterations")
 
@@ -49,7 +49,7 @@ def read(path: Path) -> list[LatencyRow]:
     Raises:
       ValueError: the file is another table, or a row of it is broken.
     """
-    return rows_file.read(path, LatencyRow)
+    return table_file.read(path, LatencyRow)
 
 
 def write(path: Path, rows: Sequence[LatencyRow], manifests: Sequence[Mapping[str, Any]]) -> None:
@@ -57,8 +57,8 @@ def write(path: Path, rows: Sequence[LatencyRow], manifests: Sequence[Mapping[st
     with locked(path):
         ours = {row.identity() for row in rows}
         others = [row for row in read(path) if row.identity() not in ours]
-        rows_file.write_beside(path, [*manifests, *read_manifests(path, others)])
-        rows_file.write(path, LatencyRow, [*rows, *others])
+        table_file.write_beside(path, [*manifests, *read_manifests(path, others)])
+        table_file.write(path, LatencyRow, [*rows, *others])
 
 
 def read_manifests(path: Path, rows: Sequence[LatencyRow]) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def read_manifests(path: Path, rows: Sequence[LatencyRow]) -> list[dict[str, Any
     kept = {row.identity() for row in rows}
     entries = []
     try:
-        for entry in rows_file.read_beside(path) or []:
+        for entry in table_file.read_beside(path) or []:
             measured = [each for each in entry["rows"] if tuple(each["identity"]) in kept]
             if measured:
                 entries.append({**entry, "rows": measured})

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
-from .manifest import manifest
-from .promises import require
-from .results import append_values
+from .records.manifest import manifest
+from .records.promises import require
+from .records.results import append_values
 from .shell.folders import ROOT
 from .shell.progress import progress_bar
 

@@ -16,10 +16,10 @@ from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
 
 from . import goal_tasks
 from .fits import check_checkpoint
-from .manifest import manifest
 from .published import PUBLISHED, checkpoint_file
 from .recipes import Paths, reward_model_file
-from .results import Row, append_csv, write_json
+from .records.manifest import manifest
+from .records.results import Row, append_csv, write_json
 from .shell.overrides import command_line
 from .shell.say import say
 from .stages import ensure_model

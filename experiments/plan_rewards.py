@@ -26,12 +26,13 @@ from envs.reward_task import RewardTask, check_seed
 from planning import Agent
 from planning.control import Controller
 
-from . import build, rows_file, true_dynamics
-from .manifest import command, manifest
+from . import build, true_dynamics
+from .records import table_file
+from .records.intervals import percentiles, stratified_bootstrap
+from .records.manifest import command, manifest
 from .reward_checkpoint import Learned, asked_for, learned
 from .reward_policies import PlannerPolicy, PriorPolicy, RandomRewardPolicy, RewardPolicy, episode_returns
 from .shell.progress import progress_bar
-from .statistics import percentiles, stratified_bootstrap
 
 POLICIES = ("planner", "policy", "random", "ceiling")
 USUAL = ("planner", "policy", "random")
@@ -96,14 +97,14 @@ def run(path: str | Path, *overrides: str) -> list[ReturnRow]:
     told["ceiling"] = OmegaConf.to_container(ceiling.planner)
     made = manifest(told, [int(cfg.seed)])
     out = Path(cfg.results) if cfg.results else Path(cfg.runs) / f"{known.task.replace('/', '-')}-plan.csv"
-    rows_file.read(out, ReturnRow)  # another table is refused before anything is measured
+    table_file.read(out, ReturnRow)  # another table is refused before anything is measured
     task = known.make_task()
     check_seed(task, int(cfg.seed))  # or the rows are not of the same starts
     task.close()
     rows = []
     for name in cfg.policies:
         rows.append(_measured(known, ceiling, str(name)))
-        rows_file.add(out, ReturnRow, [rows[-1]], IDENTITY, made)
+        table_file.add(out, ReturnRow, [rows[-1]], IDENTITY, made)
     show(rows)
     Console().print(f"rows: {out}", markup=False, soft_wrap=True)
     return rows

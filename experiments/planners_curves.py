@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .planners_table import PlannerRow, Run
-from .statistics import wilson
+from .records.intervals import wilson
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from . import rows_file
-from .file_lock import locked
-from .statistics import wilson
+from .records import table_file
+from .records.file_lock import locked
+from .records.intervals import wilson
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ def read(path: Path) -> list[PlannerRow]:
     Raises:
       ValueError: the file is no table of planners, or a row of it is broken.
     """
-    return rows_file.read(path, PlannerRow)
+    return table_file.read(path, PlannerRow)
 
 
 def read_entries(path: Path) -> list[Entry]:
@@ -115,7 +115,7 @@ def read_entries(path: Path) -> list[Entry]:
             raise ValueError(f"{beside.name}, which holds the episodes behind {path.name}, is missing: {mend}")
         return []
     try:
-        stored = rows_file.read_beside(path)
+        stored = table_file.read_beside(path)
         entries = [Entry(each["manifest"], tuple(map(_run, each["runs"]))) for each in stored]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{beside.name} is no manifest of a table of planners ({error!r}): {mend}") from error
@@ -143,8 +143,8 @@ def write(path: Path, entries: Sequence[Entry], tight: Mapping[str, int]) -> lis
         ]
         known = [*entries, *others]
         stored = [{"manifest": dict(each.manifest), "runs": [_plain(run) for run in each.runs]} for each in known]
-        rows_file.write_beside(path, stored)
-        rows_file.write(path, PlannerRow, _rows(known, tight))
+        table_file.write_beside(path, stored)
+        table_file.write(path, PlannerRow, _rows(known, tight))
     return _rows(entries, tight)
 
 

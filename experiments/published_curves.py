@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from . import rows_file
+from .records import table_file
 
 FILE = Path(__file__).resolve().parent / "published" / "dmc.csv"
 SUITE = "dmc/"
@@ -47,7 +47,7 @@ def read(path: Path = FILE) -> list[PublishedScore]:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path.name}, the table of published scores, is missing: install jepa-mpc again")
-    return rows_file.read(path, PublishedScore)
+    return table_file.read(path, PublishedScore)
 
 
 def chosen(scores: Sequence[PublishedScore], methods: Sequence[str], tasks: Sequence[str]) -> list[PublishedScore]:

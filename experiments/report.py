@@ -32,7 +32,7 @@ from .markup import (
     table,
     whole,
 )
-from .records import EpisodeRecord, Health, Report
+from .records.episodes import EpisodeRecord, Health, Report
 
 POLICIES = {
     "model": ("model", "plans with the learned world model"),

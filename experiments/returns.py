@@ -19,8 +19,8 @@ from numpy import ndarray
 
 from worldmodel.logs import out_of_bounds
 
-from . import curves
-from .curves import CurveRow
+from .records import curves
+from .records.curves import CurveRow
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def add_policy(
       task: as other rows call it: dmc/<domain>-<task> or gym/<id>.
       make_env: a Gymnasium environment with Box spaces, which repeats actions itself.
       policy: the policy.
-      manifest: of this evaluation (`experiments.manifest.manifest`).
+      manifest: of this evaluation (`experiments.records.manifest.manifest`).
       episodes: of the evaluation.
       seed: of the policy's training, and of the evaluation's starts.
       env_steps: control steps that the policy was trained for.

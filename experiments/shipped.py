@@ -14,8 +14,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from . import bench_paired, curves, goal_table, latency_table, planners_table, results, rows_file
-from .results import Row
+from . import bench_paired, goal_table, latency_table, planners_table
+from .records import curves, results, table_file
+from .records.results import Row
 
 FOLDER = Path(__file__).resolve().parent / "results"
 
@@ -80,7 +81,7 @@ def by_machine(suite: str, folder: Path = FOLDER) -> dict[str, list[Any]]:
     path = folder / source.file
     manifests = dict(_manifests(path, source.identity))
     groups: dict[str, list[Any]] = {}
-    for row in rows_file.read(path, source.kind):
+    for row in table_file.read(path, source.kind):
         made = manifests[tuple(getattr(row, name) for name in source.identity)]
         if source.kind is results.Value and made["config"]["suite"]["name"] != suite:
             continue  # several suites share a table of values
@@ -99,7 +100,7 @@ def machine_of(made: Mapping[str, Any]) -> str:
 
 def _manifests(path: Path, identity: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
     """Each row's identity and its manifest; the tables keep them in four forms."""
-    stored = rows_file.read_beside(path) or []
+    stored = table_file.read_beside(path) or []
     if isinstance(stored, dict):
         yield from (((case,), made) for case, made in stored.items())
         return

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 
-from .manifest import manifest
-from .promises import log_level, require
-from .results import append_values
+from .records.manifest import manifest
+from .records.promises import log_level, require
+from .records.results import append_values
 from .shell.progress import progress_bar
 from .soak_kills import kill_planners
 from .soak_loop import DECLARED, VirtualLoop

@@ -21,9 +21,9 @@ from omegaconf import DictConfig
 
 from planning.control import Fallback, Loop, Planning, RealtimeController, Recipe, Source
 
-from .manifest import manifest
-from .promises import log_level, require
-from .results import append_values
+from .records.manifest import manifest
+from .records.promises import log_level, require
+from .records.results import append_values
 from .shell.progress import progress_bar
 from .tiny_engine import PERIOD
 

@@ -18,15 +18,15 @@ from worldmodel.checkpoint import Checkpoint
 
 from . import build, latency
 from .evaluate import run_episodes
-from .manifest import command
 from .policies import ModelPolicy, NoopPolicy, Policy, RandomPolicy, SimulatedPolicy
 from .protocols import Pairs, honest
 from .reactive import ReactivePolicy, reflex
-from .records import EpisodeRecord
-from .results import Row
+from .records.episodes import EpisodeRecord
+from .records.intervals import percentiles, pool, wilson
+from .records.manifest import command
+from .records.results import Row
 from .shell.did_you_mean import did_you_mean
 from .shell.progress import progress_bar
-from .statistics import percentiles, pool, wilson
 
 POLICIES = ("model", "oracle", "ceiling", "reflex", "random", "noop")
 SIMULATED = ("oracle", "ceiling")

@@ -14,7 +14,7 @@ from envs.reward_task import check_reward_task, make_reward_task, usual_action_r
 from . import build
 from .baselines import online_rl
 from .baselines.reward_env import RewardEnv
-from .manifest import manifest
+from .records.manifest import manifest
 
 
 def run(cfg: DictConfig) -> Path:

@@ -22,13 +22,14 @@ from worldmodel.reward_model import RewardModel, RewardModelConfig
 from worldmodel.td import TdConfig
 from worldmodel.td_training import TdTrainer, TdTrainingConfig
 
-from . import build, curves
+from . import build
 from .fits import check_rewards
-from .manifest import command, manifest
 from .online import OnlineRun
 from .online_agent import ActorConfig, OnlineActor
 from .online_config import OnlineConfig
 from .recipes import reward_model_file
+from .records import curves
+from .records.manifest import command, manifest
 from .sensor_ranges import sensor_range
 from .shell.overrides import command_line
 from .shell.progress import progress_bar

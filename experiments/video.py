@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from envs.task import Scene
 
-from .records import EpisodeRecord
+from .records.episodes import EpisodeRecord
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import pytest
 from experiments import build, compare
 from experiments.compare_tables import tables
 from experiments.goal_table import TIMES, markdown
-from experiments.results import read_csv
+from experiments.records.results import read_csv
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

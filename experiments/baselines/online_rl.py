@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .. import curves
-from ..curves import CurveRow
+from ..records import curves
+from ..records.curves import CurveRow
 from ..returns import EnvFactory, check_spaces, evaluate_returns
 from ..shell.progress import progress_bar
 

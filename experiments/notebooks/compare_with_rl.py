@@ -23,13 +23,14 @@ from pathlib import Path
 import numpy as np
 
 from envs.reward_task import make_reward_task
-from experiments import build, compare, curves, published_curves, train
+from experiments import build, compare, published_curves, train
 from experiments.baselines import online_rl
 from experiments.baselines.reward_env import RewardEnv
 from experiments.compare_figures import draw
 from experiments.compare_tables import left_out, tables
 from experiments.comparison import compare as compared
-from experiments.manifest import manifest
+from experiments.records import curves
+from experiments.records.manifest import manifest
 from experiments.returns import add_policy
 
 out = Path(OUT)

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from experiments import bench, bench_goal, build, goal_points, goal_table, outcomes, recipes
 from experiments.bench_goal import _not_measured, _stages, _Suite
-from experiments.results import Row, append_csv, read_csv
+from experiments.records.results import Row, append_csv, read_csv
 from worldmodel.checkpoint import load_model, save_model
 from worldmodel.model import ModelConfig, create
 

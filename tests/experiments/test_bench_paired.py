@@ -4,8 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments import bench, bench_paired, build, rows_file
+from experiments import bench, bench_paired, build
 from experiments.bench_paired import IDENTITY, PairedRow
+from experiments.records import table_file
 
 from .recipe import save_random_models
 
@@ -51,7 +52,7 @@ def test_variants_are_measured_on_the_same_pairs(tmp_path):
     assert [row.variant for row in rows] == ["reference", "same"]
     first, second = (replace(row, variant="", plan_ms_p50=0.0, plan_ms_p99=0.0) for row in rows)
     assert first == second and first.only_this == first.only_reference == 0 and first.episodes == 3
-    assert len(rows_file.read(tmp_path / "paired.csv", PairedRow)) == 2
+    assert len(table_file.read(tmp_path / "paired.csv", PairedRow)) == 2
 
 
 def test_what_differs_is_counted_on_either_side():
@@ -72,9 +73,9 @@ def test_a_variant_cannot_be_called_reference():
 
 def test_rows_replace_older_ones_and_keep_their_manifests(tmp_path):
     path = tmp_path / "paired.csv"
-    rows_file.add(path, PairedRow, [ROW, replace(ROW, variant="less")], IDENTITY, {"command": "first"})
-    rows_file.add(path, PairedRow, [replace(ROW, successes=3)], IDENTITY, {"command": "second"})
-    assert rows_file.read(path, PairedRow) == [replace(ROW, variant="less"), replace(ROW, successes=3)]
+    table_file.add(path, PairedRow, [ROW, replace(ROW, variant="less")], IDENTITY, {"command": "first"})
+    table_file.add(path, PairedRow, [replace(ROW, successes=3)], IDENTITY, {"command": "second"})
+    assert table_file.read(path, PairedRow) == [replace(ROW, variant="less"), replace(ROW, successes=3)]
     entries = json.loads(path.with_suffix(".manifest.json").read_text())
     assert [(entry["manifest"]["command"], [row[1] for row in entry["rows"]]) for entry in entries] == [
         ("first", ["less"]),
@@ -88,11 +89,11 @@ def test_rows_replace_older_ones_and_keep_their_manifests(tmp_path):
 )
 def test_broken_tables_are_named(tmp_path, broken, words):
     path = tmp_path / "paired.csv"
-    rows_file.add(path, PairedRow, [ROW], IDENTITY, {})
+    table_file.add(path, PairedRow, [ROW], IDENTITY, {})
     text = path.read_text()
     path.write_text(text.replace("4,2,0.5", "4,2,half") if broken != "task" else text.replace("task", "tusk", 1))
     with pytest.raises(ValueError, match=words):
-        rows_file.read(path, PairedRow)
+        table_file.read(path, PairedRow)
 
 
 def test_the_model_that_the_reference_names_is_taken_and_none_is_trained(tmp_path, monkeypatch):

@@ -4,7 +4,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from experiments import cli, curves
+from experiments import cli
+from experiments.records import curves
 
 TINY = ["model.width=16", "model.encoder_width=16", "model.critic_width=16", "model.policy_width=16"]
 TINY += ["online.steps=200", "online.seed_decisions=100", "online.evaluate_every=100", "online.slots=500"]

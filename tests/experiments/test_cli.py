@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
 from experiments import cli
-from experiments.manifest import command
+from experiments.records.manifest import command
 from experiments.shell import wrong_setting
 from experiments.shell.folders import config_dir
 

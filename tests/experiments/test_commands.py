@@ -15,7 +15,7 @@ from experiments.cli import main
 from experiments.evaluate import run_episodes
 from experiments.policies import NoopPolicy, RandomPolicy
 from experiments.protocols import Pairs, honest
-from experiments.results import COLUMNS, read_csv
+from experiments.records.results import COLUMNS, read_csv
 from worldmodel.checkpoint import load_model
 
 from .recipe import TINY, settings

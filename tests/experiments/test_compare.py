@@ -5,10 +5,11 @@ import csv
 import numpy as np
 import pytest
 
-from experiments import compare, rows_file
+from experiments import compare
 from experiments.build import compose
 from experiments.cli import main
-from experiments.curves import CurveRow
+from experiments.records import table_file
+from experiments.records.curves import CurveRow
 
 from . import browser
 
@@ -47,9 +48,9 @@ def settings(folder, *overrides):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")
-    rows_file.write(folder / "curves.csv", CurveRow, rows())
+    table_file.write(folder / "curves.csv", CurveRow, rows())
     short = [row for row in rows() if row.seed == 0 and row.env_steps <= 60_000]
-    rows_file.write(folder / "short.csv", CurveRow, [row for row in short if row.method == "ours"])
+    table_file.write(folder / "short.csv", CurveRow, [row for row in short if row.method == "ours"])
     return folder
 
 
@@ -121,7 +122,7 @@ def test_published_scores_can_be_left_out_and_rows_chosen(folder):
 
 def test_runs_that_end_early_are_named_and_do_not_count(folder, capsys):
     late = [row for row in rows() if row.seed != 0 or row.method != "ours"]
-    rows_file.write(folder / "late.csv", CurveRow, late)
+    table_file.write(folder / "late.csv", CurveRow, late)
     both = f"curves=['{folder / 'late.csv'}','{folder / 'short.csv'}']"
     found = compare.run(compose("compare", both, f"out='{folder / 'both'}'", "ours=ours"))
     assert {(run.method, run.seed) for run in found.left_out} == {("ours", 0)}
@@ -133,7 +134,7 @@ def test_runs_that_end_early_are_named_and_do_not_count(folder, capsys):
 
 def test_a_usual_baseline_that_is_still_training_is_left_out(tmp_path):
     young = [row for row in rows() if row.method == "ours" or (row.method == "sac" and row.env_steps <= 60_000)]
-    rows_file.write(tmp_path / "curves.csv", CurveRow, young)
+    table_file.write(tmp_path / "curves.csv", CurveRow, young)
     found = compare.run(settings(tmp_path))
     assert found.baseline is None and len(found.left_out) == 9 and found.races == ()
     with pytest.raises(ValueError, match="no run of sac can be read at at=100000"):
@@ -167,7 +168,7 @@ def test_the_command_tells_them_without_a_traceback(tmp_path, capsys):
 
 def test_figures_show_a_single_evaluation_and_leave_out_what_nobody_counted(tmp_path):
     alone = [row for row in rows() if row.method == HOSTILE and row.env_steps == 100_000]
-    rows_file.write(tmp_path / "curves.csv", CurveRow, alone)
+    table_file.write(tmp_path / "curves.csv", CurveRow, alone)
     found = compare.run(settings(tmp_path))
     assert not (tmp_path / "out" / "gradient_steps.png").exists()
     assert (tmp_path / "out" / "wall_s.png").exists()

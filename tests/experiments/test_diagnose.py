@@ -18,7 +18,7 @@ from experiments.landscape import Slice, slices
 from experiments.policies import NoopPolicy, ScriptPolicy
 from experiments.protocols import honest
 from experiments.reach import Reach, of_script
-from experiments.statistics import spearman
+from experiments.records.intervals import spearman
 from worldmodel.checkpoint import load_model
 
 from .recipe import settings

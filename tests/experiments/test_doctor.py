@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from experiments import doctor
 from experiments.doctor import Check, exit_code
-from experiments.manifest import requirements
+from experiments.records.manifest import requirements
 
 
 @pytest.fixture

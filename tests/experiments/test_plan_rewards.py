@@ -4,8 +4,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-from experiments import build, cli, plan_rewards, rows_file
+from experiments import build, cli, plan_rewards
 from experiments.plan_rewards import ReturnRow
+from experiments.records import table_file
 from experiments.reward_checkpoint import learned
 from planning import CEM, EliteMPPI, Return
 from planning.control import Controller
@@ -38,7 +39,7 @@ def test_the_command_measures_every_row(checkpoint, tmp_path, capfd):
     assert cli.main(words) == 0, capfd.readouterr().err
     shown = capfd.readouterr().out
     assert "undiscounted return on held-out episodes" in shown and "decisions/s" in shown
-    rows = {row.policy: row for row in rows_file.read(table, ReturnRow)}
+    rows = {row.policy: row for row in table_file.read(table, ReturnRow)}
     assert list(rows) == ["planner", "policy", "random", "ceiling"]
     assert [row.episodes for row in rows.values()] == [3, 3, 3, 1]  # as in training; the ceiling is slow
     assert [row.planner for row in rows.values()] == ["elitemppi", "", "", "predictivesampling"]
@@ -50,14 +51,14 @@ def test_the_command_measures_every_row(checkpoint, tmp_path, capfd):
         assert row.ci_low is None or row.lowest <= row.ci_low <= row.mean_return <= row.ci_high <= row.highest
         assert (row.plan_ms_p50 is None) == (row.policy == "random") == (row.decisions_per_second is None)
     assert ceiling.mean_return > max(rows["random"].highest, planner.highest)  # it swings up
-    (entry,) = rows_file.read_beside(table)
+    (entry,) = table_file.read_beside(table)
     assert len(entry["rows"]) == 4 and entry["manifest"]["config"]["planner"]["num_samples"] == 8
     # The same once more comes to the same, also found by its task alone.
     again = plan_rewards.run(checkpoint, f"results={table}", "policies=[planner,random]", "latency_plans=1")
     assert [row.mean_return for row in again] == pytest.approx(
         [planner.mean_return, rows["random"].mean_return], rel=1e-3
     )
-    assert len(rows_file.read(table, ReturnRow)) == 4
+    assert len(table_file.read(table, ReturnRow)) == 4
 
 
 def test_the_planner_is_the_one_that_it_learned_with_but_for_what_is_asked_for(checkpoint):

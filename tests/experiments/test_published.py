@@ -14,7 +14,7 @@ from experiments import build, published
 from experiments.evaluate import run_episodes
 from experiments.policies import ModelPolicy
 from experiments.protocols import honest
-from experiments.results import read_csv
+from experiments.records.results import read_csv
 from worldmodel.checkpoint import load_model, save_model, with_members
 from worldmodel.model import ModelConfig, create
 

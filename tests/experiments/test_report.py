@@ -7,7 +7,7 @@ import pytest
 
 from envs.task import Scene
 from experiments import figures, video
-from experiments.records import EpisodeRecord, Health, Report
+from experiments.records.episodes import EpisodeRecord, Health, Report
 from experiments.report import render, write_report
 
 from . import browser

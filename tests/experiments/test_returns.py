@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from experiments import curves, rows_file
 from experiments.baselines import online_rl
 from experiments.baselines.online_rl import OnlineConfig
 from experiments.baselines.reward_env import RewardEnv
+from experiments.records import curves, table_file
 from experiments.returns import add_policy, evaluate_returns
 
 needs_extra = pytest.mark.skipif(
@@ -181,7 +181,7 @@ def test_rows_come_as_it_learns_and_an_interrupted_seed_begins_anew(
     assert [row.env_steps for row in found] == [0, 100, 200] and len(rows) == 5
     assert {(row.method, row.seed, row.action_repeat) for row in found} == {(algorithm, 3, 2)}
     assert [row.gradient_steps for row in found] == gradient_steps
-    (entry,) = rows_file.read_beside(table)
+    (entry,) = table_file.read_beside(table)
     assert entry["manifest"]["versions"]["sbx-rl"] and entry["manifest"]["baseline"]["action_repeat"] == 2
     times = [row.wall_s for row in found]
     assert times[0] == 0 and times[0] < times[1] < times[2]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from envs.reward_task import make_reward_task
-from experiments import build, cli, comparison, curves
+from experiments import build, cli, comparison
+from experiments.records import curves
 from experiments.true_dynamics import TrueDynamics
 from planning import Gradient
 

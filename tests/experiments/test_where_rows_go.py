@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from experiments import bench, bench_latency, build, cli, compare, curves, demo, latency_table, shipped
+from experiments import bench, bench_latency, build, cli, compare, demo, latency_table, shipped
 from experiments.bench import SUITES
-from experiments.results import append_values
+from experiments.records import curves
+from experiments.records.results import append_values
 from experiments.shell.folders import config_dir
 from experiments.shell.shadowing import ROOT
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from experiments.manifest import manifest, requirements
-from experiments.results import COLUMNS, Row, append_csv, append_values, read_csv, write_json
+from experiments.records.manifest import manifest, requirements
+from experiments.records.results import COLUMNS, Row, append_csv, append_values, read_csv, write_json
 
 ROW = Row(task="two_room", observation="state", policy="model", planner="cem", seed=0, episodes=100, success_rate=1 / 3)
 

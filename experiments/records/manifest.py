@@ -22,7 +22,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from packaging.requirements import Requirement
 
-from .shell.shadowing import PROGRAM, ROOT
+from ..shell.shadowing import PROGRAM, ROOT
 
 
 def manifest(cfg: DictConfig | Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from . import rows_file
+from . import table_file
 from .file_lock import locked
 
 IDENTITY = ("method", "task", "seed", "env_steps")
@@ -45,7 +45,7 @@ class CurveRow:
     def __post_init__(self) -> None:
         if not self.method or not self.task:
             raise ValueError("a row of a learning curve needs a method and a task; one of them is empty")
-        for column, name in rows_file.columns(CurveRow).items():
+        for column, name in table_file.columns(CurveRow).items():
             value = getattr(self, name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{column} of a learning curve must be a finite number; got {value}")
@@ -122,7 +122,7 @@ def read(path: Path) -> list[CurveRow]:
     Raises:
       ValueError: the file is no table of learning curves, or a row of it is broken.
     """
-    return rows_file.read(path, CurveRow)
+    return table_file.read(path, CurveRow)
 
 
 def append(path: Path, row: CurveRow, manifest: Mapping[str, Any]) -> None:
@@ -131,7 +131,7 @@ def append(path: Path, row: CurveRow, manifest: Mapping[str, Any]) -> None:
     Raises:
       ValueError: `path` holds another table.
     """
-    rows_file.add(path, CurveRow, [row], IDENTITY, manifest, digits=7)
+    table_file.add(path, CurveRow, [row], IDENTITY, manifest, digits=7)
 
 
 def discard(path: Path, key: Key) -> None:
@@ -147,12 +147,12 @@ def discard(path: Path, key: Key) -> None:
             return
         entries = [
             {**entry, "rows": found}
-            for entry in rows_file.read_entries(path)
+            for entry in table_file.read_entries(path)
             if (found := [each for each in entry["rows"] if tuple(each[:3]) != key])
         ]
         # The rows go first here, so that none is ever without its manifest.
-        rows_file.write(path, CurveRow, kept, digits=7)
-        rows_file.write_beside(path, entries)
+        table_file.write(path, CurveRow, kept, digits=7)
+        table_file.write_beside(path, entries)
 
 
 def runs_of(rows: Sequence[CurveRow]) -> list[Run]:

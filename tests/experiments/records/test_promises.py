@@ -13,11 +13,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments import bench_loop, build, cli, drive, hostile_bundles, soak
-from experiments.promises import broken, log_level, require
+from experiments.records.promises import broken, log_level, require
 from experiments.shell.shadowing import ROOT
 from planning.control import RealtimeController
 
-from .recipe import save_random_models
+from ..recipe import save_random_models
 
 SUITES = sorted(path.stem for path in (ROOT / "configs" / "suite").glob("*.yaml"))
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments import curves, published_curves
-from experiments.curves import CurveRow, MeanCurve, runs_of
+from experiments import published_curves
+from experiments.records import curves
+from experiments.records.curves import CurveRow, MeanCurve, runs_of
 
 ROW = CurveRow(
     method="sac",

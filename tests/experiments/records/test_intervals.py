@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.results import Row
-from experiments.statistics import paired_difference, percentiles, pool, stratified_bootstrap, wilson
+from experiments.records.intervals import paired_difference, percentiles, pool, stratified_bootstrap, wilson
+from experiments.records.results import Row
 
 
 @pytest.mark.parametrize(

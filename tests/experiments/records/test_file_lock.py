@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments import latency_table, planners_table, results
-from experiments.file_lock import locked
+from experiments import latency_table, planners_table
 from experiments.latency_table import LatencyRow
 from experiments.planners_table import Entry, Run
+from experiments.records import results
+from experiments.records.file_lock import locked
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 WRITERS = {
     "rows": """

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments import latency_table, results, rows_file
-from experiments.results import Row, append_csv, append_values
+from experiments import latency_table
+from experiments.records import results, table_file
+from experiments.records.results import Row, append_csv, append_values
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROW = Row(task="two_room", policy="model", seed=0)
 
 
@@ -41,8 +42,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(rows=st.lists(SAMPLES, max_size=4))
 def test_whatever_is_written_comes_back(folder: Path, rows: list[Sample]) -> None:
     """Words with quotes, line ends and separators in them, too."""
-    rows_file.write(folder / "t.csv", Sample, rows, digits=None)
-    assert rows_file.read(folder / "t.csv", Sample) == rows
+    table_file.write(folder / "t.csv", Sample, rows, digits=None)
+    assert table_file.read(folder / "t.csv", Sample) == rows
 
 
 @settings(max_examples=25)
@@ -51,12 +52,12 @@ def test_the_order_of_columns_does_not_matter(folder: Path, rows: list[Sample], 
     import csv
 
     path = folder / "t.csv"
-    rows_file.write(path, Sample, rows, digits=None)
+    table_file.write(path, Sample, rows, digits=None)
     with path.open(newline="", encoding="utf-8") as file:
         lines = list(csv.reader(file))
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([[line[place] for place in order] for line in lines])
-    assert rows_file.read(path, Sample) == rows
+    assert table_file.read(path, Sample) == rows
 
 
 @pytest.mark.parametrize(

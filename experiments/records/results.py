@@ -14,7 +14,7 @@ from typing import Any
 
 from worldmodel.files import write_atomically
 
-from . import rows_file
+from . import table_file
 from .file_lock import locked
 
 
@@ -76,7 +76,7 @@ class Value:
 
 def write_json(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
     """Write the rows of one run with the manifest of all of them: `{"rows": [...], "manifest": {...}}`."""
-    write_atomically(path, rows_file.as_json({"rows": [asdict(row) for row in rows], "manifest": manifest}))
+    write_atomically(path, table_file.as_json({"rows": [asdict(row) for row in rows], "manifest": manifest}))
 
 
 def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
@@ -90,7 +90,7 @@ def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> 
     """
     if path.suffix != ".csv":
         raise ValueError(f"a table of results is a .csv file; got {path.name}")
-    rows_file.add(path, Row, rows, IDENTITY, manifest, digits=None)
+    table_file.add(path, Row, rows, IDENTITY, manifest, digits=None)
 
 
 def read_manifests(path: Path) -> dict[tuple[str | int | None, ...], dict[str, Any]]:
@@ -99,7 +99,7 @@ def read_manifests(path: Path) -> dict[tuple[str | int | None, ...], dict[str, A
     Raises:
       ValueError: the file beside the table is broken.
     """
-    entries = rows_file.read_entries(path)
+    entries = table_file.read_entries(path)
     return {tuple(identity): entry["manifest"] for entry in entries for identity in entry["rows"]}
 
 
@@ -112,15 +112,15 @@ def append_values(path: Path, values: Sequence[tuple[str, float, str]], manifest
       ValueError: `path` holds another kind of table.
     """
     with locked(path):
-        known = {each.case: each for each in rows_file.read(path, Value)}
+        known = {each.case: each for each in table_file.read(path, Value)}
         known |= {case: Value(case, value, unit, manifest["command"]) for case, value, unit in values}
-        manifests = rows_file.read_beside(path) or {}
+        manifests = table_file.read_beside(path) or {}
         if not isinstance(manifests, dict):
             raise ValueError(
                 f"the manifests beside {path.name} are those of another table: restore them, or remove both"
             )
-        rows_file.write_beside(path, {**manifests, **{case: manifest for case, _, _ in values}})
-        rows_file.write(path, Value, list(known.values()), digits=6)
+        table_file.write_beside(path, {**manifests, **{case: manifest for case, _, _ in values}})
+        table_file.write(path, Value, list(known.values()), digits=6)
 
 
 def read_csv(path: Path) -> list[Row]:
@@ -129,4 +129,4 @@ def read_csv(path: Path) -> list[Row]:
     Raises:
       ValueError: columns that are not those of a result, or a cell that is no number where one belongs.
     """
-    return rows_file.read(path, Row)
+    return table_file.read(path, Row)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.aggregates import (
+from experiments.records.aggregates import (
     area_under_curve,
     first_reach,
     geometric_mean,

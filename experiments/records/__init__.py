@@ -1,0 +1,1 @@
+"""Row types, CSV and manifest files, intervals."""

@@ -22,12 +22,12 @@ from worldmodel.training import TrainingConfig
 
 from . import build, goal_points, goal_table
 from .baselines import gcbc, sac_her
+from .build.recipes import Paths, recipe
 from .goal_points import BASELINES, CLONING, START, Point, Recipe, pairs_of
 from .outcomes import outcomes
 from .pipeline import Stage, exit_if, run_all
 from .policies import Policy
 from .protocols import already_solved
-from .recipes import Paths, recipe
 from .records.manifest import manifest
 from .records.results import Row, append_csv, read_csv, read_manifests
 from .shell.progress import progress_bar

@@ -24,8 +24,8 @@ from planning.control import Controller
 from worldmodel.checkpoint import load_model
 
 from . import build
+from .build.published import checkpoint_file
 from .protocols import Pairs, honest
-from .published import checkpoint_file
 from .records.intervals import wilson
 from .records.manifest import manifest
 from .records.results import append_values

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from . import build
-from .export import make_bundle
+from .build.bundles import make_bundle
 from .records.manifest import manifest
 from .records.results import append_values
 from .shell.shadowing import ROOT

@@ -14,9 +14,9 @@ from envs.mujoco_task import MujocoTask
 from worldmodel.dataset import load
 from worldmodel.files import write_atomically
 
-from . import goal_tasks
+from .build import goal_tasks
+from .build.recipes import Paths
 from .figures import coverage_alone, to_png
-from .recipes import Paths
 from .records.manifest import manifest
 from .records.results import append_values
 from .shell.say import say

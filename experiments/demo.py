@@ -19,10 +19,10 @@ from worldmodel.dataset import load
 from worldmodel.diagnostics import diagnose
 from worldmodel.windows import WindowSampler
 
-from . import goal_tasks
+from .build import goal_tasks
+from .build.recipes import Paths
 from .collect import visited
 from .health import judged
-from .recipes import Paths
 from .records.episodes import EpisodeRecord, Health, Report
 from .records.manifest import manifest
 from .records.results import Row, write_json

@@ -19,6 +19,8 @@ from worldmodel.checkpoint import Checkpoint, load_model
 from worldmodel.files import write_atomically
 
 from .blame import FAULTS
+from .build.published import PUBLISHED
+from .build.recipes import CUSTOM, Paths, plan_command
 from .diagnose_figures import picture
 from .diagnose_page import render
 from .diagnosis import Diagnosis, diagnosis
@@ -26,8 +28,6 @@ from .figures import to_png
 from .health import judged
 from .markup import healthy_range
 from .plan import chosen_checkpoint
-from .published import PUBLISHED
-from .recipes import CUSTOM, Paths, plan_command
 from .records.manifest import manifest
 from .shell.say import say
 

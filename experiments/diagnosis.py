@@ -24,6 +24,7 @@ from worldmodel.windows import WindowSampler
 
 from . import build
 from .blame import Failure, blame
+from .build.recipes import CUSTOM
 from .evaluate import run_episodes
 from .fits import check_data, check_moves, check_range, check_task
 from .held_out import HeldOut, end_of, fresh
@@ -31,7 +32,6 @@ from .landscape import Slice, slices
 from .policies import ModelPolicy
 from .protocols import honest
 from .reach import Reach, of_data, of_script
-from .recipes import CUSTOM
 from .records.intervals import spearman
 from .shell.progress import progress_bar
 from .training_run import probe_targets

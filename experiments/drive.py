@@ -17,17 +17,17 @@ from planning.control import Fallback, LiveEngine, Loop, Planning, RealtimeContr
 from worldmodel.checkpoint import load_model
 
 from . import build
+from .build.learned import asked_for
+from .build.published import checkpoint_file
+from .build.recipes import Paths
+from .build.sensor_ranges import contract_words
 from .drive_episodes import Drive, VirtualClock, fail_if_failed
 from .drive_records import Setup
 from .drive_simulator import Simulator
 from .drive_summary import Summary, show
 from .drive_view import View
 from .plan import chosen_checkpoint
-from .published import checkpoint_file
-from .recipes import Paths
 from .records.promises import log_level
-from .reward_checkpoint import asked_for
-from .sensor_ranges import contract_words
 from .shell.progress import COMPILING
 
 # What a bundle decides.

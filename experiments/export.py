@@ -7,16 +7,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from planning import ActionSpec, Agent
 from planning.control import Bundle, LiveEngine
-from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
+from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
 from worldmodel.dataset import load
 
-from .build import agent_for
-from .calibration import calibrated
+from .build.bundles import bundle_agent, calibrated, make_bundle, reward_bundle
+from .build.published import PUBLISHED, checkpoint_file
 from .fits import check_data, check_moves, check_range
-from .published import PUBLISHED, checkpoint_file
-from .sensor_ranges import contract_words
+from .shell.command_words import words_of_command
 from .shell.say import say
 
 OWN = ("checkpoint", "out", "rest", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
@@ -36,7 +34,8 @@ def run(cfg: DictConfig) -> Bundle:
     if out.exists():
         raise FileExistsError(f"there is something at {out} already: choose another file with out=, or remove it")
     if kind_of(path) == REWARD_MODEL:
-        return _tell(_of_rewards(cfg, path), out)
+        words = [word for word in words_of_command(path) if word.partition("=")[0] not in OWN]
+        return _tell(reward_bundle(cfg, path, words), out)
     checkpoint = load_model(path)
     parts: dict[str, Any] = {}
     if cfg.calibration is not None:
@@ -44,7 +43,7 @@ def run(cfg: DictConfig) -> Bundle:
         check_data(data, checkpoint.metadata["task"], cfg.calibration, owner=f"the model {cfg.checkpoint}")
         check_range(data, cfg.calibration)
         check_moves(data, cfg.calibration)
-        engine = LiveEngine(_agent(cfg, checkpoint))
+        engine = LiveEngine(bundle_agent(cfg, checkpoint))
         guards, extra = calibrated(engine, data, float(cfg.alarms_a_minute)).for_bundle()
         parts = {"guards": guards, "extra": extra}
     return _tell(make_bundle(cfg, checkpoint, **parts), out)
@@ -61,28 +60,3 @@ def _tell(bundle: Bundle, out: Path) -> Bundle:
         f"drive it: planning.control.Controller.load({str(out)!r}); docs/robot.md says what has to be installed"
     )
     return bundle
-
-
-def make_bundle(cfg: DictConfig, checkpoint: Checkpoint, **parts: Any) -> Bundle:
-    """The bundle of a checkpoint; `parts` are more of what `Bundle.of` takes (guards, extra)."""
-    robot = checkpoint.metadata["task"]
-    agent = _agent(cfg, checkpoint)
-    return Bundle.of(agent, task=robot["task"], platforms=tuple(cfg.platforms), **contract_words(checkpoint), **parts)
-
-
-def _of_rewards(cfg: DictConfig, path: Path) -> Bundle:
-    """The bundle of a model that learned from rewards, with the planner that it learned with unless told otherwise."""
-    from .reward_checkpoint import learned, words_of_command  # these need the simulated task, for its bounds
-
-    if cfg.calibration is not None:
-        raise ValueError(f"{path} learned from rewards, and its alarm of surprise cannot be calibrated: leave that out")
-    known = learned(path, *(word for word in words_of_command(path) if word.partition("=")[0] not in OWN))
-    words = contract_words(known.checkpoint)
-    return Bundle.of(known.agent(needs_period=True), task=known.task, platforms=tuple(cfg.platforms), **words)
-
-
-def _agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:
-    robot = checkpoint.metadata["task"]
-    rest = None if cfg.rest is None else [float(value) for value in cfg.rest]
-    spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"], rest)
-    return agent_for(cfg, checkpoint.model, spec)

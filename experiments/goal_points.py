@@ -15,8 +15,8 @@ import envs
 from envs.behaviours import Behaviour
 
 from . import build
+from .build.recipes import Paths, as_trained, recipe
 from .protocols import LEWM_BUDGET, Pairs, honest, lewm
-from .recipes import Paths, as_trained, recipe
 from .table import OF_MODEL, PLANNING, SIMULATED
 
 START = "start"  # the row of pairs that are solved before the first step

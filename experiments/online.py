@@ -104,7 +104,7 @@ class OnlineRun:
         self._begins = np.ones((len(seeds), count), bool)
         self._remember = jax.jit(lanes.over(_remember), donate_argnums=0)
         self._copied = jax.jit(lambda weights: jax.tree.map(jnp.copy, weights))
-        self._watch = RangeWatch(actor.config.bin_limit)
+        self._watch = RangeWatch(actor.agents.config.bin_limit)
         self.progress = Progress()
         if path.exists():
             self._load()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, final
 
@@ -11,39 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from numpy import ndarray
-from omegaconf import DictConfig
 
 from envs.reward_batch import RewardBatch
-from planning import ActionSpec, Agent, AgentState, Cost, Given, PolicyPrior, Return
-from worldmodel.freeze import Weights, freeze_reward_model
+from planning import Agent, AgentState
+from worldmodel.freeze import Weights
 from worldmodel.lanes import Lanes
-from worldmodel.reward_model import RewardModelConfig
 
-from . import build
-
-ACTORS = ("planner", "policy")
-
-
-@dataclass(frozen=True)
-class ActorConfig:
-    """Who acts.
-
-    Raises:
-      ValueError: an actor that does not exist, or a count or noise that is negative.
-    """
-
-    actor: str = "planner"  # or policy: no planner at all
-    suggestions: int = 16  # candidates of each plan from the policy
-    suggestion_noise: float = 0.3  # on all of them but the first, share of the half range
-
-    def __post_init__(self) -> None:
-        if self.actor not in ACTORS:
-            raise ValueError(f"online.actor must be {' or '.join(ACTORS)}; got {self.actor!r}")
-        if self.suggestions < 0 or self.suggestion_noise < 0:
-            raise ValueError(
-                f"online.suggestions and online.suggestion_noise must not be negative; got {self.suggestions} and "
-                f"{self.suggestion_noise}"
-            )
+from .build.agents import RewardAgents
 
 
 @final
@@ -51,41 +24,20 @@ class OnlineActor:
     """Acts in E environments with whatever weights it is given; the situation of each is in an explicit state.
 
     Args:
-      cfg: the settings of the command; `planner` is read from them.
-      config: of the model.
-      actor: who acts.
-      spec: of the actions, in raw units.
-      discount: of one decision.
-
-    Raises:
-      ValueError: the planner cannot plan for these actions.
+      agents: of the model, for any weights.
+      actor: `planner` or `policy`.
     """
 
-    def __init__(
-        self, cfg: DictConfig, config: RewardModelConfig, actor: ActorConfig, spec: ActionSpec, discount: float
-    ):
-        self.config, self.spec, self._actor = config, spec, actor
-        planner: Any = build.planner(cfg)
-        proposals: tuple[PolicyPrior, ...] = ()
-        if actor.suggestions and hasattr(planner, "with_given"):
-            planner = replace(planner, proposals=(*planner.proposals, Given(actor.suggestions)))
-            proposals = (PolicyPrior(actor.suggestions, actor.suggestion_noise),)
-        self._planner, self._discount = planner, discount
-        self._proposals = proposals
+    def __init__(self, agents: RewardAgents, actor: str):
+        self.agents, self._actor = agents, actor
         self._explore = jax.jit(partial(self._act, explore=True))
         self._exploit = jax.jit(partial(self._act, explore=False))
         self._explore_together = jax.jit(self._act_together, static_argnums=0)
 
-    def agent(self, weights: Weights) -> Agent:
-        """The agent with these weights."""
-        costs: dict[str, Cost] = {"return": Return(self._discount)}
-        model = freeze_reward_model(weights, self.config)
-        return Agent(model, self._planner, costs, {"return": 1.0}, self.spec, proposals=self._proposals)
-
     def init(self, weights: Weights, environments: int, key: PRNGKeyArray) -> AgentState:
         """States of E environments of which nothing was seen."""
         keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.arange(environments, dtype=jnp.int32))
-        return jax.vmap(self.agent(weights).init)(keys)
+        return jax.vmap(self.agents.agent(weights).init)(keys)
 
     def act(
         self,
@@ -131,12 +83,12 @@ class OnlineActor:
     def _act(
         self, weights: Weights, states: AgentState, observations: Array, begins: Array, key: PRNGKeyArray, explore: bool
     ) -> tuple[Array, AgentState]:
-        agent = self.agent(weights)
+        agent = self.agents.agent(weights)
 
         def one(each: tuple[AgentState, Array, Array, Int[Array, ""]]) -> tuple[Array, AgentState]:
             state, observation, begin, number = each
             noise_key = jax.random.fold_in(key, number)
-            if self._actor.actor == "policy":
+            if self._actor == "policy":
                 return _policy_action(agent, observation, noise_key, explore), state
             nothing = jnp.zeros_like(observation)
             state = jax.lax.cond(

@@ -14,10 +14,10 @@ from omegaconf import DictConfig
 import envs
 from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
 
-from . import goal_tasks
+from .build import goal_tasks
+from .build.published import PUBLISHED, checkpoint_file
+from .build.recipes import Paths, reward_model_file
 from .fits import check_checkpoint
-from .published import PUBLISHED, checkpoint_file
-from .recipes import Paths, reward_model_file
 from .records.manifest import manifest
 from .records.results import Row, append_csv, write_json
 from .shell.overrides import command_line
@@ -35,7 +35,7 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
     """One row a policy and seed, printed pooled, and written to `runs` and to the CSV of `results`."""
     if (path := _file(cfg)) is not None and kind_of(path) == REWARD_MODEL:
         from . import plan_rewards  # it needs MuJoCo
-        from .reward_checkpoint import words_of_command
+        from .shell.command_words import words_of_command
 
         return plan_rewards.run(path, *words_of_command(path))
     check_policies(cfg)

@@ -27,10 +27,10 @@ from planning import Agent
 from planning.control import Controller
 
 from . import build, true_dynamics
+from .build.learned import Learned, asked_for, learned
 from .records import table_file
 from .records.intervals import percentiles, stratified_bootstrap
 from .records.manifest import command, manifest
-from .reward_checkpoint import Learned, asked_for, learned
 from .reward_policies import PlannerPolicy, PriorPolicy, RandomRewardPolicy, RewardPolicy, episode_returns
 from .shell.progress import progress_bar
 

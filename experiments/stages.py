@@ -19,7 +19,7 @@ from envs.collect import Collected, collect
 from worldmodel.checkpoint import Checkpoint, load_model
 
 from .build import make
-from .recipes import CUSTOM, Paths, recipe
+from .build.recipes import CUSTOM, Paths, recipe
 from .shell.progress import progress_bar
 from .training_run import train_model
 

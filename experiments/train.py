@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 
 from worldmodel.checkpoint import Checkpoint, RewardCheckpoint, load_model
 
-from . import goal_tasks
-from .recipes import CUSTOM, Paths, plan_command
+from .build import goal_tasks
+from .build.recipes import CUSTOM, Paths, plan_command
 from .shell.overrides import command_line
 from .shell.say import say
 from .stages import ensure_data, ensure_model

@@ -23,14 +23,14 @@ from worldmodel.td import TdConfig
 from worldmodel.td_training import TdTrainer, TdTrainingConfig
 
 from . import build
+from .build.recipes import reward_model_file
+from .build.sensor_ranges import sensor_range
 from .fits import check_rewards
 from .online import OnlineRun
-from .online_agent import ActorConfig, OnlineActor
+from .online_agent import OnlineActor
 from .online_config import OnlineConfig
-from .recipes import reward_model_file
 from .records import curves
 from .records.manifest import command, manifest
-from .sensor_ranges import sensor_range
 from .shell.overrides import command_line
 from .shell.progress import progress_bar
 from .shell.say import say
@@ -120,8 +120,9 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
         )
         for seed in seeds
     ]
-    acting = build.fill(ActorConfig, _those(ActorConfig, cfg.online), "online")
-    actor = OnlineActor(cfg, config, acting, build.reward_spec(task), discount)
+    acting = build.fill(build.ActorConfig, _those(build.ActorConfig, cfg.online), "online")
+    agents = build.RewardAgents(cfg, config, acting, build.reward_spec(task), discount)
+    actor = OnlineActor(agents, acting.actor)
     out_of, made = dict(zip(seeds, outs, strict=True)), manifest(cfg, seeds)
 
     def evaluated(seed: int, env_steps: int, updates: int, seconds: float, returns: Float[ndarray, "M"]) -> None:

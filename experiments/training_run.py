@@ -25,9 +25,9 @@ from worldmodel.training import Trainer, TrainingConfig, TrainState, fit
 from worldmodel.windows import WindowSampler
 
 from .build import fill
+from .build.recipes import CUSTOM, recipe, settings
+from .build.sensor_ranges import sensor_range
 from .fits import check_data, check_moves, check_range, check_task, description, identity
-from .recipes import CUSTOM, recipe, settings
-from .sensor_ranges import sensor_range
 from .shell.progress import progress_bar
 from .watch import CollapseWatch
 

@@ -55,7 +55,7 @@ def test_a_library_says_nothing_of_a_users_folders(tmp_path: Path, ours: str, th
 def test_a_folder_without_init_hides_nothing(tmp_path: Path) -> None:
     for name in ("envs", "experiments"):
         (tmp_path / name).mkdir()
-    done = python(tmp_path, "import envs, worldmodel, experiments.records.results; assert results.COLUMNS")
+    done = python(tmp_path, "import envs, worldmodel, experiments.records.results as r; assert r.COLUMNS")
     assert (done.returncode, done.stderr) == (0, "")
 
 

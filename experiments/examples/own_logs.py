@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from planning.control import Controller
 
-from ..build import compose
+from ..build.settings import compose
 from ..export import run as export
 from ..train import run as train
 

@@ -31,10 +31,10 @@ from matplotlib.patches import Circle, Rectangle
 import envs
 from experiments import build
 from experiments.baselines import online_rl
+from experiments.build.published import checkpoint_file
 from experiments.evaluate import run_episodes
 from experiments.policies import ModelPolicy
 from experiments.protocols import Pairs, honest
-from experiments.published import checkpoint_file
 from experiments.reactive import ReactivePolicy
 from planning import Effort, KeepOut
 from worldmodel.checkpoint import load_model

@@ -30,9 +30,9 @@ from matplotlib.patches import Circle, Rectangle
 import envs
 from envs.faults import simulate_with
 from experiments import build
-from experiments.calibration import calibrated
+from experiments.build.bundles import calibrated
+from experiments.build.published import checkpoint_file
 from experiments.held_out import fresh
-from experiments.published import checkpoint_file
 from experiments.training_run import probe_targets
 from planning.control import LiveEngine
 from planning.control.surprise import SurpriseMonitor, predictions

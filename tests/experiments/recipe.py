@@ -6,8 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from experiments import recipes
-from experiments.build import compose
+from experiments.build import compose, recipes
 from worldmodel.checkpoint import save_model
 from worldmodel.model import ModelConfig, create
 

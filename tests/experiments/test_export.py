@@ -5,8 +5,8 @@ import pytest
 
 from experiments import hostile_bundles, mutations
 from experiments.build import agent_for, compose
+from experiments.build.bundles import make_bundle
 from experiments.cli import main
-from experiments.export import make_bundle
 from planning import ActionSpec
 from planning.control import Bundle, Controller, LiveEngine, Surprise
 from worldmodel.checkpoint import load_model, save_model

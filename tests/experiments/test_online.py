@@ -12,8 +12,9 @@ from flax import nnx
 
 from envs.reward_task import make_reward_task
 from experiments import build, cli
+from experiments.build import ActorConfig, RewardAgents
 from experiments.online import OnlineRun
-from experiments.online_agent import ActorConfig, CalmActor, OnlineActor
+from experiments.online_agent import CalmActor, OnlineActor
 from experiments.online_config import OnlineConfig
 from experiments.reward_policies import episode_returns
 from experiments.train_online import discount_for
@@ -42,7 +43,7 @@ def parts():
     model.scale.fit(task.low, task.high)
     trainers = [TdTrainer(model, TdConfig(), TdTrainingConfig(batch=8, seed=seed)) for seed in (7, 8)]
     spec = ActionSpec.of(task.low, task.high, task.control_period)
-    return trainers, OnlineActor(cfg, MODEL, ActorConfig(suggestions=4), spec, 0.99)
+    return trainers, OnlineActor(RewardAgents(cfg, MODEL, ActorConfig(suggestions=4), spec, 0.99), "planner")
 
 
 def started(parts, path, rows, seeds=(7,), config=CONFIG):

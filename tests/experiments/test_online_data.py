@@ -15,9 +15,9 @@ from minari.dataset.minari_storage import MinariStorage
 from envs.behaviours import ColouredNoise
 from envs.reward_task import make_reward_task
 from experiments import build, train_online
+from experiments.build.learned import learned
 from experiments.fits import check_rewards
 from experiments.recording import record
-from experiments.reward_checkpoint import learned
 from planning.control import LiveEngine
 from worldmodel.checkpoint import load_reward_model
 from worldmodel.dataset import load

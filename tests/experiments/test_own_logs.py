@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.build.recipes import recipe
 from experiments.examples import own_logs
-from experiments.recipes import recipe
 from experiments.training_run import describe_logs
 from worldmodel.dataset import load
 

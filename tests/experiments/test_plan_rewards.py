@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from experiments import build, cli, plan_rewards
+from experiments.build.learned import learned
 from experiments.plan_rewards import ReturnRow
 from experiments.records import table_file
-from experiments.reward_checkpoint import learned
 from planning import CEM, EliteMPPI, Return
 from planning.control import Controller
 from worldmodel.checkpoint import MODEL, REWARD_MODEL, kind_of, save_model

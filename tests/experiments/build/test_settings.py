@@ -11,10 +11,10 @@ import envs
 from envs.behaviours import ColouredNoise, Mixture, Scripted
 from experiments import build
 from experiments.baselines import online_rl
+from experiments.build import ActorConfig, RewardAgents
+from experiments.build.recipes import CUSTOM
 from experiments.cli import COMMANDS
-from experiments.online_agent import ActorConfig, OnlineActor
 from experiments.online_config import OnlineConfig
-from experiments.recipes import CUSTOM
 from experiments.shell.folders import config_dir
 from planning import (
     CEM,
@@ -40,7 +40,7 @@ from worldmodel.td import TdConfig
 from worldmodel.td_training import TdTrainer, TdTrainingConfig
 from worldmodel.training import TrainingConfig
 
-from .recipe import settings
+from ..recipe import settings
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -113,7 +113,7 @@ def test_a_preset_builds_and_what_one_says_oneself_counts_more(file):
     model = build.fill(RewardModelConfig, {**OmegaConf.to_container(cfg.model), **sizes}, "model")
     actor = build.fill(ActorConfig, {"suggestions": cfg.online.suggestions}, "online")
     trainer = TdTrainer(model.create(0), TdConfig(), build.fill(TdTrainingConfig, {**cfg.training}, "training"))
-    acting = OnlineActor(build.compose("train", *words), model, actor, ActionSpec.of([-1.0], [1.0], 0.1), 0.99)
+    acting = RewardAgents(build.compose("train", *words), model, actor, ActionSpec.of([-1.0], [1.0], 0.1), 0.99)
     acting.init(trainer.weights(trainer.init()), 1, jax.random.key(0))
 
 

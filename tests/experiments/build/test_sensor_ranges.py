@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from experiments import build
-from experiments.published import checkpoint_file
-from experiments.sensor_ranges import contract_words, sensor_range
+from experiments.build.published import checkpoint_file
+from experiments.build.sensor_ranges import contract_words, sensor_range
 from worldmodel.checkpoint import load_model
 
 

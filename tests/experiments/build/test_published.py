@@ -18,7 +18,7 @@ from experiments.records.results import read_csv
 from worldmodel.checkpoint import load_model, save_model, with_members
 from worldmodel.model import ModelConfig, create
 
-ROWS = Path(published.__file__).parent / "results" / "published.csv"
+ROWS = published.FOLDER.parent / "results" / "published.csv"
 CONFIG = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8, ensemble=3)
 EPISODES = 6
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from .shell.overrides import command_line
+from ..shell.overrides import command_line
 
 CUSTOM = "custom"  # the task of data that no task of ours made: a robot's own logs
 

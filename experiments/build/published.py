@@ -1,6 +1,6 @@
 """The checkpoints that come along, so that one can plan before training anything: `checkpoint=published`.
 
-    python -m experiments.published runs/two_room-seed0.safetensors
+    python -m experiments.build.published runs/two_room-seed0.safetensors
 
 makes one of a trained model: with two members of its ensemble and matrices in float16, below a megabyte.
 """
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from worldmodel.checkpoint import load_model, save_model, with_members
 
-from .shell.overrides import command_line
+from ..shell.overrides import command_line
 
 PUBLISHED = "published"  # in place of a path
-FOLDER = Path(__file__).parent / "checkpoints"
+FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
 MEMBERS = 2
 
 

@@ -6,17 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from envs.reward_task import RewardTask, make_reward_task, usual_action_repeat
 from planning import ActionSpec, Agent, fastest_precision
 from worldmodel.checkpoint import RewardCheckpoint, load_reward_model
 
-from . import build
-from .online_agent import ActorConfig, OnlineActor
+from ..shell.overrides import override
+from . import agents
 from .reward_metadata import check_metadata
-from .shell.overrides import override
+from .settings import compose
 
 # What these models do not ask for: other costs, members of an ensemble, data.
 _FOREIGN: tuple[str, ...] = ("cost", "risk", "members", "suggestions", "model", "training", "behaviour", "collection")
@@ -43,7 +42,7 @@ class Learned:
 
     def make_task(self) -> RewardTask:
         """The environment that it learned in, with its action repeat."""
-        period = build.control_period(self.cfg)
+        period = agents.control_period(self.cfg)
         if period is None:
             period = self.checkpoint.metadata.get("control_period")
         return make_reward_task(self.task, self.action_repeat, period)
@@ -62,13 +61,13 @@ class Learned:
         if spec is None:
             task = self.make_task()
             task.close()
-            spec = build.reward_spec(task, needs_period or bool(self.cfg.constraint))
-        actor = ActorConfig("planner", int(online.suggestions), float(online.suggestion_noise))
+            spec = agents.reward_spec(task, needs_period or bool(self.cfg.constraint))
+        actor = agents.ActorConfig("planner", int(online.suggestions), float(online.suggestion_noise))
         discount = float(self.checkpoint.metadata["discount"])
         agent = replace(
-            OnlineActor(self.cfg, model.config, actor, spec, discount).agent(model.params),
+            agents.RewardAgents(self.cfg, model.config, actor, spec, discount).agent(model.params),
             replan_every=int(self.cfg.replan_every),
-            constraints=build.constraints(self.cfg),
+            constraints=agents.constraints(self.cfg),
             precision=str(self.cfg.precision),
         )
         agent.validate()
@@ -89,9 +88,9 @@ def learned(path: str | Path, *overrides: str) -> Learned:
     for key in asked:
         if key.partition(".")[0] in _FOREIGN:
             raise ValueError(f"{key} says nothing to a model that learned from rewards, as {path} is: leave it out")
-    if {"task", "task.name"} & set(asked) and (other := str(build.compose("plan", *overrides).task.name)) != name:
+    if {"task", "task.name"} & set(asked) and (other := str(compose("plan", *overrides).task.name)) != name:
         raise ValueError(f"{path} learned on the task {name}, and task={other} was asked for: add task={name}")
-    cfg = build.compose("plan", "objective=td", "task=reward", override("task.name", name), *overrides)
+    cfg = compose("plan", "objective=td", "task=reward", override("task.name", name), *overrides)
     if "actor" not in cfg.get("online", {}):  # those of another objective
         raise ValueError(f"{path} learned with objective=td, and another objective was asked for: leave that out")
     told = OmegaConf.create({"planner": stored["planner"], "online": {**cfg.online, **stored["online"]}})
@@ -101,20 +100,6 @@ def learned(path: str | Path, *overrides: str) -> Learned:
     with open_dict(cfg):
         cfg.planner, cfg.online, cfg.task.name = told.planner, told.online, name
     return Learned(checkpoint, cfg)
-
-
-def words_of_command(path: str | Path) -> list[str]:
-    """What the running command was told: settings alone do not say which of them are defaults.
-
-    Raises:
-      ValueError: no command is running.
-    """
-    if not HydraConfig.initialized():
-        raise ValueError(
-            f"{path} learned from rewards: outside of a command, call experiments.plan_rewards.run or "
-            "experiments.build.controller with its path and the settings"
-        )
-    return list(HydraConfig.get().overrides.task)
 
 
 def asked_for(overrides: Any) -> list[str]:

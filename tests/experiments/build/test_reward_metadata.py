@@ -3,11 +3,11 @@ import copy
 import pytest
 
 from experiments import cli
-from experiments.reward_checkpoint import learned
-from experiments.reward_metadata import check_metadata
+from experiments.build.checkpoints import learned
+from experiments.build.reward_metadata import check_metadata
 from worldmodel.checkpoint import load_reward_model, save_reward_model
 
-from .reward_recipe import save_random_reward_model
+from ..reward_recipe import save_random_reward_model
 
 
 @pytest.fixture(scope="module")

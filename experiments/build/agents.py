@@ -1,0 +1,200 @@
+"""From composed settings to agents: planner, costs, constraints and the bounds of the actions around a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+from omegaconf import DictConfig, OmegaConf
+
+from envs import Task
+from planning import (
+    ActionSpec,
+    Agent,
+    Constraint,
+    Cost,
+    Given,
+    LatentModel,
+    ModelProposal,
+    Planner,
+    PolicyPrior,
+    Return,
+    fastest_precision,
+)
+from worldmodel.freeze import Weights, freeze_reward_model
+from worldmodel.reward_model import RewardModelConfig
+
+from .settings import checked, make
+
+if TYPE_CHECKING:  # it imports MuJoCo, which a robot may not have
+    from envs.reward_task import RewardTask
+
+
+def action_spec(task: Task) -> ActionSpec:
+    """The task's bounds and control period."""
+    space: Any = task.action_space
+    return ActionSpec.of(space.low, space.high, task.control_period)
+
+
+def reward_spec(task: RewardTask, needs_period: bool = False) -> ActionSpec:
+    """The bounds of a reward task, and the time between two decisions.
+
+    Args:
+      task: the reward task.
+      needs_period: whether anything depends on that time: a robot's contract, a limit on a rate. A search for rewards
+        does not, and has a second where the environment says nothing.
+
+    Raises:
+      ValueError: the time is needed, and nothing says it.
+    """
+    known = math.isfinite(task.control_period)
+    if needs_period and not known:
+        raise ValueError(
+            f"{task.name} does not say how often it acts (it has no attribute dt): add control_period=SECONDS, from "
+            "one decision to the next"
+        )
+    return ActionSpec.of(task.low, task.high, task.control_period if known else 1.0)
+
+
+def control_period(cfg: DictConfig) -> float | None:
+    """The seconds between two actions that the settings give, if they do.
+
+    Raises:
+      ValueError: it is no number.
+    """
+    period = cfg.get("control_period")
+    return None if period is None else float(checked(period, float, "control_period"))
+
+
+def planner(cfg: DictConfig) -> Planner[Any]:
+    """The planner of the settings."""
+    return make(cfg.planner, "planner")
+
+
+def costs(cfg: DictConfig) -> tuple[dict[str, Cost], dict[str, float]]:
+    """Costs by name, and their weights."""
+    built, weights = {}, {}
+    for name, node in cfg.cost.items():
+        values = OmegaConf.create({key: value for key, value in node.items() if key != "weight"})
+        built[str(name)] = make(values, f"cost.{name}")
+        weights[str(name)] = float(checked(node.get("weight", 1.0), float, f"cost.{name}.weight"))
+    return built, weights
+
+
+def constraints(cfg: DictConfig) -> dict[str, Constraint]:
+    """Constraints by name."""
+    return {str(name): make(node, f"constraint.{name}") for name, node in cfg.constraint.items()}
+
+
+def agent(cfg: DictConfig, model: LatentModel, task: Task) -> Agent:
+    """The agent that plans in `model` to control `task`; `precision=auto` is settled here, by a measurement.
+
+    Raises:
+      ValueError: the parts do not fit each other, or the model was trained for other sensors or actions.
+    """
+    observation_shape: Any = task.observation_space.shape
+    if model.observation_size != observation_shape[0]:
+        raise ValueError(
+            f"the model was trained on {model.observation_size} sensor values, and {task.name} gives "
+            f"{observation_shape[0]}: choose the task that it was trained for"
+        )
+    return agent_for(cfg, model, action_spec(task))
+
+
+def agent_for(cfg: DictConfig, model: LatentModel, spec: ActionSpec) -> Agent:
+    """The same for any actuators: no task is needed.
+
+    Raises:
+      ValueError: the parts do not fit each other.
+    """
+    built, weights = costs(cfg)
+    search: Planner[Any] = planner(cfg)
+    proposals: tuple[ModelProposal, ...] = ()
+    if getattr(model, "policy", None) is not None:
+        search, proposals = with_suggestions(search, int(cfg.suggestions))
+    result = Agent(
+        model,
+        search,
+        built,
+        dict(weights),
+        spec,
+        int(cfg.replan_every),
+        constraints=constraints(cfg),
+        risk=make(cfg.risk, "risk"),
+        precision=str(cfg.precision),
+        proposals=proposals,
+        members=cfg.members if cfg.members is None else int(cfg.members),
+    )
+    result.validate()
+    return fastest_precision(result)
+
+
+def with_suggestions(
+    search: Planner[Any], count: int, noise: float = 0.0
+) -> tuple[Planner[Any], tuple[ModelProposal, ...]]:
+    """The planner with `count` candidates of each plan from the model's policy, and the proposal that makes them.
+
+    Args:
+      search: the planner; one that takes no given candidates stays as it is.
+      count: candidates from the policy; 0 for none.
+      noise: on all of them but the first, share of the half range.
+    """
+    if not count or not hasattr(search, "with_given"):
+        return search, ()
+    changed: Any = search
+    return dataclasses.replace(changed, proposals=(*changed.proposals, Given(count))), (PolicyPrior(count, noise),)
+
+
+ACTORS = ("planner", "policy")
+
+
+@dataclass(frozen=True)
+class ActorConfig:
+    """Who acts.
+
+    Raises:
+      ValueError: an actor that does not exist, or a count or noise that is negative.
+    """
+
+    actor: str = "planner"  # or policy: no planner at all
+    suggestions: int = 16  # candidates of each plan from the policy
+    suggestion_noise: float = 0.3  # on all of them but the first, share of the half range
+
+    def __post_init__(self) -> None:
+        if self.actor not in ACTORS:
+            raise ValueError(f"online.actor must be {' or '.join(ACTORS)}; got {self.actor!r}")
+        if self.suggestions < 0 or self.suggestion_noise < 0:
+            raise ValueError(
+                f"online.suggestions and online.suggestion_noise must not be negative; got {self.suggestions} and "
+                f"{self.suggestion_noise}"
+            )
+
+
+@final
+class RewardAgents:
+    """Agents of a model that learned from rewards, one for each set of weights.
+
+    Args:
+      cfg: the settings of the command; `planner` is read from them.
+      config: of the model.
+      actor: how many candidates come from the policy, and with which noise.
+      spec: of the actions, in raw units.
+      discount: of one decision.
+
+    Raises:
+      ValueError: the planner cannot plan for these actions.
+    """
+
+    def __init__(
+        self, cfg: DictConfig, config: RewardModelConfig, actor: ActorConfig, spec: ActionSpec, discount: float
+    ):
+        self.config, self.spec, self._discount = config, spec, discount
+        self._planner, self._proposals = with_suggestions(planner(cfg), actor.suggestions, actor.suggestion_noise)
+
+    def agent(self, weights: Weights) -> Agent:
+        """The agent with these weights."""
+        costs: dict[str, Cost] = {"return": Return(self._discount)}
+        model = freeze_reward_model(weights, self.config)
+        return Agent(model, self._planner, costs, {"return": 1.0}, self.spec, proposals=self._proposals)

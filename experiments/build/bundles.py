@@ -1,0 +1,76 @@
+"""Bundles for robots: of a checkpoint and a planner's settings, with an alarm of surprise if data calibrates it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy import ndarray
+from omegaconf import DictConfig
+
+from planning import ActionSpec, Agent
+from planning.control import Bundle, LiveEngine, Surprise
+from planning.control.surprise import calibrate
+from worldmodel.checkpoint import Checkpoint
+from worldmodel.dataset import EpisodeData
+
+from .agents import agent_for
+from .sensor_ranges import contract_words
+
+
+def make_bundle(cfg: DictConfig, checkpoint: Checkpoint, **parts: Any) -> Bundle:
+    """The bundle of a checkpoint; `parts` are more of what `Bundle.of` takes (guards, extra)."""
+    robot = checkpoint.metadata["task"]
+    agent = bundle_agent(cfg, checkpoint)
+    return Bundle.of(agent, task=robot["task"], platforms=tuple(cfg.platforms), **contract_words(checkpoint), **parts)
+
+
+def reward_bundle(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> Bundle:
+    """The bundle of a model that learned from rewards, with the planner that it learned with unless told otherwise.
+
+    Args:
+      cfg: the settings of `jepa-mpc export`.
+      path: the model's file.
+      overrides: of the command, those that concern the model's planner.
+
+    Raises:
+      ValueError: an alarm was to be calibrated, which these models do not have.
+    """
+    from .learned import learned  # which imports MuJoCo, for the bounds of the simulated task
+
+    if cfg.calibration is not None:
+        raise ValueError(f"{path} learned from rewards, and its alarm of surprise cannot be calibrated: leave that out")
+    known = learned(path, *overrides)
+    words = contract_words(known.checkpoint)
+    return Bundle.of(known.agent(needs_period=True), task=known.task, platforms=tuple(cfg.platforms), **words)
+
+
+def bundle_agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:
+    """The agent that a bundle is made of: bounds and control period are those that the model was trained with."""
+    robot = checkpoint.metadata["task"]
+    rest = None if cfg.rest is None else [float(value) for value in cfg.rest]
+    spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"], rest)
+    return agent_for(cfg, checkpoint.model, spec)
+
+
+def episodes(data: EpisodeData, most: int) -> list[tuple[ndarray, ndarray]]:
+    """At most so many episodes, the last ones: observations [L + 1, O] and actions [L, A] of each."""
+    firsts = sorted(set(data.first.tolist()))[-most:]
+    found = []
+    for first in firsts:
+        last = int(data.last[first])
+        found.append((data.observations[first : last + 1], data.actions[first:last]))
+    return found
+
+
+def calibrated(
+    engine: LiveEngine, data: EpisodeData, alarms_a_minute: float = 1.0, most: int = 200, seed: int = 0
+) -> Surprise:
+    """The surprise of `engine` on a dataset that its model was not trained on.
+
+    Raises:
+      ValueError: the dataset is too small.
+    """
+    rate = alarms_a_minute * engine.contract.control_period / 60
+    return calibrate(engine, episodes(data, most), rate, seed)

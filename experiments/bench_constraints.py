@@ -24,9 +24,9 @@ from planning import KeepOut, SpeedLimit
 from worldmodel.checkpoint import Checkpoint
 
 from . import build
-from .evaluate import run_episodes
-from .policies import ModelPolicy
-from .protocols import Pairs, honest
+from .evaluation.goals.policies import ModelPolicy
+from .evaluation.goals.protocols import Pairs, honest
+from .evaluation.goals.rollout import run_episodes
 from .records.episodes import EpisodeRecord
 from .records.manifest import manifest
 from .records.promises import require

@@ -30,7 +30,7 @@ from planning.agent import AgentState
 from worldmodel.checkpoint import load_model
 
 from . import build
-from .protocols import Pairs, honest
+from .evaluation.goals.protocols import Pairs, honest
 from .records.intervals import paired_difference, wilson
 from .records.manifest import manifest
 from .records.results import append_values

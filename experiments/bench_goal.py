@@ -23,16 +23,16 @@ from worldmodel.training import TrainingConfig
 from . import build, goal_points, goal_table
 from .baselines import gcbc, sac_her
 from .build.recipes import Paths, recipe
+from .evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED, Learned, make_policy, make_row, timed
+from .evaluation.goals.policies import Policy
+from .evaluation.goals.protocols import already_solved
 from .goal_points import BASELINES, CLONING, START, Point, Recipe, pairs_of
 from .outcomes import outcomes
 from .pipeline import Stage, exit_if, run_all
-from .policies import Policy
-from .protocols import already_solved
 from .records.manifest import manifest
 from .records.results import Row, append_csv, read_csv, read_manifests
 from .shell.progress import progress_bar
 from .stages import ensure_data, ensure_model
-from .table import OF_MODEL, PLANNING, SIMULATED, Learned, make_policy, make_row, timed
 
 logger = logging.getLogger(__name__)
 

@@ -21,11 +21,12 @@ import envs
 from envs import Task
 from worldmodel.checkpoint import Checkpoint
 
-from . import build, latency
-from .evaluate import run_episodes
+from . import build
+from .evaluation.goals import latency
+from .evaluation.goals.policies import ModelPolicy
+from .evaluation.goals.protocols import Pairs, honest
+from .evaluation.goals.rollout import run_episodes
 from .plan import chosen_checkpoint
-from .policies import ModelPolicy
-from .protocols import Pairs, honest
 from .records import table_file
 from .records.intervals import paired_difference, percentiles, wilson
 from .records.manifest import command, manifest

@@ -25,7 +25,7 @@ from worldmodel.checkpoint import load_model
 
 from . import build
 from .build.published import checkpoint_file
-from .protocols import Pairs, honest
+from .evaluation.goals.protocols import Pairs, honest
 from .records.intervals import wilson
 from .records.manifest import manifest
 from .records.results import append_values

@@ -21,13 +21,14 @@ from rich.table import Table
 import envs
 from planning import Agent, Planner
 
-from . import build, latency, planners_figure, planners_grid
-from .evaluate import run_episodes
+from . import build, planners_figure, planners_grid
+from .evaluation.goals import latency
+from .evaluation.goals.policies import ModelPolicy, SimulatedPolicy
+from .evaluation.goals.protocols import honest
+from .evaluation.goals.rollout import run_episodes
 from .planners_curves import Reference, curve, need, step_budgets, tight_steps
 from .planners_grid import Point, Split
 from .planners_table import Entry, PlannerRow, Run, read_entries, write
-from .policies import ModelPolicy, SimulatedPolicy
-from .protocols import honest
 from .records.intervals import percentiles
 from .records.manifest import manifest
 from .shell.progress import progress_bar

@@ -24,8 +24,8 @@ from planning.control import LiveEngine
 from planning.control.surprise import Surprise, SurpriseMonitor, calibrate, predictions
 
 from . import build
-from .policies import ModelPolicy
-from .protocols import Pairs, honest
+from .evaluation.goals.policies import ModelPolicy
+from .evaluation.goals.protocols import Pairs, honest
 from .records.manifest import manifest
 from .records.promises import require
 from .records.results import append_values

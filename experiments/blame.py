@@ -10,9 +10,9 @@ import numpy as np
 import envs
 from planning import Agent, AskTell
 
-from .evaluate import Progress, run_episodes
-from .policies import SimulatedPolicy
-from .protocols import Pairs
+from .evaluation.goals.policies import SimulatedPolicy
+from .evaluation.goals.protocols import Pairs
+from .evaluation.goals.rollout import Progress, run_episodes
 from .records.episodes import EpisodeRecord
 
 FAULTS = {

@@ -22,6 +22,7 @@ from worldmodel.windows import WindowSampler
 from .build import goal_tasks
 from .build.recipes import Paths
 from .collect import visited
+from .evaluation.goals.measure import Measured, check_policies, measure, show
 from .health import judged
 from .records.episodes import EpisodeRecord, Health, Report
 from .records.manifest import manifest
@@ -31,7 +32,6 @@ from .shell.overrides import command_line
 from .shell.say import say
 from .shell.shadowing import PROGRAM
 from .stages import ensure_data, ensure_model
-from .table import Measured, check_policies, measure, show
 from .video import film
 
 SEEDS = 3  # in the table that the second command makes

@@ -25,12 +25,12 @@ from worldmodel.windows import WindowSampler
 from . import build
 from .blame import Failure, blame
 from .build.recipes import CUSTOM
-from .evaluate import run_episodes
+from .evaluation.goals.policies import ModelPolicy
+from .evaluation.goals.protocols import honest
+from .evaluation.goals.rollout import run_episodes
 from .fits import check_data, check_moves, check_range, check_task
 from .held_out import HeldOut, end_of, fresh
 from .landscape import Slice, slices
-from .policies import ModelPolicy
-from .protocols import honest
 from .reach import Reach, of_data, of_script
 from .records.intervals import spearman
 from .shell.progress import progress_bar

@@ -16,8 +16,8 @@ from envs.behaviours import Behaviour
 
 from . import build
 from .build.recipes import Paths, as_trained, recipe
-from .protocols import LEWM_BUDGET, Pairs, honest, lewm
-from .table import OF_MODEL, PLANNING, SIMULATED
+from .evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED
+from .evaluation.goals.protocols import LEWM_BUDGET, Pairs, honest, lewm
 
 START = "start"  # the row of pairs that are solved before the first step
 BASELINES = ("gcbc", "sac_her")

@@ -18,8 +18,8 @@ from numpy import ndarray
 import envs
 from planning import Agent
 
-from .policies import SimulatedPolicy
-from .protocols import Pairs
+from .evaluation.goals.policies import SimulatedPolicy
+from .evaluation.goals.protocols import Pairs
 from .records.intervals import spearman
 
 

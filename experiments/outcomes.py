@@ -9,9 +9,9 @@ from pathlib import Path
 from envs import Task
 from worldmodel.files import write_atomically
 
-from .evaluate import run_episodes
-from .policies import Policy
-from .protocols import Pairs
+from .evaluation.goals.policies import Policy
+from .evaluation.goals.protocols import Pairs
+from .evaluation.goals.rollout import run_episodes
 
 
 def outcomes(

@@ -17,16 +17,16 @@ from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
 from .build import goal_tasks
 from .build.published import PUBLISHED, checkpoint_file
 from .build.recipes import Paths, reward_model_file
+from .evaluation.goals.measure import check_policies, measure, show
 from .fits import check_checkpoint
 from .records.manifest import manifest
 from .records.results import Row, append_csv, write_json
 from .shell.overrides import command_line
 from .shell.say import say
 from .stages import ensure_model
-from .table import check_policies, measure, show
 
 if TYPE_CHECKING:
-    from .plan_rewards import ReturnRow
+    from .evaluation.rewards.measure import ReturnRow
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +34,10 @@ logger = logging.getLogger(__name__)
 def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
     """One row a policy and seed, printed pooled, and written to `runs` and to the CSV of `results`."""
     if (path := _file(cfg)) is not None and kind_of(path) == REWARD_MODEL:
-        from . import plan_rewards  # it needs MuJoCo
+        from .evaluation.rewards import measure as reward_measure  # it needs MuJoCo
         from .shell.command_words import words_of_command
 
-        return plan_rewards.run(path, *words_of_command(path))
+        return reward_measure.run(path, *words_of_command(path))
     check_policies(cfg)
     if cfg.checkpoint is None:
         goal_tasks.make(cfg.task.name, "plan")

@@ -29,7 +29,7 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
 
         return train_baseline(cfg)
     if "ceiling" in cfg:
-        from .true_dynamics import run as measure_ceiling
+        from .evaluation.rewards.true_dynamics import run as measure_ceiling
 
         return measure_ceiling(cfg)
     if "online" in cfg:  # an objective that learns from rewards

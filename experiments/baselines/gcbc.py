@@ -28,7 +28,7 @@ from worldmodel.normalization import Normalizer
 from worldmodel.training import TrainingConfig
 from worldmodel.windows import WindowSampler
 
-from ..reactive import ReactivePolicy
+from ..evaluation.goals.reactive import ReactivePolicy
 from ..shell.progress import progress_bar
 from . import weights
 

@@ -15,9 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..evaluation.rewards.returns import EnvFactory, check_spaces, evaluate_returns
 from ..records import curves
 from ..records.curves import CurveRow
-from ..returns import EnvFactory, check_spaces, evaluate_returns
 from ..shell.progress import progress_bar
 
 logger = logging.getLogger(__name__)

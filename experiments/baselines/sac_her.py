@@ -20,7 +20,7 @@ import numpy as np
 
 from envs import Task
 
-from ..reactive import ReactivePolicy
+from ..evaluation.goals.reactive import ReactivePolicy
 from ..shell.progress import progress_bar
 from . import weights
 from .goal_env import GoalEnv

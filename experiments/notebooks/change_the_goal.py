@@ -32,10 +32,10 @@ import envs
 from experiments import build
 from experiments.baselines import online_rl
 from experiments.build.published import checkpoint_file
-from experiments.evaluate import run_episodes
-from experiments.policies import ModelPolicy
-from experiments.protocols import Pairs, honest
-from experiments.reactive import ReactivePolicy
+from experiments.evaluation.goals.policies import ModelPolicy
+from experiments.evaluation.goals.protocols import Pairs, honest
+from experiments.evaluation.goals.reactive import ReactivePolicy
+from experiments.evaluation.goals.rollout import run_episodes
 from planning import Effort, KeepOut
 from worldmodel.checkpoint import load_model
 

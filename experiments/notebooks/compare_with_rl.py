@@ -29,9 +29,9 @@ from experiments.baselines.reward_env import RewardEnv
 from experiments.compare_figures import draw
 from experiments.compare_tables import left_out, tables
 from experiments.comparison import compare as compared
+from experiments.evaluation.rewards.returns import add_policy
 from experiments.records import curves
 from experiments.records.manifest import manifest
-from experiments.returns import add_policy
 
 out = Path(OUT)
 out.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ def words_of_command(path: str | Path) -> list[str]:
     """
     if not HydraConfig.initialized():
         raise ValueError(
-            f"{path} learned from rewards: outside of a command, call experiments.plan_rewards.run or "
+            f"{path} learned from rewards: outside of a command, call experiments.evaluation.rewards.measure.run or "
             "experiments.build.controller with its path and the settings"
         )
     return list(HydraConfig.get().overrides.task)

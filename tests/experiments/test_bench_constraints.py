@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 import envs
 from experiments import bench, bench_constraints, build
 from experiments.bench_constraints import broken, keeping
-from experiments.protocols import honest
+from experiments.evaluation.goals.protocols import honest
 from experiments.training_run import probe_targets
 from planning import AccelerationLimit, Imagined, JerkLimit, JointLimits, KeepOut, SpeedLimit
 from worldmodel.freeze import freeze

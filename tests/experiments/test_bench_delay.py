@@ -9,9 +9,9 @@ import pytest
 
 import envs
 from experiments import bench, bench_delay, build
-from experiments.evaluate import run_episodes
-from experiments.policies import ModelPolicy
-from experiments.protocols import honest
+from experiments.evaluation.goals.policies import ModelPolicy
+from experiments.evaluation.goals.protocols import honest
+from experiments.evaluation.goals.rollout import run_episodes
 from worldmodel.checkpoint import load_model, save_model
 from worldmodel.model import ModelConfig, create
 

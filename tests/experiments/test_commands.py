@@ -12,9 +12,9 @@ import pytest
 import envs
 from experiments import collect, demo, plan, train
 from experiments.cli import main
-from experiments.evaluate import run_episodes
-from experiments.policies import NoopPolicy, RandomPolicy
-from experiments.protocols import Pairs, honest
+from experiments.evaluation.goals.policies import NoopPolicy, RandomPolicy
+from experiments.evaluation.goals.protocols import Pairs, honest
+from experiments.evaluation.goals.rollout import run_episodes
 from experiments.records.results import COLUMNS, read_csv
 from worldmodel.checkpoint import load_model
 

@@ -12,11 +12,11 @@ from experiments import build, diagnose, train
 from experiments.blame import FAULTS, Failure, blame
 from experiments.diagnose_figures import PROBES, alone, panels
 from experiments.diagnosis import Diagnosis
-from experiments.evaluate import run_episodes
+from experiments.evaluation.goals.policies import NoopPolicy, ScriptPolicy
+from experiments.evaluation.goals.protocols import honest
+from experiments.evaluation.goals.rollout import run_episodes
 from experiments.held_out import fresh
 from experiments.landscape import Slice, slices
-from experiments.policies import NoopPolicy, ScriptPolicy
-from experiments.protocols import honest
 from experiments.reach import Reach, of_script
 from experiments.records.intervals import spearman
 from worldmodel.checkpoint import load_model

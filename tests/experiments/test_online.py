@@ -13,10 +13,10 @@ from flax import nnx
 from envs.reward_task import make_reward_task
 from experiments import build, cli
 from experiments.build import ActorConfig, RewardAgents
+from experiments.evaluation.rewards.policies import episode_returns
 from experiments.online import OnlineRun
 from experiments.online_agent import CalmActor, OnlineActor
 from experiments.online_config import OnlineConfig
-from experiments.reward_policies import episode_returns
 from experiments.train_online import discount_for
 from planning import ActionSpec
 from worldmodel.checkpoint import load_reward_model

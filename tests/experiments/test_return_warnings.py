@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from experiments.returns import evaluate_returns
+from experiments.evaluation.rewards.returns import evaluate_returns
 
 
 class Line(gymnasium.Env):

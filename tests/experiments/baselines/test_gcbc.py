@@ -3,7 +3,7 @@ import pytest
 
 import envs
 from experiments.baselines import gcbc, weights
-from experiments.protocols import honest
+from experiments.evaluation.goals.protocols import honest
 from worldmodel.dataset import EpisodeData
 from worldmodel.training import TrainingConfig
 

@@ -6,7 +6,7 @@ import pytest
 import envs
 from experiments.baselines import sac_her
 from experiments.baselines.goal_env import GoalEnv
-from experiments.protocols import honest
+from experiments.evaluation.goals.protocols import honest
 
 TINY = sac_her.SacHerConfig(width=8, depth=1, batch=16, learning_starts=130, round=40)
 needs_extra = pytest.mark.skipif(not sac_her.installed(), reason="the extra `baselines` (sbx, torch) is not installed")

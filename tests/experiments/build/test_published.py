@@ -11,9 +11,9 @@ import pytest
 
 import envs
 from experiments import build, published
-from experiments.evaluate import run_episodes
-from experiments.policies import ModelPolicy
-from experiments.protocols import honest
+from experiments.evaluation.goals.policies import ModelPolicy
+from experiments.evaluation.goals.protocols import honest
+from experiments.evaluation.goals.rollout import run_episodes
 from experiments.records.results import read_csv
 from worldmodel.checkpoint import load_model, save_model, with_members
 from worldmodel.model import ModelConfig, create

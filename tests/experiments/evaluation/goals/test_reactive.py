@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import envs
-from experiments import latency
-from experiments.protocols import honest
-from experiments.reactive import ReactivePolicy, reflex
+from experiments.evaluation.goals import latency
+from experiments.evaluation.goals.protocols import honest
+from experiments.evaluation.goals.reactive import ReactivePolicy, reflex
 from worldmodel.freeze import freeze
 from worldmodel.model import ModelConfig, create
 

@@ -12,8 +12,8 @@ from gymnasium.utils.env_checker import check_env
 from experiments.baselines import online_rl
 from experiments.baselines.online_rl import OnlineConfig
 from experiments.baselines.reward_env import RewardEnv
+from experiments.evaluation.rewards.returns import add_policy, evaluate_returns
 from experiments.records import curves, table_file
-from experiments.returns import add_policy, evaluate_returns
 
 needs_extra = pytest.mark.skipif(
     not online_rl.installed(), reason="the extra `baselines` (sbx, torch) is not installed"
@@ -108,7 +108,7 @@ def test_an_environment_that_fails_is_told(monkeypatch):
         evaluate_returns(Line, Constant(0.0), 1, 0)
     monkeypatch.undo()
     monkeypatch.setattr(Line, "ends", False)
-    monkeypatch.setattr("experiments.returns.LONGEST", 50)
+    monkeypatch.setattr("experiments.evaluation.rewards.returns.LONGEST", 50)
     with pytest.raises(ValueError, match="went on for 50 decisions: limit it"):
         evaluate_returns(Line, Constant(0.0), 1, 0)
     with pytest.raises(ValueError, match="one episode or more; got 0"):

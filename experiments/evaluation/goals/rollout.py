@@ -8,9 +8,9 @@ import numpy as np
 
 from envs import Task
 
+from ...records.episodes import EpisodeRecord
 from .policies import ModelPolicy, Policy
 from .protocols import Pairs
-from .records.episodes import EpisodeRecord
 
 Progress = Callable[[int, int], None]
 

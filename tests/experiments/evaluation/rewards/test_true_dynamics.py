@@ -5,8 +5,8 @@ import pytest
 
 from envs.reward_task import make_reward_task
 from experiments import build, cli, comparison
+from experiments.evaluation.rewards.true_dynamics import TrueDynamics
 from experiments.records import curves
-from experiments.true_dynamics import TrueDynamics
 from planning import Gradient
 
 TINY = ["planner.num_samples=10", "planner.iterations=1", "planner.horizon=5", "planner.parameterization.count=3"]

@@ -4,16 +4,17 @@ import gymnasium
 import numpy as np
 import pytest
 
-from experiments import build, cli, plan_rewards
+from experiments import build, cli
 from experiments.build.learned import learned
-from experiments.plan_rewards import ReturnRow
+from experiments.evaluation.rewards import measure
+from experiments.evaluation.rewards.measure import ReturnRow
 from experiments.records import table_file
 from planning import CEM, EliteMPPI, Return
 from planning.control import Controller
 from worldmodel.checkpoint import MODEL, REWARD_MODEL, kind_of, save_model
 from worldmodel.model import ModelConfig, create
 
-from .reward_recipe import save_random_reward_model
+from ...reward_recipe import save_random_reward_model
 
 TASK = "gym/Pendulum-v1"  # 200 control steps, which are 50 decisions
 
@@ -54,7 +55,7 @@ def test_the_command_measures_every_row(checkpoint, tmp_path, capfd):
     (entry,) = table_file.read_beside(table)
     assert len(entry["rows"]) == 4 and entry["manifest"]["config"]["planner"]["num_samples"] == 8
     # The same once more comes to the same, also found by its task alone.
-    again = plan_rewards.run(checkpoint, f"results={table}", "policies=[planner,random]", "latency_plans=1")
+    again = measure.run(checkpoint, f"results={table}", "policies=[planner,random]", "latency_plans=1")
     assert [row.mean_return for row in again] == pytest.approx(
         [planner.mean_return, rows["random"].mean_return], rel=1e-3
     )
@@ -110,7 +111,7 @@ def test_a_file_of_another_kind_is_refused(checkpoint, goals, tmp_path, capfd):
     )  # where training would have put it
     with pytest.raises(ValueError, match="is a model file: expected a reward model file"):
         learned(goals)
-    with pytest.raises(ValueError, match="outside of a command, call experiments.plan_rewards.run"):
+    with pytest.raises(ValueError, match="outside of a command, call experiments.evaluation.rewards.measure.run"):
         from experiments import plan
 
         plan.run(build.compose("plan", f"checkpoint='{checkpoint}'"))

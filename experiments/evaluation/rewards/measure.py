@@ -26,13 +26,14 @@ from envs.reward_task import RewardTask, check_seed
 from planning import Agent
 from planning.control import Controller
 
-from . import build, true_dynamics
-from .build.learned import Learned, asked_for, learned
-from .records import table_file
-from .records.intervals import percentiles, stratified_bootstrap
-from .records.manifest import command, manifest
-from .reward_policies import PlannerPolicy, PriorPolicy, RandomRewardPolicy, RewardPolicy, episode_returns
-from .shell.progress import progress_bar
+from ... import build
+from ...build.learned import Learned, asked_for, learned
+from ...records import table_file
+from ...records.intervals import percentiles, stratified_bootstrap
+from ...records.manifest import command, manifest
+from ...shell.progress import progress_bar
+from . import true_dynamics
+from .policies import PlannerPolicy, PriorPolicy, RandomRewardPolicy, RewardPolicy, episode_returns
 
 POLICIES = ("planner", "policy", "random", "ceiling")
 USUAL = ("planner", "policy", "random")

@@ -16,17 +16,18 @@ import envs
 from planning import Agent
 from worldmodel.checkpoint import Checkpoint
 
-from . import build, latency
-from .evaluate import run_episodes
+from ... import build
+from ...records.episodes import EpisodeRecord
+from ...records.intervals import percentiles, pool, wilson
+from ...records.manifest import command
+from ...records.results import Row
+from ...shell.did_you_mean import did_you_mean
+from ...shell.progress import progress_bar
+from . import latency
 from .policies import ModelPolicy, NoopPolicy, Policy, RandomPolicy, SimulatedPolicy
 from .protocols import Pairs, honest
 from .reactive import ReactivePolicy, reflex
-from .records.episodes import EpisodeRecord
-from .records.intervals import percentiles, pool, wilson
-from .records.manifest import command
-from .records.results import Row
-from .shell.did_you_mean import did_you_mean
-from .shell.progress import progress_bar
+from .rollout import run_episodes
 
 POLICIES = ("model", "oracle", "ceiling", "reflex", "random", "noop")
 SIMULATED = ("oracle", "ceiling")

@@ -19,8 +19,8 @@ from numpy import ndarray
 
 from worldmodel.logs import out_of_bounds
 
-from .records import curves
-from .records.curves import CurveRow
+from ...records import curves
+from ...records.curves import CurveRow
 
 logger = logging.getLogger(__name__)
 

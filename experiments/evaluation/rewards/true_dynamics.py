@@ -25,12 +25,12 @@ from envs.reward_oracle import RewardOracle, present
 from envs.reward_task import RewardTask, make_reward_task, usual_action_repeat
 from planning import ActionSpec, AskTell, Evaluation, plan_on_host
 
-from . import build
-from .records import curves
-from .records.manifest import command, manifest
-from .reward_policies import episode_returns
-from .shell.overrides import override
-from .shell.progress import progress_bar
+from ... import build
+from ...records import curves
+from ...records.manifest import command, manifest
+from ...shell.overrides import override
+from ...shell.progress import progress_bar
+from .policies import episode_returns
 
 
 @final

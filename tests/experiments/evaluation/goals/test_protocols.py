@@ -6,9 +6,9 @@ import pytest
 import envs
 from envs.behaviours import Behaviour, ColouredNoise, Mixture
 from envs.streams import episode_rng
-from experiments.evaluate import run_episodes
-from experiments.policies import RandomPolicy
-from experiments.protocols import LEWM_BUDGET, LEWM_OFFSET, already_solved, honest, lewm
+from experiments.evaluation.goals.policies import RandomPolicy
+from experiments.evaluation.goals.protocols import LEWM_BUDGET, LEWM_OFFSET, already_solved, honest, lewm
+from experiments.evaluation.goals.rollout import run_episodes
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Who starts where, policies, roll-outs, and one measured row."""

@@ -1,0 +1,1 @@
+"""Towards goals: protocols, policies, roll-outs, latency, rows."""

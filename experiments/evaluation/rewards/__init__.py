@@ -1,0 +1,1 @@
+"""For rewards: returns, policies, true dynamics, rows."""

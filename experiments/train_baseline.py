@@ -12,7 +12,7 @@ from rich.console import Console
 from envs.reward_task import check_reward_task, make_reward_task, usual_action_repeat
 
 from . import build
-from .baselines import online_rl
+from .baselines import sbx
 from .baselines.reward_env import RewardEnv
 from .records.manifest import manifest
 
@@ -35,13 +35,13 @@ def run(cfg: DictConfig) -> Path:
         "episodes": cfg.online.evaluate_episodes,
         "action_repeat": repeat,
     }
-    config = build.fill(online_rl.OnlineConfig, settings, "online")
+    config = build.fill(sbx.SbxConfig, settings, "online")
     config = replace(config, settings={str(name): value for name, value in cfg.baseline.settings.items()})
     default = Path(cfg.runs) / f"{name.replace('/', '-')}-{config.algorithm}-seed{seed}.csv"
     table = Path(cfg.online.curves) if cfg.online.curves else default
     check_reward_task(make_reward_task(name, repeat), steps=50)
     make_env = partial(_make_env, name, repeat)
-    online_rl.train(table, config, name, make_env, seed, manifest(cfg, [seed]))
+    sbx.train(table, config, name, make_env, seed, manifest(cfg, [seed]))
     Console().print(f"the learning curve is in {table}")
     return table
 

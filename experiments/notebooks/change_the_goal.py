@@ -30,7 +30,7 @@ from matplotlib.patches import Circle, Rectangle
 
 import envs
 from experiments import build
-from experiments.baselines import online_rl
+from experiments.baselines import sbx
 from experiments.build.published import checkpoint_file
 from experiments.evaluation.goals.policies import ModelPolicy
 from experiments.evaluation.goals.protocols import Pairs, honest
@@ -176,7 +176,7 @@ def sac_policy():
     )
 
 
-if online_rl.installed():
+if sbx.installed():
     sac = sac_policy()
     one_goal = {f"SAC, {name} goal": drive(f"SAC for the old, {name} goal", sac, goal) for name, goal in GOALS.items()}
     figure = picture(one_goal, marks=[])

@@ -24,7 +24,7 @@ import numpy as np
 
 from envs.reward_task import make_reward_task
 from experiments import build, compare, published_curves, train
-from experiments.baselines import online_rl
+from experiments.baselines import sbx
 from experiments.baselines.reward_env import RewardEnv
 from experiments.compare_figures import draw
 from experiments.compare_tables import left_out, tables
@@ -62,7 +62,7 @@ print(f"{STEPS // ACTION_REPEAT:,} decisions, learned in {learned.metadata['trai
 # The same task, steps, action repeat, seed and evaluations; the algorithm is that of `sbx` with its own settings.
 
 # %%
-if online_rl.installed():
+if sbx.installed():
     train.run(build.compose("train", "objective=sac", *shared))
 else:
     print("SAC is not installed here: pip install sbx-rl stable-baselines3, and run this again for its curve")

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 import envs
 from envs.behaviours import ColouredNoise, Mixture, Scripted
 from experiments import build
-from experiments.baselines import online_rl
+from experiments.baselines import sbx
 from experiments.build import ActorConfig, RewardAgents
 from experiments.build.recipes import CUSTOM
 from experiments.cli import COMMANDS
@@ -117,7 +117,7 @@ def test_a_preset_builds_and_what_one_says_oneself_counts_more(file):
     acting.init(trainer.weights(trainer.init()), 1, jax.random.key(0))
 
 
-@pytest.mark.parametrize("name", online_rl.ALGORITHMS)
+@pytest.mark.parametrize("name", sbx.ALGORITHMS)
 def test_a_baseline_for_rewards_is_an_objective_of_its_own(name):
     cfg = build.compose("train", f"objective={name}", "task=reward", "task.name=gym/Pendulum-v1", "seed=3")
     assert cfg.baseline == {"algorithm": name, "settings": {}} and cfg.seed == 3

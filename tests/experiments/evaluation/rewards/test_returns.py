@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from experiments.baselines import online_rl
-from experiments.baselines.online_rl import OnlineConfig
+from experiments.baselines import sbx
 from experiments.baselines.reward_env import RewardEnv
+from experiments.baselines.sbx import SbxConfig
 from experiments.evaluation.rewards.returns import add_policy, evaluate_returns
 from experiments.records import curves, table_file
 
-needs_extra = pytest.mark.skipif(
-    not online_rl.installed(), reason="the extra `baselines` (sbx, torch) is not installed"
-)
+needs_extra = pytest.mark.skipif(not sbx.installed(), reason="the extra `baselines` (sbx, torch) is not installed")
 TASK, MANIFEST = "gym/Pendulum-v1", {"command": "a test"}
 
 
@@ -125,9 +123,9 @@ def test_an_environment_that_fails_is_told(monkeypatch):
     ],
 )
 def test_settings_that_cannot_work_are_told(tmp_path, change, message):
-    config = OnlineConfig(**{"steps": 1000, "evaluate_every": 100, **change})
+    config = SbxConfig(**{"steps": 1000, "evaluate_every": 100, **change})
     with pytest.raises(ValueError, match=message):
-        online_rl.train(tmp_path / "curves.csv", config, TASK, pendulum, 0, MANIFEST)
+        sbx.train(tmp_path / "curves.csv", config, TASK, pendulum, 0, MANIFEST)
 
 
 def test_without_the_extra_the_mend_is_told_and_no_row_is_lost(tmp_path, monkeypatch):
@@ -135,11 +133,11 @@ def test_without_the_extra_the_mend_is_told_and_no_row_is_lost(tmp_path, monkeyp
     add_policy(table, "sac", TASK, pendulum, Still(), MANIFEST, episodes=1)
     monkeypatch.setattr(online_rl, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"the baseline sac needs .*pip install sbx-rl stable-baselines3"):
-        online_rl.train(table, OnlineConfig(steps=200, evaluate_every=100), TASK, pendulum, 0, MANIFEST)
+        sbx.train(table, SbxConfig(steps=200, evaluate_every=100), TASK, pendulum, 0, MANIFEST)
     assert len(curves.read(table)) == 1
     # Complete already: nothing is needed.
     add_policy(table, "sac", TASK, pendulum, Still(), MANIFEST, episodes=1, env_steps=200)
-    online_rl.train(table, OnlineConfig(steps=200, evaluate_every=100), TASK, pendulum, 0, MANIFEST)
+    sbx.train(table, SbxConfig(steps=200, evaluate_every=100), TASK, pendulum, 0, MANIFEST)
 
 
 @needs_extra
@@ -159,7 +157,7 @@ def test_rows_come_as_it_learns_and_an_interrupted_seed_begins_anew(
     jax.config.update("jax_numpy_rank_promotion", "allow")  # sbx was written without these
     jax.config.update("jax_numpy_dtype_promotion", "standard")
     table = tmp_path / "curves.csv"
-    config = OnlineConfig(algorithm, 200, 100, episodes=1, action_repeat=2, settings=settings)
+    config = SbxConfig(algorithm, 200, 100, episodes=1, action_repeat=2, settings=settings)
     append, rows = curves.append, []
 
     def append_and_stop(path, row, manifest):
@@ -171,9 +169,9 @@ def test_rows_come_as_it_learns_and_an_interrupted_seed_begins_anew(
     monkeypatch.setattr(curves, "append", append_and_stop)
     try:
         with pytest.raises(KeyboardInterrupt):
-            online_rl.train(table, config, TASK, pendulum, 3, MANIFEST)
+            sbx.train(table, config, TASK, pendulum, 3, MANIFEST)
         assert [row.env_steps for row in curves.read(table)] == [0, 100]
-        online_rl.train(table, config, TASK, pendulum, 3, MANIFEST)
+        sbx.train(table, config, TASK, pendulum, 3, MANIFEST)
     finally:
         jax.config.update("jax_numpy_rank_promotion", "raise")
         jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -186,7 +184,7 @@ def test_rows_come_as_it_learns_and_an_interrupted_seed_begins_anew(
     times = [row.wall_s for row in found]
     assert times[0] == 0 and times[0] < times[1] < times[2]
     assert np.isfinite([row.mean_return for row in found]).all()
-    online_rl.train(table, config, TASK, pendulum, 3, MANIFEST)  # complete: nothing is done again
+    sbx.train(table, config, TASK, pendulum, 3, MANIFEST)  # complete: nothing is done again
     assert len(rows) == 5
 
 

@@ -26,7 +26,7 @@ ALGORITHMS = ("sac", "ppo")
 
 
 @dataclass(frozen=True)
-class OnlineConfig:
+class SbxConfig:
     """How to train, in environment steps: control steps, those that an action is repeated for included."""
 
     algorithm: str = "sac"
@@ -51,7 +51,7 @@ class OnlineConfig:
 
 
 def train(
-    table: Path, config: OnlineConfig, task: str, make_env: EnvFactory, seed: int, manifest: Mapping[str, Any]
+    table: Path, config: SbxConfig, task: str, make_env: EnvFactory, seed: int, manifest: Mapping[str, Any]
 ) -> None:
     """Train one seed, and add a row to `table` at each evaluation, the first of them before any learning.
 
@@ -79,7 +79,7 @@ def installed() -> bool:
     return find_spec("sbx") is not None and find_spec("stable_baselines3") is not None
 
 
-def _complete(manifest: Mapping[str, Any], config: OnlineConfig) -> dict[str, Any]:
+def _complete(manifest: Mapping[str, Any], config: SbxConfig) -> dict[str, Any]:
     """The manifest with the settings, and the versions of what only this extra installs."""
     versions = {name: importlib.metadata.version(name) for name in ("sbx-rl", "stable-baselines3", "torch")}
     settings = {name: str(value) for name, value in config.settings.items()}
@@ -87,7 +87,7 @@ def _complete(manifest: Mapping[str, Any], config: OnlineConfig) -> dict[str, An
     return {**manifest, "versions": {**manifest.get("versions", {}), **versions}, "baseline": told}
 
 
-def _create(config: OnlineConfig, make_env: EnvFactory, seed: int) -> Any:
+def _create(config: SbxConfig, make_env: EnvFactory, seed: int) -> Any:
     if not installed():
         raise ImportError(f"the baseline {config.algorithm} needs sbx: pip install sbx-rl stable-baselines3")
     from sbx import PPO, SAC
@@ -100,7 +100,7 @@ def _create(config: OnlineConfig, make_env: EnvFactory, seed: int) -> Any:
 
 def _watch(
     table: Path,
-    config: OnlineConfig,
+    config: SbxConfig,
     task: str,
     make_env: EnvFactory,
     seed: int,

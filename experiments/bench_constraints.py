@@ -32,7 +32,7 @@ from .records.manifest import manifest
 from .records.promises import require
 from .records.results import append_values
 from .shell.progress import progress_bar
-from .stages import ensure_model
+from .training.ensure import ensure_model
 
 Value = tuple[str, float, str]
 Limit = KeepOut | SpeedLimit

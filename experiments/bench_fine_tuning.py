@@ -16,14 +16,15 @@ from omegaconf import DictConfig
 from envs.behaviours import ColouredNoise
 from envs.reward_task import make_reward_task, usual_action_repeat
 
-from . import build, train
+from . import build
 from .bench_rewards import complete, learn
 from .pipeline import Stage, exit_if, run_all
-from .recording import record
 from .records import curves
 from .records.curves import CurveRow
 from .shell.overrides import command_line
 from .shell.say import say
+from .training import run as training
+from .training.recording import record
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def _stages(cfg: DictConfig, path: Path, task: str, seed: int, wanted: set[curve
     common = ["task=reward", f"task.name={task}", f"seed={seed}", f"runs={cfg.runs}", *suite.settings]
     recording = Stage(f"episodes of {name}", "data", partial(_record, task, suite.episodes, seed, data))
     words = ["objective=reward_free", f"online.data={data}", f"online.offline_updates={suite.updates}", f"out={free}"]
-    without_rewards = partial(train.run, build.compose("train", *words, *common))
+    without_rewards = partial(training.run, build.compose("train", *words, *common))
     ahead = Stage(f"reward-free {name}", "free", without_rewards, (recording.name,))
     begin = [f"online.start_from={free}", "online.start_parts=[encoder,dynamics]"]
     stages: list[Stage] = []

@@ -32,7 +32,7 @@ from .pipeline import Stage, exit_if, run_all
 from .records.manifest import manifest
 from .records.results import Row, append_csv, read_csv, read_manifests
 from .shell.progress import progress_bar
-from .stages import ensure_data, ensure_model
+from .training.ensure import ensure_data, ensure_model
 
 logger = logging.getLogger(__name__)
 

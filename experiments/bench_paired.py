@@ -26,11 +26,11 @@ from .evaluation.goals import latency
 from .evaluation.goals.policies import ModelPolicy
 from .evaluation.goals.protocols import Pairs, honest
 from .evaluation.goals.rollout import run_episodes
-from .plan import chosen_checkpoint
 from .records import table_file
 from .records.intervals import paired_difference, percentiles, wilson
 from .records.manifest import command, manifest
 from .shell.progress import progress_bar
+from .training.ensure import chosen_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from .records.intervals import wilson
 from .records.manifest import manifest
 from .records.results import append_values
 from .shell.progress import progress_bar
-from .training_run import probe_targets
+from .training.offline import probe_targets
 
 logger = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ from .planners_table import Entry, PlannerRow, Run, read_entries, write
 from .records.intervals import percentiles
 from .records.manifest import manifest
 from .shell.progress import progress_bar
-from .stages import ensure_model
+from .training.ensure import ensure_model
 
 logger = logging.getLogger(__name__)
 

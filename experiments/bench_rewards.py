@@ -13,12 +13,13 @@ from pathlib import Path
 import jax
 from omegaconf import DictConfig
 
-from . import build, train
+from . import build
 from .pipeline import Stage, exit_if, run_all
 from .records import curves
 from .records.curves import CurveRow
 from .shell.overrides import command_line
 from .shell.say import say
+from .training import run as training
 
 logger = logging.getLogger(__name__)
 
@@ -74,4 +75,4 @@ def learn(recipe: DictConfig, anew: bool) -> None:
         curves.discard(Path(recipe.online.curves), key_of(recipe))
         Path(recipe.out).with_suffix(".training.safetensors").unlink(missing_ok=True)
     Path(recipe.out).unlink(missing_ok=True)  # a model whose curve is not in the table
-    train.run(recipe)
+    training.run(recipe)

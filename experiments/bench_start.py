@@ -17,7 +17,7 @@ from .build.bundles import make_bundle
 from .records.manifest import manifest
 from .records.results import append_values
 from .shell.shadowing import ROOT
-from .stages import ensure_model
+from .training.ensure import ensure_model
 
 Value = tuple[str, float, str]
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": ("experiments.demo", "the main job: collect, train, plan, and one page that shows what came of it"),
     "collect": ("experiments.collect", "roll out behaviours in a task and write a Minari dataset"),
-    "train": ("experiments.train", "train a world model on a dataset"),
+    "train": ("experiments.commands.train", "train a world model on a dataset"),
     "plan": ("experiments.plan", "plan with a trained model towards held-out goals and measure success"),
     "compare": (
         "experiments.compare",

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 
 import envs
 from envs.collect import Collected, benchmark_collection
 from envs.mujoco_task import MujocoTask
-from worldmodel.dataset import load
 from worldmodel.files import write_atomically
 
 from .build import goal_tasks
@@ -20,7 +18,7 @@ from .figures import coverage_alone, to_png
 from .records.manifest import manifest
 from .records.results import append_values
 from .shell.say import say
-from .stages import collect_data
+from .training.ensure import collect_data, visited
 
 
 def run(cfg: DictConfig) -> Collected:
@@ -63,11 +61,3 @@ def measure_rate(cfg: DictConfig, task: envs.Task, console: Console) -> None:
         units = {"collection": "physics steps/s", "raw": "physics steps/s", "ratio": "", "env_steps": "steps/s"}
         values = [(f"{task.name} {name}", rate[name], unit) for name, unit in units.items()]
         append_values(Path(cfg.results), values, manifest(cfg, [int(cfg.seed)]))
-
-
-def visited(task: envs.Task, data: Path | str, points: int = 20_000) -> np.ndarray:
-    """Positions `[M, 2]` of the body in a dataset, thinned to at most `points`; empty without simulator states."""
-    states = load(data).states
-    if states is None:
-        return np.zeros((0, 2))
-    return task.keypoints(states[:: max(1, len(states) // points)])[..., -1, :]

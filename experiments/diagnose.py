@@ -25,11 +25,11 @@ from .diagnose_figures import picture
 from .diagnose_page import render
 from .diagnosis import Diagnosis, diagnosis
 from .figures import to_png
-from .health import judged
 from .markup import healthy_range
-from .plan import chosen_checkpoint
 from .records.manifest import manifest
 from .shell.say import say
+from .training.ensure import chosen_checkpoint
+from .training.health import judged
 
 
 def run(cfg: DictConfig) -> Diagnosis:

@@ -11,9 +11,9 @@ from .blame import FAULTS
 from .diagnose_figures import alone, panels
 from .diagnosis import Diagnosis
 from .figures import to_svg
-from .health import judged
 from .markup import grid, section, table
 from .report import commands_section, health_section, manifest_section, page
+from .training.health import judged
 
 
 def render(found: Diagnosis, title: str, manifest: Mapping[str, Any], commands: Sequence[str]) -> str:

@@ -28,13 +28,13 @@ from .build.recipes import CUSTOM
 from .evaluation.goals.policies import ModelPolicy
 from .evaluation.goals.protocols import honest
 from .evaluation.goals.rollout import run_episodes
-from .fits import check_data, check_moves, check_range, check_task
 from .held_out import HeldOut, end_of, fresh
 from .landscape import Slice, slices
 from .reach import Reach, of_data, of_script
 from .records.intervals import spearman
 from .shell.progress import progress_bar
-from .training_run import probe_targets
+from .training.data_checks import check_data, check_moves, check_range, check_task
+from .training.offline import probe_targets
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Diagnosis:
     source: str  # of the held-out data, in words
     action_block: int
     control_period: float  # seconds
-    values: dict[str, float] = field(default_factory=dict)  # `experiments.health` knows their ranges
+    values: dict[str, float] = field(default_factory=dict)  # `experiments.training.health` knows their ranges
     probes: dict[str, float] = field(default_factory=dict)  # held-out R² of each degree of freedom, from latents
     sensed: dict[str, float] = field(default_factory=dict)  # the same, from the sensors
     foresight: Foresight | None = None

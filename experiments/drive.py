@@ -26,9 +26,9 @@ from .drive_records import Setup
 from .drive_simulator import Simulator
 from .drive_summary import Summary, show
 from .drive_view import View
-from .plan import chosen_checkpoint
 from .records.promises import log_level
 from .shell.progress import COMPILING
+from .training.ensure import chosen_checkpoint
 
 # What a bundle decides.
 OF_BUNDLES = ("planner", "cost", "constraint", "risk", "members", "precision", "replan_every", "suggestions", "model")

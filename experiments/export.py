@@ -13,9 +13,9 @@ from worldmodel.dataset import load
 
 from .build.bundles import bundle_agent, calibrated, make_bundle, reward_bundle
 from .build.published import PUBLISHED, checkpoint_file
-from .fits import check_data, check_moves, check_range
 from .shell.command_words import words_of_command
 from .shell.say import say
+from .training.data_checks import check_data, check_moves, check_range
 
 OWN = ("checkpoint", "out", "rest", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
 

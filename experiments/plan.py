@@ -1,6 +1,6 @@
 """`jepa-mpc plan`: plan towards held-out goals with a trained model, beside the rows that give its number meaning.
 
-A model that learned from rewards is measured by its returns (`plan_rewards.py`).
+A model that learned from rewards is measured by its returns (`evaluation/rewards/measure.py`).
 """
 
 from __future__ import annotations
@@ -11,19 +11,17 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-import envs
-from worldmodel.checkpoint import REWARD_MODEL, Checkpoint, kind_of, load_model
+from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from .build import goal_tasks
-from .build.published import PUBLISHED, checkpoint_file
+from .build.published import PUBLISHED
 from .build.recipes import Paths, reward_model_file
 from .evaluation.goals.measure import check_policies, measure, show
-from .fits import check_checkpoint
 from .records.manifest import manifest
 from .records.results import Row, append_csv, write_json
 from .shell.overrides import command_line
 from .shell.say import say
-from .stages import ensure_model
+from .training.ensure import chosen_checkpoint
 
 if TYPE_CHECKING:
     from .evaluation.rewards.measure import ReturnRow
@@ -94,25 +92,3 @@ def _learned_from_rewards(cfg: DictConfig, task: str) -> Path:
         learn = command_line("train", {"objective": "td", "task": task})
         raise FileNotFoundError(f"nothing was learned on {task} yet, as {path} is missing: begin with `{learn}`")
     return path
-
-
-def chosen_checkpoint(cfg: DictConfig, seed: int, command: str = "plan") -> Checkpoint:
-    """The model that the settings name, or the recipe's, which is trained where it is missing.
-
-    Raises:
-      ValueError: it was trained for another task, or for other sensors, actions or another control period.
-    """
-    if cfg.checkpoint is None:
-        goal_tasks.make(cfg.task.name, command)
-        return ensure_model(cfg, seed)
-    checkpoint = load_model(checkpoint_file(cfg.checkpoint, cfg.task.name))
-    trained_for = checkpoint.metadata.get("task", {}).get("task")
-    if trained_for is not None:
-        goal_tasks.require_simulator(str(trained_for), cfg.checkpoint, command)
-    if trained_for != cfg.task.name:
-        raise ValueError(
-            f"{cfg.checkpoint} was trained for the task {trained_for}, and task={cfg.task.name} was asked for: "
-            f"add task={trained_for}"
-        )
-    check_checkpoint(checkpoint.metadata["task"], envs.make(cfg.task.name).describe(), cfg.checkpoint)
-    return checkpoint

@@ -32,7 +32,9 @@ from .markup import (
     table,
     whole,
 )
-from .records.episodes import EpisodeRecord, Health, Report
+from .records.episodes import EpisodeRecord
+from .records.health import Health
+from .records.report import Report
 
 POLICIES = {
     "model": ("model", "plans with the learned world model"),

@@ -23,9 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from envs.reward_task import make_reward_task
-from experiments import build, compare, published_curves, train
+from experiments import build, compare, published_curves
 from experiments.baselines import sbx
 from experiments.baselines.reward_env import RewardEnv
+from experiments.commands import train
 from experiments.compare_figures import draw
 from experiments.compare_tables import left_out, tables
 from experiments.comparison import compare as compared

@@ -33,7 +33,7 @@ from experiments import build
 from experiments.build.bundles import calibrated
 from experiments.build.published import checkpoint_file
 from experiments.held_out import fresh
-from experiments.training_run import probe_targets
+from experiments.training.offline import probe_targets
 from planning.control import LiveEngine
 from planning.control.surprise import SurpriseMonitor, predictions
 from worldmodel.checkpoint import load_model

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 import envs
-from experiments import collect, diagnose, plan, train
-from experiments.fits import check_checkpoint, check_data, check_moves, check_range
-from experiments.health import UNMEASURED, collapse, judged
+from experiments import collect, diagnose, plan
+from experiments.commands import train
 from experiments.report import health_section
-from experiments.training_run import describe_logs
+from experiments.training import offline
+from experiments.training.data_checks import check_checkpoint, check_data, check_moves, check_range
+from experiments.training.health import UNMEASURED, collapse, judged
+from experiments.training.offline import describe_logs
 from worldmodel.checkpoint import load_model, save_model
 from worldmodel.dataset import EpisodeData, load
 from worldmodel.model import ModelConfig, create
@@ -193,18 +195,18 @@ def test_a_run_does_not_go_on_with_other_data(data, tmp_path, monkeypatch):
     """Stopped, its data replaced by others under the same path, and started again."""
     place = tmp_path / "data"
     shutil.copytree(data, place)
-    monkeypatch.setattr("experiments.training_run.CHECKPOINT_SECONDS", -1.0)
-    real = train.train_model.__globals__["save_training"]
+    monkeypatch.setattr("experiments.training.offline.CHECKPOINT_SECONDS", -1.0)
+    real = offline.save_training
 
     def save_and_stop(*arguments):
         real(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("experiments.training_run.save_training", save_and_stop)
+    monkeypatch.setattr("experiments.training.offline.save_training", save_and_stop)
     cfg = settings("train", tmp_path, f"data='{place}'", *FEWER)
     with pytest.raises(KeyboardInterrupt):
         train.run(cfg)
-    monkeypatch.setattr("experiments.training_run.save_training", real)
+    monkeypatch.setattr("experiments.training.offline.save_training", real)
     shutil.rmtree(place)
     collect.run(settings("collect", tmp_path, f"out='{place}'", "seed=1"))
     with pytest.raises(ValueError, match="belongs to a run with dataset=.*'checksum'"):

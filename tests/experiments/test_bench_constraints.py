@@ -12,7 +12,7 @@ import envs
 from experiments import bench, bench_constraints, build
 from experiments.bench_constraints import broken, keeping
 from experiments.evaluation.goals.protocols import honest
-from experiments.training_run import probe_targets
+from experiments.training.offline import probe_targets
 from planning import AccelerationLimit, Imagined, JerkLimit, JointLimits, KeepOut, SpeedLimit
 from worldmodel.freeze import freeze
 from worldmodel.model import ModelConfig, create

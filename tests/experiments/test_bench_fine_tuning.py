@@ -8,9 +8,9 @@ from flax import nnx
 from envs.behaviours import ColouredNoise
 from envs.reward_task import make_reward_task
 from experiments import cli
-from experiments.recording import record
 from experiments.records import curves
-from experiments.train_online import first_model
+from experiments.training.online.run import first_model
+from experiments.training.recording import record
 from worldmodel.checkpoint import load_reward_model
 from worldmodel.reward_data import load_rewards
 

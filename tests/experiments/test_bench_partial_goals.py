@@ -5,7 +5,7 @@ import envs
 from experiments import bench, build
 from experiments.bench_partial_goals import PARTS, _resting, _unsolved
 from experiments.evaluation.goals.protocols import honest
-from experiments.training_run import probe_targets
+from experiments.training.offline import probe_targets
 from worldmodel.checkpoint import save_model
 from worldmodel.model import ModelConfig, create
 

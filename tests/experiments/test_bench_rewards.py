@@ -56,7 +56,7 @@ def test_measured_again_a_run_keeps_its_rows_until_it_begins(tmp_path, monkeypat
 
     for seed in (0, 1):
         curves.append(tmp_path / "dmc_curves.csv", row(seed), {})
-    monkeypatch.setattr("experiments.train.run", interrupted := Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("experiments.training.run.run", interrupted := Mock(side_effect=KeyboardInterrupt))
     bench(tmp_path, f"suite.settings.td={TINY}", "suite.methods=[td]", "suite.seeds=[0,1]", "redo=true")
     interrupted.assert_called_once()
     assert curves.read(tmp_path / "dmc_curves.csv") == [row(1)]

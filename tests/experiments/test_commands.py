@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 import envs
-from experiments import collect, demo, plan, train
+from experiments import collect, demo, plan
 from experiments.cli import main
+from experiments.commands import train
 from experiments.evaluation.goals.policies import NoopPolicy, RandomPolicy
 from experiments.evaluation.goals.protocols import Pairs, honest
 from experiments.evaluation.goals.rollout import run_episodes
 from experiments.records.results import COLUMNS, read_csv
+from experiments.training import offline
 from worldmodel.checkpoint import load_model
 
 from .recipe import TINY, settings
@@ -100,18 +102,18 @@ def test_plan_refuses_what_does_not_fit(runs, tmp_path):
 def test_interrupted_training_goes_on(runs, tmp_path, monkeypatch):
     """Stopped after the first compiled call, then started again: the weights are those of a run that never stopped."""
     shutil.copytree(runs / "two_room-seed0-data", tmp_path / "two_room-seed0-data")
-    monkeypatch.setattr("experiments.training_run.CHECKPOINT_SECONDS", -1.0)
-    real = train.train_model.__globals__["save_training"]
+    monkeypatch.setattr("experiments.training.offline.CHECKPOINT_SECONDS", -1.0)
+    real = offline.save_training
 
     def save_and_stop(*arguments):
         real(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("experiments.training_run.save_training", save_and_stop)
+    monkeypatch.setattr("experiments.training.offline.save_training", save_and_stop)
     with pytest.raises(KeyboardInterrupt):
         train.run(settings("train", tmp_path))
     assert not (tmp_path / "two_room-seed0.safetensors").exists()
-    monkeypatch.setattr("experiments.training_run.save_training", real)
+    monkeypatch.setattr("experiments.training.offline.save_training", real)
     resumed = train.run(settings("train", tmp_path))
     whole = load_model(runs / "two_room-seed0.safetensors")
     assert all(np.array_equal(a, b) for a, b in zip(resumed.model.params, whole.model.params, strict=True))

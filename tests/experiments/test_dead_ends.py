@@ -8,8 +8,9 @@ import shlex
 import numpy as np
 import pytest
 
-from experiments import build, demo, diagnose, drive, export, plan, train
+from experiments import build, demo, diagnose, drive, export, plan
 from experiments.cli import main
+from experiments.commands import train
 from worldmodel.checkpoint import save_model
 from worldmodel.model import ModelConfig, create
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import envs
-from experiments import build, diagnose, train
+from experiments import build, diagnose
 from experiments.blame import FAULTS, Failure, blame
+from experiments.commands import train
 from experiments.diagnose_figures import PROBES, alone, panels
 from experiments.diagnosis import Diagnosis
 from experiments.evaluation.goals.policies import NoopPolicy, ScriptPolicy

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.build.recipes import recipe
 from experiments.examples import own_logs
-from experiments.training_run import describe_logs
+from experiments.training.offline import describe_logs
 from worldmodel.dataset import load
 
 from .recipe import settings
@@ -111,7 +111,7 @@ def test_files_that_do_not_fit_each_other_are_refused(tmp_path):
 
 
 def test_custom_needs_data(tmp_path):
-    from experiments.stages import ensure_data
+    from experiments.training.ensure import ensure_data
 
     with pytest.raises(ValueError, match="add data=FOLDER"):
         ensure_data(settings("train", tmp_path, "task=custom"), 0)

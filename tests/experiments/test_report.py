@@ -7,7 +7,9 @@ import pytest
 
 from envs.task import Scene
 from experiments import figures, video
-from experiments.records.episodes import EpisodeRecord, Health, Report
+from experiments.records.episodes import EpisodeRecord
+from experiments.records.health import Health
+from experiments.records.report import Report
 from experiments.report import render, write_report
 
 from . import browser

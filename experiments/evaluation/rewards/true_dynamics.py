@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, final
 
 import jax
@@ -18,19 +17,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 from omegaconf import DictConfig
-from rich.console import Console
 
 from envs.reward_batch import RewardBatch
 from envs.reward_oracle import RewardOracle, present
-from envs.reward_task import RewardTask, make_reward_task, usual_action_repeat
+from envs.reward_task import RewardTask
 from planning import ActionSpec, AskTell, Evaluation, plan_on_host
 
 from ... import build
-from ...records import curves
-from ...records.manifest import command, manifest
 from ...shell.overrides import override
-from ...shell.progress import progress_bar
-from .policies import episode_returns
 
 
 @final
@@ -89,48 +83,3 @@ def _warm_start(planner: Any, search: Any, spec: ActionSpec) -> Any:
 def settings(task: str, *overrides: str) -> DictConfig:
     """Those of this ceiling, as `jepa-mpc train objective=true_dynamics` has them."""
     return build.compose("train", "objective=true_dynamics", "task=reward", override("task.name", task), *overrides)
-
-
-def run(cfg: DictConfig) -> Path:
-    """Measure the ceiling of one task, as a level line in a table of learning curves; the table is returned.
-
-    A ceiling that is in the table already is left as it is.
-
-    Raises:
-      ValueError: settings or an environment that cannot be planned in.
-    """
-    seed, name, method = int(cfg.seed), str(cfg.task.name), str(cfg.online.method)
-    repeat = usual_action_repeat(name) if cfg.online.action_repeat is None else int(cfg.online.action_repeat)
-    default = Path(cfg.runs) / f"{name.replace('/', '-')}-true-dynamics-seed{seed}.csv"
-    table, steps = Path(cfg.online.curves) if cfg.online.curves else default, int(cfg.online.steps)
-    if steps < 1:
-        raise ValueError(f"online.steps must be at least 1; got {steps}")
-    if any(row.key() == (method, name, seed) and row.env_steps >= steps for row in curves.read(table)):
-        Console().print(f"{method} on {name}, seed {seed}, is in {table} already", markup=False, soft_wrap=True)
-        return table
-    make_task = partial(make_reward_task, name, repeat)
-    policy = TrueDynamics(make_task, build.planner(cfg), build.reward_spec(make_task()), seed)
-    episodes = int(cfg.online.evaluate_episodes)
-    with progress_bar(f"{method} on {name}", 1) as bar:
-        returns = episode_returns(make_task, policy, episodes, seed, bar)
-    made = manifest(cfg, [seed])
-    for env_steps in (0, steps):  # it learns nothing between them
-        row = curves.CurveRow(
-            method=method,
-            task=name,
-            seed=seed,
-            env_steps=env_steps,
-            gradient_steps=0,
-            wall_s=0.0,
-            mean_return=float(returns.mean()),
-            action_repeat=repeat,
-            command=command(),
-        )
-        curves.append(table, row, made)
-    Console().print(
-        f"return {returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f} in {episodes} episodes), "
-        f"{np.mean(policy.milliseconds):.0f} ms a decision; its rows are in {table}",
-        markup=False,
-        soft_wrap=True,
-    )
-    return table

@@ -14,8 +14,8 @@ from experiments.baselines import sbx
 from experiments.build import ActorConfig, RewardAgents
 from experiments.build.recipes import CUSTOM
 from experiments.cli import COMMANDS
-from experiments.online_config import OnlineConfig
 from experiments.shell.folders import config_dir
+from experiments.training.online.config import OnlineConfig
 from planning import (
     CEM,
     ICEM,

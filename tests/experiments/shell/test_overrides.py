@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from experiments import demo, train, train_online
+from experiments import demo
 from experiments.build import compose
+from experiments.commands import train
 from experiments.shell.overrides import PATHS, command_line, override, readable
 from experiments.shell.say import say
+from experiments.training.online import run as train_online
 
 ODD = [
     "model (1).safetensors",

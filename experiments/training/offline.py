@@ -24,12 +24,12 @@ from worldmodel.model import ModelConfig, WorldModel, create
 from worldmodel.training import Trainer, TrainingConfig, TrainState, fit
 from worldmodel.windows import WindowSampler
 
-from .build import fill
-from .build.recipes import CUSTOM, recipe, settings
-from .build.sensor_ranges import sensor_range
-from .fits import check_data, check_moves, check_range, check_task, description, identity
-from .shell.progress import progress_bar
-from .watch import CollapseWatch
+from ..build import fill
+from ..build.recipes import CUSTOM, recipe, settings
+from ..build.sensor_ranges import sensor_range
+from ..shell.progress import progress_bar
+from .collapse_watch import CollapseWatch
+from .data_checks import check_data, check_moves, check_range, check_task, description, identity
 
 logger = logging.getLogger(__name__)
 

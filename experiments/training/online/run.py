@@ -14,7 +14,7 @@ from numpy import ndarray
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from envs.reward_task import RewardTask, check_reward_task, make_reward_task, usual_action_repeat
+from envs.reward_task import RewardTask, check_reward_task, make_reward_task
 from worldmodel.checkpoint import RewardCheckpoint, load_reward_model, save_reward_model
 from worldmodel.dataset import load
 from worldmodel.reward_data import reward_episodes
@@ -22,18 +22,19 @@ from worldmodel.reward_model import RewardModel, RewardModelConfig
 from worldmodel.td import TdConfig
 from worldmodel.td_training import TdTrainer, TdTrainingConfig
 
-from . import build
-from .build.recipes import reward_model_file
-from .build.sensor_ranges import sensor_range
-from .fits import check_rewards
-from .online import OnlineRun
-from .online_agent import OnlineActor
-from .online_config import OnlineConfig
-from .records import curves
-from .records.manifest import command, manifest
-from .shell.overrides import command_line
-from .shell.progress import progress_bar
-from .shell.say import say
+from ... import build
+from ...build.recipes import reward_model_file
+from ...build.reward_tasks import action_repeat
+from ...build.sensor_ranges import sensor_range
+from ...records import curves
+from ...records.manifest import command, manifest
+from ...shell.overrides import command_line
+from ...shell.progress import progress_bar
+from ...shell.say import say
+from ..data_checks import check_rewards
+from .actor import OnlineActor
+from .config import OnlineConfig
+from .loop import OnlineRun
 from .value_range import largest_return, suited
 
 PARTS = ("encoder", "dynamics", "critics", "actor")  # of a model, that another one may start from
@@ -48,7 +49,7 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
       FloatingPointError: the loss is no longer finite.
     """
     name, seeds = str(cfg.task.name), _seeds(cfg)
-    repeat = usual_action_repeat(name) if cfg.online.action_repeat is None else int(cfg.online.action_repeat)
+    repeat = action_repeat(cfg)
     outs = [Path(cfg.out) if cfg.out else reward_model_file(cfg.runs, name, seed) for seed in seeds]
     missing = [seed for seed, out in zip(seeds, outs, strict=True) if not _learned(out, _settings(cfg, seed))]
     if missing:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.value_range import RangeWatch, largest_return, suited
+from experiments.training.online.value_range import RangeWatch, largest_return, suited
 from worldmodel.reward_model import RewardModelConfig
 
 CONFIG = RewardModelConfig(3, 1)

@@ -14,10 +14,10 @@ from envs.reward_task import make_reward_task
 from experiments import build, cli
 from experiments.build import ActorConfig, RewardAgents
 from experiments.evaluation.rewards.policies import episode_returns
-from experiments.online import OnlineRun
-from experiments.online_agent import CalmActor, OnlineActor
-from experiments.online_config import OnlineConfig
-from experiments.train_online import discount_for
+from experiments.training.online.actor import CalmActor, OnlineActor
+from experiments.training.online.config import OnlineConfig
+from experiments.training.online.loop import OnlineRun
+from experiments.training.online.run import discount_for
 from planning import ActionSpec
 from worldmodel.checkpoint import load_reward_model
 from worldmodel.reward_data import load_rewards

@@ -11,17 +11,21 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 import envs
 from envs.behaviours import Behaviour
 from envs.collect import Collected, collect
 from worldmodel.checkpoint import Checkpoint, load_model
+from worldmodel.dataset import load
 
-from .build import make
-from .build.recipes import CUSTOM, Paths, recipe
-from .shell.progress import progress_bar
-from .training_run import train_model
+from ..build import goal_tasks, make
+from ..build.published import checkpoint_file
+from ..build.recipes import CUSTOM, Paths, recipe
+from ..shell.progress import progress_bar
+from .data_checks import check_checkpoint
+from .offline import train_model
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +95,36 @@ def ensure_model(cfg: DictConfig, seed: int, path: Path | None = None) -> Checkp
             )
     logger.info("using the model in %s", path)
     return checkpoint
+
+
+def chosen_checkpoint(cfg: DictConfig, seed: int, command: str = "plan") -> Checkpoint:
+    """The model that the settings name, or the recipe's, which is trained where it is missing.
+
+    Raises:
+      ValueError: it was trained for another task, or for other sensors, actions or another control period.
+    """
+    if cfg.checkpoint is None:
+        goal_tasks.make(cfg.task.name, command)
+        return ensure_model(cfg, seed)
+    checkpoint = load_model(checkpoint_file(cfg.checkpoint, cfg.task.name))
+    trained_for = checkpoint.metadata.get("task", {}).get("task")
+    if trained_for is not None:
+        goal_tasks.require_simulator(str(trained_for), cfg.checkpoint, command)
+    if trained_for != cfg.task.name:
+        raise ValueError(
+            f"{cfg.checkpoint} was trained for the task {trained_for}, and task={cfg.task.name} was asked for: "
+            f"add task={trained_for}"
+        )
+    check_checkpoint(checkpoint.metadata["task"], envs.make(cfg.task.name).describe(), cfg.checkpoint)
+    return checkpoint
+
+
+def visited(task: envs.Task, data: Path | str, points: int = 20_000) -> np.ndarray:
+    """Positions `[M, 2]` of the body in a dataset, thinned to at most `points`; empty without simulator states."""
+    states = load(data).states
+    if states is None:
+        return np.zeros((0, 2))
+    return task.keypoints(states[:: max(1, len(states) // points)])[..., -1, :]
 
 
 def _metadata(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from .records.episodes import Health
+from ..records.health import Health
 
 # (lowest, highest, meaning, mend), None for no bound.
 RANGES: dict[str, tuple[float | None, float | None, str, str]] = {

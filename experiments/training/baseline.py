@@ -9,12 +9,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from envs.reward_task import check_reward_task, make_reward_task, usual_action_repeat
+from envs.reward_task import check_reward_task, make_reward_task
 
-from . import build
-from .baselines import sbx
-from .baselines.reward_env import RewardEnv
-from .records.manifest import manifest
+from .. import build
+from ..baselines import sbx
+from ..baselines.reward_env import RewardEnv
+from ..build.reward_tasks import action_repeat
+from ..records.manifest import manifest
 
 
 def run(cfg: DictConfig) -> Path:
@@ -27,7 +28,7 @@ def run(cfg: DictConfig) -> Path:
       ValueError: settings or an environment that cannot be learned from.
     """
     seed, name = int(cfg.seed), str(cfg.task.name)
-    repeat = usual_action_repeat(name) if cfg.online.action_repeat is None else int(cfg.online.action_repeat)
+    repeat = action_repeat(cfg)
     settings = {
         "algorithm": cfg.baseline.algorithm,
         "steps": cfg.online.steps,

@@ -16,7 +16,7 @@ from planning import Agent, AgentState
 from worldmodel.freeze import Weights
 from worldmodel.lanes import Lanes
 
-from .build.agents import RewardAgents
+from ...build.agents import RewardAgents
 
 
 @final

@@ -30,10 +30,10 @@ from worldmodel.lanes import Lanes
 from worldmodel.reward_data import RewardEpisode
 from worldmodel.td_training import TdTrainer
 
-from .evaluation.rewards.policies import episode_returns
-from .online_agent import CalmActor, OnlineActor
-from .online_config import OnlineConfig
-from .online_state import load_run, save_run
+from ...evaluation.rewards.policies import episode_returns
+from .actor import CalmActor, OnlineActor
+from .config import OnlineConfig
+from .state import load_run, save_run
 from .value_range import RangeWatch
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from envs.behaviours import OpenLoop
 from envs.reward_task import RewardTask
 from envs.streams import episode_rng
 
-from .baselines.reward_env import RewardEnv
+from ..baselines.reward_env import RewardEnv
 
 
 def record(task: RewardTask, behaviour: OpenLoop, episodes: int, decisions: int, seed: int, path: Path) -> int:

@@ -14,16 +14,17 @@ from minari.dataset.minari_storage import MinariStorage
 
 from envs.behaviours import ColouredNoise
 from envs.reward_task import make_reward_task
-from experiments import build, train_online
+from experiments import build
 from experiments.build.learned import learned
-from experiments.fits import check_rewards
-from experiments.recording import record
+from experiments.training.data_checks import check_rewards
+from experiments.training.online import run as train_online
+from experiments.training.recording import record
 from planning.control import LiveEngine
 from worldmodel.checkpoint import load_reward_model
 from worldmodel.dataset import load
 from worldmodel.reward_data import load_rewards
 
-from .reward_recipe import save_random_reward_model
+from ...reward_recipe import save_random_reward_model
 
 TINY = ["model.width=8", "model.encoder_width=8", "model.critic_width=8", "model.policy_width=8"]
 

@@ -1,0 +1,33 @@
+"""A figure about the health of a representation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Health:
+    """One figure about a representation, the range in which it is healthy (`None`: no bound), and what it tells.
+
+    `mend` says what to do where it lies outside.
+    """
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    meaning: str
+    mend: str = ""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a range to lie in."""
+        return self.low is not None or self.high is not None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the value is finite and within the range, ends included."""
+        above = self.low is None or self.value >= self.low
+        below = self.high is None or self.value <= self.high
+        return math.isfinite(self.value) and above and below

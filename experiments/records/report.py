@@ -1,0 +1,40 @@
+"""What the report page of one run shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from numpy import ndarray
+
+from envs.task import Scene
+
+from .episodes import EpisodeRecord
+from .health import Health
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Everything on the report page. Rows have the columns of `results.json`; a value that is absent may be `None`.
+
+    The row whose `policy` is `model` gives the headline figures. Each entry of `history` has a `step` and any number of
+    losses or diagnostics by name; names may be missing at some steps. `coverage` are positions of the training data.
+    """
+
+    title: str
+    task: str
+    summary: str
+    rows: Sequence[Mapping[str, Any]]
+    history: Sequence[Mapping[str, Any]]
+    health: Sequence[Health]
+    scene: Scene
+    episodes: Sequence[EpisodeRecord]
+    coverage: Float[ndarray, "M 2"]
+    video: bytes | None  # MP4
+    video_note: str
+    manifest: Mapping[str, Any]
+    commands: Sequence[str]
+    control_period: float  # seconds
+    commands_note: str = ""  # what has to be known before they are run

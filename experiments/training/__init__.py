@@ -1,0 +1,1 @@
+"""From data and a recipe to a model: resumable, offline and while acting."""

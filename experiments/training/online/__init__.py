@@ -1,0 +1,1 @@
+"""Learning while acting: the loop, its actor, its state."""

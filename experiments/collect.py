@@ -14,7 +14,7 @@ from worldmodel.files import write_atomically
 
 from .build import goal_tasks
 from .build.recipes import Paths
-from .figures import coverage_alone, to_png
+from .pages.figures import coverage_alone, to_png
 from .records.manifest import manifest
 from .records.results import append_values
 from .shell.say import say

@@ -14,13 +14,14 @@ from rich.text import Text
 
 from worldmodel.files import write_atomically
 
-from . import published_curves, shipped
-from .compare_figures import AXES, draw
-from .compare_page import render
-from .compare_tables import TextTable, left_out, scores_csv, tables
-from .comparison import PUBLISHED, Comparison, compare
-from .figures import to_png
-from .published_curves import PublishedScore
+from . import shipped
+from .comparison import published as published_curves
+from .comparison.comparison import PUBLISHED, Comparison, compare
+from .comparison.figures import AXES, draw
+from .comparison.page import render
+from .comparison.published import PublishedScore
+from .comparison.tables import TextTable, left_out, scores_csv, tables
+from .pages.figures import to_png
 from .records import curves
 from .records.curves import CurveRow, Run
 from .records.manifest import manifest

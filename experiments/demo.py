@@ -22,18 +22,18 @@ from worldmodel.windows import WindowSampler
 from .build import goal_tasks
 from .build.recipes import Paths
 from .evaluation.goals.measure import Measured, check_policies, measure, show
+from .pages.report import write_report
+from .pages.video import film
 from .records.episodes import EpisodeRecord
 from .records.health import Health
 from .records.manifest import manifest
 from .records.report import Report
 from .records.results import Row, write_json
-from .report import write_report
 from .shell.overrides import command_line
 from .shell.say import say
 from .shell.shadowing import PROGRAM
 from .training.ensure import ensure_data, ensure_model, visited
 from .training.health import judged
-from .video import film
 
 SEEDS = 3  # in the table that the second command makes
 CURVES = ("step", "loss", "prediction", "sigreg", "inverse", "distance", "horizon_ratio")

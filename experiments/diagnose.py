@@ -18,14 +18,14 @@ from rich.table import Table
 from worldmodel.checkpoint import Checkpoint, load_model
 from worldmodel.files import write_atomically
 
-from .blame import FAULTS
 from .build.published import PUBLISHED
 from .build.recipes import CUSTOM, Paths, plan_command
-from .diagnose_figures import picture
-from .diagnose_page import render
-from .diagnosis import Diagnosis, diagnosis
-from .figures import to_png
-from .markup import healthy_range
+from .diagnosis.diagnosis import Diagnosis, diagnosis
+from .diagnosis.failure_attribution import FAULTS
+from .diagnosis.figures import picture
+from .diagnosis.page import render
+from .pages.figures import to_png
+from .pages.markup import healthy_range
 from .records.manifest import manifest
 from .shell.say import say
 from .training.ensure import chosen_checkpoint

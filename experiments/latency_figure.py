@@ -12,11 +12,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from worldmodel.files import write_atomically
 
-from .figures import PRINT, to_png
 from .latency_table import AXES, LatencyRow, sweep
+from .pages.figures import COLOURS, PRINT, to_png
 
-# Told apart in print and by most eyes that see colours differently (Okabe & Ito, 2008).
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 LABELS = {"num_samples": "samples N", "horizon": "horizon H (model steps)", "iterations": "iterations"}
 
 

@@ -15,8 +15,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
 
 from worldmodel.files import write_atomically
 
-from .figures import PRINT, to_png
-from .latency_figure import COLOURS
+from .pages.figures import COLOURS, PRINT, to_png
 from .planners_curves import Reference, curve, reference_success, step_budgets
 from .planners_table import PlannerRow
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments import build, compare
-from experiments.compare_tables import tables
+from experiments.comparison.tables import tables
 from experiments.goal_table import TIMES, markdown
 from experiments.records.results import read_csv
 

@@ -52,7 +52,7 @@ def test_everything_a_command_needs_is_inside(wheel: Path) -> None:
     code = {file.relative_to(ROOT).as_posix() for package in packages for file in package.rglob("*.py")}
     mjcf = {file.relative_to(ROOT).as_posix() for file in (ROOT / "envs").rglob("*.xml")}
     yaml = {f"experiments/{file.relative_to(ROOT).as_posix()}" for file in (ROOT / "configs").rglob("*.yaml")}
-    scores = {"experiments/published/dmc.csv"}
+    scores = {"experiments/comparison/dmc.csv"}
     assert code and mjcf and yaml
     assert (code | mjcf | yaml | scores) - inside == set()
     assert not [name for name in inside if name.endswith(".pyc")]

@@ -23,13 +23,14 @@ from pathlib import Path
 import numpy as np
 
 from envs.reward_task import make_reward_task
-from experiments import build, compare, published_curves
+from experiments import build, compare
 from experiments.baselines import sbx
 from experiments.baselines.reward_env import RewardEnv
 from experiments.commands import train
-from experiments.compare_figures import draw
-from experiments.compare_tables import left_out, tables
-from experiments.comparison import compare as compared
+from experiments.comparison import published as published_curves
+from experiments.comparison.comparison import compare as compared
+from experiments.comparison.figures import draw
+from experiments.comparison.tables import left_out, tables
 from experiments.evaluation.rewards.returns import add_policy
 from experiments.records import curves
 from experiments.records.manifest import manifest

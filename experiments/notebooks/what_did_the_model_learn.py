@@ -32,7 +32,7 @@ from envs.faults import simulate_with
 from experiments import build
 from experiments.build.bundles import calibrated
 from experiments.build.published import checkpoint_file
-from experiments.held_out import fresh
+from experiments.diagnosis.held_out import fresh
 from experiments.training.offline import probe_targets
 from planning.control import LiveEngine
 from planning.control.surprise import SurpriseMonitor, predictions

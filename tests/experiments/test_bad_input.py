@@ -13,7 +13,7 @@ import pytest
 import envs
 from experiments import collect, diagnose, plan
 from experiments.commands import train
-from experiments.report import health_section
+from experiments.pages.report import health_section
 from experiments.training import offline
 from experiments.training.data_checks import check_checkpoint, check_data, check_moves, check_range
 from experiments.training.health import UNMEASURED, collapse, judged

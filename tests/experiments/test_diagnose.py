@@ -9,16 +9,16 @@ import pytest
 
 import envs
 from experiments import build, diagnose
-from experiments.blame import FAULTS, Failure, blame
 from experiments.commands import train
-from experiments.diagnose_figures import PROBES, alone, panels
-from experiments.diagnosis import Diagnosis
+from experiments.diagnosis.cost_landscape import Slice, slices
+from experiments.diagnosis.diagnosis import Diagnosis
+from experiments.diagnosis.distance_curve import Reach, of_script
+from experiments.diagnosis.failure_attribution import FAULTS, Failure, blame
+from experiments.diagnosis.figures import PROBES, alone, panels
+from experiments.diagnosis.held_out import fresh
 from experiments.evaluation.goals.policies import NoopPolicy, ScriptPolicy
 from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.rollout import run_episodes
-from experiments.held_out import fresh
-from experiments.landscape import Slice, slices
-from experiments.reach import Reach, of_script
 from experiments.records.intervals import spearman
 from worldmodel.checkpoint import load_model
 

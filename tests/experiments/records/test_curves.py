@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments import published_curves
+from experiments.comparison import published
 from experiments.records import curves
 from experiments.records.curves import CurveRow, MeanCurve, runs_of
 
@@ -146,7 +146,7 @@ def test_mean_curve_is_over_what_all_runs_have():
 
 
 def test_published_scores_are_those_of_the_issue_and_name_their_source():
-    scores = published_curves.read()
+    scores = published.read()
     at = {(each.method, each.task): each for each in scores if each.step == 100_000}
     assert round(at["TD-MPC2", "walker-walk"].mean) == 962 and round(at["BRO UTD10", "hopper-stand"].mean) == 862
     tasks = {each.task for each in scores}
@@ -158,9 +158,9 @@ def test_published_scores_are_those_of_the_issue_and_name_their_source():
 
 
 def test_published_scores_are_chosen_by_our_names():
-    scores = published_curves.read()
-    found = published_curves.chosen(scores, ["BMPC", "TD-MPC2"], ["dmc/ball_in_cup-catch", "gym/Ant-v5"])
+    scores = published.read()
+    found = published.chosen(scores, ["BMPC", "TD-MPC2"], ["dmc/ball_in_cup-catch", "gym/Ant-v5"])
     assert {each.task for each in found} == {"cup-catch"}
     assert list(dict.fromkeys(each.method for each in found)) == ["BMPC", "TD-MPC2"]
     with pytest.raises(ValueError, match=r"no method 'TDMPC2': .*did you mean 'TD-MPC2'\?"):
-        published_curves.chosen(scores, ["TDMPC2"], ["dmc/walker-walk"])
+        published.chosen(scores, ["TDMPC2"], ["dmc/walker-walk"])

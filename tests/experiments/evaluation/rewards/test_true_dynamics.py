@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from envs.reward_task import make_reward_task
-from experiments import build, cli, comparison
+from experiments import build, cli
+from experiments.comparison import comparison
 from experiments.evaluation.rewards.true_dynamics import TrueDynamics
 from experiments.records import curves
 from planning import Gradient

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .records import aggregates
-from .records.curves import MeanCurve, Run
+from ..records import aggregates
+from ..records.curves import MeanCurve, Run
 
 LEARNED = 300.0  # a baseline that stays below has no score worth a race
 

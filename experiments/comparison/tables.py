@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .comparison import HIGHEST, MEASURED, PUBLISHED, Comparison, Score
-from .published_curves import SUITE
-from .races import LEARNED
+from .published import SUITE
+from .time_to_score import LEARNED
 
 COLUMNS = (
     "task",

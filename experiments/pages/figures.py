@@ -27,7 +27,7 @@ from numpy import ndarray
 
 from envs.task import Scene
 
-from .records.episodes import EpisodeRecord
+from ..records.episodes import EpisodeRecord
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class Palette:
 
 THEME = Palette("#fe0101", "#fe0102", "#fe0103", "#fe0104", "#fe0105", "#fe0106")
 PRINT = Palette("#1b2330", "#5b6675", "#dfe3e9", "#8a94a3", "#2457d6", "#15803d")
+
+# Distinct in print and to colour-blind eyes (Okabe & Ito, 2008).
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
 FADES = 24  # pieces of a path, from faint to full: enough for the eye, small in a file
 CELLS = 56  # histogram cells along the longer side of a scene

@@ -22,19 +22,19 @@ from worldmodel.freeze import FrozenModel
 from worldmodel.linear_probe import linear_probe
 from worldmodel.windows import WindowSampler
 
-from . import build
-from .blame import Failure, blame
-from .build.recipes import CUSTOM
-from .evaluation.goals.policies import ModelPolicy
-from .evaluation.goals.protocols import honest
-from .evaluation.goals.rollout import run_episodes
+from .. import build
+from ..build.recipes import CUSTOM
+from ..evaluation.goals.policies import ModelPolicy
+from ..evaluation.goals.protocols import honest
+from ..evaluation.goals.rollout import run_episodes
+from ..records.intervals import spearman
+from ..shell.progress import progress_bar
+from ..training.data_checks import check_data, check_moves, check_range, check_task
+from ..training.offline import probe_targets
+from .cost_landscape import Slice, slices
+from .distance_curve import Reach, of_data, of_script
+from .failure_attribution import Failure, blame
 from .held_out import HeldOut, end_of, fresh
-from .landscape import Slice, slices
-from .reach import Reach, of_data, of_script
-from .records.intervals import spearman
-from .shell.progress import progress_bar
-from .training.data_checks import check_data, check_moves, check_range, check_task
-from .training.offline import probe_targets
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .published_curves import SUITE, PublishedScore, published_name
-from .races import Race, run_races
-from .records import aggregates
-from .records.curves import MeanCurve, Run
+from ..records import aggregates
+from ..records.curves import MeanCurve, Run
+from .published import SUITE, PublishedScore, published_name
+from .time_to_score import Race, run_races
 
 HIGHEST = 1000.0  # the return of DeepMind Control that no episode exceeds
 MEASURED, PUBLISHED = "measured", "published"

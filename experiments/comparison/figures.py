@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from .compare_tables import short
-from .figures import PRINT, Palette
-from .latency_figure import COLOURS
-from .published_curves import SUITE, PublishedScore, published_name
-from .records.curves import MeanCurve, Run
+from ..pages.figures import COLOURS, PRINT, Palette
+from ..records.curves import MeanCurve, Run
+from .published import SUITE, PublishedScore, published_name
+from .tables import short
 
 AXES = {"env_steps": "environment steps", "gradient_steps": "gradient steps", "wall_s": "seconds of training"}
 COLUMNS = 4  # of panels

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from .blame import FAULTS
-from .diagnose_figures import alone, panels
+from ..pages.figures import to_svg
+from ..pages.markup import grid, section, table
+from ..pages.report import commands_section, health_section, manifest_section, page
+from ..training.health import judged
 from .diagnosis import Diagnosis
-from .figures import to_svg
-from .markup import grid, section, table
-from .report import commands_section, health_section, manifest_section, page
-from .training.health import judged
+from .failure_attribution import FAULTS
+from .figures import alone, panels
 
 
 def render(found: Diagnosis, title: str, manifest: Mapping[str, Any], commands: Sequence[str]) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from .compare_figures import AXES, draw
-from .compare_tables import NONE, TextTable, left_out, tables
+from ..pages.figures import THEME, to_svg
+from ..pages.markup import section
+from ..pages.report import manifest_section, page
+from ..records.curves import Run
 from .comparison import PUBLISHED, Comparison
-from .figures import THEME, to_svg
-from .markup import section
-from .published_curves import PublishedScore
-from .records.curves import Run
-from .report import manifest_section, page
+from .figures import AXES, draw
+from .published import PublishedScore
+from .tables import NONE, TextTable, left_out, tables
 
 
 def render(

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from ..pages.figures import PRINT, THEME, Palette
 from .diagnosis import SHOWN, Diagnosis
-from .figures import PRINT, THEME, Palette
 
 Panel = Callable[[Axes, Diagnosis, Palette], None]
 

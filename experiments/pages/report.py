@@ -17,6 +17,9 @@ from typing import Any
 
 from worldmodel.files import write_atomically
 
+from ..records.episodes import EpisodeRecord
+from ..records.health import Health
+from ..records.report import Report
 from . import figures
 from .markup import (
     duration,
@@ -32,9 +35,6 @@ from .markup import (
     table,
     whole,
 )
-from .records.episodes import EpisodeRecord
-from .records.health import Health
-from .records.report import Report
 
 POLICIES = {
     "model": ("model", "plans with the learned world model"),
@@ -85,7 +85,7 @@ def render(report: Report) -> str:
 
 def page(title: str, task: str, summary: str, sections: Sequence[str]) -> str:
     """A whole page of sections, which are markup already; empty ones are left out."""
-    template = Template(files(__package__).joinpath("assets", "report.html").read_text(encoding="utf-8"))
+    template = Template(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(title),
         task=escape(task),

@@ -10,10 +10,10 @@ import numpy as np
 import envs
 from planning import Agent, AskTell
 
-from .evaluation.goals.policies import SimulatedPolicy
-from .evaluation.goals.protocols import Pairs
-from .evaluation.goals.rollout import Progress, run_episodes
-from .records.episodes import EpisodeRecord
+from ..evaluation.goals.policies import SimulatedPolicy
+from ..evaluation.goals.protocols import Pairs
+from ..evaluation.goals.rollout import Progress, run_episodes
+from ..records.episodes import EpisodeRecord
 
 FAULTS = {
     "planner or task": "the ceiling fails, too: plan longer or with more samples, or give the task more time",

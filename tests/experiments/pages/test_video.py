@@ -7,7 +7,7 @@ import pytest
 
 from envs import camera
 from envs.task import Scene
-from experiments import video
+from experiments.pages import video
 from experiments.records.episodes import EpisodeRecord
 
 ROOM = Scene((-1.0, -0.5), (1.0, 0.5), ((0.0, 0.3, 0.1, 0.2),), 0.1)

@@ -18,9 +18,9 @@ from numpy import ndarray
 import envs
 from planning import Agent
 
-from .evaluation.goals.policies import SimulatedPolicy
-from .evaluation.goals.protocols import Pairs
-from .records.intervals import spearman
+from ..evaluation.goals.policies import SimulatedPolicy
+from ..evaluation.goals.protocols import Pairs
+from ..records.intervals import spearman
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .records.health import Health
+from ..records.health import Health
 
 
 def rate_bar(row: Mapping[str, Any]) -> str:

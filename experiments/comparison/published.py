@@ -1,6 +1,6 @@
 """Returns on DeepMind Control that others published: quoted from their repositories, not measured here.
 
-`published/dmc.csv` holds their means at 100k, 200k, 500k and a million environment steps (control steps, those that an
+`dmc.csv` holds their means at 100k, 200k, 500k and a million environment steps (control steps, those that an
 action is repeated for included), with the file of the repository that they were read from as `source`. Machines, action
 repeats and numbers of evaluation episodes are those of the authors.
 """
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from .records import table_file
+from ..records import table_file
 
-FILE = Path(__file__).resolve().parent / "published" / "dmc.csv"
+FILE = Path(__file__).resolve().parent / "dmc.csv"
 SUITE = "dmc/"
 SHORT = {"ball_in_cup-catch": "cup-catch"}  # as the publications call it
 

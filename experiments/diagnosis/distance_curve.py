@@ -14,9 +14,9 @@ from envs.streams import episode_rng
 from worldmodel.dataset import EpisodeData
 from worldmodel.freeze import FrozenModel
 
-from .evaluation.goals.policies import ScriptPolicy
-from .evaluation.goals.protocols import Pairs
-from .evaluation.goals.rollout import run_episodes
+from ..evaluation.goals.policies import ScriptPolicy
+from ..evaluation.goals.protocols import Pairs
+from ..evaluation.goals.rollout import run_episodes
 from .held_out import STREAM
 
 LEVEL = 0.9  # of the mean of the farthest third: where the median gets there, it has all but stopped to grow

@@ -1,7 +1,7 @@
 """Episodes as a small video: frames from the task's camera where there is OpenGL, else drawn in 2D from positions.
 
-The camera runs in a child process (`python -m experiments.video IN.npz OUT.npz`), because the rendering backend has to
-be chosen before mujoco is first imported and a broken driver must not take the run down with it.
+The camera runs in a child process (`python -m experiments.pages.video IN.npz OUT.npz`), because the rendering backend
+has to be chosen before mujoco is first imported and a broken driver must not take the run down with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from envs.task import Scene
 
-from .records.episodes import EpisodeRecord
+from ..records.episodes import EpisodeRecord
 
 log = logging.getLogger(__name__)
 
@@ -208,7 +208,7 @@ def film(
 
 def _photograph(task_name: str, episodes: Sequence[EpisodeRecord], size: int) -> list[Frames]:
     """Run this module as a child with a camera. Raises RuntimeError with the child's last line when it fails."""
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     backend = {"MUJOCO_GL": "egl"} if sys.platform == "linux" else {}  # a user's own choice wins
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     with tempfile.TemporaryDirectory() as folder:
@@ -218,7 +218,7 @@ def _photograph(task_name: str, episodes: Sequence[EpisodeRecord], size: int) ->
             arrays |= {f"states_{index}": episode.states, f"goal_{index}": episode.goal}
         np.savez(request, **arrays)  # type: ignore[arg-type]  # numpy's stub types the keywords as its own flag
         child = subprocess.run(
-            [sys.executable, "-P", "-m", "experiments.video", str(request), str(reply)],
+            [sys.executable, "-P", "-m", "experiments.pages.video", str(request), str(reply)],
             env=backend | os.environ | {"PYTHONPATH": path},
             capture_output=True,
             text=True,

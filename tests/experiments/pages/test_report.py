@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from envs.task import Scene
-from experiments import figures, video
+from experiments.pages import figures, video
+from experiments.pages.report import render, write_report
 from experiments.records.episodes import EpisodeRecord
 from experiments.records.health import Health
 from experiments.records.report import Report
-from experiments.report import render, write_report
 
-from . import browser
+from .. import browser
 
 ROOMS = Scene((-1.0, -1.0), (1.0, 1.0), ((0.0, 0.6, 0.05, 0.4), (0.0, -0.6, 0.05, 0.4)), 0.05)
 ARM = Scene((-1.0, -1.0), (1.0, 1.0), (), 0.05, (0.0, 0.0))

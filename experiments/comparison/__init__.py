@@ -1,0 +1,1 @@
+"""What `compare` finds, draws and prints."""

@@ -1,0 +1,1 @@
+"""HTML, SVG and video, from records alone."""

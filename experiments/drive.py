@@ -21,11 +21,11 @@ from .build.learned import asked_for
 from .build.published import checkpoint_file
 from .build.recipes import Paths
 from .build.sensor_ranges import contract_words
-from .drive_episodes import Drive, VirtualClock, fail_if_failed
-from .drive_records import Setup
-from .drive_simulator import Simulator
-from .drive_summary import Summary, show
-from .drive_view import View
+from .driving.session import Drive, VirtualClock, fail_if_failed
+from .driving.simulator.client import Simulator
+from .driving.simulator.messages import Setup
+from .driving.summary import Summary, show
+from .driving.view.page import View
 from .records.promises import log_level
 from .shell.progress import COMPILING
 from .training.ensure import chosen_checkpoint

@@ -12,7 +12,7 @@ import envs
 from experiments import drive
 from experiments.build import compose
 from experiments.cli import main
-from experiments.drive_simulator import Setup, Simulator
+from experiments.driving.simulator.client import Setup, Simulator
 from planning.control import RealtimeController
 from worldmodel.checkpoint import save_model
 from worldmodel.model import ModelConfig, create

@@ -22,9 +22,9 @@ import envs
 from envs import faults
 from envs.mujoco_task import MujocoTask
 
-from .drive_records import ACT, RESET, Seen, Setup, answer_type, seen_type
+from .messages import ACT, RESET, Seen, Setup, answer_type, seen_type
 
-START = "from experiments.drive_server import main; main()"
+START = "from experiments.driving.simulator.server import main; main()"
 
 
 @final

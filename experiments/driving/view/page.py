@@ -21,9 +21,9 @@ from numpy import ndarray
 
 from envs import Task
 
-from .drive_panel import FRAMES, History, chart, status, weight_slider
-from .drive_picture import BODY, PLAN, SERIES, Picture, Wishes
-from .drive_stage import Stage
+from .panel import FRAMES, History, chart, status, weight_slider
+from .scene import Stage
+from .state import BODY, PLAN, SERIES, Picture, Wishes
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class View:
         try:
             import viser
 
-            from . import drive_gate
+            from . import gate as drive_gate
         except ImportError as error:
             raise ImportError("view=true needs viser: pip install viser") from error
         self._task, self._deadline, self._names = task, deadline, tuple(weights)

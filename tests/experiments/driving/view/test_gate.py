@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 import envs
-from experiments.drive_picture import Picture
-from experiments.drive_view import View
+from experiments.driving.view.page import View
+from experiments.driving.view.state import Picture
 
 viser = pytest.importorskip("viser", reason="the page needs viser, of the extra `view`")
 msgspec = pytest.importorskip("msgspec")
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 from websockets.sync.client import connect  # noqa: E402
 
-from experiments import drive_gate  # noqa: E402
-from experiments.drive_gate import BURST, MESSAGES, PATIENCE, VISITORS, Gate, is_loopback  # noqa: E402
+from experiments.driving.view import gate as drive_gate  # noqa: E402
+from experiments.driving.view.gate import BURST, MESSAGES, PATIENCE, VISITORS, Gate, is_loopback  # noqa: E402
 
 TASK = envs.make("two_room")
 CAMERA = {

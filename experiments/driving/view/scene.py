@@ -10,7 +10,7 @@ from numpy import ndarray
 from envs import Task
 from envs.task import Scene
 
-from .drive_picture import BODY, FLOOR, GOAL, INK, PLAN, WALL, Colour, Picture
+from .state import BODY, FLOOR, GOAL, INK, PLAN, WALL, Colour, Picture
 
 FOV = np.deg2rad(38.0)  # of the camera, from top to bottom
 TILT = np.deg2rad(24.0)  # of the camera, from straight above

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import envs
-from experiments.drive_picture import BODY, GOAL, PLAN, WALL, Picture
-from experiments.drive_stage import Stage
-from experiments.drive_view import View
+from experiments.driving.view.page import View
+from experiments.driving.view.scene import Stage
+from experiments.driving.view.state import BODY, GOAL, PLAN, WALL, Picture
 
-from . import browser
+from ... import browser
 
 viser = pytest.importorskip("viser", reason="the page needs viser, of the extra `view`")
 COLOURS = {"body": BODY, "goal": GOAL, "plan": PLAN, "wall": WALL}

@@ -13,7 +13,7 @@ import envs
 from envs import faults
 from envs.mujoco_task import MujocoTask
 
-from .drive_records import Setup
+from .messages import Setup
 
 
 @final

@@ -15,11 +15,11 @@ from envs import Task
 from envs.streams import episode_rng
 from planning.control import RealtimeController
 
-from .drive_picture import Picture
-from .drive_records import Seen
-from .drive_simulator import Simulator
-from .drive_summary import Summary
-from .drive_view import View
+from .simulator.client import Simulator
+from .simulator.messages import Seen
+from .summary import Summary
+from .view.page import View
+from .view.state import Picture
 
 DWELL = 1.0  # seconds at a goal that was reached, for those who watch
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .drive_picture import CSS, Colour, Picture
+from .state import CSS, Colour, Picture
 
 FRAMES = 15.0  # a second
 WINDOW = 10.0  # seconds that the charts show

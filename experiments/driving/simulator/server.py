@@ -14,8 +14,8 @@ from typing import final
 import numpy as np
 from numpy import ndarray
 
-from .drive_records import ACT, RESET, Setup, answer_type, seen_type
-from .drive_world import World
+from .messages import ACT, RESET, Setup, answer_type, seen_type
+from .world import World
 
 
 @final

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from .records.intervals import percentiles
+from ..records.intervals import percentiles
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""A simulator in real time, a session with it, and its page."""

@@ -1,0 +1,1 @@
+"""The simulator in a process of its own."""

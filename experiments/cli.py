@@ -1,7 +1,7 @@
 """The command line: `jepa-mpc COMMAND [hydra overrides]`.
 
-A new command is one module with `run(cfg)`, one `configs/COMMAND.yaml`, and one line in `COMMANDS`. Nothing heavy is
-imported before the command is known, so that help is immediate.
+A new command is one module in `commands` with `run(cfg)`, one `configs/COMMAND.yaml`, and one line in `COMMANDS`.
+Nothing heavy is imported before the command is known, so that help is immediate.
 """
 
 from __future__ import annotations
@@ -26,24 +26,19 @@ from .shell.shadowing import PACKAGES, PROGRAM
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+# The line of each in the help. `run` of the module of that name in `commands` does it.
 COMMANDS = {
-    "demo": ("experiments.demo", "the main job: collect, train, plan, and one page that shows what came of it"),
-    "collect": ("experiments.collect", "roll out behaviours in a task and write a Minari dataset"),
-    "train": ("experiments.commands.train", "train a world model on a dataset"),
-    "plan": ("experiments.plan", "plan with a trained model towards held-out goals and measure success"),
-    "compare": (
-        "experiments.compare",
-        "learning curves side by side, final tables and statistics, beside published ones",
-    ),
-    "diagnose": ("experiments.diagnose", "say whether a model is healthy, and whose fault its failures are"),
-    "drive": ("experiments.drive", "drive a simulator that runs in real time, with a page to watch and steer"),
-    "replay": ("experiments.replay", "make the plans in a robot's log again, bit for bit"),
-    "bench": (
-        "experiments.bench",
-        "run a suite of measurements: planners, latency, pairs of settings, limits, faults, the robot loop",
-    ),
-    "export": ("experiments.export", "make one file for a robot of a trained model and a planner"),
-    "doctor": ("experiments.doctor", "check versions, devices, rendering, folders and names, with the mend for each"),
+    "demo": "the main job: collect, train, plan, and one page that shows what came of it",
+    "collect": "roll out behaviours in a task and write a Minari dataset",
+    "train": "train a world model on a dataset",
+    "plan": "plan with a trained model towards held-out goals and measure success",
+    "compare": "learning curves side by side, final tables and statistics, beside published ones",
+    "diagnose": "say whether a model is healthy, and whose fault its failures are",
+    "drive": "drive a simulator that runs in real time, with a page to watch and steer",
+    "replay": "make the plans in a robot's log again, bit for bit",
+    "bench": "run a suite of measurements: planners, latency, pairs of settings, limits, faults, the robot loop",
+    "export": "make one file for a robot of a trained model and a planner",
+    "doctor": "check versions, devices, rendering, folders and names, with the fix for each",
 }
 
 # The long options that Hydra's own parser takes over; anything else with two dashes is a slip of the pen.
@@ -109,7 +104,7 @@ def _report(error: Exception, command: str, rest: Sequence[str]) -> int:
 
 def _help() -> str:
     width = max(map(len, COMMANDS)) + 2
-    lines = "".join(f"  {name:<{width}}{line}\n" for name, (_, line) in COMMANDS.items())
+    lines = "".join(f"  {name:<{width}}{line}\n" for name, line in COMMANDS.items())
     return (
         f"usage: {PROGRAM} COMMAND [key=value ...]\n\nPlanning with a world model in representation space.\n\n"
         f"commands:\n{lines}\n"
@@ -146,8 +141,7 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
     from .shell.limits import check
     from .shell.outputs import check_outputs
 
-    module_name, line = COMMANDS[command]
-    quoted = line.replace("'", "\\'")
+    quoted = COMMANDS[command].replace("'", "\\'")
     settings = [
         "hydra/job_logging=none",
         "hydra/hydra_logging=none",
@@ -165,7 +159,7 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
         try:
             check(cfg)
             check_outputs(cfg)
-            module = importlib.import_module(module_name)
+            module = importlib.import_module(f".commands.{command}", __package__)
             result = module.run(cfg)
         except Exception as error:
             # Hydra would print lines of its own and go on with the next job; SystemExit passes it untouched.

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments import build, compare
+from experiments import build
+from experiments.bench.goal.table import TIMES, markdown
+from experiments.commands import compare
 from experiments.comparison.tables import tables
-from experiments.goal_table import TIMES, markdown
 from experiments.records.results import read_csv
 
 ROOT = Path(__file__).parents[1]

@@ -15,8 +15,8 @@ from numpy import ndarray
 from planning.control import Controller
 
 from ..build.settings import compose
+from ..commands.export import run as export
 from ..commands.train import run as train
-from ..export import run as export
 
 PERIOD = 0.05
 

@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from envs.reward_task import make_reward_task
-from experiments import build, compare
+from experiments import build
 from experiments.baselines import sbx
 from experiments.baselines.reward_env import RewardEnv
-from experiments.commands import train
+from experiments.commands import compare, train
 from experiments.comparison import published as published_curves
 from experiments.comparison.comparison import compare as compared
 from experiments.comparison.figures import draw

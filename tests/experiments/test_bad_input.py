@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import envs
-from experiments import collect, diagnose, plan
-from experiments.commands import train
+from experiments.commands import collect, diagnose, plan, train
 from experiments.pages.report import health_section
 from experiments.training import offline
 from experiments.training.data_checks import check_checkpoint, check_data, check_moves, check_range

@@ -51,8 +51,8 @@ def test_a_broken_file_is_one_sentence(
 def test_a_broken_log_is_one_sentence(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from experiments import replay
-    from experiments.tiny_engine import make
+    from experiments.bench.robot.tiny_engine import make
+    from experiments.commands import replay
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run.jsonl").write_bytes(content)

@@ -53,12 +53,12 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int
         "defaults:\n  - task: two_room\n  - _self_\n"
         "seed: 0\nfail: ''\ncode: 0\ncheckpoint: ???\ncem:\n  num_samples: 8\n"
     )
-    module = ModuleType("experiments.greet")
+    module = ModuleType("experiments.commands.greet")
     runs: list[tuple[str, int]] = []
     module.__dict__["seen"] = runs
     exec(GREET, module.__dict__)
-    monkeypatch.setitem(sys.modules, "experiments.greet", module)
-    monkeypatch.setitem(cli.COMMANDS, "greet", ("experiments.greet", "says it's there: once, twice"))
+    monkeypatch.setitem(sys.modules, "experiments.commands.greet", module)
+    monkeypatch.setitem(cli.COMMANDS, "greet", "says it's there: once, twice")
     for module_that_reads in (cli, wrong_setting):
         monkeypatch.setattr(module_that_reads, "config_dir", lambda: configs)
     for name in (
@@ -82,7 +82,7 @@ def test_help_is_light_and_lists_every_command() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for name, (_, line) in cli.COMMANDS.items():
+    for name, line in cli.COMMANDS.items():
         assert f"  {name} " in done.stdout
         assert line in done.stdout
 
@@ -216,7 +216,7 @@ def test_a_sweep_goes_over_environments_of_suites(seen: list, capsys: pytest.Cap
 def test_a_path_needs_no_quotes_of_hydras(seen: list, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        sys.modules["experiments.greet"], "run", lambda cfg: told.append((str(cfg.checkpoint), command()))
+        sys.modules["experiments.commands.greet"], "run", lambda cfg: told.append((str(cfg.checkpoint), command()))
     )
     assert cli.main(["greet", "checkpoint=größe (1)=a,b/it's {x}.safetensors"]) == 0
     ((path, printed),) = told
@@ -228,7 +228,7 @@ def test_a_path_needs_no_quotes_of_hydras(seen: list, tmp_path: Path, monkeypatc
 
 def test_a_run_knows_the_command_that_repeats_it(seen: list, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(sys.modules["experiments.greet"], "run", lambda cfg: told.append(command()))
+    monkeypatch.setattr(sys.modules["experiments.commands.greet"], "run", lambda cfg: told.append(command()))
     cli.main(["greet", "-m", "task=umaze", "seed=1,2"])
     assert told == ["jepa-mpc greet task=umaze seed=1", "jepa-mpc greet task=umaze seed=2"]
 
@@ -261,7 +261,7 @@ def test_compiled_programs_are_kept_where_the_user_says(seen: list, monkeypatch:
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_is_there(command: str) -> None:
-    assert callable(importlib.import_module(cli.COMMANDS[command][0]).run)
+    assert callable(importlib.import_module(f"experiments.commands.{command}").run)
 
 
 def test_every_choice_of_every_command_composes() -> None:

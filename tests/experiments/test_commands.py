@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import envs
-from experiments import collect, demo, plan
 from experiments.cli import main
-from experiments.commands import train
+from experiments.commands import collect, demo, plan, train
 from experiments.evaluation.goals.policies import NoopPolicy, RandomPolicy
 from experiments.evaluation.goals.protocols import Pairs, honest
 from experiments.evaluation.goals.rollout import run_episodes

@@ -8,9 +8,9 @@ import shlex
 import numpy as np
 import pytest
 
-from experiments import build, demo, diagnose, drive, export, plan
+from experiments import build
 from experiments.cli import main
-from experiments.commands import train
+from experiments.commands import demo, diagnose, drive, export, plan, train
 from worldmodel.checkpoint import save_model
 from worldmodel.model import ModelConfig, create
 
@@ -89,7 +89,7 @@ def test_a_bundle_is_not_driven_as_another_task(tmp_path, capsys, monkeypatch):
 def test_what_is_trained_first_is_said_first(tmp_path, caplog):
     save_random_models(tmp_path, 1)
     cfg = build.compose("plan", "task=two_room", "seeds=[0,1,2]", f"runs='{tmp_path}'")
-    with caplog.at_level("INFO", logger="experiments.plan"):
+    with caplog.at_level("INFO", logger="experiments.commands.plan"):
         plan._tell_what_is_missing(cfg, [0, 1, 2])
     assert "has no model of seed 0, 2: trained first, which takes some minutes for each" in caplog.text
 

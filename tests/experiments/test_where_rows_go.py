@@ -10,14 +10,18 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from experiments import bench, bench_latency, build, cli, compare, demo, latency_table, shipped
-from experiments.bench import SUITES
+from experiments import build, cli
+from experiments.bench import shipped
+from experiments.bench.latency import rows as latency_table
+from experiments.bench.latency import suite as bench_latency
+from experiments.commands import bench, compare, demo
+from experiments.commands.bench import SUITES
 from experiments.records import curves
 from experiments.records.results import append_values
 from experiments.shell.folders import config_dir
 from experiments.shell.shadowing import ROOT
 
-from .test_bench import TINY, timing
+from .commands.test_bench import TINY, timing
 
 
 def digest(folder):
@@ -83,7 +87,7 @@ def test_what_happens_does_not_depend_on_the_folder(tmp_path, monkeypatch, fast,
 def test_the_goal_suite_in_a_clone_does_not_take_shipped_rows_for_its_own(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
     monkeypatch.chdir(clone(tmp_path))
-    monkeypatch.setattr("experiments.bench_goal.run_all", lambda stages: {})
+    monkeypatch.setattr("experiments.bench.goal.suite.run_all", lambda stages: {})
     assert bench.run(build.compose("bench", "suite=goal")) == []
     assert "0 of 195 rows are measured already" in caplog.text
 
@@ -172,7 +176,7 @@ def test_the_demo_says_how_to_call_the_command(found, tmp_path, monkeypatch):
 
 def test_rewards_and_fine_tuning_name_their_own_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("experiments.bench_rewards.run_all", lambda stages: {})
+    monkeypatch.setattr("experiments.bench.rewards.suite.run_all", lambda stages: {})
     bench.run(build.compose("bench", "suite=rewards", "suite.tasks=[dmc/cup-catch]"))
     said = " ".join(capsys.readouterr().out.split())
     assert "jepa-mpc compare 'curves=[runs/bench/dmc_curves.csv]'" in said

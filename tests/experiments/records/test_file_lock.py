@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments import latency_table, planners_table
-from experiments.latency_table import LatencyRow
-from experiments.planners_table import Entry, Run
+from experiments.bench.latency import rows as latency_table
+from experiments.bench.latency.rows import LatencyRow
+from experiments.bench.planners import rows as planners_table
+from experiments.bench.planners.rows import Entry, Run
 from experiments.records import results
 from experiments.records.file_lock import locked
 

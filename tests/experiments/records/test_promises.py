@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from experiments import bench_loop, build, cli, drive, hostile_bundles, soak
+from experiments import build, cli
+from experiments.bench.robot import real_time
+from experiments.bench.robot.hostile import suite as hostile_bundles
+from experiments.bench.robot.soak import suite as soak
+from experiments.commands import drive
 from experiments.records.promises import broken, log_level, require
 from experiments.shell.shadowing import ROOT
 from planning.control import RealtimeController
@@ -137,9 +141,9 @@ def test_the_loop_fails_where_what_it_sends_is_out_of_bounds(tmp_path, monkeypat
     cfg = build.compose("bench", "suite=loop", f"results='{tmp_path}'", checkpoint, *small)
     cfg.suite.promises["loop_100hz*_late_beyond_idle"] = 100
     if guarded:
-        bench_loop.run(cfg)
+        real_time.run(cfg)
     else:
         with pytest.raises(SystemExit) as stop:
-            bench_loop.run(cfg)
+            real_time.run(cfg)
         assert stop.value.code == 1
     assert (rows(tmp_path)["loop_100hz_ordinary_unsafe"] == 0) == guarded

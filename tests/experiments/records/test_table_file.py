@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments import latency_table
+from experiments.bench.latency import rows as latency_table
 from experiments.records import results, table_file
 from experiments.records.results import Row, append_csv, append_values
 

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from experiments import demo
 from experiments.build import compose
-from experiments.commands import train
+from experiments.commands import demo, train
 from experiments.shell.overrides import PATHS, command_line, override, readable
 from experiments.shell.say import say
 from experiments.training.online import run as train_online

@@ -15,4 +15,4 @@ def recipe(compiled):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", str(compiled))
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-        yield Recipe.factory("experiments.tiny_engine:make")
+        yield Recipe.factory("experiments.bench.robot.tiny_engine:make")

@@ -112,7 +112,7 @@ import os, sys, time
 from planning.control import Planning, Recipe
 from planning.control.process_worker import ProcessWorker
 
-recipe = Recipe.factory("experiments.tiny_engine:make")
+recipe = Recipe.factory("experiments.bench.robot.tiny_engine:make")
 worker = ProcessWorker(recipe, Planning(), print)
 worker.start()
 while worker.pid is None or (sys.argv[1] == "ready" and not worker.ready):

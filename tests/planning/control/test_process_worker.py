@@ -86,7 +86,7 @@ def test_a_planner_process_that_never_starts_is_reported_and_start_tries_again(r
     worker.start()
     until(lambda: worker.failure)
     assert worker.dead() and "'later:make' cannot be imported" in worker.failure
-    (tmp_path / "later.py").write_text("from experiments.tiny_engine import make\n")
+    (tmp_path / "later.py").write_text("from experiments.bench.robot.tiny_engine import make\n")
     worker.start()
     until(lambda: worker.ready)
     assert worker.failure is None and not worker.dead()
@@ -151,7 +151,7 @@ def test_a_bundle_that_was_replaced_is_refused_at_once(tmp_path):
 
 
 def test_another_engine_than_the_one_that_was_validated_is_refused_at_once(recipe):
-    spec = {"factory": "experiments.tiny_engine:make", "arguments": {"num_samples": 8}}
+    spec = {"factory": "experiments.bench.robot.tiny_engine:make", "arguments": {"num_samples": 8}}
     contract = json.loads(json.dumps(recipe.contract.to_json()))
     another = type(recipe.contract).from_json({**contract, "task": "another"})
     worker = ProcessWorker(Recipe(another, spec), Planning(), print)

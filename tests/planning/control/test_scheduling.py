@@ -45,7 +45,7 @@ import json, os, time
 from planning.control import Planning, Recipe, real_time
 from planning.control.process_worker import ProcessWorker
 
-recipe = Recipe.factory("experiments.tiny_engine:make")
+recipe = Recipe.factory("experiments.bench.robot.tiny_engine:make")
 try:
     real_time(3)
 except ValueError as error:

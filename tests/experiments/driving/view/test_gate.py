@@ -22,7 +22,7 @@ msgspec = pytest.importorskip("msgspec")
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 from websockets.sync.client import connect  # noqa: E402
 
-from experiments.driving.view import gate as drive_gate  # noqa: E402
+from experiments.driving.view import gate  # noqa: E402
 from experiments.driving.view.gate import BURST, MESSAGES, PATIENCE, VISITORS, Gate, is_loopback  # noqa: E402
 
 TASK = envs.make("two_room")
@@ -154,7 +154,7 @@ def test_names_of_others(host):
 
 def test_a_viser_that_does_not_pass_the_gate_is_found_out(monkeypatch):
     """As if it started its server under another name."""
-    monkeypatch.setattr(drive_gate, "standing", lambda gate: contextlib.nullcontext())
+    monkeypatch.setattr(gate, "standing", lambda gate: contextlib.nullcontext())
     before = threading.active_count()
     with pytest.raises(RuntimeError, match="lets foreign pages in"):
         page("127.0.0.1")

@@ -112,7 +112,7 @@ def test_a_file_of_another_kind_is_refused(checkpoint, goals, tmp_path, capfd):
     with pytest.raises(ValueError, match="is a model file: expected a reward model file"):
         learned(goals)
     with pytest.raises(ValueError, match="outside of a command, call experiments.evaluation.rewards.measure.run"):
-        from experiments import plan
+        from experiments.commands import plan
 
         plan.run(build.compose("plan", f"checkpoint='{checkpoint}'"))
     broken = tmp_path / "broken.safetensors"

@@ -1,0 +1,115 @@
+"""How often a limit is broken in the true simulator: untold, as a penalty among the costs, and as a constraint.
+
+The same model plans towards the same held-out goals from the same starts. What counts as broken is read from the true
+states, with the limit itself; the constraint is told a tighter one, since what it sees is predicted and decoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from omegaconf import DictConfig, OmegaConf
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+import envs
+from envs import Task
+from planning import KeepOut, SpeedLimit
+from worldmodel.checkpoint import Checkpoint
+
+from ... import build
+from ...evaluation.goals.policies import ModelPolicy
+from ...evaluation.goals.protocols import Pairs, honest
+from ...evaluation.goals.rollout import run_episodes
+from ...records.episodes import EpisodeRecord
+from ...records.manifest import manifest
+from ...records.promises import require
+from ...records.results import append_values
+from ...shell.progress import progress_bar
+from ...training.ensure import ensure_model
+
+Value = tuple[str, float, str]
+Limit = KeepOut | SpeedLimit
+
+
+def run(cfg: DictConfig) -> list[Value]:
+    """Measure every case, print it, and add its values to `robot_loop.csv`.
+
+    Raises:
+      SystemExit: with code 1, where one of the suite's promises is broken.
+    """
+    values: list[Value] = []
+    table = Table(title="share of the steps that break the limit", box=SIMPLE_HEAD)
+    for column in ("case", "variant", "steps broken", "episodes broken", "success"):
+        table.add_column(column, justify="right" if column not in ("case", "variant") else "left", no_wrap=True)
+    for case, settings in cfg.suite.cases.items():
+        for variant, (steps, episodes, success) in measure(cfg, settings).items():
+            name = f"constraint_violations_{case}_{variant}"
+            values += [(name, steps, "share of steps"), (f"{name}_success", success, "share of episodes")]
+            table.add_row(str(case), variant, f"{steps:.3%}", f"{episodes:.1%}", f"{success:.1%}")
+    Console().print(table)
+    append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.suite.seed)]))
+    require(cfg.suite, values)
+    return values
+
+
+def measure(cfg: DictConfig, settings: DictConfig) -> dict[str, tuple[float, float, float]]:
+    """Shares of steps and of episodes that break the limit, and success, for each way of telling the planner."""
+    seed, limit = int(cfg.suite.seed), OmegaConf.to_container(settings.limit)
+    base = build.compose("plan", f"task={settings.task}", f"runs={cfg.runs}", f"seed={seed}")
+    task, checkpoint = envs.make(str(settings.task)), ensure_model(base, seed)
+    true_limit: Limit = build.make(settings.limit, "limit")
+    pairs = keeping(task, true_limit, honest(task, int(cfg.suite.episodes), seed))
+    slack = OmegaConf.merge(settings.limit, settings.slack)
+    variants: dict[str, Any] = {"untold": {}}
+    for weight in cfg.suite.penalties:
+        penalty = {"_target_": "planning.Penalty", "of": limit, "weight": float(weight)}
+        variants[f"penalty_{weight}"] = {"cost": {"penalty": penalty}}
+    variants["guarded"] = {"constraint": {"limit": OmegaConf.to_container(slack)}}
+    found = {}
+    for name, change in variants.items():
+        OmegaConf.set_struct(base, False)
+        found[name] = _measure(OmegaConf.merge(base, change), name, task, checkpoint, pairs, true_limit, seed)
+    return found
+
+
+def keeping(task: Task, limit: Limit, pairs: Pairs) -> Pairs:
+    """The pairs that can be solved within the limit: none starts or ends in a forbidden place."""
+    if isinstance(limit, SpeedLimit):
+        return pairs
+    ends = (task.keypoints(pairs.states), task.goal_keypoints(pairs.goals))
+    free = np.all([_depth(limit, points[..., limit.point, :]) < 0 for points in ends], axis=0)
+    return replace(pairs, states=pairs.states[free], goals=pairs.goals[free])
+
+
+def broken(task: Task, limit: Limit, record: EpisodeRecord) -> Bool[ndarray, "T"]:
+    """Whether the true state breaks the limit at each step of an episode, its start left out."""
+    path = np.asarray(record.keypoints)[:, limit.point]
+    if isinstance(limit, KeepOut):
+        return _depth(limit, path[1:]) > 0
+    return np.linalg.norm(np.diff(path, axis=0), axis=-1) / task.control_period > float(limit.limit)
+
+
+def _depth(limit: KeepOut, points: Float[ndarray, "... 2"]) -> Float[ndarray, "..."]:
+    return float(limit.radius) - np.linalg.norm(points - np.asarray(limit.center), axis=-1)
+
+
+def _measure(
+    cfg: Any, name: str, task: Task, checkpoint: Checkpoint, pairs: Pairs, limit: Limit, seed: int
+) -> tuple[float, float, float]:
+    agent = build.agent(cfg, checkpoint.model, task)
+    with progress_bar(f"{name} on {task.name}", task.budget, compiles=True) as bar:
+        records = run_episodes(task, ModelPolicy(task, agent, seed), pairs, bar)
+        bar(task.budget, task.budget)
+    steps = [broken(task, limit, record) for record in records]
+    return (
+        float(np.concatenate(steps).mean()),
+        float(np.mean([each.any() for each in steps])),
+        float(np.mean([record.success for record in records])),
+    )

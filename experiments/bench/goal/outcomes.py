@@ -1,0 +1,46 @@
+"""Which episodes of a row succeed, part by part: what was measured before an interruption is not measured again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from envs import Task
+from worldmodel.files import write_atomically
+
+from ...evaluation.goals.policies import Policy
+from ...evaluation.goals.protocols import Pairs
+from ...evaluation.goals.rollout import run_episodes
+
+
+def outcomes(
+    task: Task,
+    policy: Policy,
+    pairs: Pairs,
+    size: int,
+    path: Path,
+    settings: str,
+    progress: Callable[[int, int], None],
+) -> list[bool]:
+    """Whether each episode succeeds; `size` of them advance together, and after them `path` is written.
+
+    The outcome of an episode does not depend on the others, so neither does it on where a run was interrupted. A file
+    of other `settings` counts for nothing. The caller removes it when the row is safe.
+    """
+    solved = _begun(path, settings)[: len(pairs)]
+    while len(solved) < len(pairs):
+        progress(len(solved), len(pairs))
+        records = run_episodes(task, policy, pairs.part(len(solved), len(solved) + size))
+        solved += [record.success for record in records]
+        write_atomically(path, json.dumps({"settings": settings, "solved": solved}))
+    progress(len(pairs), len(pairs))
+    return solved
+
+
+def _begun(path: Path, settings: str) -> list[bool]:
+    try:
+        stored = json.loads(path.read_text())
+        return [bool(each) for each in stored["solved"]] if stored["settings"] == settings else []
+    except (OSError, ValueError, KeyError, TypeError):  # none, or of no use
+        return []

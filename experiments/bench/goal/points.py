@@ -1,0 +1,192 @@
+"""The rows of `jepa-mpc bench suite=goal`: which policy, task, model and protocol, and the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+import envs
+from envs.behaviours import Behaviour
+
+from ... import build
+from ...build.recipes import Paths, as_trained, recipe
+from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED
+from ...evaluation.goals.protocols import LEWM_BUDGET, Pairs, honest, lewm
+
+START = "start"  # the row of pairs that are solved before the first step
+BASELINES = ("gcbc", "sac_her")
+POLICIES = ("model", "reflex", "random", "noop", *BASELINES)
+PROTOCOLS = ("honest", "lewm")
+
+_RECIPE = ("task", "behaviour", "collection", "model", "objective", "training")
+_PLANNING = ("planner", "cost", "risk", "constraint", "replan_every", "precision", "members")
+CLONING = tuple(
+    f"training.{name}"
+    for name in ("updates", "batch", "learning_rate", "weight_decay", "clip_norm", "updates_per_call")
+)  # what gcbc shares with the model
+# The settings that a policy's row depends on.
+_SETTINGS = {
+    "model": _RECIPE + _PLANNING,
+    "oracle": _RECIPE + _PLANNING,
+    "ceiling": ("task", "model", "planner", "replan_every"),
+    "reflex": _RECIPE,
+    "gcbc": ("task", "behaviour", "collection", "model.history", *CLONING),
+    "sac_her": ("task", "collection"),
+}
+_PAIRS = {"honest": ("task",), "lewm": ("task", "behaviour", "collection")}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One recipe on one task: its settings with each planner."""
+
+    task: str
+    variant: str  # empty: the default
+    settings: dict[str, DictConfig] = field(compare=False)  # of `jepa-mpc plan`, by planner
+
+    @property
+    def cfg(self) -> DictConfig:
+        """The settings of whatever does not plan."""
+        return next(iter(self.settings.values()))
+
+    def model_file(self, seed: int, default: Recipe) -> Path:
+        """Where its model lies: in the folder of the variant's name, but beside the data if it is the default's."""
+        place = Paths.of(self.cfg, seed).model
+        same = recipe(self.cfg, seed) == recipe(default.cfg, seed)
+        return place if same else place.parent / self.variant / place.name
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one row measures."""
+
+    recipe: Recipe
+    protocol: str
+    policy: str
+    planner: str  # its file in configs/planner; empty where none plans
+    seed: int
+    episodes: int
+    budget: int = field(compare=False)
+    extra: dict[str, Any] = field(compare=False)  # a baseline's own settings
+
+    @property
+    def cfg(self) -> DictConfig:
+        """The settings that it is measured with."""
+        return self.recipe.settings[self.planner] if self.planner else self.recipe.cfg
+
+    def __str__(self) -> str:
+        words = (self.recipe.variant, self.policy, self.planner, f"on {self.recipe.task}, seed {self.seed},")
+        return " ".join(filter(None, (*words, self.protocol)))
+
+    @cached_property
+    def planner_name(self) -> str:
+        """The planner as rows name it."""
+        return str(self.cfg.planner._target_).rpartition(".")[2].lower() if self.planner else ""
+
+    def identity(self) -> tuple[str | int | None, ...]:
+        """That of its row."""
+        model = "jepa" if self.policy in OF_MODEL else ""
+        names = (self.recipe.task, "state", self.protocol, self.policy, self.planner_name, model)
+        return (*names, self.recipe.variant, self.seed)
+
+    @property
+    def key(self) -> str:
+        """What the settings of its row are called: the seeds share them."""
+        return " ".join(
+            filter(None, (self.recipe.task, self.protocol, self.policy, self.planner_name, self.recipe.variant))
+        )
+
+    @cached_property
+    def told(self) -> str:
+        """Everything that its row depends on but the seed, in one line: a row of other settings is measured again."""
+        names = dict.fromkeys((*_PAIRS[self.protocol], *_SETTINGS.get(self.policy, ())))
+        chosen = OmegaConf.masked_copy(self.cfg, [name for name in names if "." not in name])
+        values: Any = OmegaConf.to_container(chosen, resolve=True)
+        if "training" in values:
+            values["training"] = as_trained(values["training"])
+        values |= {name: OmegaConf.select(self.cfg, name) for name in names if "." in name}
+        return " ".join(f"{name}={value}" for name, value in _flat({"budget": self.budget, **values, **self.extra}))
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise ValueError on settings of which nothing could be measured, before anything is."""
+    suite = cfg.suite
+    allowed = {"tasks": envs.TASKS, "policies": POLICIES, "simulated": SIMULATED, "protocols": PROTOCOLS}
+    for name, known in allowed.items():
+        for each in suite[name]:
+            if each not in known:
+                raise ValueError(f"suite.{name} has nothing called {each!r}: choose from {', '.join(known)}")
+    for name in ("tasks", "seeds", "planners", "protocols"):
+        if len(suite[name]) == 0:
+            raise ValueError(f"suite.{name} is empty: name at least one")
+    for name in ("episodes", "simulated_episodes"):
+        if not suite[name] >= 1:
+            raise ValueError(f"suite.{name} must be at least 1; got {suite[name]}")
+    if "" in suite.variants:
+        raise ValueError("suite.variants has one without a name: the default recipe is measured in any case")
+
+
+def recipes(cfg: DictConfig) -> dict[tuple[str, str], Recipe]:
+    """Every recipe of the suite by task and variant, the default one first.
+
+    Raises:
+      ValueError: a setting that does not exist.
+    """
+    found = {}
+    variants = {"": [], **{str(name): list(overrides) for name, overrides in cfg.suite.variants.items()}}
+    for task, (variant, overrides) in product(map(str, cfg.suite.tasks), variants.items()):
+        settings = {}
+        for planner in map(str, cfg.suite.planners):
+            words = (f"task={task}", f"planner={planner}", *map(str, cfg.suite.overrides), *map(str, overrides))
+            try:
+                settings[planner] = build.compose("plan", *words)
+            except Exception as error:  # Hydra's own, of many kinds
+                raise ValueError(f"the settings {' '.join(words)} cannot be composed: {error}") from error
+            settings[planner].runs, settings[planner].variant = cfg.runs, variant
+        found[task, variant] = Recipe(task, variant, settings)
+    return found
+
+
+def points(cfg: DictConfig, found: dict[tuple[str, str], Recipe]) -> Iterator[Point]:
+    """Every row of the suite, in the order in which they are measured: a task after the other, in it seed by seed.
+
+    What does not depend on the recipe is measured once, beside the default one.
+    """
+    suite, budgets = cfg.suite, {str(task): envs.make(str(task)).budget for task in cfg.suite.tasks}
+    for task, seed in product(map(str, suite.tasks), map(int, suite.seeds)):
+        for (_, variant), each in ((key, each) for key, each in found.items() if key[0] == task):
+            for protocol in map(str, suite.protocols):
+                budget = LEWM_BUDGET if protocol == "lewm" else budgets[task]
+                policies = [*suite.policies, *(suite.simulated if protocol == "honest" else [])]
+                if protocol == "lewm":
+                    policies.insert(0, START)
+                for policy in map(str, policies):
+                    if variant and policy not in (*OF_MODEL, *PLANNING):
+                        continue
+                    episodes = int(suite.simulated_episodes if policy in SIMULATED else suite.episodes)
+                    extra = {policy: dict(suite.baselines[policy])} if policy in BASELINES else {}
+                    for planner in suite.planners if policy in PLANNING else [""]:
+                        yield Point(each, protocol, policy, str(planner), seed, episodes, budget, extra)
+
+
+def pairs_of(recipe: Recipe, protocol: str, episodes: int, seed: int) -> Pairs:
+    """The first so many pairs of a protocol."""
+    task = envs.make(recipe.task)
+    if protocol == "honest":
+        return honest(task, episodes, seed)
+    behaviour: Behaviour = build.make(recipe.cfg.behaviour, "behaviour")
+    return lewm(task, behaviour, episodes, int(recipe.cfg.collection.steps), seed)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,194 @@
+"""Success towards goals, for all tasks, planners and seeds, beside floors, baselines and ablations.
+
+Everything that is finished is used again: datasets, models, rows and, within a row, its episodes. So a run that was
+killed goes on where it was, and a step that fails is named while the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import jax
+from omegaconf import DictConfig, OmegaConf
+
+import envs
+from worldmodel.checkpoint import Checkpoint
+from worldmodel.dataset import load
+from worldmodel.training import TrainingConfig
+
+from ... import build
+from ...baselines import gcbc, sac_her
+from ...build.recipes import Paths, recipe
+from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED, Learned, make_policy, make_row, timed
+from ...evaluation.goals.policies import Policy
+from ...evaluation.goals.protocols import already_solved
+from ...records.manifest import manifest
+from ...records.results import Row, append_csv, read_csv, read_manifests
+from ...shell.progress import progress_bar
+from ...training.ensure import ensure_data, ensure_model
+from ..steps import Step, exit_if, run_all
+from . import points as goal_points
+from . import table as goal_table
+from .outcomes import outcomes
+from .points import BASELINES, CLONING, START, Point, Recipe, pairs_of
+
+logger = logging.getLogger(__name__)
+
+TOGETHER = 25  # episodes that advance together; of simulated policies, one
+
+
+def run(cfg: DictConfig) -> list[Row]:
+    """Measure what is not yet in the table, write each row at once, then print the whole of it.
+
+    A row is measured already where it had the settings that it has now, and at least as many episodes.
+
+    Raises:
+      ValueError: a policy, protocol, task or setting that does not exist.
+      SystemExit: with code 1 after everything else was done, where a step failed.
+    """
+    goal_points.check(cfg)
+    recipes = goal_points.recipes(cfg)
+    points = list(goal_points.points(cfg, recipes))
+    path = Path(cfg.results) / f"{cfg.suite.name}.csv"
+    todo = points if cfg.redo else _not_measured(points, path)
+    logger.info("%d of %d rows are measured already", len(points) - len(todo), len(points))
+    made = {
+        **manifest(cfg, sorted({point.seed for point in points})),
+        "settings": {point.key: point.told for point in points},
+    }
+    failed = run_all(_steps(_Suite(cfg, recipes, path, made), todo))
+    wanted = {point.identity() for point in points}
+    rows = [row for row in (read_csv(path) if path.exists() else []) if row.identity() in wanted]
+    goal_table.show(rows)
+    exit_if(failed)
+    return rows
+
+
+class _Suite:
+    """What the steps of one run share."""
+
+    def __init__(self, cfg: DictConfig, recipes: dict[tuple[str, str], Recipe], path: Path, made: dict[str, Any]):
+        self.cfg = cfg
+        self.path = path
+        self.made = made
+        self._recipes = recipes
+        self.pairs = lru_cache(maxsize=4)(pairs_of)
+        self.model = lru_cache(maxsize=1)(self._model)
+        self._task = ""
+
+    def model_file(self, each: Recipe, seed: int) -> Path:
+        return each.model_file(seed, self._recipes[each.task, ""])
+
+    def _model(self, each: Recipe, seed: int) -> Checkpoint:
+        """The recipe's model, trained where it is missing."""
+        return ensure_model(each.cfg, seed, self.model_file(each, seed))
+
+    def baseline_file(self, name: str, each: Recipe, seed: int) -> Path:
+        model = Paths.of(each.cfg, seed).model
+        return model.with_name(f"{model.stem}-{name}.safetensors")
+
+    def baseline_recipe(self, name: str, each: Recipe, seed: int) -> dict[str, Any]:
+        """What decides what the baseline learns."""
+        known = recipe(each.cfg, seed)
+        if name == "gcbc":
+            chosen = {key: known[key] for key in known if key not in ("model", "objective", "training")}
+            chosen |= {key: OmegaConf.select(each.cfg, key) for key in ("model.history", *CLONING)}
+        else:
+            chosen = {"task": known["task"], "collection": OmegaConf.to_container(each.cfg.collection), "seed": seed}
+        return {**chosen, name: dict(self.cfg.suite.baselines[name])}
+
+    def train_baseline(self, name: str, each: Recipe, seed: int) -> None:
+        """Train the baseline, unless it lies there."""
+        path, wanted = self.baseline_file(name, each, seed), self.baseline_recipe(name, each, seed)
+        settings = dict(self.cfg.suite.baselines[name])
+        if path.exists():
+            return
+        if name == "gcbc":
+            training = build.fill(TrainingConfig, {**each.cfg.training, "seed": seed}, "training")
+            shape = build.fill(gcbc.GcbcConfig, settings, "suite.baselines.gcbc")
+            data = load(ensure_data(each.cfg, seed))
+            gcbc.train_to_file(path, data, int(each.cfg.model.history), shape, training, wanted)
+        else:
+            config = build.fill(sac_her.SacHerConfig, settings, "suite.baselines.sac_her")
+            steps = int(each.cfg.collection.episodes) * int(each.cfg.collection.steps)
+            sac_her.train_to_file(path, envs.make(each.task), steps, seed, config, wanted)
+
+    def measure(self, point: Point) -> None:
+        """Measure one row and write it."""
+        task, most = envs.make(point.recipe.task), max(self.cfg.suite.episodes, self.cfg.suite.simulated_episodes)
+        if task.name != self._task:  # compiled programs of other tasks pile up
+            jax.clear_caches()
+            self._task = task.name
+        pairs = self.pairs(point.recipe, point.protocol, int(most), point.seed).first(point.episodes)
+        names: Any = {"task": task.name, "variant": point.recipe.variant, "seed": point.seed}
+        if point.policy == START:
+            row = make_row(pairs, START, already_solved(task, pairs), **names)
+            append_csv(self.path, [row], self.made)
+            return
+        policy, learned, agent = self._policy(point, task)
+        size = 1 if point.policy in SIMULATED else TOGETHER
+        words = "-".join(str(each).replace("/", "-") for each in point.identity() if each not in ("", None))
+        partly = Path(self.cfg.runs) / "suite" / f"{self.cfg.suite.name}-{words}.json"
+        with progress_bar(f"{point.policy} on {task.name}", len(pairs), compiles=True) as bar:
+            solved = outcomes(task, policy, pairs, size, partly, point.told, bar)
+        plans = int(self.cfg.suite.plans)
+        times = timed(task, agent, policy, pairs, plans) if plans else None
+        row = make_row(pairs, point.policy, solved, point.planner_name, learned, times, **names)
+        append_csv(self.path, [row], self.made)
+        partly.unlink(missing_ok=True)
+
+    def _policy(self, point: Point, task: envs.Task) -> tuple[Policy, Learned | None, Any]:
+        if point.policy in BASELINES:
+            wanted = self.baseline_recipe(point.policy, point.recipe, point.seed)
+            file = self.baseline_file(point.policy, point.recipe, point.seed)
+            read = gcbc.load if point.policy == "gcbc" else sac_her.load
+            policy, known = read(file, task, wanted)
+            return policy, Learned("", known["env_steps"], known["train_seconds"], known["parameters"]), None
+        if point.policy not in (*OF_MODEL, *PLANNING):
+            return make_policy(point.policy, task, None, point.seed), None, None
+        checkpoint = self.model(point.recipe, point.seed)
+        agent = build.agent(point.cfg, checkpoint.model, task)
+        learned = Learned.of(checkpoint) if point.policy in OF_MODEL else None
+        return make_policy(point.policy, task, agent, point.seed), learned, agent
+
+
+def _steps(suite: _Suite, todo: Sequence[Point]) -> list[Step]:
+    """What has to be made for the rows that are to be measured, and they themselves, in the order of the rows."""
+    steps: dict[str, Step] = {}
+
+    def add(name: str, kind: str, run: Callable[[], object], needs: Sequence[str] = ()) -> list[str]:
+        steps.setdefault(name, Step(name, kind, run, tuple(needs)))
+        return [*needs, name]
+
+    for point in todo:
+        each, seed, needs = point.recipe, point.seed, list[str]()
+        where = f"of {each.task}, seed {seed}"
+        of_model, of_data = point.policy in (*OF_MODEL, *PLANNING), point.policy == "gcbc"
+        file = suite.model_file(each, seed) if of_model else suite.baseline_file(point.policy, each, seed)
+        if (of_model or of_data) and not file.exists() and not Paths.of(each.cfg, seed).data.exists():
+            needs = add(f"data {where}", "data", partial(ensure_data, each.cfg, seed))
+        if of_model and not file.exists():
+            variant = each.variant if file != Paths.of(each.cfg, seed).model else ""
+            needs = add(f"{variant} model {where}".strip(), "model", partial(suite.model, each, seed), needs)
+        if point.policy in BASELINES and not file.exists():
+            train = partial(suite.train_baseline, point.policy, each, seed)
+            needs = add(f"{point.policy} {where}", point.policy, train, needs)
+        add(str(point), f"rows of {point.policy}", partial(suite.measure, point), needs)
+    return list(steps.values())
+
+
+def _not_measured(points: Sequence[Point], path: Path) -> list[Point]:
+    rows = {row.identity(): row for row in read_csv(path)} if path.exists() else {}
+    manifests = read_manifests(path)
+
+    def is_measured(point: Point) -> bool:
+        row = rows.get(point.identity())
+        told = manifests.get(point.identity(), {}).get("settings", {}).get(point.key) or ""
+        same = sorted(told.split()) == sorted(point.told.split())  # the order is that of the configuration's files
+        return row is not None and same and (row.episodes or 0) >= point.episodes
+
+    return [point for point in points if not is_measured(point)]

@@ -1,0 +1,1 @@
+"""Planners side by side on one model."""

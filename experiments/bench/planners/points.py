@@ -1,0 +1,165 @@
+"""The points of `jepa-mpc bench suite=planners`: which planner, with how much work a plan, on which task and model."""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+import envs
+from planning import ActionSpec, AskTell, Planner
+
+from ... import build
+from ...shell.folders import config_dir
+from ..latency.points import rollouts, sized
+
+logger = logging.getLogger(__name__)
+
+POLICIES = ("model", "oracle")
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one run over episodes measures."""
+
+    task: str
+    policy: str
+    planner: str
+    seed: int
+    plan_budget: int  # evaluations that a plan may take
+
+
+@dataclass(frozen=True)
+class Split:
+    """How a budget of evaluations becomes samples and iterations."""
+
+    iterations: dict[int, int]  # of the budgets from each key on
+    descent: int  # evaluations that one pass forward and back through the model counts as
+
+    @classmethod
+    def of(cls, cfg: DictConfig) -> Split:
+        """The suite's rule.
+
+        Raises:
+          ValueError: numbers below 1.
+        """
+        numbers = {int(start): int(number) for start, number in cfg.suite.iterations.items()}
+        if not numbers or min(numbers.values()) < 1:
+            raise ValueError(f"suite.iterations must give at least 1 iteration from some budget on; got {numbers}")
+        if not cfg.suite.descent_evaluations >= 1:
+            raise ValueError(f"suite.descent_evaluations must be at least 1; got {cfg.suite.descent_evaluations}")
+        return cls(numbers, int(cfg.suite.descent_evaluations))
+
+    def evaluations(self, planner: Planner[Any]) -> int:
+        """What one plan costs: candidates of all iterations, or descents at what one of them counts as."""
+        return rollouts(planner) * (1 if isinstance(planner, AskTell) else self.descent)
+
+    def fitted(self, planner: Planner[Any], plan_budget: int) -> Planner[Any]:
+        """The planner with the most samples (or starts) whose plan takes at most `plan_budget` evaluations.
+
+        Sampling planners share one number of iterations, the elites keep their share of the samples, and all else is
+        the planner's own. The gradient planner keeps its iterations; where not even one start fits, it makes fewer.
+
+        Raises:
+          ValueError: the budget is too small for any.
+        """
+        if isinstance(planner, AskTell):
+            start = max((start for start in self.iterations if start <= plan_budget), default=min(self.iterations))
+            iterations = self.iterations[start]
+        else:
+            iterations = min(planner.iterations, max(1, plan_budget // self.descent))
+
+        def cost(count: int) -> int:
+            return self.evaluations(sized(planner, count, iterations))
+
+        most = bisect_right(range(1, plan_budget + 1), plan_budget, key=cost)
+        for count in range(most, 0, -1):
+            found = sized(planner, count, iterations)
+            if _possible(found):
+                return found
+        raise ValueError(f"{plan_budget} evaluations a plan are too few for {type(planner).__name__}")
+
+
+def check(cfg: DictConfig) -> None:
+    """Raise ValueError on settings of which nothing could be measured, before anything is."""
+    for name in ("tasks", "policies", "seeds", "budgets"):
+        if len(cfg.suite[name]) == 0:
+            raise ValueError(f"suite.{name} is empty: name at least one")
+    for policy in cfg.suite.policies:
+        if policy not in POLICIES:
+            raise ValueError(f"suite.policies has no policy called {policy!r}: choose from {', '.join(POLICIES)}")
+    for name in ("episodes", "simulated_episodes"):
+        if not cfg.suite[name] >= 1:
+            raise ValueError(f"suite.{name} must be at least 1; got {cfg.suite[name]}")
+    for task in map(str, cfg.suite.tasks):
+        steps, tight = envs.make(task).budget, cfg.suite.tight.get(task)
+        if tight is None:
+            raise ValueError(f"suite.tight has no number of steps for the task {task}: add +suite.tight.{task}=STEPS")
+        if not 1 <= tight <= steps:
+            raise ValueError(f"suite.tight.{task} must lie between 1 and the task's own {steps} steps; got {tight}")
+
+
+def planners(cfg: DictConfig) -> dict[str, Planner[Any]]:
+    """The planners of the suite by name: those of configs/planner as they come, and the suite's own entries.
+
+    Raises:
+      ValueError: a name that is neither, or an entry with a setting that its planner does not have.
+    """
+    files = sorted(file.stem for file in (config_dir() / "planner").glob("*.yaml"))
+    entries = {str(name): dict(entry) for name, entry in cfg.suite.entries.items()}
+    if both := sorted(set(files) & set(entries)):
+        raise ValueError(f"suite.entries.{both[0]} has the name of a planner in configs/planner: give it another")
+    known = [*files, *entries]
+    names = known if cfg.suite.planners is None else [str(name) for name in cfg.suite.planners]
+    if unknown := sorted({*names, str(cfg.suite.reference.planner)} - set(known)):
+        raise ValueError(f"suite.planners has no planner called {unknown[0]!r}: choose from {', '.join(known)}")
+    return {name: _planner(name, entries.get(name, {"planner": name}), files) for name in names}
+
+
+def points(cfg: DictConfig, chosen: dict[str, Planner[Any]]) -> dict[Point, Planner[Any]]:
+    """Every run that the suite asks for, with its planner; seeds follow one another, since they share what compiles.
+
+    A planner that has to differentiate what it plans in cannot plan in a simulator: that is left out. So is a budget
+    that is too small for a planner, and this is told.
+
+    Raises:
+      ValueError: nothing is left.
+    """
+    split, found = Split.of(cfg), {}
+    for name, planner in chosen.items():
+        for plan_budget in map(int, cfg.suite.budgets):
+            try:
+                fitted = split.fitted(planner, plan_budget)
+            except ValueError as error:
+                logger.warning("%s is left out: %s", name, error)
+                continue
+            for task, policy, seed in product(cfg.suite.tasks, cfg.suite.policies, cfg.suite.seeds):
+                if policy == "model" or isinstance(planner, AskTell):
+                    found[Point(str(task), str(policy), name, int(seed), plan_budget)] = fitted
+    if not found:
+        raise ValueError(
+            "suite.budgets and suite.policies leave no planner anything to do: give more evaluations a plan"
+        )
+    return dict(sorted(found.items(), key=lambda item: list(cfg.suite.tasks).index(item[0].task)))
+
+
+def _planner(name: str, entry: dict[str, Any], files: list[str]) -> Planner[Any]:
+    base = str(entry.pop("planner", None))
+    if base not in files:
+        raise ValueError(f"suite.entries.{name}.planner must name a planner: one of {', '.join(files)}; got {base!r}")
+    own = build.compose("plan", f"planner={base}").planner
+    node = OmegaConf.create({**own, **entry})
+    planner: Planner[Any] = build.make(node, f"suite.entries.{name}")
+    return planner
+
+
+def _possible(planner: Planner[Any]) -> bool:
+    try:
+        planner.validate(ActionSpec.of([-1.0], [1.0], 1.0))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,170 @@
+"""The table of `jepa-mpc bench suite=planners`: its runs, its rows and its files.
+
+An episode ends at its first success, so one run tells of success within its task's budget of environment steps and
+within any smaller one. The manifest keeps the runs, episode by episode; the rows follow from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...records import table_file
+from ...records.file_lock import locked
+from ...records.intervals import wilson
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerRow:
+    """Success of one planner with one budget of evaluations, on one model, within one budget of environment steps."""
+
+    task: str
+    policy: str  # model, or oracle: planning over the true dynamics with the model's encoder and cost
+    planner: str  # its file in configs/planner, or an entry of the suite
+    seed: int  # of the model and of the held-out pairs
+    plan_budget: int  # evaluations that a plan may take
+    evaluations: int  # those that it takes
+    num_samples: int  # candidates of the first iteration; of the gradient planner, its starts
+    iterations: int
+    budget: int  # environment steps in which the goal has to be reached
+    episodes: int
+    successes: int
+    success_rate: float
+    ci_low: float  # 95 % interval, Wilson
+    ci_high: float
+    steps_mean: float | None  # environment steps of the successful episodes
+    plan_ms_p50: float | None  # of one control step, where it was timed
+    command: str
+
+
+COLUMNS = tuple(field.name for field in fields(PlannerRow))
+IDENTITY = ("task", "policy", "planner", "seed", "plan_budget")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one point gave, episode by episode: the steps to success, None where there was none within `budget`."""
+
+    task: str
+    policy: str
+    planner: str
+    seed: int
+    plan_budget: int
+    evaluations: int
+    num_samples: int
+    iterations: int
+    budget: int  # environment steps, the task's own
+    settings: str  # of the planner, all of them
+    steps: tuple[int | None, ...]
+    plan_ms_p50: float | None
+
+    def identity(self) -> tuple[str | int, ...]:
+        """What is measured: a new run of the same replaces the old one."""
+        return tuple(getattr(self, name) for name in IDENTITY)
+
+    def row(self, budget: int, command: str) -> PlannerRow:
+        """How many of the episodes succeed within `budget` steps, at most the task's own."""
+        steps = [each for each in self.steps if each is not None and each <= budget]
+        low, high = wilson(len(steps), len(self.steps))
+        shared = set(COLUMNS) & {field.name for field in fields(Run)} - {"budget"}
+        return PlannerRow(
+            **{name: getattr(self, name) for name in shared},
+            budget=budget,
+            episodes=len(self.steps),
+            successes=len(steps),
+            success_rate=len(steps) / len(self.steps),
+            ci_low=low,
+            ci_high=high,
+            steps_mean=float(np.mean(steps)) if steps else None,
+            command=command,
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The runs of one command, and its manifest."""
+
+    manifest: Mapping[str, Any]
+    runs: tuple[Run, ...]
+
+
+def read(path: Path) -> list[PlannerRow]:
+    """The rows at `path`; none where no file is.
+
+    Raises:
+      ValueError: the file is no table of planners, or a row of it is broken.
+    """
+    return table_file.read(path, PlannerRow)
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """The runs behind the table at `path`, from its manifest; none where there is no table.
+
+    Raises:
+      ValueError: the manifest is missing or broken, or a row of the table has no run in it.
+    """
+    beside = path.with_suffix(".manifest.json")
+    mend = f"restore it, or remove {path.name} to measure anew"
+    rows = read(path)
+    if not beside.exists():
+        if rows:
+            raise ValueError(f"{beside.name}, which holds the episodes behind {path.name}, is missing: {mend}")
+        return []
+    try:
+        stored = table_file.read_beside(path)
+        entries = [Entry(each["manifest"], tuple(map(_run, each["runs"]))) for each in stored]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{beside.name} is no manifest of a table of planners ({error!r}): {mend}") from error
+    known = {run.identity() for entry in entries for run in entry.runs}
+    for row in rows:
+        if (identity := tuple(getattr(row, name) for name in IDENTITY)) not in known:
+            raise ValueError(f"{beside.name} has no run for the row {identity} of {path.name}: {mend}")
+    return entries
+
+
+def write(path: Path, entries: Sequence[Entry], tight: Mapping[str, int]) -> list[PlannerRow]:
+    """Write the runs and the rows that follow from them: at each task's own budget of steps, and at its tight one.
+
+    First the runs, so that no row is without. Runs that other processes added are kept.
+
+    Returns:
+      The rows of `entries`.
+    """
+    with locked(path):
+        ours = {run.identity() for entry in entries for run in entry.runs}
+        others = [
+            Entry(entry.manifest, left)
+            for entry in read_entries(path)
+            if (left := tuple(run for run in entry.runs if run.identity() not in ours))
+        ]
+        known = [*entries, *others]
+        stored = [{"manifest": dict(each.manifest), "runs": [_plain(run) for run in each.runs]} for each in known]
+        table_file.write_beside(path, stored)
+        table_file.write(path, PlannerRow, _rows(known, tight))
+    return _rows(entries, tight)
+
+
+def _rows(entries: Sequence[Entry], tight: Mapping[str, int]) -> list[PlannerRow]:
+    rows = [
+        run.row(budget, entry.manifest["command"])
+        for entry in entries
+        for run in entry.runs
+        for budget in sorted({run.budget, tight.get(run.task, run.budget)}, reverse=True)
+    ]
+    return sorted(rows, key=lambda row: (row.task, row.policy, row.planner, row.plan_budget, row.seed, -row.budget))
+
+
+def _run(stored: Mapping[str, Any]) -> Run:
+    steps = tuple(None if each == "-" else int(each) for each in stored["steps"].split())
+    if not steps:
+        raise ValueError("a run without episodes")
+    return Run(**{**stored, "steps": steps})
+
+
+def _plain(run: Run) -> dict[str, Any]:
+    """The run as JSON, its episodes in one line: the manifest of hundreds of runs stays small."""
+    return {**asdict(run), "steps": " ".join("-" if each is None else str(each) for each in run.steps)}

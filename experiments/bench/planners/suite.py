@@ -1,0 +1,180 @@
+"""Success against planning budget: every planner, from few evaluations a plan to many, on models and the true dynamics.
+
+Every planner drives the same held-out episodes with the same models. What a budget of evaluations is split into, and
+within how many environment steps success is counted, is written in configs/suite/planners.yaml.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+import envs
+from planning import Agent, Planner
+
+from ... import build
+from ...evaluation.goals import latency
+from ...evaluation.goals.policies import ModelPolicy, SimulatedPolicy
+from ...evaluation.goals.protocols import honest
+from ...evaluation.goals.rollout import run_episodes
+from ...records.intervals import percentiles
+from ...records.manifest import manifest
+from ...shell.progress import progress_bar
+from ...training.ensure import ensure_model
+from . import figure
+from . import points as planners_grid
+from .curves import Reference, curve, need, step_budgets, tight_steps
+from .points import Point, Split
+from .rows import Entry, PlannerRow, Run, read_entries, write
+
+logger = logging.getLogger(__name__)
+
+
+def run(cfg: DictConfig) -> list[PlannerRow]:
+    """Measure what is not yet in the table, write each run at once, then print and draw the whole table.
+
+    A point is measured already where its planner had the settings that it has now, on at least as many episodes.
+    """
+    path = Path(cfg.results) / "planners.csv"
+    planners_grid.check(cfg)
+    planners = planners_grid.planners(cfg)
+    points = planners_grid.points(cfg, planners)
+    entries = read_entries(path)
+    known = {run.identity(): run for entry in entries for run in entry.runs}
+    todo = {
+        point: planner
+        for point, planner in points.items()
+        if cfg.redo or not _is_measured(cfg, planner, known.get(dataclasses.astuple(point)))
+    }
+    logger.info("%d of %d points are measured already", len(points) - len(todo), len(points))
+    tight = {str(task): int(steps) for task, steps in cfg.suite.tight.items()}
+    if todo:
+        made, earlier, new = manifest(cfg, sorted({point.seed for point in todo})), entries, []
+        agents = cache(lambda task, seed: _agent(cfg, task, seed))
+        with progress_bar("planners", len(todo), compiles=True) as bar:
+            for point, planner in todo.items():
+                agent = dataclasses.replace(agents(point.task, point.seed), planner=planner)
+                new.append(measure(cfg, point, agent))
+                entries = [*_without(earlier, new), Entry(made, tuple(new))]
+                write(path, entries, tight)
+                bar(len(new), len(todo))
+    rows = write(path, entries, tight)  # the tight steps may be others than when the runs were made
+    show(cfg, list(planners), rows, [run for entry in entries for run in entry.runs])
+    figure.draw(rows, path, reference_of(cfg))
+    return rows
+
+
+def measure(cfg: DictConfig, point: Point, agent: Agent) -> Run:
+    """One planner on the held-out pairs of its seed; timed with the first seed's model, batch 1."""
+    task = envs.make(point.task)
+    agent.validate()
+    pairs = honest(task, _episodes(cfg, point.policy), point.seed)
+    seed = point.seed
+    of_model = point.policy == "model"
+    policy = ModelPolicy(task, agent, seed) if of_model else SimulatedPolicy(point.policy, task, agent, seed)
+    records = run_episodes(task, policy, pairs)
+    timed = of_model and seed == cfg.suite.seeds[0] and cfg.suite.plans > 0
+    count: Any = agent.planner
+    return Run(
+        **dataclasses.asdict(point),
+        evaluations=Split.of(cfg).evaluations(agent.planner),
+        num_samples=count.num_samples if hasattr(count, "num_samples") else count.num_starts,
+        iterations=agent.planner.iterations,
+        budget=task.budget,
+        settings=repr(agent.planner),
+        steps=tuple(record.steps if record.success else None for record in records),
+        plan_ms_p50=percentiles(latency.measure(task, agent, pairs, int(cfg.suite.plans)))[0] if timed else None,
+    )
+
+
+def show(cfg: DictConfig, planners: Sequence[str], rows: Sequence[PlannerRow], runs: Sequence[Run]) -> None:
+    """Print success at each budget, then the evaluations needed for the reference's success, then the tight steps."""
+    console = Console()
+    tasks, policies = [str(each) for each in cfg.suite.tasks], [str(each) for each in cfg.suite.policies]
+    for policy, task in product(policies, tasks):
+        found = [row for row in rows if (row.task, row.policy) == (task, policy)]
+        if found:
+            steps = " / ".join(map(str, step_budgets(rows, task)))
+            console.print(f"\n{task}, {policy}: success (%) within {steps} steps, by evaluations a plan")
+            console.print(_successes(found, planners))
+    reference = reference_of(cfg)
+    for policy in policies:
+        of = f"{reference.planner} at {reference.plan_budget}"
+        console.print(f"\n{policy}: evaluations for the success of {of}, and their share of its own")
+        console.print(_needs(rows, policy, tasks, planners, reference))
+    for task in tasks:
+        wanted = (task, "model", reference.planner, reference.plan_budget)
+        of_it = [run for run in runs if (run.task, run.policy, run.planner, run.plan_budget) == wanted]
+        if of_it:
+            by_rule = tight_steps(of_it, float(cfg.suite.tight_share))
+            console.print(f"tight steps of {task}: {cfg.suite.tight[task]}; by the rule and these rows {by_rule}")
+
+
+def reference_of(cfg: DictConfig) -> Reference:
+    """The suite's."""
+    return Reference(str(cfg.suite.reference.planner), int(cfg.suite.reference.budget))
+
+
+def _successes(rows: Sequence[PlannerRow], planners: Sequence[str]) -> Table:
+    """Success of one policy on one task, in per cent, at the task's own budget of steps and at the tight one."""
+    task, policy = rows[0].task, rows[0].policy
+    steps = step_budgets(rows, task)
+    budgets = sorted({row.plan_budget for row in rows})
+    table = _table(*map(str, budgets))
+    for planner in planners:
+        curves = [{each.plan_budget: each for each in curve(rows, task, policy, planner, step)} for step in steps]
+        cells = [[f"{100 * points[budget].rate:.0f}" for points in curves if budget in points] for budget in budgets]
+        table.add_row(planner, *("/".join(each) for each in cells))
+    return table
+
+
+def _needs(
+    rows: Sequence[PlannerRow], policy: str, tasks: Sequence[str], planners: Sequence[str], reference: Reference
+) -> Table:
+    columns = [(task, steps) for task in tasks for steps in step_budgets(rows, task)]
+    table = _table(*(f"{task}\n{steps} steps" for task, steps in columns))
+    for planner in planners:
+        table.add_row(planner, *(need(rows, task, policy, planner, steps, reference) for task, steps in columns))
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1))
+    table.add_column("planner", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _agent(cfg: DictConfig, task: str, seed: int) -> Agent:
+    """The agent of `jepa-mpc plan` on the recipe's model, trained first where it is missing."""
+    settings = build.compose("plan", f"task={task}")
+    settings.runs = cfg.runs
+    return build.agent(settings, ensure_model(settings, seed).model, envs.make(task))
+
+
+def _episodes(cfg: DictConfig, policy: str) -> int:
+    return int(cfg.suite.episodes if policy == "model" else cfg.suite.simulated_episodes)
+
+
+def _is_measured(cfg: DictConfig, planner: Planner[Any], run: Run | None) -> bool:
+    if run is None:
+        return False
+    same = run.settings == repr(planner) and run.budget == envs.make(run.task).budget
+    return same and len(run.steps) >= _episodes(cfg, run.policy)
+
+
+def _without(entries: Sequence[Entry], new: Sequence[Run]) -> list[Entry]:
+    """Earlier entries without the runs that were made again."""
+    again = {run.identity() for run in new}
+    left = [Entry(each.manifest, tuple(run for run in each.runs if run.identity() not in again)) for each in entries]
+    return [each for each in left if each.runs]

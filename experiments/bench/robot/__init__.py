@@ -1,0 +1,1 @@
+"""The control loop on trial: real time, faults, storms, mutants."""

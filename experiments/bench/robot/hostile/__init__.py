@@ -1,0 +1,1 @@
+"""Bundles that were damaged or forged on purpose."""

@@ -1,0 +1,125 @@
+"""The control loop with one guard broken at a time: whatever soak test and tests do not notice is not promised.
+
+Each mutant is a change of one line of `planning/control` in a copy of the package. It counts as noticed where the soak
+test, in small, or else the tests of the control loop fail on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from omegaconf import DictConfig
+
+from ...records.manifest import manifest
+from ...records.promises import require
+from ...records.results import append_values
+from ...shell.folders import ROOT
+from ...shell.progress import progress_bar
+
+logger = logging.getLogger(__name__)
+PACKAGES = ("planning", "worldmodel", "envs", "experiments", "configs")
+UNUSED = ("results", "checkpoints", "notebooks")
+NAMES = ("budget", "invariant", "limiter", "guards", "realtime", "goal")
+TESTS = ("tests/planning/test_controller_faults.py", *(f"tests/planning/control/test_{name}.py" for name in NAMES))
+SOAK = (
+    "import sys; from experiments.bench.robot.soak.loop import broken_promises; "
+    "sys.exit(bool(broken_promises({steps}, {seed})))"
+)
+
+
+class Mutant(NamedTuple):
+    """One line of `planning/control/FILE.py`, and what it becomes."""
+
+    name: str
+    file: str
+    line: str
+    becomes: str
+
+
+def run(cfg: DictConfig) -> dict[str, str]:
+    """Who noticed each mutant, `soak`, `tests` or nobody; rows `mutants*` where `cfg.results` is a folder.
+
+    Raises:
+      FileNotFoundError: this is no checkout: the tests do not come with an installed package.
+      ValueError: a mutant that is not known, or whose line is not in the code, or not once.
+      RuntimeError: soak test or tests fail on the code as it is: then nothing that they say of a mutant counts.
+      SystemExit: with code 1, where one is not noticed.
+    """
+    if not (ROOT / TESTS[0]).is_file():
+        raise FileNotFoundError(f"suite=mutants needs the tests of a checkout, and there is no {ROOT / TESTS[0]}")
+    known = {str(name): Mutant(name=str(name), **values) for name, values in cfg.suite.mutants.items()}
+    names = list(known) if cfg.suite.only is None else [str(name) for name in cfg.suite.only]
+    if unknown := sorted(set(names) - set(known)):
+        raise ValueError(f"suite.only names {', '.join(unknown)}, and the mutants are {', '.join(known)}")
+    chosen = [known[name] for name in names]
+    noticed: dict[str, str] = {}
+    with progress_bar("mutants", len(chosen)) as bar, tempfile.TemporaryDirectory() as folder:
+        if by := _noticed_by(None, Path(folder), int(cfg.suite.steps), int(cfg.seed)):
+            raise RuntimeError(f"the code as it is does not pass (by {by}): fix that first")
+        for number, mutant in enumerate(chosen, 1):
+            noticed[mutant.name] = _noticed_by(mutant, Path(folder), int(cfg.suite.steps), int(cfg.seed))
+            logger.info("%s: noticed by %s", mutant.name, noticed[mutant.name] or "NOBODY")
+            bar(number, len(chosen))
+    counts = {who: sum(by == who for by in noticed.values()) for who in ("soak", "tests", "")}
+    values = [
+        ("mutants", float(len(chosen)), "count"),
+        ("mutants_missed", float(counts[""]), "count"),
+        ("mutants_noticed_by_soak", float(counts["soak"]), "count"),
+        ("mutants_noticed_by_tests", float(counts["tests"]), "count"),
+    ]
+    if cfg.results:
+        append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))
+    for name in (name for name, by in noticed.items() if not by):
+        logger.error("the mutant %s was noticed by nobody", name)
+    require(cfg.suite, values)
+    return noticed
+
+
+def mutated(mutant: Mutant, source: str) -> str:
+    """The source with the mutant's change.
+
+    Raises:
+      ValueError: its line is not there, or not once: the list is older than the code.
+    """
+    if source.count(mutant.line) != 1:
+        raise ValueError(
+            f"the mutant {mutant.name} wants to change a line of {mutant.file}.py that is there "
+            f"{source.count(mutant.line)} times, and must be once: {mutant.line!r}"
+        )
+    return source.replace(mutant.line, mutant.becomes)
+
+
+def _noticed_by(mutant: Mutant | None, folder: Path, steps: int, seed: int) -> str:
+    """`soak`, `tests`, or nobody; of the code as it is where there is no mutant."""
+    for package in PACKAGES:
+        shutil.rmtree(folder / package, ignore_errors=True)
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", *UNUSED))
+    if mutant is not None:
+        file = folder / "planning" / "control" / f"{mutant.file}.py"
+        file.write_text(mutated(mutant, file.read_text(encoding="utf-8")), encoding="utf-8")
+    soak = [sys.executable, "-c", SOAK.format(steps=steps, seed=seed)]
+    if _run(soak, folder):
+        return "soak"
+    tests = [str(ROOT / test) for test in TESTS]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-c", str(ROOT / "pyproject.toml")]
+    return "tests" if _run([sys.executable, "-m", "pytest", *options, *tests], folder) else ""
+
+
+def _run(command: list[str], folder: Path) -> int:
+    """The exit code, with the packages of `folder` in place of ours."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),  # no mutant changes what is compiled
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False).returncode

@@ -1,0 +1,223 @@
+"""The loop in real time at 100 Hz: the planner in one process, a busy simulator in another, an idle timer beside.
+
+An action is late where it is handed out more than half a period after its tick. The idle timer is a process that only
+sleeps from tick to tick, at the same time, on the same machine and core and with the same priority: what it misses is
+the machine's fault.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+import envs
+from planning.control import LiveEngine, Loop, Planning, RealtimeController, Recipe, Source, real_time
+from planning.control.mailbox import Mailbox, mapped, shared_file
+from worldmodel.checkpoint import load_model
+
+from ... import build
+from ...records.manifest import manifest
+from ...records.promises import require
+from ...records.results import append_values
+
+logger = logging.getLogger(__name__)
+
+RATE_HZ = 100.0
+LATE = 0.5 / RATE_HZ  # seconds
+SIMULATOR = (
+    "from experiments.bench.robot.real_time import simulate; import sys; simulate(sys.argv[1], *map(int, sys.argv[2:]))"
+)
+IDLE = (
+    "from experiments.bench.robot.real_time import idle; import sys; idle(float(sys.argv[1]), *map(int, sys.argv[2:]))"
+)
+
+
+def engine(checkpoint: str, task: str, overrides: tuple[str, ...] = ()) -> LiveEngine:
+    """The engine of a trained model with the settings of `jepa-mpc plan`, for a planner process."""
+    cfg = build.compose("plan", f"task={task}", *overrides)
+    return LiveEngine(build.agent(cfg, load_model(checkpoint).model, envs.make(task)), task)
+
+
+def simulate(task_name: str, states_file: int, actions_file: int, seed: int) -> None:
+    """A simulator that keeps its core busy: the task in real time, and further physics in between.
+
+    It runs until it is killed, or its parent is.
+
+    Writes observation and time stamp, takes the newest action.
+    """
+    task = envs.make(task_name)
+    space: Any = task.observation_space
+    observations, actions = _mailboxes(task, (states_file, actions_file))
+    rng = np.random.default_rng(seed)
+    state, goal = task.sample_pair(rng)
+    action = np.zeros(task.action_space.shape, np.float64)
+    other = np.repeat(state[None], 16, axis=0)
+    moment = time.monotonic()
+    next_control, parent = moment, os.getppid()
+    while os.getppid() == parent:
+        if (message := actions.read()) is not None:
+            action = np.frombuffer(message, np.float32).astype(np.float64)
+        now = time.monotonic()
+        if now >= next_control:
+            state = task.simulate(state[None], action[None, None])[0, 0]
+            next_control += task.control_period
+        if now >= moment:
+            observation = np.asarray(task.observe(state), np.float32).reshape(space.shape)
+            observations.write(np.float64(time.monotonic()).tobytes() + observation.tobytes())
+            moment += 1 / RATE_HZ
+        task.simulate(other[:1], np.zeros((1, 4, action.size)))  # the rest of the core
+
+
+def idle(seconds: float, priority: int, *cores: int) -> None:
+    """Sleep from tick to tick, and print how often that was late."""
+    real_time(priority, cores)
+    ticks, late, moment = 0, 0, time.monotonic()
+    end, parent = moment + seconds, os.getppid()
+    while moment < end and os.getppid() == parent:
+        moment += 1 / RATE_HZ
+        time.sleep(max(0.0, moment - time.monotonic()))
+        ticks, late = ticks + 1, late + (time.monotonic() - moment > LATE)
+        moment = max(moment, time.monotonic() - 1 / RATE_HZ)
+    sys.stdout.write(json.dumps({"ticks": ticks, "late": late}))
+
+
+def run(cfg: DictConfig) -> Counter[str]:
+    """Drive for `cfg.suite.seconds`; rows `loop_*` where `cfg.results` is a folder.
+
+    Raises:
+      ValueError: there is no checkpoint.
+      SystemExit: with code 1, where one of the suite's promises is broken.
+    """
+    suite = cfg.suite
+    if not suite.checkpoint or not Path(suite.checkpoint).is_file():
+        raise ValueError(f"suite.checkpoint={suite.checkpoint} is no file: give a trained model of {suite.task}")
+    task = envs.make(suite.task)
+    overrides = tuple(suite.overrides)
+    recipe = Recipe.factory(
+        "experiments.bench.robot.real_time:engine",
+        checkpoint=str(suite.checkpoint),
+        task=suite.task,
+        overrides=overrides,
+    )
+    files = [shared_file(Mailbox.room(size)) for size in _sizes(task)]
+    observations, actions = _mailboxes(task, files)
+    rng, seconds = np.random.default_rng(int(cfg.seed)), float(suite.seconds)
+    margin = Loop(replan_period=1 / RATE_HZ, max_observation_age=0.1, late_after=0.1)
+    priority, planner = map(int, suite.priorities)
+    cores, planner_cores = (tuple(map(int, each)) for each in suite.cores)
+    planning = Planning(deadline=1 / RATE_HZ, priority=planner, cores=planner_cores)
+    controller = RealtimeController(recipe, margin, planning, worker="process")
+    simulator = subprocess.Popen(
+        [sys.executable, "-c", SIMULATOR, suite.task, *map(str, files), str(cfg.seed)], pass_fds=files
+    )
+    everywhere = os.sched_getaffinity(0)
+    try:
+        with controller:
+            goal = task.goal_observation(task.sample_goal(rng))
+            controller.reset(goal=goal)
+            while not controller.ready:
+                if controller.failed:
+                    raise ValueError(str(controller.failure))
+                time.sleep(0.05)
+            timer = subprocess.Popen(
+                [sys.executable, "-c", IDLE, str(seconds), *map(str, (priority, *cores))], stdout=subprocess.PIPE
+            )
+            controller.get_action()  # the first call of anything takes its time
+            real_time(priority, cores)
+            counts, late, elapsed = _drive(controller, task, observations, actions, rng, seconds)
+            resting = json.loads(timer.communicate()[0])
+    finally:
+        real_time(0, everywhere)
+        simulator.kill()
+        simulator.wait()
+    plans, ticks = max(counts["plans"], 1), len(late)
+    late_share, idle_share = 100 * float(np.mean(late)), 100 * resting["late"] / max(resting["ticks"], 1)
+    name = "loop_100hz" if priority else "loop_100hz_ordinary"
+    values: list[tuple[str, float, str]] = [
+        (f"{name}_plan_misses", 100 * counts["missed"] / plans, "%"),
+        (f"{name}_late_actions", late_share, "%"),
+        (f"{name}_idle_late", idle_share, "%"),
+        (f"{name}_late_beyond_idle", max(0.0, late_share - idle_share), "%"),  # the machine's own is no fault of ours
+        (f"{name}_ticks", ticks, "count"),
+        (f"{name}_plans", counts["plans"], "count"),
+        (f"{name}_get_action_ms_p99", 1e3 * float(np.quantile(elapsed, 0.99)), "ms"),
+        (f"{name}_latency_ms_p95", 1e3 * controller.latency, "ms"),
+        (f"{name}_fallback_actions", 100 * counts["fallback"] / ticks, "%"),
+        (f"{name}_undeclared", counts["undeclared"], "count"),
+        (f"{name}_unsafe", counts["unsafe"], "count"),
+    ]
+    if cfg.results:
+        append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))
+    for name, value, unit in values:
+        logger.info("%s %.4g %s", name, value, unit)
+    require(suite, values)
+    return counts
+
+
+def _drive(
+    controller: RealtimeController,
+    task: envs.Task,
+    observations: Mailbox,
+    actions: Mailbox,
+    rng: np.random.Generator,
+    seconds: float,
+) -> tuple[Counter[str], list[bool], list[float]]:
+    """The loop itself, with another goal every few seconds: counts, and of each tick whether it was late, and seconds.
+
+    There is no progress bar here: its thread would take the interpreter's lock from the loop.
+    """
+    counts, late, elapsed, space = Counter[str](), [], [], task.action_space
+    seen, moment = -1, time.monotonic()
+    end, new_goal = moment + seconds, moment
+    while moment < end:
+        moment += 1 / RATE_HZ
+        time.sleep(max(0.0, moment - time.monotonic()))
+        woke = time.monotonic()
+        if (message := observations.read()) is not None:
+            controller.notify_observation(
+                np.frombuffer(message, np.float32, offset=8), float(np.frombuffer(message[:8])[0])
+            )
+        action = controller.get_action()
+        actions.write(action.tobytes())
+        done = time.monotonic()
+        late.append(done - moment > LATE)
+        elapsed.append(done - woke)
+        counts["unsafe"] += not (np.isfinite(action).all() and space.contains(action))
+        _count(controller, counts, seen)
+        seen = -1 if controller.plan is None else controller.plan.sequence
+        if moment - new_goal > 4.0:
+            controller.redirect(task.goal_observation(task.sample_goal(rng)))
+            new_goal = moment
+        counts["skipped"] += int(max(0.0, time.monotonic() - moment) * RATE_HZ)
+        moment = max(moment, time.monotonic() - 1 / RATE_HZ)
+    return counts, late, elapsed
+
+
+def _count(controller: RealtimeController, counts: Counter[str], seen: int) -> None:
+    command, plan = controller.command, controller.plan
+    assert command is not None
+    counts["fallback"] += command.source != Source.PLAN
+    counts["undeclared"] += command.source != Source.PLAN and not command.wrong
+    if plan is not None and plan.sequence != seen:
+        counts["plans"] += 1
+        counts["missed"] += int(plan.record["missed"])
+
+
+def _sizes(task: envs.Task) -> tuple[int, int]:
+    shapes: list[Any] = [task.observation_space.shape, task.action_space.shape]
+    return 8 + 4 * shapes[0][0], 4 * shapes[1][0]
+
+
+def _mailboxes(task: envs.Task, files: Any) -> tuple[Mailbox, Mailbox]:
+    boxes = [Mailbox(mapped(file, Mailbox.room(size)), size) for file, size in zip(files, _sizes(task), strict=True)]
+    return boxes[0], boxes[1]

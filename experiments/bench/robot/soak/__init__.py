@@ -1,0 +1,1 @@
+"""A control loop through a long stretch of faults, judged from outside."""

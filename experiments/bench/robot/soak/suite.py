@@ -1,0 +1,109 @@
+"""A million control steps with everything going wrong at random, and a planner that is killed a hundred times.
+
+Two kinds of loop run at once on the product's own code. One has a virtual clock: the consumer, its guards, its
+fallbacks and a tiny planner are real, sensors, clock, model, planner and operator are broken on purpose, and a judge
+works out what must follow apart from the controller. The other runs in real time with a planner process that gets
+SIGKILL.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+
+from ....records.manifest import manifest
+from ....records.promises import log_level, require
+from ....records.results import append_values
+from ....shell.progress import progress_bar
+from .kills import kill_planners
+from .loop import DECLARED, VirtualLoop
+
+EXERCISED = ("limited_bounds", "limited_rate", "source_hold", "source_brake", "source_reflex", "source_previous_plan")
+Value = tuple[str, float, str]
+
+
+def run(cfg: DictConfig) -> Counter[str]:
+    """Both loops; their counts, and rows `soak_*` where `cfg.results` is a folder.
+
+    Raises:
+      SystemExit: with code 1, where one of the suite's promises is broken.
+    """
+    with log_level("planning", logging.CRITICAL):  # faults are what this is about
+        values, counts = _measure(cfg)
+    if cfg.results:
+        append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))
+    for name, value, unit in values:
+        logging.getLogger(__name__).info("%s %.6g %s", name, value, unit)
+    logging.getLogger(__name__).info("%s", dict(sorted(counts.items())))
+    require(cfg.suite, values)
+    return counts
+
+
+def _measure(cfg: DictConfig) -> tuple[list[Value], Counter[str]]:
+    seed, steps, kills = int(cfg.seed), int(cfg.suite.steps), int(cfg.suite.kills)
+    real, stop = Counter[str](), threading.Event()
+    killer = threading.Thread(target=_guarded, args=(kills, seed, Path(cfg.suite.log), real, stop))
+    if kills:
+        killer.start()
+    memory: list[float] = []
+    began = time.monotonic()
+    try:
+        loops = [VirtualLoop(seed + number, name) for number, name in enumerate(DECLARED)]
+        with progress_bar("soak", steps) as bar:
+            for number in range(1, steps + 1):
+                loops[number % len(loops)].step(number // len(loops) + 1)
+                if number % max(1, steps // 200) == 0:
+                    memory.append(resident_mib())
+                    bar(number, steps)
+        while killer.is_alive():
+            killer.join(1.0)
+    finally:
+        stop.set()
+        if kills:
+            killer.join()
+    counts = sum((loop.totals for loop in loops), real)
+    for loop in loops:
+        loop.controller.stop()
+    return _values(counts, steps, _growth(memory), time.monotonic() - began), counts
+
+
+def _values(counts: Counter[str], steps: int, growth: float, seconds: float) -> list[Value]:
+    totals = {
+        kind: sum(count for name, count in counts.items() if name.startswith(kind)) for kind in ("unsafe", "unanswered")
+    }
+    values: list[Value] = [(f"soak_{kind}", float(total), "count") for kind, total in totals.items()]
+    values += [("soak_steps", float(steps), "steps")]
+    parts = sorted(name for name in counts if name.startswith(("unsafe_", "unanswered_")) and counts[name])
+    values += [(f"soak_{name}", float(counts[name]), "count") for name in parts]
+    # A promise that nothing put to the test is not kept: each of these must have happened.
+    values += [("soak_unexercised", float(sum(not counts[name] for name in EXERCISED)), "count")]
+    for name in ("needless", "faulty_steps", "kills", "limited_bounds", "limited_rate"):
+        values.append((f"soak_{name}", float(counts[name]), "count"))
+    return [*values, ("soak_memory_growth_mib", growth, "MiB"), ("soak_seconds", seconds, "s")]
+
+
+def _growth(memory: list[float]) -> float:
+    """From the end of the first fifth to the last tenth."""
+    tenth = max(1, len(memory) // 10)
+    return float(np.mean(memory[-tenth:]) - np.mean(memory[2 * tenth : 3 * tenth] or memory[:1]))
+
+
+def resident_mib() -> float:
+    """Memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _guarded(kills: int, seed: int, log: Path, counts: Counter[str], stop: threading.Event) -> None:
+    try:
+        kill_planners(kills, seed, log, counts, stop)
+    except Exception:
+        logging.getLogger(__name__).exception("the loop in real time raised")
+        counts["unsafe_crashes"] += 1

@@ -1,0 +1,70 @@
+"""How long a robot waits for its planner: a new process that imports, loads a bundle and compiles, until it can act."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from ... import build
+from ...build.bundles import make_bundle
+from ...records.manifest import manifest
+from ...records.results import append_values
+from ...shell.shadowing import ROOT
+from ...training.ensure import ensure_model
+
+Value = tuple[str, float, str]
+
+START = """
+import sys
+import numpy as np
+from planning.control import Controller
+controller = Controller.load(sys.argv[1], cache=True)
+controller.warmup()
+zeros = np.zeros(controller.engine.contract.observation_size, np.float32)
+controller.reset(goal=zeros, seed=0)
+controller.act(zeros)
+"""
+
+
+def run(cfg: DictConfig) -> list[Value]:
+    """Export the recipe's model, start once without and several times with a warm cache, print and write the values."""
+    suite = cfg.suite
+    settings = build.compose("plan", f"task={suite.task}", f"runs={cfg.runs}", f"seed={suite.seed}")
+    checkpoint = ensure_model(settings, int(suite.seed))
+    exported = build.compose("export", "checkpoint=of-the-recipe", f"task={suite.task}")
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Path(folder) / f"{suite.task}.bundle"
+        make_bundle(exported, checkpoint).save(bundle)
+        cold = seconds(bundle)
+        warm = [seconds(bundle) for _ in range(int(suite.repeats))]
+        size = bundle.stat().st_size / 1e6
+    values = [
+        ("start_to_ready_cold_s", cold, "s"),
+        ("start_to_ready_s", statistics.median(warm), "s"),
+        ("bundle_mb", size, "MB"),
+    ]
+    append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(suite.seed)]))
+    for case, value, unit in values:
+        Console().print(f"{case:24s} {value:8.2f} {unit}")
+    return values
+
+
+def seconds(bundle: Path) -> float:
+    """From the start of a process to its first action.
+
+    Raises:
+      RuntimeError: the process failed.
+    """
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", START, str(bundle)], cwd=ROOT, capture_output=True, text=True)
+    elapsed = time.perf_counter() - began
+    if done.returncode:
+        raise RuntimeError(f"the process that loads the bundle ended with {done.returncode}: {done.stderr[-500:]}")
+    return elapsed

@@ -1,0 +1,133 @@
+"""How long an action takes while standard error is a pipe that nobody drains, and while it is drained, in turns.
+
+A log call blocks for as long as its handler does. The loop is driven in real time with faults that come and go, so that
+it has two lines to log at nearly every step, and a planner process beside it; telemetry is on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+
+from planning.control import Fallback, Loop, Planning, RealtimeController, Recipe, real_time
+
+from ...records.manifest import manifest
+from ...records.promises import require
+from ...records.results import append_values
+from .tiny_engine import PERIOD
+
+SMALL = 4096  # bytes of the pipe: full after some dozen lines
+Value = tuple[str, float, str]
+
+
+def run(cfg: DictConfig) -> dict[str, list[float]]:
+    """Milliseconds of every `get_action`, blocked and drained; rows `loop_*_stderr_*` where `cfg.results` is a folder.
+
+    Raises:
+      ConnectionError: the planner gave up.
+      SystemExit: with code 1, where the two differ by more than is promised.
+    """
+    suite = cfg.suite
+    took = _drive(float(suite.seconds), float(suite.turn), Path(suite.log), list(suite.priorities), suite.cores)
+    values: list[Value] = []
+    for turn, times in took.items():
+        for name, value in {
+            "p50": np.percentile(times, 50),
+            "p99": np.percentile(times, 99),
+            "p999": np.percentile(times, 99.9),
+            "worst": np.max(times),
+        }.items():
+            values.append((f"loop_{turn}_stderr_{name}_ms", float(value), "ms"))
+        values.append((f"loop_{turn}_stderr_ticks", float(len(times)), "count"))
+    found = {name: value for name, value, _ in values}
+    apart = abs(found["loop_blocked_stderr_p999_ms"] - found["loop_drained_stderr_p999_ms"])
+    values.append(("loop_stderr_p999_apart_ms", apart, "ms"))
+    if cfg.results:
+        append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))
+    for name, value, unit in values:
+        logging.getLogger(__name__).info("%s %.4g %s", name, value, unit)
+    require(suite, values)
+    return took
+
+
+def _drive(
+    seconds: float, turn: float, log: Path, priorities: list[int], cores: list[list[int]]
+) -> dict[str, list[float]]:
+    """At the control rate; milliseconds of each action by how standard error was."""
+    planning = Planning(priority=int(priorities[1]), cores=tuple(cores[1]))
+    fallback = Fallback(hold_seconds=0.05)
+    recipe = Recipe.factory("experiments.bench.robot.tiny_engine:make")
+    loop = Loop(max_observation_age=0.5 * PERIOD, observation_low=(-10.0, -10.0), observation_high=(10.0, 10.0))
+    took: dict[str, list[float]] = {"blocked": [], "drained": []}
+    with RealtimeController(recipe, loop, planning, fallback, worker="process", telemetry=log) as controller:
+        controller.reset(goal=[0.5, 0.0])
+        while not controller.ready:
+            if controller.failed:
+                raise ConnectionError(str(controller.failure))
+            time.sleep(0.05)
+        everywhere = os.sched_getaffinity(0)
+        real_time(int(priorities[0]), cores[0])
+        try:
+            with _piped_stderr() as drain:
+                for number in range(max(2, round(seconds / turn))):
+                    name = ("drained", "blocked")[number % 2]
+                    (drain.set if name == "drained" else drain.clear)()
+                    _turn(controller, turn, took[name])
+                drain.set()
+        finally:
+            real_time(0, everywhere)
+    return took
+
+
+def _turn(controller: RealtimeController, seconds: float, took: list[float]) -> None:
+    state, moment = np.zeros(2), time.monotonic()
+    for number in range(round(seconds / PERIOD)):
+        moment = max(moment + PERIOD, time.monotonic() - PERIOD)
+        time.sleep(max(0.0, moment - time.monotonic()))
+        observation = state if number % 4 < 2 else [np.nan, 0.0]  # a fault begins, or ends, at every other step
+        controller.notify_observation(observation)
+        began = time.perf_counter()
+        action = controller.get_action()
+        took.append(1e3 * (time.perf_counter() - began))
+        state = state + PERIOD * np.asarray([state[1], float(action[0]) - state[1]])
+
+
+@contextmanager
+def _piped_stderr() -> Iterator[threading.Event]:
+    """Standard error as a small pipe, read while the event is set, with the loop's log lines going there."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, SMALL)
+    kept = os.dup(2)
+    os.dup2(writing, 2)
+    os.close(writing)
+    drain = threading.Event()
+    reader = threading.Thread(target=_read, args=(reading, drain), daemon=True)
+    reader.start()
+    handler, control = logging.StreamHandler(), logging.getLogger("planning")
+    handler.setStream(open(2, "w", closefd=False))  # noqa: SIM115
+    control.addHandler(handler)
+    control.propagate = False  # or the command's own log would have it all, too
+    try:
+        yield drain
+    finally:
+        drain.set()
+        control.propagate = True
+        control.removeHandler(handler)
+        os.dup2(kept, 2)
+        os.close(kept)
+        reader.join(5.0)
+
+
+def _read(pipe: int, drain: threading.Event) -> None:
+    while drain.wait() and os.read(pipe, 2**16):
+        pass
+    os.close(pipe)

@@ -1,0 +1,138 @@
+"""How well surprise tells a robot that something broke from one that nothing happened to, within a few steps.
+
+The same episodes are driven in closed loop once undisturbed and once with each fault. Of each the highest score in the
+first steps after the onset counts, and AUROC is the chance that a broken episode scores above an undisturbed one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+import envs
+from envs import Task
+from envs.faults import Faulty
+from planning import Agent
+from planning.control import LiveEngine
+from planning.control.surprise import Surprise, SurpriseMonitor, calibrate, predictions
+
+from ... import build
+from ...evaluation.goals.policies import ModelPolicy
+from ...evaluation.goals.protocols import Pairs, honest
+from ...records.manifest import manifest
+from ...records.promises import require
+from ...records.results import append_values
+from ...shell.progress import progress_bar
+from ...training.ensure import ensure_model
+
+Value = tuple[str, float, str]
+
+CALIBRATION, EVALUATION = 1000, 2000  # added to the seed: pairs that neither training nor any other table has seen
+
+
+def run(cfg: DictConfig) -> list[Value]:
+    """Calibrate and measure on every task, print it, and add the values to `robot_loop.csv`.
+
+    Raises:
+      SystemExit: with code 1, where one of the suite's promises is broken.
+    """
+    suite = cfg.suite
+    values: list[Value] = []
+    table = Table(title=f"within {suite.within} steps of the onset", box=SIMPLE_HEAD)
+    for column in ("task", "fault", "AUROC", "alarms"):
+        table.add_column(column, justify="right" if column in ("AUROC", "alarms") else "left")
+    for name in suite.tasks:
+        settings = build.compose("plan", f"task={name}", f"runs={cfg.runs}", f"seed={suite.seed}")
+        task = envs.make(str(name))
+        agent = build.agent(settings, ensure_model(settings, int(suite.seed)).model, task)
+        surprise = calibrated(suite, task, agent)
+        calm = honest(task, max(int(suite.undisturbed_episodes), int(suite.episodes)), int(suite.seed) + EVALUATION)
+        pairs = calm.first(int(suite.episodes))
+        onsets = np.random.default_rng(int(suite.seed)).integers(int(suite.onset[0]), int(suite.onset[1]), len(pairs))
+        undisturbed = scores(suite, task, agent, surprise, calm, None, fault=None)
+        healthy = undisturbed[: len(pairs)]
+        minutes = undisturbed.size * task.control_period / 60
+        alarms = count_alarms(undisturbed > surprise.threshold)
+        values.append((f"surprise_false_alarms_per_minute_{name}", alarms / minutes, "alarms a minute"))
+        values.append((f"surprise_undisturbed_minutes_{name}", minutes, "minutes"))
+        table.add_row(str(name), "none", "", f"{alarms} in {minutes:.1f} min")
+        for fault in suite.faults:
+            broken = scores(suite, task, agent, surprise, pairs, onsets, fault=str(fault))
+            highest = [soon(each, onsets, int(suite.within)) for each in (healthy, broken)]
+            caught = float((highest[1] > surprise.threshold).mean())
+            values.append((f"surprise_auroc_{name}_{fault}", auroc(*highest), "AUROC"))
+            values.append((f"surprise_caught_{name}_{fault}", caught, "share of episodes"))
+            table.add_row(str(name), str(fault), f"{auroc(*highest):.3f}", f"{caught:.0%} caught")
+    Console().print(table)
+    append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(suite.seed)]))
+    require(cfg.suite, values)
+    return values
+
+
+def calibrated(suite: DictConfig, task: Task, agent: Agent) -> Surprise:
+    """What is usual under this planner, with the threshold of the suite's false-alarm rate."""
+    pairs = honest(task, int(suite.calibration_episodes), int(suite.seed) + CALIBRATION)
+    observations, actions = drive(suite, task, agent, pairs, None, fault=None)
+    rate = float(suite.false_alarms_per_minute) * task.control_period / 60
+    return calibrate(LiveEngine(agent), zip(observations, actions, strict=True), rate, seed=int(suite.seed))
+
+
+def scores(
+    suite: DictConfig,
+    task: Task,
+    agent: Agent,
+    surprise: Surprise,
+    pairs: Pairs,
+    onsets: Int[ndarray, "B"] | None,
+    fault: str | None,
+) -> Float[ndarray, "B C"]:
+    """The score after each comparison: C of them, the first once an action block has been executed."""
+    engine = LiveEngine(agent)
+    found = []
+    for observed, acted in zip(*drive(suite, task, agent, pairs, onsets, fault), strict=True):
+        monitor = SurpriseMonitor(surprise)
+        found.append([monitor.add(each) for each in predictions(engine, observed, acted)])
+    # Comparison c looks at observation c + K. The first K - 1 steps of an episode are scored as -inf: nothing is known.
+    return np.pad(np.asarray(found), ((0, 0), (agent.model.action_block - 1, 0)), constant_values=-np.inf)
+
+
+def drive(
+    suite: DictConfig, task: Task, agent: Agent, pairs: Pairs, onsets: Int[ndarray, "B"] | None, fault: str | None
+) -> tuple[Float[ndarray, "B L+1 O"], Float[ndarray, "B L A"]]:
+    """What the sensors read, and what was done, in closed loop; episodes go on after they have reached their goal."""
+    policy = ModelPolicy(task, agent, int(suite.seed))
+    policy.reset(pairs)
+    length = int(suite.length)
+    begins = np.full(len(pairs), length) if fault is None or onsets is None else onsets  # at the end: never
+    faulty = Faulty(task, fault or "teleport", begins, pairs.states, np.random.default_rng(0))
+    observed, acted, active = [task.observe(pairs.states)], [], np.ones(len(pairs), bool)
+    with progress_bar(f"{fault or 'undisturbed'} on {task.name}", length, compiles=True) as bar:
+        for step in range(length):
+            acted.append(policy.act_on(observed[-1], active))
+            observed.append(faulty.step(acted[-1]).observations)
+            bar(step + 1, length)
+    return np.stack(observed, axis=1), np.stack(acted, axis=1)
+
+
+def count_alarms(above: Bool[ndarray, "B C"]) -> int:
+    """How often an alarm is raised: it lasts for as long as the score of its episode stays above the threshold."""
+    return int((above & ~np.pad(above, ((0, 0), (1, 0)))[:, :-1]).sum())
+
+
+def soon(scores: Float[ndarray, "B L"], onsets: Int[ndarray, "B"], within: int) -> Float[ndarray, "B"]:
+    """The highest score of the `within` steps from the onset on; column `t` is what was seen after step `t`."""
+    steps = np.arange(scores.shape[1])[None] - onsets[:, None]
+    return np.where((steps >= 0) & (steps < within), scores, -np.inf).max(axis=1)
+
+
+def auroc(healthy: Float[ndarray, "N"], broken: Float[ndarray, "M"]) -> float:
+    """The chance that a broken one lies above a healthy one, ties counting half: Mann and Whitney's U / (N · M)."""
+    above, equal = broken[:, None] > healthy[None], broken[:, None] == healthy[None]
+    return float((above + 0.5 * equal).mean())

@@ -1,0 +1,133 @@
+"""The measured rows that jepa-mpc ships, each beside the machine it was measured on: `jepa-mpc bench shipped=true`.
+
+They are read only. A run of one's own writes to the folder of the setting `results`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ..records import curves, results, table_file
+from ..records.results import Row
+from .goal import paired as bench_paired
+from .goal import table as goal_table
+from .latency import rows as latency_table
+from .planners import rows as planners_table
+
+FOLDER = Path(__file__).resolve().parents[1] / "results"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One table: its file, the dataclass of its rows, and the fields that identify a row."""
+
+    file: str
+    kind: type[Any]
+    identity: tuple[str, ...]
+
+
+_VALUES = ("case",)
+_ROBOT_LOOP = Source("robot_loop.csv", results.Value, _VALUES)
+# The table that each suite writes.
+TABLES = {
+    "constraints": _ROBOT_LOOP,
+    "delay": _ROBOT_LOOP,
+    "fine_tuning": Source("fine_tuning.csv", curves.CurveRow, curves.IDENTITY),
+    "goal": Source("goal.csv", Row, results.IDENTITY),
+    "goal_ablations": Source("goal_ablations.csv", Row, results.IDENTITY),
+    "hostile_bundles": _ROBOT_LOOP,
+    "latency": Source("latency.csv", latency_table.LatencyRow, latency_table.IDENTITY),
+    "loop": _ROBOT_LOOP,
+    "mutants": _ROBOT_LOOP,
+    "overhead": Source("planning.csv", results.Value, _VALUES),
+    "paired": Source("paired.csv", bench_paired.PairedRow, bench_paired.IDENTITY),
+    "partial_goals": Source("partial_goals.csv", results.Value, _VALUES),
+    "planners": Source("planners.csv", planners_table.PlannerRow, planners_table.IDENTITY),
+    "rewards": Source("dmc_curves.csv", curves.CurveRow, curves.IDENTITY),
+    "soak": _ROBOT_LOOP,
+    "start": _ROBOT_LOOP,
+    "stderr": _ROBOT_LOOP,
+    "storm": _ROBOT_LOOP,
+    "surprise": _ROBOT_LOOP,
+}
+
+
+def show(suite: str, folder: Path = FOLDER) -> list[Any]:
+    """Print the shipped rows of one suite, one table for each machine, and return them."""
+    found = by_machine(suite, folder)
+    console = Console()
+    for machine, rows in found.items():
+        console.print(f"shipped with jepa-mpc, measured on {machine}, not here:", markup=False, soft_wrap=True)
+        if isinstance(rows[0], Row):
+            goal_table.show(rows)
+        else:
+            console.print(_table(rows))
+    if not found:
+        console.print(f"jepa-mpc ships no rows of suite={suite}")
+    return [row for rows in found.values() for row in rows]
+
+
+def by_machine(suite: str, folder: Path = FOLDER) -> dict[str, list[Any]]:
+    """The rows of one suite by the machine that its manifests name.
+
+    Raises:
+      ValueError: a table or a file of manifests that is broken.
+    """
+    source = TABLES[suite]
+    path = folder / source.file
+    manifests = dict(_manifests(path, source.identity))
+    groups: dict[str, list[Any]] = {}
+    for row in table_file.read(path, source.kind):
+        made = manifests[tuple(getattr(row, name) for name in source.identity)]
+        if source.kind is results.Value and made["config"]["suite"]["name"] != suite:
+            continue  # several suites share a table of values
+        groups.setdefault(machine_of(made), []).append(row)
+    return groups
+
+
+def machine_of(made: Mapping[str, Any]) -> str:
+    """The machine of a manifest, in words."""
+    cpu = made["cpu"]
+    cores = "1 core" if cpu["cores"] == 1 else f"{cpu['cores']} cores"
+    device = made.get("device")
+    accelerator = "" if device is None or "(cpu)" in device else f", {device}"
+    return f"{cpu['model']}, {cores}{accelerator}, {made['system']}"
+
+
+def _manifests(path: Path, identity: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Each row's identity and its manifest; the tables keep them in four forms."""
+    stored = table_file.read_beside(path) or []
+    if isinstance(stored, dict):
+        yield from (((case,), made) for case, made in stored.items())
+        return
+    for entry in stored:
+        for each in entry.get("rows") or entry["runs"]:
+            if isinstance(each, list):
+                yield tuple(each), entry["manifest"]
+            elif "identity" in each:
+                yield tuple(each["identity"]), entry["manifest"]
+            else:
+                yield tuple(each[name] for name in identity), entry["manifest"]
+
+
+def _table(rows: Sequence[Any]) -> Table:
+    """All columns that say something, without the commands."""
+    columns = [name for name in vars(rows[0]) if name != "command" and any(vars(row)[name] != "" for row in rows)]
+    table = Table(box=SIMPLE_HEAD)
+    for name in columns:
+        words = isinstance(getattr(rows[0], name), str)
+        table.add_column(name, justify="left" if words else "right", no_wrap=words)
+    for row in rows:
+        table.add_row(*(_cell(getattr(row, name)) for name in columns))
+    return table
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

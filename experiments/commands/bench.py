@@ -1,0 +1,55 @@
+"""`jepa-mpc bench`: a suite of measurements, into a table of one's own with its manifest."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from ..bench import shipped
+
+# The module of each suite, imported when it is asked for.
+SUITES = {
+    "constraints": "goal.constraints",
+    "delay": "robot.delay",
+    "fine_tuning": "rewards.fine_tuning",
+    "goal": "goal.suite",
+    "goal_ablations": "goal.suite",
+    "hostile_bundles": "robot.hostile.suite",
+    "latency": "latency.suite",
+    "loop": "robot.real_time",
+    "mutants": "robot.mutants",
+    "overhead": "latency.overhead",
+    "paired": "goal.paired",
+    "partial_goals": "goal.partial_goals",
+    "planners": "planners.suite",
+    "rewards": "rewards.suite",
+    "soak": "robot.soak.suite",
+    "start": "robot.start",
+    "stderr": "robot.stderr",
+    "storm": "robot.storm",
+    "surprise": "robot.surprise",
+}
+
+
+def run(cfg: DictConfig) -> list[Any]:
+    """The rows or values of the suite that `cfg.suite` names; of a table over a grid, those measured before too.
+
+    With `cfg.shipped` nothing is measured or written: the shipped rows are printed and returned.
+
+    Raises:
+      ValueError: a suite, planner or setting that does not exist.
+    """
+    name = str(cfg.suite.name)
+    if name not in SUITES:
+        raise ValueError(f"suite={name} is not known: choose from {', '.join(SUITES)}")
+    if cfg.shipped:
+        return shipped.show(name)
+    rows: list[Any] = importlib.import_module(f"..bench.{SUITES[name]}", __package__).run(cfg)
+    if cfg.results:
+        path = Path(cfg.results) / shipped.TABLES[name].file
+        Console().print(f"rows: {path}", markup=False, soft_wrap=True)
+    return rows

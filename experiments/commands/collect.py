@@ -1,0 +1,63 @@
+"""`jepa-mpc collect`: roll out a behaviour in a task, write a Minari dataset, and draw where it went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+import envs
+from envs.collect import Collected, benchmark_collection
+from envs.mujoco_task import MujocoTask
+from worldmodel.files import write_atomically
+
+from ..build import goal_tasks
+from ..build.recipes import Paths
+from ..pages.figures import coverage_alone, to_png
+from ..records.manifest import manifest
+from ..records.results import append_values
+from ..shell.say import say
+from ..training.ensure import collect_data, visited
+
+
+def run(cfg: DictConfig) -> Collected:
+    """Collect into a new dataset, with a picture of its coverage beside it.
+
+    Raises:
+      FileExistsError: there is something at the dataset's place.
+    """
+    console = Console()
+    out = Path(cfg.out) if cfg.out else Paths.of(cfg, cfg.seed).data
+    task = goal_tasks.make(cfg.task.name, "collect")
+    if out.exists():
+        raise FileExistsError(f"there is something at {out} already: choose another folder with out=, or remove it")
+    collected = collect_data(cfg, cfg.seed, out)
+    went_round = f"; {collected.detour_share:.0%} of the episodes went round a wall" if task.scene().walls else ""
+    say(
+        f"{collected.episodes} episodes, {collected.steps} steps ({collected.simulated_seconds / 60:.1f} min of robot "
+        f"time) in {collected.path}: {collected.rollout_seconds:.1f} s of physics, {collected.write_seconds:.1f} s of "
+        f"writing, {collected.megabytes:.1f} MB{went_round}"
+    )
+    picture = out.parent / f"{out.name}-coverage.png"
+    drawn = coverage_alone(f"{task.name}: coverage", task.scene(), visited(task, out))
+    write_atomically(picture, to_png(drawn))
+    say(f"coverage: {picture}")
+    if cfg.rate:
+        measure_rate(cfg, task, console)
+    return collected
+
+
+def measure_rate(cfg: DictConfig, task: envs.Task, console: Console) -> None:
+    """Open-loop collection beside raw mj_step in the same run, printed, and added to the CSV of `results` if given."""
+    if not isinstance(task, MujocoTask):
+        raise ValueError(f"rate=true measures MuJoCo tasks, and {cfg.task.name} is none")
+    rate = benchmark_collection(task)
+    console.print(
+        f"open-loop collection {rate['collection']:,.0f} physics steps/s, raw mj_step {rate['raw']:,.0f}: "
+        f"{rate['ratio']:.0%} on {rate['threads']:.0f} threads ({rate['env_steps']:,.0f} environment steps/s)"
+    )
+    if cfg.results is not None:
+        units = {"collection": "physics steps/s", "raw": "physics steps/s", "ratio": "", "env_steps": "steps/s"}
+        values = [(f"{task.name} {name}", rate[name], unit) for name, unit in units.items()]
+        append_values(Path(cfg.results), values, manifest(cfg, [int(cfg.seed)]))

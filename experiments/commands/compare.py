@@ -1,0 +1,137 @@
+"""`jepa-mpc compare`: learning curves side by side, and what can be said of them with which confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from worldmodel.files import write_atomically
+
+from ..bench import shipped
+from ..comparison import published as published_curves
+from ..comparison.comparison import PUBLISHED, Comparison, compare
+from ..comparison.figures import AXES, draw
+from ..comparison.page import render
+from ..comparison.published import PublishedScore
+from ..comparison.tables import TextTable, left_out, scores_csv, tables
+from ..pages.figures import to_png
+from ..records import curves
+from ..records.curves import CurveRow, Run
+from ..records.manifest import manifest
+from ..shell.say import say
+
+OURS = shipped.FOLDER / shipped.TABLES["rewards"].file  # read where no other table is named
+BASELINE = "sac"
+
+
+def run(cfg: DictConfig) -> Comparison:
+    """Print the tables, and write them as Markdown, a CSV and a page, with the curves as pictures.
+
+    Raises:
+      FileNotFoundError: no table of curves there.
+      ValueError: a table that is none of curves, a method or a task without rows, or no run until `at`.
+    """
+    if not isinstance(cfg.at, int | float) or cfg.at < 1 or cfg.at != int(cfg.at):
+        raise ValueError(f"at must be a whole number of environment steps, 1 or more; got {cfg.at}")
+    rows = _selected(_rows(_words(cfg.curves)), _words(cfg.methods), _words(cfg.tasks))
+    runs = curves.runs_of(rows)
+    methods = list(dict.fromkeys(each.method for each in runs))
+    ours = _method(cfg.ours, methods, "ours") or methods[0]
+    usual = any(each.method == BASELINE and each.reaches(int(cfg.at)) for each in runs)
+    baseline = _method(cfg.baseline, methods, "baseline") or (BASELINE if usual else None)
+    published = published_curves.chosen(
+        published_curves.read(), _words(cfg.published), list(dict.fromkeys(each.task for each in runs))
+    )
+    found = compare(runs, published, int(cfg.at), ours, baseline, int(cfg.seed))
+    console = Console()
+    source = _source(cfg)
+    console.print(f"{source}\n", markup=False, highlight=False)
+    for table in tables(found):
+        _show(table, console)
+    if sentence := left_out(found):
+        console.print(sentence, markup=False, highlight=False)
+    page = _write(Path(cfg.out), found, runs, published, {"curves": source, **manifest(cfg, [int(cfg.seed)])})
+    say(f"page: {page}\ntables: {page.with_suffix('.md')}\nscores: {page.with_name('scores.csv')}")
+    return found
+
+
+def _rows(paths: Sequence[str]) -> list[CurveRow]:
+    """The rows of all files, in the order of the files."""
+    files = [Path(path) for path in paths] or [OURS]
+    rows = []
+    for file in files:
+        if not file.exists():
+            raise FileNotFoundError(f"there is no table of learning curves at {file}: add curves=[FILE]")
+        rows += curves.read(file)
+    if not rows:
+        raise ValueError(f"{', '.join(file.name for file in files)} has no rows: train something first")
+    return rows
+
+
+def _source(cfg: DictConfig) -> str:
+    """Where the curves come from: files that were named, or the shipped table and its machines."""
+    if paths := _words(cfg.curves):
+        return f"curves: {', '.join(Path(path).name for path in paths)}"
+    machines = "; ".join(shipped.by_machine("rewards"))
+    return f"curves: shipped with jepa-mpc, measured on {machines}, not here; curves=[FILE] reads your own"
+
+
+def _selected(rows: Sequence[CurveRow], methods: Sequence[str], tasks: Sequence[str]) -> list[CurveRow]:
+    for name, wanted, column in (("methods", methods, "method"), ("tasks", tasks, "task")):
+        known = list(dict.fromkeys(getattr(row, column) for row in rows))
+        for each in wanted:
+            if each not in known:
+                raise ValueError(f"{name} has {each!r}, of which there are no rows: choose from {', '.join(known)}")
+    kept = [row for row in rows if row.method in (methods or [row.method]) and row.task in (tasks or [row.task])]
+    if not kept:
+        raise ValueError(f"there are no rows of {', '.join(methods)} on {', '.join(tasks)}: choose others")
+    return kept
+
+
+def _method(name: str | None, known: Sequence[str], setting: str) -> str | None:
+    if name is not None and name not in known:
+        raise ValueError(f"{setting}={name} is a method without rows: choose from {', '.join(known)}")
+    return name
+
+
+def _words(setting: Any) -> list[str]:
+    """A list of names, or a single one."""
+    if setting is None:
+        return []
+    return [setting] if isinstance(setting, str) else [str(each) for each in setting]
+
+
+def _show(table: TextTable, console: Console) -> None:
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for place, head in enumerate(table.heads):
+        shown.add_column(Text(head), justify="right" if place else "left", no_wrap=place == 0)
+    for row in table.rows:
+        shown.add_row(*map(Text, row))
+    console.print(Text(table.title, style="bold"), shown, Text(f"{table.note}\n", style="dim"))
+
+
+def _write(
+    folder: Path, found: Comparison, runs: Sequence[Run], published: Sequence[PublishedScore], made: dict[str, Any]
+) -> Path:
+    """The files of a comparison; its page is returned."""
+    page = folder / "compare.html"
+    images = []
+    for axis, name in AXES.items():
+        figure = draw(runs, published, axis)
+        if figure is not None:
+            write_atomically(folder / f"{axis}.png", to_png(figure))
+            images.append(f"![Return against {name}]({axis}.png)\n")
+    texts = [f"{made['curves']}\n", *(table.markdown() for table in tables(found))]
+    quoted = {score.method: score.source for score in found.scores if score.kind == PUBLISHED}
+    sources = [f"- {method}, published: {source}" for method, source in quoted.items()]
+    write_atomically(page.with_suffix(".md"), "\n".join([*texts, left_out(found), "", *images, *sources, ""]))
+    write_atomically(folder / "scores.csv", scores_csv(found.scores))
+    write_atomically(page, render(found, runs, published, made))
+    return page

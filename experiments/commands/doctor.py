@@ -1,0 +1,209 @@
+"""Is this machine ready? Versions, devices, rendering, folders and names, each with its mend."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from omegaconf import DictConfig
+from packaging.specifiers import SpecifierSet
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..records.manifest import cores, requirements
+from ..shell.folders import cache_dir
+from ..shell.shadowing import PROGRAM, collisions_in, hidden_packages
+
+State = Literal["ok", "warning", "failed"]
+GIB = 2**30
+
+# Each is tried in a process of its own: MuJoCo reads MUJOCO_GL once, a bad driver can take a process down, and starting
+# ffmpeg from a process that runs JAX is not safe.
+RENDER = """
+import mujoco
+model = mujoco.MjModel.from_xml_string("<mujoco><worldbody><light pos='0 0 3'/><geom size='1'/></worldbody></mujoco>")
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+with mujoco.Renderer(model, 32, 32) as renderer:
+    renderer.update_scene(data)
+    raise SystemExit(None if renderer.render().any() else "the picture is black")
+"""
+ENCODE = """
+import tempfile
+import imageio_ffmpeg
+with tempfile.TemporaryDirectory() as folder:
+    writer = imageio_ffmpeg.write_frames(f"{folder}/probe.mp4", (32, 32), ffmpeg_log_level="error")
+    writer.send(None)
+    writer.send(bytes(32 * 32 * 3))
+    writer.close()
+print("ffmpeg", imageio_ffmpeg.get_ffmpeg_version())
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at: a warning costs something, a failure has to be mended before the other commands work."""
+
+    name: str
+    state: State
+    found: str
+    mend: str = ""
+
+
+def run(cfg: DictConfig) -> list[Check]:
+    """Look at everything, print the table, and return the checks in its order."""
+    runs = Path(cfg.runs)
+    checks = [
+        _python(),
+        *_versions(),
+        _devices(),
+        _cores(),
+        _memory(),
+        _rendering(),
+        _video(),
+        _folder("runs folder", runs, "failed", f"choose another with `{PROGRAM} COMMAND runs=FOLDER`"),
+        _folder("compilation cache", _cache(), "warning", "set JAX_COMPILATION_CACHE_DIR to a folder of yours"),
+        _disk(runs, float(cfg.min_free_gib)),
+        *_names(),
+    ]
+    Console().print(table(checks))
+    return checks
+
+
+def exit_code(checks: Sequence[Check]) -> int:
+    """1 if something needed does not work."""
+    return int(any(check.state == "failed" for check in checks))
+
+
+def table(checks: Sequence[Check]) -> Table:
+    """The checks as a table for the terminal."""
+    colours = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+    result = Table(title=f"{PROGRAM} {importlib.metadata.version(PROGRAM)}", title_justify="left")
+    for column in ("", "check", "found", "mend"):
+        result.add_column(column, overflow="fold")
+    for check in checks:
+        state = f"[{colours[check.state]}]{check.state}[/]"
+        result.add_row(state, check.name, escape(check.found), escape(check.mend))
+    return result
+
+
+def _python() -> Check:
+    bounds = importlib.metadata.metadata(PROGRAM)["Requires-Python"] or ""
+    version = platform.python_version()
+    good = SpecifierSet(bounds).contains(version, prereleases=True)
+    return Check("python", "ok" if good else "failed", version, "" if good else f"use a Python {bounds}")
+
+
+def _versions() -> Iterator[Check]:
+    """Every dependency against the bounds of this distribution."""
+    for requirement in requirements():
+        mend = f'pip install "{requirement}"'
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Check(requirement.name, "failed", "not installed", mend)
+            continue
+        if requirement.specifier.contains(version, prereleases=True):
+            yield Check(requirement.name, "ok", version)
+        else:
+            yield Check(requirement.name, "failed", f"{version}, needs {requirement.specifier}", mend)
+
+
+def _attempt(name: str, state: State, mend: str, look: Callable[[], str]) -> Check:
+    """`look` returns what it found; whatever it raises is what is wrong, because that is what a doctor is for."""
+    try:
+        return Check(name, "ok", look())
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        return Check(name, state, reason, mend)
+
+
+def _output(code: str, **environment: str) -> str:
+    """What a Python program prints in a process of its own; RuntimeError with its last words if it fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip() or f"ended with code {done.returncode} and no word")
+    return done.stdout.strip()
+
+
+def _devices() -> Check:
+    def look() -> str:
+        import jax
+
+        return ", ".join(f"{device.device_kind} ({device.platform})" for device in jax.devices())
+
+    return _attempt("jax devices", "failed", "set JAX_PLATFORMS=cpu, or mend the accelerator's driver", look)
+
+
+def _cores() -> Check:
+    few = cores() < 2
+    return Check("cores", "warning" if few else "ok", str(cores()), "expect about twice the time" if few else "")
+
+
+def _memory() -> Check:
+    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    low = gib < 3
+    return Check("memory", "warning" if low else "ok", f"{gib:.1f} GiB", "3 GiB are comfortable" if low else "")
+
+
+def _rendering() -> Check:
+    backend = os.environ.get("MUJOCO_GL") or ("egl" if sys.platform == "linux" else "")
+
+    def look() -> str:
+        _output(RENDER, MUJOCO_GL=backend)
+        return f"MuJoCo draws{f' with {backend}' if backend else ''}"
+
+    mend = "apt-get install libegl1 libgl1-mesa-dri (Debian, Ubuntu); until then pictures are drawn in 2D"
+    return _attempt("rendering", "warning", mend, look)
+
+
+def _video() -> Check:
+    mend = "pip install --force-reinstall imageio-ffmpeg"
+    return _attempt("video encoder", "failed", mend, lambda: _output(ENCODE))
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_dir())
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the closest parent that is there."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
+
+
+def _folder(name: str, folder: Path, state: State, mend: str) -> Check:
+    def look() -> str:
+        with tempfile.TemporaryFile(dir=_existing(folder)):
+            return f"{folder} can be written"
+
+    return _attempt(name, state, mend, look)
+
+
+def _disk(folder: Path, needed_gib: float) -> Check:
+    free = shutil.disk_usage(_existing(folder)).free / GIB
+    good = free >= needed_gib
+    mend = "" if good else f"free some: {needed_gib:g} GiB are wanted"
+    return Check("disk space", "ok" if good else "failed", f"{free:.1f} GiB free", mend)
+
+
+def _names() -> Iterator[Check]:
+    """Packages of ours that this process cannot see, and files here that would hide them from a notebook."""
+    hidden = {collision.name: collision for collision in hidden_packages()}
+    nearby = {collision.name: collision for collision in collisions_in(Path.cwd())}
+    for name, collision in {**nearby, **hidden}.items():
+        state: State = "failed" if name in hidden else "warning"
+        yield Check(f"name {name}", state, f"{collision.file} hides ours", "rename it, or work in another folder")
+    if not nearby and not hidden:
+        yield Check("names", "ok", "nothing here hides a package of ours")

@@ -1,0 +1,147 @@
+"""`jepa-mpc drive`: the simulator in one process, the controller in another, in ideal, delayed or real time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+import envs
+from envs import Task
+from planning.control import Fallback, LiveEngine, Loop, Planning, RealtimeController, Recipe
+from worldmodel.checkpoint import load_model
+
+from .. import build
+from ..build.learned import asked_for
+from ..build.published import checkpoint_file
+from ..build.recipes import Paths
+from ..build.sensor_ranges import contract_words
+from ..driving.session import Drive, VirtualClock, fail_if_failed
+from ..driving.simulator.client import Simulator
+from ..driving.simulator.messages import Setup
+from ..driving.summary import Summary, show
+from ..driving.view.page import View
+from ..records.promises import log_level
+from ..shell.progress import COMPILING
+from ..training.ensure import chosen_checkpoint
+
+# What a bundle decides.
+OF_BUNDLES = ("planner", "cost", "constraint", "risk", "members", "precision", "replan_every", "suggestions", "model")
+
+
+def run(cfg: DictConfig) -> Summary:
+    """Drive until the episodes or the seconds are used up, or somebody interrupts; the summary is printed either way.
+
+    Raises:
+      ValueError: settings that do not fit one another.
+      ConnectionError: the simulator or the planner ended.
+    """
+    summary = Summary("", str(cfg.timing))
+    with ExitStack() as stack:
+        # Whatever the guards answer is counted in the summary, and shown on the page.
+        stack.enter_context(log_level("planning.control.realtime", logging.ERROR))
+        drive = _prepare(cfg, summary, stack)
+        try:
+            drive.run()
+        finally:
+            summary.events = drive.controller.events.counts
+            show(summary)
+    return summary
+
+
+def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> Drive:
+    """Start everything that is needed; `stack` ends it."""
+    planner, task = _planner(cfg)
+    summary.task = task.name
+    virtual = cfg.timing != "wallclock"
+    delay = {"ideal": 0.0, "delay": 0.04, "wallclock": 0.0}[cfg.timing]
+    if cfg.delay_ms is not None:
+        if cfg.timing == "ideal" and cfg.delay_ms:
+            raise ValueError("timing=ideal has no delay: leave delay_ms out, or take timing=delay")
+        delay = float(cfg.delay_ms) / 1e3
+    deadline = None if cfg.deadline_ms is None else float(cfg.deadline_ms) / 1e3
+    fault = None if cfg.fault is None else str(cfg.fault)
+    setup = Setup(
+        task.name, not virtual, delay, deadline or task.control_period, fault, float(cfg.fault_at), int(cfg.seed)
+    )
+    simulator = stack.enter_context(Simulator(setup))
+    clock = VirtualClock() if virtual else time.monotonic
+    controller = RealtimeController(
+        planner,
+        Loop(actuation_delay=delay, compensate=bool(cfg.compensate), rate_limit=_rate(cfg)),
+        Planning(
+            deadline=deadline,
+            surprise=planner.surprise if isinstance(planner, Recipe) else None,
+            imagine=bool(cfg.view),
+            log=cfg.telemetry is not None,
+        ),
+        Fallback(hold_seconds=float(cfg.hold_seconds), reflex="model" if planner.contract.reflex else None),
+        worker="inline" if virtual else "process",
+        seed=int(cfg.seed),
+        telemetry=None if cfg.telemetry is None else str(cfg.telemetry),
+        clock=clock,
+    )
+    Console(stderr=True).print(f"the planner: {COMPILING}")
+    stack.enter_context(controller)
+    _wait_until_ready(controller)
+    view = None
+    if cfg.view:
+        view = stack.enter_context(View(task, controller.weights, setup.deadline, str(cfg.host), int(cfg.port)))
+        Console().print(f"watch and steer at {view.address}; Ctrl-C ends", soft_wrap=True)
+    return Drive(cfg, task, simulator, controller, view, summary, clock if isinstance(clock, VirtualClock) else None)
+
+
+def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
+    """What plans, and the task that it is for."""
+    if cfg.bundle is not None:
+        if cfg.checkpoint is not None:
+            raise ValueError("give a checkpoint or a bundle, not both")
+        recipe = Recipe.bundle(str(cfg.bundle))
+        _fits_bundle(cfg, recipe.contract.task)
+        if recipe.contract.task not in envs.TASKS:
+            raise ValueError(
+                f"{cfg.bundle} was made for {recipe.contract.task or 'a robot without a name'}, which no simulator "
+                f"here steps: there are {', '.join(envs.TASKS)}"
+            )
+        return recipe, envs.make(recipe.contract.task)
+    chosen_checkpoint(cfg, int(cfg.seed), "drive")
+    trained = Paths.of(cfg, int(cfg.seed)).model
+    path = trained if cfg.checkpoint is None else checkpoint_file(cfg.checkpoint, cfg.task.name)
+    arguments: dict[str, Any] = {"checkpoint": str(path), "settings": OmegaConf.to_container(cfg, resolve=True)}
+    task = envs.make(cfg.task.name)
+    if cfg.timing == "wallclock":
+        return Recipe.factory("experiments.commands.drive:engine", **arguments), task
+    return engine(**arguments), task
+
+
+def _fits_bundle(cfg: DictConfig, made_for: str) -> None:
+    """Raise ValueError where the command line says otherwise than the bundle, which brings these settings along."""
+    words = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+    for key in asked_for(words):
+        if key.partition(".")[0] in OF_BUNDLES:
+            raise ValueError(f"{cfg.bundle} brings its own {key} along: leave it out, or export another bundle with it")
+        if key in ("task", "task.name") and cfg.task.name != made_for:
+            raise ValueError(f"{cfg.bundle} was made for the task {made_for}: leave task={cfg.task.name} out")
+
+
+def engine(checkpoint: str, settings: dict[str, Any]) -> LiveEngine:
+    """The engine of a model file with the settings of `jepa-mpc plan`: a planner's process makes its own."""
+    cfg = OmegaConf.create(settings)
+    task = envs.make(cfg.task.name)
+    loaded = load_model(checkpoint)
+    return LiveEngine(build.agent(cfg, loaded.model, task), task.name, **contract_words(loaded))
+
+
+def _rate(cfg: DictConfig) -> float | None:
+    return None if cfg.rate_limit is None else float(cfg.rate_limit)
+
+
+def _wait_until_ready(controller: RealtimeController) -> None:
+    while not controller.ready:
+        fail_if_failed(controller)
+        time.sleep(0.01)

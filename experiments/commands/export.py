@@ -1,0 +1,62 @@
+"""`jepa-mpc export`: a trained model and a planner's settings as one file for the robot. No simulator is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from planning.control import Bundle, LiveEngine
+from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
+from worldmodel.dataset import load
+
+from ..build.bundles import bundle_agent, calibrated, make_bundle, reward_bundle
+from ..build.published import PUBLISHED, checkpoint_file
+from ..shell.command_words import words_of_command
+from ..shell.say import say
+from ..training.data_checks import check_data, check_moves, check_range
+
+OWN = ("checkpoint", "out", "rest", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
+
+
+def run(cfg: DictConfig) -> Bundle:
+    """Write the bundle, and say how to drive it.
+
+    Raises:
+      FileNotFoundError: no checkpoint, or no dataset to calibrate on, there.
+      FileExistsError: there is something at `out` already.
+      ValueError: the settings do not fit the model, or a program of theirs cannot be exported.
+    """
+    path = checkpoint_file(cfg.checkpoint, cfg.task.name)
+    beside = Path(f"{path.stem}.bundle") if cfg.checkpoint == PUBLISHED else path.with_suffix(".bundle")
+    out = Path(cfg.out) if cfg.out else beside
+    if out.exists():
+        raise FileExistsError(f"there is something at {out} already: choose another file with out=, or remove it")
+    if kind_of(path) == REWARD_MODEL:
+        words = [word for word in words_of_command(path) if word.partition("=")[0] not in OWN]
+        return _tell(reward_bundle(cfg, path, words), out)
+    checkpoint = load_model(path)
+    parts: dict[str, Any] = {}
+    if cfg.calibration is not None:
+        data = load(cfg.calibration)
+        check_data(data, checkpoint.metadata["task"], cfg.calibration, owner=f"the model {cfg.checkpoint}")
+        check_range(data, cfg.calibration)
+        check_moves(data, cfg.calibration)
+        engine = LiveEngine(bundle_agent(cfg, checkpoint))
+        guards, extra = calibrated(engine, data, float(cfg.alarms_a_minute)).for_bundle()
+        parts = {"guards": guards, "extra": extra}
+    return _tell(make_bundle(cfg, checkpoint, **parts), out)
+
+
+def _tell(bundle: Bundle, out: Path) -> Bundle:
+    """Write it, and say how to drive it."""
+    bundle.save(out)
+    contract = bundle.contract
+    say(
+        f"{out} ({out.stat().st_size / 1e6:.1f} MB): {contract.observation_size} sensors, {contract.action_size} "
+        f"actuators, {1e3 * contract.control_period:g} ms a step, {len(bundle.programs)} programs for "
+        f"{', '.join(bundle.platforms)}\n"
+        f"drive it: planning.control.Controller.load({str(out)!r}); docs/robot.md says what has to be installed"
+    )
+    return bundle

@@ -21,8 +21,8 @@ from pathlib import Path
 import pytest
 
 from experiments import build, recipes
-from worldmodel.checkpoint import save_model
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.checkpoint import save_model
+from worldmodel.models.goal_model import ModelConfig, create
 
 from . import pages
 from .pages import OWN, PAGES, ROOT, SETUP, Block, blocks, commands, settings, words

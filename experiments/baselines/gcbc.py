@@ -22,11 +22,11 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from envs import Task
-from worldmodel.dataset import EpisodeData
-from worldmodel.layers import MLP
-from worldmodel.normalization import Normalizer
-from worldmodel.training import TrainingConfig
-from worldmodel.windows import WindowSampler
+from worldmodel.data.dataset import EpisodeData
+from worldmodel.data.windows import WindowSampler
+from worldmodel.nets.layers import MLP
+from worldmodel.nets.normalization import Normalizer
+from worldmodel.training.trainer import TrainingConfig
 
 from ..evaluation.goals.reactive import ReactivePolicy
 from ..shell.progress import progress_bar

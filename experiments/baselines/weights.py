@@ -14,8 +14,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from worldmodel.architecture import MOST
 from worldmodel.files import write_atomically
+from worldmodel.models.architecture import MOST
 
 Shape = TypeVar("Shape")
 _KEY = "jepa-mpc"

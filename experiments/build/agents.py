@@ -23,8 +23,8 @@ from planning import (
     Return,
     fastest_precision,
 )
-from worldmodel.freeze import Weights, freeze_reward_model
-from worldmodel.reward_model import RewardModelConfig
+from worldmodel.models.freeze import Weights, freeze_reward_model
+from worldmodel.models.reward_model import RewardModelConfig
 
 from .settings import checked, make
 

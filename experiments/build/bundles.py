@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from planning import ActionSpec, Agent
 from planning.control import Bundle, LiveEngine, Surprise
 from planning.control.surprise import calibrate
-from worldmodel.checkpoint import Checkpoint
-from worldmodel.dataset import EpisodeData
+from worldmodel.data.dataset import EpisodeData
+from worldmodel.models.checkpoint import Checkpoint
 
 from .agents import agent_for
 from .sensor_ranges import contract_words

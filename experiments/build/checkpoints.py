@@ -7,7 +7,7 @@ from pathlib import Path
 import envs
 from planning import ActionSpec
 from planning.control import Controller
-from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
+from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from . import agents
 from .published import PUBLISHED, checkpoint_file, tasks

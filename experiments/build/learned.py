@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from envs.reward_task import RewardTask, make_reward_task, usual_action_repeat
 from planning import ActionSpec, Agent, fastest_precision
-from worldmodel.checkpoint import RewardCheckpoint, load_reward_model
+from worldmodel.models.checkpoint import RewardCheckpoint, load_reward_model
 
 from ..shell.overrides import override
 from . import agents

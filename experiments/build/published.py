@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from worldmodel.checkpoint import load_model, save_model, with_members
+from worldmodel.models.checkpoint import load_model, save_model, with_members
 
 from ..shell.overrides import command_line
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from worldmodel.architecture import MOST
+from worldmodel.models.architecture import MOST
 
 _PACKAGE = "planning."  # whose classes a file may name
 

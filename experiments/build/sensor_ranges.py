@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from worldmodel.checkpoint import Checkpoint, RewardCheckpoint
-from worldmodel.logs import WORDS
+from worldmodel.data.logs import WORDS
+from worldmodel.models.checkpoint import Checkpoint, RewardCheckpoint
 
 KEY = "sensor_range"  # in a checkpoint's metadata
 DEVIATIONS = 10.0  # from the mean, where a checkpoint of an earlier version does not hold the range

@@ -14,10 +14,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 import envs
-from worldmodel.checkpoint import Checkpoint
-from worldmodel.dataset import load
-from worldmodel.diagnostics import diagnose
-from worldmodel.windows import WindowSampler
+from worldmodel.data.dataset import load
+from worldmodel.data.windows import WindowSampler
+from worldmodel.diagnostics.health import diagnose
+from worldmodel.models.checkpoint import Checkpoint
 
 from ..build import goal_tasks
 from ..build.recipes import Paths

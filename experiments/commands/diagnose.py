@@ -15,8 +15,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from worldmodel.checkpoint import Checkpoint, load_model
 from worldmodel.files import write_atomically
+from worldmodel.models.checkpoint import Checkpoint, load_model
 
 from ..build.published import PUBLISHED
 from ..build.recipes import CUSTOM, Paths, plan_command

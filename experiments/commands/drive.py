@@ -14,7 +14,7 @@ from rich.console import Console
 import envs
 from envs import Task
 from planning.control import Fallback, LiveEngine, Loop, Planning, RealtimeController, Recipe
-from worldmodel.checkpoint import load_model
+from worldmodel.models.checkpoint import load_model
 
 from .. import build
 from ..build.learned import asked_for

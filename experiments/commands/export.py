@@ -8,8 +8,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from planning.control import Bundle, LiveEngine
-from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
-from worldmodel.dataset import load
+from worldmodel.data.dataset import load
+from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from ..build.bundles import bundle_agent, calibrated, make_bundle, reward_bundle
 from ..build.published import PUBLISHED, checkpoint_file

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from worldmodel.checkpoint import REWARD_MODEL, kind_of, load_model
+from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from ..build import goal_tasks
 from ..build.published import PUBLISHED

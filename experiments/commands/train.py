@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from worldmodel.checkpoint import Checkpoint, RewardCheckpoint
+from worldmodel.models.checkpoint import Checkpoint, RewardCheckpoint
 
 from ..build.recipes import CUSTOM, Paths, plan_command
 from ..shell.overrides import command_line

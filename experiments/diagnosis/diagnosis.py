@@ -14,13 +14,13 @@ from omegaconf import DictConfig
 import envs
 from envs.task import Scene
 from planning import Agent, AskTell, Planner
-from worldmodel.checkpoint import Checkpoint
-from worldmodel.dataset import load
-from worldmodel.diagnostics import diagnose
-from worldmodel.foresight import Foresight, foresight
-from worldmodel.freeze import FrozenModel
-from worldmodel.linear_probe import linear_probe
-from worldmodel.windows import WindowSampler
+from worldmodel.data.dataset import load
+from worldmodel.data.windows import WindowSampler
+from worldmodel.diagnostics.foresight import Foresight, foresight
+from worldmodel.diagnostics.health import diagnose
+from worldmodel.diagnostics.linear_probe import linear_probe
+from worldmodel.models.checkpoint import Checkpoint
+from worldmodel.models.freeze import FrozenModel
 
 from .. import build
 from ..build.recipes import CUSTOM

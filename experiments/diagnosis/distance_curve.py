@@ -11,8 +11,8 @@ from numpy import ndarray
 
 import envs
 from envs.streams import episode_rng
-from worldmodel.dataset import EpisodeData
-from worldmodel.freeze import FrozenModel
+from worldmodel.data.dataset import EpisodeData
+from worldmodel.models.freeze import FrozenModel
 
 from ..evaluation.goals.policies import ScriptPolicy
 from ..evaluation.goals.protocols import Pairs

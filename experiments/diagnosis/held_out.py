@@ -13,7 +13,7 @@ import envs
 from envs.behaviours import Behaviour
 from envs.mujoco_task import MujocoTask
 from envs.streams import episode_rng
-from worldmodel.dataset import EpisodeData
+from worldmodel.data.dataset import EpisodeData
 
 STREAM = "validate"  # of random numbers; no training and no evaluation draws from it
 

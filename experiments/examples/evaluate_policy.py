@@ -16,7 +16,7 @@ from numpy import ndarray
 import envs
 from experiments import build
 from planning.control import Controller
-from worldmodel.checkpoint import load_model
+from worldmodel.models.checkpoint import load_model
 
 
 class Reach(gymnasium.Wrapper[ndarray, ndarray, ndarray, ndarray]):

@@ -6,7 +6,7 @@ import sys
 
 import envs
 from experiments import build
-from worldmodel.checkpoint import load_model
+from worldmodel.models.checkpoint import load_model
 
 
 def main(checkpoint: str, episodes: int = 5, *overrides: str) -> int:

@@ -37,7 +37,7 @@ from experiments.evaluation.goals.protocols import Pairs, honest
 from experiments.evaluation.goals.reactive import ReactivePolicy
 from experiments.evaluation.goals.rollout import run_episodes
 from planning import Effort, KeepOut
-from worldmodel.checkpoint import load_model
+from worldmodel.models.checkpoint import load_model
 
 task = envs.make(TASK)
 checkpoint = load_model(checkpoint_file("published", TASK))

@@ -36,10 +36,10 @@ from experiments.diagnosis.held_out import fresh
 from experiments.training.offline import probe_targets
 from planning.control import LiveEngine
 from planning.control.surprise import SurpriseMonitor, predictions
-from worldmodel.checkpoint import load_model
-from worldmodel.foresight import foresight
-from worldmodel.linear_probe import linear_probe
-from worldmodel.windows import WindowSampler
+from worldmodel.data.windows import WindowSampler
+from worldmodel.diagnostics.foresight import foresight
+from worldmodel.diagnostics.linear_probe import linear_probe
+from worldmodel.models.checkpoint import load_model
 
 BLUE, GREY, INK, RED = "#2457d6", "#8a94a3", "#1b2330", "#c2255c"
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from worldmodel.csv_table import Table, read_table
+from worldmodel.data.csv_table import Table, read_table
 from worldmodel.files import write_atomically
 
 from .file_lock import locked

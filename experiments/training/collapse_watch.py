@@ -6,10 +6,10 @@ import logging
 
 import jax
 
-from worldmodel.diagnostics import spread
-from worldmodel.freeze import freeze
-from worldmodel.model import ModelConfig
-from worldmodel.training import Trainer, TrainState
+from worldmodel.diagnostics.health import spread
+from worldmodel.models.freeze import freeze
+from worldmodel.models.goal_model import ModelConfig
+from worldmodel.training.trainer import Trainer, TrainState
 
 from .health import collapse
 

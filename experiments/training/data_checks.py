@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from worldmodel.dataset import EpisodeData
-from worldmodel.logs import WORDS, are_words, is_period, out_of_bounds
+from worldmodel.data.dataset import EpisodeData
+from worldmodel.data.logs import WORDS, are_words, is_period, out_of_bounds
 from worldmodel.moments import Moments
 
 logger = logging.getLogger(__name__)

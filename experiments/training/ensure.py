@@ -17,8 +17,8 @@ from omegaconf import DictConfig
 import envs
 from envs.behaviours import Behaviour
 from envs.collect import Collected, collect
-from worldmodel.checkpoint import Checkpoint, load_model
-from worldmodel.dataset import load
+from worldmodel.data.dataset import load
+from worldmodel.models.checkpoint import Checkpoint, load_model
 
 from ..build import goal_tasks, make
 from ..build.published import checkpoint_file

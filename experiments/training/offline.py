@@ -17,12 +17,12 @@ from numpy import ndarray
 from omegaconf import DictConfig
 
 import envs
-from worldmodel.checkpoint import load_training, save_model, save_training
-from worldmodel.dataset import EpisodeData, load
-from worldmodel.jepa import JepaConfig
-from worldmodel.model import ModelConfig, WorldModel, create
-from worldmodel.training import Trainer, TrainingConfig, TrainState, fit
-from worldmodel.windows import WindowSampler
+from worldmodel.data.dataset import EpisodeData, load
+from worldmodel.data.windows import WindowSampler
+from worldmodel.models.checkpoint import load_training, save_model, save_training
+from worldmodel.models.goal_model import ModelConfig, WorldModel, create
+from worldmodel.training.jepa import JepaConfig
+from worldmodel.training.trainer import Trainer, TrainingConfig, TrainState, fit
 
 from ..build import fill
 from ..build.recipes import CUSTOM, recipe, settings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from worldmodel.checkpoint import Checkpoint, RewardCheckpoint, load_model
+from worldmodel.models.checkpoint import Checkpoint, RewardCheckpoint, load_model
 
 from ..build import goal_tasks
 from ..build.recipes import CUSTOM

@@ -7,8 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from experiments.build import compose, recipes
-from worldmodel.checkpoint import save_model
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.checkpoint import save_model
+from worldmodel.models.goal_model import ModelConfig, create
 
 TINY = (
     "budget=smoke",

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 
 from envs.reward_task import make_reward_task
 from experiments.build import compose
-from worldmodel.checkpoint import save_reward_model
-from worldmodel.reward_model import RewardModelConfig
+from worldmodel.models.checkpoint import save_reward_model
+from worldmodel.models.reward_model import RewardModelConfig
 
 PLANNER = ("planner.num_samples=8", "planner.num_elites=2", "planner.iterations=1", "planner.horizon=2")
 

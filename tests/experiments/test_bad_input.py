@@ -17,9 +17,9 @@ from experiments.training import offline
 from experiments.training.data_checks import check_checkpoint, check_data, check_moves, check_range
 from experiments.training.health import UNMEASURED, collapse, judged
 from experiments.training.offline import describe_logs
-from worldmodel.checkpoint import load_model, save_model
-from worldmodel.dataset import EpisodeData, load
-from worldmodel.model import ModelConfig, create
+from worldmodel.data.dataset import EpisodeData, load
+from worldmodel.models.checkpoint import load_model, save_model
+from worldmodel.models.goal_model import ModelConfig, create
 
 from .recipe import save_random_models, settings
 

@@ -17,7 +17,7 @@ from experiments.evaluation.goals.protocols import Pairs, honest
 from experiments.evaluation.goals.rollout import run_episodes
 from experiments.records.results import COLUMNS, read_csv
 from experiments.training import offline
-from worldmodel.checkpoint import load_model
+from worldmodel.models.checkpoint import load_model
 
 from .recipe import TINY, settings
 

@@ -11,8 +11,8 @@ import pytest
 from experiments import build
 from experiments.cli import main
 from experiments.commands import demo, diagnose, drive, export, plan, train
-from worldmodel.checkpoint import save_model
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.checkpoint import save_model
+from worldmodel.models.goal_model import ModelConfig, create
 
 from .recipe import TINY, save_random_models, settings
 

@@ -10,8 +10,8 @@ import pytest
 import envs
 from experiments import build
 from experiments.examples import evaluate_policy, gymnasium_loop
-from worldmodel.checkpoint import save_model
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.checkpoint import save_model
+from worldmodel.models.goal_model import ModelConfig, create
 
 PLANNER = ("planner.num_samples=16", "planner.num_elites=4", "planner.iterations=1", "planner.horizon=9")
 

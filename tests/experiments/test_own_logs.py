@@ -10,7 +10,7 @@ import pytest
 from experiments.build.recipes import recipe
 from experiments.examples import own_logs
 from experiments.training.offline import describe_logs
-from worldmodel.dataset import load
+from worldmodel.data.dataset import load
 
 from .recipe import settings
 

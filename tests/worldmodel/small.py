@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from worldmodel.dataset import EpisodeData
-from worldmodel.jepa import JepaConfig
-from worldmodel.model import ModelConfig, create
-from worldmodel.training import Trainer, TrainingConfig
-from worldmodel.windows import WindowSampler
+from worldmodel.data.dataset import EpisodeData
+from worldmodel.data.windows import WindowSampler
+from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.training.jepa import JepaConfig
+from worldmodel.training.trainer import Trainer, TrainingConfig
 
 SMALL = ModelConfig(
     observation_size=4,

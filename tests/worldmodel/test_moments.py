@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel.float32 import Float32Columns
-from worldmodel.linear_probe import linear_probe
+from worldmodel.data.float32 import Float32Columns
+from worldmodel.diagnostics.linear_probe import linear_probe
 from worldmodel.moments import Moments
-from worldmodel.normalization import Normalizer
+from worldmodel.nets.normalization import Normalizer
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..heads import STEP_SCALE, TemporalDistance
-from ..model import WorldModel
+from ..models.goal_model import WorldModel
+from ..nets.heads import STEP_SCALE, TemporalDistance
 from ..types import LatentWindows, Metrics
 
 _FOREIGN_MOMENTS = 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..model import WorldModel
+from ..models.goal_model import WorldModel
 from ..types import Windows
 
 

@@ -1,8 +1,4 @@
-"""Rewards and returns as distributions over bins: a scale-free target for regression, learned by cross-entropy.
-
-Symlog squeezes returns of any size into a few units, and two-hot weights name a number between two bins exactly (Hafner
-et al., arXiv 2301.04104; used for values by Hansen et al., TD-MPC2, arXiv 2310.16828).
-"""
+"""Cross-entropy of a distribution over bins: a regression whose scale is free (Hafner et al., arXiv 2301.04104)."""
 
 from __future__ import annotations
 
@@ -10,34 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-
-def symlog(values: Float[Array, "..."]) -> Float[Array, "..."]:
-    """`sign(x) · log(1 + |x|)`."""
-    return jnp.sign(values) * jnp.log1p(jnp.abs(values))
-
-
-def symexp(values: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The inverse of `symlog`."""
-    return jnp.sign(values) * jnp.expm1(jnp.abs(values))
-
-
-def two_hot(values: Float[Array, "..."], bins: int, limit: float) -> Float[Array, "... {bins}"]:
-    """Weights of the two bins beside `symlog(values)`, of which there are `bins` evenly from `-limit` to `limit`.
-
-    What lies beyond them counts as the last bin.
-    """
-    place = (jnp.clip(symlog(values), -limit, limit) + limit) * ((bins - 1) / (2 * limit))
-    numbers = jnp.arange(bins, dtype=jnp.float32).reshape((1,) * values.ndim + (-1,))
-    return jnp.maximum(0.0, 1.0 - jnp.abs(place[..., None] - numbers))
+from ..nets.bins import two_hot
 
 
 def two_hot_loss(logits: Float[Array, "... K"], values: Float[Array, "..."], limit: float) -> Float[Array, "..."]:
     """Cross-entropy between the two-hot weights of `values` and a distribution over bins."""
     wanted = two_hot(values, logits.shape[-1], limit)
     return -jnp.sum(wanted * jax.nn.log_softmax(logits, axis=-1), axis=-1)
-
-
-def decoded(logits: Float[Array, "... K"], limit: float) -> Float[Array, "..."]:
-    """The number that a distribution over bins stands for: `symexp` of its mean, as TD-MPC2 has it."""
-    places = jnp.linspace(-limit, limit, logits.shape[-1], dtype=jnp.float32).reshape((1,) * (logits.ndim - 1) + (-1,))
-    return symexp(jnp.sum(jax.nn.softmax(logits, axis=-1) * places, axis=-1))

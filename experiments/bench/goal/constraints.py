@@ -21,7 +21,7 @@ from rich.table import Table
 import envs
 from envs import Task
 from planning import KeepOut, SpeedLimit
-from worldmodel.checkpoint import Checkpoint
+from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build
 from ...evaluation.goals.policies import ModelPolicy

@@ -19,7 +19,7 @@ from rich.table import Table
 
 import envs
 from envs import Task
-from worldmodel.checkpoint import Checkpoint
+from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build
 from ...evaluation.goals import latency

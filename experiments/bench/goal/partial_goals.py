@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 import envs
 from planning import Agent, ProbeDistance
 from planning.control import Controller
-from worldmodel.checkpoint import load_model
+from worldmodel.models.checkpoint import load_model
 
 from ... import build
 from ...build.published import checkpoint_file

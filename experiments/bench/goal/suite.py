@@ -16,9 +16,9 @@ import jax
 from omegaconf import DictConfig, OmegaConf
 
 import envs
-from worldmodel.checkpoint import Checkpoint
-from worldmodel.dataset import load
-from worldmodel.training import TrainingConfig
+from worldmodel.data.dataset import load
+from worldmodel.models.checkpoint import Checkpoint
+from worldmodel.training.trainer import TrainingConfig
 
 from ... import build
 from ...baselines import gcbc, sac_her

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from planning import Agent, reset_many, step_many
 from planning.control import Controller
-from worldmodel.model import ModelConfig
+from worldmodel.models.goal_model import ModelConfig
 
 from ... import build
 from ...records.manifest import manifest

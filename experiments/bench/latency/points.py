@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from omegaconf import DictConfig
 
 from planning import ActionSpec, Agent, AskTell, Cost, Planner, TemporalDistance
-from worldmodel.freeze import FrozenModel, freeze
-from worldmodel.heads import EMBEDDING
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.freeze import FrozenModel, freeze
+from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.nets.heads import EMBEDDING
 
 from ... import build
 from ...shell.folders import config_dir

@@ -27,7 +27,7 @@ from envs.mujoco_task import MujocoTask
 from envs.oracle import Oracle
 from planning import Agent, reset_many, step_many
 from planning.agent import AgentState
-from worldmodel.checkpoint import load_model
+from worldmodel.models.checkpoint import load_model
 
 from ... import build
 from ...evaluation.goals.protocols import Pairs, honest

@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 import envs
 from planning.control import LiveEngine, Loop, Planning, RealtimeController, Recipe, Source, real_time
 from planning.control.mailbox import Mailbox, mapped, shared_file
-from worldmodel.checkpoint import load_model
+from worldmodel.models.checkpoint import load_model
 
 from ... import build
 from ...records.manifest import manifest

@@ -14,7 +14,7 @@ from rich.table import Table
 
 import envs
 from planning import Agent
-from worldmodel.checkpoint import Checkpoint
+from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build
 from ...records.episodes import EpisodeRecord

@@ -17,7 +17,7 @@ from gymnasium.spaces import Box
 from jaxtyping import Float
 from numpy import ndarray
 
-from worldmodel.logs import out_of_bounds
+from worldmodel.data.logs import out_of_bounds
 
 from ...records import curves
 from ...records.curves import CurveRow

@@ -13,8 +13,8 @@ from numpy import ndarray
 
 from envs.reward_batch import RewardBatch
 from planning import Agent, AgentState
-from worldmodel.freeze import Weights
-from worldmodel.lanes import Lanes
+from worldmodel.models.freeze import Weights
+from worldmodel.training.lanes import Lanes
 
 from ...build.agents import RewardAgents
 

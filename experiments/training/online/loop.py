@@ -3,7 +3,7 @@
 The updates of a decision run on a thread of their own while it is made and carried out: with the weights that it is
 made with, and what was remembered before it, so that nothing depends on which of them is sooner. A thread, because what
 one thread dispatches runs one after the other on CPUs. Several seeds may learn side by side, in lanes of the same
-arrays (`worldmodel.lanes`).
+arrays (`worldmodel.training.lanes`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from numpy import ndarray
 
 from envs.reward_batch import RewardBatch, Steps
 from envs.reward_task import RewardTask
-from worldmodel import replay as memory
-from worldmodel.freeze import Weights
-from worldmodel.lanes import Lanes
-from worldmodel.reward_data import RewardEpisode
-from worldmodel.td_training import TdTrainer
+from worldmodel.data import replay as memory
+from worldmodel.data.rewards import RewardEpisode
+from worldmodel.models.freeze import Weights
+from worldmodel.training.lanes import Lanes
+from worldmodel.training.td_trainer import TdTrainer
 
 from ...evaluation.rewards.policies import episode_returns
 from .actor import CalmActor, OnlineActor

@@ -15,12 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from envs.reward_task import RewardTask, check_reward_task, make_reward_task
-from worldmodel.checkpoint import RewardCheckpoint, load_reward_model, save_reward_model
-from worldmodel.dataset import load
-from worldmodel.reward_data import reward_episodes
-from worldmodel.reward_model import RewardModel, RewardModelConfig
-from worldmodel.td import TdConfig
-from worldmodel.td_training import TdTrainer, TdTrainingConfig
+from worldmodel.data.dataset import load
+from worldmodel.data.rewards import reward_episodes
+from worldmodel.models.checkpoint import RewardCheckpoint, load_reward_model, save_reward_model
+from worldmodel.models.reward_model import RewardModel, RewardModelConfig
+from worldmodel.training.td import TdConfig
+from worldmodel.training.td_trainer import TdTrainer, TdTrainingConfig
 
 from ... import build
 from ...build.recipes import reward_model_file

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from envs.reward_batch import RewardBatch
 from envs.snapshot import part, prefixed
-from worldmodel.checkpoint import load_training, save_training
+from worldmodel.models.checkpoint import load_training, save_training
 
 
 def save_run(

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from worldmodel.reward_model import RewardModelConfig
+from worldmodel.models.reward_model import RewardModelConfig
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ import pytest
 import envs
 from experiments.baselines import gcbc, weights
 from experiments.evaluation.goals.protocols import honest
-from worldmodel.dataset import EpisodeData
-from worldmodel.training import TrainingConfig
+from worldmodel.data.dataset import EpisodeData
+from worldmodel.training.trainer import TrainingConfig
 
 TRAINING = TrainingConfig(updates=300, batch=64, updates_per_call=100, learning_rate=3e-3)
 SHAPE = gcbc.GcbcConfig(width=32, depth=2)

@@ -15,8 +15,8 @@ from experiments.evaluation.goals.policies import ModelPolicy
 from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.rollout import run_episodes
 from experiments.records.results import read_csv
-from worldmodel.checkpoint import load_model, save_model, with_members
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.checkpoint import load_model, save_model, with_members
+from worldmodel.models.goal_model import ModelConfig, create
 
 ROWS = published.FOLDER.parent / "results" / "published.csv"
 CONFIG = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8, ensemble=3)

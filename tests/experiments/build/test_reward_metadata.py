@@ -5,7 +5,7 @@ import pytest
 from experiments import cli
 from experiments.build.checkpoints import learned
 from experiments.build.reward_metadata import check_metadata
-from worldmodel.checkpoint import load_reward_model, save_reward_model
+from worldmodel.models.checkpoint import load_reward_model, save_reward_model
 
 from ..reward_recipe import save_random_reward_model
 

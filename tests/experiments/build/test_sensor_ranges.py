@@ -4,7 +4,7 @@ import pytest
 from experiments import build
 from experiments.build.published import checkpoint_file
 from experiments.build.sensor_ranges import contract_words, sensor_range
-from worldmodel.checkpoint import load_model
+from worldmodel.models.checkpoint import load_model
 
 
 def test_the_range_is_that_of_the_data():

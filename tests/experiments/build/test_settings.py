@@ -32,13 +32,13 @@ from planning import (
     RateLimit,
     TemporalDistance,
 )
-from worldmodel.freeze import freeze
-from worldmodel.jepa import JepaConfig
-from worldmodel.model import ModelConfig, create
-from worldmodel.reward_model import RewardModelConfig
-from worldmodel.td import TdConfig
-from worldmodel.td_training import TdTrainer, TdTrainingConfig
-from worldmodel.training import TrainingConfig
+from worldmodel.models.freeze import freeze
+from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.models.reward_model import RewardModelConfig
+from worldmodel.training.jepa import JepaConfig
+from worldmodel.training.td import TdConfig
+from worldmodel.training.td_trainer import TdTrainer, TdTrainingConfig
+from worldmodel.training.trainer import TrainingConfig
 
 from ..recipe import settings
 

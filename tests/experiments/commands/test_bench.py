@@ -19,9 +19,9 @@ from experiments.bench.latency.rows import COLUMNS, LatencyRow
 from experiments.bench.latency.suite import Timing
 from experiments.commands import bench
 from planning import CEM, ICEM, Gradient
-from worldmodel.freeze import freeze
-from worldmodel.heads import EMBEDDING
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.freeze import freeze
+from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.nets.heads import EMBEDDING
 
 TINY = {
     "plans": 2,

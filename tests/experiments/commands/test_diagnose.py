@@ -20,7 +20,7 @@ from experiments.evaluation.goals.policies import NoopPolicy, ScriptPolicy
 from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.rollout import run_episodes
 from experiments.records.intervals import spearman
-from worldmodel.checkpoint import load_model
+from worldmodel.models.checkpoint import load_model
 
 from ..recipe import settings
 

@@ -14,8 +14,8 @@ from experiments.cli import main
 from experiments.commands import drive
 from experiments.driving.simulator.client import Setup, Simulator
 from planning.control import RealtimeController
-from worldmodel.checkpoint import save_model
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.checkpoint import save_model
+from worldmodel.models.goal_model import ModelConfig, create
 
 PLANNER = ("planner.num_samples=16", "planner.num_elites=4", "planner.iterations=1", "planner.horizon=9")
 

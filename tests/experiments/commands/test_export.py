@@ -9,8 +9,8 @@ from experiments.build.bundles import make_bundle
 from experiments.cli import main
 from planning import ActionSpec
 from planning.control import Bundle, Controller, LiveEngine, Surprise
-from worldmodel.checkpoint import load_model, save_model
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.checkpoint import load_model, save_model
+from worldmodel.models.goal_model import ModelConfig, create
 
 ROBOT = {
     "task": "arm",

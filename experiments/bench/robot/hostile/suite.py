@@ -24,8 +24,8 @@ from rich.console import Console
 
 from planning import CEM, ActionSpec, Agent, Cost, Effort, GoalDistance
 from planning.control import Bundle
-from worldmodel.freeze import freeze
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.freeze import freeze
+from worldmodel.models.goal_model import ModelConfig, create
 
 from ....records.manifest import manifest
 from ....records.promises import require

@@ -16,8 +16,8 @@ from experiments.commands import bench
 from experiments.evaluation.goals.protocols import honest
 from experiments.training.offline import probe_targets
 from planning import AccelerationLimit, Imagined, JerkLimit, JointLimits, KeepOut, SpeedLimit
-from worldmodel.freeze import freeze
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.freeze import freeze
+from worldmodel.models.goal_model import ModelConfig, create
 
 DISC = KeepOut(center=(0.5, 0.0), radius=0.2)
 

@@ -7,8 +7,8 @@ from experiments.bench.goal.partial_goals import PARTS, _resting, _unsolved
 from experiments.commands import bench
 from experiments.evaluation.goals.protocols import honest
 from experiments.training.offline import probe_targets
-from worldmodel.checkpoint import save_model
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.checkpoint import save_model
+from worldmodel.models.goal_model import ModelConfig, create
 
 
 @pytest.mark.parametrize(("name", "part"), list(PARTS))

@@ -19,8 +19,8 @@ from experiments.bench.goal import table as goal_table
 from experiments.bench.goal.suite import _not_measured, _stages, _Suite
 from experiments.commands import bench
 from experiments.records.results import Row, append_csv, read_csv
-from worldmodel.checkpoint import load_model, save_model
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.checkpoint import load_model, save_model
+from worldmodel.models.goal_model import ModelConfig, create
 
 from ...recipe import TINY
 

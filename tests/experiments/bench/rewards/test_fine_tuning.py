@@ -11,8 +11,8 @@ from experiments import cli
 from experiments.records import curves
 from experiments.training.online.run import first_model
 from experiments.training.recording import record
-from worldmodel.checkpoint import load_reward_model
-from worldmodel.reward_data import load_rewards
+from worldmodel.data.rewards import load_rewards
+from worldmodel.models.checkpoint import load_reward_model
 
 TINY = ["model.width=16", "model.encoder_width=16", "model.critic_width=16", "model.policy_width=16"]
 TINY += ["online.seed_decisions=100", "online.slots=1000", "online.evaluate_episodes=1", "training.batch=8"]

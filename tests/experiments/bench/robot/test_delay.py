@@ -14,8 +14,8 @@ from experiments.commands import bench
 from experiments.evaluation.goals.policies import ModelPolicy
 from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.rollout import run_episodes
-from worldmodel.checkpoint import load_model, save_model
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.checkpoint import load_model, save_model
+from worldmodel.models.goal_model import ModelConfig, create
 
 PLANNER = ("planner.num_samples=16", "planner.num_elites=4", "planner.iterations=1", "planner.horizon=9")
 

@@ -11,8 +11,8 @@ import envs
 from experiments.evaluation.goals import latency
 from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.reactive import ReactivePolicy, reflex
-from worldmodel.freeze import freeze
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.freeze import freeze
+from worldmodel.models.goal_model import ModelConfig, create
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["history"])

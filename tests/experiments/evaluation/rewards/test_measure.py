@@ -11,8 +11,8 @@ from experiments.evaluation.rewards.measure import ReturnRow
 from experiments.records import table_file
 from planning import CEM, EliteMPPI, Return
 from planning.control import Controller
-from worldmodel.checkpoint import MODEL, REWARD_MODEL, kind_of, save_model
-from worldmodel.model import ModelConfig, create
+from worldmodel.models.checkpoint import MODEL, REWARD_MODEL, kind_of, save_model
+from worldmodel.models.goal_model import ModelConfig, create
 
 from ...reward_recipe import save_random_reward_model
 
@@ -156,7 +156,7 @@ def test_it_drives_a_gymnasium_environment(controller):
 
 def test_a_model_for_goals_still_needs_one(controller):
     config = ModelConfig(observation_size=3, action_size=1, latent_size=4, width=8, head_width=8, action_block=1)
-    from worldmodel.freeze import freeze
+    from worldmodel.models.freeze import freeze
 
     cfg = build.compose("plan", "cost=goal_distance", "planner.horizon=2")
     other = Controller(build.agent_for(cfg, freeze(create(config, 0), config), controller.agent.spec))

@@ -20,9 +20,9 @@ from experiments.training.data_checks import check_rewards
 from experiments.training.online import run as train_online
 from experiments.training.recording import record
 from planning.control import LiveEngine
-from worldmodel.checkpoint import load_reward_model
-from worldmodel.dataset import load
-from worldmodel.reward_data import load_rewards
+from worldmodel.data.dataset import load
+from worldmodel.data.rewards import load_rewards
+from worldmodel.models.checkpoint import load_reward_model
 
 from ...reward_recipe import save_random_reward_model
 

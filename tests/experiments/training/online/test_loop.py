@@ -19,11 +19,11 @@ from experiments.training.online.config import OnlineConfig
 from experiments.training.online.loop import OnlineRun
 from experiments.training.online.run import discount_for
 from planning import ActionSpec
-from worldmodel.checkpoint import load_reward_model
-from worldmodel.reward_data import load_rewards
-from worldmodel.reward_model import RewardModelConfig
-from worldmodel.td import TdConfig
-from worldmodel.td_training import TdTrainer, TdTrainingConfig
+from worldmodel.data.rewards import load_rewards
+from worldmodel.models.checkpoint import load_reward_model
+from worldmodel.models.reward_model import RewardModelConfig
+from worldmodel.training.td import TdConfig
+from worldmodel.training.td_trainer import TdTrainer, TdTrainingConfig
 
 MODEL = RewardModelConfig(3, 1, representation_size=16, width=16, encoder_width=16, critic_width=16, policy_width=16)
 CONFIG = OnlineConfig(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.training.online.value_range import RangeWatch, largest_return, suited
-from worldmodel.reward_model import RewardModelConfig
+from worldmodel.models.reward_model import RewardModelConfig
 
 CONFIG = RewardModelConfig(3, 1)
 

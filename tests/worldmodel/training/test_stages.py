@@ -1,0 +1,150 @@
+"""The stages of training: all together, predictor and critic on cached latents, the critic alone, the policy last."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from worldmodel.data.windows import LatentSampler
+from worldmodel.losses.partial_goal import goal_loss, partial_goals
+from worldmodel.losses.prediction import bootstrap_weights
+from worldmodel.models.checkpoint import load_training, save_training
+from worldmodel.training.trainer import TrainingConfig, fit
+
+from ..small import trainer
+
+MODULES = ("encoder", "predictor", "distance_head", "goal_head", "policy_head", "inverse", "probe_head")
+
+
+LENGTHS = {"updates": 20, "frozen_updates": 20, "critic_updates": 20, "policy_updates": 60}
+END = sum(LENGTHS.values())
+
+
+@pytest.fixture(scope="module")
+def run():
+    return trainer(**LENGTHS)
+
+
+@pytest.fixture(scope="module")
+def states(run):
+    """The state after each call, by the updates made, and the metrics."""
+    kept, history = {0: run.init()}, []
+
+    def keep(state, metrics):
+        kept[int(state.update)] = jax.tree.map(jnp.copy, state)
+        history.append(metrics)
+
+    fit(run, run.init(), keep)
+    return kept, history
+
+
+def changed(before, after):
+    """The modules whose parameters differ."""
+    return {
+        name
+        for name in MODULES
+        if any(
+            not np.array_equal(a, b)
+            for a, b in zip(jax.tree.leaves(before.params[name]), jax.tree.leaves(after.params[name]), strict=True)
+        )
+    }
+
+
+def test_each_stage_trains_its_own_modules_alone(states):
+    kept, _ = states
+    assert changed(kept[0], kept[20]) == {*MODULES} - {"policy_head"}
+    assert changed(kept[20], kept[40]) == {"predictor", "distance_head", "goal_head"}
+    assert changed(kept[40], kept[60]) == {"distance_head"}
+    assert changed(kept[60], kept[END]) == {"policy_head"}
+
+
+def test_the_policy_gets_nearer_to_its_goals(states):
+    _, history = states
+    assert history[-1]["policy"] < history[6]["policy"] - 0.05
+
+
+def test_a_run_that_stops_in_any_stage_goes_on_to_the_same_bits(run, states, tmp_path):
+    kept, _ = states
+    for update in (30, 50, 70):
+        save_training(tmp_path / "t.safetensors", kept[update], {}, {})
+        state, _ = load_training(tmp_path / "t.safetensors", run.init(), {})
+        fresh = trainer(**LENGTHS) if update == 30 else run
+        final = fit(fresh, state)
+        for a, b in zip(jax.tree.leaves(final), jax.tree.leaves(kept[END]), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_cached_windows_are_the_encoded_ones(run, states):
+    model, key = run.model(states[0][20]), jax.random.key(3)
+    windows = run.sampler.sample(key, 16)
+    for rows in (16, 10_000):
+        cached = LatentSampler.of(run.sampler, model.encode, rows).sample(key, 16)
+        np.testing.assert_allclose(cached.latents, model.encode(windows.observations), atol=1e-5)
+        np.testing.assert_allclose(cached.goals, model.encode(windows.goals), atol=1e-5)
+        np.testing.assert_array_equal(cached.goal_observations, windows.goals[:, -1])
+        np.testing.assert_array_equal(cached.actions, windows.actions)
+        np.testing.assert_array_equal(cached.episode, windows.episode)
+
+
+def test_members_learn_from_their_own_episodes(states):
+    episodes = jnp.arange(2000, dtype=jnp.int32)
+    weights = np.asarray(bootstrap_weights(episodes, 3, 0.7))
+    assert weights[0].all()
+    assert weights[1:].mean(axis=1) == pytest.approx([0.7, 0.7], abs=0.04)
+    assert np.mean(weights[1] != weights[2]) > 0.3
+    np.testing.assert_array_equal(weights[:, ::-1], bootstrap_weights(episodes[::-1], 3, 0.7))
+    members = states[0][20].params["predictor"]["members"]
+    assert not np.array_equal(members[0]["output"]["kernel"], members[1]["output"]["kernel"])
+
+
+def test_the_policy_keeps_to_the_bounds_that_it_was_told(run, states):
+    model = run.model(states[0][END])
+    model.policy_head.fit(np.array([-2.0, 0.5]), np.array([-1.0, 4.0]))
+    latents = 5 * jax.random.normal(jax.random.key(0), (2, 64, 8))
+    actions = np.asarray(model.policy(*latents))
+    assert actions.shape == (64, 2, 2)
+    assert (actions >= [-2.0, 0.5]).all() and (actions <= [-1.0, 4.0]).all()
+    assert np.ptp(actions, axis=0).min() > 0.1
+
+
+def test_a_goal_that_is_told_in_full_is_that_observation_at_rest(run, states):
+    model = run.model(states[0][END])
+    observation = jnp.array([[0.3, -0.2, 0.1, 0.0], [0.3, -0.2, jnp.nan, jnp.nan]])
+    told = model.goal(observation)
+    np.testing.assert_allclose(told[0], model.encode(jnp.repeat(observation[:1], 2, axis=0)), atol=1e-6)
+    assert np.isfinite(told).all() and not np.allclose(told[0], told[1])
+
+
+def test_partial_goals_settle_at_the_mean_of_what_agrees(run, states):
+    """With nothing told, the mean of all goals is the best answer, and the loss of it their variance."""
+    goals = jax.random.normal(jax.random.key(1), (512, 8))
+    mean = jnp.broadcast_to(goals.mean(axis=0), goals.shape)
+    assert goal_loss(mean, goals) < goal_loss(mean + 0.1, goals)
+    np.testing.assert_array_equal(jax.grad(lambda goals: goal_loss(mean, goals))(goals), jnp.zeros_like(goals))
+    told = partial_goals(run.model(states[0][END]), run.sampler.observations[:64], jax.random.key(2))
+    assert told.shape == (64, 8) and np.isfinite(told).all()
+
+
+def test_stages_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="training.frozen_updates must be at least 0; got -100"):
+        TrainingConfig(frozen_updates=-100)
+    with pytest.raises(ValueError, match="training.critic_updates must be a multiple of updates_per_call; got 50"):
+        TrainingConfig(critic_updates=50)
+    with pytest.raises(ValueError, match="training.policy_updates must be a multiple of updates_per_call; got 50"):
+        TrainingConfig(policy_updates=50)
+    run = trainer(updates=10)
+    assert run.total == 10
+    with_policy = trainer(updates=10, policy_updates=10)
+    assert with_policy.total == 20
+    assert trainer(updates=10, critic_updates=10).total == 20
+    model, none = with_policy.model(with_policy.init()), dataclasses.replace(run.config, policy_updates=0)
+    without = dataclasses.replace(run.objective, distance=0.0)
+    assert (
+        type(run)(model, run.sampler, without, dataclasses.replace(with_policy.config, critic_updates=10)).total == 20
+    )
+    with pytest.raises(ValueError, match="a policy needs training.policy_updates"):
+        type(run)(model, run.sampler, run.objective, none)

@@ -1,0 +1,1 @@
+"""Datasets, logs, windows that never cross an episode, replay."""

@@ -1,0 +1,72 @@
+"""From the precision of a log to float32, with a word on columns that lose what they tell by it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from ..moments import Moments
+
+logger = logging.getLogger(__name__)
+
+
+def as_float32(values: ndarray) -> Float[ndarray, "..."]:
+    """`values` as float32; those beyond its range become infinite, which is checked for where it matters."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values, np.float32)
+
+
+class Float32Columns:
+    """Casts the tables of a dataset, file by file, and remembers what float32 makes of their columns.
+
+    Args:
+      noun: what a column is, as "sensor".
+      names: what the columns are called, or nothing.
+    """
+
+    def __init__(self, noun: str, names: Sequence[str] = ()):
+        self._noun, self._names = noun, tuple(names)
+        self._moments: Moments | None = None
+        self._where: list[str] = []  # for each column, the file with its largest magnitude
+
+    def cast(self, values: ndarray, where: str) -> Float[ndarray, "T F"]:
+        """`values` as float32, as `as_float32` has it. `where` names their file or episode."""
+        cast = as_float32(values)
+        if values.ndim == 2 and len(values) and np.isfinite(cast).all():
+            self._remember(Moments.of(values), where)
+        return cast
+
+    def warn(self, source: object) -> None:
+        """Log one sentence for each column of which float32 keeps too little."""
+        moments = self._moments
+        if moments is None:
+            return
+        for index in np.flatnonzero(moments.coarse).tolist():
+            name = f"{index} ({self._names[index]})" if index < len(self._names) else str(index)
+            logger.warning(
+                "%s %s in %s of %s reads about %.10g and deviates by %.2g, but float32 has steps of %.2g there, so "
+                "what it tells is rounded away: subtract %.10g from it where it is logged, and on the robot, too",
+                self._noun,
+                name,
+                self._where[index],
+                source,
+                moments.mean[index],
+                moments.std[index],
+                moments.step[index],
+                np.round(moments.mean[index]),
+            )
+
+    def _remember(self, moments: Moments, where: str) -> None:
+        known = self._moments
+        if known is None:
+            self._moments, self._where = moments, [where] * len(moments.mean)
+        elif len(known.mean) == len(moments.mean):  # another number of columns is refused elsewhere
+            self._where = [
+                where if larger else before
+                for larger, before in zip(moments.largest > known.largest, self._where, strict=True)
+            ]
+            self._moments = known.merged(moments)

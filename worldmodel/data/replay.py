@@ -1,0 +1,183 @@
+"""What was lived through, on the device: a ring for each of E environments, and windows that never cross an episode.
+
+Everything is a pure function of the buffer, so that adding and sampling happen inside compiled code. A slot holds an
+observation and what was done there; an episode's last observation takes a slot of its own, where nothing was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from ..types import Leaf
+from .rewards import RewardEpisode
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["observations", "actions", "rewards", "terminated", "last", "head", "filled"],
+    meta_fields=[],
+)
+@dataclass(frozen=True)
+class Replay:
+    """The buffer. The slot at `head` always holds the newest observation, as if its episode ended there."""
+
+    observations: Leaf  # [E, S, O]
+    actions: Leaf  # [E, S, A] what was done on them, in raw units
+    rewards: Leaf  # [E, S] what that earned
+    terminated: Leaf  # [E, S] bool, whether that ended the episode for good
+    last: Leaf  # [E, S] bool, whether nothing was done there: the next slot is another episode's
+    head: Leaf  # [E] int32, the newest slot
+    filled: Leaf  # [E] int32, slots that hold anything, the newest included
+
+    @classmethod
+    def empty(cls, environments: int, slots: int, observation_size: int, action_size: int) -> Replay:
+        """Room for `slots` observations of each environment."""
+        each = (environments, slots)
+        return cls(
+            observations=jnp.zeros((*each, observation_size), jnp.float32),
+            actions=jnp.zeros((*each, action_size), jnp.float32),
+            rewards=jnp.zeros(each, jnp.float32),
+            terminated=jnp.zeros(each, bool),
+            last=jnp.ones(each, bool),
+            head=jnp.zeros(environments, jnp.int32),
+            filled=jnp.zeros(environments, jnp.int32),
+        )
+
+    @property
+    def slots(self) -> int:
+        """S, of each environment."""
+        return self.observations.shape[1]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["observations", "actions", "rewards", "terminated", "valid"],
+    meta_fields=[],
+)
+@dataclass(frozen=True)
+class Transitions:
+    """B windows of H steps."""
+
+    observations: Leaf  # [B, H+1, O]
+    actions: Leaf  # [B, H, A]
+    rewards: Leaf  # [B, H]
+    terminated: Leaf  # [B, H] bool
+    valid: Leaf  # [B, H] bool, whether the step was taken, in the episode that the window begins in
+
+
+def of_episodes(
+    episodes: Sequence[RewardEpisode], environments: int, slots: int, observation_size: int, action_size: int
+) -> Replay:
+    """A buffer that holds whole episodes, dealt to its environments in turn.
+
+    Raises:
+      ValueError: episodes of other sizes, more than fit, or fewer than environments.
+    """
+    if len(episodes) < environments:
+        raise ValueError(
+            f"{len(episodes)} episodes cannot be dealt to {environments} environments: take fewer of those"
+        )
+    replay = Replay.empty(environments, slots, observation_size, action_size)
+    arrays = {name: np.array(getattr(replay, name)) for name in Replay.__dataclass_fields__}
+    for number, episode in enumerate(episodes):
+        sizes = episode.observations.shape[1], episode.actions.shape[1]
+        if sizes != (observation_size, action_size):
+            raise ValueError(
+                f"episodes with {sizes[0]} sensor values and {sizes[1]} actions do not fit a task with "
+                f"{observation_size} and {action_size}: take data of the same task"
+            )
+        if len(episode.observations) != len(episode.actions) + 1:
+            raise ValueError(
+                f"an episode has {len(episode.observations)} observations for {len(episode.actions)} actions; expected "
+                "one more observation than actions"
+            )
+        row, steps = number % environments, len(episode.actions)
+        first = int(arrays["filled"][row])
+        if first + steps + 1 > slots:
+            raise ValueError(
+                f"the data do not fit a buffer of {slots} slots for each of {environments} environments: raise "
+                "online.slots"
+            )
+        arrays["observations"][row, first : first + steps + 1] = episode.observations
+        for name in ("actions", "rewards", "terminated"):
+            arrays[name][row, first : first + steps] = getattr(episode, name)
+        arrays["last"][row, first : first + steps] = False
+        arrays["head"][row] = first + steps
+        arrays["filled"][row] = first + steps + 1
+    return Replay(**{name: jnp.asarray(array) for name, array in arrays.items()})
+
+
+def begin(replay: Replay, observations: Float[Array, "E O"], begins: Bool[Array, "E"]) -> Replay:
+    """The first observations of new episodes, where `begins`: in a slot after the one that ended the last."""
+    rows = jnp.arange(len(begins), dtype=jnp.int32)
+    head = jnp.where(begins & (replay.filled > 0), (replay.head + 1) % replay.slots, replay.head)
+    kept = jnp.where(begins[:, None], observations, replay.observations[rows, head])
+    return replace(
+        replay,
+        observations=replay.observations.at[rows, head].set(kept),
+        last=replay.last.at[rows, head].set(jnp.where(begins, True, replay.last[rows, head])),
+        head=head,
+        filled=jnp.minimum(replay.filled + begins.astype(jnp.int32), replay.slots),
+    )
+
+
+def add(
+    replay: Replay,
+    actions: Float[Array, "E A"],
+    rewards: Float[Array, "E"],
+    terminated: Bool[Array, "E"],
+    observations: Float[Array, "E O"],
+) -> Replay:
+    """One step of each environment, from the newest observation to these."""
+    rows = jnp.arange(len(rewards), dtype=jnp.int32)
+    here, there = replay.head, (replay.head + 1) % replay.slots
+    return replace(
+        replay,
+        observations=replay.observations.at[rows, there].set(observations),
+        actions=replay.actions.at[rows, here].set(actions),
+        rewards=replay.rewards.at[rows, here].set(rewards),
+        terminated=replay.terminated.at[rows, here].set(terminated),
+        last=replay.last.at[rows, here].set(False).at[rows, there].set(True),
+        head=there,
+        filled=jnp.minimum(replay.filled + 1, replay.slots),
+    )
+
+
+def take_back(replay: Replay, steps: Int[Array, "E"]) -> Replay:
+    """Forget the newest steps of each environment, and with any of them the observation that they began at."""
+    gone = jnp.where(steps > 0, jnp.minimum(steps + 1, replay.filled), 0)
+    rows, head = jnp.arange(len(gone), dtype=jnp.int32), (replay.head - gone) % replay.slots
+    last = replay.last.at[rows, head].set(jnp.where(gone > 0, True, replay.last[rows, head]))
+    return replace(replay, last=last, head=head, filled=replay.filled - gone)
+
+
+def sample(replay: Replay, key: PRNGKeyArray, batch: int, horizon: int) -> Transitions:
+    """Windows that begin at steps drawn alike from all that are kept. The key is consumed.
+
+    Each environment must have filled more than `horizon` slots. A window that begins at an episode's last observation
+    has no valid step: one in the length of an episode.
+    """
+    environments = replay.head.shape[0]
+    row_key, slot_key = jax.random.split(key)
+    rows = jax.random.randint(row_key, (batch,), 0, environments, jnp.int32)
+    # Counted from the oldest slot: what the head has yet to overwrite is never taken for what follows the newest.
+    oldest = replay.head - replay.filled + 1
+    most = jnp.maximum(replay.filled - horizon, 1)[rows]
+    starts = oldest[rows] + jax.random.randint(slot_key, (batch,), 0, most, jnp.int32)
+    slots = (starts[:, None] + jnp.arange(horizon + 1, dtype=jnp.int32)[None]) % replay.slots  # [B, H+1]
+    steps = slots[:, :-1]
+    over = jnp.cumsum(replay.last[rows[:, None], steps], axis=1, dtype=jnp.int32)
+    return Transitions(
+        observations=replay.observations[rows[:, None], slots],
+        actions=replay.actions[rows[:, None], steps],
+        rewards=replay.rewards[rows[:, None], steps],
+        terminated=replay.terminated[rows[:, None], steps],
+        valid=over == 0,
+    )

@@ -1,0 +1,170 @@
+"""Sub-trajectories drawn inside the compiled training step, from arrays that live on the device.
+
+A window starts at any row from which H blocks of K steps fit into the episode; its observation stacks reach back P rows
+and repeat the first observation where the episode starts. Goals for the critic come from the future of the same
+episode, near and far.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, PRNGKeyArray
+from numpy import ndarray
+
+from ..types import LatentWindows, Windows
+from .dataset import EpisodeData
+
+logger = logging.getLogger(__name__)
+
+_NAMED = 5  # episodes in one message
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["observations", "actions", "first", "last", "starts", "probe_targets"],
+    meta_fields=["history", "blocks", "action_block"],
+)
+@dataclass(frozen=True)
+class WindowSampler:
+    """A dataset on the device, with the rows at which a window may start."""
+
+    observations: Array  # [M, O]
+    actions: Array  # [M, A]
+    first: Array  # [M]
+    last: Array  # [M]
+    starts: Array  # [W]
+    probe_targets: Array | None  # [M, Q]
+    history: int
+    blocks: int
+    action_block: int
+
+    @classmethod
+    def of(
+        cls, data: EpisodeData, history: int, blocks: int, action_block: int, probe_targets: ndarray | None = None
+    ) -> WindowSampler:
+        """Move the data to the device.
+
+        Raises:
+          ValueError: no episode is long enough for a window, or probe targets that do not belong to the rows.
+        """
+        span = blocks * action_block
+        starts = np.flatnonzero(np.arange(len(data.last)) + span <= data.last)
+        if len(starts) == 0:
+            firsts, lasts = np.unique(data.first), np.unique(data.last)
+            longest = int((lasts - firsts).argmax())
+            steps = int(lasts[longest] - firsts[longest])
+            raise ValueError(
+                f"no episode is long enough to learn from: the longest has {steps} step{'s' if steps != 1 else ''} "
+                f"({data.name(longest)}), and a window needs {span} ({blocks} blocks of {action_block}); take shorter "
+                "windows or longer episodes"
+            )
+        _tell_of_short_ones(data, span)
+        if probe_targets is not None and len(probe_targets) != len(data.observations):
+            raise ValueError(f"{len(probe_targets)} probe targets for {len(data.observations)} rows of data")
+        return cls(
+            observations=jnp.asarray(data.observations),
+            actions=jnp.asarray(data.actions),
+            first=jnp.asarray(data.first),
+            last=jnp.asarray(data.last),
+            starts=jnp.asarray(starts, jnp.int32),
+            probe_targets=None if probe_targets is None else jnp.asarray(probe_targets, jnp.float32),
+            history=history,
+            blocks=blocks,
+            action_block=action_block,
+        )
+
+    def stack(self, rows: Int[Array, "..."]) -> Array:
+        """The P observations that end at each row, [..., P, O]; an episode's first one is repeated before its start."""
+        back = jnp.arange(self.history - 1, -1, -1, dtype=rows.dtype)
+        wanted = rows[..., None] - back.reshape((1,) * rows.ndim + (-1,))
+        return self.observations[jnp.maximum(wanted, self.first[rows][..., None])]
+
+    def sample(self, key: PRNGKeyArray, batch: int) -> Windows:
+        """`batch` windows, each with one goal for the critic. The key is consumed.
+
+        Half of the goals lie uniformly in the episode's future, half at a log-uniform offset, so that near goals are
+        seen as often as far ones.
+        """
+        begin, rows, offset = self._draw(key, batch)
+        return Windows(
+            observations=self.stack(rows),
+            actions=self._actions(begin),
+            goals=self.stack(begin + offset),
+            goal_offset=offset,
+            episode=self.first[begin],
+            probe_targets=None if self.probe_targets is None else self.probe_targets[begin],
+        )
+
+    def _draw(self, key: PRNGKeyArray, batch: int) -> tuple[Array, Array, Array]:
+        """Rows at which windows begin [B], those of their stacks [B, H+1], and steps to the goals [B]."""
+        start_key, goal_key, near_key = jax.random.split(key, 3)
+        begin = self.starts[jax.random.randint(start_key, (batch,), 0, len(self.starts))]
+        blocks = jnp.arange(self.blocks + 1, dtype=begin.dtype) * self.action_block
+        remaining = (self.last[begin] - begin).astype(jnp.float32)
+        uniform = jax.random.uniform(goal_key, (batch,))
+        log_uniform = (1.0 + remaining) ** uniform - 1.0
+        near = jax.random.bernoulli(near_key, 0.5, (batch,))
+        offset = jnp.round(jnp.where(near, log_uniform, uniform * remaining)).astype(jnp.int32)
+        return begin, begin[:, None] + blocks[None, :], offset
+
+    def _actions(self, begin: Int[Array, "B"]) -> Array:
+        steps = jnp.arange(self.blocks * self.action_block, dtype=begin.dtype)
+        actions = self.actions[begin[:, None] + steps[None, :]]
+        return actions.reshape(len(begin), self.blocks, self.action_block, -1)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["windows", "latents"], meta_fields=[])
+@dataclass(frozen=True)
+class LatentSampler:
+    """The same windows of a dataset that was encoded once: what is learned on top of an encoder that is finished."""
+
+    windows: WindowSampler
+    latents: Array  # [M, D]
+
+    @classmethod
+    def of(cls, windows: WindowSampler, encode: Callable[[Array], Array], rows: int = 8192) -> LatentSampler:
+        """Encode all rows, so many at a time."""
+        total = len(windows.first)
+        chunk = jax.jit(lambda begin: encode(windows.stack(begin + jnp.arange(rows, dtype=jnp.int32))))
+        # The last chunk ends at the last row, and what it shares with the one before is written twice.
+        if total <= rows:
+            return cls(windows, encode(windows.stack(jnp.arange(total, dtype=jnp.int32))))
+        begins = [*range(0, total - rows, rows), total - rows]
+        latents = jnp.zeros((total, *chunk(0).shape[1:]), jnp.float32)
+        for begin in begins:
+            latents = latents.at[begin : begin + rows].set(chunk(begin))
+        return cls(windows, latents)
+
+    def sample(self, key: PRNGKeyArray, batch: int) -> LatentWindows:
+        """`batch` windows: those that the sampler of observations draws from the same key, encoded."""
+        begin, rows, offset = self.windows._draw(key, batch)
+        return LatentWindows(
+            latents=self.latents[rows],
+            actions=self.windows._actions(begin),
+            goals=self.latents[begin + offset],
+            goal_observations=self.windows.observations[begin + offset],
+            goal_offset=offset,
+            episode=self.windows.first[begin],
+        )
+
+
+def _tell_of_short_ones(data: EpisodeData, span: int) -> None:
+    """Name the episodes in which no window fits: nothing is learned from them, and nobody would notice."""
+    short = np.flatnonzero(np.unique(data.last) - np.unique(data.first) < span)
+    if len(short):
+        names = ", ".join(data.name(int(episode)) for episode in short[:_NAMED])
+        logger.warning(
+            "%d of %d episodes have fewer than the %d steps of a window, and nothing is learned from them: %s%s",
+            len(short),
+            data.episodes,
+            span,
+            names,
+            " and others" if len(short) > _NAMED else "",
+        )

@@ -1,0 +1,1 @@
+"""Is this representation healthy: spread, foresight, probes."""

@@ -1,0 +1,1 @@
+"""Architecture, goal and reward models, frozen functions, checkpoints."""

@@ -1,0 +1,267 @@
+"""Weights on disk: one safetensors file, its JSON in the header. No pickle, so a file from a stranger can do no harm.
+
+A model file holds what planning needs. A training file holds the whole training state, and a run that is started again
+goes on from it as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse
+from safetensors.numpy import save as serialise
+
+from ..files import write_atomically
+from .architecture import Architecture
+from .freeze import FrozenModel, FrozenRewardModel, Weights, freeze, freeze_reward_model
+from .goal_model import ModelConfig, WorldModel, create
+from .reward_model import RewardModelConfig
+
+FORMAT = 1
+MODEL, REWARD_MODEL, TRAINING = "model", "reward model", "training"  # kinds of files
+_KEY = "jepa-mpc"
+_LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
+_ARRAYS = "arrays/"  # before the names of what is not on the device
+
+T = TypeVar("T")
+A = TypeVar("A", bound=Architecture)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model ready to plan with, and what is known about it."""
+
+    model: FrozenModel
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RewardCheckpoint:
+    """A model for rewards, ready to plan with, and what is known about it."""
+
+    model: FrozenRewardModel
+    metadata: dict[str, Any]
+
+
+def save_model(
+    path: str | Path, model: WorldModel, config: ModelConfig, metadata: dict[str, Any], half: bool = False
+) -> None:
+    """Write the weights, the architecture and `metadata` (JSON: task, bounds, control period, how it was trained).
+
+    With `half`, matrices are rounded to float16, for half the size; statistics and biases never are.
+    """
+    tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(nnx.state(model))}
+    if half:
+        tensors = {name: each.astype(np.float16) if each.ndim == 2 else each for name, each in tensors.items()}
+    _write(path, MODEL, tensors, {"model": config.to_json(), "metadata": metadata})
+
+
+def load_model(path: str | Path) -> Checkpoint:
+    """Read a model file, checked against the architecture that its header names.
+
+    One that was trained without a critic has none, and no policy, which learns from it, whatever their weights are.
+
+    Raises:
+      FileNotFoundError: no file there.
+      ValueError: truncated, foreign, of another format version, or with weights that do not fit.
+    """
+    tensors, header = _read(path, MODEL)
+    tensors = {name: each.astype(np.float32) if each.dtype == np.float16 else each for name, each in tensors.items()}
+    config, metadata = _described(path, ModelConfig, header, tensors)
+    abstract = nnx.eval_shape(lambda: create(config, 0))
+    graphdef, state = nnx.split(abstract)
+    model = freeze(nnx.merge(graphdef, _fill(path, state, tensors)), config)
+    objective = metadata.get("objective")
+    if isinstance(objective, dict) and objective.get("distance") == 0:
+        model = replace(model, distance=None, policy=None)
+    return Checkpoint(model, metadata)
+
+
+def with_members(model: WorldModel, config: ModelConfig, members: int) -> tuple[WorldModel, ModelConfig]:
+    """The same model with the first `members` of its ensemble alone.
+
+    Raises:
+      ValueError: it has not so many.
+    """
+    if not 1 <= members <= config.ensemble:
+        raise ValueError(f"members must lie between 1 and the {config.ensemble} that the model has; got {members}")
+    smaller = replace(config, ensemble=members)
+    known = {_name(names): leaf for names, leaf in _leaves(nnx.state(model))}
+    graphdef, state = nnx.split(nnx.eval_shape(lambda: create(smaller, 0)))
+    leaves = [known[_name(names)] for names, _ in _leaves(state)]
+    return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), leaves)), smaller
+
+
+def save_reward_model(path: str | Path, weights: Weights, config: RewardModelConfig, metadata: dict[str, Any]) -> None:
+    """Write a model for rewards: `weights` as `freeze_reward_model` takes them."""
+    _, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
+    named = zip(_leaves(state), weights, strict=True)
+    tensors = {_name(names): np.asarray(weight) for (names, _), weight in named}
+    _write(path, REWARD_MODEL, tensors, {"model": config.to_json(), "metadata": metadata})
+
+
+def load_reward_model(path: str | Path) -> RewardCheckpoint:
+    """Read a model for rewards, checked against the architecture that its header names.
+
+    Raises:
+      FileNotFoundError: no file there.
+      ValueError: truncated, foreign, of another format version or kind, or with weights that do not fit.
+    """
+    tensors, header = _read(path, REWARD_MODEL)
+    config, metadata = _described(path, RewardModelConfig, header, tensors)
+    _, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
+    weights = tuple(jax.tree.leaves(_fill(path, state, tensors)))
+    return RewardCheckpoint(freeze_reward_model(weights, config), metadata)
+
+
+def save_training(
+    path: str | Path,
+    state: Any,
+    fingerprint: dict[str, Any],
+    extra: dict[str, Any],
+    arrays: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write a training state; `fingerprint` says which run it belongs to, `extra` travels along (history, times).
+
+    So do `arrays`, of any shape and type: what is not on the device, as an environment's state.
+    """
+    tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(state)}
+    tensors |= {f"{_ARRAYS}{name}": np.asarray(array, order="C") for name, array in (arrays or {}).items()}
+    _write(path, TRAINING, tensors, {"fingerprint": fingerprint, "extra": extra})
+
+
+def load_training(path: str | Path, template: T, fingerprint: dict[str, Any]) -> tuple[T, dict[str, Any]]:
+    """Read a training state into the structure of `template`; and `extra`, in which `arrays` are those that came along.
+
+    Raises:
+      ValueError: truncated or foreign, or of a run with other settings (which one differs is named).
+    """
+    tensors, header = _read(path, TRAINING)
+    stored, extra = header.get("fingerprint"), header.get("extra")
+    if not isinstance(stored, dict) or not isinstance(extra, dict):
+        raise ValueError(f"{path} has a header that this version cannot use: remove it to begin anew")
+    differing = sorted(name for name in {*stored, *fingerprint} if stored.get(name) != fingerprint.get(name))
+    if differing:
+        was = ", ".join(f"{name}={stored.get(name)}" for name in differing)
+        now = ", ".join(f"{name}={fingerprint.get(name)}" for name in differing)
+        raise ValueError(
+            f"{path} belongs to a run with {was}, and this one has {now}: choose another run folder, or remove it"
+        )
+    arrays = {name[len(_ARRAYS) :]: tensors.pop(name) for name in [*tensors] if name.startswith(_ARRAYS)}
+    return _fill(path, template, tensors), {**extra, "arrays": arrays} if arrays else extra
+
+
+def kind_of(path: str | Path) -> str:
+    """What a file holds: MODEL, REWARD_MODEL or TRAINING. Its header alone is read.
+
+    Raises:
+      FileNotFoundError: no file there.
+      ValueError: truncated, foreign, or of another format version.
+    """
+    with _existing(path).open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        return str(_header(path, file.read(min(size, _LONGEST_HEADER))).get("kind"))
+
+
+def _write(path: str | Path, kind: str, tensors: dict[str, np.ndarray], header: dict[str, Any]) -> None:
+    text = json.dumps({"format": FORMAT, "kind": kind, **header})
+    write_atomically(path, serialise(tensors, metadata={_KEY: text}))
+
+
+def _read(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    content = _existing(path).read_bytes()
+    try:
+        tensors = parse(content)
+        size = int.from_bytes(content[:8], "little")
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:  # a type that NumPy lacks
+        raise _broken(path, error) from error
+    header = _header(path, content[8 : 8 + size])
+    if header.get("kind") != kind:
+        raise ValueError(f"{path} is a {header.get('kind')!s:.40} file: expected a {kind} file")
+    return tensors, header
+
+
+def _described(
+    path: str | Path, kind: type[A], header: dict[str, Any], tensors: dict[str, np.ndarray]
+) -> tuple[A, dict[str, Any]]:
+    """The architecture and the metadata in a model's header, checked before anything is built from them."""
+    try:
+        config, metadata = kind.from_json(header["model"]), header["metadata"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} has a header that this version cannot use: {error}") from error
+    if not isinstance(metadata, dict):
+        raise ValueError(f"{path} has a header that this version cannot use: its metadata are no object")
+    if (fewest := config.fewest_tensors) > len(tensors):
+        raise ValueError(
+            f"{path} does not fit: its header describes {fewest} tensors or more, and it has {len(tensors)}"
+        )
+    numbers = sum(tensor.size for tensor in tensors.values())
+    for name, size in config.to_json().items():
+        if type(size) is int and size > numbers:  # each sizes an array
+            raise ValueError(f"{path} does not fit: its header says {name}={size}, and it holds {numbers} numbers")
+    for name, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            raise ValueError(f"{path} has values in {name} that are not finite: train it again, or take another file")
+    return config, metadata
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint at {path}: make one with `jepa-mpc train`, or give its path")
+    return path
+
+
+def _header(path: str | Path, text: bytes) -> dict[str, Any]:
+    """What the JSON in a file's header says of us."""
+    try:
+        ours = json.loads(text).get("__metadata__", {}).get(_KEY)
+        header = json.loads(ours) if ours is not None else None
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise _broken(path, error) from error
+    if not isinstance(header, dict):
+        raise ValueError(f"{path} is a safetensors file of another program: expected one that `jepa-mpc train` wrote")
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{path} has format version {header.get('format')!r:.40}, and this version reads {FORMAT}")
+    return header
+
+
+def _broken(path: str | Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is truncated or is not a safetensors file ({error}): take an intact copy")
+
+
+def _fill(path: str | Path, template: Any, tensors: dict[str, np.ndarray]) -> Any:
+    """`template` with its leaves replaced by the tensors of the same names, shapes and dtypes."""
+    named = _leaves(template)
+    names = {_name(path_) for path_, _ in named}
+    if names != set(tensors):
+        raise ValueError(
+            f"{path} does not fit: tensors missing or unknown: {', '.join(sorted(names ^ set(tensors))[:4])}"
+        )
+    leaves = []
+    for name, leaf in ((_name(path_), leaf) for path_, leaf in named):
+        stored = tensors[name]
+        if stored.shape != leaf.shape or stored.dtype != leaf.dtype:
+            raise ValueError(
+                f"{path} does not fit: {name} is {stored.dtype}{list(stored.shape)}, "
+                f"expected {leaf.dtype}{list(leaf.shape)}"
+            )
+        leaves.append(jnp.asarray(stored))
+    return jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+
+def _leaves(tree: Any) -> list[tuple[Any, Any]]:
+    return jax.tree_util.tree_flatten_with_path(tree)[0]
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")

@@ -1,0 +1,173 @@
+"""A trained module as pure functions over a flat tuple of arrays: what planners and control loops call.
+
+Merging happens while tracing and costs nothing afterwards; calling the module itself would walk its object graph in
+Python at every call. Functions compare equal when the architecture does, so new weights never compile anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float
+
+from .architecture import Architecture
+from .goal_model import ModelConfig, WorldModel
+from .reward_model import RewardModelConfig
+
+Weights = tuple[Array, ...]
+
+
+@lru_cache(maxsize=32)
+def _architecture(config: Architecture) -> tuple[Any, Any]:
+    """Graph and tree structure of the module that `config` describes; a function of it alone."""
+    graphdef, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
+    return graphdef, jax.tree.structure(state)
+
+
+@dataclass(frozen=True)
+class ModelFunction:
+    """One method of the module, over the flat weights.
+
+    Static under `jax.jit`, where it is hashed and compared at every call: so it holds the few numbers of the
+    configuration and not the object graph, which takes a millisecond to walk.
+    """
+
+    method: str
+    config: Architecture
+
+    def __call__(self, params: Weights, *args: Array) -> Array:
+        """The method's value, with `params` as the module's weights."""
+        return getattr(merge(params, self.config), self.method)(*args)
+
+
+def merge(params: Weights, config: Architecture) -> Any:
+    """The module with these weights."""
+    graphdef, treedef = _architecture(config)
+    return nnx.merge(graphdef, jax.tree.unflatten(treedef, params))
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Satisfies `planning.types.LatentModel`: static functions, and `params` as the only arrays."""
+
+    params: Weights
+    config: Architecture
+    encoder: ModelFunction
+    predictor: ModelFunction
+
+    @property
+    def observation_size(self) -> int:
+        """O, the numbers in one observation."""
+        return self.config.observation_size
+
+    @property
+    def action_size(self) -> int:
+        """A, the numbers in the action of one environment step."""
+        return self.config.action_size
+
+    def encode(self, params: Weights, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
+        """Latent of the last P observations, in raw units."""
+        return self.encoder(params, obs)
+
+    def predict(
+        self, params: Weights, latent: Float[Array, "... D"], block: Float[Array, "... K A"]
+    ) -> Float[Array, "... D"]:
+        """Latent K steps later; with one leading axis more in `latent`, by the first members of an ensemble."""
+        return self.predictor(params, latent, block)
+
+    def module(self) -> Any:
+        """The module again, with these weights: for diagnostics and further training."""
+        return merge(self.params, self.config)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model has, heads and statistics included."""
+        return sum(weight.size for weight in self.params)
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params"],
+    meta_fields=["config", "encoder", "predictor", "distance", "policy", "inverse", "goal", "probe"],
+)
+@dataclass(frozen=True)
+class FrozenModel(Frozen):
+    """A `WorldModel`, which knows goals and no rewards."""
+
+    config: ModelConfig
+    distance: Callable[[Weights, Array, Array], Array] | None
+    policy: Callable[[Weights, Array, Array], Array] | None  # latent and goal to the next block of actions
+    inverse: Callable[[Weights, Array, Array], Array] | None  # latent and goal to the blocks that lead there
+    goal: Callable[[Weights, Array], Array] | None  # observation at a goal, NaN for any value, to its latent
+    probe: Callable[[Weights, Array], Array] | None
+
+    @property
+    def history(self) -> int:
+        """P, the observations that one representation is made from."""
+        return self.config.history
+
+    @property
+    def action_block(self) -> int:
+        """K, the environment steps, each with its action, that one prediction spans."""
+        return self.config.action_block
+
+    @property
+    def latent_size(self) -> int:
+        """D, the numbers in one representation."""
+        return self.config.latent_size
+
+    @property
+    def ensemble(self) -> int:
+        """E, the members of the predictor."""
+        return self.config.ensemble
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params"],
+    meta_fields=["config", "encoder", "predictor", "earned", "continues", "value", "policy"],
+)
+@dataclass(frozen=True)
+class FrozenRewardModel(Frozen):
+    """A `RewardModel`, which knows rewards and no goals."""
+
+    config: RewardModelConfig
+    earned: ModelFunction
+    continues: ModelFunction
+    value: ModelFunction
+    policy: ModelFunction
+    history = 1
+    action_block = 1
+    distance = None
+    probe = None
+
+    @property
+    def latent_size(self) -> int:
+        """L, the numbers in one latent: the representation, and what was told on the way."""
+        return self.config.latent_size
+
+
+def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:
+    """`model` as it is now, as functions over its weights; training it further does not change what was frozen."""
+    return FrozenModel(
+        params=tuple(jax.tree.leaves(nnx.state(model))),
+        config=config,
+        encoder=ModelFunction("encode", config),
+        predictor=ModelFunction("predict", config),
+        distance=ModelFunction("distance", config),
+        policy=ModelFunction("policy", config) if config.policy else None,
+        inverse=ModelFunction("inverse_actions", config),
+        goal=ModelFunction("goal", config),
+        probe=ModelFunction("probe", config) if config.probe_size else None,
+    )
+
+
+def freeze_reward_model(params: Weights, config: RewardModelConfig) -> FrozenRewardModel:
+    """The model with these weights (the leaves of its state, in order), as functions over them."""
+    names = ("encode", "predict", "earned", "continues", "value", "policy")
+    return FrozenRewardModel(params, config, *(ModelFunction(name, config) for name in names))

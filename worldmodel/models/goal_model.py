@@ -1,0 +1,118 @@
+"""The world model: encoder, predictor and heads as one module, and the numbers that shape it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from ..nets.encoders import StateEncoder
+from ..nets.heads import Decoder, GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
+from ..nets.predictors import EnsemblePredictor
+from .architecture import MOST, MOST_LAYERS, MOST_MEMBERS, Architecture, check_count, check_switch
+
+
+@dataclass(frozen=True)
+class ModelConfig(Architecture):
+    """The architecture of `WorldModel`.
+
+    `train_blocks` is the number of action blocks the rollout loss and the inverse dynamics span.
+    """
+
+    probe_size: int = 0  # 0: no probe head
+    history: int = 2
+    action_block: int = 3
+    latent_size: int = 32
+    width: int = 256  # of encoder and predictor
+    head_width: int = 128
+    depth: int = 2
+    train_blocks: int = 5
+    ensemble: int = 3  # members of the predictor
+    policy: bool = True  # a reflex beside the planner
+    decoder: bool = False  # for learning by reconstruction, to compare with
+
+    def __post_init__(self) -> None:
+        # The critic learns from a predicted latent and the one after it, so a window has two blocks at least.
+        least = {"probe_size": 0, "train_blocks": 2}
+        most = {"depth": MOST_LAYERS, "ensemble": MOST_MEMBERS}
+        for field in dataclasses.fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if name in ("policy", "decoder"):
+                check_switch(name, value)
+            else:
+                check_count(name, value, least.get(name, 1), most.get(name, MOST))
+
+    @property
+    def fewest_tensors(self) -> int:
+        """Kernels, biases and norms of the predictor's members."""
+        return 3 * self.depth * self.ensemble
+
+    def create(self, seed: int) -> WorldModel:
+        """A freshly initialised world model."""
+        return WorldModel(self, nnx.Rngs(params=jax.random.fold_in(jax.random.key(seed), 0)))
+
+
+class WorldModel(nnx.Module):
+    """A joint-embedding predictive architecture: it predicts representations and never reconstructs its input."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        self.history = config.history
+        size, width, head_width, depth = config.latent_size, config.width, config.head_width, config.depth
+        self.encoder = StateEncoder(config.observation_size, config.history, size, width, depth, rngs)
+        actions = config.action_size, config.action_block
+        self.predictor = EnsemblePredictor(size, *actions, width, depth, config.ensemble, rngs)
+        span = config.train_blocks * config.action_block * config.action_size
+        self.inverse = InverseDynamics(size, span, head_width, depth, rngs)
+        self.distance_head = TemporalDistance(size, head_width, depth, rngs)
+        self.policy_head = GoalPolicy(size, *actions, width, depth, rngs) if config.policy else None
+        self.goal_head = PartialGoal(size, config.observation_size, head_width, depth, rngs)
+        self.decoder = Decoder(size, config.observation_size, width, depth, rngs) if config.decoder else None
+        self.probe_head = Probe(size, config.probe_size, head_width, depth, rngs) if config.probe_size else None
+
+    def encode(self, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
+        """Representation of the last P observations."""
+        return self.encoder(obs)
+
+    def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
+        """Representation K environment steps later, if the actions of `block` are taken: by the first member.
+
+        With a leading axis of members in `latent` alone, by each from its own.
+        """
+        return self.predictor(latent, block)
+
+    def goal(self, observation: Float[Array, "... O"]) -> Float[Array, "... D"]:
+        """Representation of being at rest at a goal, told as an observation there; NaN stands for any value."""
+        known = jnp.isfinite(observation)
+        told = jnp.where(known, observation, 0.0)
+        whole = self.encode(jnp.repeat(told[..., None, :], self.history, axis=-2))
+        part = self.goal_head(self.encoder.normalizer(told), known.astype(told.dtype))
+        return jnp.where(jnp.all(known, axis=-1, keepdims=True), whole, part)
+
+    def distance(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
+        """Environment steps from `latent` to `goal`."""
+        return self.distance_head(latent, goal)
+
+    def policy(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... K A"]:
+        """The next action block on the way from `latent` to `goal`, in raw units."""
+        assert self.policy_head is not None
+        return self.policy_head(latent, goal)
+
+    def inverse_actions(self, latent: Float[Array, "... D"], later: Float[Array, "... D"]) -> Float[Array, "... M A"]:
+        """The actions that led from `latent` to `later`, had it been all the blocks of training in between."""
+        flat = self.inverse(latent, later)
+        normalizer = self.predictor.normalizer
+        return normalizer.inverse(flat.reshape((*flat.shape[:-1], -1, normalizer.mean.shape[0])))
+
+    def probe(self, latent: Float[Array, "... D"]) -> Float[Array, "... Q"]:
+        """Positions decoded from a latent, in the units of the probe targets."""
+        assert self.probe_head is not None
+        return self.probe_head(latent)
+
+
+def create(config: ModelConfig, seed: int) -> WorldModel:
+    """A freshly initialised world model."""
+    return config.create(seed)

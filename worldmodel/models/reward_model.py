@@ -1,0 +1,213 @@
+"""A world model for rewards: encoder, dynamics with what it earns, critics and policy on one representation.
+
+It has no decoder: like the reward-free model it predicts representations, here ones that also tell reward and return
+(Hansen et al., TD-MPC2, arXiv 2310.16828). Representations are groups of probabilities, which neither grow nor vanish.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+from numpy import ndarray
+
+from ..nets.bins import decoded, symlog
+from ..nets.layers import MLP
+from ..nets.normalization import Statistic
+from .architecture import (
+    MOST,
+    MOST_LAYERS,
+    MOST_MEMBERS,
+    Architecture,
+    check_count,
+    check_positive,
+    check_switch,
+)
+
+LOG_STD = (-10.0, 2.0)  # range of the policy's
+TOLD = 2  # numbers that a latent carries beside the representation: what was earned on the way, and whether it goes on
+
+
+@dataclass(frozen=True)
+class RewardModelConfig(Architecture):
+    """The architecture of `RewardModel`."""
+
+    representation_size: int = 128
+    simplex: int = 8  # numbers in a group that sums to 1
+    width: int = 256  # of the dynamics
+    encoder_width: int = 256
+    critic_width: int = 128
+    policy_width: int = 128
+    depth: int = 2
+    critics: int = 2
+    bins: int = 51
+    bin_limit: float = 7.0  # of symlog: returns up to some 1,100
+    episodic: bool = False  # whether episodes may end for good, so that it must be foreseen
+
+    def __post_init__(self) -> None:
+        least, most = {"critics": 2, "bins": 2}, {"depth": MOST_LAYERS, "critics": MOST_MEMBERS}
+        for field in dataclasses.fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if name == "episodic":
+                check_switch(name, value)
+            elif name == "bin_limit":
+                check_positive(name, value)
+            else:
+                check_count(name, value, least.get(name, 1), most.get(name, MOST))
+        if self.representation_size % self.simplex:
+            raise ValueError(
+                f"model.simplex ({self.simplex}) must divide model.representation_size ({self.representation_size})"
+            )
+
+    @property
+    def fewest_tensors(self) -> int:
+        """Kernels, biases and norms of the critics."""
+        return 3 * self.depth * self.critics
+
+    @property
+    def latent_size(self) -> int:
+        """L, the numbers in one latent of a planner: the representation, and what was told on the way."""
+        return self.representation_size + TOLD
+
+    def create(self, seed: int) -> RewardModel:
+        """A freshly initialised model."""
+        return RewardModel(self, nnx.Rngs(params=jax.random.fold_in(jax.random.key(seed), 0)))
+
+
+class ActionScale(nnx.Module):
+    """Between actions in raw units and those between -1 and 1."""
+
+    def __init__(self, size: int):
+        self.low = Statistic(-jnp.ones((size,), jnp.float32))
+        self.high = Statistic(jnp.ones((size,), jnp.float32))
+
+    def fit(self, low: Float[ndarray, "A"], high: Float[ndarray, "A"]) -> None:
+        """Take the bounds, in raw units."""
+        self.low[...] = jnp.asarray(low, jnp.float32)
+        self.high[...] = jnp.asarray(high, jnp.float32)
+
+    def share(self, actions: Float[Array, "... A"]) -> Float[Array, "... A"]:
+        """From raw units to between -1 and 1; a locked action is 0."""
+        middle, half = self._shaped(actions.ndim)
+        return (actions - middle) / jnp.where(half > 0, half, 1.0)
+
+    def raw(self, share: Float[Array, "... A"]) -> Float[Array, "... A"]:
+        """Back to raw units."""
+        middle, half = self._shaped(share.ndim)
+        return middle + half * share
+
+    def _shaped(self, rank: int) -> tuple[Array, Array]:
+        shape = (1,) * (rank - 1) + (-1,)
+        low, high = self.low[...].reshape(shape), self.high[...].reshape(shape)
+        return (low + high) / 2, (high - low) / 2
+
+
+class Critics(nnx.Module):
+    """An ensemble that says what a representation and an action will return, as logits over bins."""
+
+    def __init__(self, config: RewardModelConfig, rngs: nnx.Rngs):
+        sizes = (config.representation_size, config.action_size)
+        members = range(config.critics)
+        width, depth = config.critic_width, config.depth
+        self.members = nnx.List([MLP(sizes, config.bins, width, depth, rngs, zero_output=True) for _ in members])
+
+    def __call__(self, representation: Float[Array, "... D"], action: Float[Array, "... A"]) -> Float[Array, "C ... K"]:
+        """Each member's logits of the discounted return."""
+        return jnp.stack([member(representation, action) for member in self.members])
+
+
+class RewardModel(nnx.Module):
+    """The modules, and what the objective asks of them. Actions are between -1 and 1 here."""
+
+    def __init__(self, config: RewardModelConfig, rngs: nnx.Rngs):
+        size, action = config.representation_size, config.action_size
+        self.shape = (size, config.simplex, config.bins, config.bin_limit)
+        self.episodic = config.episodic
+        self.scale = ActionScale(action)
+        self.encoder = MLP(config.observation_size, size, config.encoder_width, config.depth, rngs)
+        # One trunk foresees the next representation, what is earned on the way, and whether it goes on.
+        self.dynamics = MLP((size, action), size + config.bins + 1, config.width, config.depth, rngs)
+        kernel = self.dynamics.output.kernel
+        kernel[...] = kernel[...].at[:, size:].set(0.0)
+        self.critics = Critics(config, rngs)
+        self.actor = MLP(size, 2 * action, config.policy_width, config.depth, rngs)
+
+    def represent(self, observations: Float[Array, "... O"]) -> Float[Array, "... D"]:
+        """The representation of observations in raw units."""
+        return self.simplices(self.encoded(observations))
+
+    def encoded(self, observations: Float[Array, "... O"]) -> Float[Array, "... D"]:
+        """What the encoder says of observations in raw units, of which `simplices` makes the representation."""
+        return self.encoder(symlog(observations))
+
+    def foresee(
+        self, representation: Float[Array, "... D"], action: Float[Array, "... A"]
+    ) -> tuple[Float[Array, "... D"], Float[Array, "... K"], Float[Array, "..."]]:
+        """The next representation, logits of the reward on the way, and the logit of the episode's end."""
+        size, _, bins, _ = self.shape
+        out = self.dynamics(representation, action)
+        return self.simplices(out[..., :size]), out[..., size : size + bins], out[..., size + bins]
+
+    def act(
+        self, representation: Float[Array, "... D"], key: PRNGKeyArray
+    ) -> tuple[Float[Array, "... A"], Float[Array, "..."]]:
+        """An action that the policy draws, and its log-probability: a Gaussian, squashed."""
+        mean, log_std = self._gaussian(representation)
+        noise = jax.random.normal(key, mean.shape)
+        drawn = mean + jnp.exp(log_std) * noise
+        log_prob = -0.5 * jnp.square(noise) - log_std - 0.5 * jnp.log(2 * jnp.pi)
+        # log(1 - tanh(x)^2), which is exact where tanh rounds to 1
+        squashing = 2 * (jnp.log(2.0) - drawn - jax.nn.softplus(-2 * drawn))
+        return jnp.tanh(drawn), jnp.sum(log_prob - squashing, axis=-1)
+
+    def decoded(self, logits: Float[Array, "... K"]) -> Float[Array, "..."]:
+        """The number that logits over bins stand for."""
+        return decoded(logits, self.shape[3])
+
+    # What a planner asks: actions in raw units, and latents that carry what was told on the way.
+
+    def encode(self, obs: Float[Array, "... 1 O"]) -> Float[Array, "... L"]:
+        """The latent of an observation: nothing was earned yet, and it goes on."""
+        representation = self.represent(obs[..., -1, :])
+        nothing = jnp.zeros_like(representation[..., :1])
+        return jnp.concatenate([representation, nothing, nothing + 1.0], axis=-1)
+
+    def predict(self, latent: Float[Array, "... L"], block: Float[Array, "... 1 A"]) -> Float[Array, "... L"]:
+        """The latent after an action: its representation, the reward on the way, and the probability to go on."""
+        size = self.shape[0]
+        after, reward, end = self.foresee(latent[..., :size], self.scale.share(block[..., 0, :]))
+        goes_on = jax.nn.sigmoid(-end) if self.episodic else jnp.ones_like(end)
+        told = jnp.stack([self.decoded(reward), goes_on], axis=-1)
+        return jnp.concatenate([after, told], axis=-1)
+
+    def earned(self, latent: Float[Array, "... L"]) -> Float[Array, "..."]:
+        """The reward of the step that led to a latent."""
+        return latent[..., self.shape[0]]
+
+    def continues(self, latent: Float[Array, "... L"]) -> Float[Array, "..."]:
+        """The probability that the episode did not end with the step that led to a latent."""
+        return latent[..., self.shape[0] + 1]
+
+    def value(self, latent: Float[Array, "... L"]) -> Float[Array, "..."]:
+        """The discounted return of the policy's own mean actions from here on: the mean of the critics."""
+        representation = latent[..., : self.shape[0]]
+        action = jnp.tanh(self._gaussian(representation)[0])
+        return jnp.mean(self.decoded(self.critics(representation, action)), axis=0)
+
+    def policy(self, latent: Float[Array, "... L"], goal: Float[Array, "... L"]) -> Float[Array, "... 1 A"]:
+        """The policy's mean action, in raw units. It knows no goal."""
+        return self.scale.raw(jnp.tanh(self._gaussian(latent[..., : self.shape[0]])[0]))[..., None, :]
+
+    def _gaussian(self, representation: Float[Array, "... D"]) -> tuple[Array, Array]:
+        mean, log_std = jnp.split(self.actor(representation), 2, axis=-1)
+        low, high = LOG_STD
+        return mean, low + 0.5 * (high - low) * (jnp.tanh(log_std) + 1.0)
+
+    def simplices(self, values: Float[Array, "... D"]) -> Float[Array, "... D"]:
+        """Softmax within groups (simplicial normalisation, Lavoie et al., arXiv 2204.00616)."""
+        groups = values.reshape((*values.shape[:-1], -1, self.shape[1]))
+        return jax.nn.softmax(groups, axis=-1).reshape(values.shape)

@@ -1,0 +1,1 @@
+"""Layers, normalisation, encoders, predictors, heads."""

@@ -1,0 +1,42 @@
+"""Statistics that are stored with the model, so that it takes and gives raw units everywhere."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+from numpy import ndarray
+
+from ..moments import Moments
+
+
+class Statistic(nnx.Variable[Array]):
+    """Measured once from data and never trained."""
+
+
+class Normalizer(nnx.Module):
+    """`(x - mean) / std` over the last axis."""
+
+    def __init__(self, size: int):
+        self.mean = Statistic(jnp.zeros((size,), jnp.float32))
+        self.std = Statistic(jnp.ones((size,), jnp.float32))
+
+    def fit(self, values: Float[ndarray, "M F"]) -> None:
+        """Take mean and standard deviation from data, computed in float64; constant features are only centred.
+
+        A feature that never moved tells nothing, and dividing by its deviation would turn rounding into signal.
+        """
+        moments = Moments.of(values)
+        self.mean[...] = jnp.asarray(moments.mean, jnp.float32)
+        self.std[...] = jnp.asarray(np.where(moments.still, 1.0, moments.std), jnp.float32)
+
+    def __call__(self, values: Float[Array, "... F"]) -> Float[Array, "... F"]:
+        """From raw units to mean 0 and standard deviation 1, a feature at a time."""
+        shape = (1,) * (values.ndim - 1) + (-1,)
+        return (values - self.mean[...].reshape(shape)) / self.std[...].reshape(shape)
+
+    def inverse(self, values: Float[Array, "... F"]) -> Float[Array, "... F"]:
+        """Back to raw units."""
+        shape = (1,) * (values.ndim - 1) + (-1,)
+        return values * self.std[...].reshape(shape) + self.mean[...].reshape(shape)

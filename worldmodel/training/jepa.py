@@ -1,0 +1,167 @@
+"""The reward-free objective: predict representations, keep them from collapsing, and learn how far things are.
+
+`L = prediction + λ_s · SIGReg + λ_i · inverse dynamics + λ_d · temporal distance + partial goals + probe`, and on a
+finished encoder those parts that need no more than latents; the policy comes last, when the world model is finished.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ..losses.collapse import GAUSSIAN_VALUE, PUBLISHED_BATCH, sigreg_loss
+from ..losses.distance import distance_loss
+from ..losses.goal_policy import policy_loss
+from ..losses.inverse import inverse_loss
+from ..losses.partial_goal import goal_loss, partial_goals
+from ..losses.prediction import bootstrap_weights, prediction_loss, rollout
+from ..losses.reconstruction import reconstruction_loss
+from ..models.goal_model import WorldModel
+from ..nets.heads import TemporalDistance
+from ..types import LatentWindows, Metrics, Windows
+
+_WEIGHTS = ("prediction", "sigreg", "inverse", "distance", "reconstruction")
+
+
+@dataclass(frozen=True)
+class JepaConfig:
+    """Weights of the parts (0 leaves one out), and what critic and ensemble are trained with.
+
+    Raises:
+      ValueError: a weight below 0, an expectile or rate outside (0, 1), or no projection or foreign goal.
+    """
+
+    prediction: float = 1.0
+    sigreg: float = 0.09
+    inverse: float = 1.0
+    distance: float = 1.0
+    reconstruction: float = 0.0  # of the twin that decodes its input; needs `model.decoder`
+    sigreg_projections: int = 64
+    expectile: float = 0.3
+    foreign_goals: int = 4  # goals of other windows that the critic learns from, for each of its own
+    longest_distance: float = 500.0  # environment steps, above which the critic does not count
+    target_rate: float = 0.02  # how fast the critic's target follows it, an update
+    partial_goals: float = 0.25  # share of the critic's goals of which only some sensors are told
+    bootstrap: float = 0.8  # share of the episodes that each further member of the ensemble learns from
+
+    def __post_init__(self) -> None:
+        for name in _WEIGHTS:
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"objective.{name} must be at least 0; got {getattr(self, name)}")
+        for name in ("expectile", "target_rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"objective.{name} must lie between 0 and 1; got {getattr(self, name)}")
+        if not 0 <= self.partial_goals < 1:
+            raise ValueError(f"objective.partial_goals must be a share of the goals below 1; got {self.partial_goals}")
+        if not 0 < self.bootstrap <= 1:
+            raise ValueError(f"objective.bootstrap must be a share of the episodes above 0; got {self.bootstrap}")
+        for name in ("sigreg_projections", "foreign_goals"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"objective.{name} must be at least 1; got {getattr(self, name)}")
+
+
+def jepa_loss(
+    model: WorldModel, target: TemporalDistance, windows: Windows, key: PRNGKeyArray, config: JepaConfig
+) -> tuple[Float[Array, ""], Metrics]:
+    """The objective on one batch of windows, and its parts as metrics. The key is consumed.
+
+    `horizon_ratio` is the error of the last predicted latent over that of predicting no change: below 1 the model knows
+    something, and it is the number to watch, since a collapsed model has the lowest prediction loss of all.
+    """
+    latents = model.encode(windows.observations)  # [B, H+1, D]
+    sigreg_key, goal_key = jax.random.split(key)
+    goals = model.encode(windows.goals), windows.goals[:, -1]
+    encoded = LatentWindows(latents, windows.actions, *goals, windows.goal_offset, windows.episode)
+    loss, metrics, predicted = _on_latents(model, target, encoded, goal_key, config)
+
+    # SIGReg on the first and the last moment: those between are much the same, and would only cost their time.
+    ends = jnp.stack([latents[:, 0], latents[:, -1]])  # [2, B, D]
+    regularity = sigreg_loss(ends, sigreg_key, config.sigreg_projections)
+    actions = model.predictor.normalizer(windows.actions)
+    inverse = inverse_loss(model.inverse(latents[:, 0], latents[:, -1]), actions.reshape(actions.shape[0], -1))
+    loss = loss + config.sigreg * regularity + config.inverse * inverse
+    metrics["sigreg"] = regularity / (GAUSSIAN_VALUE * PUBLISHED_BATCH / latents.shape[0])
+    metrics["inverse"] = inverse
+
+    if config.reconstruction:
+        metrics["reconstruction"] = reconstruction_loss(model, windows, latents, predicted)
+        loss = loss + config.reconstruction * metrics["reconstruction"]
+    if model.probe_head is not None and windows.probe_targets is not None:
+        seen = jax.lax.stop_gradient(latents[:, 0])
+        wanted = model.probe_head.normalizer(windows.probe_targets)
+        metrics["probe"] = jnp.mean(jnp.square(model.probe_head.mlp(seen) - wanted))
+        loss = loss + metrics["probe"]
+    return loss, {"loss": loss, **metrics}
+
+
+def latent_loss(
+    model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
+) -> tuple[Float[Array, ""], Metrics]:
+    """What predictor and critic go on to learn on an encoder that is finished. The key is consumed."""
+    loss, metrics, _ = _on_latents(model, target, windows, key, config)
+    return loss, {"loss": loss, **metrics}
+
+
+def critic_loss(
+    model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
+) -> tuple[Float[Array, ""], Metrics]:
+    """What the critic goes on to learn on representations and predictions that are finished. The key is consumed."""
+    windows = _with_partial_goals(windows, partial_goals(model, windows.goal_observations, key), config)
+    predicted = rollout(model.predict, windows.latents[:, 0], windows.actions)  # the first member's, who plans
+    loss, metrics = distance_loss(
+        model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
+    )
+    return loss, {"loss": loss, "distance": loss, **metrics}
+
+
+def reflex_loss(
+    model: WorldModel, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
+) -> tuple[Float[Array, ""], Metrics]:
+    """What the policy learns on a world model that is finished. The key is consumed."""
+    told_key, path_key = jax.random.split(key)
+    told = partial_goals(model, windows.goal_observations, told_key)
+    loss = policy_loss(model, _with_partial_goals(windows, told, config), path_key)
+    return loss, {"loss": loss, "policy": loss}
+
+
+def _with_partial_goals(windows: LatentWindows, told: Float[Array, "B D"], config: JepaConfig) -> LatentWindows:
+    """A share of the goals as they look when only some sensors are told.
+
+    For the critic that is right, too: the steps to a goal bound those to any that it is a part of.
+    """
+    rows = jnp.arange(len(told), dtype=jnp.int32)
+    is_partial = rows < round(config.partial_goals * len(told))
+    return replace(windows, goals=jnp.where(is_partial[:, None], jax.lax.stop_gradient(told), windows.goals))
+
+
+def _on_latents(
+    model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
+) -> tuple[Float[Array, ""], Metrics, Float[Array, "B H D"]]:
+    """Prediction, distance and partial goals; and what was predicted, row by row by another member."""
+    latents, members = windows.latents, len(model.predictor.members)
+    rows = jnp.arange(len(latents), dtype=jnp.int32)
+    told = partial_goals(model, windows.goal_observations, key)
+    partial = goal_loss(told, windows.goals)
+    windows = _with_partial_goals(windows, told, config)
+
+    root = jnp.broadcast_to(latents[None, :, 0], (members, *latents[:, 0].shape))
+    imagined = rollout(model.predict, root, windows.actions)  # [E, B, H, D]
+    weights = bootstrap_weights(windows.episode, members, config.bootstrap)
+    prediction = prediction_loss(imagined, latents[:, 1:], weights)
+    predicted = imagined[rows % members, rows]  # the critic has to know what any member imagines
+    distance, metrics = distance_loss(
+        model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
+    )
+    loss = config.prediction * prediction + config.distance * distance + partial
+    change = jnp.mean(jnp.square(latents[:, -1] - latents[:, 0]))
+    metrics = {
+        "prediction": prediction,
+        "distance": distance,
+        "partial_goal": partial,
+        "horizon_ratio": jnp.mean(jnp.square(imagined[0, :, -1] - latents[:, -1])) / change,
+        **metrics,
+    }
+    return loss, metrics, predicted

@@ -1,0 +1,127 @@
+"""The reward-driven objective: a representation in which what will be seen, earned and reached can be foretold.
+
+TD-MPC2 (Hansen, Su & Wang, arXiv 2310.16828): predict the next representations (consistency), rewards, ends and
+returns along an imagined path; and a policy that follows the critics. No observation is ever reconstructed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ..data.replay import Transitions
+from ..losses.collapse import sigreg_loss
+from ..losses.value import two_hot_loss
+from ..models.reward_model import Critics, RewardModel
+from ..types import Metrics
+
+
+@dataclass(frozen=True)
+class TdConfig:
+    """Weights of the parts, as published but for the termination's."""
+
+    consistency: float = 20.0
+    reward: float = 0.1
+    value: float = 0.1
+    termination: float = 1.0
+    sigreg: float = 0.0  # keeps a representation from collapsing that has no reward and no return to tell
+    decay: float = 0.5  # rho: how much less each further imagined step counts
+    discount: float = 0.99  # of one decision
+    entropy: float = 1e-4  # of the policy, an action's dimension
+    horizon: int = 3  # H, imagined steps
+
+    def __post_init__(self) -> None:
+        for name in ("decay", "discount"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"objective.{name} must lie in (0, 1]; got {getattr(self, name)}")
+        for name in ("consistency", "reward", "value", "termination", "sigreg"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"objective.{name} must not be negative; got {getattr(self, name)}")
+        if self.horizon < 1:
+            raise ValueError(f"objective.horizon must be at least 1; got {self.horizon}")
+
+
+def td_loss(
+    model: RewardModel,
+    targets: Critics,
+    batch: Transitions,
+    key: PRNGKeyArray,
+    config: TdConfig,
+) -> tuple[Float[Array, ""], tuple[Metrics, Float[Array, "B D"]]]:
+    """What the model learns from, its parts, and the representations that the policy learns from. The key is consumed.
+
+    Args:
+      model: its policy is asked and does not learn here.
+      targets: the slowly following copies of the critics.
+      batch: windows of H steps.
+      key: for the policy's draws.
+      config: the weights.
+    """
+    limit = model.shape[3]
+    encoded = model.encoded(batch.observations[:, 0])
+    first = model.simplices(encoded)
+    after = jax.lax.stop_gradient(model.represent(batch.observations[:, 1:]))  # [B, H, D]
+    actions = model.scale.share(batch.actions)
+    wanted = jax.lax.stop_gradient(_td_targets(model, targets, after, batch, key, config))
+
+    def imagine(representation: Array, action: Array) -> tuple[Array, tuple[Array, ...]]:
+        following, reward, end = model.foresee(representation, action)
+        return following, (representation, following, reward, end)
+
+    _, (before, following, reward, end) = jax.lax.scan(imagine, first, actions.transpose(1, 0, 2))
+    returns = model.critics(before, actions.transpose(1, 0, 2))  # [C, H, B, K]
+
+    horizon = config.horizon
+    decay = jnp.asarray(config.decay, jnp.float32) ** jnp.arange(horizon, dtype=jnp.float32)
+    weights = decay[:, None] * batch.valid.T.astype(jnp.float32) / (horizon * len(batch.rewards))  # [H, B]
+    parts = {
+        "consistency": jnp.mean(jnp.square(following - after.transpose(1, 0, 2)), axis=-1),
+        "reward": two_hot_loss(reward, batch.rewards.T, limit),
+        "value": jnp.mean(two_hot_loss(returns, jnp.broadcast_to(wanted.T, returns.shape[:-1]), limit), axis=0),
+    }
+    if model.episodic:
+        parts["termination"] = optax.sigmoid_binary_cross_entropy(end, batch.terminated.T.astype(jnp.float32))
+    metrics = {name: jnp.sum(weights * part) for name, part in parts.items()}
+    if config.sigreg:  # of what is not yet on a simplex: there a normal distribution is no contradiction
+        metrics["sigreg"] = sigreg_loss(encoded[None], jax.random.fold_in(key, 0))
+    loss = sum((getattr(config, name) * part for name, part in metrics.items()), start=jnp.zeros((), jnp.float32))
+    metrics |= {"return_target": jnp.mean(wanted), "largest_target": jnp.max(jnp.abs(wanted))}
+    return loss, ({"loss": loss, **metrics}, jax.lax.stop_gradient(first))
+
+
+def policy_loss(
+    model: RewardModel, seen: Float[Array, "B D"], spread: Float[Array, ""], key: PRNGKeyArray, config: TdConfig
+) -> tuple[Float[Array, ""], tuple[Metrics, Float[Array, ""]]]:
+    """What the policy learns from: the critics' word on what it draws, in units of `spread`; and the present spread.
+
+    It learns where windows begin alone, and not along what is imagined from there, which would cost three times as much
+    for nearly the same representations. The spread is the range from the 5th to the 95th percentile, of which the
+    caller keeps a moving average.
+    """
+    actions, log_prob = model.act(seen, key)
+    returns = jnp.mean(model.decoded(model.critics(seen, actions)), axis=0)  # [B]
+    entropy = -actions.shape[-1] * log_prob
+    loss = -jnp.mean(returns / jnp.maximum(spread, 1.0) + config.entropy * entropy)
+    low, high = jnp.percentile(jax.lax.stop_gradient(returns), jnp.array([5.0, 95.0]))
+    return loss, ({"policy": loss, "entropy": jnp.mean(-log_prob)}, high - low)
+
+
+def _td_targets(
+    model: RewardModel,
+    targets: Critics,
+    after: Float[Array, "B H D"],
+    batch: Transitions,
+    key: PRNGKeyArray,
+    config: TdConfig,
+) -> Float[Array, "B H"]:
+    """Reward plus discounted return of what the policy draws next, by the less hopeful of two targets."""
+    action_key, pair_key = jax.random.split(key)
+    actions, _ = model.act(after, action_key)
+    returns = model.decoded(targets(after, actions))
+    pair = jax.random.choice(pair_key, len(returns), (2,), replace=False)
+    least = jnp.min(returns[pair], axis=0)
+    return batch.rewards + config.discount * (1.0 - batch.terminated.astype(jnp.float32)) * least

@@ -1,0 +1,180 @@
+"""Learning from a replay buffer: many updates in one compiled call, which samples for itself.
+
+Every random number follows from the seed and the update's index, so a run that was killed and resumed goes on exactly
+as one that was not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Key, PRNGKeyArray
+
+from ..data.replay import Replay, sample
+from ..models.freeze import Weights
+from ..models.reward_model import RewardModel
+from ..types import Leaf, Metrics
+from .lanes import Lanes
+from .td import TdConfig, policy_loss, td_loss
+
+Tree = dict[str, Any]  # of arrays, nested as the modules are: JAX walks plain dictionaries far faster than nnx.State
+POLICY = "actor"
+
+
+@dataclass(frozen=True)
+class TdTrainingConfig:
+    """How fast, and with what."""
+
+    batch: int = 64
+    learning_rate: float = 1e-3
+    encoder_rate: float = 0.3  # of the learning rate
+    clip_norm: float = 20.0
+    target_rate: float = 0.01
+    spread_rate: float = 0.01
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(f"training.batch must be at least 1; got {self.batch}")
+        for name in ("learning_rate", "encoder_rate", "clip_norm", "target_rate", "spread_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"training.{name} must be positive; got {getattr(self, name)}")
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["params", "targets", "statistics", "model_optimizer", "policy_optimizer", "spread", "update"],
+    meta_fields=[],
+)
+@dataclass(frozen=True)
+class TdState:
+    """Everything that changes in training, plus the statistics that do not: a pytree of arrays only."""
+
+    params: Tree
+    targets: Tree  # the critics' slowly following copies
+    statistics: Tree
+    model_optimizer: Any
+    policy_optimizer: Any
+    spread: Leaf  # [] of the returns, a moving average
+    update: Leaf  # [] int32
+
+
+class TdTrainer:
+    """Builds the compiled updates for one architecture and objective. It holds no state that changes."""
+
+    def __init__(self, model: RewardModel, objective: TdConfig, training: TdTrainingConfig):
+        self.objective, self.training = objective, training
+        self.graphdef, params, *others = nnx.split(model, nnx.Param, ...)
+        (statistics,) = others  # `...` is one filter, hence one state
+        self._structures = tuple(jax.tree.structure(part) for part in (params, statistics))
+        self._params, self._statistics = nnx.to_pure_dict(params), nnx.to_pure_dict(statistics)
+        self._critics, critics = nnx.split(model.critics)
+        self._critics_structure = jax.tree.structure(critics)
+        self._order = _order(nnx.to_pure_dict(nnx.state(model)), self._params, self._statistics)
+        learned, _ = _split(self._params)
+        labels = jax.tree_util.tree_map_with_path(
+            lambda path, _: "encoder" if path[0].key == "encoder" else "rest", learned
+        )
+        adam = {
+            "encoder": optax.adam(training.encoder_rate * training.learning_rate),
+            "rest": optax.adam(training.learning_rate),
+        }
+        clip = optax.clip_by_global_norm(training.clip_norm)
+        self._model_optimizer = optax.chain(clip, optax.partition(adam, labels))
+        self._policy_optimizer = optax.chain(clip, optax.adam(training.learning_rate, eps=1e-5))
+        self._updates = jax.jit(self._many_updates, static_argnums=3, donate_argnums=0)
+        self._together = jax.jit(self._many_together, static_argnums=(0, 4), donate_argnums=1)
+
+    def init(self) -> TdState:
+        """The state before the first update."""
+        params, statistics = (jax.tree.map(jnp.copy, part) for part in (self._params, self._statistics))
+        targets = jax.tree.map(jnp.copy, params["critics"])
+        learned, policy = _split(params)
+        optimizers = self._model_optimizer.init(learned), self._policy_optimizer.init(policy)
+        return TdState(params, targets, statistics, *optimizers, jnp.ones(()), jnp.zeros((), jnp.int32))
+
+    def model(self, state: TdState) -> RewardModel:
+        """The module with the state's weights."""
+        return self._merged(state.params, state.statistics)
+
+    def weights(self, state: TdState) -> Weights:
+        """The weights as `freeze_reward_model` takes them; those of all lanes, where the state has lanes."""
+        leaves = [*jax.tree.leaves(state.params), *jax.tree.leaves(state.statistics)]
+        return tuple(leaves[place] for place in self._order)
+
+    def updates(self, state: TdState, replay: Replay, count: int) -> tuple[TdState, Metrics]:
+        """`count` updates; metrics are their means. `state` is consumed; each `count` compiles once."""
+        return self._updates(state, replay, jax.random.key(self.training.seed), count)
+
+    def updates_together(
+        self, lanes: Lanes, states: TdState, replays: Replay, keys: Key[Array, "..."], count: int
+    ) -> tuple[TdState, Metrics]:
+        """`updates` of all runs, a lane each, with their keys in place of the trainer's seed."""
+        return self._together(lanes, states, replays, keys, count)
+
+    def _many_together(
+        self, lanes: Lanes, states: TdState, replays: Replay, keys: Key[Array, "..."], count: int
+    ) -> tuple[TdState, Metrics]:
+        return lanes.over(partial(self._many_updates, count=count))(states, replays, keys)
+
+    def _many_updates(self, state: TdState, replay: Replay, key: PRNGKeyArray, count: int) -> tuple[TdState, Metrics]:
+        def one(state: TdState, _: None) -> tuple[TdState, Metrics]:
+            return self._update(state, replay, jax.random.fold_in(key, state.update))
+
+        state, metrics = jax.lax.scan(one, state, None, length=count)
+        return state, jax.tree.map(jnp.mean, metrics)
+
+    def _update(self, state: TdState, replay: Replay, key: PRNGKeyArray) -> tuple[TdState, Metrics]:
+        sample_key, target_key, policy_key = jax.random.split(key, 3)
+        batch = sample(replay, sample_key, self.training.batch, self.objective.horizon)
+        learned, policy = _split(state.params)
+
+        def model_loss(learned: Tree) -> tuple[Array, Any]:
+            model = self._merged({**learned, POLICY: policy}, state.statistics)
+            targets = nnx.merge(self._critics, _as(self._critics_structure, state.targets))
+            return td_loss(model, targets, batch, target_key, self.objective)
+
+        (_, (metrics, seen)), gradients = jax.value_and_grad(model_loss, has_aux=True)(learned)
+        metrics["gradient_norm"] = optax.tree.norm(gradients)
+        with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; everything of ours is strict
+            changes, model_optimizer = self._model_optimizer.update(gradients, state.model_optimizer, learned)
+        learned = optax.apply_updates(learned, changes)
+
+        def actor_loss(policy: Tree) -> tuple[Array, Any]:
+            model = self._merged({**learned, POLICY: policy}, state.statistics)
+            return policy_loss(model, seen, state.spread, policy_key, self.objective)
+
+        (_, (told, spread)), gradients = jax.value_and_grad(actor_loss, has_aux=True)(policy)
+        with jax.numpy_dtype_promotion("standard"):
+            changes, policy_optimizer = self._policy_optimizer.update(gradients, state.policy_optimizer, policy)
+        params = {**learned, POLICY: optax.apply_updates(policy, changes)}
+        targets = optax.incremental_update(params["critics"], state.targets, self.training.target_rate)
+        spread = state.spread + self.training.spread_rate * (spread - state.spread)
+        optimizers = model_optimizer, policy_optimizer
+        following = TdState(params, targets, state.statistics, *optimizers, spread, state.update + 1)
+        return following, {**metrics, **told, "spread": spread}
+
+    def _merged(self, *parts: Tree) -> RewardModel:
+        """The module of parameters and statistics."""
+        return nnx.merge(self.graphdef, *map(_as, self._structures, parts))
+
+
+def _as(structure: Any, tree: Tree) -> Any:
+    return jax.tree.unflatten(structure, jax.tree.leaves(tree))
+
+
+def _split(params: Tree) -> tuple[Tree, Tree]:
+    """What the model's loss trains, and the policy."""
+    return {name: value for name, value in params.items() if name != POLICY}, params[POLICY]
+
+
+def _order(whole: Tree, *parts: Tree) -> tuple[int, ...]:
+    """Where, among the leaves of the parts one after the other, those of the whole are."""
+    names = [name for part in parts for name, _ in jax.tree_util.tree_flatten_with_path(part)[0]]
+    return tuple(names.index(name) for name, _ in jax.tree_util.tree_flatten_with_path(whole)[0])

@@ -1,64 +1,108 @@
 """Choose actions by imagining: objectives over a latent world model, planners, and the agent that acts."""
 
-from .agent import Agent as Agent
-from .agent import AgentState as AgentState
-from .anytime import Anytime as Anytime
-from .batch import reset_many as reset_many
-from .batch import step_many as step_many
-from .cem import CEM as CEM
-from .constraints import AccelerationLimit as AccelerationLimit
-from .constraints import Constraint as Constraint
-from .constraints import JerkLimit as JerkLimit
-from .constraints import JointLimits as JointLimits
-from .constraints import KeepOut as KeepOut
-from .constraints import RateLimit as RateLimit
-from .constraints import SpeedLimit as SpeedLimit
-from .constraints import WorkspaceBox as WorkspaceBox
-from .costs import ActionRate as ActionRate
-from .costs import Cost as Cost
-from .costs import Custom as Custom
-from .costs import Effort as Effort
-from .costs import GoalDistance as GoalDistance
-from .costs import Imagined as Imagined
-from .costs import Penalty as Penalty
-from .costs import ProbeDistance as ProbeDistance
-from .costs import Return as Return
-from .costs import Reward as Reward
-from .costs import TemporalDistance as TemporalDistance
-from .costs import Value as Value
-from .gradient import Gradient as Gradient
-from .host import plan_on_host as plan_on_host
-from .icem import ICEM as ICEM
-from .mppi import MPPI as MPPI
-from .mppi import EliteMPPI as EliteMPPI
-from .noise import coloured_noise as coloured_noise
-from .objective import LatentObjective as LatentObjective
-from .objective import imagine as imagine
-from .objective import score as score
-from .parameterization import Blocks as Blocks
-from .parameterization import Knots as Knots
-from .parameterization import Parameterization as Parameterization
-from .parameterization import Steps as Steps
-from .precision import fastest_precision as fastest_precision
-from .predictive_sampling import PredictiveSampling as PredictiveSampling
-from .proposals import Given as Given
-from .proposals import InverseDynamics as InverseDynamics
-from .proposals import ModelProposal as ModelProposal
-from .proposals import NoOp as NoOp
-from .proposals import PolicyPrior as PolicyPrior
-from .proposals import Proposal as Proposal
-from .proposals import given_by as given_by
-from .risk import CVaR as CVaR
-from .risk import Disagreement as Disagreement
-from .risk import Mean as Mean
-from .risk import Risk as Risk
-from .risk import Worst as Worst
-from .sampling import SamplingPlanner as SamplingPlanner
-from .types import ActionSpec as ActionSpec
-from .types import AskTell as AskTell
-from .types import Evaluation as Evaluation
-from .types import LatentModel as LatentModel
-from .types import Objective as Objective
-from .types import Plan as Plan
-from .types import Planner as Planner
-from .types import Status as Status
+from .agent import Agent, AgentState
+from .batch import reset_many, step_many
+from .cem import CEM
+from .constraints import (
+    AccelerationLimit,
+    Constraint,
+    JerkLimit,
+    JointLimits,
+    KeepOut,
+    RateLimit,
+    SpeedLimit,
+    WorkspaceBox,
+)
+from .control.engine.anytime import Anytime
+from .costs import (
+    ActionRate,
+    Cost,
+    Custom,
+    Effort,
+    GoalDistance,
+    Imagined,
+    Penalty,
+    ProbeDistance,
+    Return,
+    Reward,
+    TemporalDistance,
+    Value,
+)
+from .gradient import Gradient
+from .host import plan_on_host
+from .icem import ICEM
+from .mppi import MPPI, EliteMPPI
+from .noise import coloured_noise
+from .objective import LatentObjective, imagine, score
+from .parameterization import Blocks, Knots, Parameterization, Steps
+from .precision import fastest_precision
+from .predictive_sampling import PredictiveSampling
+from .proposals import Given, InverseDynamics, ModelProposal, NoOp, PolicyPrior, Proposal, given_by
+from .risk import CVaR, Disagreement, Mean, Risk, Worst
+from .sampling import SamplingPlanner
+from .types import ActionSpec, AskTell, Evaluation, LatentModel, Objective, Plan, Planner, Status
+
+__all__ = [
+    "AccelerationLimit",
+    "ActionRate",
+    "ActionSpec",
+    "Agent",
+    "AgentState",
+    "Anytime",
+    "AskTell",
+    "Blocks",
+    "CEM",
+    "CVaR",
+    "Constraint",
+    "Cost",
+    "Custom",
+    "Disagreement",
+    "Effort",
+    "EliteMPPI",
+    "Evaluation",
+    "Given",
+    "GoalDistance",
+    "Gradient",
+    "ICEM",
+    "Imagined",
+    "InverseDynamics",
+    "JerkLimit",
+    "JointLimits",
+    "KeepOut",
+    "Knots",
+    "LatentModel",
+    "LatentObjective",
+    "MPPI",
+    "Mean",
+    "ModelProposal",
+    "NoOp",
+    "Objective",
+    "Parameterization",
+    "Penalty",
+    "Plan",
+    "Planner",
+    "PolicyPrior",
+    "PredictiveSampling",
+    "ProbeDistance",
+    "Proposal",
+    "RateLimit",
+    "Return",
+    "Reward",
+    "Risk",
+    "SamplingPlanner",
+    "SpeedLimit",
+    "Status",
+    "Steps",
+    "TemporalDistance",
+    "Value",
+    "WorkspaceBox",
+    "Worst",
+    "coloured_noise",
+    "fastest_precision",
+    "given_by",
+    "imagine",
+    "plan_on_host",
+    "reset_many",
+    "score",
+    "step_many",
+]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from planning.control.plan_log import LoggedRun, replay, runs_of
-from planning.control.recipe import Recipe, file_hash, make_engine
-from planning.control.telemetry import read_lines
+from planning.control.loop.telemetry import read_lines
+from planning.control.worker.plan_log import LoggedRun, replay, runs_of
+from planning.control.worker.recipe import Recipe, file_hash, make_engine
 
 logger = logging.getLogger(__name__)
 

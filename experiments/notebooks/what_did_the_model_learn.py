@@ -35,7 +35,7 @@ from experiments.build.published import checkpoint_file
 from experiments.diagnosis.held_out import fresh
 from experiments.training.offline import probe_targets
 from planning.control import LiveEngine
-from planning.control.surprise import SurpriseMonitor, predictions
+from planning.control.worker.surprise import SurpriseMonitor, predictions
 from worldmodel.data.windows import WindowSampler
 from worldmodel.diagnostics.foresight import foresight
 from worldmodel.diagnostics.linear_probe import linear_probe

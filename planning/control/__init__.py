@@ -1,27 +1,51 @@
 """The stateful shell around an agent, for robots and for everything that speaks NumPy."""
 
-from .bundle import Bundle as Bundle
-from .bundle import BundleError as BundleError
-from .bundle_engine import BundleEngine as BundleEngine
-from .command import Command as Command
-from .contract import Contract as Contract
-from .controller import Controller as Controller
-from .engine import Engine as Engine
-from .fallback import Fallback as Fallback
-from .goal import Route as Route
-from .guards import Validator as Validator
-from .heartbeat import Heartbeat as Heartbeat
-from .heartbeat import read_heartbeat as read_heartbeat
-from .limiter import Limiter as Limiter
-from .live_engine import LiveEngine as LiveEngine
-from .loop import Loop as Loop
-from .messages import PublishedPlan as PublishedPlan
-from .planning import Planning as Planning
-from .realtime import RealtimeController as RealtimeController
-from .recipe import Recipe as Recipe
-from .scheduling import real_time as real_time
-from .status import Reason as Reason
-from .status import Source as Source
-from .surprise import Surprise as Surprise
-from .telemetry import PlanReport as PlanReport
-from .telemetry import Telemetry as Telemetry
+from .bundle.bundle import Bundle, BundleError
+from .bundle.engine import BundleEngine
+from .controller import Controller
+from .engine.contract import Contract
+from .engine.goal import Route
+from .engine.interface import Engine
+from .engine.live import LiveEngine
+from .loop.command import Command
+from .loop.fallback import Fallback
+from .loop.heartbeat import Heartbeat, read_heartbeat
+from .loop.limiter import Limiter
+from .loop.settings import Loop
+from .loop.status import Reason, Source
+from .loop.telemetry import PlanReport, Telemetry
+from .realtime import RealtimeController
+from .worker.messages import PublishedPlan
+from .worker.recipe import Recipe
+from .worker.scheduling import real_time
+from .worker.settings import Planning
+from .worker.surprise import Surprise
+from .worker.validator import Validator
+
+__all__ = [
+    "Bundle",
+    "BundleEngine",
+    "BundleError",
+    "Command",
+    "Contract",
+    "Controller",
+    "Engine",
+    "Fallback",
+    "Heartbeat",
+    "Limiter",
+    "LiveEngine",
+    "Loop",
+    "PlanReport",
+    "Planning",
+    "PublishedPlan",
+    "RealtimeController",
+    "Reason",
+    "Recipe",
+    "Route",
+    "Source",
+    "Surprise",
+    "Telemetry",
+    "Validator",
+    "read_heartbeat",
+    "real_time",
+]

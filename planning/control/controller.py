@@ -16,19 +16,19 @@ import numpy as np
 from numpy import ndarray
 
 from ..agent import Agent
-from ..anytime import Anytime
 from ..arrays import Float
 from ..precision import fastest_precision
 from ..types import Plan
-from .bundle import Bundle
-from .bundle_engine import BundleEngine
-from .engine import Engine
+from .bundle.bundle import Bundle
+from .bundle.engine import BundleEngine
+from .engine.anytime import Anytime
+from .engine.goal import checked_goal, checked_observation, episode_goal
+from .engine.interface import Engine
+from .engine.live import LiveEngine
+from .engine.readings import checked_action
 from .exclusive import Exclusive
-from .goal import checked_goal, checked_observation, episode_goal
-from .live_engine import LiveEngine
+from .loop.status import Reason, Source
 from .plan_watch import PlanWatch
-from .readings import checked_action
-from .status import Reason, Source
 
 
 @final

@@ -9,8 +9,8 @@ import numpy as np
 from numpy import ndarray
 
 from ..types import Status
-from .contract import Contract
-from .status import Reason, Source
+from .engine.contract import Contract
+from .loop.status import Reason, Source
 
 logger = logging.getLogger(__name__)
 

@@ -14,22 +14,22 @@ from typing import Any, final
 import numpy as np
 from numpy import ndarray
 
-from .command import Command, report
-from .contract import Contract
-from .control_cycle import ControlCycle
-from .engine import Engine
-from .events import Events
-from .fallback import Fallback
-from .goal import episode_goal
-from .journal import Journal
-from .loop import Loop
-from .messages import PublishedPlan
-from .planning import Planning
-from .readings import checked_action
-from .recipe import Recipe, reflex_of
-from .status import Reason
-from .telemetry import PlanReport, Telemetry
-from .workers import Worker, make_worker
+from .engine.contract import Contract
+from .engine.goal import episode_goal
+from .engine.interface import Engine
+from .engine.readings import checked_action
+from .log.journal import Journal
+from .loop.command import Command, report
+from .loop.cycle import ControlCycle
+from .loop.events import Events
+from .loop.fallback import Fallback
+from .loop.settings import Loop
+from .loop.status import Reason
+from .loop.telemetry import PlanReport, Telemetry
+from .worker.messages import PublishedPlan
+from .worker.recipe import Recipe, reflex_of
+from .worker.settings import Planning
+from .worker.workers import Worker, make_worker
 
 logger = logging.getLogger(__name__)
 

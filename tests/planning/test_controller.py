@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from planning import CEM, Agent, GoalDistance, Status
-from planning.control import Controller, live_engine
+from planning.control import Controller
+from planning.control.engine import live
 
 from .toys import PERIOD, box, point_mass
 
@@ -17,7 +18,7 @@ def make_agent(eye=True, weight=1.0, bound=1.0):
 
 
 def compiled():
-    jitted = (live_engine._begin, live_engine._step, live_engine._imagined)
+    jitted = (live._begin, live._step, live._imagined)
     return [function._cache_size() for function in jitted]
 
 

@@ -26,8 +26,12 @@ from ...shell.progress import progress_bar
 logger = logging.getLogger(__name__)
 PACKAGES = ("planning", "worldmodel", "envs", "experiments", "configs")
 UNUSED = ("results", "checkpoints", "notebooks")
-NAMES = ("budget", "invariant", "limiter", "guards", "realtime", "goal")
-TESTS = ("tests/planning/test_controller_faults.py", *(f"tests/planning/control/test_{name}.py" for name in NAMES))
+TESTS = (
+    "tests/planning/test_controller_faults.py",
+    "tests/planning/control/test_realtime.py",
+    "tests/planning/control/engine/test_goal.py",
+    *(f"tests/planning/control/loop/test_{name}.py" for name in ("budget", "invariant", "limiter", "guards")),
+)
 SOAK = (
     "import sys; from experiments.bench.robot.soak.loop import broken_promises; "
     "sys.exit(bool(broken_promises({steps}, {seed})))"

@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 
 import envs
 from planning.control import LiveEngine, Loop, Planning, RealtimeController, Recipe, Source, real_time
-from planning.control.mailbox import Mailbox, mapped, shared_file
+from planning.control.worker.mailbox import Mailbox, mapped, shared_file
 from worldmodel.models.checkpoint import load_model
 
 from ... import build

@@ -21,7 +21,7 @@ from envs import Task
 from envs.faults import Faulty
 from planning import Agent
 from planning.control import LiveEngine
-from planning.control.surprise import Surprise, SurpriseMonitor, calibrate, predictions
+from planning.control.worker.surprise import Surprise, SurpriseMonitor, calibrate, predictions
 
 from ... import build
 from ...evaluation.goals.policies import ModelPolicy

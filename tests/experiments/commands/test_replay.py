@@ -7,8 +7,8 @@ import pytest
 from experiments.bench.robot.tiny_engine import PERIOD, make
 from experiments.commands.replay import replay_log
 from planning.control import Planning, RealtimeController, Telemetry
-from planning.control.plan_log import runs_of
-from planning.control.telemetry import read_lines
+from planning.control.loop.telemetry import read_lines
+from planning.control.worker.plan_log import runs_of
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from planning.control.messages import request_type
+from planning.control.worker.messages import request_type
 
 LONG = 120.0  # seconds, for a machine that is busy with other things
 

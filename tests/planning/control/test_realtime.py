@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planning.anytime import Timings
 from planning.control import Fallback, Loop, Planning, RealtimeController, Reason, Source, Validator
-from planning.control.live_engine import LiveEngine, _refine
-from planning.control.messages import PublishedPlan, Verdict
-from planning.control.telemetry import read_lines
+from planning.control.engine.anytime import Timings
+from planning.control.engine.live import LiveEngine, _refine
+from planning.control.loop.telemetry import read_lines
+from planning.control.worker.messages import PublishedPlan, Verdict
 from planning.parameterization import Knots, Steps
 
 from .loops import GOAL, PERIOD, Rig, constrained_engine, make_engine

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.numpy import load as parse
 from safetensors.numpy import save as serialise
 
-from planning.control.bundle import digest
+from planning.control.bundle.bundle import digest
 
 _KEY = "jepa-mpc"
 _VALUES: tuple[Any, ...] = (

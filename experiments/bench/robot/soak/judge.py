@@ -10,7 +10,7 @@ import numpy as np
 from numpy import ndarray
 
 from planning.control import Reason, Source
-from planning.control.command import Command
+from planning.control.loop.command import Command
 
 from ..tiny_engine import PERIOD
 from .faults import REPLAN, STUCK, Fault

@@ -1,0 +1,261 @@
+"""An agent as an engine: its functions compiled one by one, its parameters an argument of all of them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy import ndarray
+
+from ...agent import Agent, AgentState
+from ...arrays import Array
+from ...objective import LatentObjective, imagine
+from ...parameterization import Knots, Parameterization, Steps
+from ...types import Evaluation, Plan, Status, ensemble_size
+from .contract import Contract
+from .interface import checked_prefix, checked_weights, exercise, one_by_one
+
+
+def begin(agent: Agent, goal: Array, key: Array, episode: Array) -> AgentState:
+    """The state at an episode's start."""
+    return agent.reset(agent.init(key), goal, key, episode)
+
+
+def step(agent: Agent, state: AgentState, observation: Array) -> tuple[Array, AgentState]:
+    """`Agent.step` without the plan, which is in the state."""
+    action, _, state = agent.step(state, observation)
+    return action, state
+
+
+def imagined(agent: Agent, state: AgentState) -> Array:
+    """Where the rest of the plan should lead, decoded where the model has a probe."""
+    latents = agent.imagined(state)
+    probe = agent.model.probe
+    return latents if probe is None else probe(agent.model.params, latents)
+
+
+def predict(agent: Agent, latent: Array, block: Array) -> Array:
+    """One model step; the mean over the members."""
+    members = ensemble_size(agent.model)
+    if members == 1:
+        return agent.model.predict(agent.model.params, latent, block)
+    latents = jnp.broadcast_to(latent[None], (members, *latent.shape))
+    return jnp.mean(agent.model.predict(agent.model.params, latents, block), axis=0)
+
+
+def probe(agent: Agent, latents: Array) -> Array:
+    """Positions decoded from latents."""
+    decode = agent.model.probe
+    assert decode is not None
+    return decode(agent.model.params, latents)
+
+
+def disagreement(agent: Agent, state: AgentState) -> Array:
+    """Variance across the members along the plan."""
+    latents = imagine(agent.model, state.root, state.plan.actions[None], agent.precision)
+    return jnp.sum(jnp.var(latents, axis=0), axis=-1)[0]
+
+
+def reflex(agent: Agent, window: Array, goal: Array) -> Array:
+    """The first action [A] of the policy's next block, from the last observations [P, O] towards a goal [O]."""
+    policy = getattr(agent.model, "policy", None)
+    assert policy is not None
+    params = agent.model.params
+    block = policy(params, agent.model.encode(params, window), agent.goal(goal))
+    return jnp.clip(block[0], agent.spec.low, agent.spec.high)
+
+
+def evaluate(agent: Agent, state: AgentState, sequences: Array) -> Evaluation:
+    """The objective's word on some sequences, without what it imagined of them."""
+    objective: LatentObjective = agent.objective(state)
+    return replace(objective(sequences), latents=None)
+
+
+# Compiled once a process and structure: an agent is a pytree, so other weights are only another argument.
+_begin = jax.jit(begin)
+_observe = jax.jit(Agent.observe)
+_refine = jax.jit(Agent.refine)
+_commit = jax.jit(Agent.commit)
+_step = jax.jit(step)
+_freeze = jax.jit(Agent.freeze)
+_imagined = jax.jit(imagined)
+_predict = jax.jit(predict)
+_probe = jax.jit(probe)
+_disagreement = jax.jit(disagreement)
+_reflex = jax.jit(reflex)
+_evaluate = jax.jit(evaluate)
+
+
+class LiveEngine:
+    """An agent, compiled function by function.
+
+    Args:
+      agent: its precision must be settled: for auto, take what `planning.fastest_precision` returns.
+      task: what it was made for, for the contract.
+      words: further fields of the contract: names, units and ranges of sensors, names and units of actuators.
+
+    Raises:
+      ValueError: the parts of the agent do not fit each other, or the words do not fit the agent.
+    """
+
+    def __init__(self, agent: Agent, task: str = "", **words: Any):
+        agent.validate()
+        self._agent: Agent = as_arrays(agent)
+        self._task, self._words = task, words
+        if words:
+            self.contract.check()
+
+    @property
+    def agent(self) -> Agent:
+        """The agent, all of its leaves arrays."""
+        return self._agent
+
+    @cached_property
+    def contract(self) -> Contract:
+        """Sizes, bounds, periods and names."""
+        return replace(contract_of(self._agent, self._task), **self._words)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each cost."""
+        return {name: float(weight) for name, weight in self._agent.weights.items()}
+
+    @weights.setter
+    def weights(self, weights: Mapping[str, float]) -> None:
+        checked = checked_weights(weights, self._agent.costs)
+        self._agent = replace(self._agent, weights={name: jnp.float32(value) for name, value in checked.items()})
+
+    def begin(self, goal: Any, seed: int, episode: int) -> AgentState:
+        """The state at the start of an episode."""
+        return _begin(self._agent, np.asarray(goal, np.float32), jax.random.key(seed), np.int32(episode))
+
+    def observe(self, state: AgentState, observation: Any) -> AgentState:
+        """Take in one observation."""
+        return _observe(self._agent, state, observation)
+
+    def refine(self, state: AgentState) -> AgentState:
+        """One iteration on the plan."""
+        return _refine(self._agent, state)
+
+    def commit(self, state: AgentState) -> tuple[ndarray, AgentState]:
+        """The next action of the plan."""
+        action, state = _commit(self._agent, state)
+        return np.asarray(action), state
+
+    def step(self, state: AgentState, observation: Any) -> tuple[ndarray, AgentState]:
+        """Observe, plan where it is due, commit."""
+        action, state = _step(self._agent, state, observation)
+        return np.asarray(action), state
+
+    def freeze(self, state: AgentState, actions: Any, count: int) -> AgentState:
+        """Plan around actions that are committed already."""
+        return _freeze(self._agent, state, checked_prefix(self.contract, actions, count), np.int32(count))
+
+    def with_previous(self, state: AgentState, action: Any) -> AgentState:
+        """The state, as if `action` had been the last one taken."""
+        previous: Any = np.asarray(action, np.float32)
+        return replace(state, previous=previous)
+
+    def status(self, state: AgentState) -> Status:
+        """Of the plan."""
+        return Status(int(state.plan.status))
+
+    def plan(self, state: AgentState) -> Plan:
+        """The plan as it stands."""
+        return jax.tree.map(np.asarray, state.plan)
+
+    def imagined(self, state: AgentState) -> ndarray:
+        """Where the rest of the plan should lead."""
+        return np.asarray(_imagined(self._agent, state))
+
+    def root(self, state: AgentState) -> ndarray:
+        """The latent now."""
+        return np.asarray(state.root)
+
+    def predict(self, latent: Any, block: Any) -> ndarray:
+        """One model step."""
+        return np.asarray(_predict(self._agent, np.asarray(latent, np.float32), np.asarray(block, np.float32)))
+
+    def disagreement(self, state: AgentState) -> ndarray | None:
+        """Of an ensemble, along the plan."""
+        return None if self.contract.members == 1 else np.asarray(_disagreement(self._agent, state))
+
+    def probe(self, latent: Any) -> ndarray | None:
+        """Positions decoded from latents, one after the other: only one shape is ever compiled."""
+        if self._agent.model.probe is None:
+            return None
+        return one_by_one(lambda each: _probe(self._agent, each), latent, self.contract.probe_size)
+
+    def reflex(self, window: Any, goal: Any) -> ndarray | None:
+        """What the model's policy does, without a plan."""
+        if not self.contract.reflex:
+            return None
+        return np.asarray(_reflex(self._agent, np.asarray(window, np.float32), np.asarray(goal, np.float32)))
+
+    def evaluate(self, state: AgentState, sequences: Any) -> Evaluation:
+        """What the objective says of k sequences."""
+        evaluation = _evaluate(self._agent, state, np.asarray(sequences, np.float32))
+        return jax.tree.map(np.asarray, evaluation)
+
+    def executed(self, state: AgentState) -> int:
+        """Actions of the plan that have been taken."""
+        return int(state.executed)
+
+    def observed(self, state: AgentState) -> int:
+        """Observations since the episode's start."""
+        return int(state.observed)
+
+    def warmup(self) -> None:
+        """Call everything once."""
+        exercise(self)
+
+
+def contract_of(agent: Agent, task: str = "") -> Contract:
+    """What an agent says of itself."""
+    model, planner = agent.model, agent.planner
+    state = jax.eval_shape(agent.init, jax.random.key(0))
+    latent = jax.ShapeDtypeStruct((model.latent_size,), jnp.float32)
+    decode = model.probe
+    positions = None if decode is None else jax.eval_shape(lambda latent: decode(model.params, latent), latent)
+    parameterization: Parameterization = getattr(planner, "parameterization", Steps())
+    playback = parameterization.playback(planner.horizon)
+    return Contract(
+        observation_size=model.observation_size,
+        action_low=tuple(np.asarray(agent.spec.low).tolist()),
+        action_high=tuple(np.asarray(agent.spec.high).tolist()),
+        control_period=float(agent.spec.control_period),
+        horizon=planner.horizon,
+        action_block=model.action_block,
+        history=model.history,
+        latent_size=model.latent_size,
+        iterations=planner.iterations,
+        replan_every=agent.replan_every,
+        num_best=state.plan.sequences.shape[0],
+        terms=tuple(sorted(agent.costs)),
+        weights={name: float(weight) for name, weight in sorted(agent.weights.items())},
+        margins=tuple(sorted(agent.constraints)),
+        probe_size=0 if positions is None else int(positions.shape[-1]),
+        goals=not all(getattr(cost, "knows_no_goal", False) for cost in agent.costs.values()),
+        partial_goals=getattr(model, "goal", None) is not None,
+        reflex=getattr(model, "policy", None) is not None,
+        members=ensemble_size(model),
+        playback=playback.order if isinstance(playback, Knots) else "zero",
+        task=task,
+        rest=() if agent.spec.rest is None else tuple(np.asarray(agent.spec.rest).tolist()),
+        versions={name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy")},
+    )
+
+
+def as_arrays(agent: Agent) -> Agent:
+    """All leaves on the device, Python's numbers as float32: a number and an array of it would compile twice."""
+
+    def array(leaf: Any) -> Array:
+        return jnp.asarray(leaf, jnp.float32) if isinstance(leaf, (int, float)) else jnp.asarray(leaf)
+
+    return jax.tree.map(array, agent)

@@ -1,0 +1,1 @@
+"""Messages and lines of a robot, written off the control path."""

@@ -1,0 +1,1 @@
+"""One control step: guards, plan, fallback, limits, telemetry."""

@@ -1,0 +1,154 @@
+"""The fallback chain at work: which of its links gives the action of this moment."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy import ndarray
+
+from ..engine.contract import Contract
+from ..engine.interface import ModelReflex
+from ..engine.readings import numbers_of
+from ..log.journal import Journal
+from ..worker.messages import PublishedPlan
+from ..worker.validator import Validator
+from .fallback import FINAL, Fallback
+from .status import Reason, Source
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the chain chooses from. `moment` is when the action takes effect, seconds on the loop's clock."""
+
+    moment: float
+    plan: PublishedPlan | None  # the newest sound one, valid or not
+    recent: ndarray | None  # [P, O], the last observations if the newest is good and recent: the reflex needs them
+    newest: ndarray | None  # [O], the last good observation of any age: a brake of the user's may need it
+    goal: ndarray | None  # [O], if there is one: the model's reflex needs it
+    previous: ndarray | None  # [A], the last action, if there was one that could be held
+
+
+@final
+class Chain:
+    """Down from where a fault enters the chain to the first link that is available.
+
+    Time is the loop's own: it only grows, whatever the clock does, so that no reset, new goal or leap of the clock
+    buys a hold or a reflex more time. Only an action of a validated plan does.
+
+    Args:
+      fallback: what is declared.
+      contract: of the planner.
+      journal: takes log lines.
+      validator: its checks are applied to the reflex and to a held action; resolved.
+      model_reflex: the policy that the model brings along, where it is asked for.
+
+    Raises:
+      ValueError: a brake that does not fit the actuators.
+    """
+
+    def __init__(
+        self,
+        fallback: Fallback,
+        contract: Contract,
+        journal: Journal,
+        validator: Validator,
+        model_reflex: ModelReflex | None = None,
+    ):
+        self.brake = fallback.brake_action(contract)
+        self._fallback, self._journal, self._validator = fallback, journal, validator
+        self._model_reflex, self._horizon = model_reflex, contract.horizon
+        self._low, self._high = contract.low, contract.high
+        self._since_plan, self._planned = 0.0, False  # seconds since a plan's action, or since the start without one
+        self.latched: Reason | None = None
+        self.reflex_refused = False  # in the last answer
+
+    def pass_time(self, seconds: float) -> None:
+        """Some time has gone by, on any clock."""
+        self._since_plan += max(seconds, 0.0)
+
+    def start(self) -> None:
+        """The controller starts: no plan has acted yet, and the reflex may bridge the time to the first one."""
+        self._since_plan, self._planned = 0.0, False
+
+    def acknowledge(self) -> Reason | None:
+        """Let go of the brake that a fault latched; what had latched."""
+        latched, self.latched = self.latched, None
+        return latched
+
+    def entry(self, wrong: tuple[Reason, ...]) -> Source:
+        """The most cautious of what the faults are answered by."""
+        if any(reason in FINAL for reason in wrong):
+            return Source.BRAKE
+        return max((self._fallback.entry(reason) for reason in wrong), default=self._fallback.entry(Reason.OK))
+
+    def answer(self, wrong: tuple[Reason, ...], now: Situation) -> tuple[Source, ndarray]:
+        """Where the action comes from, and the action [A]."""
+        source, action = self._first(self.entry(wrong), now)
+        if source == Source.BRAKE and self._planned and self.latched is None and Reason.STOPPED not in wrong:
+            self.latched = self._fallback.latches(wrong)
+        return source, action
+
+    def _first(self, entry: Source, now: Situation) -> tuple[Source, ndarray]:
+        self.reflex_refused = False
+        if entry <= Source.PREVIOUS_PLAN and now.plan is not None and now.plan.valid(now.moment):
+            self._since_plan, self._planned = 0.0, True
+            return entry, now.plan.at(now.moment)
+        in_time = self._since_plan < self._fallback.reflex_seconds
+        if entry <= Source.REFLEX and in_time and (reflex := self._reflex(now)) is not None:
+            return Source.REFLEX, reflex
+        held = now.previous if self._planned and self._since_plan < self._fallback.hold_seconds else None
+        if entry <= Source.HOLD and held is not None and self._admits(held):
+            return Source.HOLD, held
+        return Source.BRAKE, self.brake_action(now.newest)
+
+    def _reflex(self, now: Situation) -> ndarray | None:
+        """What the reflex policy says; None where it says nothing of use."""
+        reflex, of_model = self._fallback.reflex, self._model_reflex
+        if reflex is None or now.recent is None or (isinstance(reflex, str) and (of_model is None or now.goal is None)):
+            return None
+        self.reflex_refused = True
+        try:
+            if not isinstance(reflex, str):
+                said = reflex(now.recent[-1].copy())
+            else:
+                assert of_model is not None and now.goal is not None
+                said = of_model(now.recent, now.goal)
+        except Exception as error:
+            self._journal.write(logging.ERROR, "the reflex policy raised, and is not used in this step: %s", error)
+            return None
+        action = numbers_of(said)
+        if action is None or action.shape != self.brake.shape or not np.isfinite(action).all():
+            return None
+        action = np.clip(action, self._low, self._high)
+        if not self._admits(action):
+            return None
+        self.reflex_refused = False
+        return action
+
+    def _admits(self, action: ndarray) -> bool:
+        """Whether the checks pass a plan that repeats an action [A]."""
+        if not self._validator.checks:
+            return True
+        return self._validator.objection(np.repeat(action[None], self._horizon, axis=0)) is None
+
+    def brake_action(self, newest: ndarray | None) -> ndarray:
+        """The declared brake [A]; the rest action where a function of the user's gives no action.
+
+        Args:
+          newest: [O], the last good observation, if there is one.
+        """
+        brake = self._fallback.brake
+        if not callable(brake):
+            return self.brake
+        try:
+            action = numbers_of(brake(None if newest is None else newest.copy()))
+        except Exception as error:
+            self._journal.write(logging.ERROR, "the brake raised, and the rest action is sent: %s", error)
+            return self.brake
+        if action is None or action.shape != self.brake.shape or not np.isfinite(action).all():
+            self._journal.write(logging.ERROR, "the brake gave no action, and the rest action is sent")
+            return self.brake
+        return action

@@ -1,0 +1,253 @@
+"""The robot's side of the loop: observations in, situations out to the planner; its plans in, commands out.
+
+Three times are kept apart. An observation has an *age*; a plan takes its *latency* from the observation to its use,
+measured, of which a p95 over the last ones counts; an action takes effect after the *actuation delay*, declared. A plan
+begins at its observation, the actions that are committed until it can take effect are frozen into it, and it is read at
+`now + actuation_delay`: what the planner imagines is where the robot will be.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable
+from typing import Any, final
+
+from numpy import ndarray
+
+from ..engine.contract import Contract
+from ..engine.interface import ModelReflex
+from ..log.journal import Journal
+from ..worker.validator import Validator
+from ..worker.workers import Worker
+from .chain import Chain, Situation
+from .command import Command
+from .events import Events
+from .fallback import Fallback
+from .guards import ObservationGuard
+from .limiter import Limiter, OutputGuard
+from .link import PlannerLink
+from .settings import Loop
+from .status import Reason, Source
+from .window import Commanded, Observed
+
+STANDSTILL = 100  # commands in a row without any progress of the clock, after which it counts as stopped
+
+
+@final
+class ControlCycle:
+    """One step after the other, on a clock that it is handed. It has no lock and no thread, and waits for nobody.
+
+    Args:
+      worker: plans.
+      contract: of the planner.
+      loop: what the robot's side declares.
+      fallback: how faults are answered.
+      weights: of the costs, in the contract's order.
+      seed: of the first episodes.
+      journal: takes log lines, without blocking.
+      validator: checks the reflex and what is held, as the planner's side checks plans; resolved.
+      model_reflex: the policy that the model brings along, where the fallback asks for it.
+
+    Raises:
+      ValueError: a brake, a limit or a range that does not fit actuators or sensors.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        contract: Contract,
+        loop: Loop,
+        fallback: Fallback,
+        weights: ndarray,
+        seed: int,
+        journal: Journal,
+        validator: Validator,
+        model_reflex: ModelReflex | None = None,
+    ):
+        self._worker, self._contract, self._loop = worker, contract, loop
+        self._period = period = contract.control_period
+        self._delay = loop.actuation_delay if loop.compensate else 0.0
+        self._oldest = 3 * period if loop.max_observation_age is None else loop.max_observation_age
+        every = contract.replan_every * period if loop.replan_period is None else loop.replan_period
+        self._late_after = every + 3 * period if loop.late_after is None else loop.late_after
+        self.link = PlannerLink(worker, contract, loop, weights, seed)
+        self.chain = Chain(fallback, contract, journal, validator, model_reflex)
+        self.plausible = contract.range_with(loop.observation_low, loop.observation_high)
+        self._guard = ObservationGuard(contract.observation_size, *self.plausible, loop.stuck_after)
+        limits = (contract.low, contract.high, loop.rate_limit, contract.rest_action, period)
+        self._limiter, self._output = Limiter(*limits, loop.acceleration_limit), OutputGuard(*limits)
+        self.events, self._journal = Events(journal), journal
+        self.running = False
+        self.command: Command | None = None  # the last one
+        self.observed, self._commanded = Observed(period), Commanded(self._limiter.previous)
+        self._observation_fault = Reason.OK
+        self._previous_now: float | None = None
+        self._standing, self._monotonic = 0, time.monotonic()  # commands without progress of the clock; a second clock
+
+    def start(self, previous: ndarray | None) -> None:
+        """Begin to act, from `previous` [A], what the actuators do now; None: from what was sent last."""
+        if not self.running:  # or another start would buy a hold or a reflex more time
+            self.running = True
+            self.chain.start()
+            self._forget()  # plans of an earlier start are nobody's any more
+        self._restart(previous)
+
+    def stop(self) -> None:
+        """Send the brake from here on."""
+        self.running = False
+
+    def reset(self, goal: ndarray, seed: int | None, previous: ndarray | None) -> None:
+        """Start an episode towards `goal` [O], from `previous` [A] as `start` does."""
+        self._forget()
+        self.link.begin(goal, seed)
+        self._restart(previous)
+
+    def redirect(self, goal: ndarray) -> None:
+        """Another goal [O] in the same episode; the first goal begins one."""
+        if self.link.goal is None:
+            self.reset(goal, None, None)
+        else:
+            self.link.redirect(goal)
+
+    def notify(self, observation: Any, stamp: float, now: float) -> Reason:
+        """Take in an observation, or refuse it; what was wrong."""
+        values, fault = self._guard.check(observation)
+        if values is not None and not self._in_order(stamp, now):
+            values, fault = None, Reason.OUT_OF_ORDER_OBSERVATION
+        self._observation_fault = fault
+        if values is not None:
+            self.observed.add(stamp, values)
+            if self.running and self.link.due(stamp):
+                self.link.ask(self.observed, self._commanded, self._delay, now)
+        return fault
+
+    def act(self, now: float) -> Command:
+        """The command of this moment. Whatever raises on the way to it, a command there is: a step to the brake."""
+        now, elapsed, backwards = self._tick(now)
+        try:
+            source, wanted, wrong = self._choose(now, backwards)
+            action, guards = self._limiter.limit(wanted, elapsed)
+        except Exception as error:
+            self._journal.write(logging.ERROR, "the control loop raised, and brakes: %s", error)
+            source, action, wrong, guards = Source.BRAKE, self._brake(), (Reason.LOOP_ERROR,), ()
+        return self._send(now, elapsed, action, source, wrong, guards)
+
+    def _choose(self, now: float, backwards: bool) -> tuple[Source, ndarray, tuple[Reason, ...]]:
+        """Where the action comes from, the action [A] before any limit, and all that is wrong."""
+        if backwards:  # whatever bears a stamp of the old time is gone
+            self._forget()
+            self._commanded.clear()
+        self.link.receive(now)
+        wrong = self._wrong(now, backwards)
+        source, wanted = self.chain.answer(wrong, self._situation(now))
+        if self.chain.reflex_refused:
+            wrong = _most_serious_first((*wrong, Reason.REFLEX_REFUSED))
+        return source, wanted, wrong
+
+    def _tick(self, now: float) -> tuple[float, float, bool]:
+        """The moment, the seconds in which a command may have changed since the last one, and whether time went back.
+
+        How long it really was cannot be known of a clock that went back: no change is allowed, and a period counts
+        against holding. A clock that makes no progress for long is replaced by the system's own.
+        """
+        previous, second = self._previous_now, time.monotonic()
+        elapsed = self._period if previous is None else now - previous
+        backwards = elapsed < 0 or not math.isfinite(elapsed)
+        if not math.isfinite(now):
+            now = 0.0 if previous is None else previous
+        since, self._monotonic = second - self._monotonic, second
+        self._previous_now, self._standing = now, self._standing + 1 if backwards or elapsed == 0 else 0
+        if self._standing >= STANDSTILL:
+            elapsed = min(since, self._period)
+        elif backwards:
+            elapsed = 0.0
+        self.chain.pass_time(self._period if backwards or self._standing >= STANDSTILL else elapsed)
+        return now, elapsed, backwards
+
+    def _send(
+        self,
+        now: float,
+        elapsed: float,
+        action: ndarray,
+        source: Source,
+        wrong: tuple[Reason, ...],
+        guards: tuple[str, ...],
+    ) -> Command:
+        """The command that leaves, once the output invariant holds of it."""
+        sent, safe = self._output.check(action, self._brake, elapsed)
+        if not safe:
+            source, wrong = Source.BRAKE, _most_serious_first((*wrong, Reason.UNSAFE_OUTPUT))
+            self._limiter.restart(sent)
+        self._commanded.add(now, sent)
+        events = self.events.update(wrong, now)
+        reason = wrong[0] if wrong else Reason.OK
+        self.command = Command(now, sent, source, reason, wrong, guards, events, self.link.plan)
+        return self.command
+
+    def _brake(self) -> ndarray:
+        """The declared brake [A]."""
+        return self.chain.brake_action(self.observed.newest if len(self.observed) else None)
+
+    def _situation(self, now: float) -> Situation:
+        """What the fallback chain chooses from."""
+        fresh = len(self.observed) and now - self.observed.stamp <= self._oldest
+        return Situation(
+            moment=now + self._delay,
+            plan=self.link.plan,
+            recent=self.observed.window(self._contract.history)[0] if fresh else None,
+            newest=self.observed.newest if len(self.observed) else None,
+            goal=self.link.goal,
+            previous=None if self.command is None else self._limiter.previous,
+        )
+
+    def _wrong(self, now: float, backwards: bool) -> tuple[Reason, ...]:
+        """All that is wrong, most serious first."""
+        wrong = []
+        if not self.running:
+            wrong.append(Reason.STOPPED)
+        if self.chain.latched is not None:
+            wrong.append(Reason.LATCHED)
+        if backwards:
+            wrong.append(Reason.CLOCK_BACKWARDS)
+        if self._standing >= STANDSTILL:
+            wrong.append(Reason.CLOCK_STOPPED)
+        if not len(self.observed):
+            wrong.append(Reason.MISSING_OBSERVATION)
+        elif now - self.observed.stamp > self._oldest:
+            wrong.append(Reason.STALE_OBSERVATION)
+        plan = self.link.plan
+        if plan is None or not plan.valid(now + self._delay):
+            wrong.append(Reason.NO_PLAN)
+        elif now - plan.stamp > self._late_after:
+            wrong.append(Reason.LATE)
+        if self.link.surprised:
+            wrong.append(Reason.SURPRISED)
+        if self._worker.failure is not None:
+            wrong.append(Reason.PLANNER_FAILED)
+        elif self.running and self._worker.dead():
+            wrong.append(Reason.PLANNER_DEAD)
+        return _most_serious_first([*wrong, *(fault for fault in (self._observation_fault, self.link.fault) if fault)])
+
+    def _in_order(self, stamp: float, now: float) -> bool:
+        """Whether a stamp is a time later than the one before, and not in the future."""
+        early = len(self.observed) and stamp <= self.observed.stamp
+        return math.isfinite(stamp) and not early and stamp <= now + 0.5 * self._period
+
+    def _restart(self, previous: ndarray | None) -> None:
+        """Go on from what the actuators do now, [A], where it is known."""
+        if previous is not None:
+            self._limiter.restart(previous)
+            self._output.restart(self._limiter.previous)
+            self._commanded.restart(self._limiter.previous)
+
+    def _forget(self) -> None:
+        """Nothing is known of the episode that begins. What was sent last still is, and so is how long ago that was."""
+        self.observed.clear()
+        self._observation_fault = Reason.OK
+        self.link.forget()
+
+
+def _most_serious_first(wrong: Iterable[Reason]) -> tuple[Reason, ...]:
+    return tuple(sorted(wrong, reverse=True))

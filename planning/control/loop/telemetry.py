@@ -1,0 +1,233 @@
+"""What happened at each step, as strict JSON lines: written by a thread of its own, off the control path.
+
+`run` opens each file, `step` lines hold actions, `plan` lines all that it takes to make a plan again, and a `missing`
+line says how many were dropped in its place. What is not finite is null. Files rotate by size; where the disk cannot
+keep up, lines are dropped and counted, never waited for.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from ..log.journal import Journal
+from ..log.json_line import as_line
+from ..log.rotating_file import RotatingFile
+from .status import Reason, Source
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """One control step. Times in seconds on the loop's clock, durations in milliseconds; None: not known."""
+
+    time: float
+    step: int
+    source: Source
+    reason: Reason
+    action: list[float]
+    guards: tuple[str, ...] = ()  # what changed the action: bounds, rate, nonfinite
+    events: tuple[str, ...] = ()  # what began (+) and ended (-)
+    plan: int | None = None  # sequence number of what is executed
+    plan_age_ms: float | None = None
+    observation_age_ms: float | None = None
+    latency_ms: float | None = None  # from an observation sent to its plan in use: p95 of the last ones
+    compute_ms: float | None = None  # of the newest plan
+    deadline_margin_ms: float | None = None  # what was left of the plan's deadline
+    iterations: int | None = None
+    frozen: int | None = None  # actions that were committed before the plan began
+    cost: float | None = None
+    terms: dict[str, float] = field(default_factory=dict)
+    margins: dict[str, float] = field(default_factory=dict)
+    rank: int | None = None  # which of the best plans the validator took
+    spread: float | None = None
+    surprise: float | None = None
+    surprise_threshold: float | None = None
+    disagreement: float | None = None
+    prediction_error: float | None = None  # how far off the previous plan's own picture of now is
+
+
+@final
+class Telemetry:
+    """Lines into `path`; when it grows beyond `max_bytes` it becomes `path.1`, what was that `path.2`, and so on.
+
+    While the file cannot be written, lines wait, and what does not fit is dropped. Once it can be written again, what
+    waited is written, and then a line `{"kind": "missing", "lines": n}` in place of those that were dropped.
+
+    Args:
+      path: of the file that is written to; an older one is turned over first.
+      max_bytes: of one file.
+      keep: files beside the one that is written to.
+      capacity: lines that may wait.
+      header: what belongs to the run: the bundle's hash, its contract.
+
+    Raises:
+      ValueError: a size that is not a whole number in its range, or a path that is a folder.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        max_bytes: int = 64 * 2**20,
+        keep: int = 4,
+        capacity: int = 10_000,
+        header: dict[str, Any] | None = None,
+    ):
+        for name, value, least in (("max_bytes", max_bytes, 1), ("keep", keep, 0), ("capacity", capacity, 1)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}")
+        self.path = Path(path)
+        if self.path.is_dir():
+            raise ValueError(f"{path} is a folder: give the path of a file in it")
+        self.dropped = 0  # lines, since construction
+        self.header = dict(header or {})
+        self._capacity, self._missing = capacity, 0
+        self._waiting: deque[Any] = deque()
+        self._file = RotatingFile(self.path, max_bytes, keep)
+        self._lock = threading.Lock()  # of the file; nobody on the control path takes it
+        self._life = threading.Lock()  # of `start` and `close`
+        self._state = threading.Lock()  # of `_closing` and `_thread`
+        self._wake, self._closing = threading.Event(), False
+        self._thread: threading.Thread | None = None
+        self._journal = Journal(logger)
+
+    def start(self) -> None:
+        """Begin to write in the background, unless it does."""
+        with self._life:
+            self._journal.start()
+            with self._state:
+                self._closing = False
+                self._wake.clear()
+                if self._thread is None:
+                    thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
+                    thread.start()
+                    self._thread = thread
+
+    def write(self, line: PlanReport | dict[str, Any]) -> None:
+        """Take a line. It is written soon, or dropped where too many wait. Never blocks."""
+        if len(self._waiting) >= self._capacity:
+            self.dropped += 1
+            self._missing += 1
+            if self._missing == 1:
+                name = self.path.name
+                self._journal.write(logging.WARNING, "telemetry: lines are dropped, for %s takes them too slowly", name)
+            return
+        if self._missing:
+            missing, self._missing = self._missing, 0
+            self._waiting.append({"kind": "missing", "lines": missing})
+        self._waiting.append(line)
+
+    def flush(self) -> None:
+        """Write what waits.
+
+        Raises:
+          OSError: the file cannot be written. What waits still waits.
+        """
+        with self._lock:
+            while True:
+                if not self._waiting:
+                    missing, self._missing = self._missing, 0
+                    if not missing:
+                        return
+                    self._waiting.append({"kind": "missing", "lines": missing})
+                line = self._waiting[0]
+                try:
+                    text = as_line(line if isinstance(line, dict) else {"kind": "step", **asdict(line)})
+                except Exception as error:
+                    self.dropped += 1
+                    self._journal.write(logging.ERROR, "telemetry: a line cannot be logged and is dropped: %s", error)
+                    text = as_line({"kind": "missing", "lines": 1})
+                self._file.write(text.encode(), self._header)
+                self._waiting.popleft()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what waits, and end. Never raises.
+
+        Args:
+          timeout: seconds to wait for a disk that hangs; lines that it has not taken by then are lost.
+        """
+        with self._life:
+            with self._state:
+                thread, self._closing = self._thread, True
+                self._wake.set()
+            if thread is not None:
+                thread.join(timeout)
+            if thread is not None and thread.is_alive():
+                self._journal.write(logging.WARNING, "telemetry: %s hangs, and lines are lost", self.path.name)
+            else:
+                self._finish()
+            self._journal.close()
+
+    def _finish(self) -> None:
+        """Write what waits, or give it up, and close the file."""
+        try:
+            self.flush()
+        except OSError as error:
+            before = sum(_missing(line) for line in self._waiting)  # counted already
+            lost = sum(not _missing(line) for line in self._waiting)
+            self._waiting.clear()
+            self.dropped += lost
+            self._missing += before + lost
+            if lost:
+                words = "telemetry: %d lines are lost, for %s cannot be written: %s"
+                self._journal.write(logging.WARNING, words, lost, self.path.name, error.strerror)
+        with self._lock:
+            self._file.close()
+
+    def _work(self) -> None:
+        broken = ended = False
+        while not ended:
+            self._wake.wait(1.0 if broken else 0.2)
+            try:
+                self.flush()
+                if broken:
+                    self._journal.write(logging.WARNING, "telemetry: %s is written again", self.path.name)
+                broken = False
+            except Exception as error:
+                if not broken:
+                    words = "telemetry: %s cannot be written, and is tried again: %s"
+                    self._journal.write(logging.WARNING, words, self.path.name, error)
+                broken = True
+            with self._state:
+                if ended := self._closing:
+                    self._thread = None
+
+    def _header(self) -> bytes:
+        return as_line({"kind": "run", **self.header}).encode()
+
+
+def _missing(line: Any) -> int:
+    """How many lines a line stands for that are missing."""
+    return int(line["lines"]) if isinstance(line, dict) and line.get("kind") == "missing" else 0
+
+
+def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
+    """Every line of a log, the files that it was turned over into first. A last line that is cut off is left out.
+
+    Raises:
+      FileNotFoundError: there is no such log.
+      ValueError: a line that is no JSON object.
+    """
+    path = Path(path)
+    older: list[Path] = []
+    while (file := path.with_name(f"{path.name}.{len(older) + 1}")).exists():
+        older.append(file)
+    for file in (*reversed(older), path):
+        with file.open(encoding="utf-8", errors="replace") as lines:
+            for number, text in enumerate(lines, 1):
+                if not text.endswith("\n"):
+                    break  # the writer died in the middle of it
+                try:
+                    line = json.loads(text)
+                except (ValueError, RecursionError):
+                    line = None
+                if not isinstance(line, dict):
+                    raise ValueError(f"{file.name}, line {number} is no JSON object: is this a log of jepa-mpc?")
+                yield line

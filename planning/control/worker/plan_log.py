@@ -1,0 +1,180 @@
+"""The log of an episode's plans, and the plans that come of it again.
+
+A line holds all that it takes to make its plan, given that those before it were made: the actions taken since, the
+observations, what was committed, and how many iterations there was time for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from ...types import Plan
+from ..engine.contract import MOST
+from ..engine.interface import Engine
+from .messages import Verdict
+
+# What a plan is made from.
+_FIELDS: dict[str, Any] = {
+    "follows": int | None,
+    "steps": int,
+    "observations": list,
+    "frozen": list,
+    "iterations": int,
+    "weights": list,
+    "plan": str,
+}
+
+
+def plan_line(
+    request: Any, record: Any, plan: Plan, weights: ndarray, follows: int | None, steps: int, rows: ndarray
+) -> dict[str, Any]:
+    """All that it takes to make this plan again, given that those before it were."""
+    frozen = int(request["frozen"])
+    line: dict[str, Any] = {"kind": "plan", "sequence": int(request["number"]), "follows": follows}
+    line |= {"epoch": int(request["epoch"])}
+    if follows is None:
+        names = ("seed", "episode")
+        line |= {"begin": {name: int(request[name]) for name in names} | {"goal": request["goal"].tolist()}}
+    return line | {
+        "stamp": float(request["stamp"]),
+        "steps": steps,
+        "observations": rows.tolist(),
+        "previous": request["executed"][-1].tolist(),
+        "frozen": request["committed"][:frozen].tolist(),
+        "iterations": int(record["iterations"]),
+        "weights": weights.tolist(),
+        "verdict": Verdict(int(record["verdict"])).name.lower(),
+        "rank": int(record["rank"]),
+        "cost": float(plan.cost),
+        "compute_ms": round(1e3 * float(record["compute"]), 3),
+        "plan": digest(plan.actions),
+        "actions": plan.actions.tolist(),
+    }
+
+
+def digest(actions: Any) -> str:
+    """A fingerprint of a plan's actions [T, A], bit for bit."""
+    return hashlib.sha256(np.ascontiguousarray(actions, np.float32).tobytes()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """What one controller logged from its start to its end."""
+
+    header: dict[str, Any]  # the bundle's hash and its contract
+    episodes: list[list[dict[str, Any]]] = field(default_factory=list)  # their plans, in order
+
+    def plans(self) -> list[dict[str, Any]]:
+        """The plans of all episodes."""
+        return [line for episode in self.episodes for line in episode]
+
+
+def runs_of(lines: Iterable[dict[str, Any]]) -> list[LoggedRun]:
+    """The runs in a log, the oldest first: each `run` line opens a file, and a run may take several.
+
+    A file that continues a run has the same header, and its steps and plans go on counting.
+
+    Raises:
+      ValueError: a plan without its number.
+    """
+    runs: list[LoggedRun] = []
+    opened: dict[str, Any] | None = None  # a file that was opened, and not yet counted in
+    last: dict[str, int] = {}
+    for line in lines:
+        kind = str(line.get("kind"))
+        if kind == "run":
+            opened = line
+            continue
+        number = _number(kind, line)
+        if kind == "plan" and number is None:
+            raise ValueError("the log has a plan without a sequence number: take an intact copy")
+        restarted = number is not None and number <= last.get(kind, -1)
+        if not runs or (opened is not None and (restarted or opened != runs[-1].header)):
+            runs.append(LoggedRun(opened or {}))
+            last = {}
+        if number is not None:
+            opened, last[kind] = None, number
+        if kind == "plan":
+            if "begin" in line or not runs[-1].episodes:
+                runs[-1].episodes.append([])
+            runs[-1].episodes[-1].append(line)
+    return runs
+
+
+def replay(engine: Engine, lines: list[dict[str, Any]], until: int | None = None) -> tuple[ndarray, list[int]]:
+    """Make the plans of one episode's log again, up to the one with the sequence number `until`.
+
+    Returns:
+      The last plan's actions [T, A], and the sequence numbers of plans that came out otherwise than they were logged.
+
+    Raises:
+      ValueError: the log does not begin with the episode, misses a plan, is damaged, or is another bundle's.
+    """
+    if not lines or "begin" not in lines[0]:
+        raise ValueError("the log does not hold the beginning of this episode: keep more files when it rotates")
+    state: Any = None
+    actions = np.zeros((engine.contract.horizon, engine.contract.action_size), np.float32)
+    different: list[int] = []
+    before: int | None = None
+    for line in lines:
+        _check(line)
+        if line["follows"] not in (None, before):
+            raise ValueError(f"the log misses the plan {line['follows']}, on which the plan {line['sequence']} stands")
+        before = line["sequence"]
+        try:
+            state = _again(engine, state, line)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"the plan {before} in the log does not fit this bundle: {error}") from error
+        actions = np.asarray(engine.plan(state).actions)
+        if digest(actions) != line["plan"]:
+            different.append(line["sequence"])
+        if line["sequence"] == until:
+            break
+    return actions, different
+
+
+def _again(engine: Engine, state: Any, line: dict[str, Any]) -> Any:
+    """The state after the plan of one line was made."""
+    contract = engine.contract
+    engine.weights = dict(zip(contract.terms, line["weights"], strict=True))
+    if "begin" in line:
+        begin = line["begin"]
+        state = engine.begin(np.asarray(begin["goal"], np.float32), begin["seed"], begin["episode"])
+    for _ in range(line["steps"]):
+        _, state = engine.commit(state)
+    for row in line["observations"]:
+        state = engine.observe(state, np.asarray(row, np.float32).reshape(contract.observation_size))
+    if "previous" in line:  # logs of earlier versions have none, and took the plan's own action
+        state = engine.with_previous(state, np.asarray(line["previous"], np.float32).reshape(contract.action_size))
+    committed = np.zeros((contract.horizon, contract.action_size), np.float32)
+    committed[: len(line["frozen"])] = np.reshape(line["frozen"], (-1, contract.action_size))
+    state = engine.freeze(state, committed, len(line["frozen"]))
+    for _ in range(line["iterations"]):
+        state = engine.refine(state)
+    return state
+
+
+def _check(line: dict[str, Any]) -> None:
+    """Raise ValueError where a line lacks what its plan is made from, or would plan for ever."""
+    for name, kind in _FIELDS.items():
+        if name not in line:
+            raise ValueError(f"the plan {line['sequence']} in the log has no {name}: take an intact copy")
+        value = line[name]
+        if not isinstance(value, kind) or (kind is int and not (_is_count(value) and value <= MOST)):
+            raise ValueError(f"the plan {line['sequence']} in the log has {value!r:.40} as {name}: take an intact copy")
+
+
+def _number(kind: str, line: dict[str, Any]) -> int | None:
+    """What numbers a line, where anything does."""
+    value = line.get({"plan": "sequence", "step": "step"}.get(kind, ""))
+    return value if _is_count(value) else None
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0

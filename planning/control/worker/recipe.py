@@ -1,0 +1,77 @@
+"""How an engine is made wherever it is needed: what crosses to a planner process are words, never objects."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..bundle.bundle import Bundle
+from ..bundle.engine import BundleEngine
+from ..engine.contract import Contract
+from ..engine.interface import Engine, ModelReflex
+from .surprise import Surprise
+from .validator import named
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a planner process makes its engine: a bundle's path and hash, or `module:function` with arguments in JSON."""
+
+    contract: Contract
+    spec: dict[str, Any]
+    surprise: Surprise | None = None
+    sha256: str | None = None  # of the bundle
+
+    @classmethod
+    def bundle(cls, path: str | Path, cache: bool = False) -> Recipe:
+        """From a bundle, with the calibration of surprise that it may bring along. Raises what loading one does."""
+        sha256 = file_hash(path) if Path(path).is_file() else None
+        bundle = Bundle.load(path, sha256)
+        spec = {"bundle": str(Path(path).resolve()), "cache": cache, "sha256": sha256}
+        return cls(bundle.contract, spec, Surprise.of_bundle(bundle), sha256)
+
+    @classmethod
+    def factory(cls, name: str, **arguments: Any) -> Recipe:
+        """From a function of yours that returns an engine. It is called once here, for its contract."""
+        return cls(make_engine(spec := {"factory": name, "arguments": arguments}).contract, spec)
+
+
+def make_engine(spec: dict[str, Any]) -> Engine:
+    """The engine that a recipe describes.
+
+    Raises:
+      ReplacedBundleError: the file is not the one that the recipe was made from.
+      ValueError: the bundle is no good, or the function cannot be imported.
+    """
+    if "bundle" in spec:
+        path = Path(spec["bundle"])
+        bundle = Bundle.load(path, spec["sha256"])
+        return BundleEngine(bundle, path.with_name(f"{path.name}.cache") if spec["cache"] else None)
+    return named(spec["factory"])(**spec["arguments"])
+
+
+def reflex_of(planner: Engine | Recipe) -> ModelReflex:
+    """The policy that the planner's model brings along, compiled, for whoever must act while the planner cannot.
+
+    Raises:
+      ValueError: it brings none.
+    """
+    engine = make_engine(planner.spec) if isinstance(planner, Recipe) else planner
+    contract = engine.contract
+    nothing = np.zeros((contract.history, contract.observation_size), np.float32)
+    if engine.reflex(nothing, nothing[-1]) is None:
+        raise ValueError(
+            "the fallback asks for the model's reflex, and this model has none: train it with model.policy=true, or "
+            "give a function of yours as the reflex"
+        )
+    return engine.reflex
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's content."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,88 @@
+"""Where the planner runs: in the caller's hands, in a thread, or in a process of its own that may die and come back.
+
+All three take the newest situation and give the newest plan through mailboxes, so the loop's own side is the same code
+whatever is behind it, and never waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy import ndarray
+
+from ..engine.contract import Contract
+from ..engine.interface import Engine
+from .inline_worker import InlineWorker
+from .process_worker import ProcessWorker
+from .recipe import Recipe, make_engine
+from .settings import Log, Planning
+from .thread_worker import ThreadWorker
+
+
+@runtime_checkable
+class Worker(Protocol):
+    """Answers situations with plans.
+
+    Any thread may call any method at any time. `start` and `stop` may follow one another as often as one likes. Only
+    they may take time: nothing else waits for the planner, or for a log.
+    """
+
+    @property
+    def failure(self) -> str | None:
+        """Why it has given up since the last `start`; None while it has not."""
+        ...
+
+    @property
+    def restarts(self) -> int:
+        """How often the planner was started again by itself since the last `start`."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything is compiled."""
+        ...
+
+    def start(self) -> None:
+        """Begin, unless it has; `ready` becomes true some time later. Also after `stop`, and after a failure."""
+
+    def stop(self) -> None:
+        """End, and leave nothing behind."""
+
+    def send(self, message: bytes, now: float) -> None:
+        """Give it a newer situation. After `stop`, nothing happens."""
+
+    def receive(self, now: float) -> bytes | None:
+        """The newest plan, if there is one that was not received yet. None after `stop`."""
+
+    def dead(self) -> bool:
+        """Whether it was stopped, has failed, or has ended and is not ready again. Not: whether it is not ready yet."""
+        ...
+
+
+def make_worker(
+    planner: Engine | Recipe, kind: str, planning: Planning, log: Log, latency: float | Callable[[], float]
+) -> tuple[Worker, Contract, ndarray]:
+    """The worker, the contract, and the weights to begin with.
+
+    Raises:
+      ValueError: an engine that already lives here for a process, or another kind of worker.
+    """
+    if kind not in ("process", "thread", "inline"):
+        raise ValueError(f"worker must be process, thread or inline; got {kind!r}")
+    if kind == "process":
+        if not isinstance(planner, Recipe):
+            raise ValueError(
+                "a planner process makes its engine by itself: give the path of a bundle, or a Recipe; or take "
+                'worker="thread"'
+            )
+        contract = planner.contract
+        weights = [contract.weights[name] for name in contract.terms]
+        return ProcessWorker(planner, planning, log), contract, np.asarray(weights, np.float32)
+    engine = make_engine(planner.spec) if isinstance(planner, Recipe) else planner
+    contract = engine.contract
+    weights = [engine.weights[name] for name in contract.terms]
+    if kind == "inline":
+        return InlineWorker(engine, planning, log, latency), contract, np.asarray(weights, np.float32)
+    return ThreadWorker(engine, planning, log), contract, np.asarray(weights, np.float32)

@@ -31,6 +31,7 @@ from .costs import (
 from .gradient import Gradient
 from .host import plan_on_host
 from .icem import ICEM
+from .model import LatentModel
 from .mppi import MPPI, EliteMPPI
 from .noise import coloured_noise
 from .objective import LatentObjective, imagine, score
@@ -40,7 +41,7 @@ from .predictive_sampling import PredictiveSampling
 from .proposals import Given, InverseDynamics, ModelProposal, NoOp, PolicyPrior, Proposal, given_by
 from .risk import CVaR, Disagreement, Mean, Risk, Worst
 from .sampling import SamplingPlanner
-from .types import ActionSpec, AskTell, Evaluation, LatentModel, Objective, Plan, Planner, Status
+from .types import ActionSpec, AskTell, Evaluation, Objective, Plan, Planner, Status
 
 __all__ = [
     "AccelerationLimit",

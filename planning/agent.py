@@ -7,41 +7,27 @@ is their composition, with all iterations whenever a new plan is due. Shells for
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Bool, Float, Int, PRNGKeyArray
 from .best import shift
 from .constraints import Constraint
 from .costs import Cost
+from .model import LatentModel
 from .objective import PRECISIONS, LatentObjective, imagine, with_prefix
 from .proposals import ModelProposal, given_by
+from .pytree import static
 from .risk import Mean, Risk
-from .types import ActionSpec, Evaluation, LatentModel, Leaf, Number, Plan, Planner
+from .types import ActionSpec, Evaluation, Leaf, Number, Plan, Planner
 
 PROPOSALS = 2**31 - 1  # folded into the key of what the model suggests: no planner counts that far
 
-_STATE_FIELDS = [
-    "key",
-    "history",
-    "root",
-    "goal",
-    "search",
-    "plan",
-    "previous",
-    "executed",
-    "observed",
-    "pending",
-    "behind",
-    "committed",
-    "frozen",
-]
 
-
-@partial(jax.tree_util.register_dataclass, data_fields=_STATE_FIELDS, meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class AgentState:
     """What an agent knows at one moment of one episode."""
@@ -61,11 +47,7 @@ class AgentState:
     frozen: Leaf  # [] int32, how many actions of `committed` count: 0 unless `freeze` said otherwise
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["model", "planner", "costs", "weights", "spec", "constraints", "risk", "proposals"],
-    meta_fields=["replan_every", "precision", "members"],
-)
+@register_dataclass
 @dataclass(frozen=True)
 class Agent:
     """A world model, a planner and what to minimise. New weights and parameters are new arguments, never a new compile.
@@ -78,12 +60,14 @@ class Agent:
     costs: dict[str, Cost]
     weights: dict[str, Number]
     spec: ActionSpec
-    replan_every: int = 1  # environment steps
+    replan_every: int = static(1)  # environment steps
     constraints: dict[str, Constraint] = field(default_factory=dict)
     risk: Risk = Mean()  # over the members of an ensemble
     proposals: tuple[ModelProposal, ...] = ()  # sequences that the model suggests, for the planner's `Given` places
-    precision: str = "float32"  # of the imagination: float32, bfloat16, or auto, which `precision.resolve` replaces
-    members: int | None = None  # of an ensemble, that imagine; None: all
+    precision: str = static(
+        "float32"
+    )  # of the imagination: float32, bfloat16, or auto, which `precision.resolve` replaces
+    members: int | None = static(None)  # of an ensemble, that imagine; None: all
 
     def validate(self) -> None:
         """Raise ValueError, in one sentence, where the parts do not fit each other."""

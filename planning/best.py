@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float, Int
 from .types import Evaluation, Leaf, Plan, Status
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["sequences", "evaluation", "known"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Best:
     """`k` action sequences, best first.

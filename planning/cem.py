@@ -8,36 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
-from typing import final
 
-import jax
 import jax.numpy as jnp
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float
 from .parameterization import Parameterization, Steps
 from .proposals import Proposal
-from .sampling import SamplingPlanner, Search, check_number, equal_share, fitted_gaussian
+from .pytree import static
+from .sampling import SamplingPlanner, check_number, equal_share, fitted_gaussian
+from .search import Search
 from .types import ActionSpec, Evaluation, Number
 
-_STATIC = [
-    "horizon",
-    "num_samples",
-    "num_elites",
-    "iterations",
-    "num_keep",
-    "num_best",
-    "parameterization",
-    "proposals",
-]
 
-
-@final
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["init_std", "min_std", "momentum", "noise_beta"],
-    meta_fields=_STATIC,
-)
+@register_dataclass
 @dataclass(frozen=True)
 class CEM(SamplingPlanner):
     """Cross-entropy method over action sequences.
@@ -47,18 +31,18 @@ class CEM(SamplingPlanner):
     are evaluated, and the Gaussian is fitted to what was evaluated.
     """
 
-    horizon: int = 15  # T, environment steps
-    num_samples: int = 64  # N, all candidates of one iteration
-    num_elites: int = 6
-    iterations: int = 3
-    num_keep: int = 4  # of the best sequences, those proposed again
-    num_best: int = 8  # k, sequences kept in the plan
+    horizon: int = static(15)  # T, environment steps
+    num_samples: int = static(64)  # N, all candidates of one iteration
+    num_elites: int = static(6)
+    iterations: int = static(3)
+    num_keep: int = static(4)  # of the best sequences, those proposed again
+    num_best: int = static(8)  # k, sequences kept in the plan
     init_std: Number = 0.7  # share of the half range, at the start of each plan
     min_std: Number = 0.05  # share of the half range, below which no draw is made
     momentum: Number = 0.1  # weight of the old mean and deviation
     noise_beta: Number = 1.0  # exponent of the noise's spectrum; 0 is white
-    parameterization: Parameterization = Steps()
-    proposals: tuple[Proposal, ...] = ()
+    parameterization: Parameterization = static(Steps())
+    proposals: tuple[Proposal, ...] = static(())
 
     def validate(self, spec: ActionSpec) -> None:
         """Raise ValueError, in one sentence, on a configuration that cannot plan for `spec`."""

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
-import jax
 import jax.numpy as jnp
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float
 from .costs import Imagined, action_changes, head
-from .types import ActionSpec, LatentModel, Leaf, Number
+from .model import LatentModel
+from .pytree import static
+from .types import ActionSpec, Leaf, Number
 
 
 @runtime_checkable
@@ -29,7 +30,7 @@ class Constraint(Protocol):
         ...
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["limit"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class RateLimit:
     """No action dimension changes faster than `limit`, from the action that was taken last onwards."""
@@ -42,7 +43,7 @@ class RateLimit:
         return jnp.max(rates, axis=(1, 2)) - self.limit
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["limit"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class AccelerationLimit:
     """No action dimension changes its rate faster than `limit`: the second difference, as `RateLimit` is the first.
@@ -57,7 +58,7 @@ class AccelerationLimit:
         return _largest_difference(imagined, spec, 2) - self.limit
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["limit"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class JerkLimit:
     """No action dimension changes its acceleration faster than `limit`: the third difference, continued likewise.
@@ -72,7 +73,7 @@ class JerkLimit:
         return _largest_difference(imagined, spec, 3) - self.limit
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["low", "high"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class WorkspaceBox:
     """What the model's probe decodes stays within `low` and `high` at every imagined step.
@@ -98,7 +99,7 @@ class WorkspaceBox:
         return jnp.max(outside, axis=(1, 2))
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["low", "high", "root"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class JointLimits:
     """The joint angles that the model's probe decodes stay within `low` and `high` at every imagined step.
@@ -148,7 +149,7 @@ class JointLimits:
         return jnp.max(jnp.abs(from_middle) - half[None, None], axis=(1, 2))
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["center", "radius"], meta_fields=["point"])
+@register_dataclass
 @dataclass(frozen=True)
 class KeepOut:
     """One of the points that the model's probe decodes stays out of a disc, between the imagined steps, too.
@@ -162,7 +163,7 @@ class KeepOut:
 
     center: Leaf | tuple[Number, Number]  # [2], in the probe's units
     radius: Number
-    point: int = -1  # which of the probe's points, each of which is two of its positions
+    point: int = static(-1)  # which of the probe's points, each of which is two of its positions
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """How deep inside, in the probe's units."""
@@ -175,7 +176,7 @@ class KeepOut:
         return self.radius - jnp.sqrt(jnp.min(jnp.sum(nearest**2, axis=-1), axis=1))
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["limit"], meta_fields=["point"])
+@register_dataclass
 @dataclass(frozen=True)
 class SpeedLimit:
     """One of the points that the model's probe decodes is nowhere faster than `limit`, on average over a model step.
@@ -185,7 +186,7 @@ class SpeedLimit:
     """
 
     limit: Number  # the probe's units a second
-    point: int = -1  # which of the probe's points, each of which is two of its positions
+    point: int = static(-1)  # which of the probe's points, each of which is two of its positions
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """How much too fast, in the probe's units a second."""

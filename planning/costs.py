@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float
-from .types import ActionSpec, LatentModel, Leaf, Number
+from .model import LatentModel
+from .pytree import static
+from .types import ActionSpec, Leaf, Number
 
-_IMAGINED_FIELDS = ["root", "latents", "goal", "actions", "previous", "earlier"]
 
-
-@partial(jax.tree_util.register_dataclass, data_fields=_IMAGINED_FIELDS, meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Imagined:
     """What the model foresees of `N` action sequences from one root. `latents` begin after the first action block."""
@@ -45,7 +45,7 @@ class Cost(Protocol):
         ...
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["running", "terminal"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class GoalDistance:
     """Squared Euclidean distance to the goal in representation space."""
@@ -60,7 +60,7 @@ class GoalDistance:
         return over_time(jnp.sum((latents - goal[None, None]) ** 2, axis=-1), self.running, self.terminal)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["running", "terminal"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class TemporalDistance:
     """Environment steps that remain to the goal, as the model's own temporal-distance critic sees it.
@@ -87,7 +87,7 @@ class TemporalDistance:
         return over_time(steps.astype(jnp.float32), self.running, self.terminal)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["target", "running", "terminal"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class ProbeDistance:
     """Squared Euclidean distance of what the model's probe decodes from `target`; NaN there: any value will do.
@@ -116,7 +116,7 @@ class ProbeDistance:
         return over_time(jnp.sum(apart**2, axis=-1), self.running, self.terminal)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Effort:
     """Mean square of the actions, from the rest action in half ranges: 0 at rest."""
@@ -130,7 +130,7 @@ class Effort:
         return jnp.mean(relative**2, axis=(1, 2))
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class ActionRate:
     """Mean square of the change from one action to the next, in half ranges a control step.
@@ -146,7 +146,7 @@ class ActionRate:
         return jnp.mean(action_changes(imagined, spec) ** 2, axis=(1, 2))
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["discount"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Reward:
     """Minus the sum of the rewards that the model predicts, `discount ** h` for the one of model step `h`.
@@ -171,7 +171,7 @@ class Reward:
         return -jnp.sum(rewards * discounts[None], axis=1)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["discount"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Value:
     """Minus `discount ** H` times the value of the last latent: what lies beyond the horizon, as the model sees it.
@@ -191,7 +191,7 @@ class Value:
         return -discount * value(model.params, imagined.latents[:, -1]).astype(jnp.float32)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["discount"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Return:
     """Minus the discounted return of an imagined future: what is earned on the way, and the value of the last latent.
@@ -222,7 +222,7 @@ class Return:
         return -(jnp.sum(before * rewards, axis=1) + after[:, -1] * beyond)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["data"], meta_fields=["function"])
+@register_dataclass
 @dataclass(frozen=True)
 class Custom:
     """A function of one's own: `function(model, imagined, spec, **data) -> [N]`, for a cost or a margin.
@@ -231,7 +231,7 @@ class Custom:
     for each new `lambda` compiles anew.
     """
 
-    function: Callable[..., Array]
+    function: Callable[..., Array] = static()
     data: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Array:
@@ -239,7 +239,7 @@ class Custom:
         return self.function(model, imagined, spec, **self.data)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["of"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Penalty:
     """How far a constraint is violated, as a cost among others: as good as the weight that is found for it.

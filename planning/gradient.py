@@ -9,23 +9,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, final
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Bool, Float, Int, PRNGKeyArray
 from .best import Best
 from .noise import coloured_noise
 from .parameterization import Parameterization, Steps
+from .pytree import static
 from .sampling import check_number
 from .types import ActionSpec, Evaluation, Leaf, Number, Objective, Plan
 
-_FIELDS = ["key", "call", "iteration", "params", "moments", "best", "finite", "progress"]
 
-
-@partial(jax.tree_util.register_dataclass, data_fields=["first", "second", "forgotten"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Moments:
     """Adam's memory of the slopes, with its published constants.
@@ -52,7 +51,7 @@ class Moments:
         return mean / (jnp.sqrt(square) + 1e-8), Moments(first, second, forgotten)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=_FIELDS, meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Descent:
     """Where the gradient planner stands: its starts on their way down, and the best that each has come upon."""
@@ -67,12 +66,7 @@ class Descent:
     progress: Leaf  # [iterations] best cost after each
 
 
-@final
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["learning_rate", "init_std", "noise_beta", "penalty"],
-    meta_fields=["horizon", "num_starts", "iterations", "parameterization"],
-)
+@register_dataclass
 @dataclass(frozen=True)
 class Gradient:
     """Adam on `num_starts` action sequences at once; the plan is the best of all that were evaluated on the way.
@@ -81,14 +75,14 @@ class Gradient:
     start whose gradient is not finite stays where it is for that iteration.
     """
 
-    horizon: int = 15  # T, environment steps
-    num_starts: int = 8  # S, and the number of sequences kept in the plan
-    iterations: int = 12
+    horizon: int = static(15)  # T, environment steps
+    num_starts: int = static(8)  # S, and the number of sequences kept in the plan
+    iterations: int = static(12)
     learning_rate: Number = 0.1  # share of the half range a step
     init_std: Number = 0.7  # share of the half range, of the starts around the previous plan
     noise_beta: Number = 1.0  # exponent of the spectrum of the starts; 0 is white
     penalty: Number = 10.0  # weight of a violation, in units of the cost
-    parameterization: Parameterization = Steps()
+    parameterization: Parameterization = static(Steps())
 
     def validate(self, spec: ActionSpec) -> None:
         """Raise ValueError, in one sentence, on a configuration that cannot plan for `spec`."""

@@ -8,28 +8,23 @@ they had, and shifted elites whose last action is drawn anew.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, final
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Bool, Float, Int
 from .best import Best
 from .parameterization import Parameterization, Steps
 from .proposals import Proposal
-from .sampling import SamplingPlanner, Search, check_number, equal_share, fitted_gaussian
+from .pytree import static
+from .sampling import SamplingPlanner, check_number, equal_share, fitted_gaussian
+from .search import Search
 from .types import ActionSpec, Evaluation, Number
 
-_STATIC = ["horizon", "num_samples", "num_elites", "iterations", "num_keep", "num_best", "decay"]
 
-
-@final
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["init_std", "momentum", "noise_beta"],
-    meta_fields=[*_STATIC, "parameterization", "proposals"],
-)
+@register_dataclass
 @dataclass(frozen=True)
 class ICEM(SamplingPlanner):
     """Coloured noise, a shrinking population, and elites that live on from iteration to iteration and plan to plan.
@@ -44,18 +39,18 @@ class ICEM(SamplingPlanner):
     is wider (for 30 steps and a beta of 2.5 by about a fifth), which `init_std` can make up for.
     """
 
-    horizon: int = 15  # T, environment steps
-    num_samples: int = 40  # N_0, draws of the first iteration
-    num_elites: int = 10
-    iterations: int = 3
-    num_keep: int = 3  # elites that are kept and shifted: 0.3 of 10
-    num_best: int = 8  # k, sequences kept in the plan
-    decay: float = 1.25  # what divides the population from one iteration to the next
+    horizon: int = static(15)  # T, environment steps
+    num_samples: int = static(40)  # N_0, draws of the first iteration
+    num_elites: int = static(10)
+    iterations: int = static(3)
+    num_keep: int = static(3)  # elites that are kept and shifted: 0.3 of 10
+    num_best: int = static(8)  # k, sequences kept in the plan
+    decay: float = static(1.25)  # what divides the population from one iteration to the next
     init_std: Number = 0.5  # share of the half range, at the start of each plan
     momentum: Number = 0.1  # weight of the old mean and deviation
     noise_beta: Number = 2.0  # exponent of the noise's spectrum: low for fast control, up to 3.5 for manipulation
-    parameterization: Parameterization = Steps()
-    proposals: tuple[Proposal, ...] = ()
+    parameterization: Parameterization = static(Steps())
+    proposals: tuple[Proposal, ...] = static(())
 
     def validate(self, spec: ActionSpec) -> None:
         """Raise ValueError, in one sentence, on a configuration that cannot plan for `spec`."""

@@ -9,28 +9,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
-from typing import final
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float, Int
 from .parameterization import Parameterization, Steps
 from .proposals import Proposal
-from .sampling import SamplingPlanner, Search, check_number, fitted_gaussian
+from .pytree import static
+from .sampling import SamplingPlanner, check_number, fitted_gaussian
+from .search import Search
 from .types import ActionSpec, Evaluation, Number
 
 _NORMAL = math.sqrt(math.pi / 2)  # standard deviation of a normal variable over its mean distance from its median
-_STATIC = ["horizon", "num_samples", "iterations", "num_keep", "num_best", "parameterization", "proposals"]
 
 
-@final
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["init_std", "std_decay", "temperature", "noise_beta"],
-    meta_fields=_STATIC,
-)
+@register_dataclass
 @dataclass(frozen=True)
 class MPPI(SamplingPlanner):
     """The mean moves to the candidates' average with weights exp(-(cost - least cost) / (temperature · spread)).
@@ -41,17 +36,17 @@ class MPPI(SamplingPlanner):
     algorithm). No control cost is added to the importance weights: an effort that matters belongs into the objective.
     """
 
-    horizon: int = 15  # T, environment steps
-    num_samples: int = 128  # N, candidates of one iteration
-    iterations: int = 3
-    num_keep: int = 1  # of the best sequences, those proposed again
-    num_best: int = 8  # k, sequences kept in the plan
+    horizon: int = static(15)  # T, environment steps
+    num_samples: int = static(128)  # N, candidates of one iteration
+    iterations: int = static(3)
+    num_keep: int = static(1)  # of the best sequences, those proposed again
+    num_best: int = static(8)  # k, sequences kept in the plan
     init_std: Number = 0.7  # share of the half range, at the start of each plan
     std_decay: Number = 0.7  # what each iteration multiplies the width by
     temperature: Number = 0.1  # share of the costs' spread
     noise_beta: Number = 1.0  # exponent of the noise's spectrum; 0 is white
-    parameterization: Parameterization = Steps()
-    proposals: tuple[Proposal, ...] = ()
+    parameterization: Parameterization = static(Steps())
+    proposals: tuple[Proposal, ...] = static(())
 
     def validate(self, spec: ActionSpec) -> None:
         """Raise ValueError, in one sentence, on a configuration that cannot plan for `spec`."""
@@ -77,12 +72,7 @@ class MPPI(SamplingPlanner):
         )
 
 
-@final
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["init_std", "min_std", "max_std", "temperature", "noise_beta"],
-    meta_fields=[*_STATIC, "num_elites"],
-)
+@register_dataclass
 @dataclass(frozen=True)
 class EliteMPPI(SamplingPlanner):
     """TD-MPC2's planner: mean and width of the best candidates, with weights exp(-temperature · (cost - least cost)).
@@ -92,19 +82,19 @@ class EliteMPPI(SamplingPlanner):
     differs: the best evaluated sequence is executed, where TD-MPC2 draws one of the elites by weight.
     """
 
-    horizon: int = 15  # T, environment steps
-    num_samples: int = 512  # N, candidates of one iteration, those of a policy among them
-    num_elites: int = 64
-    iterations: int = 6
-    num_keep: int = 0  # of the best sequences, those proposed again
-    num_best: int = 8  # k, sequences kept in the plan
+    horizon: int = static(15)  # T, environment steps
+    num_samples: int = static(512)  # N, candidates of one iteration, those of a policy among them
+    num_elites: int = static(64)
+    iterations: int = static(6)
+    num_keep: int = static(0)  # of the best sequences, those proposed again
+    num_best: int = static(8)  # k, sequences kept in the plan
     init_std: Number = 2.0  # share of the half range, at the start of each plan
     min_std: Number = 0.05  # share of the half range
     max_std: Number = 2.0  # share of the half range
     temperature: Number = 0.5  # 1 / cost
     noise_beta: Number = 0.0  # exponent of the noise's spectrum; 0 is white
-    parameterization: Parameterization = Steps()
-    proposals: tuple[Proposal, ...] = ()
+    parameterization: Parameterization = static(Steps())
+    proposals: tuple[Proposal, ...] = static(())
 
     def validate(self, spec: ActionSpec) -> None:
         """Raise ValueError, in one sentence, on a configuration that cannot plan for `spec`."""

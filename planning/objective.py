@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float, Int
 from .constraints import Constraint
 from .costs import Cost, Imagined
+from .model import LatentModel, ensemble_size
+from .pytree import static
 from .risk import Mean, Risk, require_ensemble
-from .types import ActionSpec, Evaluation, LatentModel, Leaf, Number, ensemble_size
+from .types import ActionSpec, Evaluation, Leaf, Number
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -132,11 +134,7 @@ def score(
     return Evaluation(cost=sum(terms.values(), start=jnp.zeros(num, jnp.float32)), margins=margins, terms=terms)
 
 
-_OBJECTIVE_FIELDS = ["model", "costs", "weights", "root", "goal", "spec", "constraints", "risk", "previous"]
-_OBJECTIVE_FIELDS += ["committed", "frozen", "earlier"]
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=_OBJECTIVE_FIELDS, meta_fields=["precision", "members"])
+@register_dataclass
 @dataclass(frozen=True)
 class LatentObjective:
     """How far, in representation space, the imagined futures from `root` are from `goal`, and what else they cost."""
@@ -150,10 +148,10 @@ class LatentObjective:
     constraints: dict[str, Constraint] = field(default_factory=dict)
     risk: Risk = Mean()
     previous: Leaf | None = None  # [A] the action that led to the root, where it is known
-    precision: str = "float32"  # of the imagination; costs are summed in float32
+    precision: str = static("float32")  # of the imagination; costs are summed in float32
     committed: Leaf | None = None  # [T, A] actions that will be taken whatever is planned
     frozen: Leaf | None = None  # [] int32, how many of them; each candidate begins with those
-    members: int | None = None  # of an ensemble, that imagine; None: all
+    members: int | None = static(None)  # of an ensemble, that imagine; None: all
     earlier: Leaf | None = None  # [2, A] the actions before `previous`, newest last, where they are known
 
     @property

@@ -7,23 +7,20 @@ planner that works, and the one that every other should beat.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import final
 
-import jax
 import jax.numpy as jnp
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float
 from .parameterization import Knots, Parameterization
 from .proposals import Proposal
-from .sampling import SamplingPlanner, Search, known_or
+from .pytree import static
+from .sampling import SamplingPlanner, known_or
+from .search import Search
 from .types import ActionSpec, Evaluation, Number
 
-_STATIC = ["horizon", "num_samples", "iterations", "num_best", "parameterization", "proposals"]
 
-
-@final
-@partial(jax.tree_util.register_dataclass, data_fields=["init_std", "noise_beta"], meta_fields=_STATIC)
+@register_dataclass
 @dataclass(frozen=True)
 class PredictiveSampling(SamplingPlanner):
     """The best of `num_samples`: the first is the nominal plan itself, so a plan is only ever replaced by a better one.
@@ -31,14 +28,14 @@ class PredictiveSampling(SamplingPlanner):
     The width never changes. Noise on few knots is the published choice; with `Steps`, use coloured noise.
     """
 
-    horizon: int = 15  # T, environment steps
-    num_samples: int = 128  # N, candidates of one iteration
-    iterations: int = 3  # the published algorithm has one, and replans as fast as it can
-    num_best: int = 8  # k, sequences kept in the plan
+    horizon: int = static(15)  # T, environment steps
+    num_samples: int = static(128)  # N, candidates of one iteration
+    iterations: int = static(3)  # the published algorithm has one, and replans as fast as it can
+    num_best: int = static(8)  # k, sequences kept in the plan
     init_std: Number = 0.3  # share of the half range
     noise_beta: Number = 0.0  # exponent of the noise's spectrum; 0 is white
-    parameterization: Parameterization = Knots(5, "linear")
-    proposals: tuple[Proposal, ...] = ()
+    parameterization: Parameterization = static(Knots(5, "linear"))
+    proposals: tuple[Proposal, ...] = static(())
 
     num_keep = 1  # the nominal plan is the best sequence so far
 

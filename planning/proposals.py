@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, final, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float, PRNGKeyArray
 from .objective import LatentObjective
+from .pytree import static
 from .types import ActionSpec, Number
 
 
@@ -80,8 +81,7 @@ class ModelProposal(Protocol):
         ...
 
 
-@final
-@partial(jax.tree_util.register_dataclass, data_fields=["noise_std"], meta_fields=["count"])
+@register_dataclass
 @dataclass(frozen=True)
 class PolicyPrior:
     """What the model's policy would do, rolled out in imagination (Hansen et al., 2024, TD-MPC2, section 3.2).
@@ -90,7 +90,7 @@ class PolicyPrior:
     All rollouts but the first get white noise on every action.
     """
 
-    count: int = 24
+    count: int = static(24)
     noise_std: Number = 0.1  # share of the half range
 
     def __call__(
@@ -104,8 +104,7 @@ class PolicyPrior:
         return _roll(objective, "policy", "PolicyPrior", self.count, horizon, self.noise_std, key)
 
 
-@final
-@partial(jax.tree_util.register_dataclass, data_fields=["noise_std"], meta_fields=["count"])
+@register_dataclass
 @dataclass(frozen=True)
 class InverseDynamics:
     """The actions that lead from here to the goal, if the goal were near enough for the model's inverse dynamics.
@@ -114,7 +113,7 @@ class InverseDynamics:
     it is asked again from where the model believes that they lead. Noise as in `PolicyPrior`.
     """
 
-    count: int = 4
+    count: int = static(4)
     noise_std: Number = 0.1  # share of the half range
 
     def __call__(

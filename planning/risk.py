@@ -8,15 +8,16 @@ as well.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float
 from .costs import Imagined
-from .types import ActionSpec, LatentModel, Number, ensemble_size
+from .model import LatentModel, ensemble_size
+from .types import ActionSpec, Number
 
 
 @runtime_checkable
@@ -36,7 +37,7 @@ class Risk(Protocol):
         ...
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Mean:
     """What the members expect on average."""
@@ -49,7 +50,7 @@ class Mean:
         """Any model will do."""
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Worst:
     """What the most pessimistic member expects."""
@@ -63,7 +64,7 @@ class Worst:
         require_ensemble("the risk Worst", members)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["alpha"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class CVaR:
     """The mean over the worst share `alpha` of the members: 1 is `Mean`, and at most 1 / E is `Worst`.
@@ -88,7 +89,7 @@ class CVaR:
         require_ensemble("the risk CVaR", members)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Disagreement:
     """A cost: the variance of the predicted latents across the members, summed over dimensions and model steps.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, final
 
@@ -17,36 +16,8 @@ from .best import Best, shift
 from .noise import coloured_noise
 from .parameterization import Parameterization
 from .proposals import Given, Proposal
-from .types import ActionSpec, Evaluation, Leaf, Number, Objective, Plan
-
-_SEARCH_FIELDS = ["key", "call", "iteration", "mean", "std", "best", "finite", "effective", "progress"]
-_SEARCH_FIELDS += ["given", "memory"]
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=_SEARCH_FIELDS, meta_fields=[])
-@dataclass(frozen=True)
-class Search:
-    """Where a sampling planner stands: its Gaussian over action sequences, and the best that it has seen in this call.
-
-    `call` counts warm starts and `iteration` the iterations since: together with `key` they make the key of each draw,
-    so that a draw depends neither on the past's number of iterations nor on other environments.
-    """
-
-    key: Leaf  # []
-    call: Leaf  # [] int32
-    iteration: Leaf  # [] int32
-    mean: Leaf  # [n, A] of the parameters, in the units of the action
-    std: Leaf  # [n, A] likewise
-    best: Best
-    finite: Leaf  # [] sum over the iterations of the share of candidates with a finite cost
-    effective: Leaf  # [] effective number of samples behind the last update
-    progress: Leaf  # [iterations] best cost after each
-    given: Leaf  # [G, T, A] sequences from outside, infinite where there are none
-    memory: Any = None  # what one planner alone remembers
-
-    def draw_key(self) -> PRNGKeyArray:
-        """The key of this iteration's draw."""
-        return jax.random.fold_in(jax.random.fold_in(self.key, self.call), self.iteration)
+from .search import Search
+from .types import ActionSpec, Evaluation, Number, Objective, Plan
 
 
 class SamplingPlanner(ABC):

@@ -1,4 +1,4 @@
-"""The contracts of planning: what a model, an objective and a planner are, and what a plan carries.
+"""The contracts of planning: what an objective and a planner are, and what a plan carries.
 
 Letters in shapes: `N` candidates, `T` environment steps of a plan, `K` environment steps in one action block,
 `H = T / K` model steps, `P` observation history, `O` observation, `A` action, `D` latent, `k` kept sequences.
@@ -8,17 +8,16 @@ Arrays may have further leading dimensions where `...` stands.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float, Int, PRNGKeyArray
+from .pytree import static
 
 if TYPE_CHECKING:
     Leaf = Array
@@ -26,11 +25,10 @@ if TYPE_CHECKING:
 else:  # a tree map may put shapes, tracers or None where a pytree's field held an array: such fields are not checked
     Leaf = Number = Any
 
-Params = Any
 State = TypeVar("State")
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["low", "high", "rest"], meta_fields=["control_period"])
+@register_dataclass
 @dataclass(frozen=True)
 class ActionSpec:
     """Bounds and rest of one action, in the units that the actuator takes, and seconds between two actions.
@@ -41,7 +39,7 @@ class ActionSpec:
 
     low: Leaf  # [A]
     high: Leaf  # [A]
-    control_period: float
+    control_period: float = static()
     rest: Leaf | None = None  # [A]; None: zero, or the bound nearest to it
 
     @property
@@ -97,80 +95,7 @@ class ActionSpec:
         return cls(jnp.asarray(low), jnp.asarray(high), float(control_period), rest)
 
 
-@runtime_checkable
-class LatentModel(Protocol):
-    """A world model as the planner sees it: static functions over `params`, which is the only part that holds arrays.
-
-    An implementation is a pytree whose leaves are exactly those of `params`, and whose functions compare equal when the
-    architecture is equal: new weights then never compile anew.
-
-    A model may offer more, which is read where a cost asks for it: `reward(params, latent [..., D], block [..., K, A])
-    -> [...]`, what a block earns; `value(params, latent [..., D]) -> [...]`; `earned(params, latent [..., D])
-    -> [...]`, what the step that led to a latent earned, and `continues` of the same shapes, the probability that it
-    did not end the episode; and `ensemble`, the number E of members: above 1, `predict` also takes and gives latents
-    with a leading axis of the first members, each of which goes on from its own. `policy(params, latent [..., D],
-    goal [..., D]) -> [..., M, A]` is what to do next, in whole blocks, and `inverse` of the same shapes what led from
-    one to the other. `goal(params, observation [..., O]) -> [..., D]` is the latent of a goal of which only some
-    sensors are told, NaN standing for any value.
-    """
-
-    @property
-    def params(self) -> Params:
-        """Every array of the model."""
-        ...
-
-    @property
-    def history(self) -> int:
-        """P: how many observations, one environment step apart, make one latent."""
-        ...
-
-    @property
-    def action_block(self) -> int:
-        """K: environment steps in one model step."""
-        ...
-
-    @property
-    def observation_size(self) -> int:
-        """O."""
-        ...
-
-    @property
-    def action_size(self) -> int:
-        """A."""
-        ...
-
-    @property
-    def latent_size(self) -> int:
-        """D."""
-        ...
-
-    def encode(self, params: Params, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
-        """The latent of the last P observations, newest last."""
-        ...
-
-    def predict(
-        self, params: Params, latent: Float[Array, "... D"], block: Float[Array, "... K A"]
-    ) -> Float[Array, "... D"]:
-        """The latent after one block of actions."""
-        ...
-
-    @property
-    def distance(self) -> Callable[[Params, Array, Array], Array] | None:
-        """`distance(params, latent [..., D], goal [..., D]) -> [...]`, environment steps between them; or None."""
-        ...
-
-    @property
-    def probe(self) -> Callable[[Params, Array], Array] | None:
-        """`probe(params, latent [..., D]) -> [..., Q]`, positions for the eye and for guards; or None."""
-        ...
-
-
-def ensemble_size(model: LatentModel) -> int:
-    """E: how many members predict; 1 for a model that is no ensemble."""
-    return int(getattr(model, "ensemble", 1))
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=["cost", "margins", "terms", "latents"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Evaluation:
     """What an objective says of `N` candidates. Lower cost is better; a margin at or below 0 is safe."""
@@ -232,11 +157,7 @@ class Status(IntEnum):
     FAILED = 2
 
 
-_PLAN_FIELDS = ["actions", "cost", "terms", "margins", "sequences", "costs", "status"]
-_PLAN_FIELDS += ["finite_fraction", "spread", "effective_samples", "progress", "latents"]
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=_PLAN_FIELDS, meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Plan:
     """The outcome of planning. `actions` were themselves evaluated: `cost` is theirs, not an average's."""

@@ -20,6 +20,39 @@ FORBIDDEN = {
     "experiments": set(),
 }
 
+# The rooms of each package, ground floor first: a room imports from those before it, never from those behind. What is
+# not in a room of its own (`.`) stands where the list says. Names with a point are rooms inside rooms.
+ORDER = {
+    "worldmodel": [".", "data", "nets", "models", "losses", "training", "diagnostics"],
+    "planning": [".", "control"],
+    "planning.control": ["log", "engine", "bundle", "worker", "loop", "."],
+    "envs": [".", "suites", "registry"],
+    "experiments": [
+        "shell",
+        "records",
+        "build",
+        "evaluation",
+        "baselines",
+        "training",
+        "pages",
+        "diagnosis",
+        "comparison",
+        "driving",
+        "bench",
+        "commands",
+        ".",
+        "examples",
+        "notebooks",
+    ],
+    "experiments.evaluation": ["goals", "rewards"],
+    "experiments.training": [".", "online", "run"],
+    "experiments.driving": ["simulator", "view", "."],
+    "experiments.bench": ["steps", "latency", "planners", "goal", "rewards", "robot", "shipped"],
+}
+MOST_FILES = 16  # in a room; the roots of planning and envs are shelves of planners and of tasks
+SHELVES = ("planning", "envs")
+MOST_LINES = 300  # of a file
+
 
 def sources(package: str) -> list[Path]:
     found = sorted((ROOT / package).rglob("*.py"))
@@ -86,6 +119,81 @@ def test_relative_imports_do_not_leave_the_package(package: str) -> None:
         if isinstance(node, ast.ImportFrom) and node.level >= len(file.relative_to(ROOT).parts)
     ]
     assert not leaving
+
+
+def module_name(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def module_imports(package: str) -> dict[str, set[str]]:
+    """The modules of the package that each of its modules imports, wherever in the file."""
+    files = {module_name(file): file for file in sources(package)}
+    found: dict[str, set[str]] = {}
+    for name, file in files.items():
+        here = name.split(".") if file.name == "__init__.py" else name.split(".")[:-1]
+        found[name] = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            base = here[: len(here) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *(node.module or "").split(".")]).strip(".")
+            for alias in node.names:
+                inner = f"{origin}.{alias.name}"
+                found[name] |= {inner} if inner in files else {origin} & set(files)
+        found[name].discard(name)
+    return found
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_arrows_between_rooms_run_one_way(package: str) -> None:
+    order = ORDER[package]
+
+    def room(module: str) -> str | None:
+        if not module.startswith(f"{package}."):
+            return None  # outside, or the face of the package itself, which shows what is inside
+        first = module.removeprefix(f"{package}.").partition(".")[0]
+        return first if first in order else "."
+
+    top = package.partition(".")[0]
+    backwards, unplaced = [], set()
+    for module, imported in module_imports(top).items():
+        for other in imported:
+            here, there = room(module), room(other)
+            if here is None or there is None or here == there:
+                continue
+            unplaced |= {each for each in (here, there) if each not in order}
+            if not unplaced and order.index(there) > order.index(here):
+                backwards.append(f"{module} imports {other}")
+    assert not unplaced, f"rooms without a place in ORDER[{package!r}]: {unplaced}"
+    assert not backwards
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_modules_import_one_another_in_a_circle(package: str) -> None:
+    graph = module_imports(package)
+    while ground := [module for module, imported in graph.items() if not imported & graph.keys()]:
+        for module in ground:
+            del graph[module]
+    left = {module: imported & graph.keys() for module, imported in graph.items()}
+    assert not left, f"in a circle, or above one: {left}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_rooms_and_files_stay_small(package: str) -> None:
+    folders = {file.parent for file in sources(package)}
+    crowded = {
+        str(folder.relative_to(ROOT)): len(files)
+        for folder in folders
+        if len(files := [file for file in folder.glob("*.py") if file.name != "__init__.py"]) > MOST_FILES
+        and str(folder.relative_to(ROOT)) not in SHELVES
+    }
+    assert not crowded
+    long = {
+        str(file.relative_to(ROOT)): lines
+        for file in sources(package)
+        if "notebooks" not in file.parts and (lines := len(file.read_text().splitlines())) > MOST_LINES
+    }
+    assert not long
 
 
 @pytest.mark.parametrize("package", LIBRARIES)

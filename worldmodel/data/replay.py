@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import register_dataclass
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from ..types import Leaf
 from .rewards import RewardEpisode
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["observations", "actions", "rewards", "terminated", "last", "head", "filled"],
-    meta_fields=[],
-)
+@register_dataclass
 @dataclass(frozen=True)
 class Replay:
     """The buffer. The slot at `head` always holds the newest observation, as if its episode ended there."""
@@ -56,11 +52,7 @@ class Replay:
         return self.observations.shape[1]
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["observations", "actions", "rewards", "terminated", "valid"],
-    meta_fields=[],
-)
+@register_dataclass
 @dataclass(frozen=True)
 class Transitions:
     """B windows of H steps."""

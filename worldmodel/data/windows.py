@@ -10,14 +10,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import register_dataclass
 from jaxtyping import Array, Int, PRNGKeyArray
 from numpy import ndarray
 
+from ..pytree import static
 from ..types import LatentWindows, Windows
 from .dataset import EpisodeData
 
@@ -26,11 +27,7 @@ logger = logging.getLogger(__name__)
 _NAMED = 5  # episodes in one message
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["observations", "actions", "first", "last", "starts", "probe_targets"],
-    meta_fields=["history", "blocks", "action_block"],
-)
+@register_dataclass
 @dataclass(frozen=True)
 class WindowSampler:
     """A dataset on the device, with the rows at which a window may start."""
@@ -41,9 +38,9 @@ class WindowSampler:
     last: Array  # [M]
     starts: Array  # [W]
     probe_targets: Array | None  # [M, Q]
-    history: int
-    blocks: int
-    action_block: int
+    history: int = static()
+    blocks: int = static()
+    action_block: int = static()
 
     @classmethod
     def of(
@@ -120,7 +117,7 @@ class WindowSampler:
         return actions.reshape(len(begin), self.blocks, self.action_block, -1)
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["windows", "latents"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class LatentSampler:
     """The same windows of a dataset that was encoded once: what is learned on top of an encoder that is finished."""

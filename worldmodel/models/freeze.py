@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import jax
 from flax import nnx
+from jax.tree_util import register_dataclass
 from jaxtyping import Array, Float
 
+from ..pytree import static
 from .architecture import Architecture
 from .goal_model import ModelConfig, WorldModel
 from .reward_model import RewardModelConfig
@@ -53,12 +55,12 @@ def merge(params: Weights, config: Architecture) -> Any:
 
 @dataclass(frozen=True)
 class Frozen:
-    """Satisfies `planning.types.LatentModel`: static functions, and `params` as the only arrays."""
+    """Satisfies `planning.model.LatentModel`: static functions, and `params` as the only arrays."""
 
     params: Weights
-    config: Architecture
-    encoder: ModelFunction
-    predictor: ModelFunction
+    config: Architecture = static()
+    encoder: ModelFunction = static()
+    predictor: ModelFunction = static()
 
     @property
     def observation_size(self) -> int:
@@ -90,21 +92,17 @@ class Frozen:
         return sum(weight.size for weight in self.params)
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["params"],
-    meta_fields=["config", "encoder", "predictor", "distance", "policy", "inverse", "goal", "probe"],
-)
+@register_dataclass
 @dataclass(frozen=True)
 class FrozenModel(Frozen):
     """A `WorldModel`, which knows goals and no rewards."""
 
-    config: ModelConfig
-    distance: Callable[[Weights, Array, Array], Array] | None
-    policy: Callable[[Weights, Array, Array], Array] | None  # latent and goal to the next block of actions
-    inverse: Callable[[Weights, Array, Array], Array] | None  # latent and goal to the blocks that lead there
-    goal: Callable[[Weights, Array], Array] | None  # observation at a goal, NaN for any value, to its latent
-    probe: Callable[[Weights, Array], Array] | None
+    config: ModelConfig = static()
+    distance: Callable[[Weights, Array, Array], Array] | None = static()
+    policy: Callable[[Weights, Array, Array], Array] | None = static()  # latent and goal to the next block of actions
+    inverse: Callable[[Weights, Array, Array], Array] | None = static()  # latent and goal to the blocks that lead there
+    goal: Callable[[Weights, Array], Array] | None = static()  # observation at a goal, NaN for any value, to its latent
+    probe: Callable[[Weights, Array], Array] | None = static()
 
     @property
     def history(self) -> int:
@@ -127,20 +125,16 @@ class FrozenModel(Frozen):
         return self.config.ensemble
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["params"],
-    meta_fields=["config", "encoder", "predictor", "earned", "continues", "value", "policy"],
-)
+@register_dataclass
 @dataclass(frozen=True)
 class FrozenRewardModel(Frozen):
     """A `RewardModel`, which knows rewards and no goals."""
 
-    config: RewardModelConfig
-    earned: ModelFunction
-    continues: ModelFunction
-    value: ModelFunction
-    policy: ModelFunction
+    config: RewardModelConfig = static()
+    earned: ModelFunction = static()
+    continues: ModelFunction = static()
+    value: ModelFunction = static()
+    policy: ModelFunction = static()
     history = 1
     action_block = 1
     distance = None

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.tree_util import register_dataclass
 from jaxtyping import Array, Key, PRNGKeyArray
 
 from ..data.replay import Replay, sample
@@ -47,11 +48,7 @@ class TdTrainingConfig:
                 raise ValueError(f"training.{name} must be positive; got {getattr(self, name)}")
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["params", "targets", "statistics", "model_optimizer", "policy_optimizer", "spread", "update"],
-    meta_fields=[],
-)
+@register_dataclass
 @dataclass(frozen=True)
 class TdState:
     """Everything that changes in training, plus the statistics that do not: a pytree of arrays only."""

@@ -10,13 +10,13 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.tree_util import register_dataclass
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from ..data.windows import LatentSampler, WindowSampler
@@ -70,11 +70,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["params", "target", "statistics", "optimizers", "update"],
-    meta_fields=[],
-)
+@register_dataclass
 @dataclass(frozen=True)
 class TrainState:
     """Everything that changes in training, plus the statistics that do not: a pytree of arrays only."""

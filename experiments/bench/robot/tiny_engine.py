@@ -6,12 +6,12 @@ The soak test drives it, in this process and in planner processes of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import register_dataclass
 from numpy import ndarray
 
 from planning import CEM, ActionSpec, Agent, GoalDistance, Plan
@@ -21,7 +21,7 @@ from planning.control import LiveEngine
 PERIOD = 0.01  # seconds
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=[])
+@register_dataclass
 @dataclass(frozen=True)
 class Line:
     """Position and velocity are observed, and are the latent. `params` is the mass."""

@@ -15,9 +15,10 @@ from numpy import ndarray
 
 from ...agent import Agent, AgentState
 from ...arrays import Array
+from ...model import ensemble_size
 from ...objective import LatentObjective, imagine
 from ...parameterization import Knots, Parameterization, Steps
-from ...types import Evaluation, Plan, Status, ensemble_size
+from ...types import Evaluation, Plan, Status
 from .contract import Contract
 from .interface import checked_prefix, checked_weights, exercise, one_by_one
 

@@ -212,9 +212,9 @@ def benchmark_collection(
     Returns: `collection` and `raw` in physics steps a second, their `ratio`, `env_steps` a second, and `threads`.
     """
     behaviour = behaviour or ColouredNoise()
-    threads, substeps = task.oracle.threads, task.oracle.substeps
+    threads, substeps = task.physics.threads, task.physics.substeps
     task.simulate(
-        task.state[None].repeat(threads, axis=0), np.zeros((threads, 1, task.oracle.action_size))
+        task.state[None].repeat(threads, axis=0), np.zeros((threads, 1, task.physics.action_size))
     )  # starts the threads
     collecting, stepping = 0.0, 0.0
     for i in range(rounds):
@@ -239,15 +239,15 @@ def _raw_seconds(task: MujocoTask, states: Float[ndarray, "M S"], actions: Float
     """Wall time of as many plain physics steps as these states stand for, shared among the threads."""
     import mujoco
 
-    threads, block, spec = task.oracle.threads, 25, int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
-    calls = len(states) * task.oracle.substeps // (block * threads)
+    threads, block, spec = task.physics.threads, 25, int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
+    calls = len(states) * task.physics.substeps // (block * threads)
     chosen = np.random.default_rng(0).integers(len(states), size=(threads, calls))
     data = [mujoco.MjData(task.model) for _ in range(threads)]
 
     def work(k: int) -> None:
         for i in chosen[k]:
             mujoco.mj_setState(task.model, data[k], states[i], spec)
-            task.oracle.command(data[k], actions[i])
+            task.physics.command(data[k], actions[i])
             mujoco.mj_step(task.model, data[k], nstep=block)
 
     workers = [threading.Thread(target=work, args=(k,)) for k in range(threads)]
@@ -256,4 +256,4 @@ def _raw_seconds(task: MujocoTask, states: Float[ndarray, "M S"], actions: Float
         worker.start()
     for worker in workers:
         worker.join()
-    return (time.perf_counter() - began) * len(states) * task.oracle.substeps / (calls * block * threads)
+    return (time.perf_counter() - began) * len(states) * task.physics.substeps / (calls * block * threads)

@@ -102,7 +102,7 @@ class Faulty:
                 self._states[index] = elsewhere(self._task, state, self._rngs[index])
             self._models[index] = broken_model(self._task, self.fault, state)
         controls = actions[:, None].astype(np.float64)
-        self._states = self._task.oracle.simulate(self._states, controls, self._models)[:, 0]
+        self._states = self._task.physics.simulate(self._states, controls, self._models)[:, 0]
         self._seen.append(self._task.observe(self._states))
         observations, ages = self._sensed(now)
         return Reading(self._states.copy(), observations, ages)

@@ -17,12 +17,12 @@ from jaxtyping import Float
 from numpy import ndarray
 from numpy.typing import ArrayLike
 
-from .oracle import Oracle
+from .rollout import BatchPhysics
 from .task import Task
 
 
 class MujocoTask(Task):
-    """A task over one MuJoCo model, which moves as `oracle` says.
+    """A task over one MuJoCo model, which moves as `physics` says.
 
     `observation_bound` holds the magnitude that each sensor stays within in practice; nothing is clipped to it.
     """
@@ -32,17 +32,17 @@ class MujocoTask(Task):
 
     def __init__(
         self,
-        oracle: Oracle,
+        physics: BatchPhysics,
         *,
         observation_bound: Sequence[float],
         render_mode: str | None = None,
     ):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is {render_mode!r}, but this task can only draw 'rgb_array' (or None)")
-        self.oracle, self.model = oracle, oracle.model
+        self.physics, self.model = physics, physics.model
         self.render_mode = render_mode
-        self.control_period = oracle.substeps * self.model.opt.timestep
-        low, high = oracle.action_low.astype(np.float32), oracle.action_high.astype(np.float32)
+        self.control_period = physics.substeps * self.model.opt.timestep
+        low, high = physics.action_low.astype(np.float32), physics.action_high.astype(np.float32)
         self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
         bound = np.asarray(observation_bound, np.float32)
         self.observation_space = gymnasium.spaces.Box(-bound, bound, dtype=np.float32)
@@ -59,7 +59,7 @@ class MujocoTask(Task):
 
     def pack(self, qpos: Float[ndarray, "... nq"], qvel: Float[ndarray, "... nv"]) -> Float[ndarray, "... S"]:
         """Physics states at time zero from positions and velocities."""
-        states = np.zeros((*qpos.shape[:-1], self.oracle.state_size))
+        states = np.zeros((*qpos.shape[:-1], self.physics.state_size))
         states[..., 1 : 1 + self.model.nq] = qpos
         states[..., 1 + self.model.nq : 1 + self.model.nq + self.model.nv] = qvel
         return states
@@ -78,11 +78,11 @@ class MujocoTask(Task):
 
     def set_state(self, state: ArrayLike) -> None:
         """Make `state` the current one, exactly. Raises ValueError on a wrong shape or a value that is not finite."""
-        self.state = self._checked("state", state, (self.oracle.state_size,), np.float64).copy()
+        self.state = self._checked("state", state, (self.physics.state_size,), np.float64).copy()
 
     def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
         """The true dynamics in a batch: the states after each action. Actions are clipped to the bounds."""
-        return self.oracle.simulate(states, actions)
+        return self.physics.simulate(states, actions)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -93,7 +93,7 @@ class MujocoTask(Task):
         if unknown := sorted(set(options) - {"state", "goal"}):
             raise ValueError(f"reset has no option {unknown[0]!r}: it takes 'state' and 'goal'")
         drawn, goal = self.sample_pair(self.np_random)
-        state = self._checked("state", options.get("state", drawn), (self.oracle.state_size,), np.float64)
+        state = self._checked("state", options.get("state", drawn), (self.physics.state_size,), np.float64)
         goal = self._checked("goal", options.get("goal", goal), (self.goal_size,), np.float64)
         while "state" in options and "goal" not in options and self.success(state, goal):
             goal = self.sample_goal(self.np_random)
@@ -115,7 +115,7 @@ class MujocoTask(Task):
         if self._camera is None:
             from .camera import Camera  # OpenGL is loaded only by those who draw
 
-            self._camera = Camera(self, 480, 480)
+            self._camera = Camera(self.model, 480, 480, self.place_goal)
         return self._camera.frame(self.state, self.goal)
 
     def close(self) -> None:
@@ -130,14 +130,14 @@ class MujocoTask(Task):
             "task": self.name,
             "control_period": self.control_period,
             "timestep": self.model.opt.timestep,
-            "substeps": self.oracle.substeps,
-            "velocity_limit": self.oracle.velocity_limit,
+            "substeps": self.physics.substeps,
+            "velocity_limit": self.physics.velocity_limit,
             "budget": self.budget,
             "action_low": self.action_space.low.tolist(),
             "action_high": self.action_space.high.tolist(),
-            "action_size": self.oracle.action_size,
+            "action_size": self.physics.action_size,
             "observation_size": self.observation_space.shape[0],
-            "state_size": self.oracle.state_size,
+            "state_size": self.physics.state_size,
             "goal_size": self.goal_size,
             "mujoco": mujoco.__version__,
         }

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from .geodesic import Geodesic
 from .mujoco_task import MujocoTask
-from .oracle import Oracle
+from .rollout import BatchPhysics
 from .task import Scene
 
 
@@ -25,8 +25,8 @@ class PointTask(MujocoTask):
     tolerance: float
     gains: tuple[float, float]  # of the script: action per metre, and per metre a second
 
-    def __init__(self, oracle: Oracle, scene: Scene, geodesic: Geodesic, **sensors: Any):
-        super().__init__(oracle, **sensors)
+    def __init__(self, physics: BatchPhysics, scene: Scene, geodesic: Geodesic, **sensors: Any):
+        super().__init__(physics, **sensors)
         self._scene = scene
         self.geodesic = geodesic
 

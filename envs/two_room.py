@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from .geodesic import Geodesic
-from .oracle import Oracle
 from .point_task import PointTask
+from .rollout import BatchPhysics
 from .task import Scene
 
 _RADIUS = 0.05
@@ -41,7 +41,7 @@ class TwoRoom(PointTask):
         corners = [(side * _HALF_WALL, y, side, away) for y, away in ends for side in (-1.0, 1.0)]
         scene = Scene(low=(-1.0, -1.0), high=(1.0, 1.0), walls=tuple(boxes), radius=_RADIUS)
         super().__init__(
-            Oracle(model, substeps=5),
+            BatchPhysics(model, substeps=5),
             scene,
             Geodesic(boxes[-2:], corners, _RADIUS),
             observation_bound=(1.0, 1.0, 1.5, 1.5),

@@ -14,7 +14,8 @@ from numpy import ndarray
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from envs.reward_task import RewardTask, check_reward_task, make_reward_task, usual_action_repeat
+from envs.registry import make_reward_task, usual_action_repeat
+from envs.reward_task import RewardTask, check_reward_task
 from worldmodel.checkpoint import RewardCheckpoint, load_reward_model, save_reward_model
 from worldmodel.dataset import load
 from worldmodel.reward_data import reward_episodes

@@ -20,9 +20,10 @@ from numpy import ndarray
 from omegaconf import DictConfig
 from rich.console import Console
 
+from envs.registry import make_reward_task, usual_action_repeat
 from envs.reward_batch import RewardBatch
 from envs.reward_oracle import RewardOracle, present
-from envs.reward_task import RewardTask, make_reward_task, usual_action_repeat
+from envs.reward_task import RewardTask
 from planning import ActionSpec, AskTell, Evaluation, plan_on_host
 
 from . import build, curves

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from ..mujoco_task import MujocoTask
-from ..oracle import Oracle
+from ..rollout import BatchPhysics
 from ..task import Scene
 from . import look
 
@@ -37,7 +37,7 @@ class Reacher(MujocoTask):
 
     def __init__(self, render_mode: str | None = None):
         bound = (1.0, 1.0, 1.0, 1.0, 20.0, 20.0)
-        super().__init__(Oracle(_model(), substeps=2), observation_bound=bound, render_mode=render_mode)
+        super().__init__(BatchPhysics(_model(), substeps=2), observation_bound=bound, render_mode=render_mode)
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
         """Any configuration, at rest."""

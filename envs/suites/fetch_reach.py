@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from ..mocap import MocapOracle
+from ..mocap import MocapPhysics
 from ..mujoco_task import MujocoTask
 from ..task import Scene
 from . import look
@@ -52,8 +52,10 @@ class FetchReach(MujocoTask):
     gains = (20.0, 0.5)  # of the script: action per metre, and per metre a second
 
     def __init__(self, render_mode: str | None = None):
-        oracle = MocapOracle(_model(), substeps=20, hand="robot0:gripper_link", reach=0.05, turn=_DOWN, locked=_FINGERS)
-        super().__init__(oracle, observation_bound=(2.0,) * 6, render_mode=render_mode)
+        physics = MocapPhysics(
+            _model(), substeps=20, hand="robot0:gripper_link", reach=0.05, turn=_DOWN, locked=_FINGERS
+        )
+        super().__init__(physics, observation_bound=(2.0,) * 6, render_mode=render_mode)
         self._data = mujoco.MjData(self.model)
         self._grip = self.model.site("robot0:grip").id
         self._arm = [int(self.model.joint(name).id) for name in _ARM]  # every joint has one degree of freedom

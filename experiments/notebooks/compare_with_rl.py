@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.reward_task import make_reward_task
+from envs import make_reward_task
 from experiments import build, compare, curves, published_curves, train
 from experiments.baselines import online_rl
 from experiments.baselines.reward_env import RewardEnv

@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 from envs.behaviours import ColouredNoise
-from envs.reward_task import make_reward_task
+from envs.registry import make_reward_task
 from experiments import cli, curves
 from experiments.recording import record
 from experiments.train_online import first_model

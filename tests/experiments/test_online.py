@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from envs.reward_task import make_reward_task
+from envs.registry import make_reward_task
 from experiments import build, cli
 from experiments.online import OnlineRun
 from experiments.online_agent import ActorConfig, CalmActor, OnlineActor

@@ -13,7 +13,7 @@ from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
 from envs.behaviours import ColouredNoise
-from envs.reward_task import make_reward_task
+from envs.registry import make_reward_task
 from experiments import build, train_online
 from experiments.fits import check_rewards
 from experiments.recording import record

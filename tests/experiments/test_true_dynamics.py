@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from envs.reward_task import make_reward_task
+from envs.registry import make_reward_task
 from experiments import build, cli, comparison, curves
 from experiments.true_dynamics import TrueDynamics
 from planning import Gradient

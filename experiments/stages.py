@@ -51,14 +51,17 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
         collect_data(cfg, seed, path)
         return path
     behaviour: Behaviour = make(cfg.behaviour, "behaviour")
+    found = _metadata(path)
+    task = envs.make(cfg.task.name).describe()
+    if "observation" not in json.loads(found.get("task", "{}")):  # a dataset from before tasks described their sensors
+        task.pop("observation", None)
     wanted = {
-        "task": json.dumps(envs.make(cfg.task.name).describe()),
+        "task": json.dumps(task),
         "behaviour": json.dumps(behaviour.describe()),
         "seed": seed,
         "total_episodes": int(cfg.collection.episodes),
         "total_steps": int(cfg.collection.episodes) * int(cfg.collection.steps),
     }
-    found = _metadata(path)
     for name, value in wanted.items():
         if found.get(name) != value:
             raise ValueError(

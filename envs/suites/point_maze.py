@@ -52,7 +52,7 @@ class PointMaze(PointTask):
             BatchPhysics(_model(self.maze), substeps=5, velocity_limit=_SPEED),
             scene,
             Geodesic(inner, tuple(_corners(self.maze)), _RADIUS),
-            observation_bound=(width / 2 - 1, height / 2 - 1, 6.0, 6.0),
+            (width / 2 - 1, height / 2 - 1, 6.0, 6.0),
             render_mode=render_mode,
         )
 

@@ -7,7 +7,7 @@ all its episodes advance together, one batched call per control step. Every epis
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from .task import Task
+from .sensors import Observation
+from .task import Task, with_script
 
 Generators = Sequence[np.random.Generator]
 
@@ -124,7 +125,8 @@ class Scripted(Behaviour):
     def rollout(
         self, task: Task, start: Float[ndarray, "B S"], rngs: Generators, steps: int
     ) -> tuple[Float[ndarray, "B {steps}+1 S"], Float[ndarray, "B {steps} A"]]:
-        """See Behaviour: all episodes advance together."""
+        """See Behaviour: all episodes advance together. Raises ValueError for a task without a script."""
+        script = with_script(task).script
         low, high = _bounds(task)
         middle = (high + low) / 2
         noise = np.stack([rng.uniform() * (self.noise.actions(low, high, steps, rng) - middle) for rng in rngs])
@@ -136,7 +138,7 @@ class Scripted(Behaviour):
             left = np.where(task.success(states[:, t], goals), np.minimum(left, self.dwell), left)
             for i in np.flatnonzero(left <= 0).tolist():
                 goals[i], left[i] = task.sample_goal(rngs[i]), self.patience
-            actions[:, t] = np.clip(task.script(states[:, t], goals) + noise[:, t], low, high)
+            actions[:, t] = np.clip(script(states[:, t], goals) + noise[:, t], low, high)
             states[:, t + 1] = task.simulate(states[:, t], actions[:, t, None])[:, 0]
             left -= 1
         return states, actions
@@ -149,6 +151,44 @@ class Scripted(Behaviour):
             "dwell": self.dwell,
             "noise": self.noise.describe(),
         }
+
+
+@dataclass(frozen=True)
+class FromPolicy(Behaviour):
+    """A policy of your own, towards goals that are drawn anew every `patience` steps.
+
+    Args:
+      act: from observations `[B, ...]` (a dictionary where the task has several sensors) and goals `[B, G]` to actions
+        `[B, A]`, which are clipped to the bounds.
+      name: what the dataset calls it.
+      noise: added to the actions.
+      patience: steps after which another goal is drawn.
+    """
+
+    act: Callable[[Observation, Float[ndarray, "B G"]], Float[ndarray, "B A"]]
+    name: str = "policy"
+    noise: ColouredNoise = field(default_factory=lambda: ColouredNoise(scale=0.2))
+    patience: int = 100
+
+    def rollout(
+        self, task: Task, start: Float[ndarray, "B S"], rngs: Generators, steps: int
+    ) -> tuple[Float[ndarray, "B {steps}+1 S"], Float[ndarray, "B {steps} A"]]:
+        """See Behaviour: all episodes advance together."""
+        low, high = _bounds(task)
+        noise = np.stack([self.noise.actions(low, high, steps, rng) for rng in rngs]) - (high + low) / 2
+        states, actions = np.empty((len(start), steps + 1, start.shape[1])), noise.astype(np.float32)
+        states[:, 0] = start
+        for t in range(steps):
+            if t % self.patience == 0:
+                goals = np.stack([task.sample_goal(rng) for rng in rngs])
+            chosen = np.asarray(self.act(task.sense(states[:, t], rngs), goals), np.float64)
+            actions[:, t] = np.clip(chosen + noise[:, t], low, high)
+            states[:, t + 1] = task.simulate(states[:, t], actions[:, t, None])[:, 0]
+        return states, actions
+
+    def describe(self) -> dict[str, Any]:
+        """Its name and parameters, as JSON."""
+        return {"behaviour": self.name, "patience": self.patience, "noise": self.noise.describe()}
 
 
 @dataclass(frozen=True)

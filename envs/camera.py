@@ -1,4 +1,4 @@
-"""Frames of a task from above, drawn off screen by MuJoCo. Nothing else in this package touches OpenGL.
+"""Frames of a MuJoCo model, drawn off screen through one of its cameras. Nothing else here touches OpenGL.
 
 On Linux the context is EGL, which needs no display, unless MUJOCO_GL names another; elsewhere it is the platform's own.
 Shadows, reflections and the sky are off: with software rendering they cost most of a frame and show nothing.
@@ -12,17 +12,15 @@ import os
 import subprocess
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import mujoco
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-if TYPE_CHECKING:
-    from .mujoco_task import MujocoTask
-
-_MEND = "install EGL and a driver (on Debian: apt-get install libegl1 libgl1-mesa-dri)"
+_FIX = "install EGL and a driver (on Debian: apt-get install libegl1 libgl1-mesa-dri)"
 _LARGE = 128  # pixels: from here on frames are for people, and edges are smoothed
 _OFF = (
     mujoco.mjtRndFlag.mjRND_SHADOW,
@@ -33,18 +31,30 @@ _OFF = (
 
 
 class Camera:
-    """Draws the physics states of one task through its camera "top". Close it, or leave that to the interpreter's exit.
+    """Draws physics states of `model` through its camera "top". Close it, or leave that to the interpreter's exit.
+
+    Args:
+      model: copied, since the copy's buffer takes the size of the frame.
+      width: of a frame, in pixels.
+      height: of a frame, in pixels.
+      place_goal: puts a goal's marks where they belong, as `MujocoTask.place_goal` does.
 
     Raises:
       ValueError: a width or height below one pixel.
       RuntimeError: no OpenGL context can be made on this machine.
     """
 
-    def __init__(self, task: MujocoTask, width: int, height: int):
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        width: int,
+        height: int,
+        place_goal: Callable[[mujoco.MjData, ndarray], None] | None = None,
+    ):
         if width < 1 or height < 1:
             raise ValueError(f"a frame needs at least one pixel; got width={width}, height={height}")
-        self._task, self._width, self._height = task, width, height
-        model = copy.deepcopy(task.model)
+        self._place_goal, self._width, self._height = place_goal, width, height
+        model = copy.deepcopy(model)
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
         model.vis.quality.offsamples = 4 if min(width, height) >= _LARGE else 0
         self._model, self._data = model, mujoco.MjData(model)
@@ -62,16 +72,19 @@ class Camera:
         atexit.register(self._free)
 
     def frame(self, state: Float[ndarray, "S"], goal: Float[ndarray, "G"] | None = None) -> UInt8[ndarray, "h w 3"]:
-        """The task in `state`, with the goal's marks at `goal` (or where they were last), as RGB.
+        """The model in `state`, with the goal's marks at `goal` (or where they were last), as RGB.
 
         Raises:
+          ValueError: a goal, for a camera that was made without `place_goal`.
           RuntimeError: the camera is closed.
         """
         if not self._free.alive:
             raise RuntimeError("this camera is closed: make another one to draw more frames")
         mujoco.mj_setState(self._model, self._data, state, int(mujoco.mjtState.mjSTATE_FULLPHYSICS))
         if goal is not None:
-            self._task.place_goal(self._data, goal)
+            if self._place_goal is None:
+                raise ValueError("this camera cannot draw a goal: make it with place_goal=task.place_goal")
+            self._place_goal(self._data, goal)
         mujoco.mj_forward(self._model, self._data)
         self._gl.make_current()
         everything = int(mujoco.mjtCatBit.mjCAT_ALL)
@@ -87,7 +100,7 @@ class Camera:
 
 
 def available() -> str | None:
-    """None when frames can be drawn here, else the reason and the mend in one sentence.
+    """None when frames can be drawn here, else the reason and the fix in one sentence.
 
     It is tried in another process, since a broken driver may end the one that loads it.
     """
@@ -97,7 +110,7 @@ def available() -> str | None:
     lines = tried.stderr.strip().splitlines()
     if tried.returncode == 1 and lines and lines[-1].startswith("RuntimeError: "):
         return lines[-1].removeprefix("RuntimeError: ")
-    return f"drawing ended with exit status {tried.returncode}: {_MEND}"
+    return f"drawing ended with exit status {tried.returncode}: {_FIX}"
 
 
 def _contexts(model: mujoco.MjModel, width: int, height: int) -> tuple[Any, mujoco.MjrContext]:
@@ -114,7 +127,7 @@ def _contexts(model: mujoco.MjModel, width: int, height: int) -> tuple[Any, mujo
         Exception
     ) as error:  # PyOpenGL raises whatever its missing library leads to: AttributeError, ImportError, ...
         reason = " ".join(str(error).split()) or "no reason given"
-        raise RuntimeError(f"no OpenGL context ({type(error).__name__}: {reason}): {_MEND}") from error
+        raise RuntimeError(f"no OpenGL context ({type(error).__name__}: {reason}): {_FIX}") from error
     return gl, renderer
 
 

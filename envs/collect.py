@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -16,13 +17,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import gymnasium.spaces
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from .behaviours import Behaviour, ColouredNoise, OpenLoop
+from .behaviours import Behaviour, ColouredNoise, Generators, OpenLoop
+from .sensors import at
 from .streams import episode_rng
 from .task import Task
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from .mujoco_task import MujocoTask
 
 _BYTES_PER_EPISODE = 20_000  # what HDF5 spends on the headers of one episode: 18.2 kB measured
+_BYTES_PER_ARRAY = 4_000  # and on each further array of its observations
 _DATA_FILE = "main_data.hdf5"  # where Minari's HDF5 storage keeps everything but its metadata
 
 
@@ -91,8 +95,9 @@ def collect(
             rngs = [episode_rng(seed, "collect", i) for i in range(first, min(first + batch, episodes))]
             states, actions = behaviour.rollout(task, np.stack([task.sample_state(rng) for rng in rngs]), rngs, steps)
             rollout_seconds += time.perf_counter() - began
-            detours += int(task.needs_detour(states[:, :1], task.achieved_goal(states)).any(axis=1).sum())
-            writer.write(actions, states)
+            if type(task).needs_detour is not Task.needs_detour:  # a task without walls has no detours to look for
+                detours += int(task.needs_detour(states[:, :1], task.achieved_goal(states)).any(axis=1).sum())
+            writer.write(actions, states, rngs)
             if progress is not None:
                 progress(min(first + batch, episodes), episodes)
         megabytes = writer.finish()
@@ -144,25 +149,25 @@ class _Writer:
             self._file, "a", track_order=True
         ).close()  # Minari's is empty still: no space can be reserved behind it
 
-    def write(self, actions: Float[ndarray, "B T A"], states: Float[ndarray, "B T+1 S"]) -> None:
+    def write(self, actions: Float[ndarray, "B T A"], states: Float[ndarray, "B T+1 S"], rngs: Generators) -> None:
         from minari.data_collector import EpisodeBuffer
 
         began = time.perf_counter()
-        observations = self._task.observe(states)
+        observations = self._task.sense(states, rngs)
         steps = actions.shape[1]
         rewards, terminations = np.zeros(steps, np.float32), np.zeros(steps, bool)
         truncations = np.arange(steps) == steps - 1
         self._reserve(_estimated_bytes(self._task, len(actions), steps))
         self._storage.update_episodes(
             EpisodeBuffer(
-                observations=observation,
+                observations=at(observations, index),
                 actions=action,
                 rewards=rewards,
                 terminations=terminations,
                 truncations=truncations,
                 infos={"state": state},
             )
-            for observation, action, state in zip(observations, actions, states, strict=True)
+            for index, (action, state) in enumerate(zip(actions, states, strict=True))
         )
         self.seconds += time.perf_counter() - began
 
@@ -186,9 +191,13 @@ class _Writer:
 
 
 def _estimated_bytes(task: Task, episodes: int, steps: int) -> int:
-    per_step = 4 * task.observation_space.shape[0] + 4 * task.action_space.shape[0] + 8 * task.state.shape[0] + 6
+    space = task.observation_space
+    boxes: list[Any] = list(space.values()) if isinstance(space, gymnasium.spaces.Dict) else [space]
+    reading = sum(box.dtype.itemsize * math.prod(box.shape) for box in boxes)
+    per_step = reading + 4 * task.action_space.shape[0] + 8 * task.state.shape[0] + 6
     payload = episodes * (steps + 1) * per_step
-    return payload + payload // 8 + episodes * _BYTES_PER_EPISODE + 2**16  # an eighth: the last chunks are not full
+    headers = _BYTES_PER_EPISODE + _BYTES_PER_ARRAY * (len(boxes) - 1)
+    return payload + payload // 8 + episodes * headers + 2**16  # an eighth: the last chunks are not full
 
 
 def _full(path: Path, needed: int) -> OSError:
@@ -212,9 +221,9 @@ def benchmark_collection(
     Returns: `collection` and `raw` in physics steps a second, their `ratio`, `env_steps` a second, and `threads`.
     """
     behaviour = behaviour or ColouredNoise()
-    threads, substeps = task.oracle.threads, task.oracle.substeps
+    threads, substeps = task.physics.threads, task.physics.substeps
     task.simulate(
-        task.state[None].repeat(threads, axis=0), np.zeros((threads, 1, task.oracle.action_size))
+        task.state[None].repeat(threads, axis=0), np.zeros((threads, 1, task.physics.action_size))
     )  # starts the threads
     collecting, stepping = 0.0, 0.0
     for i in range(rounds):
@@ -239,15 +248,15 @@ def _raw_seconds(task: MujocoTask, states: Float[ndarray, "M S"], actions: Float
     """Wall time of as many plain physics steps as these states stand for, shared among the threads."""
     import mujoco
 
-    threads, block, spec = task.oracle.threads, 25, int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
-    calls = len(states) * task.oracle.substeps // (block * threads)
+    threads, block, spec = task.physics.threads, 25, int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
+    calls = len(states) * task.physics.substeps // (block * threads)
     chosen = np.random.default_rng(0).integers(len(states), size=(threads, calls))
     data = [mujoco.MjData(task.model) for _ in range(threads)]
 
     def work(k: int) -> None:
         for i in chosen[k]:
             mujoco.mj_setState(task.model, data[k], states[i], spec)
-            task.oracle.command(data[k], actions[i])
+            task.physics.command(data[k], actions[i])
             mujoco.mj_step(task.model, data[k], nstep=block)
 
     workers = [threading.Thread(target=work, args=(k,)) for k in range(threads)]
@@ -256,4 +265,4 @@ def _raw_seconds(task: MujocoTask, states: Float[ndarray, "M S"], actions: Float
         worker.start()
     for worker in workers:
         worker.join()
-    return (time.perf_counter() - began) * len(states) * task.oracle.substeps / (calls * block * threads)
+    return (time.perf_counter() - began) * len(states) * task.physics.substeps / (calls * block * threads)

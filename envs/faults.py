@@ -7,16 +7,18 @@ wall), or the sensors stop telling it (frozen_sensor, nan_sensor, dropped_observ
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import mujoco
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from .mujoco_task import MujocoTask
-from .task import Task
+from .sensors import Observation, at, present_key
+from .task import Task, planar_view
 
 DELAY = 3  # control periods
 
@@ -49,7 +51,7 @@ class Reading:
     """What is true after a step, and what can be known of it; with a time axis after the first where there are more."""
 
     states: ndarray  # [B, S]
-    observations: ndarray  # [B, O] the newest one that has arrived, true or not
+    observations: Observation  # [B, O], or a dictionary: the newest one that has arrived, true or not
     ages: ndarray  # [B] int, control periods since that one was new, as its time stamp says
 
 
@@ -85,8 +87,9 @@ class Faulty:
         self._rngs = rng.spawn(len(states))
         self._models = [self._task.model] * len(states)
         self._states = states.copy()
-        self._seen = [task.observe(states)]  # of the truth, at each step
-        self._broken_sensor = np.array([each.integers(self._seen[0].shape[-1]) for each in self._rngs], int)
+        size = sum(sensor.size for sensor in task.sensors)
+        self._broken_sensor = np.array([each.integers(size) for each in self._rngs], int)  # of all components in order
+        self._seen = [task.sense(states, self._rngs)]  # while nothing is broken, at each step
 
     @property
     def steps(self) -> int:
@@ -102,12 +105,12 @@ class Faulty:
                 self._states[index] = elsewhere(self._task, state, self._rngs[index])
             self._models[index] = broken_model(self._task, self.fault, state)
         controls = actions[:, None].astype(np.float64)
-        self._states = self._task.oracle.simulate(self._states, controls, self._models)[:, 0]
-        self._seen.append(self._task.observe(self._states))
+        self._states = self._task.physics.simulate(self._states, controls, self._models)[:, 0]
+        self._seen.append(self._task.sense(self._states, self._rngs))
         observations, ages = self._sensed(now)
         return Reading(self._states.copy(), observations, ages)
 
-    def _sensed(self, now: int) -> tuple[Float[ndarray, "B O"], Int[ndarray, "B"]]:
+    def _sensed(self, now: int) -> tuple[Observation, Int[ndarray, "B"]]:
         """What has arrived after step `now`; `_seen[i]` was true after `i` steps."""
         broken, last_good = self._onset <= now, np.minimum(self._onset, now + 1)
         source = np.full(len(self._onset), now + 1)
@@ -115,11 +118,34 @@ class Faulty:
             source = last_good
         elif self.fault == "delayed_observations":
             source = np.maximum(last_good, now + 1 - DELAY)
-        observations = np.stack([self._seen[at][index] for index, at in enumerate(source)])
+        observations = stacked([at(self._seen[step], index) for index, step in enumerate(source)], axis=0)
         if self.fault == "nan_sensor":
-            observations[broken, self._broken_sensor[broken]] = np.nan
+            self._spoil(observations, broken)
         pretends = self.fault == "frozen_sensor"
         return observations, np.zeros_like(source) if pretends else now + 1 - source
+
+    def _spoil(self, observations: Observation, broken: Bool[ndarray, "B"]) -> None:
+        """Write NaN over the component that each broken episode drew; a missing reading stays missing."""
+        first = 0
+        for sensor in self._task.sensors:
+            mine = broken & (first <= self._broken_sensor) & (self._broken_sensor < first + sensor.size)
+            if isinstance(observations, dict):
+                readings = observations[sensor.name]
+                if sensor.optional:
+                    mine &= observations[present_key(sensor)][:, 0] == 1
+            else:
+                readings = observations
+            flat = readings.reshape(len(readings), -1)
+            flat[mine, self._broken_sensor[mine] - first] = np.nan
+            first += sensor.size
+
+
+def stacked(observations: Sequence[Observation], axis: int) -> Observation:
+    """One observation of many, with a new axis."""
+    arrays: list[Any] = list(observations)
+    if isinstance(arrays[0], dict):
+        return {key: np.stack([each[key] for each in arrays], axis) for key in arrays[0]}
+    return np.stack(arrays, axis)
 
 
 def simulate_with(
@@ -139,7 +165,7 @@ def simulate_with(
     readings = [faulty.step(actions[:, step]) for step in range(actions.shape[1])]
     return Reading(
         np.stack([each.states for each in readings], axis=1),
-        np.stack([each.observations for each in readings], axis=1),
+        stacked([each.observations for each in readings], axis=1),
         np.stack([each.ages for each in readings], axis=1),
     )
 
@@ -167,13 +193,14 @@ def broken_model(task: Task, fault: str, state: Float[ndarray, "S"]) -> mujoco.M
 def elsewhere(task: Task, state: Float[ndarray, "S"], rng: np.random.Generator) -> Float[ndarray, "S"]:
     """The state after a jump: a position drawn as starts are, at least a tenth of the scene away, at the same speed."""
     task = _breakable(task)
-    scene = task.scene()
+    view = planar_view(task)
+    scene = view.scene()
     least = 0.1 * float(np.linalg.norm(np.subtract(scene.high, scene.low)))
-    here, end = task.keypoints(state)[-1], 1 + task.model.nq
+    here, end = view.keypoints(state)[-1], 1 + task.model.nq
     while True:
         moved = state.copy()
         moved[1:end] = task.qpos(task.sample_state(rng))
-        if np.linalg.norm(task.keypoints(moved)[-1] - here) >= least:
+        if np.linalg.norm(view.keypoints(moved)[-1] - here) >= least:
             return moved
 
 

@@ -14,12 +14,12 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from .oracle import Oracle
+from .rollout import BatchPhysics
 
 _MOCAP = int(mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_QUAT)
 
 
-class MocapOracle(Oracle):
+class MocapPhysics(BatchPhysics):
     """Batched rollouts in which an action `[x, y, z]` in [-1, 1] leads the body `hand` by so many times `reach` metres.
 
     The hand is turned towards the orientation `turn` (a quaternion, which is added to its own as the original does),

@@ -1,30 +1,40 @@
 """The half of a task that all MuJoCo tasks share: physics, episodes, checks and drawing.
 
-A concrete task gives a model and fills in what differs: sampling, sensors, success, cost, script, keypoints and scene.
+A concrete task gives a model and its sensors, and fills in what differs: sampling, observations, success, cost, script
+and view.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium.spaces
 import mujoco
 import numpy as np
+from gymnasium.core import ObsType
 from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Float
 from numpy import ndarray
 from numpy.typing import ArrayLike
 
-from .oracle import Oracle
+from .rollout import BatchPhysics
+from .sensors import Sensor, at, observation_space
 from .task import Task
 
 
-class MujocoTask(Task):
-    """A task over one MuJoCo model, which moves as `oracle` says.
+class MujocoTask(Task[ObsType]):
+    """A task over one MuJoCo model, which moves as `physics` says.
 
-    `observation_bound` holds the magnitude that each sensor stays within in practice; nothing is clipped to it.
+    Args:
+      physics: the model and its batched dynamics.
+      sensors: what it observes, in order.
+      observation_bound: by sensor, the magnitude that each component stays within in practice; nothing is clipped.
+      render_mode: "rgb_array" for a task that draws itself.
+
+    Raises:
+      ValueError: another render mode.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
@@ -32,20 +42,22 @@ class MujocoTask(Task):
 
     def __init__(
         self,
-        oracle: Oracle,
+        physics: BatchPhysics,
         *,
-        observation_bound: Sequence[float],
+        sensors: Sequence[Sensor],
+        observation_bound: Mapping[str, Sequence[float]],
         render_mode: str | None = None,
     ):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is {render_mode!r}, but this task can only draw 'rgb_array' (or None)")
-        self.oracle, self.model = oracle, oracle.model
+        self.physics, self.model = physics, physics.model
         self.render_mode = render_mode
-        self.control_period = oracle.substeps * self.model.opt.timestep
-        low, high = oracle.action_low.astype(np.float32), oracle.action_high.astype(np.float32)
+        self.control_period = physics.substeps * self.model.opt.timestep
+        low, high = physics.action_low.astype(np.float32), physics.action_high.astype(np.float32)
         self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
-        bound = np.asarray(observation_bound, np.float32)
-        self.observation_space = gymnasium.spaces.Box(-bound, bound, dtype=np.float32)
+        self.sensors = tuple(sensors)
+        bounds = {name: np.asarray(bound, np.float32) for name, bound in observation_bound.items()}
+        self.observation_space = observation_space(self.sensors, {name: (-b, b) for name, b in bounds.items()})
         self.spec = EnvSpec(f"jepa_mpc/{self.name}-v0", entry_point=f"{type(self).__module__}:{type(self).__name__}")
         self.metadata = {**self.metadata, "render_fps": round(1 / self.control_period)}
         self.state = self.pack(self.model.qpos0, np.zeros(self.model.nv))
@@ -59,7 +71,7 @@ class MujocoTask(Task):
 
     def pack(self, qpos: Float[ndarray, "... nq"], qvel: Float[ndarray, "... nv"]) -> Float[ndarray, "... S"]:
         """Physics states at time zero from positions and velocities."""
-        states = np.zeros((*qpos.shape[:-1], self.oracle.state_size))
+        states = np.zeros((*qpos.shape[:-1], self.physics.state_size))
         states[..., 1 : 1 + self.model.nq] = qpos
         states[..., 1 + self.model.nq : 1 + self.model.nq + self.model.nv] = qvel
         return states
@@ -78,35 +90,35 @@ class MujocoTask(Task):
 
     def set_state(self, state: ArrayLike) -> None:
         """Make `state` the current one, exactly. Raises ValueError on a wrong shape or a value that is not finite."""
-        self.state = self._checked("state", state, (self.oracle.state_size,), np.float64).copy()
+        self.state = self._checked("state", state, (self.physics.state_size,), np.float64).copy()
 
     def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
         """The true dynamics in a batch: the states after each action. Actions are clipped to the bounds."""
-        return self.oracle.simulate(states, actions)
+        return self.physics.simulate(states, actions)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ndarray, dict[str, Any]]:
+    ) -> tuple[ObsType, dict[str, Any]]:
         """Start an episode from a drawn pair; `options={"state": ..., "goal": ...}` overrides either or both."""
         super().reset(seed=seed)
         options = options or {}
         if unknown := sorted(set(options) - {"state", "goal"}):
             raise ValueError(f"reset has no option {unknown[0]!r}: it takes 'state' and 'goal'")
         drawn, goal = self.sample_pair(self.np_random)
-        state = self._checked("state", options.get("state", drawn), (self.oracle.state_size,), np.float64)
+        state = self._checked("state", options.get("state", drawn), (self.physics.state_size,), np.float64)
         goal = self._checked("goal", options.get("goal", goal), (self.goal_size,), np.float64)
         while "state" in options and "goal" not in options and self.success(state, goal):
             goal = self.sample_goal(self.np_random)
         self.state, self.goal, self._steps = state.copy(), goal.copy(), 0
-        return self.observe(self.state), self._info()
+        return self._sensed(), self._info()
 
-    def step(self, action: ArrayLike) -> tuple[ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: ArrayLike) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
         """Hold `action` for one control period. Raises ValueError on a wrong shape or a value that is not finite."""
         control = self._checked("action", action, self.action_space.shape, np.float32)
         self.state = self.simulate(self.state[None], control[None, None])[0, 0]
         self._steps += 1
         info = self._info()
-        return self.observe(self.state), float(info["success"]), False, self._steps >= self.budget, info
+        return self._sensed(), float(info["success"]), False, self._steps >= self.budget, info
 
     def render(self) -> ndarray | None:
         """The view from above as uint8 `[480, 480, 3]`, when the task was made with render_mode="rgb_array"."""
@@ -115,7 +127,7 @@ class MujocoTask(Task):
         if self._camera is None:
             from .camera import Camera  # OpenGL is loaded only by those who draw
 
-            self._camera = Camera(self, 480, 480)
+            self._camera = Camera(self.model, 480, 480, self.place_goal)
         return self._camera.frame(self.state, self.goal)
 
     def close(self) -> None:
@@ -130,17 +142,22 @@ class MujocoTask(Task):
             "task": self.name,
             "control_period": self.control_period,
             "timestep": self.model.opt.timestep,
-            "substeps": self.oracle.substeps,
-            "velocity_limit": self.oracle.velocity_limit,
+            "substeps": self.physics.substeps,
+            "velocity_limit": self.physics.velocity_limit,
             "budget": self.budget,
             "action_low": self.action_space.low.tolist(),
             "action_high": self.action_space.high.tolist(),
-            "action_size": self.oracle.action_size,
-            "observation_size": self.observation_space.shape[0],
-            "state_size": self.oracle.state_size,
+            "action_size": self.physics.action_size,
+            "observation_size": sum(sensor.size for sensor in self.sensors),
+            "observation": [sensor.describe() for sensor in self.sensors],
+            "state_size": self.physics.state_size,
             "goal_size": self.goal_size,
             "mujoco": mujoco.__version__,
         }
+
+    def _sensed(self) -> ObsType:
+        observation: ObsType = at(self.sense(self.state[None], [self.np_random]), 0)
+        return observation
 
     def _info(self) -> dict[str, Any]:
         reached = bool(self.success(self.state, self.goal))

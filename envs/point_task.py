@@ -5,8 +5,6 @@ Two rooms and mazes differ only in their model, their walls and where starts and
 
 from __future__ import annotations
 
-from typing import Any
-
 import mujoco
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,29 +12,65 @@ from numpy import ndarray
 
 from .geodesic import Geodesic
 from .mujoco_task import MujocoTask
-from .oracle import Oracle
+from .rollout import BatchPhysics
+from .sensors import Observation, Sensor, complete
 from .task import Scene
 
+STATE = (Sensor("state", (4,), units=("m", "m", "m/s", "m/s")),)
+APART = (
+    Sensor("position", (2,), units=("m", "m")),
+    Sensor("velocity", (2,), units=("m/s", "m/s"), optional=True),
+)
 
-class PointTask(MujocoTask):
-    """A point mass. Observation `[x, y, vx, vy]` (m, m/s); goal `[x, y]`; success within `tolerance` metres."""
+
+class PointTask(MujocoTask[Observation]):
+    """A point mass. Goal `[x, y]`; success within `tolerance` metres.
+
+    Its sensors are `STATE`, `[x, y, vx, vy]` (m, m/s), or `APART`, position and velocity each on its own.
+
+    Args:
+      physics: the model and its batched dynamics.
+      scene: what stands still, for drawing.
+      geodesic: ways around the walls.
+      bound: the magnitudes that x, y, vx and vy stay within.
+      sensors: `STATE` or `APART`.
+      render_mode: "rgb_array" for a task that draws itself.
+    """
 
     goal_size = 2
     tolerance: float
     gains: tuple[float, float]  # of the script: action per metre, and per metre a second
 
-    def __init__(self, oracle: Oracle, scene: Scene, geodesic: Geodesic, **sensors: Any):
-        super().__init__(oracle, **sensors)
+    def __init__(
+        self,
+        physics: BatchPhysics,
+        scene: Scene,
+        geodesic: Geodesic,
+        bound: tuple[float, float, float, float],
+        *,
+        sensors: tuple[Sensor, ...] = STATE,
+        render_mode: str | None = None,
+    ):
+        bounds = {"state": bound, "position": bound[:2], "velocity": bound[2:]}
+        super().__init__(
+            physics,
+            sensors=sensors,
+            observation_bound={sensor.name: bounds[sensor.name] for sensor in sensors},
+            render_mode=render_mode,
+        )
         self._scene = scene
         self.geodesic = geodesic
 
-    def observe(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
+    def observe(self, states: Float[ndarray, "... S"]) -> Observation:
         """Position and velocity, float32."""
-        return states[..., 1:5].astype(np.float32)
+        return self._read(states[..., 1:5])
 
-    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
+    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Observation:
         """The goal's position at rest, float32."""
-        return np.concatenate([goal, np.zeros_like(goal)], axis=-1).astype(np.float32)
+        return self._read(np.concatenate([goal, np.zeros_like(goal)], axis=-1))
+
+    def _read(self, values: Float[ndarray, "... 4"]) -> Observation:
+        return complete(self.sensors, {"state": values, "position": values[..., :2], "velocity": values[..., 2:]})
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
         """The position, in metres."""

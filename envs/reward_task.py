@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import gymnasium
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
@@ -118,85 +117,6 @@ class RewardTask(ABC):
     @abstractmethod
     def _observe(self) -> Float[ndarray, "O"]:
         """What the sensors read now, float32, in memory of its own."""
-
-
-_REPEATS = {"cartpole": 8, "finger": 2, "walker": 2, "humanoid": 2, "dog": 2}
-
-
-def usual_action_repeat(name: str) -> int:
-    """That of TD-MPC (Hansen, Wang & Su, 2022) for a task of dm_control, by its domain: 4 for most. 1 for any other."""
-    suite, _, task = name.partition("/")
-    return _REPEATS.get(task.partition("-")[0], 4) if suite == "dmc" else 1
-
-
-def make_reward_task(source: Any, action_repeat: int = 1, control_period: float | None = None) -> RewardTask:
-    """The reward task called `dmc/<domain>-<task>` or `gym/<id>`, or a Gymnasium environment of one's own.
-
-    Names of dm_control tasks are the suite's or the short ones of the literature: `dmc/cup-catch`, `dmc/walker-walk`.
-    Suites are imported only when asked for.
-
-    Args:
-      source: the name, or a `gymnasium.Env`.
-      action_repeat: control steps that an action is held for.
-      control_period: seconds between two decisions, of an environment that does not say, or says it wrongly.
-
-    Raises:
-      ValueError: an unknown name, actions that are not a bounded Box, observations that are not one vector, or a period
-        that is not positive seconds.
-      WrongInterface: no environment of Gymnasium's, or several in one.
-      ImportError: the environment's package is not installed.
-    """
-    task = _made(source, action_repeat)
-    if control_period is None:
-        return task
-    if not 0 < control_period < math.inf:
-        task.close()
-        raise ValueError(f"control_period must be positive seconds; got {control_period!r}")
-    if math.isfinite(task.control_period) and not math.isclose(task.control_period, control_period, rel_tol=1e-6):
-        logger.warning(
-            "%s says %g ms from one decision to the next, and control_period=%g counts instead; leave it out if the "
-            "environment is right",
-            task.name,
-            1e3 * task.control_period,
-            control_period,
-        )
-    task.control_period = float(control_period)
-    return task
-
-
-def _made(source: Any, action_repeat: int) -> RewardTask:
-    if isinstance(source, gymnasium.Env):
-        from .suites.gymnasium_suite import GymnasiumTask
-
-        return GymnasiumTask(source, action_repeat)
-    if not isinstance(source, str):
-        raise WrongInterface(_no_environment(source))
-    suite, slash, name = source.partition("/")
-    if slash and suite == "dmc":
-        from .suites import dm_control_suite
-
-        return dm_control_suite.make(name, action_repeat)
-    if slash and suite == "gym":
-        from .suites import gymnasium_suite
-
-        return gymnasium_suite.make(name, action_repeat)
-    raise ValueError(
-        f"there is no reward task {source!r}: write 'dmc/<domain>-<task>' for one of dm_control's (dmc/walker-walk) "
-        "or 'gym/<id>' for one of Gymnasium's (gym/HalfCheetah-v5)"
-    )
-
-
-def _no_environment(source: Any) -> str:
-    """What to say of an object that is no `gymnasium.Env`."""
-    kind = type(source).__name__
-    if hasattr(source, "num_envs"):
-        return f"{kind} is a vector of environments, and planning steps a single one: give that"
-    if hasattr(source, "reset") and hasattr(source, "step"):
-        return (
-            f"{kind} is no gymnasium.Env: derive it from that, or wrap it (the package shimmy has "
-            "GymV21CompatibilityV0 for environments of old Gym)"
-        )
-    return f"a reward task is a name or a gymnasium.Env; got {kind}"
 
 
 class Tried(NamedTuple):

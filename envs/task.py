@@ -1,20 +1,25 @@
 """The contract between a simulated task and everything that uses one.
 
-A task is a Gymnasium environment whose physics can also be driven in batches and from any state. Collection, the oracle
-and the benchmarks rely on nothing else, so a new task is one file that fills in this class.
+A task is a Gymnasium environment whose dynamics can also be driven in batches and from any state. Collection, the
+oracle and the benchmarks rely on nothing else, so a new task is one file that fills in this class. What only some tasks
+have, a view from above and a script, are protocols of their own.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium.spaces
 import numpy as np
+from gymnasium.core import ObsType
 from jaxtyping import Bool, Float
 from numpy import ndarray
 from numpy.typing import ArrayLike
+
+from .sensors import Limit, Mask, Sensor, ask_everything
 
 
 @dataclass(frozen=True)
@@ -28,29 +33,34 @@ class Scene:
     root: tuple[float, float] | None = None  # where a chain of keypoints is fastened, for arms
 
 
-class Task(gymnasium.Env[ndarray, ndarray]):
+class Task(gymnasium.Env[ObsType, ndarray]):
     """A goal-reaching task over a deterministic simulation.
 
-    In the shapes, `...` is any number of leading batch dimensions, `S` the size of a physics state, `G` of a goal, `O`
-    of an observation, `A` of an action, `J` the number of keypoints, `T` environment steps. States are float64 and
-    complete: the same state and actions give the same next states, bit for bit, one by one or in a batch.
+    In the shapes, `...` is any number of leading batch dimensions, `S` the size of a simulation state, `G` of a goal,
+    `O` of an observation, `A` of an action, `T` environment steps. States are float64 and complete: the same state and
+    actions give the same next states, bit for bit, one by one or in a batch.
 
     As an environment it gives reward 1.0 while the current goal is reached and 0.0 otherwise, never terminates, and is
     truncated after `budget` steps; `info` holds `state`, `goal` and `success`. `reset(options={"state": s, "goal": g})`
     starts from a chosen pair.
+
+    Observations (`ObsType`) are those of `sensors`: plain arrays `[..., O]` where there is one that never misses, else
+    dictionaries; see `envs.sensors.Observation`.
     """
 
     name: str
+    sensors: tuple[Sensor, ...]  # in order
+    limits: tuple[Limit, ...] = ()  # safety limits, for constraints; nothing here enforces them
     action_space: gymnasium.spaces.Box
-    observation_space: gymnasium.spaces.Box
+    observation_space: gymnasium.spaces.Space[ObsType]  # a Box, or a Dict in the order of the sensors
     control_period: float  # seconds between two actions
     budget: int  # environment steps in which a goal has to be reached
-    state: ndarray  # [S] the current physics state, as get_state returns it
+    state: ndarray  # [S] the current state, as get_state returns it
     goal: ndarray  # [G] the current goal
 
     @abstractmethod
     def get_state(self) -> Float[ndarray, "S"]:
-        """A copy of the complete physics state."""
+        """A copy of the complete simulation state."""
 
     @abstractmethod
     def set_state(self, state: ArrayLike) -> None:
@@ -72,12 +82,32 @@ class Task(gymnasium.Env[ndarray, ndarray]):
                 return state, goal
 
     @abstractmethod
-    def observe(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
-        """What the sensors read in these states, float32."""
+    def observe(self, states: Float[ndarray, "... S"]) -> ObsType:
+        """What the sensors would read in these states: complete and without noise."""
+
+    def sense(self, states: Float[ndarray, "B ... S"], rngs: Sequence[np.random.Generator]) -> ObsType:
+        """What the sensors do read in these states, with noise and missing readings: what an episode observes.
+
+        `observe` itself in a task whose sensors are perfect; that draws nothing.
+
+        Args:
+          states: of `B` episodes; time is the second axis where there is one.
+          rngs: one for each episode, which draws from its own alone: a moment at a time or all at once, it is the same.
+        """
+        return self.observe(states)
 
     @abstractmethod
-    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
-        """What the sensors would read at rest at the goal, float32."""
+    def goal_observation(self, goal: Float[ndarray, "... G"]) -> ObsType:
+        """What the sensors would read at rest at the goal: complete and without noise."""
+
+    @property
+    def goal_mask(self) -> Mask:
+        """Which components of a goal observation are asked for: bool, of the shapes of one observation.
+
+        A dictionary by sensor (no `_present` keys) where observations are dictionaries. Everything, unless a task says
+        otherwise; what is not asked for is free, and its value in a goal observation is only a placeholder.
+        """
+        return ask_everything(self.sensors)
 
     @abstractmethod
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
@@ -89,32 +119,67 @@ class Task(gymnasium.Env[ndarray, ndarray]):
 
     @abstractmethod
     def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
-        """Privileged cost-to-go (around walls, in metres or radians): only the ceiling and the scripts may use it."""
+        """Privileged cost-to-go (around walls, in metres or radians): only the ceiling and scripts may use it."""
 
     @abstractmethod
     def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
         """The true dynamics in a batch: the states after each action. Actions are clipped to the bounds."""
 
-    @abstractmethod
-    def script(self, states: Float[ndarray, "B S"], goals: Float[ndarray, "B G"]) -> Float[ndarray, "B A"]:
-        """A simple hand-written controller towards the goals, from privileged state. It makes data, never decisions."""
-
-    @abstractmethod
-    def keypoints(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... J 2"]:
-        """Where the body is, seen from above, in metres; the last keypoint is the one whose path is drawn."""
-
-    @abstractmethod
-    def goal_keypoints(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... J 2"]:
-        """The same for a body at the goal."""
-
-    @abstractmethod
-    def scene(self) -> Scene:
-        """What stands still, for drawing."""
-
-    @abstractmethod
     def needs_detour(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
         """Whether a wall stands between start and goal; False everywhere in a task without walls."""
+        return np.zeros(np.broadcast_shapes(state.shape[:-1], goal.shape[:-1]), bool)
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Name, control period, bounds, sizes and physics versions, as JSON: stored with every dataset and model."""
+        """Name, control period, bounds, sensors, sizes and versions, as JSON: stored with every dataset and model."""
+
+
+@runtime_checkable
+class PlanarView(Protocol):
+    """A task that can be drawn from above. `J` is the number of keypoints."""
+
+    def keypoints(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... J 2"]:
+        """Where the body is, seen from above, in metres; the last keypoint is the one whose path is drawn."""
+        ...
+
+    def goal_keypoints(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... J 2"]:
+        """The same for a body at the goal."""
+        ...
+
+    def scene(self) -> Scene:
+        """What stands still, for drawing."""
+        ...
+
+
+@runtime_checkable
+class HasScript(Protocol):
+    """A task with a simple hand-written controller."""
+
+    def script(self, states: Float[ndarray, "B S"], goals: Float[ndarray, "B G"]) -> Float[ndarray, "B A"]:
+        """Actions towards the goals, from privileged state. They make data, never decisions."""
+        ...
+
+
+def planar_view(task: Task) -> PlanarView:
+    """`task` as something to draw from above.
+
+    Raises:
+      ValueError: the task has no view from above.
+    """
+    if not isinstance(task, PlanarView):
+        raise ValueError(f"{task.name} has no view from above: it lacks keypoints, goal_keypoints and scene")
+    return task
+
+
+def with_script(task: Task) -> HasScript:
+    """`task` as something that a script moves.
+
+    Raises:
+      ValueError: the task has no script.
+    """
+    if not isinstance(task, HasScript):
+        raise ValueError(
+            f"{task.name} has no script, which the behaviour asks for: take coloured_noise or sticky_random, or a "
+            "policy of your own (envs.behaviours.FromPolicy)"
+        )
+    return task

@@ -6,7 +6,9 @@ half of the pairs lie in different ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -14,8 +16,9 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from .geodesic import Geodesic
-from .oracle import Oracle
-from .point_task import PointTask
+from .point_task import APART, STATE, PointTask
+from .rollout import BatchPhysics
+from .sensors import Observation, Sensor, hide
 from .task import Scene
 
 _RADIUS = 0.05
@@ -31,6 +34,7 @@ class TwoRoom(PointTask):
     budget = 80
     tolerance = 0.1
     gains = (5.0, 0.8)
+    sensors: tuple[Sensor, ...] = STATE
 
     def __init__(self, render_mode: str | None = None):
         xml = resources.files(__package__).joinpath("assets/two_room.xml").read_text(encoding="utf-8")
@@ -41,10 +45,11 @@ class TwoRoom(PointTask):
         corners = [(side * _HALF_WALL, y, side, away) for y, away in ends for side in (-1.0, 1.0)]
         scene = Scene(low=(-1.0, -1.0), high=(1.0, 1.0), walls=tuple(boxes), radius=_RADIUS)
         super().__init__(
-            Oracle(model, substeps=5),
+            BatchPhysics(model, substeps=5),
             scene,
             Geodesic(boxes[-2:], corners, _RADIUS),
-            observation_bound=(1.0, 1.0, 1.5, 1.5),
+            (1.0, 1.0, 1.5, 1.5),
+            sensors=self.sensors,
             render_mode=render_mode,
         )
 
@@ -61,3 +66,33 @@ class TwoRoom(PointTask):
     def needs_detour(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
         """Whether start and goal lie in different rooms, so that the way leads through the door."""
         return np.asarray((self.qpos(state)[..., 0] > 0) != (goal[..., 0] > 0))
+
+
+class TwoRoomSensors(TwoRoom):
+    """Two rooms with two sensors: `position` in every moment, and `velocity`, which is missing in some.
+
+    Args:
+      render_mode: "rgb_array" for a task that draws itself.
+      dropout: the probability that the velocity is missing at a moment.
+
+    Raises:
+      ValueError: a dropout that is not a probability.
+    """
+
+    name = "two_room_sensors"
+    sensors = APART
+
+    def __init__(self, render_mode: str | None = None, dropout: float = 0.2):
+        if not 0 <= dropout <= 1:
+            raise ValueError(f"dropout is {dropout}, but a probability lies in [0, 1]")
+        super().__init__(render_mode)
+        self.dropout = dropout
+
+    def sense(self, states: Float[ndarray, "B ... S"], rngs: Sequence[np.random.Generator]) -> Observation:
+        """See Task: one draw a moment says whether the velocity is missing."""
+        draws = np.stack([rng.random(states.shape[1:-1]) for rng in rngs])
+        return hide(self.observe(states), self.sensors[1], draws < self.dropout)
+
+    def describe(self) -> dict[str, Any]:
+        """See Task; with the dropout."""
+        return {**super().describe(), "dropout": self.dropout}

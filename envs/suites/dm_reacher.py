@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from ..mujoco_task import MujocoTask
-from ..oracle import Oracle
+from ..rollout import BatchPhysics
+from ..sensors import Sensor
 from ..task import Scene
 from . import look
 
@@ -23,7 +24,7 @@ _WRIST = np.deg2rad(160.0)  # the wrist's range is ± this; the shoulder turns f
 _MARGIN = 0.1  # radians: goals stay this far from the wrist's stops
 
 
-class Reacher(MujocoTask):
+class Reacher(MujocoTask[ndarray]):
     """Torques in [-1, 1] × 0.05 N m. Observation: sines and cosines of both joints, then their velocities (rad/s).
 
     A goal is `[shoulder, wrist]` in radians; success is every joint within 0.05 rad, the shoulder modulo a turn.
@@ -36,8 +37,12 @@ class Reacher(MujocoTask):
     gains = (2.0, 0.05)  # of the script: action per radian, and per radian a second; the joints damp themselves
 
     def __init__(self, render_mode: str | None = None):
-        bound = (1.0, 1.0, 1.0, 1.0, 20.0, 20.0)
-        super().__init__(Oracle(_model(), substeps=2), observation_bound=bound, render_mode=render_mode)
+        super().__init__(
+            BatchPhysics(_model(), substeps=2),
+            sensors=[Sensor("state", (6,), units=("1", "1", "1", "1", "rad/s", "rad/s"))],
+            observation_bound={"state": (1.0, 1.0, 1.0, 1.0, 20.0, 20.0)},
+            render_mode=render_mode,
+        )
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
         """Any configuration, at rest."""
@@ -85,10 +90,6 @@ class Reacher(MujocoTask):
     def scene(self) -> Scene:
         """An empty square around the shoulder."""
         return Scene(low=(-0.3, -0.3), high=(0.3, 0.3), walls=(), radius=0.01, root=(0.0, 0.0))
-
-    def needs_detour(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
-        """Nowhere: there are no walls."""
-        return np.zeros(np.broadcast_shapes(state.shape[:-1], goal.shape[:-1]), bool)
 
     def place_goal(self, data: mujoco.MjData, goal: Float[ndarray, "G"]) -> None:
         """Lay the ghost of an arm at the goal."""

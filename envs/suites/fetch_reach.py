@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from ..mocap import MocapOracle
+from ..mocap import MocapPhysics
 from ..mujoco_task import MujocoTask
+from ..sensors import Sensor
 from ..task import Scene
 from . import look
 
@@ -38,7 +39,7 @@ _ARM = tuple(
 )
 
 
-class FetchReach(MujocoTask):
+class FetchReach(MujocoTask[ndarray]):
     """Actions in [-1, 1]: where the gripper is pulled to, × 5 cm in x, y and z. Observation: its place and velocity.
 
     A goal is `[x, y, z]` in metres; success is the gripper within the tolerance of it, at any speed.
@@ -52,8 +53,15 @@ class FetchReach(MujocoTask):
     gains = (20.0, 0.5)  # of the script: action per metre, and per metre a second
 
     def __init__(self, render_mode: str | None = None):
-        oracle = MocapOracle(_model(), substeps=20, hand="robot0:gripper_link", reach=0.05, turn=_DOWN, locked=_FINGERS)
-        super().__init__(oracle, observation_bound=(2.0,) * 6, render_mode=render_mode)
+        physics = MocapPhysics(
+            _model(), substeps=20, hand="robot0:gripper_link", reach=0.05, turn=_DOWN, locked=_FINGERS
+        )
+        super().__init__(
+            physics,
+            sensors=[Sensor("state", (6,), units=("m", "m", "m", "m/s", "m/s", "m/s"))],
+            observation_bound={"state": (2.0,) * 6},
+            render_mode=render_mode,
+        )
         self._data = mujoco.MjData(self.model)
         self._grip = self.model.site("robot0:grip").id
         self._arm = [int(self.model.joint(name).id) for name in _ARM]  # every joint has one degree of freedom
@@ -156,10 +164,6 @@ class FetchReach(MujocoTask):
         """The part of the table over which goals are."""
         (x, y, _), (far_x, far_y, _) = self.goal_low, self.goal_high
         return Scene(low=(x - 0.05, y - 0.05), high=(far_x + 0.05, far_y + 0.05), walls=(), radius=0.015)
-
-    def needs_detour(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
-        """Nowhere: there are no walls."""
-        return np.zeros(np.broadcast_shapes(state.shape[:-1], goal.shape[:-1]), bool)
 
     def place_goal(self, data: mujoco.MjData, goal: Float[ndarray, "G"]) -> None:
         """Move the goal's ball."""

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from ..geodesic import Geodesic
-from ..oracle import Oracle
 from ..point_task import PointTask
+from ..rollout import BatchPhysics
 from ..task import Scene
 from . import look
 
@@ -49,10 +49,10 @@ class PointMaze(PointTask):
             [_centre(self.maze, i, j) for i in range(height) for j in range(width) if self.maze[i][j] != "#"]
         )
         super().__init__(
-            Oracle(_model(self.maze), substeps=5, velocity_limit=_SPEED),
+            BatchPhysics(_model(self.maze), substeps=5, velocity_limit=_SPEED),
             scene,
             Geodesic(inner, tuple(_corners(self.maze)), _RADIUS),
-            observation_bound=(width / 2 - 1, height / 2 - 1, 6.0, 6.0),
+            (width / 2 - 1, height / 2 - 1, 6.0, 6.0),
             render_mode=render_mode,
         )
 

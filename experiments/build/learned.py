@@ -8,7 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from envs.reward_task import RewardTask, make_reward_task, usual_action_repeat
+from envs.registry import make_reward_task, usual_action_repeat
+from envs.reward_task import RewardTask
 from planning import ActionSpec, Agent, fastest_precision
 from worldmodel.models.checkpoint import RewardCheckpoint, load_reward_model
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from envs.reward_task import usual_action_repeat
+from envs.registry import usual_action_repeat
 
 
 def action_repeat(cfg: DictConfig) -> int:

@@ -10,6 +10,7 @@ from rich.console import Console
 import envs
 from envs.collect import Collected, benchmark_collection
 from envs.mujoco_task import MujocoTask
+from envs.task import planar_view
 from worldmodel.files import write_atomically
 
 from ..build import goal_tasks
@@ -33,14 +34,16 @@ def run(cfg: DictConfig) -> Collected:
     if out.exists():
         raise FileExistsError(f"there is something at {out} already: choose another folder with out=, or remove it")
     collected = collect_data(cfg, cfg.seed, out)
-    went_round = f"; {collected.detour_share:.0%} of the episodes went round a wall" if task.scene().walls else ""
+    went_round = (
+        f"; {collected.detour_share:.0%} of the episodes went round a wall" if planar_view(task).scene().walls else ""
+    )
     say(
         f"{collected.episodes} episodes, {collected.steps} steps ({collected.simulated_seconds / 60:.1f} min of robot "
         f"time) in {collected.path}: {collected.rollout_seconds:.1f} s of physics, {collected.write_seconds:.1f} s of "
         f"writing, {collected.megabytes:.1f} MB{went_round}"
     )
     picture = out.parent / f"{out.name}-coverage.png"
-    drawn = coverage_alone(f"{task.name}: coverage", task.scene(), visited(task, out))
+    drawn = coverage_alone(f"{task.name}: coverage", planar_view(task).scene(), visited(task, out))
     write_atomically(picture, to_png(drawn))
     say(f"coverage: {picture}")
     if cfg.rate:

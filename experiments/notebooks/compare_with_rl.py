@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.reward_task import make_reward_task
+from envs.registry import make_reward_task
 from experiments import build
 from experiments.baselines import sbx
 from experiments.baselines.reward_env import RewardEnv

@@ -240,7 +240,7 @@ def _photograph_here(request: Path, reply: Path) -> None:
         task, size = make(str(arrays["task"])), int(arrays["size"])
         if not isinstance(task, MujocoTask):
             raise SystemExit(f"{arrays['task']} is not simulated by MuJoCo")
-        camera = Camera(task, size, size)
+        camera = Camera(task.model, size, size, task.place_goal)
         frames, index = {}, 0
         while f"states_{index}" in arrays:
             goal = arrays[f"goal_{index}"]

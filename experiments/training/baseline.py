@@ -9,7 +9,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from envs.reward_task import check_reward_task, make_reward_task
+from envs.registry import make_reward_task
+from envs.reward_task import check_reward_task
 
 from .. import build
 from ..baselines import sbx

@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
 
-from envs.reward_task import make_reward_task
+from envs.registry import make_reward_task
 
 from .. import build
 from ..build.reward_tasks import action_repeat

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 import envs
 from envs.behaviours import Behaviour
 from envs.collect import Collected, collect
+from envs.task import planar_view
 from worldmodel.data.dataset import load
 from worldmodel.models.checkpoint import Checkpoint, load_model
 
@@ -55,14 +56,17 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
         collect_data(cfg, seed, path)
         return path
     behaviour: Behaviour = make(cfg.behaviour, "behaviour")
+    found = _metadata(path)
+    task = envs.make(cfg.task.name).describe()
+    if "observation" not in json.loads(found.get("task", "{}")):  # a dataset from before tasks described their sensors
+        task.pop("observation", None)
     wanted = {
-        "task": json.dumps(envs.make(cfg.task.name).describe()),
+        "task": json.dumps(task),
         "behaviour": json.dumps(behaviour.describe()),
         "seed": seed,
         "total_episodes": int(cfg.collection.episodes),
         "total_steps": int(cfg.collection.episodes) * int(cfg.collection.steps),
     }
-    found = _metadata(path)
     for name, value in wanted.items():
         if found.get(name) != value:
             raise ValueError(
@@ -124,7 +128,7 @@ def visited(task: envs.Task, data: Path | str, points: int = 20_000) -> np.ndarr
     states = load(data).states
     if states is None:
         return np.zeros((0, 2))
-    return task.keypoints(states[:: max(1, len(states) // points)])[..., -1, :]
+    return planar_view(task).keypoints(states[:: max(1, len(states) // points)])[..., -1, :]
 
 
 def _metadata(path: Path) -> dict[str, Any]:

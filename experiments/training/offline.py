@@ -17,6 +17,7 @@ from numpy import ndarray
 from omegaconf import DictConfig
 
 import envs
+from envs.task import planar_view
 from worldmodel.data.dataset import EpisodeData, load
 from worldmodel.data.windows import WindowSampler
 from worldmodel.models.checkpoint import load_training, save_model, save_training
@@ -217,4 +218,4 @@ def describe_logs(cfg: DictConfig, data: EpisodeData, source: Path | str) -> dic
 
 def probe_targets(task: envs.Task, states: ndarray) -> ndarray:
     """What the probe learns to see: the keypoints, flat, `[M, 2 J]` float32."""
-    return task.keypoints(states).reshape(len(states), -1).astype(np.float32)
+    return planar_view(task).keypoints(states).reshape(len(states), -1).astype(np.float32)

@@ -17,7 +17,7 @@ def drawing():
 
 @pytest.fixture
 def camera(drawing, task):
-    camera = Camera(task, SIZE, SIZE)
+    camera = Camera(task.model, SIZE, SIZE, task.place_goal)
     yield camera
     camera.close()
 
@@ -53,7 +53,7 @@ def test_a_closed_camera_says_so(camera, task):
 
 def test_no_pixels_no_camera(task):
     with pytest.raises(ValueError, match="width=0, height=4"):
-        Camera(task, 0, 4)
+        Camera(task.model, 0, 4)
 
 
 def test_a_missing_opengl_is_explained(monkeypatch):
@@ -69,7 +69,7 @@ def test_an_open_camera_does_not_spoil_the_exit(drawing):
         "from envs.camera import Camera\n"
         "kept = [envs.make('two_room', 'rgb_array') for _ in range(2)]\n"
         "[t.reset(seed=0) for t in kept], [t.render() for t in kept]\n"
-        "lost = Camera(kept[0], 8, 8); del lost\n"
+        "lost = Camera(kept[0].model, 8, 8); del lost\n"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -132,4 +132,4 @@ def test_wrong_sizes_are_named(tmp_path, wrong):
 def test_benchmark_compares_like_with_like(task):
     rates = benchmark_collection(task, ColouredNoise(), episodes=4, steps=50, rounds=1)
     assert rates["ratio"] == pytest.approx(rates["collection"] / rates["raw"])
-    assert rates["env_steps"] == pytest.approx(rates["collection"] / task.oracle.substeps)
+    assert rates["env_steps"] == pytest.approx(rates["collection"] / task.physics.substeps)

@@ -16,7 +16,7 @@ def moving(task, n=6, seed=0):
     """Starts away from walls that are pushed one way: everything is in motion at the onset."""
     rng = np.random.default_rng(seed)
     states = np.stack([task.sample_state(rng) for _ in range(n)])
-    actions = np.repeat(rng.choice([-0.6, 0.6], (n, 1, task.oracle.action_size)), STEPS, axis=1).astype(np.float32)
+    actions = np.repeat(rng.choice([-0.6, 0.6], (n, 1, task.physics.action_size)), STEPS, axis=1).astype(np.float32)
     return states, actions
 
 
@@ -87,7 +87,7 @@ def test_double_damping_brakes_more(task):
     rng = np.random.default_rng(0)
     states = np.stack([task.sample_state(rng) for _ in range(4)])
     states[:, 1 + task.model.nq : 1 + task.model.nq + task.model.nv] = 0.1
-    coast = np.zeros((4, 3, task.oracle.action_size), np.float32)
+    coast = np.zeros((4, 3, task.physics.action_size), np.float32)
     slow = faults.simulate_with(task, "double_damping", 0, states, coast, rng).states
     speed = np.abs(task.qvel(task.simulate(states, coast.astype(np.float64)))).sum(axis=-1)
     assert (np.abs(task.qvel(slow)).sum(axis=-1) < speed).all()

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces, wrappers
 
-from envs.reward_task import WrongInterface, check_reward_task, make_reward_task
+from envs import make_reward_task
+from envs.reward_task import WrongInterface, check_reward_task
 
 OBSERVATION = np.zeros(2, np.float32)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from envs.registry import make_reward_task
 from envs.reward_batch import RewardBatch
-from envs.reward_task import make_reward_task
 
 
 class Count(gymnasium.Env):

@@ -4,8 +4,8 @@ import gymnasium
 import numpy as np
 import pytest
 
+from envs.registry import make_reward_task
 from envs.reward_oracle import RewardOracle, present
-from envs.reward_task import make_reward_task
 
 
 @pytest.mark.parametrize(

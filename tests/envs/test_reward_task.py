@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces, wrappers
 
-from envs.reward_task import check_reward_task, make_reward_task
+from envs import make_reward_task
+from envs.reward_task import check_reward_task
 
 
 class Walk(gymnasium.Env):

@@ -29,7 +29,7 @@ def test_mazes_move_as_the_originals_do(name, layout):
     fastest = 0.0
     for action in rng.uniform(-1, 1, (8, 2)).repeat(8, axis=0).astype(np.float32):
         task.step(action)
-        for _ in range(task.oracle.substeps):
+        for _ in range(task.physics.substeps):
             observation = original.step(action)[0]["observation"]
         np.testing.assert_allclose(task.observe(task.state), observation, atol=1e-5)
         fastest = max(fastest, np.abs(observation[2:]).max())
@@ -47,7 +47,7 @@ def test_reacher_moves_as_the_original_does():
     for action in np.random.default_rng(0).uniform(-1, 1, (6, 2)).repeat(10, axis=0).astype(np.float32):
         task.step(action)
         data.ctrl[:] = action
-        mujoco.mj_step(model, data, nstep=task.oracle.substeps)
+        mujoco.mj_step(model, data, nstep=task.physics.substeps)
         np.testing.assert_allclose(task.state[1:], np.concatenate([data.qpos, data.qvel]), atol=1e-9)
     elbow, tip = task.keypoints(task.state)
     mujoco.mj_kinematics(model, data)

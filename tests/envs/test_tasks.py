@@ -24,7 +24,7 @@ def pairs(task, n, seed=0):
 def pushes(task, n, steps, seed=0):
     """Actions held for half a second or so: they bring the bodies to the walls and keep them there."""
     rng = np.random.default_rng(seed)
-    return rng.uniform(-1, 1, (n, -(-steps // 10), task.oracle.action_size)).repeat(10, axis=1)[:, :steps]
+    return rng.uniform(-1, 1, (n, -(-steps // 10), task.physics.action_size)).repeat(10, axis=1)[:, :steps]
 
 
 def resting(task, goals):
@@ -79,13 +79,13 @@ def test_step_simulate_and_plain_physics_agree_bit_for_bit(task):
 
     task.reset(options={"state": states[1]})
     full = int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
-    data, seen, contacts = mujoco.MjData(task.model), np.empty(task.oracle.state_size), 0
+    data, seen, contacts = mujoco.MjData(task.model), np.empty(task.physics.state_size), 0
     mujoco.mj_setState(task.model, data, states[1], full)
     for t in range(60):
         task.step(actions[1, t])
-        task.oracle.command(data, actions[1, t])
-        for _ in range(task.oracle.substeps):
-            if (limit := task.oracle.velocity_limit) is not None:
+        task.physics.command(data, actions[1, t])
+        for _ in range(task.physics.substeps):
+            if (limit := task.physics.velocity_limit) is not None:
                 data.qvel[:] = np.clip(data.qvel, -limit, limit)
             mujoco.mj_step(task.model, data)
         if task.name == "fetch_reach":  # whose fingers are kept shut
@@ -122,7 +122,7 @@ def test_a_state_at_the_goal_succeeds_and_looks_like_it(task):
 def test_success_is_the_reward_and_the_budget_truncates(task):
     states, goals = pairs(task, 1)
     task.reset(options={"state": resting(task, goals)[0], "goal": goals[0]})
-    still = np.zeros(task.oracle.action_size, np.float32)
+    still = np.zeros(task.physics.action_size, np.float32)
     _, reward, terminated, truncated, info = task.step(still)
     assert reward == 1.0 and info["success"] is True and not terminated and not truncated
     for _ in range(task.budget - 1):
@@ -144,7 +144,7 @@ def test_script_reaches_the_goals_within_the_budget(task):
 def test_random_actions_seldom_succeed(task):
     n = 300 if task.name == "fetch_reach" else 1000  # whose physics is slow
     states, goals = pairs(task, n)
-    actions = np.random.default_rng(1).uniform(-1, 1, (n, task.budget, task.oracle.action_size))
+    actions = np.random.default_rng(1).uniform(-1, 1, (n, task.budget, task.physics.action_size))
     assert reached(task, task.simulate(states, actions), goals).mean() <= 0.05
 
 
@@ -165,7 +165,7 @@ def test_privileged_cost_falls_along_the_scripts_way(task):
 
 def test_actions_are_clipped_to_the_bounds(task):
     states, _ = pairs(task, 2)
-    far, edge = np.full((2, 3, task.oracle.action_size), 7.0), np.ones((2, 3, task.oracle.action_size))
+    far, edge = np.full((2, 3, task.physics.action_size), 7.0), np.ones((2, 3, task.physics.action_size))
     np.testing.assert_array_equal(task.simulate(states, far), task.simulate(states, edge))
 
 
@@ -182,7 +182,7 @@ def test_actions_are_clipped_to_the_bounds(task):
         (lambda t: t.reset(options={"gaol": np.zeros(2)}), "no option 'gaol': it takes 'state' and 'goal'"),
         (lambda t: t.reset(options={"goal": np.zeros(4)}), r"the goal has shape \(4,\)"),
         (
-            lambda t: t.simulate(t.state[None], np.full((1, 1, t.oracle.action_size), np.nan)),
+            lambda t: t.simulate(t.state[None], np.full((1, 1, t.physics.action_size), np.nan)),
             "one of those to simulate is NaN",
         ),
         (lambda t: t.simulate(np.zeros((2, 4)), np.zeros((2, 1, 2))), r"states \(2, 4\) and actions \(2, 1, 2\)"),

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 from omegaconf import OmegaConf
 
-from envs.reward_task import make_reward_task
+from envs.registry import make_reward_task
 from experiments.build import compose
 from worldmodel.models.checkpoint import save_reward_model
 from worldmodel.models.reward_model import RewardModelConfig

@@ -20,6 +20,7 @@ from rich.table import Table
 
 import envs
 from envs import Task
+from envs.task import planar_view
 from planning import KeepOut, SpeedLimit
 from worldmodel.models.checkpoint import Checkpoint
 
@@ -83,7 +84,8 @@ def keeping(task: Task, limit: Limit, pairs: Pairs) -> Pairs:
     """The pairs that can be solved within the limit: none starts or ends in a forbidden place."""
     if isinstance(limit, SpeedLimit):
         return pairs
-    ends = (task.keypoints(pairs.states), task.goal_keypoints(pairs.goals))
+    view = planar_view(task)
+    ends = (view.keypoints(pairs.states), view.goal_keypoints(pairs.goals))
     free = np.all([_depth(limit, points[..., limit.point, :]) < 0 for points in ends], axis=0)
     return replace(pairs, states=pairs.states[free], goals=pairs.goals[free])
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from envs.behaviours import ColouredNoise
-from envs.reward_task import make_reward_task, usual_action_repeat
+from envs.registry import make_reward_task, usual_action_repeat
 
 from ... import build
 from ...records import curves

@@ -24,7 +24,7 @@ from rich.table import Table
 
 import envs
 from envs.mujoco_task import MujocoTask
-from envs.oracle import Oracle
+from envs.rollout import BatchPhysics
 from planning import Agent, reset_many, step_many
 from planning.agent import AgentState
 from worldmodel.models.checkpoint import load_model
@@ -102,10 +102,10 @@ class DelayedLoop:
         if task.model.nu == 0:
             raise ValueError(f"{task.name} has no actuators that could be late by physics steps: choose another task")
         self._task, self._agent = task, agent
-        self._oracle = Oracle(task.model, 1, task.oracle.velocity_limit)
+        self._oracle = BatchPhysics(task.model, 1, task.physics.velocity_limit)
         self._key = jax.random.key(seed)
         # An action mostly acts in this period from now: that is the one which the plan means it for.
-        self._periods = int(np.floor(self._late / task.oracle.substeps + 0.5)) if compensate else 0
+        self._periods = int(np.floor(self._late / task.physics.substeps + 0.5)) if compensate else 0
         if self._periods > agent.planner.horizon - 1:
             raise ValueError(f"plans of {agent.planner.horizon} steps end before a delay of {1e3 * delay:g} ms does")
 
@@ -114,7 +114,7 @@ class DelayedLoop:
         task, agent = self._task, self._agent
         goals = jnp.asarray(task.goal_observation(pairs.goals), jnp.float32)
         searches = _reset(agent, goals, self._key, jnp.arange(len(pairs)))
-        pipeline = Pipeline(np.asarray(agent.spec.rest_action), len(pairs), self._late, task.oracle.substeps)
+        pipeline = Pipeline(np.asarray(agent.spec.rest_action), len(pairs), self._late, task.physics.substeps)
         states, active = pairs.states.copy(), np.ones(len(pairs), bool)
         with progress_bar(name, task.budget, compiles=True) as bar:
             for step in range(task.budget):

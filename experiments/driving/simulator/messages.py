@@ -48,13 +48,13 @@ def seen_type(task: MujocoTask) -> np.dtype:
     return np.dtype(
         [(name, "i8") for name in whole]
         + [("stamp", "f8"), ("control", "?"), ("arrived", "?"), ("observation", "f4", sensors)]
-        + [("state", "f8", (task.oracle.state_size,))]
+        + [("state", "f8", (task.physics.state_size,))]
     )
 
 
 def answer_type(task: MujocoTask) -> np.dtype:
     """What the controller says: an action for a tick of an episode, or where the next episode begins."""
     return np.dtype(
-        [("kind", "i8"), ("episode", "i8"), ("tick", "i8"), ("action", "f4", (task.oracle.action_size,))]
-        + [("state", "f8", (task.oracle.state_size,))]
+        [("kind", "i8"), ("episode", "i8"), ("tick", "i8"), ("action", "f4", (task.physics.action_size,))]
+        + [("state", "f8", (task.physics.state_size,))]
     )

@@ -27,7 +27,9 @@ class Server:
         self._source, self._sink, self._rest = source, sink, b""
         task = self._world.task
         self._seen, self._answer = seen_type(task), answer_type(task)
-        self._rest_action = np.clip(np.zeros(task.oracle.action_size), task.oracle.action_low, task.oracle.action_high)
+        self._rest_action = np.clip(
+            np.zeros(task.physics.action_size), task.physics.action_low, task.physics.action_high
+        )
         self._episode, self._late, self._slips, self._elapsed = -1, 0, 0, 0
         self._arrived: deque[tuple[float, ndarray]] = deque()  # when it takes effect, and what
         self._applied = self._rest_action

@@ -26,7 +26,7 @@ class World:
         self.task, self._setup = task, setup
         self._model, self._data = task.model, mujoco.MjData(task.model)
         self._rng = np.random.default_rng(setup.seed)
-        self.timestep, self.substeps = float(task.model.opt.timestep), task.oracle.substeps
+        self.timestep, self.substeps = float(task.model.opt.timestep), task.physics.substeps
         self._broken = False
         self.tick = 0
         self._readings: deque[ndarray] = deque(maxlen=faults.DELAY + 1)
@@ -34,7 +34,7 @@ class World:
     @property
     def state(self) -> ndarray:
         """The truth, [S]."""
-        state = np.empty(self.task.oracle.state_size)
+        state = np.empty(self.task.physics.state_size)
         mujoco.mj_getState(self._model, self._data, state, int(mujoco.mjtState.mjSTATE_FULLPHYSICS))
         return state
 
@@ -51,7 +51,7 @@ class World:
         if due and not self._broken and self.tick % self.substeps == 0:
             self._break()
         self._data.ctrl[:] = action
-        limit = self.task.oracle.velocity_limit
+        limit = self.task.physics.velocity_limit
         if limit is not None:
             np.clip(self._data.qvel, -limit, limit, out=self._data.qvel)
         mujoco.mj_step(self._model, self._data)

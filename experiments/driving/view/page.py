@@ -20,6 +20,7 @@ import numpy as np
 from numpy import ndarray
 
 from envs import Task
+from envs.task import planar_view
 
 from .panel import FRAMES, History, chart, status, weight_slider
 from .scene import Stage
@@ -182,7 +183,7 @@ class View:
                 if episode != drawn:
                     path.clear()
                     drawn = episode
-                path.extend(self._task.keypoints(picture.state)[-1] for picture in pictures)
+                path.extend(planar_view(self._task).keypoints(picture.state)[-1] for picture in pictures)
                 self._history.add(time.monotonic(), pictures[-1])
                 charts = time.monotonic() - charts_at > 1 / CHARTS
                 charts_at = time.monotonic() if charts else charts_at

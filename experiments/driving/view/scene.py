@@ -8,7 +8,7 @@ import numpy as np
 from numpy import ndarray
 
 from envs import Task
-from envs.task import Scene
+from envs.task import Scene, planar_view
 
 from .state import BODY, FLOOR, GOAL, INK, PLAN, WALL, Colour, Picture
 
@@ -23,7 +23,7 @@ class Stage:
 
     def __init__(self, server: Any, task: Task):
         self._server, self._task = server, task
-        self._scene = scene = task.scene()
+        self._scene = scene = planar_view(task).scene()
         boxes = np.array([[*scene.low, *scene.high]] + [[x - w, y - h, x + w, y + h] for x, y, w, h in scene.walls])
         low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
         self._size = float((high - low).max())
@@ -35,7 +35,7 @@ class Stage:
         server.initial_camera.position, server.initial_camera.look_at = self._camera(1.0)
         server.on_client_connect(self._welcome)
         self._build(scene)
-        keypoints = task.keypoints(task.state)
+        keypoints = planar_view(task).keypoints(task.state)
         self._body = self._figure("robot", keypoints, BODY, None, 0.0)
         self._goal = self._figure("goal", keypoints, GOAL, 0.55, -0.2)
         self._ghosts = [
@@ -48,9 +48,9 @@ class Stage:
 
     def draw(self, picture: Picture, path: list[ndarray], goal: ndarray) -> None:
         """Move everything."""
-        here = self._task.keypoints(picture.state)
+        here = planar_view(self._task).keypoints(picture.state)
         self._body.place(here)
-        self._goal.place(self._task.goal_keypoints(goal))
+        self._goal.place(planar_view(self._task).goal_keypoints(goal))
         low, high = 0.012 * self._size, 0.016 * self._size
         self._trace.points = self._line(np.stack(path or [here[-1]]), low)
         known = picture.imagined is not None and np.isfinite(picture.imagined).all() and not picture.reached

@@ -20,6 +20,7 @@ from numpy import ndarray
 
 from envs import Task
 from envs.streams import episode_rng
+from envs.task import with_script
 from planning import ActionSpec, Agent, AskTell, Evaluation, Imagined, plan_on_host, reset_many, score, step_many
 from planning.agent import AgentState
 
@@ -89,7 +90,7 @@ class ScriptPolicy:
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """What the script does in each state."""
-        return self._task.script(states, self._goals).astype(np.float32)
+        return with_script(self._task).script(states, self._goals).astype(np.float32)
 
 
 # Compiled once a process and shape: the agent is a pytree, so another model of the same shape is only another argument.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from envs import Task
+from envs.task import planar_view
 
 from ...records.episodes import EpisodeRecord
 from .policies import ModelPolicy, Policy
@@ -53,8 +54,8 @@ def run_episodes(
         EpisodeRecord(
             policy=policy.name,
             success=bool(success[index]),
-            keypoints=task.keypoints(trace[index, : ended[index] + 1]),
-            goal_keypoints=task.goal_keypoints(pairs.goals[index]),
+            keypoints=planar_view(task).keypoints(trace[index, : ended[index] + 1]),
+            goal_keypoints=planar_view(task).goal_keypoints(pairs.goals[index]),
             states=trace[index, : ended[index] + 1],
             goal=pairs.goals[index],
             imagined=tuple(imagined[index]),

@@ -14,7 +14,8 @@ from numpy import ndarray
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from envs.reward_task import RewardTask, check_reward_task, make_reward_task
+from envs.registry import make_reward_task
+from envs.reward_task import RewardTask, check_reward_task
 from worldmodel.data.dataset import load
 from worldmodel.data.rewards import reward_episodes
 from worldmodel.models.checkpoint import RewardCheckpoint, load_reward_model, save_reward_model

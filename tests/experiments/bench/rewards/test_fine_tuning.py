@@ -6,7 +6,7 @@ import pytest
 from flax import nnx
 
 from envs.behaviours import ColouredNoise
-from envs.reward_task import make_reward_task
+from envs.registry import make_reward_task
 from experiments import cli
 from experiments.records import curves
 from experiments.training.online.run import first_model

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from envs.reward_task import make_reward_task
+from envs.registry import make_reward_task
 from experiments import build, cli
 from experiments.comparison import comparison
 from experiments.evaluation.rewards.true_dynamics import TrueDynamics

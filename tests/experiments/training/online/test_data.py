@@ -13,7 +13,7 @@ from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
 from envs.behaviours import ColouredNoise
-from envs.reward_task import make_reward_task
+from envs.registry import make_reward_task
 from experiments import build
 from experiments.build.learned import learned
 from experiments.training.data_checks import check_rewards

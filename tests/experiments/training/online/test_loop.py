@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from envs.reward_task import make_reward_task
+from envs.registry import make_reward_task
 from experiments import build, cli
 from experiments.build import ActorConfig, RewardAgents
 from experiments.evaluation.rewards.policies import episode_returns

@@ -19,7 +19,7 @@ from numpy import ndarray
 _CHUNK_BYTES = 32 * 2**20  # of physics states and controls held at once, of which only every substeps-th is kept
 
 
-class Oracle:
+class BatchPhysics:
     """Batched rollouts of one MuJoCo model; every control is held for `substeps` physics steps.
 
     A state is MuJoCo's full physics state: time, positions, velocities, activations. With `velocity_limit` all

@@ -1,0 +1,156 @@
+"""Tasks by name. Outside suites are imported only when one of their tasks is made."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import math
+from importlib import import_module
+from typing import Any, Literal, TypeAlias, overload
+
+import gymnasium
+
+from .reward_task import RewardTask, WrongInterface
+from .task import Task
+
+logger = logging.getLogger(__name__)
+
+GoalName: TypeAlias = Literal["two_room", "two_room_sensors", "umaze", "medium_maze", "reacher", "fetch_reach"]
+
+_CLASSES: dict[str, tuple[str, str]] = {  # module within this package, class
+    "two_room": (".two_room", "TwoRoom"),
+    "two_room_sensors": (".two_room", "TwoRoomSensors"),
+    "umaze": (".suites.point_maze", "UMaze"),
+    "medium_maze": (".suites.point_maze", "MediumMaze"),
+    "reacher": (".suites.dm_reacher", "Reacher"),
+    "fetch_reach": (".suites.fetch_reach", "FetchReach"),
+}
+TASKS = tuple(_CLASSES)
+
+_REPEATS = {"cartpole": 8, "finger": 2, "walker": 2, "humanoid": 2, "dog": 2}
+
+
+@overload
+def make(name: GoalName, render_mode: str | None = None) -> Task: ...
+
+
+@overload
+def make(
+    name: str, render_mode: None = None, *, action_repeat: int, control_period: float | None = None
+) -> RewardTask: ...
+
+
+@overload
+def make(name: str, render_mode: str | None = None) -> Any: ...
+
+
+def make(
+    name: str,
+    render_mode: str | None = None,
+    *,
+    action_repeat: int | None = None,
+    control_period: float | None = None,
+) -> Task | RewardTask:
+    """The task called `name`: a goal-reaching `Task`, or a `RewardTask` for a name with a suite in front.
+
+    Args:
+      name: one of `TASKS`, or `dmc/<domain>-<task>` or `gym/<id>` for a task with a reward.
+      render_mode: "rgb_array" for a goal-reaching task that can draw itself.
+      action_repeat: of a reward task: control steps that an action is held for; 1 where it is not given.
+      control_period: of a reward task: see `make_reward_task`.
+
+    Raises:
+      ValueError: an unknown name, or a setting that a task of this kind does not have.
+      ImportError: the task's package is not installed.
+    """
+    if name.startswith(("dmc/", "gym/")):
+        if render_mode is not None:
+            raise ValueError(f"render_mode is {render_mode!r}, but {name} is a reward task and draws nothing here")
+        return make_reward_task(name, 1 if action_repeat is None else action_repeat, control_period)
+    if action_repeat is not None or control_period is not None:
+        raise ValueError(f"{name} has goals and no reward: it takes neither action_repeat nor control_period")
+    if name in _CLASSES:
+        module, kind = _CLASSES[name]
+        made: Task = getattr(import_module(module, __package__), kind)(render_mode)
+        return made
+    close = difflib.get_close_matches(name, TASKS, n=1)
+    hint = f" (did you mean {close[0]!r}?)" if close else ""
+    raise ValueError(
+        f"there is no task {name!r}{hint}: the tasks are {', '.join(TASKS)}, and with a reward 'dmc/<domain>-<task>' "
+        "and 'gym/<id>'"
+    )
+
+
+def make_reward_task(source: Any, action_repeat: int = 1, control_period: float | None = None) -> RewardTask:
+    """The reward task called `dmc/<domain>-<task>` or `gym/<id>`, or a Gymnasium environment of your own.
+
+    Names of dm_control tasks are the suite's or the short ones of the literature: `dmc/cup-catch`, `dmc/walker-walk`.
+
+    Args:
+      source: the name, or a `gymnasium.Env`.
+      action_repeat: control steps that an action is held for.
+      control_period: seconds between two decisions, for an environment that does not say, or says it wrongly.
+
+    Raises:
+      ValueError: an unknown name, actions that are not a bounded Box, observations that are not one vector, or a period
+        that is not positive seconds.
+      WrongInterface: no Gymnasium environment, or several in one.
+      ImportError: the environment's package is not installed.
+    """
+    task = _reward_task(source, action_repeat)
+    if control_period is None:
+        return task
+    if not 0 < control_period < math.inf:
+        task.close()
+        raise ValueError(f"control_period must be positive seconds; got {control_period!r}")
+    if math.isfinite(task.control_period) and not math.isclose(task.control_period, control_period, rel_tol=1e-6):
+        logger.warning(
+            "%s says %g ms from one decision to the next, and control_period=%g counts instead; leave it out if the "
+            "environment is right",
+            task.name,
+            1e3 * task.control_period,
+            control_period,
+        )
+    task.control_period = float(control_period)
+    return task
+
+
+def usual_action_repeat(name: str) -> int:
+    """TD-MPC's action repeat (Hansen, Wang & Su, 2022) for a dm_control task, by domain: 4 for most; 1 elsewhere."""
+    suite, _, task = name.partition("/")
+    return _REPEATS.get(task.partition("-")[0], 4) if suite == "dmc" else 1
+
+
+def _reward_task(source: Any, action_repeat: int) -> RewardTask:
+    if isinstance(source, gymnasium.Env):
+        from .suites.gymnasium_suite import GymnasiumTask
+
+        return GymnasiumTask(source, action_repeat)
+    if not isinstance(source, str):
+        raise WrongInterface(_no_environment(source))
+    suite, slash, name = source.partition("/")
+    if slash and suite == "dmc":
+        from .suites import dm_control_suite
+
+        return dm_control_suite.make(name, action_repeat)
+    if slash and suite == "gym":
+        from .suites import gymnasium_suite
+
+        return gymnasium_suite.make(name, action_repeat)
+    raise ValueError(
+        f"there is no reward task {source!r}: write 'dmc/<domain>-<task>' for one of dm_control's (dmc/walker-walk) "
+        "or 'gym/<id>' for one of Gymnasium's (gym/HalfCheetah-v5)"
+    )
+
+
+def _no_environment(source: Any) -> str:
+    """What to say of an object that is not a `gymnasium.Env`."""
+    kind = type(source).__name__
+    if hasattr(source, "num_envs"):
+        return f"{kind} is a vector of environments, and planning steps a single one: give that"
+    if hasattr(source, "reset") and hasattr(source, "step"):
+        return (
+            f"{kind} is no gymnasium.Env: derive it from that, or wrap it (the package shimmy has "
+            "GymV21CompatibilityV0 for environments of old Gym)"
+        )
+    return f"a reward task is a name or a gymnasium.Env; got {kind}"

@@ -1,0 +1,169 @@
+"""What a task observes: an ordered tuple of sensors, and the observations and spaces that follow from it.
+
+A task with one sensor that never misses gives plain arrays. Any other gives dictionaries of arrays, in the order of its
+sensors; beside each optional sensor stands `<name>_present`, 1 where it was read and 0 where it is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import gymnasium.spaces
+import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
+
+Observation: TypeAlias = ndarray | dict[str, ndarray]  # leading batch axes [...] on every array
+Mask: TypeAlias = ndarray | dict[str, ndarray]  # bool, of the shapes of one observation, without `_present` keys
+
+PRESENT = "_present"
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One sensor of a task.
+
+    Attributes:
+      name: its key in an observation.
+      shape: of one reading.
+      dtype: of a reading, NumPy's name.
+      units: one for each component, flattened; empty where they are not known.
+      period: one for each component, flattened: the period of an angle, None for what is not periodic. None: no angles.
+      interpolates: whether a reading between two others lies between them; False for images and one-hot codes.
+      optional: whether it may be missing at a moment. Its values are zeros then.
+
+    Raises:
+      ValueError: a name that cannot be a key, a shape that is not of positive sizes, or units or periods of another
+        number than the components.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    units: tuple[str, ...] = ()
+    period: tuple[float | None, ...] | None = None
+    interpolates: bool = True
+    optional: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier() or self.name.endswith(PRESENT):
+            raise ValueError(
+                f"a sensor is called {self.name!r}, but its name must be a word without the end {PRESENT!r}"
+            )
+        if not all(size > 0 for size in self.shape):
+            raise ValueError(f"the shape of sensor {self.name!r} is {self.shape}, but every size must be positive")
+        for what, values in (("units", self.units), ("period", self.period or ())):
+            if values and len(values) != self.size:
+                raise ValueError(
+                    f"sensor {self.name!r} has {self.size} components, but {len(values)} {what}: give one each"
+                )
+        if any(period is not None and not 0 < period < math.inf for period in self.period or ()):
+            raise ValueError(f"the periods of sensor {self.name!r} are {self.period}: each must be positive, or None")
+
+    @property
+    def size(self) -> int:
+        """How many numbers a reading has."""
+        return math.prod(self.shape)
+
+    def describe(self) -> dict[str, Any]:
+        """All fields, as JSON; `from_json` of this gives the sensor back."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Sensor:
+        """The sensor that `describe` wrote down."""
+        known: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+        }
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A safety limit on one component of a sensor: the truth should stay within [low, high]. None: no limit there."""
+
+    sensor: str
+    component: int
+    low: float | None = None
+    high: float | None = None
+    units: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """All fields, as JSON."""
+        return asdict(self)
+
+
+def plain(sensors: Sequence[Sensor]) -> bool:
+    """Whether observations are plain arrays: there is one sensor, and it is never missing."""
+    return len(sensors) == 1 and not sensors[0].optional
+
+
+def present_key(sensor: Sensor) -> str:
+    """The key that says whether an optional sensor was read."""
+    return sensor.name + PRESENT
+
+
+def observation_space(sensors: Sequence[Sensor], bounds: Mapping[str, tuple[Any, Any]]) -> gymnasium.spaces.Space[Any]:
+    """The Gymnasium space of these sensors: a Box, or a Dict in their order.
+
+    Args:
+      sensors: in order.
+      bounds: low and high of each sensor by name, numbers or arrays of its shape.
+
+    Raises:
+      ValueError: two sensors of one name.
+    """
+    names = [sensor.name for sensor in sensors]
+    if len(set(names)) < len(names):
+        raise ValueError(f"the sensors are {', '.join(names)}: each needs a name of its own")
+    boxes: list[tuple[str, gymnasium.spaces.Space[Any]]] = []
+    for sensor in sensors:
+        dtype: Any = np.dtype(sensor.dtype)
+        low, high = (np.broadcast_to(np.asarray(end, dtype), sensor.shape) for end in bounds[sensor.name])
+        boxes.append((sensor.name, gymnasium.spaces.Box(low, high, sensor.shape, dtype)))
+        if sensor.optional:
+            boxes.append((present_key(sensor), gymnasium.spaces.Box(0, 1, (1,), np.uint8)))
+    if plain(sensors):
+        return boxes[0][1]
+    return gymnasium.spaces.Dict(boxes)  # a list, since a dictionary would be sorted
+
+
+def complete(sensors: Sequence[Sensor], readings: Mapping[str, ndarray]) -> Observation:
+    """An observation in which every sensor is present, from a reading `[..., *shape]` of each."""
+    if plain(sensors):
+        return readings[sensors[0].name].astype(sensors[0].dtype)
+    observation = {}
+    for sensor in sensors:
+        reading = observation[sensor.name] = readings[sensor.name].astype(sensor.dtype)
+        if sensor.optional:
+            batch = reading.shape[: reading.ndim - len(sensor.shape)]
+            observation[present_key(sensor)] = np.ones((*batch, 1), np.uint8)
+    return observation
+
+
+def hide(observation: Observation, sensor: Sensor, missing: Bool[ndarray, "..."]) -> Observation:
+    """`observation` without the readings of an optional sensor where it is `missing`: zeros, and marked as absent."""
+    assert isinstance(observation, dict) and sensor.optional
+    reading, present = observation[sensor.name], observation[present_key(sensor)]
+    wide = missing.reshape(missing.shape + (1,) * len(sensor.shape))
+    gone: dict[str, ndarray] = {
+        sensor.name: np.where(wide, np.zeros((), reading.dtype), reading),
+        present_key(sensor): np.where(missing[..., None], np.uint8(0), present),
+    }
+    return {key: gone.get(key, value) for key, value in observation.items()}
+
+
+def at(observation: Any, index: Any) -> Any:
+    """`array[index]` of every array in an observation."""
+    if isinstance(observation, dict):
+        return {key: value[index] for key, value in observation.items()}
+    return observation[index]
+
+
+def ask_everything(sensors: Sequence[Sensor]) -> Mask:
+    """The goal mask that asks for every component of every sensor."""
+    masks = {sensor.name: np.ones(sensor.shape, bool) for sensor in sensors}
+    return masks[sensors[0].name] if plain(sensors) else masks

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-_STREAMS = {"collect": 0, "evaluate": 1, "random_policy": 2, "validate": 3}
+_STREAMS = {"collect": 0, "evaluate": 1, "random_policy": 2, "validate": 3, "sense": 4}
 
 
 def stream(name: str) -> int:
-    """The fixed number of a named stream: collect, evaluate, random_policy or validate.
+    """The fixed number of a named stream: collect, evaluate, random_policy, validate or sense.
 
     Raises:
       ValueError: a name that no stream has.

@@ -33,7 +33,7 @@ class AgentState:
     """What an agent knows at one moment of one episode."""
 
     key: Leaf  # []
-    history: Leaf  # [P, O] the last observations, newest last
+    history: Leaf  # [P, E] the last moments, embedded, newest last
     root: Leaf  # [D] the latent of the history
     goal: Leaf  # [D] the latent of the goal
     search: Any  # the planner's state
@@ -91,30 +91,35 @@ class Agent:
           ValueError: the parts do not fit each other.
         """
         self.validate()
-        history = jnp.zeros((self.model.history, self.model.observation_size), jnp.float32)
+        history = jnp.zeros((self.model.history, self.model.embedding_size), jnp.float32)
         latent = jnp.zeros_like(self.model.encode(self.model.params, history))
         return self._begin(history, latent, latent, key, self._names())
 
     def reset(
         self,
         state: AgentState,
-        goal_observation: Float[Array, "O"],
+        goal_embedding: Float[Array, "E"],
         key: PRNGKeyArray,
         environment: Int[Array, ""] | int,
+        mask: Bool[Array, "E"] | None = None,
     ) -> AgentState:
         """The state at an episode's start. Its draws come from `key` and `environment`, not from the batch it runs in.
 
-        The goal is the latent of an unmoving history at the goal. Where the model knows goals of which only some
-        sensors are told, NaN stands for any value.
+        Args:
+          state: any earlier one.
+          goal_embedding: of the goal, at rest.
+          key: of the episodes.
+          environment: number of this one.
+          mask: what of the goal is asked for, where the model knows such goals; None: all of it.
         """
-        goal = self.goal(goal_observation)
+        goal = self.goal(goal_embedding, mask)
         key = jax.random.fold_in(key, environment)
         return self._begin(jnp.zeros_like(state.history), jnp.zeros_like(state.root), goal, key, self._names())
 
-    def observe(self, state: AgentState, observation: Float[Array, "O"]) -> AgentState:
-        """Take in one observation. At an episode's start nothing is known of the past: the first one is repeated."""
-        pushed = jnp.concatenate([state.history[1:], observation[None]])
-        history = jnp.where(state.observed == 0, self._unmoving(observation), pushed)
+    def observe(self, state: AgentState, embedding: Float[Array, "E"]) -> AgentState:
+        """Take in one moment, embedded. At an episode's start nothing is known of the past: the first is repeated."""
+        pushed = jnp.concatenate([state.history[1:], embedding[None]])
+        history = jnp.where(state.observed == 0, self._unmoving(embedding), pushed)
         root = self.model.encode(self.model.params, history)
         return replace(
             state,
@@ -152,9 +157,9 @@ class Agent:
         executed, pending = state.executed + 1, state.pending + 1
         return action, replace(state, previous=action, committed=committed, executed=executed, pending=pending)
 
-    def step(self, state: AgentState, observation: Float[Array, "O"]) -> tuple[Float[Array, "A"], Plan, AgentState]:
+    def step(self, state: AgentState, embedding: Float[Array, "E"]) -> tuple[Float[Array, "A"], Plan, AgentState]:
         """One environment step: observe, plan anew if `replan_every` actions have been taken, and act."""
-        state = self.observe(state, observation)
+        state = self.observe(state, embedding)
         state = jax.lax.cond(self.due(state), self.plan_anew, lambda state: state, state)
         action, state = self.commit(state)
         return action, state.plan, state
@@ -209,7 +214,7 @@ class Agent:
             root = self.model.encode(self.model.params, history)
             return self._objective(root, root, self.spec.rest_action)(actions)
 
-        history = jax.ShapeDtypeStruct((self.model.history, self.model.observation_size), jnp.float32)
+        history = jax.ShapeDtypeStruct((self.model.history, self.model.embedding_size), jnp.float32)
         actions = jax.ShapeDtypeStruct((1, self.planner.horizon, self.spec.size), jnp.float32)
         return jax.eval_shape(evaluate, history, actions)
 
@@ -219,15 +224,15 @@ class Agent:
         situation = (root, goal, self.spec, self.constraints, self.risk, previous)
         return LatentObjective(self.model, self.costs, self.weights, *situation, self.precision, members=self.members)
 
-    def goal(self, observation: Float[Array, "O"]) -> Float[Array, "D"]:
-        """The latent of a goal: NaN stands for any value where the model knows such goals."""
+    def goal(self, embedding: Float[Array, "E"], mask: Bool[Array, "E"] | None = None) -> Float[Array, "D"]:
+        """The latent of a goal, of which `mask` holds what is asked for; None: all of it."""
         partial_goal = getattr(self.model, "goal", None)
         if partial_goal is not None:
-            return partial_goal(self.model.params, observation)
-        return self.model.encode(self.model.params, self._unmoving(observation))
+            return partial_goal(self.model.params, embedding, jnp.ones(embedding.shape, bool) if mask is None else mask)
+        return self.model.encode(self.model.params, self._unmoving(embedding))
 
-    def _unmoving(self, observation: Float[Array, "O"]) -> Float[Array, "P O"]:
-        return jnp.broadcast_to(observation[None], (self.model.history, *observation.shape))
+    def _unmoving(self, embedding: Float[Array, "E"]) -> Float[Array, "P E"]:
+        return jnp.broadcast_to(embedding[None], (self.model.history, *embedding.shape))
 
 
 def _begun(plan: Plan, state: AgentState) -> Plan:

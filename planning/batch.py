@@ -19,11 +19,11 @@ GROUP = 4  # environments side by side on a CPU: of 1, 2, 4, 8 and 16 the fastes
 
 
 def step_many(
-    agent: Agent, states: AgentState, observations: Float[Array, "B O"], active: Bool[Array, "B"]
+    agent: Agent, states: AgentState, embeddings: Float[Array, "B E"], active: Bool[Array, "B"]
 ) -> tuple[Float[Array, "B A"], Plan, AgentState]:
     """`Agent.step` for a batch of environments. Where `active` is false, nothing is planned and the state stays."""
 
-    def in_groups(states: AgentState, observations: Array, active: Array) -> tuple[Array, Plan, AgentState]:
+    def in_groups(states: AgentState, embeddings: Array, active: Array) -> tuple[Array, Plan, AgentState]:
         count = len(active)
         size = min(GROUP, count)
         order = jnp.argsort(~(active & jax.vmap(agent.due)(states)))  # those that plan come first, in full groups
@@ -35,40 +35,41 @@ def step_many(
         def step_group(group: tuple[Array, Array]) -> tuple[Array, Plan, AgentState]:
             members, real = group
             chosen = jax.tree.map(lambda leaf: leaf[members], states)
-            return _side_by_side(agent, chosen, observations[members], active[members] & real)
+            return _side_by_side(agent, chosen, embeddings[members], active[members] & real)
 
         grouped = jax.lax.map(step_group, (groups, real))
         return jax.tree.map(lambda leaf: leaf.reshape(len(padded), *leaf.shape[2:])[place], grouped)
 
-    def at_once(states: AgentState, observations: Array, active: Array) -> tuple[Array, Plan, AgentState]:
-        return _side_by_side(agent, states, observations, active)
+    def at_once(states: AgentState, embeddings: Array, active: Array) -> tuple[Array, Plan, AgentState]:
+        return _side_by_side(agent, states, embeddings, active)
 
-    return jax.lax.platform_dependent(states, observations, active, cpu=in_groups, default=at_once)
+    return jax.lax.platform_dependent(states, embeddings, active, cpu=in_groups, default=at_once)
 
 
 def reset_many(
     agent: Agent,
-    goal_observations: Float[Array, "B O"],
+    goal_embeddings: Float[Array, "B E"],
     key: PRNGKeyArray,
     environments: Int[Array, "B"],
+    mask: Bool[Array, "E"] | None = None,
 ) -> AgentState:
-    """`Agent.reset` for a batch of environments, each with its own number."""
+    """`Agent.reset` for a batch of environments, each with its own number; `mask` holds for all their goals."""
     state = agent.init(key)
 
     def reset(goal: Array, environment: Array) -> AgentState:
-        return agent.reset(state, goal, key, environment)
+        return agent.reset(state, goal, key, environment, mask)
 
     def one_by_one(*batch: Any) -> AgentState:
         return jax.lax.map(lambda each: reset(*each), batch)
 
-    return jax.lax.platform_dependent(goal_observations, environments, cpu=one_by_one, default=jax.vmap(reset))
+    return jax.lax.platform_dependent(goal_embeddings, environments, cpu=one_by_one, default=jax.vmap(reset))
 
 
 def _side_by_side(
-    agent: Agent, states: AgentState, observations: Float[Array, "B O"], active: Bool[Array, "B"]
+    agent: Agent, states: AgentState, embeddings: Float[Array, "B E"], active: Bool[Array, "B"]
 ) -> tuple[Float[Array, "B A"], Plan, AgentState]:
     """`Agent.step` in lockstep: all of them plan where one has to, so what is not due is put back."""
-    seen = jax.vmap(agent.observe)(states, observations)
+    seen = jax.vmap(agent.observe)(states, embeddings)
     due = active & jax.vmap(agent.due)(seen)
     planned = jax.lax.cond(jnp.any(due), jax.vmap(agent.plan_anew), lambda states: states, seen)
     actions, following = jax.vmap(agent.commit)(_where(due, planned, seen))

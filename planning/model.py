@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from .arrays import Array, Float
 
 Params = Any
+
+
+class Sensors(Protocol):
+    """A specification of observations, as `planning.observation` and any model of one's own has it."""
+
+    @property
+    def sensors(self) -> tuple[Any, ...]:
+        """Each with name, shape, dtype, period, optional, interpolates and features."""
+        ...
 
 
 @runtime_checkable
@@ -23,8 +32,8 @@ class LatentModel(Protocol):
     did not end the episode; and `ensemble`, the number E of members: above 1, `predict` also takes and gives latents
     with a leading axis of the first members, each of which goes on from its own. `policy(params, latent [..., D],
     goal [..., D]) -> [..., M, A]` is what to do next, in whole blocks, and `inverse` of the same shapes what led from
-    one to the other. `goal(params, observation [..., O]) -> [..., D]` is the latent of a goal of which only some
-    sensors are told, NaN standing for any value.
+    one to the other. `goal(params, embedding [..., E], mask [..., E]) -> [..., D]` is the latent of a goal of which
+    only what the mask holds is asked for.
     """
 
     @property
@@ -34,7 +43,7 @@ class LatentModel(Protocol):
 
     @property
     def history(self) -> int:
-        """P: how many observations, one environment step apart, make one latent."""
+        """P: how many moments, one environment step apart, make one latent."""
         ...
 
     @property
@@ -43,8 +52,13 @@ class LatentModel(Protocol):
         ...
 
     @property
-    def observation_size(self) -> int:
-        """O."""
+    def observation(self) -> Sensors:
+        """The sensors in order."""
+        ...
+
+    @property
+    def embedding_size(self) -> int:
+        """E: how many numbers stand for one moment."""
         ...
 
     @property
@@ -57,8 +71,15 @@ class LatentModel(Protocol):
         """D."""
         ...
 
-    def encode(self, params: Params, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
-        """The latent of the last P observations, newest last."""
+    def embed(self, params: Params, observation: Mapping[str, Array]) -> Float[Array, "... E"]:
+        """One moment as a row of numbers, from the readings by sensor; of vector sensors they stay as they are.
+
+        Called once a control step: what a picture costs is not paid again for each moment of the history.
+        """
+        ...
+
+    def encode(self, params: Params, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
+        """The latent of the last P moments, newest last."""
         ...
 
     def predict(

@@ -50,7 +50,7 @@ def fastest_precision(
 
 @jax.jit
 def _first_step(agent: Agent, key: Any) -> Any:
-    observation = jnp.zeros(agent.model.observation_size, jnp.float32)
+    observation = jnp.zeros(agent.model.embedding_size, jnp.float32)
     return agent.step(agent.reset(agent.init(key), observation, key, 0), observation)
 
 

@@ -23,6 +23,7 @@ import pytest
 from experiments import build, recipes
 from worldmodel.models.checkpoint import save_model
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 from . import pages
 from .pages import OWN, PAGES, ROOT, SETUP, Block, blocks, commands, settings, words
@@ -178,7 +179,7 @@ def environment(package: Path, home: Path) -> dict[str, str]:
 
 def stand_in(runs: Path, task: str) -> None:
     """A tiny random model that passes for the recipe's."""
-    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8, probe_size=2)
+    config = ModelConfig(observation=vector(4), action_size=2, latent_size=4, width=8, head_width=8, probe_size=2)
     metadata = {"recipe": recipes.recipe(build.compose("plan", f"task={task}"), 0), "task": {"task": task}}
     save_model(runs / f"{task}-seed0.safetensors", create(config, 0), config, metadata)
 

@@ -1,7 +1,8 @@
 """Letters and arrays shared by the world model.
 
 In the shapes: `B` batch, `H` model steps, `K` environment steps in one action block, `P` observation history,
-`O` observation, `A` action, `D` latent, `Q` probe target, `M` rows of a dataset, `...` any leading dimensions.
+`E` embedding of one moment, `A` action, `D` latent, `Q` probe target, `M` rows of a dataset, `...` any leading
+dimensions. Observations are dictionaries of arrays by sensor.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ Metrics = dict[str, Array]
 class Windows:
     """A batch of sub-trajectories with goals for the temporal-distance critic; rows never cross an episode's end."""
 
-    observations: Array  # [B, H+1, P, O] one stack every K environment steps
+    observations: dict[str, Array]  # each [B, H+1, P, ...], one stack every K environment steps
     actions: Array  # [B, H, K, A] what was done between two stacks
-    goals: Array  # [B, P, O] the stack at a later row of the same episode
+    goals: dict[str, Array]  # each [B, P, ...], the stack at a later row of the same episode
     goal_offset: Array  # [B] int32: environment steps from the first stack to the goal
     episode: Array  # [B] int32: the same for all windows of one episode
     probe_targets: Array | None = None  # [B, Q] of the first stack
@@ -35,6 +36,6 @@ class LatentWindows:
     latents: Array  # [B, H+1, D]
     actions: Array  # [B, H, K, A]
     goals: Array  # [B, D]
-    goal_observations: Array  # [B, O] the newest of each goal's stack
+    goal_embeddings: Array  # [B, E] of the newest moment of each goal's stack
     goal_offset: Array  # [B] int32
     episode: Array  # [B] int32

@@ -22,13 +22,14 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from envs import Task
-from worldmodel.data.dataset import EpisodeData
+from worldmodel.data.episodes import EpisodeData
 from worldmodel.data.windows import WindowSampler
 from worldmodel.nets.layers import MLP
 from worldmodel.nets.normalization import Normalizer
 from worldmodel.training.trainer import TrainingConfig
 
 from ..evaluation.goals.reactive import ReactivePolicy
+from ..evaluation.moments import spec_of
 from ..shell.progress import progress_bar
 from . import weights
 
@@ -49,9 +50,9 @@ class GcbcConfig:
 class Cloner(nnx.Module):
     """The last P observations and a goal observation, in raw units, to an action in half ranges of its bounds."""
 
-    def __init__(self, observation_size: int, history: int, action_size: int, config: GcbcConfig, rngs: nnx.Rngs):
-        self.normalizer = Normalizer(observation_size)
-        self.mlp = MLP((history * observation_size, observation_size), action_size, config.width, config.depth, rngs)
+    def __init__(self, embedding_size: int, history: int, action_size: int, config: GcbcConfig, rngs: nnx.Rngs):
+        self.normalizer = Normalizer(embedding_size)
+        self.mlp = MLP((history * embedding_size, embedding_size), action_size, config.width, config.depth, rngs)
 
     def __call__(self, stacks: Float[Array, "... P O"], goals: Float[Array, "... O"]) -> Float[Array, "... A"]:
         """The mean of the actions that were taken in such a situation."""
@@ -61,11 +62,12 @@ class Cloner(nnx.Module):
 
 def train(data: EpisodeData, history: int, config: GcbcConfig, training: TrainingConfig) -> Cloner:
     """Clone the behaviour of `data`; learning rate and its course, batch and updates are the world model's."""
-    model = Cloner(data.observations.shape[1], history, data.actions.shape[1], config, nnx.Rngs(training.seed))
+    model = Cloner(data.spec.size, history, data.actions.shape[1], config, nnx.Rngs(training.seed))
     model.normalizer.fit(data.observations)
     middle, half = (data.action_high + data.action_low) / 2, (data.action_high - data.action_low) / 2
     taken = (data.actions - middle) / np.where(half > 0, half, 1.0)
     sampler = WindowSampler.of(dataclasses.replace(data, actions=taken.astype(np.float32)), history, 1, 1)
+    row = data.spec.row
     graphdef, params, *others = nnx.split(model, nnx.Param, ...)
     (statistics,) = others  # `...` is one filter, hence one state
     warmup = max(1, training.updates // 20)
@@ -81,7 +83,9 @@ def train(data: EpisodeData, history: int, config: GcbcConfig, training: Trainin
         def one(state: tuple[Any, Any], key: PRNGKeyArray) -> tuple[tuple[Any, Any], Array]:
             def loss(params: Any) -> Array:
                 windows = sampler.sample(key, training.batch)
-                error = nnx.merge(graphdef, params, statistics)(windows.observations[:, 0], windows.goals[:, -1])
+                error = nnx.merge(graphdef, params, statistics)(
+                    row(windows.observations)[:, 0], row(windows.goals)[:, -1]
+                )
                 error = jnp.mean(jnp.square(error - windows.actions[:, 0, 0]), axis=-1)
                 ahead = (windows.goal_offset > 0).astype(error.dtype)  # towards the present moment nothing is done
                 return jnp.sum(ahead * error) / jnp.maximum(jnp.sum(ahead), 1.0)
@@ -129,7 +133,7 @@ def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy
       ValueError: a broken file, or one of another recipe.
     """
     tensors, header = weights.read(path, recipe)
-    sizes: Any = task.observation_space.shape, task.action_space.shape
+    sizes: Any = (spec_of(task).size,), task.action_space.shape
     config, history = weights.shape_of(GcbcConfig, path, header, tensors)
     shapes = nnx.eval_shape(lambda: Cloner(sizes[0][0], history, sizes[1][0], config, nnx.Rngs(0)))
     graphdef, state = nnx.split(shapes)

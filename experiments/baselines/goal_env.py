@@ -18,6 +18,8 @@ from numpy import ndarray
 
 from envs import Task
 
+from ..evaluation.moments import goal_rows, spec_of, true_rows
+
 Observation = dict[str, ndarray]
 
 
@@ -77,20 +79,23 @@ class GoalEnv(gymnasium.Env[Observation, ndarray]):
         return {
             "achieved_goal": self._goal(achieved, state),
             "desired_goal": self._goal(goal, np.zeros_like(state)),
-            "observation": self.scaled(self.task.observe(state)).astype(np.float64),
+            "observation": self.scaled(true_rows(self.task, state)).astype(np.float64),
         }
 
     def _goal(self, goal: Float[ndarray, "G"], state: Float[ndarray, "S"]) -> Float[ndarray, "W"]:
-        return np.concatenate([self.scaled(self.task.goal_observation(goal)), state, goal])
+        return np.concatenate([self.scaled(goal_rows(self.task, goal)), state, goal])
 
 
 def _spread(task: Task, draws: int) -> tuple[Float[ndarray, "O"], Float[ndarray, "O"]]:
     """Mean and standard deviation of each sensor over starts and goals; 0 and its bound where it does not vary."""
     rng = np.random.default_rng(0)
-    starts = task.observe(np.stack([task.sample_state(rng) for _ in range(draws)]))
-    goals = task.goal_observation(np.stack([task.sample_goal(rng) for _ in range(draws)]))
+    starts = true_rows(task, np.stack([task.sample_state(rng) for _ in range(draws)]))
+    goals = goal_rows(task, np.stack([task.sample_goal(rng) for _ in range(draws)]))
     seen = np.concatenate([starts, goals]).astype(np.float64)
     space: Any = task.observation_space
-    bound = np.where(np.isfinite(space.high) & (space.high > 0), space.high, 1.0)
+    high = spec_of(task).numpy_row(
+        {name: box.high for name, box in space.spaces.items()} if hasattr(space, "spaces") else space.high
+    )
+    bound = np.where(np.isfinite(high) & (high > 0), high, 1.0)
     varies = seen.std(axis=0) > 1e-3 * bound
     return np.where(varies, seen.mean(axis=0), 0.0), np.where(varies, seen.std(axis=0), bound)

@@ -25,6 +25,7 @@ from planning import (
 )
 from worldmodel.models.freeze import Weights, freeze_reward_model
 from worldmodel.models.reward_model import RewardModelConfig
+from worldmodel.observation import ObservationSpec
 
 from .settings import checked, make
 
@@ -94,12 +95,18 @@ def agent(cfg: DictConfig, model: LatentModel, task: Task) -> Agent:
     Raises:
       ValueError: the parts do not fit each other, or the model was trained for other sensors or actions.
     """
-    observation_shape: Any = task.observation_space.shape
-    if model.observation_size != observation_shape[0]:
+    has, knows = ObservationSpec.of(task.sensors), ObservationSpec.of(model.observation.sensors)
+    if has.size != knows.size:
         raise ValueError(
-            f"the model was trained on {model.observation_size} sensor values, and {task.name} gives "
-            f"{observation_shape[0]}: choose the task that it was trained for"
+            f"the model was trained on {knows.size} sensor values, and {task.name} gives {has.size}: choose the task "
+            "that it was trained for"
         )
+    for own, other in zip(has.sensors, knows.sensors, strict=False):
+        if (own.name, own.shape, own.dtype, own.optional) != (other.name, other.shape, other.dtype, other.optional):
+            raise ValueError(
+                f"the model was trained with the sensor {other.name} {list(other.shape)}, and {task.name} has "
+                f"{own.name} {list(own.shape)} in its place: choose the task that it was trained for"
+            )
     return agent_for(cfg, model, action_spec(task))
 
 

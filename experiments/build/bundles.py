@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from planning import ActionSpec, Agent
 from planning.control import Bundle, LiveEngine, Surprise
 from planning.control.worker.surprise import calibrate
-from worldmodel.data.dataset import EpisodeData
+from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import Checkpoint
 
 from .agents import agent_for

@@ -20,6 +20,7 @@ from planning import Agent
 
 from ..evaluation.goals.policies import SimulatedPolicy
 from ..evaluation.goals.protocols import Pairs
+from ..evaluation.moments import goal_mask, goal_rows, true_rows
 from ..records.intervals import spearman
 
 
@@ -54,10 +55,10 @@ def slices(task: envs.Task, agent: Agent, pairs: Pairs, seed: int, cells: int = 
     simulator = SimulatedPolicy("oracle", task, agent, seed)
     simulator.reset(pairs)
     key = jax.random.key(seed)
-    goals = task.goal_observation(pairs.goals).astype(np.float32)
+    goals, mask = goal_rows(task, pairs.goals), goal_mask(task)
     found = []
     for index, (state, goal) in enumerate(zip(pairs.states, goals, strict=True)):
-        situation = _plan(agent, key, index, goal, task.observe(state).astype(np.float32))
+        situation = _plan(agent, key, index, goal, mask, true_rows(task, state))
         plan = np.asarray(situation.plan.actions)
         names, axes, planned, candidates = _candidates(plan, agent, cells)
         costs = [
@@ -88,9 +89,9 @@ def _candidates(plan: Float[ndarray, "T A"], agent: Agent, cells: int) -> tuple[
 
 
 @jax.jit
-def _plan(agent: Agent, key: Any, index: Any, goal: Any, observation: Any) -> Any:
-    state = agent.reset(agent.init(key), goal, key, index)
-    return agent.plan_anew(agent.observe(state, observation))
+def _plan(agent: Agent, key: Any, index: Any, goal: Any, mask: Any, row: Any) -> Any:
+    state = agent.reset(agent.init(key), goal, key, index, mask)
+    return agent.plan_anew(agent.observe(state, row))
 
 
 @jax.jit

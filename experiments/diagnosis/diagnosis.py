@@ -135,7 +135,7 @@ def _probes(found: Diagnosis, model: FrozenModel, sampler: WindowSampler, held: 
     A latent owes positions that its sensors show, and velocities that follow from them: not the elbow of an arm whose
     hand alone is seen.
     """
-    order = np.random.default_rng(seed).permutation(len(held.data.observations))[:PROBED].astype(np.int32)
+    order = np.random.default_rng(seed).permutation(held.data.rows)[:PROBED].astype(np.int32)
     rows, groups = jnp.asarray(order), held.data.first[order]
     targets = np.stack(list(held.targets.values()), axis=1)[order]
     watching = replace(sampler, history=max(sampler.history, WATCHED))

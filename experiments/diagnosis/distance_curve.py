@@ -11,12 +11,13 @@ from numpy import ndarray
 
 import envs
 from envs.streams import episode_rng
-from worldmodel.data.dataset import EpisodeData
+from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.freeze import FrozenModel
 
 from ..evaluation.goals.policies import ScriptPolicy
 from ..evaluation.goals.protocols import Pairs
 from ..evaluation.goals.rollout import run_episodes
+from ..evaluation.moments import goal_rows, repeated, stacks, true_rows
 from .held_out import STREAM
 
 LEVEL = 0.9  # of the mean of the farthest third: where the median gets there, it has all but stopped to grow
@@ -71,27 +72,25 @@ def of_script(model: FrozenModel, task: envs.Task, drives: int, seed: int) -> Re
     records = [record for record in run_episodes(task, ScriptPolicy(task), pairs) if record.success]
     if not records:
         raise ValueError(f"the script of {task.name} reached none of {drives} goals: is its budget long enough?")
-    episodes = [task.observe(record.states) for record in records]
-    goals = np.stack([task.goal_observation(record.goal) for record in records])
-    return _reach(
-        model, episodes, [_repeated(goal, model.history) for goal in goals], f"{len(records)} scripted drives"
-    )
+    episodes = [true_rows(task, record.states) for record in records]
+    goals = [repeated(goal_rows(task, record.goal), model.history) for record in records]
+    return _reach(model, episodes, goals, f"{len(records)} scripted drives")
 
 
 def of_data(model: FrozenModel, data: EpisodeData) -> Reach:
     """Along the data's own episodes, to their last moment."""
     episodes = [data.observations[first : data.last[first] + 1] for first in np.unique(data.first)]
-    ends = [_stacks(episode, model.history)[-1] for episode in episodes]
+    ends = [stacks(episode, model.history)[-1] for episode in episodes]
     return _reach(model, episodes, ends, f"{len(episodes)} episodes of the data, to their end")
 
 
 def _reach(model: FrozenModel, episodes: list[ndarray], goals: list[ndarray], source: str) -> Reach:
-    stacks = np.concatenate([_stacks(episode, model.history) for episode in episodes])
+    seen = np.concatenate([stacks(episode, model.history) for episode in episodes])
     wanted = np.concatenate(
         [np.repeat(goal[None], len(episode), axis=0) for episode, goal in zip(episodes, goals, strict=True)]
     )
     steps = np.concatenate([np.arange(len(episode) - 1, -1, -1, dtype=np.float64) for episode in episodes])
-    found = jax.device_get(_distances(model, stacks.astype(np.float32), wanted.astype(np.float32)))
+    found = jax.device_get(_distances(model, seen.astype(np.float32), wanted.astype(np.float32)))
     return Reach(source, steps, {name: np.asarray(values) for name, values in found.items()})
 
 
@@ -102,12 +101,3 @@ def _distances(model: FrozenModel, stacks: jax.Array, goals: jax.Array) -> dict[
     if model.distance is not None:
         found["critic"] = model.distance(model.params, latents, wanted)
     return found
-
-
-def _stacks(episode: Float[ndarray, "L O"], history: int) -> Float[ndarray, "L P O"]:
-    rows = np.arange(len(episode))[:, None] - np.arange(history - 1, -1, -1)
-    return episode[np.maximum(rows, 0)]
-
-
-def _repeated(observation: Float[ndarray, "O"], history: int) -> Float[ndarray, "P O"]:
-    return np.repeat(observation[None], history, axis=0)

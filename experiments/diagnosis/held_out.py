@@ -12,8 +12,11 @@ from numpy import ndarray
 import envs
 from envs.behaviours import Behaviour
 from envs.mujoco_task import MujocoTask
+from envs.sensors import at
 from envs.streams import episode_rng
-from worldmodel.data.dataset import EpisodeData
+from worldmodel.data.episodes import EpisodeData
+
+from ..evaluation.moments import spec_of
 
 STREAM = "validate"  # of random numbers; no training and no evaluation draws from it
 
@@ -32,7 +35,9 @@ def fresh(task: envs.Task, behaviour: Behaviour, episodes: int, steps: int, seed
     rngs = [episode_rng(seed, STREAM, i) for i in range(episodes)]
     states, actions = behaviour.rollout(task, np.stack([task.sample_state(rng) for rng in rngs]), rngs, steps)
     bounds = (task.action_space.low, task.action_space.high)
-    data = EpisodeData.of(list(task.observe(states)), list(actions), list(states), bounds, {})
+    sensed = task.sense(states, rngs)
+    observations = [at(sensed, index) for index in range(episodes)]
+    data = EpisodeData.of(observations, list(actions), list(states), bounds, {}, spec=spec_of(task))
     return HeldOut(data, f"{episodes} fresh episodes of {steps} steps", _targets(task, data))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from worldmodel.data.dataset import EpisodeData
+from worldmodel.data.episodes import EpisodeData
 from worldmodel.data.logs import WORDS, are_words, is_period, out_of_bounds
 from worldmodel.moments import Moments
 

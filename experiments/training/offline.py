@@ -18,7 +18,8 @@ from omegaconf import DictConfig
 
 import envs
 from envs.task import planar_view
-from worldmodel.data.dataset import EpisodeData, load
+from worldmodel.data.dataset import load
+from worldmodel.data.episodes import EpisodeData
 from worldmodel.data.windows import WindowSampler
 from worldmodel.models.checkpoint import load_training, save_model, save_training
 from worldmodel.models.goal_model import ModelConfig, WorldModel, create
@@ -104,7 +105,7 @@ def _described(cfg: DictConfig, data: EpisodeData, source: Path | str) -> tuple[
 
 def _architecture(cfg: DictConfig, data: EpisodeData, targets: ndarray | None) -> ModelConfig:
     sizes = {
-        "observation_size": data.observations.shape[1],
+        "observation": data.spec,
         "action_size": data.actions.shape[1],
         "probe_size": 0 if targets is None else targets.shape[1],
     }
@@ -114,12 +115,8 @@ def _architecture(cfg: DictConfig, data: EpisodeData, targets: ndarray | None) -
 def _fitted(config: ModelConfig, data: EpisodeData, targets: ndarray | None, seed: int) -> WorldModel:
     """A fresh model that knows the scales of the data."""
     model = create(config, seed)
-    model.encoder.normalizer.fit(data.observations)
-    if model.policy_head is not None:
-        model.policy_head.fit(data.action_low, data.action_high)
-    model.predictor.normalizer.fit(data.actions[data.last != np.arange(len(data.last))])
-    if model.probe_head is not None and targets is not None:
-        model.probe_head.normalizer.fit(targets)
+    taken = data.actions[data.last != np.arange(data.rows)]
+    model.fit(data.observations, taken, data.action_low, data.action_high, targets)
     return model
 
 

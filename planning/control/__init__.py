@@ -4,9 +4,10 @@ from .bundle.bundle import Bundle, BundleError
 from .bundle.engine import BundleEngine
 from .controller import Controller
 from .engine.contract import Contract
-from .engine.goal import Route
+from .engine.goal import Goal
 from .engine.interface import Engine
 from .engine.live import LiveEngine
+from .engine.route import Route
 from .loop.command import Command
 from .loop.fallback import Fallback
 from .loop.heartbeat import Heartbeat, read_heartbeat
@@ -31,6 +32,7 @@ __all__ = [
     "Controller",
     "Engine",
     "Fallback",
+    "Goal",
     "Heartbeat",
     "Limiter",
     "LiveEngine",

@@ -17,15 +17,16 @@ from numpy import ndarray
 
 from ..agent import Agent
 from ..arrays import Float
+from ..observation import ObservationSpec
 from ..precision import fastest_precision
 from ..types import Plan
 from .bundle.bundle import Bundle
 from .bundle.engine import BundleEngine
 from .engine.anytime import Anytime
-from .engine.goal import checked_goal, checked_observation, episode_goal
+from .engine.goal import checked_goal, checked_observation, episode_goal, readings_of
 from .engine.interface import Engine
 from .engine.live import LiveEngine
-from .engine.readings import checked_action
+from .engine.readings import Reading, checked_action
 from .exclusive import Exclusive
 from .loop.status import Reason, Source
 from .plan_watch import PlanWatch
@@ -146,7 +147,7 @@ class Controller:
     def warmup(self) -> None:
         """Compile everything, and measure what has to be known. The state stays as it is."""
         with self._alone("warmup"):
-            zeros = np.zeros(self._contract.observation_size, np.float32)
+            zeros = np.zeros(self._contract.embedding_size, np.float32)
             if self._undecided:
                 start = self._begin(zeros, 0, 0, self._rest)
 
@@ -164,8 +165,9 @@ class Controller:
         """Start an episode towards a goal.
 
         Args:
-          goal: [O] what the sensors read there; without one, the last goal stays. NaN stands for any value, where the
-            model knows such goals. Planning for rewards needs no goal.
+          goal: what the sensors read there: [O] of the only sensor, a mapping from sensors, or a `Goal` with a mask;
+            without one, the last goal stays. NaN, or a sensor left out, stands for any value, where the model knows
+            such goals. Planning for rewards needs no goal.
           seed: numbers the episodes from here on; None: they go on.
           previous: [A] what the actuators do now, from which costs and limits of change count. None: the last action,
             for a robot still does it; with a seed, and before the first action, the rest action.
@@ -175,7 +177,7 @@ class Controller:
             `previous` is not one finite number for each actuator. Nothing changes then.
         """
         with self._alone("reset"):
-            goal = episode_goal(goal, self._goal, self._contract, self._plausible)
+            goal = episode_goal(goal, self._goal, self._contract, self._plausible, self._embed_row)
             start = self._start(previous, seed)
             if seed is not None:
                 self._seed, self._episode = seed, -1
@@ -194,7 +196,7 @@ class Controller:
         """
         with self._alone("redirect"):
             self._current("redirect")
-            self._goal = checked_goal(goal, self._contract, self._plausible)
+            self._goal = checked_goal(goal, self._contract, self._plausible, self._embed_row)
             self._episode += 1
             self._watch.forget()
             self._state = self._anew()
@@ -202,19 +204,21 @@ class Controller:
     def act(self, observation: Any) -> Float[ndarray, "A"]:
         """The next action, float32 and within the bounds; `source` and `reason` say what it is.
 
+        `observation` is what the sensors read: [O] of the only one, or a mapping from all of them.
+
         Raises:
           ValueError: the observation has the wrong shape, is not finite or implausible. The state stays as it was.
           RuntimeError: there was no `reset` yet, or another thread is inside.
         """
         with self._alone("act"):
             state = self._current("act")
-            observation = checked_observation(observation, self._contract, self._plausible)
+            moment = self._embedded(checked_observation(observation, self._contract, self._plausible))
             if self._anytime is None:
-                action, state = self._engine.step(state, observation)
+                action, state = self._engine.step(state, moment)
             else:
-                action, state = self._anytime.step(self._engine, state, observation)
+                action, state = self._anytime.step(self._engine, state, moment)
             status = self._engine.status(state)
-            self._recent.append(observation)
+            self._recent.append(moment)
             self._sent = self._watch.judge(action, status)
             if self._watch.source == Source.BRAKE:  # a search that has gone wrong is not searched on
                 state = self._anew()
@@ -235,11 +239,8 @@ class Controller:
         """
         with self._alone("predict"):
             self._current("predict")
-            batch = np.ndim(observation) == 2
-            if batch and len(observation) != 1:
-                raise ValueError(f"a controller drives one environment; got a batch of {len(observation)} observations")
-            single = observation[0] if batch else observation
-            single = checked_observation(single, self._contract, self._plausible)
+            single, batch = _single(observation, self._contract.observation)
+            checked_observation(single, self._contract, self._plausible)
             if episode_start is not None and np.any(episode_start) and self._acted:
                 self.reset(previous=self._rest)
             action = self.act(single)
@@ -291,7 +292,31 @@ class Controller:
             return self._rest if seed is not None or self._sent is None else self._sent
         return checked_action(previous, self._contract)
 
+    def _embedded(self, reading: Reading) -> ndarray:
+        """The moment as a row [E]: what is no vector goes through the model's embedding, once."""
+        return self._embed_row(reading.others, reading.row) if reading.others else reading.row
+
+    def _embed_row(self, others: Mapping[str, ndarray], row: ndarray) -> ndarray:
+        return self._engine.embed(readings_of(row, others, self._contract.observation))
+
     def _current(self, call: str) -> Any:
         if self._state is None:
             raise RuntimeError(f"{call} needs an episode: call reset(goal=...) first")
         return self._state
+
+
+def _single(observation: Any, spec: ObservationSpec) -> tuple[Any, bool]:
+    """The observation of one environment, and whether it came as a batch of one.
+
+    Raises:
+      ValueError: a batch of several.
+    """
+    sensor = spec.sensors[0]
+    first: Any = observation.get(sensor.name) if isinstance(observation, Mapping) else observation
+    if np.ndim(first) != len(sensor.shape) + 1:
+        return observation, False
+    if len(first) != 1:
+        raise ValueError(f"a controller drives one environment; got a batch of {len(first)} observations")
+    if isinstance(observation, Mapping):
+        return {name: None if values is None else values[0] for name, values in observation.items()}, True
+    return observation[0], True

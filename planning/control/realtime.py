@@ -27,7 +27,7 @@ from .loop.settings import Loop
 from .loop.status import Reason
 from .loop.telemetry import PlanReport, Telemetry
 from .worker.messages import PublishedPlan
-from .worker.recipe import Recipe, reflex_of
+from .worker.recipe import Recipe, embedding_of, reflex_of
 from .worker.settings import Planning
 from .worker.workers import Worker, make_worker
 
@@ -76,6 +76,7 @@ class RealtimeController:
         self._telemetry = Telemetry(telemetry) if isinstance(telemetry, str | Path) else telemetry
         self._owns_telemetry = self._telemetry is not telemetry
         self._worker, self._contract, weights = make_worker(planner, worker, planning, self._log_plan, loop.latency)
+        self._embed = embedding_of(planner)
         reflex = reflex_of(planner) if fallback.reflex == "model" else None
         self._journal, self._heartbeat = Journal(logger), heartbeat
         self._cycle = ControlCycle(
@@ -88,6 +89,7 @@ class RealtimeController:
             self._journal,
             planning.validator.resolved(),
             reflex,
+            self._embed,
         )
         self._clock, self._lock = clock, threading.Lock()
         self._deadline = planning.deadline or self._contract.control_period
@@ -272,7 +274,7 @@ class RealtimeController:
             return math.nan
 
     def _checked_goal(self, goal: Any) -> ndarray:
-        return episode_goal(goal, self._cycle.link.goal, self._contract, self._cycle.plausible)
+        return episode_goal(goal, self._cycle.link.goal, self._contract, self._cycle.plausible, self._embed)
 
     def _checked_action(self, action: Any) -> ndarray | None:
         return None if action is None else checked_action(action, self._contract)

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from experiments.build import compose, recipes
 from worldmodel.models.checkpoint import save_model
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 TINY = (
     "budget=smoke",
@@ -30,7 +31,7 @@ def settings(command: str, runs: Path, *overrides: str) -> DictConfig:
 
 def save_random_models(runs: Path, *seeds: int) -> None:
     """Tiny random models of two_room in the folder `runs`, which pass for the recipe's: nothing is trained."""
-    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8)
+    config = ModelConfig(observation=vector(4), action_size=2, latent_size=4, width=8, head_width=8)
     cfg = compose("plan", "task=two_room")
     for seed in seeds:
         metadata = {"recipe": recipes.recipe(cfg, seed), "task": {"task": "two_room"}}

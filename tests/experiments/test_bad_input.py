@@ -17,9 +17,11 @@ from experiments.training import offline
 from experiments.training.data_checks import check_checkpoint, check_data, check_moves, check_range
 from experiments.training.health import UNMEASURED, collapse, judged
 from experiments.training.offline import describe_logs
-from worldmodel.data.dataset import EpisodeData, load
+from worldmodel.data.dataset import load
+from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import load_model, save_model
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 from .recipe import save_random_models, settings
 
@@ -214,7 +216,7 @@ def test_a_run_does_not_go_on_with_other_data(data, tmp_path, monkeypatch):
 
 def test_a_critic_that_was_never_trained_is_none(tmp_path):
     """Nor is there the policy that would have learned from it: a plan or a reflex that follows noise looks like one."""
-    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8)
+    config = ModelConfig(observation=vector(4), action_size=2, latent_size=4, width=8, head_width=8)
     metadata = {"task": envs.make("two_room").describe(), "objective": {"distance": 0.0}}
     save_model(tmp_path / "m.safetensors", create(config, 0), config, metadata)
     model = load_model(tmp_path / "m.safetensors").model

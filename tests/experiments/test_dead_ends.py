@@ -13,6 +13,7 @@ from experiments.cli import main
 from experiments.commands import demo, diagnose, drive, export, plan, train
 from worldmodel.models.checkpoint import save_model
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 from .recipe import TINY, save_random_models, settings
 
@@ -28,7 +29,7 @@ ROBOT = {
 
 def save_own(path, **robot):
     """A random model that says that it learned from data of no task of ours."""
-    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8)
+    config = ModelConfig(observation=vector(4), action_size=2, latent_size=4, width=8, head_width=8)
     save_model(path, create(config, 0), config, {"task": {**ROBOT, **robot}, "objective": {"distance": 1.0}})
     return path
 

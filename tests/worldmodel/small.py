@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from worldmodel.data.dataset import EpisodeData
+from worldmodel.data.episodes import EpisodeData
 from worldmodel.data.windows import WindowSampler
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 from worldmodel.training.jepa import JepaConfig
 from worldmodel.training.trainer import Trainer, TrainingConfig
 
 SMALL = ModelConfig(
-    observation_size=4,
+    observation=vector(4),
     action_size=2,
     probe_size=2,
     history=2,
@@ -42,7 +43,7 @@ def episodes(lengths: list[int], seed: int = 0) -> EpisodeData:
     rows = np.asarray(lengths) + 1
     ends = np.cumsum(rows)
     return EpisodeData(
-        observations=np.concatenate(observations).astype(np.float32),
+        readings={"state": np.concatenate(observations).astype(np.float32)},
         actions=np.concatenate(actions).astype(np.float32),
         first=np.repeat(ends - rows, rows).astype(np.int32),
         last=np.repeat(ends - 1, rows).astype(np.int32),
@@ -50,6 +51,7 @@ def episodes(lengths: list[int], seed: int = 0) -> EpisodeData:
         action_low=-np.ones(2, np.float32),
         action_high=np.ones(2, np.float32),
         metadata={},
+        spec=vector(4),
     )
 
 

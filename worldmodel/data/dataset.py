@@ -1,100 +1,27 @@
-"""Minari datasets as contiguous arrays: every episode one after the other, with the rows where it starts and ends.
+"""Datasets read into memory: Minari datasets, and a robot's own logs.
 
-Any Minari dataset whose observations and actions are one-dimensional Boxes can be read, and a robot's own logs, too.
+Any Minari dataset can be read whose actions are a one-dimensional Box and whose observations are one, too, or a Dict of
+Boxes: one entry a sensor. Of pixels, the dtype stays uint8.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from ..observation import PRESENT, ObservationSpec
+from .episodes import EpisodeData
 from .float32 import Float32Columns, as_float32
 from .logs import DESCRIPTION, read_logs
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class EpisodeData:
-    """All episodes, one after the other. Row `i` holds an observation and the action taken there.
-
-    An episode of T steps has T+1 rows; the action of its last row is zero and never used.
-    """
-
-    observations: Float[ndarray, "M O"]
-    actions: Float[ndarray, "M A"]
-    first: Int[ndarray, "M"]  # row at which the row's episode starts
-    last: Int[ndarray, "M"]  # row at which the row's episode ends
-    states: ndarray | None  # [M, S] simulator states, where the dataset has them in infos["state"]
-    action_low: Float[ndarray, "A"]
-    action_high: Float[ndarray, "A"]
-    metadata: dict[str, Any]
-    names: tuple[str, ...] = ()  # what each episode is called where it was read; empty: its number
-    rewards: Float[ndarray, "M"] | None = None  # of the action in each row, where they were asked for
-    terminated: Bool[ndarray, "M"] | None = None  # whether that action ended the episode for good
-
-    @classmethod
-    def of(
-        cls,
-        observations: Sequence[ndarray],
-        actions: Sequence[ndarray],
-        states: Sequence[ndarray],
-        bounds: tuple[Any, Any],
-        metadata: dict[str, Any],
-        names: Sequence[str] = (),
-    ) -> EpisodeData:
-        """Episodes of `[T+1, O]` observations and `[T, A]` actions, at least one; states only where all have some."""
-        lengths = np.array([len(each) for each in observations])
-        ends = np.cumsum(lengths)
-        padded = [np.concatenate([each, np.zeros_like(each[:1])]) for each in actions]
-        return cls(
-            observations=np.concatenate(observations),
-            actions=np.concatenate(padded),
-            first=np.repeat(ends - lengths, lengths).astype(np.int32),
-            last=np.repeat(ends - 1, lengths).astype(np.int32),
-            states=np.concatenate(states) if len(states) == len(lengths) else None,
-            action_low=np.asarray(bounds[0], np.float32),
-            action_high=np.asarray(bounds[1], np.float32),
-            metadata=metadata,
-            names=tuple(names),
-        )
-
-    def name(self, episode: int) -> str:
-        """What an episode is called, counted from 0 among those that were read."""
-        return self.names[episode] if self.names else f"episode {episode}"
-
-    def last_episodes(self, count: int) -> EpisodeData:
-        """The last `count` episodes, or all where there are fewer."""
-        begin = int(np.unique(self.first)[-count:][0])
-        return replace(
-            self,
-            observations=self.observations[begin:],
-            actions=self.actions[begin:],
-            first=self.first[begin:] - np.int32(begin),
-            last=self.last[begin:] - np.int32(begin),
-            states=None if self.states is None else self.states[begin:],
-            names=self.names[-count:],
-            rewards=None if self.rewards is None else self.rewards[begin:],
-            terminated=None if self.terminated is None else self.terminated[begin:],
-        )
-
-    @property
-    def episodes(self) -> int:
-        """How many episodes there are; empty ones were left out when reading."""
-        return len(np.unique(self.first))
-
-    @property
-    def steps(self) -> int:
-        """Environment steps, which is rows less one an episode."""
-        return len(self.observations) - self.episodes
 
 
 def load(path: str | Path, rewards: bool = False) -> EpisodeData:
@@ -108,22 +35,28 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
 
     Raises:
       FileNotFoundError: no dataset there.
-      ValueError: spaces other than one-dimensional Boxes, no step at all, parts of an episode that differ in length or
-        a value that is not finite (the episode is named), or no rewards where they were asked for.
+      ValueError: spaces of another kind, no step at all, parts of an episode that differ in length or a value that is
+        not finite (the episode is named), or no rewards where they were asked for.
     """
     if (Path(path) / DESCRIPTION).is_file():
         if rewards:
             raise ValueError(f"{path} holds a robot's logs, which have no rewards: give a Minari dataset with rewards")
         return _from_logs(Path(path))
     dataset = open_minari(path)
-    columns, episodes = Float32Columns("sensor"), []
+    spec, episodes = _spec(dataset), []
+    columns = {
+        sensor.name: Float32Columns("sensor" if len(spec.sensors) == 1 else f"sensor {sensor.name}, component")
+        for sensor in spec.sensors
+        if sensor.is_vector
+    }
     for episode in _read(path, dataset):
         if len(episode.actions) == 0:
             logger.warning("dataset %s: episode %d is empty and was left out", path, episode.id)
             continue
-        _check_sizes(path, episode, dataset)
-        episodes.append(_checked(path, episode, columns, rewards))
-    columns.warn(path)
+        _check_sizes(path, episode, dataset, spec)
+        episodes.append(_checked(path, episode, spec, columns, rewards))
+    for each in columns.values():
+        each.warn(path)
     if not episodes:
         raise ValueError(f"dataset {path}: it holds no episode with a step")
     bounds = (dataset.action_space.low, dataset.action_space.high)
@@ -134,6 +67,7 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
         bounds,
         dict(dataset.storage.metadata),
         [each["name"] for each in episodes],
+        spec,
     )
     if not rewards:
         return data
@@ -161,15 +95,57 @@ def _read(path: str | Path, dataset: Any) -> Iterator[Any]:
         yield episode
 
 
-def _check_sizes(path: str | Path, episode: Any, dataset: Any) -> None:
+def _spec(dataset: Any) -> ObservationSpec:
+    """The sensors of a Minari dataset: as its task describes them, or else what its space says."""
+    boxes = _boxes(dataset.observation_space)
+    spec = ObservationSpec.of_arrays({name: (box.shape, box.dtype) for name, box in boxes.items()})
+    try:
+        described = ObservationSpec.from_json(
+            [
+                {key: each[key] for key in ("name", "shape", "dtype", "period", "interpolates", "optional")}
+                for each in json.loads(dataset.storage.metadata["task"])["observation"]
+            ]
+        )
+    except (KeyError, TypeError, ValueError):  # somebody else's metadata, or those of an earlier version
+        return spec
+    same = [(each.name, each.shape, each.dtype, each.optional) for each in spec.sensors]
+    return described if [(s.name, s.shape, s.dtype, s.optional) for s in described.sensors] == same else spec
+
+
+def _boxes(space: Any) -> dict[str, Any]:
+    """A Box by sensor; of a space that is one, the sensor is `state`, or `pixels` where it is a picture."""
+    if hasattr(space, "spaces"):
+        return dict(space.spaces)
+    return {"state" if len(space.shape) == 1 else "pixels": space}
+
+
+def _readings(episode: Any, dataset: Any) -> dict[str, ndarray]:
+    """An episode's observations by sensor."""
+    found = episode.observations
+    if not isinstance(found, dict):
+        found = dict.fromkeys(_boxes(dataset.observation_space), found)
+    return {name: np.asarray(values) for name, values in found.items()}
+
+
+def _check_sizes(path: str | Path, episode: Any, dataset: Any, spec: ObservationSpec) -> None:
     """Raise ValueError where an episode's arrays are not those of the dataset's spaces."""
-    for noun, space in (("observations", dataset.observation_space), ("actions", dataset.action_space)):
-        values = np.asarray(getattr(episode, noun))
-        if values.ndim != 2 or values.shape[1:] != space.shape or values.dtype.kind not in "fiub":
+    boxes = _boxes(dataset.observation_space)
+    for noun, values, space in (
+        *(
+            ("observations" if len(boxes) == 1 else f"observations of {name}", values, boxes.get(name))
+            for name, values in _readings(episode, dataset).items()
+        ),
+        ("actions", np.asarray(episode.actions), dataset.action_space),
+    ):
+        if space is None or values.shape[1:] != space.shape or values.ndim < 2 or values.dtype.kind not in "fiub":
+            wanted = "none" if space is None else f"{space.shape[0]} a row" if len(space.shape) == 1 else space.shape
             raise ValueError(
                 f"dataset {path}: episode {episode.id} has {noun} {values.shape} of the type {values.dtype}; expected "
-                f"numbers, {space.shape[0]} a row"
+                f"numbers, {wanted}"
             )
+    missing = {sensor.name for sensor in spec.sensors} - set(_readings(episode, dataset))
+    if missing:
+        raise ValueError(f"dataset {path}: episode {episode.id} has no readings of the sensor {sorted(missing)[0]}")
 
 
 def _short(error: Exception) -> str:
@@ -177,19 +153,29 @@ def _short(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-def _checked(path: str | Path, episode: Any, columns: Float32Columns, rewards: bool) -> dict[str, Any]:
-    """One episode's arrays by name, and its own name."""
+def _checked(
+    path: str | Path, episode: Any, spec: ObservationSpec, columns: dict[str, Float32Columns], rewards: bool
+) -> dict[str, Any]:
+    """One episode's arrays by name, and its own name; `observations` by sensor."""
     name = f"episode {episode.id}"
-    parts: dict[str, Any] = {
-        "observations": columns.cast(np.asarray(episode.observations), name),
-        "actions": as_float32(np.asarray(episode.actions)),
-    }
-    obs, act = parts["observations"], parts["actions"]
-    if len(obs) != len(act) + 1:
-        raise ValueError(
-            f"dataset {path}: {name} has {len(obs)} observations for {len(act)} actions; expected one more observation "
-            "than actions"
-        )
+    given = episode.observations
+    if not isinstance(given, dict):
+        given = {spec.sensors[0].name: given}
+    observations: dict[str, ndarray] = {}
+    for sensor in spec.sensors:
+        values = np.asarray(given[sensor.name])
+        observations[sensor.name] = columns[sensor.name].cast(values, name) if sensor.is_vector else values
+        if sensor.optional:
+            observations[sensor.name + PRESENT] = np.asarray(given[sensor.name + PRESENT], np.uint8)
+    parts: dict[str, Any] = {"actions": as_float32(np.asarray(episode.actions))}
+    act = parts["actions"]
+    for sensor_name, obs in observations.items():
+        if len(obs) != len(act) + 1:
+            noun = "observations" if len(spec.sensors) == 1 else f"observations of {sensor_name}"
+            raise ValueError(
+                f"dataset {path}: {name} has {len(obs)} {noun} for {len(act)} actions; expected one more observation "
+                "than actions"
+            )
     if rewards:
         parts |= {
             "rewards": as_float32(np.asarray(episode.rewards)),
@@ -201,16 +187,17 @@ def _checked(path: str | Path, episode: Any, columns: Float32Columns, rewards: b
                     f"dataset {path}: {name} has {noun} {parts[noun].shape} for {len(act)} actions; expected one each"
                 )
     state = (episode.infos or {}).get("state")
-    if state is not None and len(state) == len(obs):
+    if state is not None and len(state) == len(act) + 1:
         parts["state"] = np.asarray(state)
-    for noun, values in parts.items():
+    nouns = {name_: "observations" if len(spec.sensors) == 1 else f"sensor {name_}" for name_ in observations}
+    for noun, values in [*((nouns[name_], values) for name_, values in observations.items()), *parts.items()]:
         if not np.isfinite(values).all():
             step = int(np.argwhere(~np.isfinite(values))[0][0])
             raise ValueError(
                 f"dataset {path}: {name} has a non-finite value in its {_NOUNS.get(noun, noun)} at step {step}: leave "
                 "the episode out, or cut it there"
             )
-    return {**parts, "name": name}
+    return {**parts, "observations": observations, "name": name}
 
 
 _NOUNS = {"state": "simulator states"}
@@ -241,15 +228,22 @@ def open_minari(path: str | Path) -> Any:
 
     Raises:
       FileNotFoundError: no dataset there.
-      ValueError: no readable dataset, or spaces other than one-dimensional Boxes.
+      ValueError: no readable dataset, or spaces of another kind.
     """
     import minari  # imported here: reading data is the only use, and planning with a model should not need it
-    from gymnasium.spaces import Box
+    from gymnasium.spaces import Box, Dict
 
     dataset = _open(path, minari)
-    for name, space in (("observation", dataset.observation_space), ("action", dataset.action_space)):
-        if not isinstance(space, Box) or len(space.shape) != 1:
-            raise ValueError(f"dataset {path}: its {name} space is {space}; expected a one-dimensional Box")
+    seen, acted = dataset.observation_space, dataset.action_space
+    if not isinstance(acted, Box) or len(acted.shape) != 1:
+        raise ValueError(f"dataset {path}: its action space is {acted}; expected a one-dimensional Box")
+    boxes = list(seen.spaces.values()) if isinstance(seen, Dict) else [seen]
+    for box in boxes:
+        if not isinstance(box, Box) or not (len(box.shape) == 1 or box.dtype == np.uint8):
+            raise ValueError(
+                f"dataset {path}: its observation space is {seen}; expected a one-dimensional Box, a Box of uint8 "
+                "pixels, or a Dict of such"
+            )
     return dataset
 
 

@@ -33,11 +33,11 @@ class Replay:
     filled: Leaf  # [E] int32, slots that hold anything, the newest included
 
     @classmethod
-    def empty(cls, environments: int, slots: int, observation_size: int, action_size: int) -> Replay:
+    def empty(cls, environments: int, slots: int, embedding_size: int, action_size: int) -> Replay:
         """Room for `slots` observations of each environment."""
         each = (environments, slots)
         return cls(
-            observations=jnp.zeros((*each, observation_size), jnp.float32),
+            observations=jnp.zeros((*each, embedding_size), jnp.float32),
             actions=jnp.zeros((*each, action_size), jnp.float32),
             rewards=jnp.zeros(each, jnp.float32),
             terminated=jnp.zeros(each, bool),

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from .dataset import EpisodeData, load
+from .dataset import load
+from .episodes import EpisodeData
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from numpy import ndarray
 
 from ..pytree import static
 from ..types import LatentWindows, Windows
-from .dataset import EpisodeData
+from .episodes import EpisodeData
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _NAMED = 5  # episodes in one message
 class WindowSampler:
     """A dataset on the device, with the rows at which a window may start."""
 
-    observations: Array  # [M, O]
+    observations: dict[str, Array]  # [M, ...] of each sensor
     actions: Array  # [M, A]
     first: Array  # [M]
     last: Array  # [M]
@@ -63,10 +63,10 @@ class WindowSampler:
                 "windows or longer episodes"
             )
         _tell_of_short_ones(data, span)
-        if probe_targets is not None and len(probe_targets) != len(data.observations):
-            raise ValueError(f"{len(probe_targets)} probe targets for {len(data.observations)} rows of data")
+        if probe_targets is not None and len(probe_targets) != data.rows:
+            raise ValueError(f"{len(probe_targets)} probe targets for {data.rows} rows of data")
         return cls(
-            observations=jnp.asarray(data.observations),
+            observations={name: jnp.asarray(values) for name, values in data.readings.items()},
             actions=jnp.asarray(data.actions),
             first=jnp.asarray(data.first),
             last=jnp.asarray(data.last),
@@ -77,11 +77,15 @@ class WindowSampler:
             action_block=action_block,
         )
 
-    def stack(self, rows: Int[Array, "..."]) -> Array:
-        """The P observations that end at each row, [..., P, O]; an episode's first one is repeated before its start."""
+    def stack(self, rows: Int[Array, "..."]) -> dict[str, Array]:
+        """The P observations that end at each row, each sensor [..., P, ...].
+
+        An episode's first observation is repeated before its start.
+        """
         back = jnp.arange(self.history - 1, -1, -1, dtype=rows.dtype)
         wanted = rows[..., None] - back.reshape((1,) * rows.ndim + (-1,))
-        return self.observations[jnp.maximum(wanted, self.first[rows][..., None])]
+        inside = jnp.maximum(wanted, self.first[rows][..., None])
+        return {name: values[inside] for name, values in self.observations.items()}
 
     def sample(self, key: PRNGKeyArray, batch: int) -> Windows:
         """`batch` windows, each with one goal for the critic. The key is consumed.
@@ -123,21 +127,42 @@ class LatentSampler:
     """The same windows of a dataset that was encoded once: what is learned on top of an encoder that is finished."""
 
     windows: WindowSampler
+    embeddings: Array  # [M, E]
     latents: Array  # [M, D]
 
     @classmethod
-    def of(cls, windows: WindowSampler, encode: Callable[[Array], Array], rows: int = 8192) -> LatentSampler:
-        """Encode all rows, so many at a time."""
+    def of(
+        cls,
+        windows: WindowSampler,
+        embed: Callable[[dict[str, Array]], Array],
+        encode: Callable[[Array], Array],
+        rows: int = 8192,
+    ) -> LatentSampler:
+        """Encode a whole dataset, so many rows at a time.
+
+        Args:
+          windows: the dataset.
+          embed: from sensors [..., ...] to embeddings [..., E].
+          encode: from the embeddings of stacks [..., P, E] to latents [..., D].
+          rows: encoded at once.
+        """
         total = len(windows.first)
-        chunk = jax.jit(lambda begin: encode(windows.stack(begin + jnp.arange(rows, dtype=jnp.int32))))
-        # The last chunk ends at the last row, and what it shares with the one before is written twice.
+
+        def both(begin: Array, count: int) -> tuple[Array, Array]:
+            embeddings = embed(windows.stack(begin + jnp.arange(count, dtype=jnp.int32)))
+            return embeddings[:, -1], encode(embeddings)
+
         if total <= rows:
-            return cls(windows, encode(windows.stack(jnp.arange(total, dtype=jnp.int32))))
+            return cls(windows, *both(jnp.int32(0), total))
+        chunk = jax.jit(lambda begin: both(begin, rows))
+        # The last chunk ends at the last row, and what it shares with the one before is written twice.
         begins = [*range(0, total - rows, rows), total - rows]
-        latents = jnp.zeros((total, *chunk(0).shape[1:]), jnp.float32)
+        shapes = jax.eval_shape(chunk, jnp.int32(0))
+        found = [jnp.zeros((total, *each.shape[1:]), jnp.float32) for each in shapes]
         for begin in begins:
-            latents = latents.at[begin : begin + rows].set(chunk(begin))
-        return cls(windows, latents)
+            part = slice(begin, begin + rows)
+            found = [whole.at[part].set(new) for whole, new in zip(found, chunk(jnp.int32(begin)), strict=True)]
+        return cls(windows, *found)
 
     def sample(self, key: PRNGKeyArray, batch: int) -> LatentWindows:
         """`batch` windows: those that the sampler of observations draws from the same key, encoded."""
@@ -146,7 +171,7 @@ class LatentSampler:
             latents=self.latents[rows],
             actions=self.windows._actions(begin),
             goals=self.latents[begin + offset],
-            goal_observations=self.windows.observations[begin + offset],
+            goal_embeddings=self.embeddings[begin + offset],
             goal_offset=offset,
             episode=self.windows.first[begin],
         )

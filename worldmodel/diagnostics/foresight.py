@@ -50,7 +50,7 @@ def _measure(model: FrozenModel, count: int, sampler: WindowSampler, key: PRNGKe
     rows = begin[:, None] + (jnp.arange(sampler.blocks + 1, dtype=begin.dtype) * sampler.action_block)[None]
     steps = begin[:, None] + jnp.arange(sampler.blocks * sampler.action_block, dtype=begin.dtype)[None]
     actions = sampler.actions[steps].reshape(count, sampler.blocks, sampler.action_block, -1)
-    latents = model.encode(model.params, sampler.stack(rows))
+    latents = model.encode(model.params, model.embed(model.params, sampler.stack(rows)))
     root, true = latents[:, 0], latents[:, 1:]
 
     members = foresee(model, root, actions)

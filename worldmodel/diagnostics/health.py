@@ -50,7 +50,7 @@ def spread(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, moment
 def _measure(model: FrozenModel, count: int, sampler: WindowSampler, key: PRNGKeyArray) -> dict[str, Array]:
     sample_key, shuffle_key, direction_key = jax.random.split(key, 3)
     windows = sampler.sample(sample_key, count)
-    latents = model.encode(model.params, windows.observations)
+    latents = model.encode(model.params, model.embed(model.params, windows.observations))
     shuffled = jax.random.permutation(shuffle_key, windows.actions)
     first, last = latents[:, 0], latents[:, -1]
     error = _error(jnp.mean(foresee(model, first, windows.actions), axis=0)[:, -1], last)
@@ -71,7 +71,7 @@ def _measure(model: FrozenModel, count: int, sampler: WindowSampler, key: PRNGKe
 def _encode_and_spread(model: FrozenModel, count: int, sampler: WindowSampler, key: PRNGKeyArray) -> dict[str, Array]:
     row_key, direction_key = jax.random.split(key)
     rows = sampler.starts[jax.random.randint(row_key, (count,), 0, len(sampler.starts))]
-    return _spread(model.encode(model.params, sampler.stack(rows)), direction_key)
+    return _spread(model.encode(model.params, model.embed(model.params, sampler.stack(rows))), direction_key)
 
 
 def _spread(latents: Float[Array, "B D"], key: PRNGKeyArray) -> dict[str, Array]:

@@ -9,12 +9,22 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..models.goal_model import WorldModel
 
 
-def partial_goals(model: WorldModel, observations: Float[Array, "B O"], key: PRNGKeyArray) -> Float[Array, "B D"]:
-    """Representations of the observations with some of their sensors left out: few or many, a share at random each."""
+def partial_goals(model: WorldModel, embeddings: Float[Array, "B E"], key: PRNGKeyArray) -> Float[Array, "B D"]:
+    """Representations of goals with some of their numbers left out: few or many, a share at random each.
+
+    An optional sensor's flag is asked for together with its readings, and a goal asks for no reading that is missing.
+    """
+    encoder = model.encoder
     share_key, known_key = jax.random.split(key)
-    share = jax.random.uniform(share_key, (len(observations), 1))
-    known = (jax.random.uniform(known_key, observations.shape) < share).astype(observations.dtype)
-    return model.goal_head(jax.lax.stop_gradient(model.encoder.normalizer(observations)), known)
+    share = jax.random.uniform(share_key, (len(embeddings), 1))
+    known = jax.random.uniform(known_key, embeddings.shape) < share
+    for name, flag in encoder.spec.flags.items():
+        place, read = encoder.spec.slices[name], embeddings[:, flag : flag + 1] > 0
+        known = known.at[:, place].set(known[:, place] & read)
+        known = known.at[:, flag].set(jnp.any(known[:, place], axis=-1))
+    asked = jnp.where(known, embeddings, 0.0) if encoder.spec.flags else embeddings
+    features = jax.lax.stop_gradient(encoder.features(asked))
+    return model.goal_head(features, encoder.feature_mask(known).astype(features.dtype))
 
 
 def goal_loss(told: Float[Array, "B D"], goals: Float[Array, "B D"]) -> Float[Array, ""]:

@@ -19,6 +19,7 @@ def reconstruction_loss(
     """
     if model.decoder is None:
         raise ValueError("objective.reconstruction needs a decoder: add model.decoder=true, or set it to 0")
-    wanted = model.encoder.normalizer(windows.observations[:, :, -1])
+    newest = {name: values[:, :, -1] for name, values in windows.observations.items()}
+    wanted = model.encoder.features(model.embed(newest))
     encoded_error = jnp.mean(jnp.square(model.decoder(latents) - wanted))
     return encoded_error + jnp.mean(jnp.square(model.decoder(predicted) - wanted[:, 1:]))

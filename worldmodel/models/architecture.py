@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ..observation import ObservationSpec
+
 A = TypeVar("A", bound="Architecture")
 
 MOST = 1_000_000  # of anything that sizes an array
@@ -19,7 +21,7 @@ MOST_MEMBERS = 32
 class Architecture(ABC):
     """Hashable, and equal where the modules are. Sizes come from the data or the environment, the rest is chosen."""
 
-    observation_size: int
+    observation: ObservationSpec
     action_size: int
 
     @abstractmethod
@@ -31,9 +33,15 @@ class Architecture(ABC):
     def fewest_tensors(self) -> int:
         """A number of tensors that the module has at least: known before it is built."""
 
+    @property
+    def embedding_size(self) -> int:
+        """E: the numbers that stand for one moment."""
+        return self.observation.size
+
     def to_json(self) -> dict[str, Any]:
         """The fields by name; `from_json` takes them back."""
-        return dataclasses.asdict(self)
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return values | {"observation": self.observation.to_json()}
 
     @classmethod
     def from_json(cls: type[A], values: Any) -> A:
@@ -42,13 +50,19 @@ class Architecture(ABC):
         if not isinstance(values, dict) or set(values) != known:
             values = values if isinstance(values, dict) else {}
             raise ValueError(f"model configuration with unknown or missing fields: {sorted(set(values) ^ known)}")
-        return cls(**values)
+        return cls(**{**values, "observation": ObservationSpec.from_json(values["observation"])})
 
 
 def check_count(name: str, value: Any, least: int, most: int = MOST) -> None:
     """Raise ValueError where a field is no whole number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ValueError(f"model.{name} must be a whole number from {least} to {most}; got {value!r:.40}")
+
+
+def check_observation(value: Any) -> None:
+    """Raise ValueError where the sensors are not described as an ObservationSpec."""
+    if not isinstance(value, ObservationSpec):
+        raise ValueError(f"model.observation must be an ObservationSpec, such as vector(4); got {value!r:.40}")
 
 
 def check_switch(name: str, value: Any) -> None:

@@ -16,6 +16,7 @@ from flax import nnx
 from jax.tree_util import register_dataclass
 from jaxtyping import Array, Float
 
+from ..observation import Observation, ObservationSpec
 from ..pytree import static
 from .architecture import Architecture
 from .goal_model import ModelConfig, WorldModel
@@ -63,18 +64,27 @@ class Frozen:
     predictor: ModelFunction = static()
 
     @property
-    def observation_size(self) -> int:
-        """O, the numbers in one observation."""
-        return self.config.observation_size
+    def observation(self) -> ObservationSpec:
+        """The sensors in order."""
+        return self.config.observation
+
+    @property
+    def embedding_size(self) -> int:
+        """E, the numbers that stand for one moment."""
+        return self.config.embedding_size
 
     @property
     def action_size(self) -> int:
         """A, the numbers in the action of one environment step."""
         return self.config.action_size
 
-    def encode(self, params: Weights, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
-        """Latent of the last P observations, in raw units."""
-        return self.encoder(params, obs)
+    def embed(self, params: Weights, observation: Observation) -> Float[Array, "... E"]:
+        """One moment as numbers; of vector sensors their readings as they are, whatever the weights."""
+        return self.observation.row(observation)
+
+    def encode(self, params: Weights, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
+        """Latent of the last P moments, one environment step apart, the newest last."""
+        return self.encoder(params, embeddings)
 
     def predict(
         self, params: Weights, latent: Float[Array, "... D"], block: Float[Array, "... K A"]
@@ -101,7 +111,7 @@ class FrozenModel(Frozen):
     distance: Callable[[Weights, Array, Array], Array] | None = static()
     policy: Callable[[Weights, Array, Array], Array] | None = static()  # latent and goal to the next block of actions
     inverse: Callable[[Weights, Array, Array], Array] | None = static()  # latent and goal to the blocks that lead there
-    goal: Callable[[Weights, Array], Array] | None = static()  # observation at a goal, NaN for any value, to its latent
+    goal: Callable[[Weights, Array, Array], Array] | None = static()  # embedding of a goal and a mask, to its latent
     probe: Callable[[Weights, Array], Array] | None = static()
 
     @property

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
+from numpy import ndarray
 
-from ..nets.encoders import StateEncoder
+from ..nets.encoders import StateEncoder, check_encodable, feature_size
 from ..nets.heads import Decoder, GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.predictors import EnsemblePredictor
-from .architecture import MOST, MOST_LAYERS, MOST_MEMBERS, Architecture, check_count, check_switch
+from ..observation import Observation
+from .architecture import MOST, MOST_LAYERS, MOST_MEMBERS, Architecture, check_count, check_observation, check_switch
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class ModelConfig(Architecture):
         most = {"depth": MOST_LAYERS, "ensemble": MOST_MEMBERS}
         for field in dataclasses.fields(self):
             name, value = field.name, getattr(self, field.name)
-            if name in ("policy", "decoder"):
+            if name == "observation":
+                check_observation(value)
+            elif name in ("policy", "decoder"):
                 check_switch(name, value)
             else:
                 check_count(name, value, least.get(name, 1), most.get(name, MOST))
@@ -62,20 +66,50 @@ class WorldModel(nnx.Module):
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         self.history = config.history
         size, width, head_width, depth = config.latent_size, config.width, config.head_width, config.depth
-        self.encoder = StateEncoder(config.observation_size, config.history, size, width, depth, rngs)
+        check_encodable(config.observation)
+        self.encoder = StateEncoder(config.observation, config.history, size, width, depth, rngs)
         actions = config.action_size, config.action_block
         self.predictor = EnsemblePredictor(size, *actions, width, depth, config.ensemble, rngs)
         span = config.train_blocks * config.action_block * config.action_size
         self.inverse = InverseDynamics(size, span, head_width, depth, rngs)
         self.distance_head = TemporalDistance(size, head_width, depth, rngs)
         self.policy_head = GoalPolicy(size, *actions, width, depth, rngs) if config.policy else None
-        self.goal_head = PartialGoal(size, config.observation_size, head_width, depth, rngs)
-        self.decoder = Decoder(size, config.observation_size, width, depth, rngs) if config.decoder else None
+        features = feature_size(config.observation)
+        self.goal_head = PartialGoal(size, features, head_width, depth, rngs)
+        self.decoder = Decoder(size, features, width, depth, rngs) if config.decoder else None
         self.probe_head = Probe(size, config.probe_size, head_width, depth, rngs) if config.probe_size else None
 
-    def encode(self, obs: Float[Array, "... P O"]) -> Float[Array, "... D"]:
-        """Representation of the last P observations."""
-        return self.encoder(obs)
+    def fit(
+        self,
+        rows: Float[ndarray, "M E"],
+        actions: Float[ndarray, "N A"],
+        low: Float[ndarray, "A"],
+        high: Float[ndarray, "A"],
+        probe_targets: Float[ndarray, "M Q"] | None = None,
+    ) -> None:
+        """Take the scales of the data, before training.
+
+        Args:
+          rows: all moments, as `ObservationSpec.row` has them, in raw units.
+          actions: those that were taken.
+          low: bounds of the actions.
+          high: likewise.
+          probe_targets: what the probe learns to decode; None where the model has none.
+        """
+        self.encoder.fit(rows)
+        self.predictor.normalizer.fit(actions)
+        if self.policy_head is not None:
+            self.policy_head.fit(low, high)
+        if self.probe_head is not None and probe_targets is not None:
+            self.probe_head.normalizer.fit(probe_targets)
+
+    def embed(self, observation: Observation) -> Float[Array, "... E"]:
+        """One moment as a row of numbers: for vector sensors, their readings as they are."""
+        return self.encoder.spec.row(observation)
+
+    def encode(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
+        """Representation of the last P moments, one environment step apart, the newest last."""
+        return self.encoder(embeddings)
 
     def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
         """Representation K environment steps later, if the actions of `block` are taken: by the first member.
@@ -84,13 +118,17 @@ class WorldModel(nnx.Module):
         """
         return self.predictor(latent, block)
 
-    def goal(self, observation: Float[Array, "... O"]) -> Float[Array, "... D"]:
-        """Representation of being at rest at a goal, told as an observation there; NaN stands for any value."""
-        known = jnp.isfinite(observation)
-        told = jnp.where(known, observation, 0.0)
-        whole = self.encode(jnp.repeat(told[..., None, :], self.history, axis=-2))
-        part = self.goal_head(self.encoder.normalizer(told), known.astype(told.dtype))
-        return jnp.where(jnp.all(known, axis=-1, keepdims=True), whole, part)
+    def goal(self, embedding: Float[Array, "... E"], mask: Bool[Array, "... E"]) -> Float[Array, "... D"]:
+        """Representation of being at rest at a goal.
+
+        Args:
+          embedding: of the goal; what lies outside of the mask does not matter, as long as it is finite.
+          mask: which of its numbers are asked for.
+        """
+        known = jnp.where(mask, embedding, 0.0)
+        whole = self.encode(jnp.repeat(known[..., None, :], self.history, axis=-2))
+        part = self.goal_head(self.encoder.features(known), self.encoder.feature_mask(mask).astype(known.dtype))
+        return jnp.where(jnp.all(mask, axis=-1, keepdims=True), whole, part)
 
     def distance(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
         """Environment steps from `latent` to `goal`."""

@@ -24,6 +24,7 @@ from .architecture import (
     MOST_MEMBERS,
     Architecture,
     check_count,
+    check_observation,
     check_positive,
     check_switch,
 )
@@ -52,7 +53,9 @@ class RewardModelConfig(Architecture):
         least, most = {"critics": 2, "bins": 2}, {"depth": MOST_LAYERS, "critics": MOST_MEMBERS}
         for field in dataclasses.fields(self):
             name, value = field.name, getattr(self, field.name)
-            if name == "episodic":
+            if name == "observation":
+                check_observation(value)
+            elif name == "episodic":
                 check_switch(name, value)
             elif name == "bin_limit":
                 check_positive(name, value)
@@ -128,7 +131,7 @@ class RewardModel(nnx.Module):
         self.shape = (size, config.simplex, config.bins, config.bin_limit)
         self.episodic = config.episodic
         self.scale = ActionScale(action)
-        self.encoder = MLP(config.observation_size, size, config.encoder_width, config.depth, rngs)
+        self.encoder = MLP(config.embedding_size, size, config.encoder_width, config.depth, rngs)
         # One trunk foresees the next representation, what is earned on the way, and whether it goes on.
         self.dynamics = MLP((size, action), size + config.bins + 1, config.width, config.depth, rngs)
         kernel = self.dynamics.output.kernel

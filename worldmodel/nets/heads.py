@@ -57,27 +57,27 @@ class GoalPolicy(nnx.Module):
 
 
 class PartialGoal(nnx.Module):
-    """The representation of a goal of which only some sensors are told: `[..., O], [..., O] -> [..., D]`.
+    """The representation of a goal of which only some numbers are asked for: `[..., F], [..., F] -> [..., D]`.
 
     What the rest may be is for the data to say: it is trained to give the mean of the representations that agree.
     """
 
-    def __init__(self, latent_size: int, observation_size: int, width: int, depth: int, rngs: nnx.Rngs):
-        self.mlp = MLP((observation_size, observation_size), latent_size, width, depth, rngs)
+    def __init__(self, latent_size: int, features: int, width: int, depth: int, rngs: nnx.Rngs):
+        self.mlp = MLP((features, features), latent_size, width, depth, rngs)
 
-    def __call__(self, observation: Float[Array, "... O"], known: Float[Array, "... O"]) -> Float[Array, "... D"]:
-        """From a normalised observation, and 1 where a sensor's value counts, 0 where any value will do."""
-        return self.mlp(observation * known, known)
+    def __call__(self, features: Float[Array, "... F"], known: Float[Array, "... F"]) -> Float[Array, "... D"]:
+        """From the features of a goal, and 1 where one counts, 0 where any value will do."""
+        return self.mlp(features * known, known)
 
 
 class Decoder(nnx.Module):
-    """From a latent to the newest observation, normalised: only for the twin that learns by reconstruction."""
+    """From a latent to the features of the newest moment: only for the twin that learns by reconstruction."""
 
-    def __init__(self, latent_size: int, observation_size: int, width: int, depth: int, rngs: nnx.Rngs):
-        self.mlp = MLP(latent_size, observation_size, width, depth, rngs)
+    def __init__(self, latent_size: int, features: int, width: int, depth: int, rngs: nnx.Rngs):
+        self.mlp = MLP(latent_size, features, width, depth, rngs)
 
-    def __call__(self, latent: Float[Array, "... D"]) -> Float[Array, "... O"]:
-        """The observation, with mean 0 and standard deviation 1."""
+    def __call__(self, latent: Float[Array, "... D"]) -> Float[Array, "... F"]:
+        """The features, with mean 0 and standard deviation 1."""
         return self.mlp(latent)
 
 

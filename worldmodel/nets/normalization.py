@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
 from ..moments import Moments
@@ -22,12 +22,19 @@ class Normalizer(nnx.Module):
         self.mean = Statistic(jnp.zeros((size,), jnp.float32))
         self.std = Statistic(jnp.ones((size,), jnp.float32))
 
-    def fit(self, values: Float[ndarray, "M F"]) -> None:
+    def fit(self, values: Float[ndarray, "M F"], present: Bool[ndarray, "M F"] | None = None) -> None:
         """Take mean and standard deviation from data, computed in float64; constant features are only centred.
 
         A feature that never moved tells nothing, and dividing by its deviation would turn rounding into signal.
+
+        Args:
+          values: the data.
+          present: which of them were read; None: all.
         """
-        moments = Moments.of(values)
+        if present is None or present.all():
+            moments = Moments.of(values)
+        else:
+            moments = Moments.of_columns([values[present[:, each], each] for each in range(values.shape[1])])
         self.mean[...] = jnp.asarray(moments.mean, jnp.float32)
         self.std[...] = jnp.asarray(np.where(moments.still, 1.0, moments.std), jnp.float32)
 

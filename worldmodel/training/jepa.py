@@ -71,9 +71,10 @@ def jepa_loss(
     `horizon_ratio` is the error of the last predicted latent over that of predicting no change: below 1 the model knows
     something, and it is the number to watch, since a collapsed model has the lowest prediction loss of all.
     """
-    latents = model.encode(windows.observations)  # [B, H+1, D]
+    latents = model.encode(model.embed(windows.observations))  # [B, H+1, D]
     sigreg_key, goal_key = jax.random.split(key)
-    goals = model.encode(windows.goals), windows.goals[:, -1]
+    embedded = model.embed(windows.goals)
+    goals = model.encode(embedded), embedded[:, -1]
     encoded = LatentWindows(latents, windows.actions, *goals, windows.goal_offset, windows.episode)
     loss, metrics, predicted = _on_latents(model, target, encoded, goal_key, config)
 
@@ -109,7 +110,7 @@ def critic_loss(
     model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
     """What the critic goes on to learn on representations and predictions that are finished. The key is consumed."""
-    windows = _with_partial_goals(windows, partial_goals(model, windows.goal_observations, key), config)
+    windows = _with_partial_goals(windows, partial_goals(model, windows.goal_embeddings, key), config)
     predicted = rollout(model.predict, windows.latents[:, 0], windows.actions)  # the first member's, who plans
     loss, metrics = distance_loss(
         model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
@@ -122,7 +123,7 @@ def reflex_loss(
 ) -> tuple[Float[Array, ""], Metrics]:
     """What the policy learns on a world model that is finished. The key is consumed."""
     told_key, path_key = jax.random.split(key)
-    told = partial_goals(model, windows.goal_observations, told_key)
+    told = partial_goals(model, windows.goal_embeddings, told_key)
     loss = policy_loss(model, _with_partial_goals(windows, told, config), path_key)
     return loss, {"loss": loss, "policy": loss}
 
@@ -143,7 +144,7 @@ def _on_latents(
     """Prediction, distance and partial goals; and what was predicted, row by row by another member."""
     latents, members = windows.latents, len(model.predictor.members)
     rows = jnp.arange(len(latents), dtype=jnp.int32)
-    told = partial_goals(model, windows.goal_observations, key)
+    told = partial_goals(model, windows.goal_embeddings, key)
     partial = goal_loss(told, windows.goals)
     windows = _with_partial_goals(windows, told, config)
 

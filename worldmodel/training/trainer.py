@@ -145,7 +145,7 @@ class Trainer:
         """`updates_per_call` updates; metrics are their means. `state` is consumed."""
         key, stage = jax.random.key(self.config.seed), self.stage(int(state.update))
         if stage != "joint" and self._latents is None:
-            self._latents = LatentSampler.of(self.sampler, self.model(state).encode)
+            self._latents = LatentSampler.of(self.sampler, (model := self.model(state)).embed, model.encode)
         return self._step(stage, state, self.sampler if stage == "joint" else self._latents, key)
 
     def _optimizer(self, updates: int) -> optax.GradientTransformation:

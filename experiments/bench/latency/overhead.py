@@ -19,6 +19,7 @@ from rich.console import Console
 from planning import Agent, reset_many, step_many
 from planning.control import Controller
 from worldmodel.models.goal_model import ModelConfig
+from worldmodel.observation import vector
 
 from ... import build
 from ...records.manifest import manifest
@@ -37,7 +38,7 @@ def run(cfg: DictConfig) -> list[Value]:
       RuntimeError: an environment's action depends on those that it was planned beside.
     """
     planner = build.planner(build.compose("plan", f"planner={cfg.suite.planner}"))
-    size = ModelConfig(observation_size=1, action_size=1)
+    size = ModelConfig(observation=vector(1), action_size=1)
     sizes = {"latent_dim": size.latent_size, "width": size.width, "batch": 1}
     count = points.population(planner)
     horizon = planner.horizon // size.action_block

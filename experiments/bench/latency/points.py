@@ -16,6 +16,7 @@ from planning import ActionSpec, Agent, AskTell, Cost, Planner, TemporalDistance
 from worldmodel.models.freeze import FrozenModel, freeze
 from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.nets.heads import EMBEDDING
+from worldmodel.observation import vector
 
 from ... import build
 from ...shell.folders import config_dir
@@ -84,7 +85,7 @@ def points(cfg: DictConfig, chosen: dict[str, Planner[Any]]) -> Iterator[Point]:
 def agent(point: Point, planner: Planner[Any], seed: int) -> Agent:
     """An agent of this size with random weights."""
     config = ModelConfig(
-        observation_size=OBSERVATION,
+        observation=vector(OBSERVATION),
         action_size=ACTION,
         latent_size=point.latent_dim,
         width=point.width,
@@ -116,7 +117,7 @@ def plan_flops(planner: Planner[Any], model: FrozenModel) -> int:
     def mlp(inputs: int, outputs: int, width: int) -> int:
         return 2 * (inputs * width + (depth - 1) * width * width + width * outputs)
 
-    encoder = mlp(config.history * config.observation_size, size, width)
+    encoder = mlp(config.history * config.embedding_size, size, width)
     predictor = mlp(size + config.action_block * config.action_size, size, width)
     critic = mlp(size, EMBEDDING, config.head_width)
     directions = 1 if isinstance(planner, AskTell) else 2

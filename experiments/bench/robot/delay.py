@@ -31,6 +31,7 @@ from worldmodel.models.checkpoint import load_model
 
 from ... import build
 from ...evaluation.goals.protocols import Pairs, honest
+from ...evaluation.moments import goal_rows, true_rows
 from ...records.intervals import paired_difference, wilson
 from ...records.manifest import manifest
 from ...records.results import append_values
@@ -112,14 +113,14 @@ class DelayedLoop:
     def run(self, pairs: Pairs, name: str) -> Bool[ndarray, "B"]:
         """Which goals are reached within the task's budget."""
         task, agent = self._task, self._agent
-        goals = jnp.asarray(task.goal_observation(pairs.goals), jnp.float32)
+        goals = jnp.asarray(goal_rows(task, pairs.goals))
         searches = _reset(agent, goals, self._key, jnp.arange(len(pairs)))
         pipeline = Pipeline(np.asarray(agent.spec.rest_action), len(pairs), self._late, task.physics.substeps)
         states, active = pairs.states.copy(), np.ones(len(pairs), bool)
         with progress_bar(name, task.budget, compiles=True) as bar:
             for step in range(task.budget):
                 searches = self._freeze(searches, pipeline)
-                observations = jnp.asarray(task.observe(states), jnp.float32)
+                observations = jnp.asarray(true_rows(task, states))
                 sent, searches = _step(agent, searches, observations, jnp.asarray(active), self._periods)
                 following = self._oracle.simulate(states, pipeline.send(np.asarray(sent)))[:, -1]
                 states = np.where(active[:, None], following, states)

@@ -26,6 +26,7 @@ from planning.control.worker.surprise import Surprise, SurpriseMonitor, calibrat
 from ... import build
 from ...evaluation.goals.policies import ModelPolicy
 from ...evaluation.goals.protocols import Pairs, honest
+from ...evaluation.moments import spec_of, true_rows
 from ...records.manifest import manifest
 from ...records.promises import require
 from ...records.results import append_values
@@ -105,18 +106,19 @@ def scores(
 
 def drive(
     suite: DictConfig, task: Task, agent: Agent, pairs: Pairs, onsets: Int[ndarray, "B"] | None, fault: str | None
-) -> tuple[Float[ndarray, "B L+1 O"], Float[ndarray, "B L A"]]:
+) -> tuple[Float[ndarray, "B L+1 E"], Float[ndarray, "B L A"]]:
     """What the sensors read, and what was done, in closed loop; episodes go on after they have reached their goal."""
     policy = ModelPolicy(task, agent, int(suite.seed))
     policy.reset(pairs)
     length = int(suite.length)
     begins = np.full(len(pairs), length) if fault is None or onsets is None else onsets  # at the end: never
     faulty = Faulty(task, fault or "teleport", begins, pairs.states, np.random.default_rng(0))
-    observed, acted, active = [task.observe(pairs.states)], [], np.ones(len(pairs), bool)
+    spec = spec_of(task)
+    observed, acted, active = [true_rows(task, pairs.states)], [], np.ones(len(pairs), bool)
     with progress_bar(f"{fault or 'undisturbed'} on {task.name}", length, compiles=True) as bar:
         for step in range(length):
             acted.append(policy.act_on(observed[-1], active))
-            observed.append(faulty.step(acted[-1]).observations)
+            observed.append(spec.numpy_row(faulty.step(acted[-1]).observations))
             bar(step + 1, length)
     return np.stack(observed, axis=1), np.stack(acted, axis=1)
 

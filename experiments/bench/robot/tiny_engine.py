@@ -17,6 +17,7 @@ from numpy import ndarray
 from planning import CEM, ActionSpec, Agent, GoalDistance, Plan
 from planning.agent import AgentState
 from planning.control import LiveEngine
+from planning.observation import vector
 
 PERIOD = 0.01  # seconds
 
@@ -29,14 +30,19 @@ class Line:
     params: Any
     history = 1
     action_block = 2
-    observation_size = 2
+    observation = vector(2)
+    embedding_size = 2
     action_size = 1
     latent_size = 2
     distance = None
 
-    def encode(self, params: Any, obs: Any) -> Any:
-        """What is observed."""
-        return obs[..., -1, :]
+    def embed(self, params: Any, observation: Any) -> Any:
+        """The readings as they are."""
+        return observation["state"]
+
+    def encode(self, params: Any, embeddings: Any) -> Any:
+        """What is observed now."""
+        return embeddings[..., -1, :]
 
     def predict(self, params: Any, latent: Any, block: Any) -> Any:
         """Newton's law, step by step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from envs import Task
 from planning import Agent
 from planning.control import Controller
 
+from ..moments import goal_for, spec_of
 from .protocols import Pairs
 from .reactive import ReactivePolicy
 
@@ -25,7 +27,7 @@ def measure(task: Task, agent: Agent, pairs: Pairs, plans: int) -> Float[ndarray
     controller.warmup()
 
     def reset(pair: int) -> None:
-        controller.reset(goal=task.goal_observation(pairs.goals[pair]), seed=pair)
+        controller.reset(goal=goal_for(task, pairs.goals[pair]), seed=pair)
 
     return _closed_loop(task, pairs, plans, reset, controller.act)
 
@@ -37,8 +39,10 @@ def measure_reactive(task: Task, policy: ReactivePolicy, pairs: Pairs, calls: in
     def reset(pair: int) -> None:
         policy.reset(pairs.part(pair, pair + 1))
 
-    def act(observation: Float[ndarray, "O"]) -> Float[ndarray, "A"]:
-        return policy.act_on(observation[None], running)[0]
+    spec = spec_of(task)
+
+    def act(observation: Any) -> Float[ndarray, "A"]:
+        return policy.act_on(spec.numpy_row(observation)[None], running)[0]
 
     reset(0)
     act(task.observe(pairs.states[0]))  # compiles
@@ -46,7 +50,7 @@ def measure_reactive(task: Task, policy: ReactivePolicy, pairs: Pairs, calls: in
 
 
 def _closed_loop(
-    task: Task, pairs: Pairs, calls: int, reset: Callable[[int], None], act: Callable[[ndarray], ndarray]
+    task: Task, pairs: Pairs, calls: int, reset: Callable[[int], None], act: Callable[[Any], ndarray]
 ) -> Float[ndarray, "N"]:
     milliseconds = []
     for call in range(calls):

@@ -24,6 +24,7 @@ from envs.task import with_script
 from planning import ActionSpec, Agent, AskTell, Evaluation, Imagined, plan_on_host, reset_many, score, step_many
 from planning.agent import AgentState
 
+from ..moments import History, Senses, goal_mask, goal_rows, repeated, true_rows
 from .protocols import Pairs
 
 
@@ -107,21 +108,25 @@ class ModelPolicy:
     def __init__(self, task: Task, agent: Agent, seed: int):
         self._task = task
         self._agent = agent
-        self._key = jax.random.key(seed)
+        self._key, self._seed = jax.random.key(seed), seed
+        self._senses: Senses | None = None
         self._states: AgentState | None = None
 
     def reset(self, pairs: Pairs) -> None:
         """Show the agent each goal as its sensors would read there, and begin an episode a pair."""
-        goals = jnp.asarray(self._task.goal_observation(pairs.goals), jnp.float32)
-        self._states = _reset_many(self._agent, goals, self._key, jnp.arange(pairs.numbers.start, pairs.numbers.stop))
+        goals, mask = jnp.asarray(goal_rows(self._task, pairs.goals)), goal_mask(self._task)
+        self._senses = Senses(self._task, self._seed, pairs.numbers)
+        numbers = jnp.arange(pairs.numbers.start, pairs.numbers.stop)
+        self._states = _reset_many(self._agent, goals, self._key, numbers, None if mask is None else jnp.asarray(mask))
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """What the agent does on seeing the observations of `states`; agents of inactive episodes do not plan."""
-        return self.act_on(self._task.observe(states), active)
+        assert self._senses is not None
+        return self.act_on(self._senses.rows(states), active)
 
-    def act_on(self, observations: Float[ndarray, "B O"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """What the agent does on reading `observations`, be they true or not."""
-        seen = jnp.asarray(observations, jnp.float32)
+    def act_on(self, rows: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        """What the agent does on these rows of readings, be they true or not."""
+        seen = jnp.asarray(rows, jnp.float32)
         actions, _, self._states = _step_many(self._agent, self._states, seen, jnp.asarray(active))
         return np.asarray(actions)
 
@@ -137,10 +142,15 @@ class ModelPolicy:
 
 @jax.jit
 def _score_true_latents(agent: Agent, stacks: Any, root: Any, goal: Any, actions: Any, previous: Any) -> Evaluation:
-    """The agent's own costs and constraints on the encoded true future: stacks [N, H, P, O]."""
+    """The agent's own costs and constraints on the encoded true future: stacks [N, H, P, E]."""
     latents = agent.model.encode(agent.model.params, stacks)
     imagined = Imagined(root=root, latents=latents, goal=goal, actions=actions, previous=previous)
     return score(agent.model, agent.costs, agent.weights, imagined, agent.spec, agent.constraints)
+
+
+@jax.jit
+def _goal(agent: Agent, goal: Any, mask: Any) -> Any:
+    return agent.goal(goal, mask)
 
 
 @jax.jit
@@ -156,7 +166,9 @@ class _Episode:
     """What a simulated policy keeps of one running episode."""
 
     search: Any
-    history: ndarray  # [P, O]
+    senses: Senses
+    memory: History
+    history: ndarray  # [P, E] what was read last
     actions: ndarray  # [T, A]
     previous: ndarray  # [A] the action taken last
     executed: int
@@ -186,16 +198,16 @@ class SimulatedPolicy:
         """Encode the goals, and begin each episode with a history that repeats its first observation."""
         agent, key = self._agent, jax.random.key(self._seed)
         self._goals = pairs.goals
-        self._goal_latents = [
-            _encode(agent.model, self._stack(observation)) for observation in self._task.goal_observation(pairs.goals)
-        ]
+        goals, mask = goal_rows(self._task, pairs.goals), goal_mask(self._task)
+        self._goal_latents = [_goal(agent, goal, None if mask is None else jnp.asarray(mask)) for goal in goals]
         self._episodes = []
         for number, state in zip(pairs.numbers, pairs.states, strict=True):
             search = agent.planner.init(agent.spec, jax.random.fold_in(key, number))
             empty = np.zeros((agent.planner.horizon, agent.spec.size), np.float32)
-            history = self._stack(self._task.observe(state))
-            rest = np.asarray(agent.spec.rest_action)
-            self._episodes.append(_Episode(search, history, empty, rest, executed=agent.planner.horizon))
+            senses, rest = Senses(self._task, self._seed, [number]), np.asarray(agent.spec.rest_action)
+            history, executed = repeated(true_rows(self._task, state), agent.model.history), agent.planner.horizon
+            memory = History(agent.model.history)
+            self._episodes.append(_Episode(search, senses, memory, history, empty, rest, executed))
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """The next action of each plan, replanned where it is due; zeros where the episode is not active."""
@@ -206,8 +218,7 @@ class SimulatedPolicy:
 
     def _act_in(self, index: int, state: Float[ndarray, "S"]) -> Float[ndarray, "A"]:
         episode, agent = self._episodes[index], self._agent
-        observation = self._task.observe(state)
-        episode.history = np.concatenate([episode.history[1:], observation[None]])
+        episode.history = episode.memory.push(episode.senses.rows(state[None]))[0]
         if episode.executed >= agent.replan_every:
             search = _warm_start(agent.planner, episode.search, agent.spec, episode.executed)
             objective = self.objective(index, state)
@@ -232,7 +243,7 @@ class SimulatedPolicy:
     def _oracle(self, index: int, state: ndarray, actions: Float[ndarray, "N T A"]) -> Evaluation:
         model, episode = self._agent.model, self._episodes[index]
         history = episode.history
-        observed = self._task.observe(self._simulate(state, actions)).astype(np.float32)
+        observed = true_rows(self._task, self._simulate(state, actions))
         past = np.broadcast_to(history, (len(actions), *history.shape))
         trace = np.concatenate([past, observed], axis=1)  # row P - 1 is the present
         ends = np.arange(model.action_block, actions.shape[1] + 1, model.action_block) + model.history - 1
@@ -242,9 +253,6 @@ class SimulatedPolicy:
 
     def _simulate(self, state: Float[ndarray, "S"], actions: Float[ndarray, "N T A"]) -> Float[ndarray, "N T S"]:
         return self._task.simulate(np.repeat(state[None], len(actions), axis=0), actions.astype(np.float64))
-
-    def _stack(self, observation: Float[ndarray, "O"]) -> Float[ndarray, "P O"]:
-        return np.repeat(observation[None], self._agent.model.history, axis=0).astype(np.float32)
 
 
 @jax.jit

@@ -16,13 +16,14 @@ from numpy import ndarray
 
 from envs import Task
 
+from ..moments import History, Senses, goal_mask, goal_rows, repeated
 from .protocols import Pairs
 
 
 class ReactivePolicy:
-    """`act(stacks [B, P, O], goals) -> [B, A]`, in raw units, of observations alone, clipped to the bounds.
+    """`act(stacks [B, P, E], goals) -> [B, A]`, in raw units, of readings alone, clipped to the bounds.
 
-    `see_goals` makes of goal observations `[B, O]` what `act` takes as goals, once an episode.
+    `see_goals` makes of the rows of goals `[B, E]` what `act` takes as goals, once an episode.
     """
 
     def __init__(
@@ -30,8 +31,8 @@ class ReactivePolicy:
         name: str,
         task: Task,
         history: int,
-        see_goals: Callable[[Float[ndarray, "B O"]], Any],
-        act: Callable[[Float[ndarray, "B P O"], Any], Any],
+        see_goals: Callable[[Float[ndarray, "B E"]], Any],
+        act: Callable[[Float[ndarray, "B P E"], Any], Any],
     ):
         self.name = name
         self._task = task
@@ -41,25 +42,23 @@ class ReactivePolicy:
         space: Any = task.action_space
         self._low, self._high = np.asarray(space.low), np.asarray(space.high)
         self._goals: Any = None
-        self._stacks: ndarray | None = None
+        self._senses: Senses | None = None
+        self._past = History(history)
 
     def reset(self, pairs: Pairs) -> None:
         """Begin an episode a pair: nothing is observed yet."""
-        self._goals = self._see_goals(self._task.goal_observation(pairs.goals).astype(np.float32))
-        self._stacks = None
+        self._goals = self._see_goals(goal_rows(self._task, pairs.goals))
+        self._senses, self._past = Senses(self._task, 0, pairs.numbers), History(self._history)
 
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """What it does on seeing the observations of `states`."""
-        return self.act_on(self._task.observe(states), active)
+        assert self._senses is not None
+        return self.act_on(self._senses.rows(states), active)
 
-    def act_on(self, observations: Float[ndarray, "B O"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """What it does on reading `observations`; an episode's first one is repeated, since nothing came before it."""
-        seen = np.asarray(observations, np.float32)[:, None]
-        if self._stacks is None:
-            self._stacks = np.repeat(seen, self._history, axis=1)
-        else:
-            self._stacks = np.concatenate([self._stacks[:, 1:], seen], axis=1)
-        return np.clip(np.asarray(self._act(self._stacks, self._goals)), self._low, self._high)
+    def act_on(self, rows: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        """What it does on these rows of readings; an episode's first is repeated, since nothing came before it."""
+        stacks = self._past.push(np.asarray(rows, np.float32))
+        return np.clip(np.asarray(self._act(stacks, self._goals)), self._low, self._high)
 
 
 def reflex(task: Task, model: Any) -> ReactivePolicy:
@@ -74,8 +73,12 @@ def reflex(task: Task, model: Any) -> ReactivePolicy:
             "reflex out of the policies"
         )
 
-    def see_goals(observations: Float[ndarray, "B O"]) -> Any:
-        return _encode(model, np.repeat(observations[:, None], model.history, axis=1))
+    mask = goal_mask(task)
+
+    def see_goals(rows: Float[ndarray, "B E"]) -> Any:
+        if mask is not None and model.goal is not None:
+            return model.goal(model.params, jnp.asarray(rows), jnp.broadcast_to(jnp.asarray(mask), rows.shape))
+        return _encode(model, repeated(rows, model.history))
 
     return ReactivePolicy("reflex", task, model.history, see_goals, lambda stacks, goals: _reflex(model, stacks, goals))
 

@@ -194,7 +194,7 @@ def _times(known: Learned, name: str, policy: RewardPolicy, agent: Agent | None)
         return None
     controller = Controller(agent)
     controller.warmup()
-    nothing = np.zeros(agent.model.observation_size, np.float32)
+    nothing = np.zeros(agent.model.embedding_size, np.float32)
     engine = controller.engine
 
     def prior(observation: Float[ndarray, "O"]) -> Any:

@@ -15,7 +15,7 @@ from ..engine.contract import Contract
 from ..engine.interface import checked_prefix, checked_weights, exercise, one_by_one
 from .bundle import Bundle, BundleError
 from .compile_cache import compilation_cache
-from .programs import key_data
+from .programs import DTYPES, key_data, readings
 
 State = tuple[Any, ...]
 
@@ -46,6 +46,7 @@ class BundleEngine:
         self._leaves = tuple(jax.device_put(leaf) for leaf in bundle.leaves())
         self._weights = {name: list(bundle.agent).index(f"weights.{name}") for name in bundle.contract.terms}
         self._at = {spec.name: index for index, spec in enumerate(bundle.state)}
+        self._readings = readings(bundle.contract)
         self._compiled: dict[str, Any] = {}
 
     @property
@@ -64,6 +65,11 @@ class BundleEngine:
         for name, value in checked_weights(weights, self._weights).items():
             leaves[self._weights[name]] = jax.device_put(np.float32(value))
         self._leaves = tuple(leaves)
+
+    def embed(self, readings: Mapping[str, ndarray]) -> ndarray:
+        """One moment as a row [E]."""
+        arrays: list[Any] = [np.asarray(readings[spec.name], DTYPES[spec.dtype]) for spec in self._readings]
+        return np.asarray(self._run("embed", (), *arrays)[0])
 
     def begin(self, goal: Any, seed: int, episode: int) -> State:
         """The state at the start of an episode."""

@@ -23,10 +23,12 @@ STRUCTURE = {"builtin.module", "func.func", "func.call", "func.return", "stableh
 # Pure, deterministic, and known to XLA on every platform.
 OPERATIONS = (
     "abs", "add", "and", "atan2", "bitcast_convert", "broadcast_in_dim", "case", "cbrt", "ceil", "clamp",
-    "compare", "concatenate", "constant", "convert", "cosine", "count_leading_zeros", "divide", "dot_general",
+    "compare", "concatenate", "constant", "convert", "convolution", "cosine", "count_leading_zeros", "divide",
+    "dot_general",
     "dynamic_slice", "dynamic_update_slice", "exponential", "exponential_minus_one", "floor", "gather", "if",
     "iota", "is_finite", "log", "log_plus_one", "logistic", "maximum", "minimum", "multiply", "negate", "not",
-    "optimization_barrier", "or", "pad", "popcnt", "power", "reduce", "reduce_precision", "remainder", "reshape",
+    "optimization_barrier", "or", "pad", "popcnt", "power", "reduce", "reduce_precision", "reduce_window",
+    "remainder", "reshape",
     "reverse", "round_nearest_afz", "round_nearest_even", "rsqrt", "scatter", "select", "shift_left",
     "shift_right_arithmetic", "shift_right_logical", "sign", "sine", "slice", "sort", "sqrt", "subtract", "tan",
     "tanh", "transpose", "while", "xor",
@@ -86,6 +88,10 @@ class Work:
         elif operation.name == "stablehlo.dot_general":
             left, right = (float(_elements(operand.type)) for operand in operation.operands)
             size += math.sqrt(left * right * size) / 16  # exact for one matrix product, above it for many at once
+        elif operation.name == "stablehlo.convolution":
+            size += size * _kernel(operation) / 16
+        elif operation.name == "stablehlo.reduce_window":
+            size *= (inner + 1.0) * _window(operation)
         if size + inner > WORK:
             raise Unsuitable("it takes more work than a planner may")
         return size + inner
@@ -136,6 +142,27 @@ def _trips(loop: Any) -> float:
     if one != body.arguments[counter] or _constant(other) != 1:
         raise Unsuitable("it has a loop that does not count by one")
     return float(max(end - start, 0))
+
+
+def _kernel(convolution: Any) -> float:
+    """Products in one number of a convolution's result: the kernel's elements for one output feature."""
+    numbers = str(convolution.attributes["dimension_numbers"])  # as in [b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]
+    dimensions = [each.strip() for each in numbers.partition("]x[")[2].partition("]")[0].split(",")]
+    kernel = convolution.operands[1].type
+    sizes = str(kernel)[len("tensor<") : -1].split("x")[:-1]
+    if dimensions.count("o") != 1 or len(dimensions) != len(sizes):
+        raise Unsuitable("it has a convolution that cannot be read")
+    return _elements(kernel) / max(int(sizes[dimensions.index("o")]), 1)
+
+
+def _window(reduction: Any) -> float:
+    """Elements in one window of a reduction."""
+    from jaxlib.mlir import ir
+
+    count = 1.0
+    for size in ir.DenseI64ArrayAttr(reduction.attributes["window_dimensions"]):
+        count *= size
+    return count
 
 
 def _constant(value: Any) -> int:

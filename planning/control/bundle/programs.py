@@ -16,10 +16,17 @@ import numpy as np
 from jax import export
 
 from ...agent import Agent, AgentState
+from ...observation import PRESENT
 from ..engine import live
 from ..engine.contract import Contract
 
-DTYPES = {"F32": np.float32, "I32": np.int32, "U32": np.uint32, "BOOL": np.bool_}  # under safetensors' names
+DTYPES = {
+    "F32": np.float32,
+    "I32": np.int32,
+    "U32": np.uint32,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}  # under safetensors' names
 _IMPL = "threefry2x32"  # of random keys: two numbers, the same draws on every machine
 
 
@@ -45,7 +52,7 @@ class Spec:
 
     def mlir(self) -> str:
         """As StableHLO writes it."""
-        kind = {"F32": "f32", "I32": "i32", "U32": "ui32", "BOOL": "i1"}[self.dtype]
+        kind = {"F32": "f32", "I32": "i32", "U32": "ui32", "U8": "ui8", "BOOL": "i1"}[self.dtype]
         return f"tensor<{''.join(f'{size}x' for size in self.shape)}{kind}>"
 
     def __str__(self) -> str:
@@ -65,7 +72,7 @@ class Signature:
 def signatures(contract: Contract) -> dict[str, Signature]:
     """Every program of a bundle with this contract, by name."""
     c = contract
-    observation, action = _f32(c.observation_size), _f32(c.action_size)
+    observation, action = _f32(c.embedding_size), _f32(c.action_size)
     latent, blocks = _f32(c.latent_size), c.horizon // c.action_block
     seen = _f32(blocks, c.probe_size or c.latent_size)
     each = _f32(c.num_best)
@@ -81,13 +88,26 @@ def signatures(contract: Contract) -> dict[str, Signature]:
         "predict": Signature(False, (latent, _f32(c.action_block, c.action_size)), (latent,), False),
         "evaluate": Signature(True, (_f32(c.num_best, c.horizon, c.action_size),), judged, False),
     }
+    if not c.observation.is_vectors:
+        found["embed"] = Signature(False, readings(c), (observation,), False)
     if c.probe_size:
         found["probe"] = Signature(False, (latent,), (_f32(c.probe_size),), False)
     if c.members > 1:
         found["disagreement"] = Signature(True, (), (_f32(blocks),), False)
     if c.reflex:
-        found["reflex"] = Signature(False, (_f32(c.history, c.observation_size), observation), (action,), False)
+        found["reflex"] = Signature(False, (_f32(c.history, c.embedding_size), observation), (action,), False)
     return found
+
+
+def readings(contract: Contract) -> tuple[Spec, ...]:
+    """What `embed` takes: the reading of each sensor in order, a flag after each optional one."""
+    names = {"float32": "F32", "uint8": "U8"}
+    found = []
+    for sensor in contract.observation.sensors:
+        found.append(Spec(names[sensor.dtype], sensor.shape, sensor.name))
+        if sensor.optional:
+            found.append(Spec("F32", (1,), sensor.name + PRESENT))
+    return tuple(found)
 
 
 def state_specs(contract: Contract) -> dict[str, Spec]:
@@ -110,7 +130,7 @@ def state_specs(contract: Contract) -> dict[str, Spec]:
     }
     return {
         "key": Spec("U32", (2,)),
-        "history": _f32(c.history, c.observation_size),
+        "history": _f32(c.history, c.embedding_size),
         "root": _f32(c.latent_size),
         "goal": _f32(c.latent_size),
         **{f"plan.{name}": spec for name, spec in plan.items()},
@@ -136,7 +156,7 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
     """Every program of an agent, serialised by `jax.export`, and the arrays of its state in order."""
     leaves, structure = jax.tree.flatten(agent)
     key = jax.random.key(0, impl=_IMPL)
-    state = jax.eval_shape(live.begin, agent, jnp.zeros(contract.observation_size), key, jnp.int32(0))
+    state = jax.eval_shape(live.begin, agent, jnp.zeros(contract.embedding_size), key, jnp.int32(0))
     state_leaves, state_structure = jax.tree.flatten(state)
     is_key = [jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in state_leaves]
 
@@ -150,6 +170,9 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
     functions: dict[str, Callable[..., Any]] = {
         "begin": lambda agent, goal, key, episode: outside(
             live.begin(agent, goal, jax.random.wrap_key_data(key, impl=_IMPL), episode)
+        ),
+        "embed": lambda agent, *arrays: (
+            live.embed(agent, {spec.name: each for spec, each in zip(readings(contract), arrays, strict=True)}),
         ),
         "observe": lambda agent, state, observation: outside(Agent.observe(agent, state, observation)),
         "refine": lambda agent, state: outside(Agent.refine(agent, state)),

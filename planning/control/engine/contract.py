@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
+from ...observation import ObservationSpec
 from ...parameterization import ORDERS, Knots, Parameterization, Steps
 
-FORMAT = 1
+FORMAT = 2
 MOST = 1_000_000  # of anything that is counted here; a robot's planner needs far less, a file's slip gives far more
 WORD = 200  # characters of a name
 LARGEST = float(np.finfo(np.float32).max)
@@ -20,11 +22,11 @@ LARGEST = float(np.finfo(np.float32).max)
 class Contract:
     """Everything that a control loop has to know of a planner without looking into it.
 
-    Observations are `observation_size` numbers in the order of `sensors`, raw, as they were when the model was trained:
-    whatever normalisation there is, is part of the model. A goal is an observation, too. Actions lie in the bounds.
+    Observations are those of the sensors in `observation`, raw, as they were when the model was trained: whatever
+    normalisation there is, is part of the model. A goal is an observation, too. Actions lie in the bounds.
     """
 
-    observation_size: int  # O
+    observation: ObservationSpec
     action_low: tuple[float, ...]  # [A]
     action_high: tuple[float, ...]  # [A]
     control_period: float  # seconds between two actions
@@ -45,15 +47,26 @@ class Contract:
     members: int = 1  # E, models of the ensemble
     playback: str = "zero"  # how a plan goes from one action to the next: zero (held), linear or cubic
     task: str = ""
-    sensors: tuple[str, ...] = ()  # a name for each number of an observation, or none
-    sensor_units: tuple[str, ...] = ()  # likewise
-    sensor_low: tuple[float, ...] = ()  # lowest value of each number in the training data, or none
-    sensor_high: tuple[float, ...] = ()  # highest value, likewise
     actuators: tuple[str, ...] = ()  # a name for each number of an action, or none
     action_units: tuple[str, ...] = ()  # likewise
     rest: tuple[float, ...] = ()  # the declared rest action; none: zero, or the bound nearest to it
     versions: dict[str, str] = field(default_factory=dict)  # of what made it
     format: int = FORMAT
+
+    @property
+    def embedding_size(self) -> int:
+        """E: the numbers that stand for one moment."""
+        return self.observation.size
+
+    @property
+    def observation_size(self) -> int:
+        """The numbers in an observation that is one vector: the same as `embedding_size` there."""
+        return self.observation.size
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        """A name for each number of an embedding, or none."""
+        return self.observation.components
 
     @property
     def action_size(self) -> int:
@@ -79,34 +92,37 @@ class Contract:
 
     @property
     def plausible(self) -> tuple[ndarray, ndarray] | None:
-        """Lowest and highest plausible observation [O] float32, or None where the training data are not known.
+        """Lowest and highest plausible embedding [E] float32, or None where the training data are not known.
 
         The range of the training data, widened by itself on either side: sensors may leave what a model has seen a
         little, and a reading beyond that tells of a broken sensor, a wrong unit or a foreign goal.
         """
-        if not self.sensor_low:
+        low, high = self.observation.low.astype(np.float64), self.observation.high.astype(np.float64)
+        if not (np.isfinite(low) | np.isfinite(high)).any():
             return None
-        low, high = np.asarray(self.sensor_low, np.float64), np.asarray(self.sensor_high, np.float64)
         # A sensor that never moved has no range: a hundredth of its value, or any small number around zero.
         width = np.where(high > low, high - low, np.maximum(0.01 * np.abs(high), 1e-3))
-        return np.maximum(low - width, -LARGEST).astype(np.float32), np.minimum(high + width, LARGEST).astype(
-            np.float32
+        unknown = ~np.isfinite(low) | (self.observation.period > 0)  # an angle may be counted on past a turn
+        least, most = np.maximum(low - width, -LARGEST), np.minimum(high + width, LARGEST)
+        return (
+            np.where(unknown, -np.inf, least).astype(np.float32),
+            np.where(unknown, np.inf, most).astype(np.float32),
         )
 
     def range_with(self, low: Any, high: Any) -> tuple[ndarray, ndarray]:
-        """The plausible range [O], with a user's own bounds in place of it: one number, or one for each sensor.
+        """The plausible range [E], with a user's own bounds in place of it: one number, or one for each of them.
 
         Raises:
           ValueError: bounds that do not fit the sensors.
         """
-        free = np.full(self.observation_size, np.inf, np.float32)
+        free = np.full(self.embedding_size, np.inf, np.float32)
         default = self.plausible or (-free, free)
         found = []
         for name, own, known in (("observation_low", low, default[0]), ("observation_high", high, default[1])):
             try:
                 found.append(known if own is None else np.broadcast_to(np.asarray(own, np.float32), known.shape))
             except (TypeError, ValueError):
-                size = self.observation_size
+                size = self.embedding_size
                 raise ValueError(f"{name} must be one number, or one for each of {size} sensors; got {own!r}") from None
         return found[0], found[1]
 
@@ -116,7 +132,10 @@ class Contract:
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)} | {
+            "observation": self.observation.to_json()
+        }
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_json(cls, values: Any) -> Contract:
@@ -127,6 +146,7 @@ class Contract:
         """
         if not isinstance(values, dict):
             raise ValueError(f"the contract must be an object; got {type(values).__name__}")
+        values = upgraded(values)
         known = {entry.name for entry in fields(cls)}
         needed = {entry.name for entry in fields(cls) if entry.default is MISSING and entry.default_factory is MISSING}
         if unknown := sorted(set(values) - known):
@@ -134,13 +154,14 @@ class Contract:
         if missing := sorted(needed - set(values)):
             raise ValueError(f"the contract has missing fields: {_few(missing)}")
         kinds: dict[str, Any] = {entry.name: str(entry.type) for entry in fields(cls)}
-        contract = cls(**{name: _read(name, kinds[name], value) for name, value in values.items()})
+        read = {name: _read(name, kinds[name], value) for name, value in values.items() if name != "observation"}
+        contract = cls(observation=ObservationSpec.from_json(values["observation"]), **read)
         contract.check()
         return contract
 
     def check(self) -> None:
         """Raise ValueError, in one sentence, where the fields cannot be true together."""
-        counts = ("observation_size", "horizon", "action_block", "history", "latent_size", "iterations")
+        counts = ("embedding_size", "horizon", "action_block", "history", "latent_size", "iterations")
         for name in (*counts, "replan_every", "num_best", "members", "format"):
             _between(name, getattr(self, name), 1)
         _between("probe_size", self.probe_size, 0)
@@ -165,20 +186,70 @@ class Contract:
         for name in ("terms", "margins"):
             if len(set(getattr(self, name))) != len(getattr(self, name)):
                 raise ValueError(f"{name} must not name anything twice")
-        for size, names in (
-            (self.observation_size, ("sensors", "sensor_units", "sensor_low", "sensor_high")),
-            (self.action_size, ("actuators", "action_units", "rest")),
-        ):
-            for name in names:
-                if len(getattr(self, name)) not in (0, size):
-                    raise ValueError(f"{name} must be empty or have {size} entries; got {len(getattr(self, name))}")
-        ranges = (
-            np.asarray([self.sensor_low, self.sensor_high]) if len(self.sensor_low) == len(self.sensor_high) else None
-        )
-        if ranges is None or not (ranges[0] <= ranges[1]).all():
-            raise ValueError("sensor_low and sensor_high must be two lists of one length, the lower values first")
+        for name in ("actuators", "action_units", "rest"):
+            if len(getattr(self, name)) not in (0, self.action_size):
+                raise ValueError(
+                    f"{name} must be empty or have {self.action_size} entries; got {len(getattr(self, name))}"
+                )
         if self.rest and not ((self.low <= self.rest_action) & (self.rest_action <= self.high)).all():
             raise ValueError(f"rest must lie within the action bounds; got {_few(list(self.rest))}")
+
+
+# Words of an observation that is made of vectors, by the fields of their sensors.
+_SENSOR_WORDS = {"sensors": "components", "sensor_units": "units", "sensor_low": "low", "sensor_high": "high"}
+
+
+def with_words(contract: Contract, **words: Any) -> Contract:
+    """The contract with further words.
+
+    Args:
+      contract: without them.
+      words: fields of a contract; and `sensors`, `sensor_units`, `sensor_low`, `sensor_high`, an entry for each number
+        of the vector sensors, in order.
+
+    Raises:
+      ValueError: another number of words than there are sensors or actuators.
+    """
+    spec = contract.observation
+    given = {field: list(words.pop(word)) for word, field in _SENSOR_WORDS.items() if word in words}
+    size = sum(sensor.size for sensor in spec.sensors if sensor.is_vector)
+    for word, entry in _SENSOR_WORDS.items():
+        if len(given.get(entry, ())) not in (0, size):
+            raise ValueError(f"{word} must be empty or have {size} entries; got {len(given[entry])}")
+    sensors, at = [], 0
+    for sensor in spec.sensors:
+        if sensor.is_vector:
+            own: dict[str, Any] = {
+                entry: tuple(values[at : at + sensor.size]) for entry, values in given.items() if values
+            }
+            sensor, at = replace(sensor, **own), at + sensor.size
+        sensors.append(sensor)
+    made = replace(contract, observation=ObservationSpec(tuple(sensors)), **words)
+    made.check()
+    return made
+
+
+def one_vector(values: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 to 2: an observation was one vector, of `observation_size` numbers, with words for each."""
+    kept = dict(values)
+    size = kept.pop("observation_size", None)
+    if type(size) is not int or not 1 <= size <= MOST:
+        raise ValueError(f"observation_size must lie between 1 and {MOST}; got {_few([size])}")
+    words = {entry: kept.pop(word) for word, entry in _SENSOR_WORDS.items() if kept.get(word)}
+    for word in _SENSOR_WORDS:
+        kept.pop(word, None)
+    return kept | {"format": 2, "observation": [{"name": "state", "shape": [size], **words}]}
+
+
+# What makes a contract of one format one of the next.
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: one_vector}
+
+
+def upgraded(values: dict[str, Any]) -> dict[str, Any]:
+    """The contract of any earlier format as one of the present format."""
+    while (number := values.get("format")) in UPGRADES:
+        values = UPGRADES[number](values)
+    return values
 
 
 def _read(name: str, kind: str, value: Any) -> Any:

@@ -35,12 +35,22 @@ class Engine(Protocol):
     @weights.setter
     def weights(self, weights: Mapping[str, float]) -> None: ...
 
+    def embed(self, readings: Mapping[str, ndarray]) -> ndarray:
+        """One moment as a row [E], from the readings by sensor and the flags of optional ones.
+
+        Only asked for where a sensor is no vector: rows of vectors are put together without it.
+        """
+        ...
+
     def begin(self, goal: Any, seed: int, episode: int) -> Any:
-        """The state at an episode's start. Draws follow from `seed` and `episode`; `goal` [O] is an observation."""
+        """The state at an episode's start. Draws follow from `seed` and `episode`.
+
+        `goal` [E] is the embedding of the goal's observation, NaN where any value will do.
+        """
         ...
 
     def observe(self, state: Any, observation: Any) -> Any:
-        """Take in what the sensors read now, [O]."""
+        """Take in the moment now, embedded, [E]."""
         ...
 
     def refine(self, state: Any) -> Any:
@@ -118,7 +128,7 @@ class Engine(Protocol):
 def exercise(engine: Engine) -> None:
     """Call every method of an engine once, on an episode of zeros; what one returns is waited for."""
     contract = engine.contract
-    zeros = np.zeros(contract.observation_size, np.float32)
+    zeros = np.zeros(contract.embedding_size, np.float32)
     state = engine.with_previous(engine.begin(zeros, seed=0, episode=0), contract.rest_action)
     _, state = engine.step(state, zeros)
     engine.status(state)
@@ -127,7 +137,7 @@ def exercise(engine: Engine) -> None:
     engine.evaluate(state, engine.plan(state).sequences)
     engine.imagined(state)
     engine.disagreement(state)
-    engine.reflex(np.zeros((contract.history, contract.observation_size)), zeros)
+    engine.reflex(np.zeros((contract.history, contract.embedding_size)), zeros)
     root = engine.root(state)
     engine.probe(engine.predict(root, np.zeros((contract.action_block, contract.action_size), np.float32)))
 

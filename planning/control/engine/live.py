@@ -17,15 +17,22 @@ from ...agent import Agent, AgentState
 from ...arrays import Array
 from ...model import ensemble_size
 from ...objective import LatentObjective, imagine
+from ...observation import ObservationSpec
 from ...parameterization import Knots, Parameterization, Steps
 from ...types import Evaluation, Plan, Status
-from .contract import Contract
+from .contract import Contract, with_words
 from .interface import checked_prefix, checked_weights, exercise, one_by_one
 
 
 def begin(agent: Agent, goal: Array, key: Array, episode: Array) -> AgentState:
-    """The state at an episode's start."""
-    return agent.reset(agent.init(key), goal, key, episode)
+    """The state at an episode's start; NaN stands for what the goal [E] leaves free."""
+    mask = ~jnp.isnan(goal)
+    return agent.reset(agent.init(key), jnp.where(mask, goal, 0.0), key, episode, mask)
+
+
+def embed(agent: Agent, readings: dict[str, Array]) -> Array:
+    """One moment as a row [E]."""
+    return agent.model.embed(agent.model.params, readings)
 
 
 def step(agent: Agent, state: AgentState, observation: Array) -> tuple[Array, AgentState]:
@@ -64,11 +71,12 @@ def disagreement(agent: Agent, state: AgentState) -> Array:
 
 
 def reflex(agent: Agent, window: Array, goal: Array) -> Array:
-    """The first action [A] of the policy's next block, from the last observations [P, O] towards a goal [O]."""
+    """The first action [A] of the policy's next block, from the last moments [P, E] towards a goal [E]."""
     policy = getattr(agent.model, "policy", None)
     assert policy is not None
     params = agent.model.params
-    block = policy(params, agent.model.encode(params, window), agent.goal(goal))
+    mask = ~jnp.isnan(goal)
+    block = policy(params, agent.model.encode(params, window), agent.goal(jnp.where(mask, goal, 0.0), mask))
     return jnp.clip(block[0], agent.spec.low, agent.spec.high)
 
 
@@ -80,6 +88,7 @@ def evaluate(agent: Agent, state: AgentState, sequences: Array) -> Evaluation:
 
 # Compiled once a process and structure: an agent is a pytree, so other weights are only another argument.
 _begin = jax.jit(begin)
+_embed = jax.jit(embed)
 _observe = jax.jit(Agent.observe)
 _refine = jax.jit(Agent.refine)
 _commit = jax.jit(Agent.commit)
@@ -110,7 +119,7 @@ class LiveEngine:
         self._agent: Agent = as_arrays(agent)
         self._task, self._words = task, words
         if words:
-            self.contract.check()
+            self.contract  # noqa: B018  # the words are checked when it is made
 
     @property
     def agent(self) -> Agent:
@@ -120,7 +129,7 @@ class LiveEngine:
     @cached_property
     def contract(self) -> Contract:
         """Sizes, bounds, periods and names."""
-        return replace(contract_of(self._agent, self._task), **self._words)
+        return with_words(contract_of(self._agent, self._task), **self._words)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -131,6 +140,10 @@ class LiveEngine:
     def weights(self, weights: Mapping[str, float]) -> None:
         checked = checked_weights(weights, self._agent.costs)
         self._agent = replace(self._agent, weights={name: jnp.float32(value) for name, value in checked.items()})
+
+    def embed(self, readings: Mapping[str, ndarray]) -> ndarray:
+        """One moment as a row [E]."""
+        return np.asarray(_embed(self._agent, dict(readings)))
 
     def begin(self, goal: Any, seed: int, episode: int) -> AgentState:
         """The state at the start of an episode."""
@@ -227,7 +240,7 @@ def contract_of(agent: Agent, task: str = "") -> Contract:
     parameterization: Parameterization = getattr(planner, "parameterization", Steps())
     playback = parameterization.playback(planner.horizon)
     return Contract(
-        observation_size=model.observation_size,
+        observation=ObservationSpec.of(model.observation.sensors),
         action_low=tuple(np.asarray(agent.spec.low).tolist()),
         action_high=tuple(np.asarray(agent.spec.high).tolist()),
         control_period=float(agent.spec.control_period),

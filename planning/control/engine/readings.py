@@ -1,13 +1,96 @@
-"""Numbers from outside: what a sensor, an operator or a policy hands over, read without guessing."""
+"""What comes from a robot, read without guessing: one check for observations and goals, wherever they come in."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
+from ...observation import PRESENT, ObservationSpec, Sensor
 from .contract import Contract
+
+Range = tuple[ndarray, ndarray]  # lowest and highest embedding [E]
+
+
+class Kind(Enum):
+    """What can be wrong with a reading."""
+
+    MALFORMED = 0
+    NONFINITE = 1
+    IMPLAUSIBLE = 2
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a reading, and how to put it right in one sentence."""
+
+    kind: Kind
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An observation or a goal that passed.
+
+    `row` is its embedding [E], float32; where a sensor is no vector, its place is zero until `others`, the readings of
+    those sensors, went through the engine's `embed`. Of a goal, NaN stands for what it leaves free.
+    """
+
+    row: ndarray
+    others: dict[str, ndarray]
+
+
+def read(
+    value: Any, spec: ObservationSpec, plausible: Range | None, what: str = "observation", is_goal: bool = False
+) -> Reading | Fault:
+    """Check and convert what a user or a robot gives. It never raises, whatever comes.
+
+    Args:
+      value: a mapping from sensor names to readings; the reading alone where there is one sensor. An optional sensor
+        that is missing is left out, is None, or has 0 as `<name>_present`.
+      spec: the sensors.
+      plausible: lowest and highest values; None: any.
+      what: the word for it in sentences.
+      is_goal: whether sensors may be left out, and NaN stands for any value of a component.
+    """
+    given: Mapping[Any, Any]
+    if isinstance(value, Mapping):
+        known = {sensor.name for sensor in spec.sensors} | {name + PRESENT for name in spec.flags}
+        if foreign := [str(name) for name in value if name not in known]:
+            return _malformed(f"the {what} has the sensor {foreign[0]!r:.40}, and the model knows {_names(spec)}")
+        given = value
+    elif len(spec.sensors) == 1:
+        given = {spec.sensors[0].name: value}
+    else:
+        return _malformed(f"the {what} must be a mapping from {_names(spec)} to readings; got {_kind(value)}")
+    row, others = np.zeros(spec.size, np.float32), {}
+    for sensor in spec.sensors:
+        place, reading = spec.slices[sensor.name], given.get(sensor.name)
+        if reading is None or (sensor.optional and not _is_present(given.get(sensor.name + PRESENT))):
+            if not (sensor.optional or is_goal):
+                return _malformed(f"the {what} lacks the sensor {sensor.name}: give {_names(spec)}")
+            if is_goal:
+                row[place.start : place.stop + sensor.optional] = np.nan
+            continue
+        called = what if len(spec.sensors) == 1 else f"{what} of the sensor {sensor.name}"
+        if sensor.is_vector:
+            values, fault = _vector(reading, sensor, called, is_goal)
+            if fault is None and plausible is not None:
+                low, high = plausible[0][place], plausible[1][place]
+                fault = _implausible(values, low, high, called, spec, place.start)
+            row[place] = values if fault is None else 0
+        else:
+            values, fault = _array(reading, sensor, called)
+            others[sensor.name] = values
+        if fault is not None:
+            return fault
+        if sensor.optional:
+            row[place.stop] = 1.0
+    return Reading(row, others)
 
 
 def numbers_of(value: Any) -> ndarray | None:
@@ -40,3 +123,69 @@ def checked_action(action: Any, contract: Contract) -> ndarray:
             f"previous must be {contract.action_size} finite numbers, one for each actuator; got {action!r}"
         )
     return np.clip(values, contract.low, contract.high)
+
+
+_NOTHING = np.zeros(0, np.float32)
+
+
+def _vector(value: Any, sensor: Sensor, called: str, is_goal: bool) -> tuple[ndarray, Fault | None]:
+    """A vector's numbers."""
+    values = numbers_of(value)
+    if values is None:
+        return _NOTHING, _malformed(f"the {called} must be {sensor.size} plain real numbers; got {_kind(value)}")
+    if values.shape != sensor.shape:
+        return _NOTHING, _malformed(f"the {called} must have shape {sensor.shape}; got {values.shape}")
+    wrong = np.isinf(values) if is_goal else ~np.isfinite(values)
+    if wrong.any():
+        which = int(np.argmax(wrong))
+        return values, Fault(Kind.NONFINITE, f"the {called} must be finite; element {which} is {values[which]}")
+    return values, None
+
+
+def _array(value: Any, sensor: Sensor, called: str) -> tuple[ndarray, Fault | None]:
+    """The reading of a sensor that is no vector: nothing is converted, for a picture in floats is another picture."""
+    found = value if isinstance(value, ndarray) else _NOTHING
+    if type(found) is not ndarray or found.shape != sensor.shape or found.dtype != sensor.dtype:
+        wanted = f"an array of {sensor.dtype} {list(sensor.shape)}"
+        got = f"{value.dtype} {list(value.shape)}" if isinstance(value, ndarray) else _kind(value)
+        return _NOTHING, _malformed(f"the {called} must be {wanted}; got {got}")
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
+        return _NOTHING, Fault(Kind.NONFINITE, f"the {called} must be finite")
+    return found, None
+
+
+def _implausible(
+    values: ndarray, low: ndarray, high: ndarray, called: str, spec: ObservationSpec, at: int
+) -> Fault | None:
+    """What lies outside of the plausible range; NaN does not."""
+    outside = (values < low) | (values > high)
+    if not outside.any():
+        return None
+    which = int(np.argmax(outside))
+    name = f" ({spec.name_of(at + which)})" if spec.components else ""
+    return Fault(
+        Kind.IMPLAUSIBLE,
+        f"the {called} is implausible: element {which}{name} is {values[which]:g}, and the model "
+        f"was trained on values for which {low[which]:g} to {high[which]:g} is plausible; give observation_low and "
+        "observation_high where the robot's range is wider",
+    )
+
+
+def _is_present(flag: Any) -> bool:
+    """Whether a companion flag, if there is any, says that its sensor was read."""
+    if flag is None:
+        return True
+    values = numbers_of(flag)
+    return values is not None and values.size > 0 and bool((values > 0).all())
+
+
+def _malformed(sentence: str) -> Fault:
+    return Fault(Kind.MALFORMED, sentence)
+
+
+def _names(spec: ObservationSpec) -> str:
+    return ", ".join(sensor.name for sensor in spec.sensors)
+
+
+def _kind(value: Any) -> str:
+    return f"an array of {value.dtype}" if isinstance(value, ndarray) else type(value).__name__

@@ -17,6 +17,7 @@ from typing import Any, final
 from numpy import ndarray
 
 from ..engine.contract import Contract
+from ..engine.goal import Embed, no_embedding
 from ..engine.interface import ModelReflex
 from ..log.journal import Journal
 from ..worker.validator import Validator
@@ -49,6 +50,7 @@ class ControlCycle:
       journal: takes log lines, without blocking.
       validator: checks the reflex and what is held, as the planner's side checks plans; resolved.
       model_reflex: the policy that the model brings along, where the fallback asks for it.
+      embed: makes a row [E] of a moment in which a sensor is no vector.
 
     Raises:
       ValueError: a brake, a limit or a range that does not fit actuators or sensors.
@@ -65,7 +67,9 @@ class ControlCycle:
         journal: Journal,
         validator: Validator,
         model_reflex: ModelReflex | None = None,
+        embed: Embed = no_embedding,
     ):
+        self._embed = embed
         self._worker, self._contract, self._loop = worker, contract, loop
         self._period = period = contract.control_period
         self._delay = loop.actuation_delay if loop.compensate else 0.0
@@ -75,13 +79,13 @@ class ControlCycle:
         self.link = PlannerLink(worker, contract, loop, weights, seed)
         self.chain = Chain(fallback, contract, journal, validator, model_reflex)
         self.plausible = contract.range_with(loop.observation_low, loop.observation_high)
-        self._guard = ObservationGuard(contract.observation_size, *self.plausible, loop.stuck_after)
+        self._guard = ObservationGuard(contract.observation, self.plausible, loop.stuck_after)
         limits = (contract.low, contract.high, loop.rate_limit, contract.rest_action, period)
         self._limiter, self._output = Limiter(*limits, loop.acceleration_limit), OutputGuard(*limits)
         self.events, self._journal = Events(journal), journal
         self.running = False
         self.command: Command | None = None  # the last one
-        self.observed, self._commanded = Observed(period), Commanded(self._limiter.previous)
+        self.observed, self._commanded = Observed(period, contract.observation), Commanded(self._limiter.previous)
         self._observation_fault = Reason.OK
         self._previous_now: float | None = None
         self._standing, self._monotonic = 0, time.monotonic()  # commands without progress of the clock; a second clock
@@ -113,12 +117,12 @@ class ControlCycle:
 
     def notify(self, observation: Any, stamp: float, now: float) -> Reason:
         """Take in an observation, or refuse it; what was wrong."""
-        values, fault = self._guard.check(observation)
-        if values is not None and not self._in_order(stamp, now):
-            values, fault = None, Reason.OUT_OF_ORDER_OBSERVATION
+        reading, fault = self._guard.check(observation)
+        if reading is not None and not self._in_order(stamp, now):
+            reading, fault = None, Reason.OUT_OF_ORDER_OBSERVATION
         self._observation_fault = fault
-        if values is not None:
-            self.observed.add(stamp, values)
+        if reading is not None:
+            self.observed.add(stamp, self._embed(reading.others, reading.row) if reading.others else reading.row)
             if self.running and self.link.due(stamp):
                 self.link.ask(self.observed, self._commanded, self._delay, now)
         return fault

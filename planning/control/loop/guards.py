@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any, final
 
-import numpy as np
-from numpy import ndarray
-
-from ..engine.readings import numbers_of
+from ...observation import ObservationSpec
+from ..engine.readings import Fault, Kind, Range, Reading, read
 from .status import Reason
 
 
@@ -19,35 +17,32 @@ class ObservationGuard:
     counts.
 
     Args:
-      size: O.
-      low: [O] or one number, the lowest reading; None where there is none.
-      high: [O] or one number, the highest.
+      spec: the sensors.
+      plausible: lowest and highest embedding [E]; None: any.
       stuck_after: so many equal observations in a row are a stuck sensor; None where a sensor may well stand still.
     """
 
-    def __init__(self, size: int, low: Any = None, high: Any = None, stuck_after: int | None = None):
-        self._size = size
-        self._low = None if low is None else np.broadcast_to(np.asarray(low, np.float32), (size,))
-        self._high = None if high is None else np.broadcast_to(np.asarray(high, np.float32), (size,))
-        self._stuck_after = stuck_after
-        self._last: bytes | None = None
+    def __init__(self, spec: ObservationSpec, plausible: Range | None = None, stuck_after: int | None = None):
+        self._spec, self._plausible, self._stuck_after = spec, plausible, stuck_after
+        self._last: tuple[bytes, ...] | None = None
         self._equal = 0
 
-    def check(self, observation: Any) -> tuple[ndarray | None, Reason]:
-        """The observation [O] in float32 and `OK`; or what is wrong with it."""
-        values = numbers_of(observation)
-        if values is None or values.shape != (self._size,):
-            return None, Reason.MALFORMED_OBSERVATION
-        if not np.isfinite(values).all():
-            return None, Reason.NONFINITE_OBSERVATION
-        if (self._low is not None and (values < self._low).any()) or (
-            self._high is not None and (values > self._high).any()
-        ):
-            return None, Reason.OUT_OF_RANGE_OBSERVATION
+    def check(self, observation: Any) -> tuple[Reading | None, Reason]:
+        """The observation and `OK`; or what is wrong with it."""
+        found = read(observation, self._spec, self._plausible)
+        if isinstance(found, Fault):
+            return None, _REASONS[found.kind]
         if self._stuck_after is not None:
-            key = values.tobytes()
+            key = (found.row.tobytes(), *(each.tobytes() for each in found.others.values()))
             self._equal = self._equal + 1 if key == self._last else 1
             self._last = key
             if self._equal >= self._stuck_after:
                 return None, Reason.STUCK_OBSERVATION
-        return values, Reason.OK
+        return found, Reason.OK
+
+
+_REASONS = {
+    Kind.MALFORMED: Reason.MALFORMED_OBSERVATION,
+    Kind.NONFINITE: Reason.NONFINITE_OBSERVATION,
+    Kind.IMPLAUSIBLE: Reason.OUT_OF_RANGE_OBSERVATION,
+}

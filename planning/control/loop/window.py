@@ -12,6 +12,8 @@ from typing import final
 import numpy as np
 from numpy import ndarray
 
+from ...observation import ObservationSpec
+
 KEPT = 64  # observations, and commands
 
 
@@ -19,8 +21,8 @@ KEPT = 64  # observations, and commands
 class Observed:
     """The last observations of one episode."""
 
-    def __init__(self, period: float):
-        self._period = period
+    def __init__(self, period: float, spec: ObservationSpec):
+        self._period, self._spec = period, spec
         self._stamps: deque[float] = deque(maxlen=KEPT)
         self._values: deque[ndarray] = deque(maxlen=KEPT)
         self._first = 0.0
@@ -35,7 +37,7 @@ class Observed:
 
     @property
     def newest(self) -> ndarray:
-        """Its values, [O]."""
+        """Its embedding, [E]."""
         return self._values[-1]
 
     def clear(self) -> None:
@@ -51,9 +53,10 @@ class Observed:
         self._values.append(values)
 
     def window(self, rows: int) -> tuple[ndarray, int]:
-        """[rows, O] one control period apart, the newest last, and how many of them are not a repeated first one.
+        """[rows, E] one control period apart, the newest last, and how many of them are not a repeated first one.
 
-        Between two observations it is interpolated, so a dropped one does not look like a leap.
+        Between two observations it is interpolated, so a dropped one does not look like a leap: angles the shorter way
+        round. What cannot be interpolated, or was not read at both moments, is that of the nearer one.
         """
         stamps = np.asarray(self._stamps)
         wanted = stamps[-1] - self._period * np.arange(rows - 1, -1, -1)
@@ -68,7 +71,17 @@ class Observed:
         share[np.abs(wanted - stamps[after]) < close] = 1.0
         values = np.stack(self._values)
         share = share.astype(np.float32)[:, None]
-        return np.where(share >= 1, values[after], values[before] + share * (values[after] - values[before])), known
+        earlier, later = values[before], values[after]
+        blend = np.where(share >= 1, later, earlier + share * self._spec.difference(later, earlier))
+        return np.where(self._blends(earlier, later), blend, np.where(share >= 0.5, later, earlier)), known
+
+    def _blends(self, earlier: ndarray, later: ndarray) -> ndarray:
+        """Which numbers of two moments may be interpolated, [rows, E]."""
+        found = np.broadcast_to(self._spec.interpolates, earlier.shape).copy()
+        for name, flag in self._spec.flags.items():
+            read = (earlier[:, flag] > 0) & (later[:, flag] > 0)
+            found[:, self._spec.slices[name]] &= read[:, None]
+        return found
 
 
 @final

@@ -32,7 +32,7 @@ def request_type(contract: Contract) -> np.dtype:
     repeated before them; `executed` are the actions that led from the K-th last of them to the last, `committed` those
     that will be taken from the last one on, the first `frozen` of them in any case.
     """
-    observation, actions = (contract.observation_size,), contract.action_size
+    observation, actions = (contract.embedding_size,), contract.action_size
     return np.dtype(
         [
             ("number", "i8"),

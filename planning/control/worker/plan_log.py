@@ -149,7 +149,7 @@ def _again(engine: Engine, state: Any, line: dict[str, Any]) -> Any:
     for _ in range(line["steps"]):
         _, state = engine.commit(state)
     for row in line["observations"]:
-        state = engine.observe(state, np.asarray(row, np.float32).reshape(contract.observation_size))
+        state = engine.observe(state, np.asarray(row, np.float32).reshape(contract.embedding_size))
     if "previous" in line:  # logs of earlier versions have none, and took the plan's own action
         state = engine.with_previous(state, np.asarray(line["previous"], np.float32).reshape(contract.action_size))
     committed = np.zeros((contract.horizon, contract.action_size), np.float32)

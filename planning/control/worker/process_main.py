@@ -120,7 +120,7 @@ def scheduled(planning: Planning, cores: Sequence[int]) -> list[str]:
 
 def iteration_seconds(engine: Engine) -> float:
     """What one iteration on a plan takes: no plan takes less, whatever its deadline."""
-    zeros = np.zeros(engine.contract.observation_size, np.float32)
+    zeros = np.zeros(engine.contract.embedding_size, np.float32)
     state = jax.block_until_ready(engine.observe(engine.begin(zeros, seed=0, episode=0), zeros))
     began = time.perf_counter()
     jax.block_until_ready(engine.refine(state))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from ..bundle.bundle import Bundle
 from ..bundle.engine import BundleEngine
 from ..engine.contract import Contract
+from ..engine.goal import Embed, no_embedding, readings_of
 from ..engine.interface import Engine, ModelReflex
 from .surprise import Surprise
 from .validator import named
@@ -62,13 +65,27 @@ def reflex_of(planner: Engine | Recipe) -> ModelReflex:
     """
     engine = make_engine(planner.spec) if isinstance(planner, Recipe) else planner
     contract = engine.contract
-    nothing = np.zeros((contract.history, contract.observation_size), np.float32)
+    nothing = np.zeros((contract.history, contract.embedding_size), np.float32)
     if engine.reflex(nothing, nothing[-1]) is None:
         raise ValueError(
             "the fallback asks for the model's reflex, and this model has none: train it with model.policy=true, or "
             "give a function of yours as the reflex"
         )
     return engine.reflex
+
+
+def embedding_of(planner: Engine | Recipe) -> Embed:
+    """What makes a row of a moment, for the control loop: compiled where a sensor is no vector, else nothing at all."""
+    spec = planner.contract.observation
+    if spec.is_vectors:
+        return no_embedding
+    engine = make_engine(planner.spec) if isinstance(planner, Recipe) else planner
+
+    def embed(others: Mapping[str, ndarray], row: ndarray) -> ndarray:
+        return engine.embed(readings_of(row, others, spec))
+
+    embed({}, np.zeros(spec.size, np.float32))  # compiles
+    return embed
 
 
 def file_hash(path: str | Path) -> str:

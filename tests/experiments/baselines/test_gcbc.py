@@ -4,7 +4,8 @@ import pytest
 import envs
 from experiments.baselines import gcbc, weights
 from experiments.evaluation.goals.protocols import honest
-from worldmodel.data.dataset import EpisodeData
+from worldmodel.data.episodes import EpisodeData
+from worldmodel.observation import vector
 from worldmodel.training.trainer import TrainingConfig
 
 TRAINING = TrainingConfig(updates=300, batch=64, updates_per_call=100, learning_rate=3e-3)
@@ -24,7 +25,7 @@ def walks(episodes=60, steps=20):
     first = np.repeat(np.arange(0, rows, steps + 1), steps + 1)
     taken = np.stack([*actions, np.zeros_like(actions[0])], axis=1).reshape(rows, 2)
     return EpisodeData(
-        observations=np.stack(observations, axis=1).reshape(rows, 2).astype(np.float32),
+        readings={"state": np.stack(observations, axis=1).reshape(rows, 2).astype(np.float32)},
         actions=taken.astype(np.float32),
         first=first.astype(np.int32),
         last=(first + steps).astype(np.int32),
@@ -32,6 +33,7 @@ def walks(episodes=60, steps=20):
         action_low=np.full(2, -2, np.float32),
         action_high=np.full(2, 2, np.float32),
         metadata={},
+        spec=vector(2),
     )
 
 

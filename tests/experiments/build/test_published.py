@@ -17,9 +17,10 @@ from experiments.evaluation.goals.rollout import run_episodes
 from experiments.records.results import read_csv
 from worldmodel.models.checkpoint import load_model, save_model, with_members
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 ROWS = published.FOLDER.parent / "results" / "published.csv"
-CONFIG = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8, ensemble=3)
+CONFIG = ModelConfig(observation=vector(4), action_size=2, latent_size=4, width=8, head_width=8, ensemble=3)
 EPISODES = 6
 
 

@@ -35,6 +35,7 @@ from planning import (
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.models.reward_model import RewardModelConfig
+from worldmodel.observation import vector
 from worldmodel.training.jepa import JepaConfig
 from worldmodel.training.td import TdConfig
 from worldmodel.training.td_trainer import TdTrainer, TdTrainingConfig
@@ -224,7 +225,7 @@ def test_wrong_values_are_named(tmp_path, override, message):
 
 
 def test_model_for_other_sensors_is_refused(tmp_path):
-    config = ModelConfig(observation_size=4, action_size=2, action_block=5, width=16, head_width=8)
+    config = ModelConfig(observation=vector(4), action_size=2, action_block=5, width=16, head_width=8)
     model = freeze(create(config, 0), config)
     with pytest.raises(ValueError, match="trained on 4 sensor values, and reacher gives 6"):
         build.agent(settings("plan", tmp_path), model, envs.make("reacher"))
@@ -233,7 +234,7 @@ def test_model_for_other_sensors_is_refused(tmp_path):
 
 
 def two_room_model():
-    config = ModelConfig(observation_size=4, action_size=2, latent_size=8, width=16, head_width=8)
+    config = ModelConfig(observation=vector(4), action_size=2, latent_size=8, width=16, head_width=8)
     return freeze(create(config, 0), config)
 
 
@@ -259,7 +260,7 @@ def test_settings_can_be_composed_within_a_running_command(tmp_path):
 
 def test_the_policy_suggests_and_members_imagine_as_they_are_asked_to():
     task = envs.make("two_room")
-    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8, ensemble=2)
+    config = ModelConfig(observation=vector(4), action_size=2, latent_size=4, width=8, head_width=8, ensemble=2)
     model = freeze(create(config, 0), config)
     plain = build.agent(build.compose("plan"), model, task)
     assert plain.members == 1 and plain.proposals == () and plain.planner.proposals == ()

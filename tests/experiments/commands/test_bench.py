@@ -22,6 +22,7 @@ from planning import CEM, ICEM, Gradient
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.nets.heads import EMBEDDING
+from worldmodel.observation import vector
 
 TINY = {
     "plans": 2,
@@ -157,7 +158,7 @@ def products(function, *arguments):
 
 
 def test_the_work_of_a_plan_is_what_its_functions_multiply():
-    config = ModelConfig(observation_size=8, action_size=2, latent_size=12, width=20, head_width=10, depth=3)
+    config = ModelConfig(observation=vector(8), action_size=2, latent_size=12, width=20, head_width=10, depth=3)
     model = freeze(create(config, 0), config)
     planner = CEM(horizon=6, num_samples=32, num_elites=4, iterations=5)
     latents, block, goal = jnp.zeros((32, 12)), jnp.zeros((32, 3, 2)), jnp.zeros(12)
@@ -171,7 +172,7 @@ def test_the_work_of_a_plan_is_what_its_functions_multiply():
 
 
 def test_a_population_that_shrinks_and_a_gradient_are_counted_as_what_they_do():
-    config = ModelConfig(observation_size=8, action_size=2, latent_size=12, width=20, head_width=10)
+    config = ModelConfig(observation=vector(8), action_size=2, latent_size=12, width=20, head_width=10)
     model = freeze(create(config, 0), config)
     icem = ICEM(horizon=6, num_samples=40, num_elites=10, iterations=3, num_keep=3)
     assert latency_grid.rollouts(icem) == 40 + 3 + 32 + 25

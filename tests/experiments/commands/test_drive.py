@@ -16,6 +16,7 @@ from experiments.driving.simulator.client import Setup, Simulator
 from planning.control import RealtimeController
 from worldmodel.models.checkpoint import save_model
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 PLANNER = ("planner.num_samples=16", "planner.num_elites=4", "planner.iterations=1", "planner.horizon=9")
 
@@ -24,7 +25,7 @@ PLANNER = ("planner.num_samples=16", "planner.num_elites=4", "planner.iterations
 def checkpoint(tmp_path_factory):
     """A model that has learned nothing: it plans all the same."""
     task = envs.make("two_room")
-    config = ModelConfig(observation_size=4, action_size=2, probe_size=2, latent_size=8, width=16, head_width=8)
+    config = ModelConfig(observation=vector(4), action_size=2, probe_size=2, latent_size=8, width=16, head_width=8)
     path = tmp_path_factory.mktemp("drive") / "two_room.safetensors"
     save_model(path, create(config, 0), config, {"task": task.describe()})
     return path

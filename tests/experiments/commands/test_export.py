@@ -11,6 +11,7 @@ from planning import ActionSpec
 from planning.control import Bundle, Controller, LiveEngine, Surprise
 from worldmodel.models.checkpoint import load_model, save_model
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 ROBOT = {
     "task": "arm",
@@ -26,7 +27,9 @@ SMALL = ("planner.horizon=6", "planner.num_samples=16", "planner.num_elites=4", 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "arm.safetensors"
-    config = ModelConfig(observation_size=3, action_size=2, probe_size=2, latent_size=4, width=8, head_width=8, depth=1)
+    config = ModelConfig(
+        observation=vector(3), action_size=2, probe_size=2, latent_size=4, width=8, head_width=8, depth=1
+    )
     save_model(path, create(config, 0), config, {"task": ROBOT})
     return path
 

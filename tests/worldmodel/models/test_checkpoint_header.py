@@ -21,10 +21,11 @@ from worldmodel.models.checkpoint import (
 )
 from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.models.reward_model import RewardModelConfig
+from worldmodel.observation import vector
 
-STATE = ModelConfig(observation_size=2, action_size=1, latent_size=3, width=4, head_width=4, depth=1, ensemble=1)
+STATE = ModelConfig(observation=vector(2), action_size=1, latent_size=3, width=4, head_width=4, depth=1, ensemble=1)
 REWARD = RewardModelConfig(
-    2, 1, representation_size=8, width=8, encoder_width=8, critic_width=8, policy_width=8, depth=1, bins=5
+    vector(2), 1, representation_size=8, width=8, encoder_width=8, critic_width=8, policy_width=8, depth=1, bins=5
 )
 
 

@@ -11,6 +11,7 @@ from worldmodel.losses.value import two_hot_loss
 from worldmodel.models.freeze import freeze_reward_model
 from worldmodel.models.reward_model import RewardModelConfig
 from worldmodel.nets.bins import decoded, symexp, symlog, two_hot
+from worldmodel.observation import vector
 from worldmodel.training.lanes import Lanes
 from worldmodel.training.td import TdConfig
 from worldmodel.training.td_trainer import TdTrainer, TdTrainingConfig
@@ -86,7 +87,9 @@ def test_steps_are_taken_back_with_the_observation_that_they_began_at(key):
     assert take_back(replay, jnp.array([0])).filled == replay.filled
 
 
-CONFIG = RewardModelConfig(3, 1, representation_size=16, width=32, encoder_width=32, critic_width=32, policy_width=16)
+CONFIG = RewardModelConfig(
+    vector(3), 1, representation_size=16, width=32, encoder_width=32, critic_width=32, policy_width=16
+)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from planning import CEM, ActionSpec, Agent, Cost, Effort, GoalDistance
 from planning.control import Bundle
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 from ....records.manifest import manifest
 from ....records.promises import require
@@ -75,7 +76,9 @@ def run(cfg: DictConfig) -> dict[str, int]:
 
 def tiny() -> Bundle:
     """A bundle of a planner that is as small as it can be and has all parts."""
-    config = ModelConfig(observation_size=3, action_size=2, probe_size=2, latent_size=4, width=8, head_width=8, depth=1)
+    config = ModelConfig(
+        observation=vector(3), action_size=2, probe_size=2, latent_size=4, width=8, head_width=8, depth=1
+    )
     planner = CEM(horizon=6, num_samples=12, num_elites=4, iterations=2, num_keep=2, num_best=3)
     spec = ActionSpec.of([-1.0, -2.0], [1.0, 0.5], 0.1)
     costs: dict[str, Cost] = {"goal": GoalDistance(), "effort": Effort()}

@@ -18,6 +18,7 @@ from experiments.training.offline import probe_targets
 from planning import AccelerationLimit, Imagined, JerkLimit, JointLimits, KeepOut, SpeedLimit
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 DISC = KeepOut(center=(0.5, 0.0), radius=0.2)
 
@@ -97,7 +98,7 @@ def test_the_joints_of_the_reacher_are_read_from_the_points_that_its_probe_learn
     angles = np.random.default_rng(0).uniform([-3, -2.7], [3, 2.7], (50, 2))
     states = task.pack(angles, np.zeros((50, 2)))
     decoded = jnp.asarray(probe_targets(task, states))
-    config = ModelConfig(observation_size=6, action_size=2, probe_size=4, latent_size=4, width=8, head_width=8)
+    config = ModelConfig(observation=vector(6), action_size=2, probe_size=4, latent_size=4, width=8, head_width=8)
     model = replace(freeze(create(config, 0), config), probe=lambda params, latents: latents)
     root = tuple(float(each) for each in task.scene().root)
     spec = build.action_spec(task)

@@ -9,6 +9,7 @@ from experiments.evaluation.goals.protocols import honest
 from experiments.training.offline import probe_targets
 from worldmodel.models.checkpoint import save_model
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 
 @pytest.mark.parametrize(("name", "part"), list(PARTS))
@@ -29,7 +30,7 @@ def test_a_part_is_reached_at_rest_at_the_goal_and_told_by_its_sensors(name, par
 
 
 def test_the_three_ways_are_measured_end_to_end(tmp_path):
-    config = ModelConfig(observation_size=4, action_size=2, probe_size=2, latent_size=4, width=8, head_width=8)
+    config = ModelConfig(observation=vector(4), action_size=2, probe_size=2, latent_size=4, width=8, head_width=8)
     path = tmp_path / "m.safetensors"
     save_model(path, create(config, 0), config, {"task": {"task": "two_room"}})
     others = ("~suite.checkpoints.umaze", "~suite.checkpoints.reacher")

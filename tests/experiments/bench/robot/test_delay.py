@@ -16,13 +16,14 @@ from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.rollout import run_episodes
 from worldmodel.models.checkpoint import load_model, save_model
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 PLANNER = ("planner.num_samples=16", "planner.num_elites=4", "planner.iterations=1", "planner.horizon=9")
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    config = ModelConfig(observation_size=6, action_size=2, latent_size=8, width=16, head_width=8)
+    config = ModelConfig(observation=vector(6), action_size=2, latent_size=8, width=16, head_width=8)
     path = tmp_path_factory.mktemp("delay") / "reacher.safetensors"
     save_model(path, create(config, 0), config, {"task": envs.make("reacher").describe()})
     return path

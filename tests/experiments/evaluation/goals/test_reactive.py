@@ -13,6 +13,7 @@ from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.reactive import ReactivePolicy, reflex
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["history"])
@@ -50,7 +51,9 @@ def test_the_reflex_takes_the_first_action_of_the_block_within_the_bounds(task):
 
 
 def test_the_reflex_of_a_real_model_gives_what_its_policy_head_gives(task):
-    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8, depth=1, policy=True)
+    config = ModelConfig(
+        observation=vector(4), action_size=2, latent_size=4, width=8, head_width=8, depth=1, policy=True
+    )
     model, pairs = freeze(create(config, 0), config), honest(task, 3, 0)
     policy = reflex(task, model)
     policy.reset(pairs)

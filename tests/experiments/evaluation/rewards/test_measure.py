@@ -13,6 +13,7 @@ from planning import CEM, EliteMPPI, Return
 from planning.control import Controller
 from worldmodel.models.checkpoint import MODEL, REWARD_MODEL, kind_of, save_model
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 from ...reward_recipe import save_random_reward_model
 
@@ -27,7 +28,7 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope="module")
 def goals(tmp_path_factory):
     path = tmp_path_factory.mktemp("goals") / "two_room.safetensors"
-    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8)
+    config = ModelConfig(observation=vector(4), action_size=2, latent_size=4, width=8, head_width=8)
     save_model(path, create(config, 0), config, {"task": {"task": "two_room"}})
     return path
 
@@ -155,7 +156,7 @@ def test_it_drives_a_gymnasium_environment(controller):
 
 
 def test_a_model_for_goals_still_needs_one(controller):
-    config = ModelConfig(observation_size=3, action_size=1, latent_size=4, width=8, head_width=8, action_block=1)
+    config = ModelConfig(observation=vector(3), action_size=1, latent_size=4, width=8, head_width=8, action_block=1)
     from worldmodel.models.freeze import freeze
 
     cfg = build.compose("plan", "cost=goal_distance", "planner.horizon=2")

@@ -22,10 +22,13 @@ from planning import ActionSpec
 from worldmodel.data.rewards import load_rewards
 from worldmodel.models.checkpoint import load_reward_model
 from worldmodel.models.reward_model import RewardModelConfig
+from worldmodel.observation import vector
 from worldmodel.training.td import TdConfig
 from worldmodel.training.td_trainer import TdTrainer, TdTrainingConfig
 
-MODEL = RewardModelConfig(3, 1, representation_size=16, width=16, encoder_width=16, critic_width=16, policy_width=16)
+MODEL = RewardModelConfig(
+    vector(3), 1, representation_size=16, width=16, encoder_width=16, critic_width=16, policy_width=16
+)
 CONFIG = OnlineConfig(
     steps=480, environments=2, seed_decisions=200, updates=1, slots=300, evaluate_every=440, evaluate_episodes=2,
     save_every=60,

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from experiments.training.online.value_range import RangeWatch, largest_return, suited
 from worldmodel.models.reward_model import RewardModelConfig
+from worldmodel.observation import vector
 
-CONFIG = RewardModelConfig(3, 1)
+CONFIG = RewardModelConfig(vector(3), 1)
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,0 +1,144 @@
+"""Episodes as contiguous arrays, one after the other, with the rows where each starts and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from ..observation import PRESENT, ObservationSpec, vector
+
+Readings = ndarray | Mapping[str, ndarray]  # of one episode: [T+1, ...] of the only sensor, or of each by name
+
+
+@dataclass(frozen=True)
+class EpisodeData:
+    """All episodes, one after the other. Row `i` holds an observation and the action taken there.
+
+    An episode of T steps has T+1 rows; the action of its last row is zero and never used.
+    """
+
+    readings: dict[str, ndarray]  # [M, ...] of each sensor, and `<name>_present` [M, 1] uint8 of each optional one
+    actions: Float[ndarray, "M A"]
+    first: Int[ndarray, "M"]  # row at which the row's episode starts
+    last: Int[ndarray, "M"]  # row at which the row's episode ends
+    states: ndarray | None  # [M, S] simulator states, where the dataset has them in infos["state"]
+    action_low: Float[ndarray, "A"]
+    action_high: Float[ndarray, "A"]
+    metadata: dict[str, Any]
+    spec: ObservationSpec  # the sensors in order
+    names: tuple[str, ...] = ()  # what each episode is called where it was read; empty: its number
+    rewards: Float[ndarray, "M"] | None = None  # of the action in each row, where they were asked for
+    terminated: Bool[ndarray, "M"] | None = None  # whether that action ended the episode for good
+
+    @classmethod
+    def of(
+        cls,
+        observations: Sequence[Readings],
+        actions: Sequence[ndarray],
+        states: Sequence[ndarray],
+        bounds: tuple[Any, Any],
+        metadata: dict[str, Any],
+        names: Sequence[str] = (),
+        spec: ObservationSpec | None = None,
+    ) -> EpisodeData:
+        """Join episodes, at least one.
+
+        Args:
+          observations: of each episode, [T+1, O] of the only sensor, or [T+1, ...] of each sensor by name.
+          actions: [T, A] of each.
+          states: [T+1, S] of each; where not all have some they are left out.
+          bounds: of the actions, lowest and highest, [A] each.
+          metadata: of the dataset.
+          names: what the episodes are called.
+          spec: the sensors; None: one vector, `state`.
+
+        Raises:
+          ValueError: a sensor is missing in an episode, or its readings have another shape or dtype.
+        """
+        first = observations[0]
+        if spec is None:
+            spec = vector(first.shape[1]) if isinstance(first, ndarray) else _described(first)
+        named = [_named(each, spec) for each in observations]
+        lengths = np.array([len(each) + 1 for each in actions])
+        ends = np.cumsum(lengths)
+        padded = [np.concatenate([each, np.zeros_like(each[:1])]) for each in actions]
+        return cls(
+            readings={key: np.concatenate([each[key] for each in named]) for key in named[0]},
+            actions=np.concatenate(padded),
+            first=np.repeat(ends - lengths, lengths).astype(np.int32),
+            last=np.repeat(ends - 1, lengths).astype(np.int32),
+            states=np.concatenate(states) if len(states) == len(lengths) else None,
+            action_low=np.asarray(bounds[0], np.float32),
+            action_high=np.asarray(bounds[1], np.float32),
+            metadata=metadata,
+            spec=spec,
+            names=tuple(names),
+        )
+
+    @cached_property
+    def observations(self) -> Float[ndarray, "M E"]:
+        """The rows of all vector sensors (`ObservationSpec.row`), float32."""
+        return np.asarray(self.spec.numpy_row(self.readings), np.float32)
+
+    def name(self, episode: int) -> str:
+        """What an episode is called, counted from 0 among those that were read."""
+        return self.names[episode] if self.names else f"episode {episode}"
+
+    def last_episodes(self, count: int) -> EpisodeData:
+        """The last `count` episodes, or all where there are fewer."""
+        begin = int(np.unique(self.first)[-count:][0])
+        return replace(
+            self,
+            readings={name: values[begin:] for name, values in self.readings.items()},
+            actions=self.actions[begin:],
+            first=self.first[begin:] - np.int32(begin),
+            last=self.last[begin:] - np.int32(begin),
+            states=None if self.states is None else self.states[begin:],
+            names=self.names[-count:],
+            rewards=None if self.rewards is None else self.rewards[begin:],
+            terminated=None if self.terminated is None else self.terminated[begin:],
+        )
+
+    @property
+    def rows(self) -> int:
+        """M."""
+        return len(self.actions)
+
+    @property
+    def episodes(self) -> int:
+        """How many episodes there are; empty ones were left out when reading."""
+        return len(np.unique(self.first))
+
+    @property
+    def steps(self) -> int:
+        """Environment steps, which is rows less one an episode."""
+        return self.rows - self.episodes
+
+
+def _named(readings: Readings, spec: ObservationSpec) -> dict[str, ndarray]:
+    """One episode's readings by sensor, in order."""
+    if not isinstance(readings, Mapping):
+        readings = {spec.sensors[0].name: readings}
+    found: dict[str, ndarray] = {}
+    for sensor in spec.sensors:
+        if sensor.name not in readings:
+            raise ValueError(f"the sensor {sensor.name} is missing: the episode has {', '.join(readings)}")
+        values = readings[sensor.name]
+        if values.shape[1:] != sensor.shape:
+            raise ValueError(f"the sensor {sensor.name} reads {values.shape[1:]}; expected {sensor.shape}")
+        found[sensor.name] = values.astype(sensor.dtype, copy=False)
+        if sensor.optional:
+            ones = np.ones((len(values), 1), np.uint8)
+            found[sensor.name + PRESENT] = np.asarray(readings.get(sensor.name + PRESENT, ones), np.uint8)
+    return found
+
+
+def _described(readings: Mapping[str, ndarray]) -> ObservationSpec:
+    """The sensors of readings of which nothing else is known."""
+    return ObservationSpec.of_arrays({name: (values.shape[1:], values.dtype) for name, values in readings.items()})

@@ -1,0 +1,240 @@
+"""What a model observes: an ordered tuple of sensors, and how the readings of one moment become one row of numbers.
+
+An observation is a mapping from sensor names to arrays; beside an optional sensor stands `<name>_present`, 1 where it
+was read and 0 where it is missing. Where every sensor is a vector, one array of that sensor may stand for the mapping,
+and the *row* of a moment is all vectors one after the other, each optional one followed by its flag.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from numpy import ndarray
+
+PRESENT = "_present"
+MOST_NUMBERS = 1_000_000  # in one reading
+
+Observation = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """One sensor, as far as it shapes a model.
+
+    Args:
+      name: its key in an observation.
+      shape: of one reading.
+      dtype: of a reading, NumPy's name.
+      period: for each component, the period of an angle, 0 where it has none; empty: no component has one.
+      optional: whether a reading may be missing; its values are zeros then.
+      interpolates: whether a reading between two others lies between them.
+      features: how many numbers stand for a reading that is no vector, once a network has seen it; 0 for a vector.
+
+    Raises:
+      ValueError: no name, sizes that are not positive, no number type, or another number of periods than components.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    period: tuple[float, ...] = ()
+    optional: bool = False
+    interpolates: bool = True
+    features: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(self.shape))
+        object.__setattr__(self, "period", tuple(self.period))
+        if not isinstance(self.name, str) or not self.name.isidentifier() or self.name.endswith(PRESENT):
+            raise ValueError(f"a sensor's name must be a word that does not end in {PRESENT}; got {self.name!r:.40}")
+        if not self.shape or not all(type(size) is int and 0 < size <= MOST_NUMBERS for size in self.shape):
+            raise ValueError(f"the shape of sensor {self.name!r} must be positive sizes; got {self.shape!r:.40}")
+        if self.dtype not in ("float32", "uint8"):
+            raise ValueError(f"the dtype of sensor {self.name!r} must be float32 or uint8; got {self.dtype!r:.40}")
+        if self.period and (len(self.period) != self.size or not all(0 <= each < math.inf for each in self.period)):
+            raise ValueError(
+                f"sensor {self.name!r} has {self.size} components and needs a period for each, 0 for none; got "
+                f"{self.period!r:.60}"
+            )
+
+    @property
+    def size(self) -> int:
+        """How many numbers a reading has."""
+        return math.prod(self.shape)
+
+    @property
+    def width(self) -> int:
+        """How many numbers stand for a reading in an embedding, its flag not counted."""
+        return self.size if self.is_vector else self.features
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether its readings go into a row as they are; others need a network."""
+        return len(self.shape) == 1 and self.dtype == "float32"
+
+
+@dataclass(frozen=True)
+class ObservationSpec:
+    """The sensors of a model, in order. Hashable: it is part of an architecture.
+
+    Raises:
+      ValueError: no sensor, or two of one name.
+    """
+
+    sensors: tuple[Sensor, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sensors", tuple(self.sensors))
+        names = [sensor.name for sensor in self.sensors]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"an observation needs sensors with names of their own; got {names!r:.80}")
+
+    def __hash__(self) -> int:  # of every call of a compiled function: computed once
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.sensors)
+
+    @cached_property
+    def is_vectors(self) -> bool:
+        """Whether every sensor is a vector: rows need no network."""
+        return all(sensor.is_vector for sensor in self.sensors)
+
+    @cached_property
+    def size(self) -> int:
+        """E, the numbers in an embedding: those of each sensor in order, and a flag for each optional one."""
+        return sum(sensor.width + sensor.optional for sensor in self.sensors)
+
+    @cached_property
+    def slices(self) -> dict[str, slice]:
+        """Where the numbers of each sensor stand in an embedding, without its flag."""
+        found, at = {}, 0
+        for sensor in self.sensors:
+            found[sensor.name] = slice(at, at + sensor.width)
+            at += sensor.width + sensor.optional
+        return found
+
+    @cached_property
+    def flags(self) -> dict[str, int]:
+        """Where the flag of each optional sensor stands in an embedding."""
+        return {each.name: self.slices[each.name].stop for each in self.sensors if each.optional}
+
+    @cached_property
+    def period(self) -> Float[ndarray, "E"]:
+        """The period of each number in a row; 0 where it has none."""
+        found = np.zeros(self.size, np.float32)
+        for sensor in self.sensors:
+            if sensor.is_vector and sensor.period:
+                found[self.slices[sensor.name]] = sensor.period
+        return found
+
+    def row(self, observation: Observation | Array) -> Float[Array, "... E"]:
+        """The row of an observation inside compiled code; an array is the row of a single sensor already."""
+        if not isinstance(observation, Mapping):
+            return observation
+        parts = []
+        for sensor in self.sensors:
+            if sensor.is_vector:
+                parts.append(observation[sensor.name])
+                if sensor.optional:
+                    parts.append(observation[sensor.name + PRESENT].astype(jnp.float32))
+        return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
+
+    def numpy_row(self, observation: Observation | ndarray) -> Float[ndarray, "... E"]:
+        """The same of NumPy arrays, outside of compiled code; nothing is copied where one sensor is all."""
+        if not isinstance(observation, Mapping):
+            return observation
+        parts: list[ndarray] = []
+        for sensor in self.sensors:
+            if sensor.is_vector:
+                parts.append(np.asarray(observation[sensor.name], np.float32))
+                if sensor.optional:
+                    parts.append(np.asarray(observation[sensor.name + PRESENT], np.float32))
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+    def tree(self, row: Float[Any, "... E"]) -> dict[str, Any]:
+        """The readings in a row, by sensor: the inverse of `row` where all sensors are vectors."""
+        found = {name: row[..., place] for name, place in self.slices.items()}
+        return found | {name + PRESENT: row[..., place : place + 1] for name, place in self.flags.items()}
+
+    def presence(self, rows: Float[ndarray, "M E"]) -> Bool[ndarray, "M E"]:
+        """Which numbers of rows were read; flags always are."""
+        found = np.ones(rows.shape, bool)
+        for name, place in self.flags.items():
+            found[:, self.slices[name]] = rows[:, place : place + 1] > 0
+        return found
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The sensors by field; `from_json` takes them back."""
+        return [
+            {
+                field.name: list(value) if isinstance(value := getattr(sensor, field.name), tuple) else value
+                for field in fields(Sensor)
+            }
+            for sensor in self.sensors
+        ]
+
+    @classmethod
+    def from_json(cls, values: Any) -> ObservationSpec:
+        """Read what `to_json` gave. Fields with a default may be missing, `null` periods count as 0.
+
+        Raises:
+          ValueError: no list of sensors, a field that this version does not know, or values that make no sensor.
+        """
+        known = {field.name for field in fields(Sensor)}
+        if not isinstance(values, list) or not all(isinstance(each, dict) for each in values):
+            raise ValueError(f"the sensors must be a list of objects; got {values!r:.60}")
+        sensors = []
+        for each in values:
+            if unknown := sorted(set(each) - known):
+                raise ValueError(f"a sensor has the unknown field {unknown[0]!r:.40}: a newer jepa-mpc may know it")
+            if missing := {"name", "shape"} - set(each):
+                raise ValueError(f"a sensor lacks its {sorted(missing)[0]}")
+            given = dict(each)
+            given["period"] = tuple(0.0 if period is None else period for period in each.get("period") or ())
+            sensors.append(Sensor(**given))
+        return cls(tuple(sensors))
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, tuple[tuple[int, ...], Any]]) -> ObservationSpec:
+        """From shapes and dtypes by name: uint8 stays, every other dtype is read as float32.
+
+        A key `<name>_present` makes the sensor of that name an optional one.
+        """
+        sensors = []
+        for name, (shape, dtype) in arrays.items():
+            owner = name.removesuffix(PRESENT)
+            if owner == name or owner not in arrays:
+                kind = "uint8" if np.dtype(dtype) == np.uint8 and len(shape) > 1 else "float32"
+                sensors.append(Sensor(name, tuple(shape), kind, optional=name + PRESENT in arrays))
+        return cls(tuple(sensors))
+
+    @classmethod
+    def of(cls, sensors: Any) -> ObservationSpec:
+        """From anything that describes sensors by these names, such as a task's own; what else it says is left out."""
+        return cls(
+            tuple(
+                Sensor(
+                    each.name,
+                    tuple(each.shape),
+                    each.dtype,
+                    tuple(0.0 if period is None else float(period) for period in each.period or ()),
+                    each.optional,
+                    each.interpolates,
+                )
+                for each in sensors
+            )
+        )
+
+
+def vector(size: int, name: str = "state") -> ObservationSpec:
+    """One vector of `size` numbers: what most robots have."""
+    return ObservationSpec((Sensor(name, (size,)),))

@@ -87,7 +87,7 @@ def test_a_number_that_is_no_count_is_named():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda header: header.update(model=[1]), "cannot use: model configuration with unknown or missing fields"),
+        (lambda header: header.update(model=[1]), "cannot use: the model configuration must be an object; got list"),
         (lambda header: header.update(metadata=[["a", 1]]), "cannot use: its metadata are no object"),
         (lambda header: header.pop("metadata"), "cannot use: 'metadata'"),
         (lambda header: header.update(kind=["x"] * 1000), "is a .* file: expected a"),

@@ -44,8 +44,8 @@ def same(one: Any, other: Any, default: Any = None) -> bool:
             same(*(each.get(name, known.get(name, _ABSENT)) for each in (one, other, known))) for name in {*one, *other}
         )
     if isinstance(one, list) and isinstance(other, list):
-        known = default if isinstance(default, list) and len(default) == len(other) else [None] * len(other)
-        return len(one) == len(other) and all(map(same, one, other, known))
+        members = default if isinstance(default, list) and len(default) == len(other) else [None] * len(other)
+        return len(one) == len(other) and all(map(same, one, other, members))
     return bool(one == other)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy import ndarray
 
 from ...parameterization import ORDERS, Knots, Parameterization, Steps
+from .formats import FORMAT, upgraded
 
-FORMAT = 1
 MOST = 1_000_000  # of anything that is counted here; a robot's planner needs far less, a file's slip gives far more
 WORD = 200  # characters of a name
 LARGEST = float(np.finfo(np.float32).max)
@@ -122,15 +122,23 @@ class Contract:
     def from_json(cls, values: Any) -> Contract:
         """Read what `to_json` gave, from a file that nobody vouches for. Fields with a default may be missing.
 
+        A contract of an earlier format is upgraded to the present one.
+
         Raises:
-          ValueError: a field that is missing, unknown, of another type, out of range, or at odds with another one.
+          ValueError: a newer format, or a field that is missing, unknown, of another type, out of range, or at odds
+            with another one.
         """
         if not isinstance(values, dict):
             raise ValueError(f"the contract must be an object; got {type(values).__name__}")
+        version = values.get("format", FORMAT)
+        values = upgraded(values)
         known = {entry.name for entry in fields(cls)}
         needed = {entry.name for entry in fields(cls) if entry.default is MISSING and entry.default_factory is MISSING}
         if unknown := sorted(set(values) - known):
-            raise ValueError(f"the contract has unknown fields: {_few(unknown)}; a newer jepa-mpc may know them")
+            raise ValueError(
+                f"the contract has unknown fields: {_few(unknown)}, which a newer jepa-mpc may have written (it has "
+                f"format {version}, and this version reads {FORMAT}): update jepa-mpc, or export it again"
+            )
         if missing := sorted(needed - set(values)):
             raise ValueError(f"the contract has missing fields: {_few(missing)}")
         kinds: dict[str, Any] = {entry.name: str(entry.type) for entry in fields(cls)}

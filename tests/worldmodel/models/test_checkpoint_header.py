@@ -91,7 +91,7 @@ def test_a_number_that_is_no_count_is_named():
         (lambda header: header.update(metadata=[["a", 1]]), "cannot use: its metadata are no object"),
         (lambda header: header.pop("metadata"), "cannot use: 'metadata'"),
         (lambda header: header.update(kind=["x"] * 1000), "is a .* file: expected a"),
-        (lambda header: header.update(format="9" * 1000), "has format version '9{39}, and this version reads 1"),
+        (lambda header: header.update(format="9" * 1000), "has format version '9{39}, and this version reads [0-9]+:"),
     ],
 )
 def test_a_header_of_other_types_is_one_sentence(tmp_path, intact, kind, change, words):

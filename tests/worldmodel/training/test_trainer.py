@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from worldmodel.models.checkpoint import load_model, load_training, save_model, save_training
+from worldmodel.models.formats import FORMAT
 from worldmodel.training.jepa import JepaConfig
 from worldmodel.training.trainer import TrainingConfig, fit
 
@@ -181,7 +182,7 @@ def _with_header(path, change):
 def test_header_that_does_not_fit_is_told(model_file):
     whole = model_file.read_bytes()
     for change, message in (
-        (lambda header: header.update(format=99), "has format version 99, and this version reads 1"),
+        (lambda header: header.update(format=99), f"has format version 99, and this version reads {FORMAT}"),
         (lambda header: header["model"].update(width=64), "does not fit: .* is float32"),
         (lambda header: header["model"].update(probe_size=0), "does not fit: tensors missing or unknown: probe_head"),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -45,12 +46,25 @@ class Architecture(ABC):
 
     @classmethod
     def from_json(cls: type[A], values: Any) -> A:
-        """Raises ValueError on a field that is missing, unknown to this version, of another type, or out of range."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(values, dict) or set(values) != known:
-            values = values if isinstance(values, dict) else {}
-            raise ValueError(f"model configuration with unknown or missing fields: {sorted(set(values) ^ known)}")
+        """Read what `to_json` gave. Fields with a default may be missing: they were added after the file was written.
+
+        Raises:
+          ValueError: a field that is missing, unknown to this version, of another type, or out of range.
+        """
+        if not isinstance(values, dict):
+            raise ValueError(f"the model configuration must be an object; got {type(values).__name__}")
+        fields = dataclasses.fields(cls)
+        needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+        if unknown := sorted({*values} - {field.name for field in fields}):
+            raise ValueError(f"the model configuration has unknown fields: {few(unknown)}")
+        if missing := sorted(needed - {*values}):
+            raise ValueError(f"the model configuration has missing fields: {few(missing)}")
         return cls(**{**values, "observation": ObservationSpec.from_json(values["observation"])})
+
+
+def few(names: Iterable[str]) -> str:
+    """A few names, short enough for a sentence."""
+    return ", ".join(f"{name!r:.40}" for name in [*names][:4])
 
 
 def check_count(name: str, value: Any, least: int, most: int = MOST) -> None:

@@ -22,11 +22,12 @@ from safetensors.numpy import save as serialise
 
 from ..files import write_atomically
 from .architecture import Architecture
+from .fingerprint import differing, unknown, unknown_clause
+from .formats import FORMAT, check_fields, check_version, unusable, upgraded
 from .freeze import FrozenModel, FrozenRewardModel, Weights, freeze, freeze_reward_model
 from .goal_model import ModelConfig, WorldModel, create
 from .reward_model import RewardModelConfig
 
-FORMAT = 1
 MODEL, REWARD_MODEL, TRAINING = "model", "reward model", "training"  # kinds of files
 _KEY = "jepa-mpc"
 _LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
@@ -139,8 +140,16 @@ def save_training(
     _write(path, TRAINING, tensors, {"fingerprint": fingerprint, "extra": extra})
 
 
-def load_training(path: str | Path, template: T, fingerprint: dict[str, Any]) -> tuple[T, dict[str, Any]]:
+def load_training(
+    path: str | Path, template: T, fingerprint: dict[str, Any], defaults: Mapping[str, Any] | None = None
+) -> tuple[T, dict[str, Any]]:
     """Read a training state into the structure of `template`; and `extra`, in which `arrays` are those that came along.
+
+    Args:
+      path: of the file.
+      template: a state of the same structure, shapes and types.
+      fingerprint: of the run that goes on.
+      defaults: what a setting counts as that the stored fingerprint does not have yet, nested like it.
 
     Raises:
       ValueError: truncated or foreign, or of a run with other settings (which one differs is named).
@@ -149,12 +158,17 @@ def load_training(path: str | Path, template: T, fingerprint: dict[str, Any]) ->
     stored, extra = header.get("fingerprint"), header.get("extra")
     if not isinstance(stored, dict) or not isinstance(extra, dict):
         raise ValueError(f"{path} has a header that this version cannot use: remove it to begin anew")
-    differing = sorted(name for name in {*stored, *fingerprint} if stored.get(name) != fingerprint.get(name))
-    if differing:
-        was = ", ".join(f"{name}={stored.get(name)}" for name in differing)
-        now = ", ".join(f"{name}={fingerprint.get(name)}" for name in differing)
+    try:
+        check_fields(header, ("fingerprint", "extra"))
+    except ValueError as error:
+        raise unusable(path, header, error) from error
+    was, now = differing(stored, fingerprint, defaults or {})
+    if was or now:
+        names = sorted({*was, *now})
+        before, wanted = (", ".join(f"{name}={each.get(name)}" for name in names) for each in (was, now))
         raise ValueError(
-            f"{path} belongs to a run with {was}, and this one has {now}: choose another run folder, or remove it"
+            f"{path} belongs to a run with {before}{unknown_clause(unknown(stored, fingerprint, defaults or {}))}, and "
+            f"this one has {wanted}: choose another run folder, or remove it"
         )
     arrays = {name[len(_ARRAYS) :]: tensors.pop(name) for name in [*tensors] if name.startswith(_ARRAYS)}
     return _fill(path, template, tensors), {**extra, "arrays": arrays} if arrays else extra
@@ -187,6 +201,7 @@ def _read(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str,
     header = _header(path, content[8 : 8 + size])
     if header.get("kind") != kind:
         raise ValueError(f"{path} is a {header.get('kind')!s:.40} file: expected a {kind} file")
+    header, tensors = upgraded(path, header, tensors)
     return tensors, header
 
 
@@ -195,17 +210,18 @@ def _described(
 ) -> tuple[A, dict[str, Any]]:
     """The architecture and the metadata in a model's header, checked before anything is built from them."""
     try:
+        check_fields(header, ("model", "metadata"))
         config, metadata = kind.from_json(header["model"]), header["metadata"]
+        if not isinstance(metadata, dict):
+            raise ValueError("its metadata are no object")
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} has a header that this version cannot use: {error}") from error
-    if not isinstance(metadata, dict):
-        raise ValueError(f"{path} has a header that this version cannot use: its metadata are no object")
+        raise unusable(path, header, error) from error
     if (fewest := config.fewest_tensors) > len(tensors):
         raise ValueError(
             f"{path} does not fit: its header describes {fewest} tensors or more, and it has {len(tensors)}"
         )
     numbers = sum(tensor.size for tensor in tensors.values())
-    for name, size in config.to_json().items():
+    for name, size in {**config.to_json(), "observation": config.embedding_size}.items():
         if type(size) is int and size > numbers:  # each sizes an array
             raise ValueError(f"{path} does not fit: its header says {name}={size}, and it holds {numbers} numbers")
     for name, tensor in tensors.items():
@@ -230,8 +246,7 @@ def _header(path: str | Path, text: bytes) -> dict[str, Any]:
         raise _broken(path, error) from error
     if not isinstance(header, dict):
         raise ValueError(f"{path} is a safetensors file of another program: expected one that `jepa-mpc train` wrote")
-    if header.get("format") != FORMAT:
-        raise ValueError(f"{path} has format version {header.get('format')!r:.40}, and this version reads {FORMAT}")
+    check_version(path, header.get("format"))
     return header
 
 

@@ -21,7 +21,8 @@ from numpy import ndarray
 from safetensors.numpy import save as serialise
 
 from ...agent import Agent
-from ..engine.contract import FORMAT, Contract
+from ..engine.contract import Contract
+from ..engine.formats import FORMAT
 from ..engine.live import as_arrays, contract_of
 from .file import KEY, KIND, BundleError, digest, listed, read, state_of, word_list
 from .files import write_atomically

@@ -17,12 +17,13 @@ import numpy as np
 from numpy import ndarray
 from safetensors import SafetensorError, deserialize
 
-from ..engine.contract import FORMAT
+from ..engine.formats import FORMAT, check_version
 from .programs import DTYPES, Spec
 
 KIND = "jepa-mpc bundle"
 KEY = "jepa-mpc"  # of the header among the file's metadata
-_FIELDS = {"kind", "format", "contract", "agent", "state", "programs", "platforms", "guards", "sha256"}
+_NEEDED = {"kind", "format", "contract", "agent", "state", "programs", "platforms", "sha256"}
+_DEFAULTS: dict[str, Any] = {"guards": {}}
 _LARGEST_HEADER = 2**23
 _LARGEST_STATE = 2**25  # elements
 _DEEPEST = 16
@@ -58,14 +59,8 @@ def read(content: bytes) -> tuple[dict[str, Any], dict[str, ndarray]]:
         raise BundleError(f"it is altered, or another program's file ({type(error).__name__})") from error
     if not isinstance(header, dict) or header.get("kind") != KIND:
         raise BundleError("it is another program's file: expected one that `jepa-mpc export` wrote")
-    version = header.get("format")
-    if type(version) is int and version > FORMAT:
-        raise BundleError(f"it has the newer format {version}, and this version reads {FORMAT}: update jepa-mpc")
-    if version != FORMAT or type(version) is not int or set(header) != _FIELDS:
-        raise BundleError(f"it has another format than {FORMAT}, which this version reads")
+    _check_fields(header)
     _check_json(header)
-    if not isinstance(header["guards"], dict):
-        raise BundleError("guards must be an object")
     tensors = {}
     for name, entry in entries:
         if not _NAME.fullmatch(name):
@@ -81,6 +76,9 @@ def read(content: bytes) -> tuple[dict[str, Any], dict[str, ndarray]]:
         tensors[name] = array
     if header["sha256"] != digest(header, tensors):
         raise BundleError("it was altered after it was written (its hash is another one): take an intact copy")
+    header = {**_DEFAULTS, **header}  # what has a default may be missing
+    if not isinstance(header["guards"], dict):
+        raise BundleError("guards must be an object")
     return header, tensors
 
 
@@ -120,6 +118,23 @@ def word_list(header: dict[str, Any], name: str) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise BundleError(f"{name} must be a list of words")
     return values
+
+
+def _check_fields(header: dict[str, Any]) -> None:
+    """Check the version, which the contract's upgrades bring up to the present one, and the names of the fields."""
+    version = header.get("format")
+    try:
+        check_version(version)
+    except ValueError as error:
+        raise BundleError(str(error)) from None
+    if unknown := sorted(set(header) - _NEEDED - set(_DEFAULTS)):
+        few = ", ".join(f"{name!r:.40}" for name in unknown[:4])
+        raise BundleError(
+            f"it has unknown fields: {few}, which a newer jepa-mpc may have written (it has format {version}, and this "
+            f"version reads {FORMAT}): update jepa-mpc, or export it again"
+        )
+    if missing := sorted(_NEEDED - set(header)):
+        raise BundleError(f"it has missing fields: {', '.join(missing)}: take an intact copy")
 
 
 def _check_json(value: Any, depth: int = 0) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
@@ -11,8 +10,8 @@ from numpy import ndarray
 
 from ...observation import ObservationSpec
 from ...parameterization import ORDERS, Knots, Parameterization, Steps
+from .formats import FORMAT, upgraded
 
-FORMAT = 2
 MOST = 1_000_000  # of anything that is counted here; a robot's planner needs far less, a file's slip gives far more
 WORD = 200  # characters of a name
 LARGEST = float(np.finfo(np.float32).max)
@@ -141,16 +140,23 @@ class Contract:
     def from_json(cls, values: Any) -> Contract:
         """Read what `to_json` gave, from a file that nobody vouches for. Fields with a default may be missing.
 
+        A contract of an earlier format is upgraded to the present one.
+
         Raises:
-          ValueError: a field that is missing, unknown, of another type, out of range, or at odds with another one.
+          ValueError: a newer format, or a field that is missing, unknown, of another type, out of range, or at odds
+            with another one.
         """
         if not isinstance(values, dict):
             raise ValueError(f"the contract must be an object; got {type(values).__name__}")
+        version = values.get("format", FORMAT)
         values = upgraded(values)
         known = {entry.name for entry in fields(cls)}
         needed = {entry.name for entry in fields(cls) if entry.default is MISSING and entry.default_factory is MISSING}
         if unknown := sorted(set(values) - known):
-            raise ValueError(f"the contract has unknown fields: {_few(unknown)}; a newer jepa-mpc may know them")
+            raise ValueError(
+                f"the contract has unknown fields: {_few(unknown)}, which a newer jepa-mpc may have written (it has "
+                f"format {version}, and this version reads {FORMAT}): update jepa-mpc, or export it again"
+            )
         if missing := sorted(needed - set(values)):
             raise ValueError(f"the contract has missing fields: {_few(missing)}")
         kinds: dict[str, Any] = {entry.name: str(entry.type) for entry in fields(cls)}
@@ -227,29 +233,6 @@ def with_words(contract: Contract, **words: Any) -> Contract:
     made = replace(contract, observation=ObservationSpec(tuple(sensors)), **words)
     made.check()
     return made
-
-
-def one_vector(values: dict[str, Any]) -> dict[str, Any]:
-    """Format 1 to 2: an observation was one vector, of `observation_size` numbers, with words for each."""
-    kept = dict(values)
-    size = kept.pop("observation_size", None)
-    if type(size) is not int or not 1 <= size <= MOST:
-        raise ValueError(f"observation_size must lie between 1 and {MOST}; got {_few([size])}")
-    words = {entry: kept.pop(word) for word, entry in _SENSOR_WORDS.items() if kept.get(word)}
-    for word in _SENSOR_WORDS:
-        kept.pop(word, None)
-    return kept | {"format": 2, "observation": [{"name": "state", "shape": [size], **words}]}
-
-
-# What makes a contract of one format one of the next.
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: one_vector}
-
-
-def upgraded(values: dict[str, Any]) -> dict[str, Any]:
-    """The contract of any earlier format as one of the present format."""
-    while (number := values.get("format")) in UPGRADES:
-        values = UPGRADES[number](values)
-    return values
 
 
 def _read(name: str, kind: str, value: Any) -> Any:

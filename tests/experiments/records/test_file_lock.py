@@ -78,7 +78,7 @@ def test_a_lock_that_a_killed_process_left_holds_nobody_up(tmp_path: Path) -> No
     code = f"""
 import os, signal
 from pathlib import Path
-from experiments.file_lock import locked
+from experiments.records.file_lock import locked
 with locked(Path({str(path)!r})):
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -99,7 +99,7 @@ def test_a_full_disk_leaves_the_table_as_it_was(tmp_path: Path) -> None:
 AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from experiments.results import Row, append_csv, read_csv
+from experiments.records.results import Row, append_csv, read_csv
 from worldmodel.files import write_atomically
 if os.getuid() == 0:
     os.setgroups([])

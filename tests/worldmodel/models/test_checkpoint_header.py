@@ -88,11 +88,11 @@ def test_a_number_that_is_no_count_is_named():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda header: header.update(model=[1]), "cannot use: model configuration with unknown or missing fields"),
+        (lambda header: header.update(model=[1]), "cannot use: the model configuration must be an object; got list"),
         (lambda header: header.update(metadata=[["a", 1]]), "cannot use: its metadata are no object"),
         (lambda header: header.pop("metadata"), "cannot use: 'metadata'"),
         (lambda header: header.update(kind=["x"] * 1000), "is a .* file: expected a"),
-        (lambda header: header.update(format="9" * 1000), "has format version '9{39}, and this version reads 1"),
+        (lambda header: header.update(format="9" * 1000), "has format version '9{39}, and this version reads [0-9]+:"),
     ],
 )
 def test_a_header_of_other_types_is_one_sentence(tmp_path, intact, kind, change, words):

@@ -16,6 +16,7 @@ from safetensors.numpy import save as serialise
 from planning import CEM, Agent, Custom, Effort, GoalDistance, RateLimit
 from planning.control import Bundle, BundleEngine, BundleError, Controller, LiveEngine
 from planning.control.bundle.bundle import digest
+from planning.control.engine.formats import FORMAT
 
 from ...toys import box, point_mass
 
@@ -173,7 +174,7 @@ def change(header, tensors, what):
     program = tensors["program/step"]
     match what:
         case "newer":
-            header["format"] = 2
+            header["format"] = FORMAT + 1
         case "kind":
             header["kind"] = "other"
         case "field":
@@ -223,9 +224,9 @@ def change(header, tensors, what):
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("newer", "newer format 2, and this version reads 1"),
+        ("newer", f"newer format {FORMAT + 1}, and this version reads {FORMAT}"),
         ("kind", "another program's file"),
-        ("field", "another format"),
+        ("field", f"unknown fields: 'run', which a newer jepa-mpc may have written .it has format {FORMAT}, and"),
         ("bounds", "altered, or another program's file"),
         ("other bounds", "not the action_high of its contract"),
         ("horizon", "its contract has F32"),

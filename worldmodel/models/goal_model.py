@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from ..nets.encoders import StateEncoder
 from ..nets.heads import Decoder, GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.predictors import EnsemblePredictor
+from ..types import Prediction
 from .architecture import MOST, MOST_LAYERS, MOST_MEMBERS, Architecture, check_count, check_switch
 
 
@@ -77,12 +78,12 @@ class WorldModel(nnx.Module):
         """Representation of the last P observations."""
         return self.encoder(obs)
 
-    def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
-        """Representation K environment steps later, if the actions of `block` are taken: by the first member.
+    def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Prediction:
+        """The latent K environment steps later, if the actions of `block` are taken: by the first member.
 
         With a leading axis of members in `latent` alone, by each from its own.
         """
-        return self.predictor(latent, block)
+        return Prediction(self.predictor(latent, block))
 
     def goal(self, observation: Float[Array, "... O"]) -> Float[Array, "... D"]:
         """Representation of being at rest at a goal, told as an observation there; NaN stands for any value."""

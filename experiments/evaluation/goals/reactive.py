@@ -68,7 +68,7 @@ def reflex(task: Task, model: Any) -> ReactivePolicy:
     Raises:
       ValueError: the model has no policy head.
     """
-    if getattr(model, "policy", None) is None:
+    if model.heads.policy is None:
         raise ValueError(
             "the policy reflex needs a model with a policy head, and this one has none: train it with one, or leave "
             "reflex out of the policies"
@@ -88,4 +88,4 @@ def _encode(model: Any, stacks: Any) -> Any:
 
 @jax.jit
 def _reflex(model: Any, stacks: Any, goals: Any) -> Any:
-    return model.policy(model.params, model.encode(model.params, jnp.asarray(stacks)), goals)[..., 0, :]
+    return model.heads.policy(model.params, model.encode(model.params, jnp.asarray(stacks)), goals)[..., 0, :]

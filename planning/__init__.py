@@ -31,14 +31,14 @@ from .costs import (
 from .gradient import Gradient
 from .host import plan_on_host
 from .icem import ICEM
-from .model import LatentModel
+from .model import Heads, LatentModel, Prediction
 from .mppi import MPPI, EliteMPPI
 from .noise import coloured_noise
 from .objective import LatentObjective, imagine, score
 from .parameterization import Blocks, Knots, Parameterization, Steps
 from .precision import fastest_precision
 from .predictive_sampling import PredictiveSampling
-from .proposals import Given, InverseDynamics, ModelProposal, NoOp, PolicyPrior, Proposal, given_by
+from .proposals import Given, InverseDynamics, ModelProposal, NoOp, PolicyPrior, Proposal, TakesProposals, given_by
 from .risk import CVaR, Disagreement, Mean, Risk, Worst
 from .sampling import SamplingPlanner
 from .types import ActionSpec, AskTell, Evaluation, Objective, Plan, Planner, Status
@@ -64,6 +64,7 @@ __all__ = [
     "Given",
     "GoalDistance",
     "Gradient",
+    "Heads",
     "ICEM",
     "Imagined",
     "InverseDynamics",
@@ -83,6 +84,7 @@ __all__ = [
     "Plan",
     "Planner",
     "PolicyPrior",
+    "Prediction",
     "PredictiveSampling",
     "ProbeDistance",
     "Proposal",
@@ -94,6 +96,7 @@ __all__ = [
     "SpeedLimit",
     "Status",
     "Steps",
+    "TakesProposals",
     "TemporalDistance",
     "Value",
     "WorkspaceBox",

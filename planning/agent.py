@@ -19,7 +19,7 @@ from .constraints import Constraint
 from .costs import Cost
 from .model import LatentModel
 from .objective import PRECISIONS, LatentObjective, imagine, with_prefix
-from .proposals import ModelProposal, given_by
+from .proposals import ModelProposal, TakesProposals, given_by
 from .pytree import static
 from .risk import Mean, Risk
 from .types import ActionSpec, Evaluation, Leaf, Number, Plan, Planner
@@ -75,7 +75,7 @@ class Agent:
         self.planner.validate(self.spec)
         if not 1 <= self.replan_every <= horizon:
             raise ValueError(f"replan_every must lie between 1 and the horizon ({horizon}); got {self.replan_every}")
-        if self.proposals and not hasattr(self.planner, "with_given"):
+        if self.proposals and not isinstance(self.planner, TakesProposals):
             raise ValueError(
                 f"{type(self.planner).__name__} takes no proposals: leave them out, or take another planner"
             )
@@ -185,7 +185,7 @@ class Agent:
         Of an ensemble, the mean of where its members believe to be.
         """
         actions = shift(state.plan.actions, jnp.maximum(state.executed - state.pending, 0))
-        latents = imagine(self.model, state.root, actions[None], self.precision, self.members)
+        latents = imagine(self.model, state.root, actions[None], self.precision, self.members).latent
         return jnp.mean(latents.reshape(-1, *latents.shape[-2:]), axis=0)
 
     def _begin(self, history: Array, root: Array, goal: Array, key: PRNGKeyArray, names: Evaluation) -> AgentState:
@@ -202,7 +202,7 @@ class Agent:
         if self.proposals:
             key = jax.random.fold_in(jax.random.fold_in(state.key, PROPOSALS), state.observed)
             given = given_by(self.proposals, self.objective(state), self.planner.horizon, key)
-            search = cast(Any, self.planner).with_given(search, given)
+            search = cast(TakesProposals, self.planner).with_given(search, given)
         return replace(
             state, search=search, executed=jnp.zeros_like(state.executed), behind=jnp.zeros_like(state.behind)
         )
@@ -226,7 +226,7 @@ class Agent:
 
     def goal(self, embedding: Float[Array, "E"], mask: Bool[Array, "E"] | None = None) -> Float[Array, "D"]:
         """The latent of a goal, of which `mask` holds what is asked for; None: all of it."""
-        partial_goal = getattr(self.model, "goal", None)
+        partial_goal = self.model.heads.goal
         if partial_goal is not None:
             return partial_goal(self.model.params, embedding, jnp.ones(embedding.shape, bool) if mask is None else mask)
         return self.model.encode(self.model.params, self._unmoving(embedding))

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float
-from .costs import Imagined, action_changes, head
+from .costs import Imagined, action_changes, needed
 from .model import LatentModel
 from .pytree import static
 from .types import ActionSpec, Leaf, Number
@@ -87,7 +87,7 @@ class WorkspaceBox:
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """How far outside, in the probe's units."""
-        probe = head(model, "probe", "WorkspaceBox", "train one with a probe")
+        probe = needed(model.heads.probe, "probe", "WorkspaceBox", "train one with a probe")
         positions = probe(model.params, imagined.latents).astype(jnp.float32)
         low, high = jnp.asarray(self.low, jnp.float32), jnp.asarray(self.high, jnp.float32)
         if not low.shape == high.shape == positions.shape[-1:]:
@@ -134,7 +134,7 @@ class JointLimits:
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """How far outside, in radians."""
-        probe = head(model, "probe", "JointLimits", "train one with a probe")
+        probe = needed(model.heads.probe, "probe", "JointLimits", "train one with a probe")
         decoded = probe(model.params, imagined.latents).astype(jnp.float32)
         angles = decoded if self.root is None else _chain_angles(decoded, jnp.asarray(self.root, jnp.float32))
         low, high = jnp.asarray(self.low, jnp.float32), jnp.asarray(self.high, jnp.float32)
@@ -197,7 +197,7 @@ class SpeedLimit:
 
 def _path(model: LatentModel, imagined: Imagined, point: int, name: str) -> Float[Array, "N S 2"]:
     """Where a point is now and where it will be after each model step: S = H + 1 places."""
-    probe = head(model, "probe", name, "train one with a probe")
+    probe = needed(model.heads.probe, "probe", name, "train one with a probe")
     latents = imagined.latents.astype(jnp.float32)
     root = jnp.broadcast_to(imagined.root.astype(jnp.float32)[None, None], (latents.shape[0], 1, latents.shape[-1]))
     positions = probe(model.params, jnp.concatenate([root, latents], axis=1)).astype(jnp.float32)

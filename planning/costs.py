@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -19,18 +19,25 @@ from .model import LatentModel
 from .pytree import static
 from .types import ActionSpec, Leaf, Number
 
+T = TypeVar("T")
+
 
 @register_dataclass
 @dataclass(frozen=True)
 class Imagined:
-    """What the model foresees of `N` action sequences from one root. `latents` begin after the first action block."""
+    """What the model foresees of `N` action sequences from one root. `latents` begin after the first action block.
+
+    A cost over members sees all of an ensemble: `latents`, `rewards` and `continuations` with a leading axis `E`.
+    """
 
     root: Leaf  # [D]
-    latents: Leaf  # [N, H, D]; only a cost over members sees all of an ensemble, [E, N, H, D]
+    latents: Leaf  # [N, H, D]
     goal: Leaf  # [D]
     actions: Leaf  # [N, T, A]
     previous: Leaf | None = None  # [A] the action that was taken before the root, where it is known
     earlier: Leaf | None = None  # [2, A] those before that one, newest last, where they are known
+    rewards: Leaf | None = None  # [N, H] what each action block earns, where the model foresees it
+    continuations: Leaf | None = None  # [N, H] probability that the episode does not end in it, likewise
 
 
 @runtime_checkable
@@ -74,7 +81,7 @@ class TemporalDistance:
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures."""
-        distance = model.distance
+        distance = model.heads.distance
         if distance is None:
             raise ValueError(
                 "the cost TemporalDistance needs a model with a temporal-distance head, and this one has none: "
@@ -105,7 +112,7 @@ class ProbeDistance:
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures."""
-        decode = head(model, "probe", "ProbeDistance", "train one with a probe")
+        decode = needed(model.heads.probe, "probe", "ProbeDistance", "train one with a probe")
         places = decode(model.params, imagined.latents).astype(jnp.float32)
         target = jnp.asarray(self.target, jnp.float32)
         if target.shape != places.shape[-1:]:
@@ -149,10 +156,10 @@ class ActionRate:
 @register_dataclass
 @dataclass(frozen=True)
 class Reward:
-    """Minus the sum of the rewards that the model predicts, `discount ** h` for the one of model step `h`.
+    """Minus the sum of the rewards that the model foresees, `discount ** h` for the one of model step `h`.
 
     Raises:
-      ValueError: the model has no `reward`.
+      ValueError: the model foresees no rewards.
     """
 
     discount: Number = 1.0  # a model step
@@ -161,13 +168,8 @@ class Reward:
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures."""
-        reward = head(model, "reward", "Reward", "train with the reward loss")
-        num, steps, size = imagined.latents.shape
-        root = jnp.broadcast_to(imagined.root.astype(imagined.latents.dtype)[None, None], (num, 1, size))
-        before = jnp.concatenate([root, imagined.latents[:, :-1]], axis=1)
-        blocks = imagined.actions.reshape(num, steps, -1, imagined.actions.shape[-1])
-        rewards = reward(model.params, before, blocks).astype(jnp.float32)
-        discounts = jnp.asarray(self.discount, jnp.float32) ** jnp.arange(steps, dtype=jnp.float32)
+        rewards = needed(imagined.rewards, "reward", "Reward", "train with the reward loss").astype(jnp.float32)
+        discounts = jnp.asarray(self.discount, jnp.float32) ** jnp.arange(rewards.shape[1], dtype=jnp.float32)
         return -jnp.sum(rewards * discounts[None], axis=1)
 
 
@@ -186,7 +188,7 @@ class Value:
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures."""
-        value = head(model, "value", "Value", "train with the value loss")
+        value = needed(model.heads.value, "value", "Value", "train with the value loss")
         discount = jnp.asarray(self.discount, jnp.float32) ** imagined.latents.shape[1]
         return -discount * value(model.params, imagined.latents[:, -1]).astype(jnp.float32)
 
@@ -196,11 +198,10 @@ class Value:
 class Return:
     """Minus the discounted return of an imagined future: what is earned on the way, and the value of the last latent.
 
-    The model's latents tell what the step that led to them earned, `earned(params, latents [..., D]) -> [...]`, and may
-    tell the probability that it did not end the episode, `continues` of the same shapes: an end earns nothing more.
+    Where the model also foresees the probability that a step does not end the episode, what follows counts by it.
 
     Raises:
-      ValueError: the model has no `earned` or no `value`.
+      ValueError: the model foresees no rewards, or has no `value`.
     """
 
     discount: Number = 0.99  # a model step
@@ -209,12 +210,11 @@ class Return:
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures."""
-        mend = "train one with objective=td"
-        earned, value = head(model, "earned", "Return", mend), head(model, "value", "Return", mend)
-        continues: Callable[..., Array] | None = getattr(model, "continues", None)
-        latents, steps = imagined.latents, imagined.latents.shape[1]
-        rewards = earned(model.params, latents).astype(jnp.float32)
-        goes_on = jnp.ones_like(rewards) if continues is None else continues(model.params, latents).astype(jnp.float32)
+        fix = "train one with objective=td"
+        rewards = needed(imagined.rewards, "reward", "Return", fix).astype(jnp.float32)
+        value = needed(model.heads.value, "value", "Return", fix)
+        latents, steps, goes_on = imagined.latents, imagined.latents.shape[1], imagined.continuations
+        goes_on = jnp.ones_like(rewards) if goes_on is None else goes_on.astype(jnp.float32)
         # [N, H] weight of what follows; a cumulative product would be an operation that no bundle may have.
         after = jax.lax.associative_scan(jnp.multiply, jnp.asarray(self.discount, jnp.float32) * goes_on, axis=1)
         before = jnp.concatenate([jnp.ones_like(after[:, :1]), after[:, : steps - 1]], axis=1)
@@ -254,16 +254,21 @@ class Penalty:
         return jnp.maximum(self.of(model, imagined, spec), 0.0)
 
 
-def head(model: LatentModel, name: str, asked_by: str, mend: str) -> Callable[..., Array]:
-    """The model's optional function `name`.
+def needed(part: T | None, name: str, user: str, fix: str) -> T:
+    """`part`, which not every model has.
+
+    Args:
+      part: a head of the model, or what it foresees.
+      name: of the part.
+      user: the cost or constraint that cannot do without.
+      fix: how to get a model that has it.
 
     Raises:
-      ValueError: the model has none.
+      ValueError: it is None.
     """
-    function: Callable[..., Array] | None = getattr(model, name, None)
-    if function is None:
-        raise ValueError(f"{asked_by} needs a model with a {name} head, and this one has none: {mend}, or leave it out")
-    return function
+    if part is None:
+        raise ValueError(f"{user} needs a model with a {name} head, and this one has none: {fix}, or leave it out")
+    return part
 
 
 def action_changes(imagined: Imagined, spec: ActionSpec, past: int = 1) -> Float[Array, "N C A"]:

@@ -3,11 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from .arrays import Array, Float
 
 Params = Any
+Head = Callable[..., Array]
+
+
+class Prediction(NamedTuple):
+    """The outcome of one model step; of several, with an axis of steps after the batch axes.
+
+    Rewards and continuations are None where the model does not foresee them.
+    """
+
+    latent: Array  # [..., D] after the step
+    reward: Array | None = None  # [...] what the block of actions earns
+    continuation: Array | None = None  # [...] probability that the episode does not end on the way
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The functions that a model may offer beside its dynamics, each None where it is absent.
+
+    They are static, take the model's `params` first, and accept any leading axes.
+    """
+
+    value: Head | None = None  # (params, latent [D]) -> []: the return from there on
+    policy: Head | None = None  # (params, latent [D], goal [D]) -> [M, A]: what to do next, in whole action blocks
+    distance: Head | None = None  # (params, latent [D], goal [D]) -> []: environment steps between them
+    inverse: Head | None = None  # (params, latent [D], later [D]) -> [M, A]: the actions from one to the other
+    goal: Head | None = None  # (params, embedding [E], mask [E]) -> [D]: the latent of what the mask asks for
+    probe: Head | None = None  # (params, latent [D]) -> [Q]: positions, for display and for guards
+
+
+@runtime_checkable
+class PredictionLike(Protocol):
+    """Any pytree with the attributes of `Prediction`: a world model need not import `planning`."""
+
+    @property
+    def latent(self) -> Any:
+        """`[..., D]`."""
+        ...
+
+    @property
+    def reward(self) -> Any:
+        """`[...]`, or None."""
+        ...
+
+    @property
+    def continuation(self) -> Any:
+        """`[...]`, or None."""
+        ...
+
+
+@runtime_checkable
+class HeadsLike(Protocol):
+    """Any object with the attributes of `Heads`."""
+
+    @property
+    def value(self) -> Head | None:
+        """See `Heads.value`."""
+        ...
+
+    @property
+    def policy(self) -> Head | None:
+        """See `Heads.policy`."""
+        ...
+
+    @property
+    def distance(self) -> Head | None:
+        """See `Heads.distance`."""
+        ...
+
+    @property
+    def inverse(self) -> Head | None:
+        """See `Heads.inverse`."""
+        ...
+
+    @property
+    def goal(self) -> Head | None:
+        """See `Heads.goal`."""
+        ...
+
+    @property
+    def probe(self) -> Head | None:
+        """See `Heads.probe`."""
+        ...
 
 
 class Sensors(Protocol):
@@ -25,15 +108,6 @@ class LatentModel(Protocol):
 
     An implementation is a pytree whose leaves are exactly those of `params`, and whose functions compare equal when the
     architecture is equal: new weights then never compile anew.
-
-    A model may offer more, which is read where a cost asks for it: `reward(params, latent [..., D], block [..., K, A])
-    -> [...]`, what a block earns; `value(params, latent [..., D]) -> [...]`; `earned(params, latent [..., D])
-    -> [...]`, what the step that led to a latent earned, and `continues` of the same shapes, the probability that it
-    did not end the episode; and `ensemble`, the number E of members: above 1, `predict` also takes and gives latents
-    with a leading axis of the first members, each of which goes on from its own. `policy(params, latent [..., D],
-    goal [..., D]) -> [..., M, A]` is what to do next, in whole blocks, and `inverse` of the same shapes what led from
-    one to the other. `goal(params, embedding [..., E], mask [..., E]) -> [..., D]` is the latent of a goal of which
-    only what the mask holds is asked for.
     """
 
     @property
@@ -71,6 +145,16 @@ class LatentModel(Protocol):
         """D."""
         ...
 
+    @property
+    def ensemble(self) -> int:
+        """E: members that predict; 1 for a model that is no ensemble."""
+        ...
+
+    @property
+    def heads(self) -> HeadsLike:
+        """What the model offers beside its dynamics."""
+        ...
+
     def embed(self, params: Params, observation: Mapping[str, Array]) -> Float[Array, "... E"]:
         """One moment as a row of numbers, from the readings by sensor; of vector sensors they stay as they are.
 
@@ -82,23 +166,10 @@ class LatentModel(Protocol):
         """The latent of the last P moments, newest last."""
         ...
 
-    def predict(
-        self, params: Params, latent: Float[Array, "... D"], block: Float[Array, "... K A"]
-    ) -> Float[Array, "... D"]:
-        """The latent after one block of actions."""
+    def predict(self, params: Params, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> PredictionLike:
+        """What one block of actions leads to.
+
+        With one leading axis more in `latent` than in `block`, the first members of an ensemble predict, each from a
+        latent of its own, and every part of the result has that axis.
+        """
         ...
-
-    @property
-    def distance(self) -> Callable[[Params, Array, Array], Array] | None:
-        """`distance(params, latent [..., D], goal [..., D]) -> [...]`, environment steps between them; or None."""
-        ...
-
-    @property
-    def probe(self) -> Callable[[Params, Array], Array] | None:
-        """`probe(params, latent [..., D]) -> [..., Q]`, positions for the eye and for guards; or None."""
-        ...
-
-
-def ensemble_size(model: LatentModel) -> int:
-    """E: how many members predict; 1 for a model that is no ensemble."""
-    return int(getattr(model, "ensemble", 1))

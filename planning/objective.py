@@ -17,7 +17,7 @@ from jax.tree_util import register_dataclass
 from .arrays import Array, Float, Int
 from .constraints import Constraint
 from .costs import Cost, Imagined
-from .model import LatentModel, ensemble_size
+from .model import LatentModel, Prediction, PredictionLike
 from .pytree import static
 from .risk import Mean, Risk, require_ensemble
 from .types import ActionSpec, Evaluation, Leaf, Number
@@ -31,16 +31,24 @@ def imagine(
     actions: Float[Array, "N T A"],
     precision: str = "float32",
     members: int | None = None,
-) -> Float[Array, "*E N H D"]:
-    """Latents after each action block, for `N` action sequences from one root; of an ensemble, one future a member.
+) -> Prediction:
+    """What `N` action sequences lead to from one root: latents, rewards and continuations after each action block.
 
-    `members` are so many of an ensemble's first ones, by default all; a single one has no axis of its own.
+    Args:
+      model: what predicts.
+      root: the latent to start from.
+      actions: the sequences.
+      precision: of the prediction: weights, latents and actions are cast to it, and the result back to float32.
+      members: how many of an ensemble's first members predict, by default all.
 
-    `precision` is that of the prediction: weights, latents and actions are cast to it, and the result back to float32.
+    Returns:
+      Latents `[N, H, D]`; rewards and continuations `[N, H]`, or None where the model foresees none. With more than
+      one member each has a leading axis `E`.
 
     Raises:
       ValueError: `T` is not a multiple of the model's action block, `A` is not its action size, or the precision is
         neither float32 nor bfloat16.
+      TypeError: the model's `predict` returns no `Prediction`.
     """
     num, horizon, size = actions.shape
     block = model.action_block
@@ -64,13 +72,23 @@ def imagine(
     count = members_of(model, members)
     axis = (count,) if count > 1 else ()
 
-    def step(latent: Array, block: Array) -> tuple[Array, Array]:
-        latent = model.predict(params, latent, block)
-        return latent, latent
+    def step(latent: Array, block: Array) -> tuple[Array, Prediction]:
+        foreseen = model.predict(params, latent, block)
+        if not isinstance(foreseen, PredictionLike):
+            raise TypeError(
+                f"the model's predict must return a planning.Prediction(latent, reward, continuation); got "
+                f"{type(foreseen).__name__}: return Prediction(latent) where it foresees a latent alone"
+            )
+        return foreseen.latent, Prediction(foreseen.latent, foreseen.reward, foreseen.continuation)
 
     start = jnp.broadcast_to(root.astype(dtype), (*axis, num, *root.shape))
-    _, latents = jax.lax.scan(step, start, blocks)
-    return jnp.moveaxis(latents, 0, -2).astype(jnp.float32)
+    _, steps = jax.lax.scan(step, start, blocks)
+
+    def stacked(numbers: Array | None, place: int) -> Array | None:
+        return None if numbers is None else jnp.moveaxis(numbers, 0, place).astype(jnp.float32)
+
+    latents = jnp.moveaxis(steps.latent, 0, -2).astype(jnp.float32)
+    return Prediction(latents, stacked(steps.reward, -1), stacked(steps.continuation, -1))
 
 
 def members_of(model: LatentModel, members: int | None) -> int:
@@ -79,7 +97,7 @@ def members_of(model: LatentModel, members: int | None) -> int:
     Raises:
       ValueError: the model has not so many.
     """
-    size = ensemble_size(model)
+    size = model.ensemble
     if members is not None and not 1 <= members <= size:
         raise ValueError(f"members must lie between 1 and the {size} that the model has; got {members}")
     return size if members is None else members
@@ -113,8 +131,9 @@ def score(
     def weighted(name: str, imagined: Imagined) -> Array:
         return weights[name] * _one_each(costs[name](model, imagined, spec), num, f"the cost {name}")
 
-    def of_member(latents: Float[Array, "N H D"]) -> tuple[dict[str, Array], dict[str, Array]]:
-        member = replace(imagined, latents=latents)
+    def of_member(foreseen: Prediction) -> tuple[dict[str, Array], dict[str, Array]]:
+        latents, rewards, continuations = foreseen
+        member = replace(imagined, latents=latents, rewards=rewards, continuations=continuations)
         terms = {name: weighted(name, member) for name in costs if name not in shared}
         margins = {
             name: _one_each(constraint(model, member, spec), num, f"the constraint {name}")
@@ -122,10 +141,11 @@ def score(
         }
         return terms, margins
 
+    foreseen = Prediction(imagined.latents, imagined.rewards, imagined.continuations)
     if imagined.latents.ndim == 3:
-        terms, margins = of_member(imagined.latents)
+        terms, margins = of_member(foreseen)
     else:
-        terms, margins = jax.vmap(of_member)(imagined.latents)
+        terms, margins = jax.vmap(of_member)(foreseen)
         total = sum(terms.values(), start=jnp.zeros(imagined.latents.shape[:2], jnp.float32))
         share = (risk or Mean())(total)
         terms = {name: jnp.sum(share * term, axis=0) for name, term in terms.items()}
@@ -171,12 +191,12 @@ class LatentObjective:
                 require_ensemble(f"the cost {name}", self.imagining)
         if self.committed is not None and self.frozen is not None:
             actions = with_prefix(actions, self.committed, self.frozen)
-        latents = imagine(self.model, self.root, actions, self.precision, self.members)
-        imagined = Imagined(self.root, latents, self.goal, actions, self.previous, self.earlier)
+        foreseen = imagine(self.model, self.root, actions, self.precision, self.members)
+        situation = (self.goal, actions, self.previous, self.earlier)
+        imagined = Imagined(self.root, foreseen.latent, *situation, foreseen.reward, foreseen.continuation)
         evaluation = score(self.model, self.costs, self.weights, imagined, self.spec, self.constraints, self.risk)
-        if latents.ndim == 4:
-            latents = jnp.mean(latents, axis=0)
-        return replace(evaluation, latents=latents)
+        latents = foreseen.latent
+        return replace(evaluation, latents=jnp.mean(latents, axis=0) if latents.ndim == 4 else latents)
 
 
 def with_prefix(

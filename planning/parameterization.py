@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Protocol, final, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -187,6 +187,16 @@ class Knots(Parameterization):
     def playback(self, horizon: int) -> Parameterization:
         """The same interpolation between the actions: a knot at each of them."""
         return Steps() if self.order == "zero" or horizon < 2 else Knots(horizon, self.order)
+
+
+@runtime_checkable
+class Parameterized(Protocol):
+    """A planner that searches the parameters of a plan and not every action of its own."""
+
+    @property
+    def parameterization(self) -> Parameterization:
+        """What it searches."""
+        ...
 
 
 def _held(position: Any, num: int) -> Any:

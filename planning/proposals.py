@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float, PRNGKeyArray
+from .model import Head
 from .objective import LatentObjective
 from .pytree import static
 from .types import ActionSpec, Number
@@ -66,6 +67,20 @@ class Given:
 
 
 @runtime_checkable
+class TakesProposals(Protocol):
+    """A planner that also evaluates sequences from outside: `Given` among its `proposals` reserves their places."""
+
+    @property
+    def proposals(self) -> tuple[Proposal, ...]:
+        """Sources of candidates beside the planner's own draws."""
+        ...
+
+    def with_given(self, state: Any, sequences: Float[Array, "G T A"]) -> Any:
+        """The state with these sequences among the candidates, until the next warm start."""
+        ...
+
+
+@runtime_checkable
 class ModelProposal(Protocol):
     """A source of `count` sequences that asks the model, once a plan."""
 
@@ -101,7 +116,8 @@ class PolicyPrior:
         Raises:
           ValueError: the model has no `policy`, or not one that answers in whole blocks.
         """
-        return _roll(objective, "policy", "PolicyPrior", self.count, horizon, self.noise_std, key)
+        policy = objective.model.heads.policy
+        return _roll(objective, policy, "policy", "PolicyPrior", self.count, horizon, self.noise_std, key)
 
 
 @register_dataclass
@@ -124,7 +140,8 @@ class InverseDynamics:
         Raises:
           ValueError: the model has no `inverse`, or not one that answers in whole blocks.
         """
-        return _roll(objective, "inverse", "InverseDynamics", self.count, horizon, self.noise_std, key)
+        inverse = objective.model.heads.inverse
+        return _roll(objective, inverse, "inverse", "InverseDynamics", self.count, horizon, self.noise_std, key)
 
 
 def given_by(
@@ -136,14 +153,20 @@ def given_by(
 
 
 def _roll(
-    objective: LatentObjective, name: str, who: str, count: int, horizon: int, noise_std: Number, key: PRNGKeyArray
+    objective: LatentObjective,
+    head: Head | None,
+    name: str,
+    who: str,
+    count: int,
+    horizon: int,
+    noise_std: Number,
+    key: PRNGKeyArray,
 ) -> Float[Array, "{count} {horizon} A"]:
-    """Ask the model's `name`, follow its actions in imagination, and ask again, until the horizon is full.
+    """Ask the model's head `name`, follow its actions in imagination, and ask again, until the horizon is full.
 
     Of an ensemble, it sees the mean of the members' latents.
     """
     model, spec = objective.model, objective.spec
-    head = getattr(model, name, None)
     if head is None:
         raise ValueError(f"the proposal {who} needs a model with a function `{name}`, and this one has none: drop it")
     goals = jnp.broadcast_to(objective.goal[None], (count, *objective.goal.shape))
@@ -163,7 +186,7 @@ def _roll(
         actions = actions + noisy * spec.half_range[None, None] * jax.random.normal(key, actions.shape)
         actions = jnp.clip(actions, spec.low[None, None], spec.high[None, None])
         for blocks in jnp.split(actions, answer[1] // block, axis=1):
-            latent = model.predict(model.params, latent, blocks)
+            latent = model.predict(model.params, latent, blocks).latent
         return latent, actions
 
     start = jnp.broadcast_to(root[None], (members, *root.shape)) if members > 1 else root

@@ -16,7 +16,7 @@ from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float
 from .costs import Imagined
-from .model import LatentModel, ensemble_size
+from .model import LatentModel
 from .types import ActionSpec, Number
 
 
@@ -104,17 +104,17 @@ class Disagreement:
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """One cost for each of the `N` imagined futures, from latents [E, N, H, D]."""
-        require_ensemble("the cost Disagreement", ensemble_size(model))
+        require_ensemble("the cost Disagreement", model.ensemble)
         if imagined.latents.ndim == 3:
             return jnp.zeros(imagined.latents.shape[0], jnp.float32)
         variance = jnp.var(imagined.latents.astype(jnp.float32), axis=0)
         return jnp.sum(variance, axis=(1, 2))
 
 
-def require_ensemble(asked_by: str, members: int) -> None:
+def require_ensemble(user: str, members: int) -> None:
     """Raise ValueError where there is nothing to compare."""
     if members < 2:
         raise ValueError(
-            f"{asked_by} compares the members of an ensemble, and a single one imagines: train an ensemble of at least "
+            f"{user} compares the members of an ensemble, and a single one imagines: train an ensemble of at least "
             "2 and plan with members=null (all of them), or with risk=mean and without Disagreement"
         )

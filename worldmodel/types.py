@@ -7,7 +7,7 @@ dimensions. Observations are dictionaries of arrays by sensor.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from flax import struct
 from jaxtyping import Array
@@ -15,6 +15,14 @@ from jaxtyping import Array
 Params = Any
 Leaf = Any  # an array, or what a tree map makes of one
 Metrics = dict[str, Array]
+
+
+class Prediction(NamedTuple):
+    """The outcome of one model step; None for what a model does not foresee."""
+
+    latent: Array  # [..., D]
+    reward: Array | None = None  # [...] what the block of actions earns
+    continuation: Array | None = None  # [...] probability that the episode does not end on the way
 
 
 @struct.dataclass

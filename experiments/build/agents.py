@@ -21,6 +21,7 @@ from planning import (
     Planner,
     PolicyPrior,
     Return,
+    TakesProposals,
     fastest_precision,
 )
 from worldmodel.models.freeze import Weights, freeze_reward_model
@@ -119,7 +120,7 @@ def agent_for(cfg: DictConfig, model: LatentModel, spec: ActionSpec) -> Agent:
     built, weights = costs(cfg)
     search: Planner[Any] = planner(cfg)
     proposals: tuple[ModelProposal, ...] = ()
-    if getattr(model, "policy", None) is not None:
+    if model.heads.policy is not None:
         search, proposals = with_suggestions(search, int(cfg.suggestions))
     result = Agent(
         model,
@@ -148,7 +149,7 @@ def with_suggestions(
       count: candidates from the policy; 0 for none.
       noise: on all of them but the first, share of the half range.
     """
-    if not count or not hasattr(search, "with_given"):
+    if not count or not isinstance(search, TakesProposals):
         return search, ()
     changed: Any = search
     return dataclasses.replace(changed, proposals=(*changed.proposals, Given(count))), (PolicyPrior(count, noise),)

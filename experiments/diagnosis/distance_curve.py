@@ -98,6 +98,6 @@ def _reach(model: FrozenModel, episodes: list[ndarray], goals: list[ndarray], so
 def _distances(model: FrozenModel, stacks: jax.Array, goals: jax.Array) -> dict[str, jax.Array]:
     latents, wanted = model.encode(model.params, stacks), model.encode(model.params, goals)
     found = {"euclid": jax.numpy.linalg.norm(latents - wanted, axis=-1)}
-    if model.distance is not None:
-        found["critic"] = model.distance(model.params, latents, wanted)
+    if model.heads.distance is not None:
+        found["critic"] = model.heads.distance(model.params, latents, wanted)
     return found

@@ -83,7 +83,7 @@ scores = linear_probe(np.asarray(latents), np.stack(list(held.targets.values()),
 for name, score in zip(held.targets, scores, strict=True):
     print(f"{name:<10} R² {score:.3f}")
 
-true, decoded = probe_targets(task, data.states)[rows], np.asarray(model.probe(model.params, latents))
+true, decoded = probe_targets(task, data.states)[rows], np.asarray(model.heads.probe(model.params, latents))
 figure = Figure(figsize=(7.0, 3.6), layout="constrained")
 for axes, places, title in zip(
     figure.subplots(1, 2), (true, decoded), ("where it is", "where the probe sees it"), strict=True
@@ -146,7 +146,7 @@ def at_rest(goals):
 
 
 start, end = at_rest(places), at_rest(np.repeat(goal[None], len(places), axis=0))
-steps = np.asarray(model.distance(model.params, start, end))
+steps = np.asarray(model.heads.distance(model.params, start, end))
 maps = {
     "critic: steps": steps,
     "in truth: metres around walls": task.cost(task.pack(places, np.zeros_like(places)), goal),

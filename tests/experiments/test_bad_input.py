@@ -220,7 +220,7 @@ def test_a_critic_that_was_never_trained_is_none(tmp_path):
     metadata = {"task": envs.make("two_room").describe(), "objective": {"distance": 0.0}}
     save_model(tmp_path / "m.safetensors", create(config, 0), config, metadata)
     model = load_model(tmp_path / "m.safetensors").model
-    assert model.distance is None and model.policy is None
+    assert model.heads.distance is None and model.heads.policy is None
     with pytest.raises(ValueError, match="train with the distance loss, or plan with GoalDistance"):
         plan.run(settings("plan", tmp_path, "task=two_room", f"checkpoint='{tmp_path / 'm.safetensors'}'"))
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from planning import ActionRate, Custom, Imagined, LatentObjective, ProbeDistance, Reward, Value
+from planning import ActionRate, Custom, Imagined, LatentObjective, Prediction, ProbeDistance, Reward, Value, imagine
 
 from .toys import PointMass, box, point_mass
 
@@ -22,8 +22,8 @@ ROOT = jnp.array([1.0, 0.0, 0.0, 0.0])
 class Rewarding(PointMass):
     """Earns its first coordinate, plus ten times the block's first force; what lies ahead is worth the second one."""
 
-    def reward(self, params, latent, block):
-        return latent[..., 0] + 10 * block[..., 0, 0]
+    def predict(self, params, latent, block):
+        return Prediction(super().predict(params, latent, block).latent, latent[..., 0] + 10 * block[..., 0, 0])
 
     def value(self, params, latent):
         return latent[..., 1]
@@ -53,9 +53,10 @@ def test_the_rate_of_a_locked_action_is_free_of_division_by_zero():
 def test_rewards_are_those_of_the_state_before_each_block():
     model = Rewarding(params={"mass": jnp.float32(1.0)}, action_block=2)
     actions = jnp.zeros((1, 6, 2)).at[0, :, 0].set(jnp.arange(6.0))  # blocks begin with 0, 2 and 4
-    latents = jnp.zeros((1, 3, 4)).at[0, :, 0].set(jnp.array([5.0, 6.0, 7.0]))
-    cost = Reward(discount=0.5)(model, imagined(actions, latents), box())
-    np.testing.assert_allclose(cost, [-(1.0 + 0.5 * (5.0 + 20.0) + 0.25 * (6.0 + 40.0))])
+    objective = LatentObjective(model, {"reward": Reward(discount=0.5)}, {"reward": 1.0}, ROOT, ROOT, box())
+    places = np.asarray(imagine(model, ROOT, actions).latent)[0, :, 0]
+    expected = 1.0 + 0.5 * (places[0] + 20.0) + 0.25 * (places[1] + 40.0)
+    np.testing.assert_allclose(objective(actions).cost, [-expected], rtol=1e-6)
 
 
 def test_the_value_is_that_of_the_last_latent_discounted():

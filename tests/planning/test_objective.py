@@ -30,7 +30,7 @@ def actions(key):
 
 @pytest.mark.parametrize("block", [1, 2, 3, 6])
 def test_imagining_folds_actions_into_blocks_in_order(actions, block):
-    latents = imagine(point_mass(action_block=block), ROOT, actions)
+    latents = imagine(point_mass(action_block=block), ROOT, actions).latent
     for i in range(3):
         np.testing.assert_allclose(latents[i], rollout(actions[i])[block - 1 :: block], atol=1e-5)
 
@@ -43,7 +43,7 @@ def test_a_horizon_that_blocks_do_not_divide_is_refused(actions):
 
 
 def test_goal_distance_sums_over_steps_and_weighs_the_last(actions):
-    latents = imagine(point_mass(), ROOT, actions)
+    latents = imagine(point_mass(), ROOT, actions).latent
     cost = GoalDistance(running=0.5, terminal=3.0)(point_mass(), Imagined(ROOT, latents, GOAL, actions), box())
     squared = ((np.asarray(latents) - np.asarray(GOAL)) ** 2).sum(-1)
     np.testing.assert_allclose(cost, 0.5 * squared.sum(1) + 3.0 * squared[:, -1], rtol=1e-5)
@@ -51,7 +51,7 @@ def test_goal_distance_sums_over_steps_and_weighs_the_last(actions):
 
 def test_temporal_distance_asks_the_model(actions):
     model = point_mass(critic=True)
-    latents = imagine(model, ROOT, actions)
+    latents = imagine(model, ROOT, actions).latent
     imagined = Imagined(ROOT, latents, GOAL, actions)
     steps = np.sqrt(((np.asarray(latents) - np.asarray(GOAL)) ** 2).sum(-1) + 1e-6)
     cost = TemporalDistance(running=1.0, terminal=2.0)(model, imagined, box())
@@ -73,7 +73,7 @@ def test_effort_is_counted_from_the_rest_action_in_half_ranges(rest):
 
 
 def test_terms_are_weighted_named_and_summed_in_float32(actions):
-    latents = imagine(point_mass(), ROOT, actions).astype(jnp.bfloat16)
+    latents = imagine(point_mass(), ROOT, actions).latent.astype(jnp.bfloat16)
     imagined = Imagined(ROOT, latents, GOAL, actions)
     costs = {"goal": GoalDistance(), "effort": Effort()}
     weights = {"goal": jnp.float32(2.0), "effort": jnp.float32(0.1)}

@@ -24,8 +24,8 @@ def make(precision):
 
 def test_half_precision_is_near_the_full_one_and_costs_are_summed_in_the_full_one():
     model = replace(point_mass(critic=True), params={"mass": jnp.float32(1.3)})
-    full = imagine(model, ROOT, ACTIONS)
-    half = imagine(model, ROOT, ACTIONS, "bfloat16")
+    full = imagine(model, ROOT, ACTIONS).latent
+    half = imagine(model, ROOT, ACTIONS, "bfloat16").latent
     assert half.dtype == jnp.float32 and not np.array_equal(full, half)
     np.testing.assert_allclose(half, full, atol=6 * 2**-8)  # six additions of numbers below one, 8 bits each
     np.testing.assert_array_equal(half, half.astype(jnp.bfloat16).astype(jnp.float32))

@@ -59,7 +59,7 @@ def rolled(act, blocks, latent):
     for _ in range(blocks):
         answer = np.clip(np.asarray(act(jnp.asarray(latent)[None])), -1, 1)
         for block in np.split(answer, answer.shape[1] // 2, axis=1):
-            latent = model.predict(model.params, jnp.asarray(latent)[None], jnp.asarray(block))[0]
+            latent = model.predict(model.params, jnp.asarray(latent)[None], jnp.asarray(block)).latent[0]
         actions.append(answer[0])
     return np.concatenate(actions)[:HORIZON]
 

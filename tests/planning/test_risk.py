@@ -62,10 +62,10 @@ def of_members():
 
 
 def test_each_member_goes_on_from_where_it_believes_to_be():
-    latents = imagine(ENSEMBLE, ROOT, ACTIONS)
+    latents = imagine(ENSEMBLE, ROOT, ACTIONS).latent
     assert latents.shape == (3, 5, 3, 4)
     for member, mass in enumerate(MASSES):
-        alone = imagine(point_mass(action_block=2), ROOT, ACTIONS / mass)
+        alone = imagine(point_mass(action_block=2), ROOT, ACTIONS / mass).latent
         np.testing.assert_allclose(latents[member], alone, atol=1e-6)
 
 
@@ -126,7 +126,7 @@ def test_a_margin_is_that_of_the_worst_member():
 
 
 def test_disagreement_is_the_variance_across_members_and_not_touched_by_the_risk():
-    latents = np.asarray(imagine(ENSEMBLE, ROOT, ACTIONS))
+    latents = np.asarray(imagine(ENSEMBLE, ROOT, ACTIONS).latent)
     for risk in (Mean(), Worst()):
         evaluation = objective(risk=risk, disagreement=Disagreement())(ACTIONS)
         np.testing.assert_allclose(evaluation.terms["disagreement"], latents.var(axis=0).sum(axis=(1, 2)), rtol=1e-5)
@@ -167,7 +167,7 @@ def test_an_agent_plans_with_an_ensemble(key):
     step, begin = jax.jit(Agent.step), jax.jit(lambda agent: agent.reset(agent.init(key), jnp.ones(2), key, 0))
     state = begin(agent)
     _, plan, state = step(agent, state, jnp.zeros(2))
-    expected = imagine(ENSEMBLE, state.root, plan.actions[None]).mean(0)[0]
+    expected = imagine(ENSEMBLE, state.root, plan.actions[None]).latent.mean(0)[0]
     np.testing.assert_allclose(plan.latents, expected, atol=1e-5)
     np.testing.assert_allclose(agent.imagined(state), expected, atol=1e-5)
     compiled = step._cache_size()
@@ -191,7 +191,7 @@ def test_the_first_members_imagine_alone():
     alone = replace(objective(model), members=1)(ACTIONS)
     single = objective(replace(point_mass(action_block=2), params={"mass": MASSES[0]}))(ACTIONS)
     np.testing.assert_allclose(alone.cost, single.cost, rtol=1e-6)
-    assert imagine(model, ROOT, ACTIONS, members=2).shape == (2, 5, 3, 4)
+    assert imagine(model, ROOT, ACTIONS, members=2).latent.shape == (2, 5, 3, 4)
     np.testing.assert_allclose(replace(objective(model), members=2)(ACTIONS).cost, of_members()[:2].mean(0), rtol=1e-5)
     np.testing.assert_allclose(replace(objective(model), members=3)(ACTIONS).cost, objective(model)(ACTIONS).cost)
     with pytest.raises(ValueError, match="members must lie between 1 and the 3 that the model has; got 4"):

@@ -8,7 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from planning import ActionSpec, Evaluation
+from planning import ActionSpec, Evaluation, Heads, Prediction
 
 PERIOD = 0.1
 
@@ -35,6 +35,13 @@ class PointMass:
     observation_size = 2
     action_size = 2
     latent_size = 4
+    ensemble = 1
+    value = inverse = goal = None  # methods of subclasses
+
+    @property
+    def heads(self):
+        names = ("value", "policy", "distance", "inverse", "goal", "probe")
+        return Heads(**{name: getattr(self, name) for name in names})
 
     def encode(self, params, obs):
         velocity = (obs[..., -1, :] - obs[..., -2, :]) / PERIOD
@@ -45,7 +52,7 @@ class PointMass:
         for step in range(self.action_block):
             velocity = velocity + PERIOD * block[..., step, :] / params["mass"]
             position = position + PERIOD * velocity
-        return jnp.concatenate([position, velocity], axis=-1)
+        return Prediction(jnp.concatenate([position, velocity], axis=-1))
 
     @property
     def distance(self):

@@ -64,7 +64,7 @@ def _measure(model: FrozenModel, count: int, sampler: WindowSampler, key: PRNGKe
         "shuffled": _by_step(others, true),
         "error": jnp.mean(jnp.square(predicted[:, -1] - true[:, -1]), axis=-1),
         "disagreement": disagreement,
-        "imagined": None if model.probe is None else model.probe(model.params, seen),
+        "imagined": None if model.heads.probe is None else model.heads.probe(model.params, seen),
         "executed": None if sampler.probe_targets is None else sampler.probe_targets[rows],
     }
 

@@ -61,8 +61,8 @@ def _measure(model: FrozenModel, count: int, sampler: WindowSampler, key: PRNGKe
         "cosine": _mean_cosine(first, jnp.roll(first, 1, axis=0)),
         "straightness": _straightness(latents),
     }
-    if model.distance is not None:
-        remaining = model.distance(model.params, latents, last[:, None])
+    if model.heads.distance is not None:
+        remaining = model.heads.distance(model.params, latents, last[:, None])
         values["critic_order"] = jnp.mean((remaining[:, :-1] > remaining[:, 1:]).astype(jnp.float32))
     return values
 

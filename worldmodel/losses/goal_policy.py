@@ -32,11 +32,11 @@ def policy_loss(model: WorldModel, windows: LatentWindows, key: PRNGKeyArray) ->
     goals = jnp.concatenate([windows.goals[:half], jnp.roll(windows.goals, 1, axis=0)[half:]])
 
     def wander(latent: Array, _: None) -> tuple[Array, Array]:
-        later = world.predict(latent, world.policy(latent, goals))
+        later = world.predict(latent, world.policy(latent, goals)).latent
         return later, later
 
     def step(latent: Array, _: None) -> tuple[Array, Array]:
-        later = world.predict(latent, model.policy(latent, goals))
+        later = world.predict(latent, model.policy(latent, goals)).latent
         return later, jnp.log(NEAR + world.distance_head.scaled(later, goals))
 
     begin = windows.latents[:, 0]

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-Predict = Callable[[Array, Array], Array]
+from ..types import Prediction
+
+Predict = Callable[[Array, Array], Prediction]
 
 
 def rollout(
@@ -20,7 +22,7 @@ def rollout(
     """
 
     def step(latent: Array, block: Array) -> tuple[Array, Array]:
-        later = predict(latent, block)
+        later = predict(latent, block).latent
         return later, later
 
     _, latents = jax.lax.scan(step, root, jnp.swapaxes(blocks, 0, 1))

@@ -31,6 +31,11 @@ class Architecture(ABC):
 
     @property
     @abstractmethod
+    def latent_size(self) -> int:
+        """D, the numbers in one latent."""
+
+    @property
+    @abstractmethod
     def fewest_tensors(self) -> int:
         """A number of tensors that the module has at least: known before it is built."""
 

@@ -83,7 +83,7 @@ def load_model(path: str | Path) -> Checkpoint:
     model = freeze(nnx.merge(graphdef, _fill(path, state, tensors)), config)
     objective = metadata.get("objective")
     if isinstance(objective, dict) and objective.get("distance") == 0:
-        model = replace(model, distance=None, policy=None)
+        model = replace(model, heads=replace(model.heads, distance=None, policy=None))
     return Checkpoint(model, metadata)
 
 

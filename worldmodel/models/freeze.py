@@ -6,7 +6,6 @@ Python at every call. Functions compare equal when the architecture does, so new
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,6 +17,7 @@ from jaxtyping import Array, Float
 
 from ..observation import Observation, ObservationSpec
 from ..pytree import static
+from ..types import Prediction
 from .architecture import Architecture
 from .goal_model import ModelConfig, WorldModel
 from .reward_model import RewardModelConfig
@@ -43,7 +43,7 @@ class ModelFunction:
     method: str
     config: Architecture
 
-    def __call__(self, params: Weights, *args: Array) -> Array:
+    def __call__(self, params: Weights, *args: Array) -> Any:
         """The method's value, with `params` as the module's weights."""
         return getattr(merge(params, self.config), self.method)(*args)
 
@@ -55,6 +55,21 @@ def merge(params: Weights, config: Architecture) -> Any:
 
 
 @dataclass(frozen=True)
+class Heads:
+    """What a model offers beside its dynamics, each None where it is absent; `planning.model.Heads` gives the shapes.
+
+    Hashable, and equal where the architecture is.
+    """
+
+    value: ModelFunction | None = None
+    policy: ModelFunction | None = None
+    distance: ModelFunction | None = None
+    inverse: ModelFunction | None = None
+    goal: ModelFunction | None = None
+    probe: ModelFunction | None = None
+
+
+@dataclass(frozen=True)
 class Frozen:
     """Satisfies `planning.model.LatentModel`: static functions, and `params` as the only arrays."""
 
@@ -62,6 +77,7 @@ class Frozen:
     config: Architecture = static()
     encoder: ModelFunction = static()
     predictor: ModelFunction = static()
+    heads: Heads = static()
 
     @property
     def observation(self) -> ObservationSpec:
@@ -84,13 +100,18 @@ class Frozen:
 
     def encode(self, params: Weights, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
         """Latent of the last P moments, one environment step apart, the newest last."""
-        return self.encoder(params, embeddings)
+        latent: Array = self.encoder(params, embeddings)
+        return latent
 
-    def predict(
-        self, params: Weights, latent: Float[Array, "... D"], block: Float[Array, "... K A"]
-    ) -> Float[Array, "... D"]:
-        """Latent K steps later; with one leading axis more in `latent`, by the first members of an ensemble."""
-        return self.predictor(params, latent, block)
+    def predict(self, params: Weights, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Prediction:
+        """What K steps lead to; with one leading axis more in `latent`, by the first members of an ensemble."""
+        prediction: Prediction = self.predictor(params, latent, block)
+        return prediction
+
+    @property
+    def latent_size(self) -> int:
+        """D, the numbers in one latent."""
+        return self.config.latent_size
 
     def module(self) -> Any:
         """The module again, with these weights: for diagnostics and further training."""
@@ -108,11 +129,6 @@ class FrozenModel(Frozen):
     """A `WorldModel`, which knows goals and no rewards."""
 
     config: ModelConfig = static()
-    distance: Callable[[Weights, Array, Array], Array] | None = static()
-    policy: Callable[[Weights, Array, Array], Array] | None = static()  # latent and goal to the next block of actions
-    inverse: Callable[[Weights, Array, Array], Array] | None = static()  # latent and goal to the blocks that lead there
-    goal: Callable[[Weights, Array, Array], Array] | None = static()  # embedding of a goal and a mask, to its latent
-    probe: Callable[[Weights, Array], Array] | None = static()
 
     @property
     def history(self) -> int:
@@ -123,11 +139,6 @@ class FrozenModel(Frozen):
     def action_block(self) -> int:
         """K, the environment steps, each with its action, that one prediction spans."""
         return self.config.action_block
-
-    @property
-    def latent_size(self) -> int:
-        """D, the numbers in one representation."""
-        return self.config.latent_size
 
     @property
     def ensemble(self) -> int:
@@ -141,37 +152,25 @@ class FrozenRewardModel(Frozen):
     """A `RewardModel`, which knows rewards and no goals."""
 
     config: RewardModelConfig = static()
-    earned: ModelFunction = static()
-    continues: ModelFunction = static()
-    value: ModelFunction = static()
-    policy: ModelFunction = static()
     history = 1
     action_block = 1
-    distance = None
-    probe = None
-
-    @property
-    def latent_size(self) -> int:
-        """L, the numbers in one latent: the representation, and what was told on the way."""
-        return self.config.latent_size
+    ensemble = 1  # of the dynamics; its critics are several
 
 
 def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:
     """`model` as it is now, as functions over its weights; training it further does not change what was frozen."""
-    return FrozenModel(
-        params=tuple(jax.tree.leaves(nnx.state(model))),
-        config=config,
-        encoder=ModelFunction("encode", config),
-        predictor=ModelFunction("predict", config),
+    heads = Heads(
         distance=ModelFunction("distance", config),
         policy=ModelFunction("policy", config) if config.policy else None,
         inverse=ModelFunction("inverse_actions", config),
         goal=ModelFunction("goal", config),
         probe=ModelFunction("probe", config) if config.probe_size else None,
     )
+    params = tuple(jax.tree.leaves(nnx.state(model)))
+    return FrozenModel(params, config, ModelFunction("encode", config), ModelFunction("predict", config), heads)
 
 
 def freeze_reward_model(params: Weights, config: RewardModelConfig) -> FrozenRewardModel:
     """The model with these weights (the leaves of its state, in order), as functions over them."""
-    names = ("encode", "predict", "earned", "continues", "value", "policy")
-    return FrozenRewardModel(params, config, *(ModelFunction(name, config) for name in names))
+    encode, predict, value, policy = (ModelFunction(name, config) for name in ("encode", "predict", "value", "policy"))
+    return FrozenRewardModel(params, config, encode, predict, Heads(value=value, policy=policy))

@@ -15,6 +15,7 @@ from ..nets.encoders import StateEncoder, check_encodable, feature_size
 from ..nets.heads import Decoder, GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.predictors import EnsemblePredictor
 from ..observation import Observation
+from ..types import Prediction
 from .architecture import MOST, MOST_LAYERS, MOST_MEMBERS, Architecture, check_count, check_observation, check_switch
 
 
@@ -111,12 +112,12 @@ class WorldModel(nnx.Module):
         """Representation of the last P moments, one environment step apart, the newest last."""
         return self.encoder(embeddings)
 
-    def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
-        """Representation K environment steps later, if the actions of `block` are taken: by the first member.
+    def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Prediction:
+        """The latent K environment steps later, if the actions of `block` are taken: by the first member.
 
         With a leading axis of members in `latent` alone, by each from its own.
         """
-        return self.predictor(latent, block)
+        return Prediction(self.predictor(latent, block))
 
     def goal(self, embedding: Float[Array, "... E"], mask: Bool[Array, "... E"]) -> Float[Array, "... D"]:
         """Representation of being at rest at a goal.

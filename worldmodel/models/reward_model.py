@@ -15,9 +15,11 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 from numpy import ndarray
 
-from ..nets.bins import decoded, symlog
+from ..nets.bins import decoded
+from ..nets.encoders import SymlogEncoder
 from ..nets.layers import MLP
 from ..nets.normalization import Statistic
+from ..types import Prediction
 from .architecture import (
     MOST,
     MOST_LAYERS,
@@ -30,7 +32,6 @@ from .architecture import (
 )
 
 LOG_STD = (-10.0, 2.0)  # range of the policy's
-TOLD = 2  # numbers that a latent carries beside the representation: what was earned on the way, and whether it goes on
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class RewardModelConfig(Architecture):
 
     @property
     def latent_size(self) -> int:
-        """L, the numbers in one latent of a planner: the representation, and what was told on the way."""
-        return self.representation_size + TOLD
+        """D, the numbers in one latent: the representation."""
+        return self.representation_size
 
     def create(self, seed: int) -> RewardModel:
         """A freshly initialised model."""
@@ -131,7 +132,7 @@ class RewardModel(nnx.Module):
         self.shape = (size, config.simplex, config.bins, config.bin_limit)
         self.episodic = config.episodic
         self.scale = ActionScale(action)
-        self.encoder = MLP(config.embedding_size, size, config.encoder_width, config.depth, rngs)
+        self.encoder = SymlogEncoder(config.observation, 1, size, config.encoder_width, config.depth, rngs)
         # One trunk foresees the next representation, what is earned on the way, and whether it goes on.
         self.dynamics = MLP((size, action), size + config.bins + 1, config.width, config.depth, rngs)
         kernel = self.dynamics.output.kernel
@@ -144,8 +145,8 @@ class RewardModel(nnx.Module):
         return self.simplices(self.encoded(observations))
 
     def encoded(self, observations: Float[Array, "... O"]) -> Float[Array, "... D"]:
-        """What the encoder says of observations in raw units, of which `simplices` makes the representation."""
-        return self.encoder(symlog(observations))
+        """The encoder's output on observations in raw units, of which `simplices` makes the representation."""
+        return self.encoder(observations[..., None, :])
 
     def foresee(
         self, representation: Float[Array, "... D"], action: Float[Array, "... A"]
@@ -171,39 +172,25 @@ class RewardModel(nnx.Module):
         """The number that logits over bins stand for."""
         return decoded(logits, self.shape[3])
 
-    # What a planner asks: actions in raw units, and latents that carry what was told on the way.
+    # For planners: actions in raw units.
 
-    def encode(self, obs: Float[Array, "... 1 O"]) -> Float[Array, "... L"]:
-        """The latent of an observation: nothing was earned yet, and it goes on."""
-        representation = self.represent(obs[..., -1, :])
-        nothing = jnp.zeros_like(representation[..., :1])
-        return jnp.concatenate([representation, nothing, nothing + 1.0], axis=-1)
+    def encode(self, obs: Float[Array, "... 1 O"]) -> Float[Array, "... D"]:
+        """The latent of an observation."""
+        return self.simplices(self.encoder(obs))
 
-    def predict(self, latent: Float[Array, "... L"], block: Float[Array, "... 1 A"]) -> Float[Array, "... L"]:
-        """The latent after an action: its representation, the reward on the way, and the probability to go on."""
-        size = self.shape[0]
-        after, reward, end = self.foresee(latent[..., :size], self.scale.share(block[..., 0, :]))
-        goes_on = jax.nn.sigmoid(-end) if self.episodic else jnp.ones_like(end)
-        told = jnp.stack([self.decoded(reward), goes_on], axis=-1)
-        return jnp.concatenate([after, told], axis=-1)
+    def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... 1 A"]) -> Prediction:
+        """The latent after an action, the reward on the way, and for episodic tasks the probability to go on."""
+        after, reward, end = self.foresee(latent, self.scale.share(block[..., 0, :]))
+        return Prediction(after, self.decoded(reward), jax.nn.sigmoid(-end) if self.episodic else None)
 
-    def earned(self, latent: Float[Array, "... L"]) -> Float[Array, "..."]:
-        """The reward of the step that led to a latent."""
-        return latent[..., self.shape[0]]
-
-    def continues(self, latent: Float[Array, "... L"]) -> Float[Array, "..."]:
-        """The probability that the episode did not end with the step that led to a latent."""
-        return latent[..., self.shape[0] + 1]
-
-    def value(self, latent: Float[Array, "... L"]) -> Float[Array, "..."]:
+    def value(self, latent: Float[Array, "... D"]) -> Float[Array, "..."]:
         """The discounted return of the policy's own mean actions from here on: the mean of the critics."""
-        representation = latent[..., : self.shape[0]]
-        action = jnp.tanh(self._gaussian(representation)[0])
-        return jnp.mean(self.decoded(self.critics(representation, action)), axis=0)
+        action = jnp.tanh(self._gaussian(latent)[0])
+        return jnp.mean(self.decoded(self.critics(latent, action)), axis=0)
 
-    def policy(self, latent: Float[Array, "... L"], goal: Float[Array, "... L"]) -> Float[Array, "... 1 A"]:
+    def policy(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... 1 A"]:
         """The policy's mean action, in raw units. It knows no goal."""
-        return self.scale.raw(jnp.tanh(self._gaussian(latent[..., : self.shape[0]])[0]))[..., None, :]
+        return self.scale.raw(jnp.tanh(self._gaussian(latent)[0]))[..., None, :]
 
     def _gaussian(self, representation: Float[Array, "... D"]) -> tuple[Array, Array]:
         mean, log_std = jnp.split(self.actor(representation), 2, axis=-1)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
 from ..observation import ObservationSpec
+from .bins import symlog
 from .layers import MLP
 from .normalization import Normalizer
 
@@ -63,6 +64,22 @@ class StateEncoder(nnx.Module):
         """The mask of features that belongs to a mask of a row."""
         angles = np.flatnonzero(self.spec.period)
         return jnp.concatenate([mask, mask[..., angles]], axis=-1) if len(angles) else mask
+
+
+class SymlogEncoder(MLP):
+    """Stacked sensor vectors on a symlog scale through an MLP: `[..., P, E] -> [..., D]`.
+
+    For data that arrive while it learns, of which no statistics are known beforehand. It is an MLP itself, so that the
+    names of its weights are those of files written when reward models had no encoder class.
+    """
+
+    def __init__(self, spec: ObservationSpec, history: int, latent_size: int, width: int, depth: int, rngs: nnx.Rngs):
+        super().__init__(history * spec.size, latent_size, width, depth, rngs)
+
+    def __call__(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:  # type: ignore[override]  # one input
+        """Representation of the last P moments, given in raw units, the newest last."""
+        scaled = symlog(embeddings)
+        return super().__call__(scaled.reshape((*scaled.shape[:-2], -1)))
 
 
 def check_encodable(spec: ObservationSpec) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from jax.tree_util import register_dataclass
 from numpy import ndarray
 
-from planning import CEM, ActionSpec, Agent, GoalDistance, Plan
+from planning import CEM, ActionSpec, Agent, GoalDistance, Heads, Plan, Prediction
 from planning.agent import AgentState
 from planning.control import LiveEngine
 from planning.observation import vector
@@ -34,7 +34,12 @@ class Line:
     embedding_size = 2
     action_size = 1
     latent_size = 2
-    distance = None
+    ensemble = 1
+
+    @property
+    def heads(self) -> Heads:
+        """A probe alone."""
+        return Heads(probe=self.probe)
 
     def embed(self, params: Any, observation: Any) -> Any:
         """The readings as they are."""
@@ -44,12 +49,12 @@ class Line:
         """What is observed now."""
         return embeddings[..., -1, :]
 
-    def predict(self, params: Any, latent: Any, block: Any) -> Any:
+    def predict(self, params: Any, latent: Any, block: Any) -> Prediction:
         """Newton's law, step by step."""
         for step in range(self.action_block):
             velocity = latent[..., 1:] + PERIOD * block[..., step, :] / params["mass"]
             latent = jnp.concatenate([latent[..., :1] + PERIOD * velocity, velocity], axis=-1)
-        return latent
+        return Prediction(latent)
 
     def probe(self, params: Any, latent: Any) -> Any:
         """The position."""

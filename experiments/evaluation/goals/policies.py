@@ -133,11 +133,12 @@ class ModelPolicy:
     def imagined(self) -> Float[ndarray, "B H+1 Q"] | None:
         """Where the current plans lead, decoded by the probe, the present first; None for a model without probe."""
         model = self._agent.model
-        if model.probe is None or self._states is None:
+        decode = model.heads.probe
+        if decode is None or self._states is None:
             return None
         latents = _imagined_many(self._agent, self._states)
         path = jnp.concatenate([self._states.root[:, None], latents], axis=1)
-        return np.asarray(model.probe(model.params, path))
+        return np.asarray(decode(model.params, path))
 
 
 @jax.jit

@@ -67,7 +67,7 @@ def reflex(task: Task, model: Any) -> ReactivePolicy:
     Raises:
       ValueError: the model has no policy head.
     """
-    if getattr(model, "policy", None) is None:
+    if model.heads.policy is None:
         raise ValueError(
             "the policy reflex needs a model with a policy head, and this one has none: train it with one, or leave "
             "reflex out of the policies"
@@ -76,8 +76,8 @@ def reflex(task: Task, model: Any) -> ReactivePolicy:
     mask = goal_mask(task)
 
     def see_goals(rows: Float[ndarray, "B E"]) -> Any:
-        if mask is not None and model.goal is not None:
-            return model.goal(model.params, jnp.asarray(rows), jnp.broadcast_to(jnp.asarray(mask), rows.shape))
+        if mask is not None and model.heads.goal is not None:
+            return model.heads.goal(model.params, jnp.asarray(rows), jnp.broadcast_to(jnp.asarray(mask), rows.shape))
         return _encode(model, repeated(rows, model.history))
 
     return ReactivePolicy("reflex", task, model.history, see_goals, lambda stacks, goals: _reflex(model, stacks, goals))
@@ -91,4 +91,4 @@ def _encode(model: Any, stacks: Any) -> Any:
 
 @jax.jit
 def _reflex(model: Any, stacks: Any, goals: Any) -> Any:
-    return model.policy(model.params, model.encode(model.params, jnp.asarray(stacks)), goals)[..., 0, :]
+    return model.heads.policy(model.params, model.encode(model.params, jnp.asarray(stacks)), goals)[..., 0, :]

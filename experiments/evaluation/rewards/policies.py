@@ -93,7 +93,9 @@ class PlannerPolicy:
 def _mean_actions(agent: Agent, observations: Any) -> Any:
     model: Any = agent.model
     latents = model.encode(model.params, observations[:, None])
-    return jnp.clip(model.policy(model.params, latents, latents)[:, 0], agent.spec.low[None], agent.spec.high[None])
+    return jnp.clip(
+        model.heads.policy(model.params, latents, latents)[:, 0], agent.spec.low[None], agent.spec.high[None]
+    )
 
 
 class PriorPolicy:

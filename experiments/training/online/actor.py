@@ -130,7 +130,7 @@ def _policy_action(agent: Agent, observation: Array, key: PRNGKeyArray, explore:
     model: Any = agent.model
     if not explore:
         latent = model.encode(model.params, observation[None])
-        return model.policy(model.params, latent, latent)[0]
+        return model.heads.policy(model.params, latent, latent)[0]
     module = model.module()
     drawn, _ = module.act(module.represent(observation), key)
     return module.scale.raw(drawn)

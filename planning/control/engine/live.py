@@ -15,10 +15,9 @@ from numpy import ndarray
 
 from ...agent import Agent, AgentState
 from ...arrays import Array
-from ...model import ensemble_size
 from ...objective import LatentObjective, imagine
 from ...observation import ObservationSpec
-from ...parameterization import Knots, Parameterization, Steps
+from ...parameterization import Knots, Parameterized, Steps
 from ...types import Evaluation, Plan, Status
 from .contract import Contract, with_words
 from .interface import checked_prefix, checked_weights, exercise, one_by_one
@@ -44,35 +43,35 @@ def step(agent: Agent, state: AgentState, observation: Array) -> tuple[Array, Ag
 def imagined(agent: Agent, state: AgentState) -> Array:
     """Where the rest of the plan should lead, decoded where the model has a probe."""
     latents = agent.imagined(state)
-    probe = agent.model.probe
+    probe = agent.model.heads.probe
     return latents if probe is None else probe(agent.model.params, latents)
 
 
 def predict(agent: Agent, latent: Array, block: Array) -> Array:
     """One model step; the mean over the members."""
-    members = ensemble_size(agent.model)
+    members = agent.model.ensemble
     if members == 1:
-        return agent.model.predict(agent.model.params, latent, block)
+        return agent.model.predict(agent.model.params, latent, block).latent
     latents = jnp.broadcast_to(latent[None], (members, *latent.shape))
-    return jnp.mean(agent.model.predict(agent.model.params, latents, block), axis=0)
+    return jnp.mean(agent.model.predict(agent.model.params, latents, block).latent, axis=0)
 
 
 def probe(agent: Agent, latents: Array) -> Array:
     """Positions decoded from latents."""
-    decode = agent.model.probe
+    decode = agent.model.heads.probe
     assert decode is not None
     return decode(agent.model.params, latents)
 
 
 def disagreement(agent: Agent, state: AgentState) -> Array:
     """Variance across the members along the plan."""
-    latents = imagine(agent.model, state.root, state.plan.actions[None], agent.precision)
+    latents = imagine(agent.model, state.root, state.plan.actions[None], agent.precision).latent
     return jnp.sum(jnp.var(latents, axis=0), axis=-1)[0]
 
 
 def reflex(agent: Agent, window: Array, goal: Array) -> Array:
     """The first action [A] of the policy's next block, from the last moments [P, E] towards a goal [E]."""
-    policy = getattr(agent.model, "policy", None)
+    policy = agent.model.heads.policy
     assert policy is not None
     params = agent.model.params
     mask = ~jnp.isnan(goal)
@@ -202,7 +201,7 @@ class LiveEngine:
 
     def probe(self, latent: Any) -> ndarray | None:
         """Positions decoded from latents, one after the other: only one shape is ever compiled."""
-        if self._agent.model.probe is None:
+        if self._agent.model.heads.probe is None:
             return None
         return one_by_one(lambda each: _probe(self._agent, each), latent, self.contract.probe_size)
 
@@ -235,10 +234,10 @@ def contract_of(agent: Agent, task: str = "") -> Contract:
     model, planner = agent.model, agent.planner
     state = jax.eval_shape(agent.init, jax.random.key(0))
     latent = jax.ShapeDtypeStruct((model.latent_size,), jnp.float32)
-    decode = model.probe
+    decode = model.heads.probe
     positions = None if decode is None else jax.eval_shape(lambda latent: decode(model.params, latent), latent)
-    parameterization: Parameterization = getattr(planner, "parameterization", Steps())
-    playback = parameterization.playback(planner.horizon)
+    searched = planner.parameterization if isinstance(planner, Parameterized) else Steps()
+    playback = searched.playback(planner.horizon)
     return Contract(
         observation=ObservationSpec.of(model.observation.sensors),
         action_low=tuple(np.asarray(agent.spec.low).tolist()),
@@ -256,9 +255,9 @@ def contract_of(agent: Agent, task: str = "") -> Contract:
         margins=tuple(sorted(agent.constraints)),
         probe_size=0 if positions is None else int(positions.shape[-1]),
         goals=not all(getattr(cost, "knows_no_goal", False) for cost in agent.costs.values()),
-        partial_goals=getattr(model, "goal", None) is not None,
-        reflex=getattr(model, "policy", None) is not None,
-        members=ensemble_size(model),
+        partial_goals=model.heads.goal is not None,
+        reflex=model.heads.policy is not None,
+        members=model.ensemble,
         playback=playback.order if isinstance(playback, Knots) else "zero",
         task=task,
         rest=() if agent.spec.rest is None else tuple(np.asarray(agent.spec.rest).tolist()),

@@ -163,9 +163,9 @@ def test_the_work_of_a_plan_is_what_its_functions_multiply():
     planner = CEM(horizon=6, num_samples=32, num_elites=4, iterations=5)
     latents, block, goal = jnp.zeros((32, 12)), jnp.zeros((32, 3, 2)), jnp.zeros(12)
     encoder = products(lambda obs: model.encode(model.params, obs), jnp.zeros((2, 8)))
-    predictor = products(lambda z, a: model.predict(model.params, z, a), latents, block)
-    critic = products(lambda z, g: jax.vmap(lambda z: model.distance(model.params, z, g))(z), latents, goal)
-    of_goal = 2 * 12 * 10 + products(lambda g: model.distance(model.params, g, g), goal) // 2
+    predictor = products(lambda z, a: model.predict(model.params, z, a).latent, latents, block)
+    critic = products(lambda z, g: jax.vmap(lambda z: model.heads.distance(model.params, z, g))(z), latents, goal)
+    of_goal = 2 * 12 * 10 + products(lambda g: model.heads.distance(model.params, g, g), goal) // 2
     expected = encoder + 5 * 2 * (predictor + critic - of_goal)
     assert latency_grid.plan_flops(planner, model) == expected
     assert EMBEDDING == 16

@@ -14,6 +14,7 @@ from worldmodel.diagnostics.health import diagnose
 from worldmodel.diagnostics.linear_probe import linear_probe
 from worldmodel.models.freeze import ModelFunction, freeze
 from worldmodel.models.goal_model import create
+from worldmodel.types import Prediction
 
 from ..small import SMALL, episodes
 
@@ -40,17 +41,18 @@ class Exactly(ModelFunction):
             position = position + PERIOD * velocity
         later = jnp.concatenate([position, velocity], axis=-1)
         if self.members == 1:
-            return later
+            return Prediction(later)
         # Members part where the body is on the right, and only there are they wrong in the mean.
         wrong = (position[..., :1] > 0).astype(jnp.float32)
-        return later + wrong * jnp.linspace(0.0, 0.2, self.members).reshape(-1, 1, 1)
+        return Prediction(later + wrong * jnp.linspace(0.0, 0.2, self.members).reshape(-1, 1, 1))
 
 
 def exact(**changes):
     config = dataclasses.replace(SMALL, latent_size=4, history=1, ensemble=changes.get("members", 1))
     encode, predict, probe = (Exactly(name, config, **changes) for name in ("encode", "predict", "probe"))
     model = freeze(create(config, 0), config)
-    return dataclasses.replace(model, params=(), encoder=encode, predictor=predict, distance=None, probe=probe)
+    heads = dataclasses.replace(model.heads, distance=None, probe=probe)
+    return dataclasses.replace(model, params=(), encoder=encode, predictor=predict, heads=heads)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def test_batch_is_the_loop(model, key):
 
 def test_untrained_predictor_predicts_no_change(model, key):
     latent, block = jax.random.normal(key, (6, SMALL.latent_size)), jax.random.normal(key, (6, SMALL.action_block, 2))
-    np.testing.assert_array_equal(model.predict(latent, block), latent)
+    np.testing.assert_array_equal(model.predict(latent, block).latent, latent)
 
 
 def test_blocks_are_concatenated_not_averaged(model, key):
@@ -34,7 +34,7 @@ def test_blocks_are_concatenated_not_averaged(model, key):
     model = nnx.clone(model)
     model.predictor.members[0].output.kernel[...] = jnp.ones_like(model.predictor.members[0].output.kernel[...])
     latent, block = jax.random.normal(key, (SMALL.latent_size,)), jnp.asarray([[1.0, 0.0], [-1.0, 0.0]])
-    assert not np.allclose(model.predict(latent, block), model.predict(latent, block[::-1]))
+    assert not np.allclose(model.predict(latent, block).latent, model.predict(latent, block[::-1]).latent)
 
 
 def test_joined_inputs_broadcast_and_keep_their_scale(key):
@@ -75,14 +75,15 @@ def test_frozen_functions_equal_the_module_and_serve_other_weights_without_a_tra
     def act(frozen, obs, block, goal):
         traces.append(1)
         latent = frozen.encode(frozen.params, obs)
-        later = frozen.predict(frozen.params, latent, block)
-        return later, frozen.distance(frozen.params, later, goal), frozen.probe(frozen.params, later)
+        later = frozen.predict(frozen.params, latent, block).latent
+        heads = frozen.heads
+        return later, heads.distance(frozen.params, later, goal), heads.probe(frozen.params, later)
 
     obs, block, goal = jnp.ones((SMALL.history, 4)), jnp.ones((SMALL.action_block, 2)), jnp.ones((SMALL.latent_size,))
     for seed in (0, 1):
         module = create(SMALL, seed)
         later, distance, probe = act(freeze(module, SMALL), obs, block, goal)
-        expected = module.predict(module.encode(obs), block)
+        expected = module.predict(module.encode(obs), block).latent
         np.testing.assert_allclose(later, expected, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(distance, module.distance(expected, goal), rtol=1e-4)
         np.testing.assert_allclose(probe, module.probe(expected), rtol=1e-4, atol=1e-5)
@@ -98,7 +99,7 @@ def test_frozen_is_a_copy_that_training_on_does_not_change(model):
 
 def test_model_without_probe():
     config = ModelConfig(**{**SMALL.to_json(), "probe_size": 0})
-    assert freeze(create(config, 0), config).probe is None
+    assert freeze(create(config, 0), config).heads.probe is None
 
 
 def test_effective_rank_counts_dimensions(key):

@@ -122,21 +122,21 @@ def test_it_foresees_what_is_seen_earned_and_ended(trained):
         assert last[name] < 0.8 * first[name], name
     params = frozen.params
     latent = frozen.encode(params, jnp.zeros((1, 1, 3)))
-    np.testing.assert_allclose([frozen.earned(params, latent)[0], frozen.continues(params, latent)[0]], [0, 1])
+    assert latent.shape == (1, config.representation_size) == (1, frozen.latent_size)
     good, bad = (frozen.predict(params, latent, jnp.full((1, 1, 1), action)) for action in (1.5, -1.5))
-    assert frozen.earned(params, good)[0] > 0.8 and frozen.earned(params, bad)[0] < 0.2
-    assert frozen.continues(params, good)[0] > 0.8
-    ended = frozen.predict(params, good, jnp.full((1, 1, 1), 1.5))
-    assert frozen.continues(params, ended)[0] < 0.2
+    assert good.reward[0] > 0.8 and bad.reward[0] < 0.2
+    assert good.continuation[0] > 0.8
+    ended = frozen.predict(params, good.latent, jnp.full((1, 1, 1), 1.5))
+    assert ended.continuation[0] < 0.2
 
 
 def test_its_policy_earns_what_its_critics_say(trained):
     config, trainer, state, _, _, _ = trained
     frozen = freeze_reward_model(trainer.weights(state), config)
     latent = frozen.encode(frozen.params, jnp.zeros((1, 1, 3)))
-    action = frozen.policy(frozen.params, latent, latent)
+    action = frozen.heads.policy(frozen.params, latent, latent)
     assert action.shape == (1, 1, 1) and 0.0 < float(action[0, 0, 0]) <= 2.0
-    np.testing.assert_allclose(frozen.value(frozen.params, latent), [1.5], atol=0.25)
+    np.testing.assert_allclose(frozen.heads.value(frozen.params, latent), [1.5], atol=0.25)
 
 
 def test_the_frozen_model_is_the_module(trained):

@@ -11,6 +11,7 @@ import envs
 from experiments.evaluation.goals import latency
 from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.reactive import ReactivePolicy, reflex
+from planning import Heads
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.observation import vector
@@ -26,6 +27,10 @@ class Stub:
 
     def encode(self, params, stacks):
         return stacks.reshape(*stacks.shape[:-2], -1)
+
+    @property
+    def heads(self):
+        return Heads(policy=self.policy)
 
     def policy(self, params, latents, goals):
         towards = params[0] * (goals - latents)[..., 4:6]
@@ -61,14 +66,14 @@ def test_the_reflex_of_a_real_model_gives_what_its_policy_head_gives(task):
     still = np.repeat(task.observe(pairs.states)[:, None], config.history, axis=1)
     goal = np.repeat(task.goal_observation(pairs.goals)[:, None], config.history, axis=1)
     latent, towards = (model.encode(model.params, jnp.asarray(each)) for each in (still, goal))
-    blocks = model.policy(model.params, latent, towards)
+    blocks = model.heads.policy(model.params, latent, towards)
     assert blocks.shape == (3, config.action_block, 2)
     np.testing.assert_allclose(actions, np.clip(blocks[:, 0], -1, 1), rtol=1e-5)
 
 
 def test_a_model_without_policy_is_told(task):
     with pytest.raises(ValueError, match="reflex needs a model with a policy head, and this one has none"):
-        reflex(task, SimpleNamespace(policy=None))
+        reflex(task, SimpleNamespace(heads=Heads()))
 
 
 def test_it_sees_the_last_observations_and_nothing_of_earlier_episodes(task):

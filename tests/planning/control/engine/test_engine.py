@@ -102,7 +102,9 @@ def test_engine_and_agent_do_the_same(live):
 def test_prediction_and_evaluation_are_the_models_own(live, started):
     block = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
     after = live.predict(live.root(started), block)
-    np.testing.assert_allclose(after, live.agent.model.predict({"mass": 1.0}, live.root(started), block), rtol=1e-6)
+    np.testing.assert_allclose(
+        after, live.agent.model.predict({"mass": 1.0}, live.root(started), block).latent, rtol=1e-6
+    )
     np.testing.assert_array_equal(live.probe(np.stack([after, after])), [after[:2]] * 2)
     plan = live.plan(started)
     judged = live.evaluate(started, plan.sequences)

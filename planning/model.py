@@ -93,7 +93,8 @@ class HeadsLike(Protocol):
         ...
 
 
-class Sensors(Protocol):
+@runtime_checkable
+class ObservationLike(Protocol):
     """A specification of observations, as `planning.observation` and any model of one's own has it."""
 
     @property
@@ -126,7 +127,7 @@ class LatentModel(Protocol):
         ...
 
     @property
-    def observation(self) -> Sensors:
+    def observation(self) -> ObservationLike:
         """The sensors in order."""
         ...
 

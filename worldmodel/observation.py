@@ -198,9 +198,14 @@ class ObservationSpec:
                 raise ValueError(f"a sensor has the unknown field {unknown[0]!r:.40}: a newer jepa-mpc may know it")
             if missing := {"name", "shape"} - set(each):
                 raise ValueError(f"a sensor lacks its {sorted(missing)[0]}")
-            given = dict(each)
+            given: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in each.items()
+            }
             given["period"] = tuple(0.0 if period is None else period for period in each.get("period") or ())
-            sensors.append(Sensor(**given))
+            try:
+                sensors.append(Sensor(**given))
+            except TypeError as error:
+                raise ValueError(f"a sensor has a field of another type: {each!r:.80}") from error
         return cls(tuple(sensors))
 
     @classmethod

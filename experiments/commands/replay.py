@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
+from planning.control import Contract
 from planning.control.loop.telemetry import read_lines
 from planning.control.worker.plan_log import LoggedRun, replay, runs_of
 from planning.control.worker.recipe import Recipe, file_hash, make_engine
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 # Of a contract: what another bundle has to share with the one that made a log.
-_SHAPES = ("observation_size", "action_low", "horizon", "action_block", "history", "terms")
+_SHAPES = ("embedding_size", "action_low", "horizon", "action_block", "history", "terms")
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,13 @@ def _no_plan(name: str, runs: list[LoggedRun], number: int, plan: int) -> str:
 
 def _check_contract(name: str, header: dict[str, Any], engine: Any) -> None:
     """Raise ValueError where the log cannot be this engine's."""
-    logged, ours = header.get("contract"), engine.contract.to_json()
-    if not isinstance(logged, dict):
+    if not isinstance(header.get("contract"), dict):
         return
+    logged, ours = Contract.from_json(header["contract"]), engine.contract
     for field in _SHAPES:
-        if logged.get(field) != ours[field]:
+        if (was := getattr(logged, field)) != (now := getattr(ours, field)):
             raise ValueError(
-                f"{name} was made with {field}={logged.get(field)}, and this bundle has {ours[field]}: give the bundle "
-                "that made it"
+                f"{name} was made with {field}={was}, and this bundle has {now}: give the bundle that made it"
             )
 
 

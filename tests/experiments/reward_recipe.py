@@ -15,6 +15,7 @@ from envs.registry import make_reward_task
 from experiments.build import compose
 from worldmodel.models.checkpoint import save_reward_model
 from worldmodel.models.reward_model import RewardModelConfig
+from worldmodel.observation import vector
 
 PLANNER = ("planner.num_samples=8", "planner.num_elites=2", "planner.iterations=1", "planner.horizon=2")
 
@@ -25,8 +26,8 @@ def save_random_reward_model(path: Path, task: str = "gym/Pendulum-v1", action_r
     cfg: Any = OmegaConf.to_container(compose("train", "objective=td", "task=reward", f"task.name={task}", *words))
     made = make_reward_task(task, action_repeat)
     config = RewardModelConfig(
-        made.observation_size, made.action_size, representation_size=8, width=8, encoder_width=8, critic_width=8,
-        policy_width=8, depth=1,
+        vector(made.observation_size), made.action_size, representation_size=8, width=8, encoder_width=8,
+        critic_width=8, policy_width=8, depth=1,
     )  # fmt: skip
     model = config.create(0)
     model.scale.fit(made.low, made.high)

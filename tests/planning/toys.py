@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from planning import ActionSpec, Evaluation, Heads, Prediction
+from planning.observation import vector
 
 PERIOD = 0.1
 
@@ -32,7 +33,8 @@ class PointMass:
     eye: bool = False
     reflexes: bool = False
 
-    observation_size = 2
+    observation = vector(2)
+    embedding_size = 2
     action_size = 2
     latent_size = 4
     ensemble = 1
@@ -42,6 +44,9 @@ class PointMass:
     def heads(self):
         names = ("value", "policy", "distance", "inverse", "goal", "probe")
         return Heads(**{name: getattr(self, name) for name in names})
+
+    def embed(self, params, observation):
+        return observation["state"]
 
     def encode(self, params, obs):
         velocity = (obs[..., -1, :] - obs[..., -2, :]) / PERIOD

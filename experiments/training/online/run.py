@@ -20,6 +20,7 @@ from worldmodel.data.dataset import load
 from worldmodel.data.rewards import reward_episodes
 from worldmodel.models.checkpoint import RewardCheckpoint, load_reward_model, save_reward_model
 from worldmodel.models.reward_model import RewardModel, RewardModelConfig
+from worldmodel.observation import vector
 from worldmodel.training.td import TdConfig
 from worldmodel.training.td_trainer import TdTrainer, TdTrainingConfig
 
@@ -100,7 +101,7 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
     known = () if data is None else reward_episodes(data)
     if data is not None:
         check_rewards(data, task.describe(), cfg.online.data, rewards_count=_counts_rewards(cfg))
-    sizes = {"observation_size": task.observation_size, "action_size": task.action_size}
+    sizes = {"observation": vector(task.observation_size), "action_size": task.action_size}
     episodic = task.may_terminate if cfg.model.episodic is None else cfg.model.episodic
     config = build.fill(RewardModelConfig, {**cfg.model, **sizes, "episodic": episodic}, "model")
     online = build.fill(OnlineConfig, _those(OnlineConfig, cfg.online), "online")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from numpy import ndarray
 from safetensors.numpy import save as serialise
 
 from ...agent import Agent
-from ..engine.contract import Contract
+from ..engine.contract import Contract, with_words
 from ..engine.formats import FORMAT
 from ..engine.live import as_arrays, contract_of
 from .file import KEY, KIND, BundleError, digest, listed, read, state_of, word_list
@@ -61,7 +61,7 @@ class Bundle:
         extra: Mapping[str, ndarray] | None = None,
         **words: Any,
     ) -> Bundle:
-        """Export an agent. `words` are the contract's sensors, sensor_units, actuators and action_units.
+        """Export an agent. `words` are what `engine.contract.with_words` takes: names, units and ranges.
 
         Raises:
           ValueError: the agent's parts do not fit each other, its precision is not settled, an array is of a type that
@@ -71,13 +71,13 @@ class Bundle:
         if agent.precision == "auto":
             raise ValueError("a bundle needs a settled precision: take the agent of planning.fastest_precision")
         agent = as_arrays(agent)
-        contract = replace(contract_of(agent, task), **words)
+        contract = with_words(contract_of(agent, task), **words)
         contract.check()
         programs, state = export_programs(agent, contract, platforms)
         arrays = {name: np.asarray(leaf) for name, leaf in named_leaves(agent).items()}
         extras = {name: np.asarray(value) for name, value in (extra or {}).items()}
         bundle = cls(contract, arrays, tuple(state), programs, tuple(platforms), dict(guards or {}), extras)
-        return cls.parse(bundle.to_bytes())  # what cannot be read again is refused here, where it can be mended
+        return cls.parse(bundle.to_bytes())  # what cannot be read again is refused here, where it can be put right
 
     def save(self, path: str | Path) -> None:
         """Write the file whole, or not at all.

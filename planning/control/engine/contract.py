@@ -68,6 +68,11 @@ class Contract:
         return self.observation.components
 
     @property
+    def sensor_units(self) -> tuple[str, ...]:
+        """A unit for each number of an embedding, or none."""
+        return self.observation.units
+
+    @property
     def action_size(self) -> int:
         """A."""
         return len(self.action_low)
@@ -225,9 +230,8 @@ def with_words(contract: Contract, **words: Any) -> Contract:
     sensors, at = [], 0
     for sensor in spec.sensors:
         if sensor.is_vector:
-            own: dict[str, Any] = {
-                entry: tuple(values[at : at + sensor.size]) for entry, values in given.items() if values
-            }
+            part = slice(at, at + sensor.size)
+            own: dict[str, Any] = {entry: tuple(values[part]) for entry, values in given.items()}
             sensor, at = replace(sensor, **own), at + sensor.size
         sensors.append(sensor)
     made = replace(contract, observation=ObservationSpec(tuple(sensors)), **words)

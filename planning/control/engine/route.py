@@ -42,7 +42,7 @@ class Route:
     def __init__(self, goals: Sequence[Any] | ndarray, tolerance: Any, observation: ObservationSpec | None = None):
         if observation is None:
             lengths = sorted({np.size(goal) for goal in goals})
-            if len(lengths) != 1 or not lengths[0]:
+            if len(lengths) != 1 or not lengths[0] or any(np.ndim(goal) != 1 for goal in goals):
                 words = " and of ".join(map(str, lengths))
                 raise ValueError(f"a route is a list of goals of one length; got some of {words or 'no'} numbers")
             observation = vector(lengths[0])
@@ -61,6 +61,11 @@ class Route:
     def goal(self) -> Any:
         """The goal to go to now: [O], or the mapping that was given."""
         return self._rows[self.leg] if self._spec.is_plain else self._goals[self.leg]
+
+    @property
+    def goals(self) -> ndarray:
+        """[W, E] all goals as rows, NaN where any value will do."""
+        return self._rows
 
     @property
     def last(self) -> bool:

@@ -88,7 +88,7 @@ def test_what_learns_from_rewards_has_the_defaults_of_its_classes(cls, group):
     cfg = build.compose("train", "objective=td", "task=reward", "task.name=gym/Pendulum-v1")
     told = OmegaConf.to_container(cfg[group])
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}
-    for name in ("observation_size", "action_size", "episodic", "seed", "discount"):  # from the task, or of the command
+    for name in ("observation", "action_size", "episodic", "seed", "discount"):  # from the task, or of the command
         defaults.pop(name, None)
     assert {name: told.get(name) for name in defaults} == defaults
     planner = build.planner(cfg)
@@ -110,7 +110,7 @@ def test_a_preset_builds_and_what_one_says_oneself_counts_more(file):
     words = ["objective=td", "task=reward", "task.name=gym/Pendulum-v1", f"preset={file.stem}"]
     cfg = build.compose("train", *words, "planner.num_samples=100", "online.seeds=[5]", "training.batch=3")
     assert (cfg.planner.num_samples, cfg.online.seeds, cfg.training.batch) == (100, [5], 3)
-    sizes = {"observation_size": 3, "action_size": 1, "episodic": False}
+    sizes = {"observation": vector(3), "action_size": 1, "episodic": False}
     model = build.fill(RewardModelConfig, {**OmegaConf.to_container(cfg.model), **sizes}, "model")
     actor = build.fill(ActorConfig, {"suggestions": cfg.online.suggestions}, "online")
     trainer = TdTrainer(model.create(0), TdConfig(), build.fill(TdTrainingConfig, {**cfg.training}, "training"))
@@ -145,7 +145,7 @@ def test_yaml_offers_every_setting_with_the_default_of_its_class(cls, group):
     node = OmegaConf.to_container(build.compose("plan", "task=umaze")[group])  # a task without settings of its own
     node.pop("_target_", None)
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}
-    sizes_from_data = {"observation_size", "action_size", "probe_size", "seed"}
+    sizes_from_data = {"observation", "action_size", "probe_size", "seed"}
     assert set(node) == set(defaults) - sizes_from_data
     assert node == {name: defaults[name] for name in node}
 

@@ -95,10 +95,10 @@ def test_a_log_of_another_robot_is_refused(engine, log, tmp_path):
     lines = list(read_lines(log))
     for line in lines:
         if line["kind"] == "run":
-            line["contract"]["observation_size"] = 3
+            line["contract"]["observation"][0]["shape"] = [3]
     path = tmp_path / "run.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.raises(ValueError, match="run.jsonl was made with observation_size=3, and this bundle has 2: give the"):
+    with pytest.raises(ValueError, match="run.jsonl was made with embedding_size=3, and this bundle has 2: give the"):
         replay_log(path, engine)
 
 

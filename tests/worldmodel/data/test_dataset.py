@@ -94,9 +94,17 @@ def test_the_last_episodes_are_data_of_their_own(tmp_path):
     assert whole.last_episodes(9).steps == whole.steps
 
 
-def test_spaces_that_are_no_vectors_are_told(tmp_path):
-    image = spaces.Box(0, 255, (8, 8, 3), np.uint8)
-    path = write(tmp_path / "d", [(np.zeros((3, 8, 8, 3), np.uint8), np.zeros((2, 1), np.float32))], image)
+def test_pixels_stay_bytes(tmp_path):
+    image, frames = spaces.Box(0, 255, (8, 8, 3), np.uint8), np.random.default_rng(0).integers(0, 255, (3, 8, 8, 3))
+    path = write(tmp_path / "d", [(frames.astype(np.uint8), np.zeros((2, 1), np.float32))], image)
+    data = load(path)
+    assert data.readings["pixels"].dtype == np.uint8 and not data.spec.is_vectors
+    np.testing.assert_array_equal(data.readings["pixels"], frames)
+
+
+def test_spaces_that_are_no_sensors_are_refused(tmp_path):
+    matrix = spaces.Box(0, 255, (8, 8), np.float32)
+    path = write(tmp_path / "d", [(np.zeros((3, 8, 8), np.float32), np.zeros((2, 1), np.float32))], matrix)
     with pytest.raises(ValueError, match="its observation space is .*; expected a one-dimensional Box"):
         load(path)
 

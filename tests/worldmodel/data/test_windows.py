@@ -17,7 +17,7 @@ HISTORY, BLOCKS, BLOCK = 3, 2, 2
 def drawn(sampler, count):
     """A batch of windows as NumPy arrays."""
     windows = sampler.sample(jax.random.key(0), count)
-    return SimpleNamespace(**{name: np.asarray(array) for name, array in vars(windows).items() if array is not None})
+    return SimpleNamespace(**{name: jax.tree.map(np.asarray, array) for name, array in vars(windows).items()})
 
 
 def marked(lengths):
@@ -35,7 +35,8 @@ def test_windows_never_cross_an_episode_and_lie_in_order(lengths):
     data = marked(lengths)
     sampler = WindowSampler.of(data, HISTORY, BLOCKS, BLOCK)
     windows = drawn(sampler, 64)
-    episode, step = windows.observations[..., 0], windows.observations[..., 1]
+    seen = windows.observations["state"]
+    episode, step = seen[..., 0], seen[..., 1]
     assert (episode == episode[:, :1, :1]).all()
     newest = step[..., -1]
     assert (np.diff(newest, axis=1) == BLOCK).all()
@@ -46,8 +47,8 @@ def test_windows_never_cross_an_episode_and_lie_in_order(lengths):
     rows = windows.actions[..., 0].reshape(64, -1)
     np.testing.assert_array_equal(rows, (episode[:, 0, :1] + newest[:, :1]) + np.arange(BLOCKS * BLOCK))
     # Goals: the same episode, as many steps later as the offset says.
-    assert (windows.goals[..., 0] == episode[:, 0]).all()
-    np.testing.assert_array_equal(windows.goals[:, -1, 1], newest[:, 0] + windows.goal_offset)
+    assert (windows.goals["state"][..., 0] == episode[:, 0]).all()
+    np.testing.assert_array_equal(windows.goals["state"][:, -1, 1], newest[:, 0] + windows.goal_offset)
     assert (windows.goal_offset >= 0).all()
 
 

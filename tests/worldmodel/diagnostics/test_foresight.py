@@ -62,7 +62,9 @@ def sampler():
     for row in np.flatnonzero(np.arange(len(observations)) != data.last):
         velocity = observations[row, 2:] + PUSH * data.actions[row]
         observations[row + 1] = np.concatenate([observations[row, :2] + PERIOD * velocity, velocity])
-    return WindowSampler.of(dataclasses.replace(data, observations=observations), 1, 3, BLOCK, observations[:, :2])
+    return WindowSampler.of(
+        dataclasses.replace(data, readings={"state": observations}), 1, 3, BLOCK, observations[:, :2]
+    )
 
 
 def test_true_dynamics_foresee_everything_and_need_the_right_actions(sampler, key):
@@ -85,8 +87,8 @@ def test_ignored_actions_show(sampler, key):
 def test_straight_and_jagged_paths_differ(sampler, key):
     still = dataclasses.replace(sampler, actions=jnp.zeros_like(sampler.actions))
     line = jnp.arange(len(sampler.observations), dtype=jnp.float32)[:, None] * jnp.ones((1, 4))
-    straight = dataclasses.replace(still, observations=line)
-    jagged = dataclasses.replace(still, observations=line * (1 - 2 * (line % 4 < 2).astype(jnp.float32)))
+    straight = dataclasses.replace(still, observations={"state": line})
+    jagged = dataclasses.replace(still, observations={"state": line * (1 - 2 * (line % 4 < 2).astype(jnp.float32))})
     assert diagnose(exact(), straight, key, 64)["straightness"] == pytest.approx(1.0, abs=1e-4)
     assert diagnose(exact(), jagged, key, 64)["straightness"] == pytest.approx(-1.0, abs=1e-4)
 

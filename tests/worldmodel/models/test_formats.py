@@ -23,6 +23,7 @@ from worldmodel.models.checkpoint import (
 from worldmodel.models.fingerprint import differing, unknown
 from worldmodel.models.goal_model import ModelConfig
 from worldmodel.models.reward_model import RewardModelConfig
+from worldmodel.observation import vector
 
 from .test_checkpoint_header import changed
 
@@ -41,9 +42,10 @@ def load_state(path: Path):
 
 @pytest.mark.parametrize("config", [ModelConfig, RewardModelConfig])
 def test_fields_with_a_default_may_be_missing_and_others_not(config: type[Architecture]) -> None:
-    assert config.from_json({"observation_size": 2, "action_size": 1}) == config(2, 1)
+    sensors = [{"name": "state", "shape": [2]}]
+    assert config.from_json({"observation": sensors, "action_size": 1}) == config(vector(2), 1)
     with pytest.raises(ValueError, match="has missing fields: 'action_size'"):
-        config.from_json({"observation_size": 2, "width": 8})
+        config.from_json({"observation": sensors, "width": 8})
     with pytest.raises(ValueError, match="must be an object; got list"):
         config.from_json([])
 

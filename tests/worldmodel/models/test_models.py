@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +8,7 @@ from flax import nnx
 
 from worldmodel.diagnostics.health import diagnose, effective_rank, spread
 from worldmodel.models.freeze import freeze
-from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.models.goal_model import create
 from worldmodel.nets.layers import MLP
 from worldmodel.nets.normalization import Normalizer
 
@@ -65,7 +67,7 @@ def test_impossible_sizes_are_named(field, least):
     with pytest.raises(
         ValueError, match=rf"model\.{field} must be a whole number from {least} to 1000000; got {least - 1}"
     ):
-        ModelConfig(**{**SMALL.to_json(), field: least - 1})
+        replace(SMALL, **{field: least - 1})
 
 
 def test_frozen_functions_equal_the_module_and_serve_other_weights_without_a_trace(model, key):
@@ -98,7 +100,7 @@ def test_frozen_is_a_copy_that_training_on_does_not_change(model):
 
 
 def test_model_without_probe():
-    config = ModelConfig(**{**SMALL.to_json(), "probe_size": 0})
+    config = replace(SMALL, probe_size=0)
     assert freeze(create(config, 0), config).heads.probe is None
 
 

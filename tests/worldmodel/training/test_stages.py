@@ -82,10 +82,10 @@ def test_cached_windows_are_the_encoded_ones(run, states):
     model, key = run.model(states[0][20]), jax.random.key(3)
     windows = run.sampler.sample(key, 16)
     for rows in (16, 10_000):
-        cached = LatentSampler.of(run.sampler, model.encode, rows).sample(key, 16)
-        np.testing.assert_allclose(cached.latents, model.encode(windows.observations), atol=1e-5)
-        np.testing.assert_allclose(cached.goals, model.encode(windows.goals), atol=1e-5)
-        np.testing.assert_array_equal(cached.goal_observations, windows.goals[:, -1])
+        cached = LatentSampler.of(run.sampler, model.embed, model.encode, rows).sample(key, 16)
+        np.testing.assert_allclose(cached.latents, model.encode(windows.observations["state"]), atol=1e-5)
+        np.testing.assert_allclose(cached.goals, model.encode(windows.goals["state"]), atol=1e-5)
+        np.testing.assert_array_equal(cached.goal_embeddings, windows.goals["state"][:, -1])
         np.testing.assert_array_equal(cached.actions, windows.actions)
         np.testing.assert_array_equal(cached.episode, windows.episode)
 
@@ -113,10 +113,12 @@ def test_the_policy_keeps_to_the_bounds_that_it_was_told(run, states):
 
 def test_a_goal_that_is_told_in_full_is_that_observation_at_rest(run, states):
     model = run.model(states[0][END])
-    observation = jnp.array([[0.3, -0.2, 0.1, 0.0], [0.3, -0.2, jnp.nan, jnp.nan]])
-    told = model.goal(observation)
-    np.testing.assert_allclose(told[0], model.encode(jnp.repeat(observation[:1], 2, axis=0)), atol=1e-6)
-    assert np.isfinite(told).all() and not np.allclose(told[0], told[1])
+    observation = jnp.array([[0.3, -0.2, 0.1, 0.0], [0.3, -0.2, 7.0, 7.0], [0.3, -0.2, 0.0, 0.0]])
+    mask = jnp.array([[True] * 4, [True, True, False, False], [True, True, False, False]])
+    goals = model.goal(observation, mask)
+    np.testing.assert_allclose(goals[0], model.encode(jnp.repeat(observation[:1], 2, axis=0)), atol=1e-6)
+    assert np.isfinite(goals).all() and not np.allclose(goals[0], goals[1])
+    np.testing.assert_array_equal(goals[1], goals[2])  # what lies outside of the mask does not matter
 
 
 def test_partial_goals_settle_at_the_mean_of_what_agrees(run, states):
@@ -125,7 +127,7 @@ def test_partial_goals_settle_at_the_mean_of_what_agrees(run, states):
     mean = jnp.broadcast_to(goals.mean(axis=0), goals.shape)
     assert goal_loss(mean, goals) < goal_loss(mean + 0.1, goals)
     np.testing.assert_array_equal(jax.grad(lambda goals: goal_loss(mean, goals))(goals), jnp.zeros_like(goals))
-    told = partial_goals(run.model(states[0][END]), run.sampler.observations[:64], jax.random.key(2))
+    told = partial_goals(run.model(states[0][END]), run.sampler.observations["state"][:64], jax.random.key(2))
     assert told.shape == (64, 8) and np.isfinite(told).all()
 
 

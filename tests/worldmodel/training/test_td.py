@@ -1,5 +1,7 @@
 """Replay, two-hot values, the reward model and its updates."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,7 +97,7 @@ CONFIG = RewardModelConfig(
 @pytest.fixture(scope="module")
 def trained():
     """Half of the actions earn 1, and an episode is two steps long: the return of the better action is 1 + 0.5."""
-    config = RewardModelConfig(**{**CONFIG.to_json(), "episodic": True})
+    config = replace(CONFIG, episodic=True)
     rng, replay = np.random.default_rng(0), Replay.empty(1, 900, 3, 1)
     step, start = jax.jit(add), jax.jit(begin)
     for _ in range(250):
@@ -198,7 +200,7 @@ def test_a_policys_probability_is_that_of_its_draws(key):
 )
 def test_an_architecture_that_cannot_be_is_refused(change, words):
     with pytest.raises(ValueError, match=words):
-        RewardModelConfig(**{**CONFIG.to_json(), **change})
+        replace(CONFIG, **change)
 
 
 def test_a_run_alone_writes_its_buffer_in_place():

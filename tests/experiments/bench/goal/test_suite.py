@@ -21,6 +21,7 @@ from experiments.commands import bench
 from experiments.records.results import Row, append_csv, read_csv
 from worldmodel.models.checkpoint import load_model, save_model
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 from ...recipe import TINY
 
@@ -103,7 +104,7 @@ def finished(tmp_path_factory):
 def save_random_model(cfg, task):
     """A model that passes for the recipe's."""
     composed = goal_points.recipes(cfg)[task, ""].cfg
-    shape = {**composed.model, "observation_size": 4, "action_size": 2, "probe_size": 2}
+    shape = {**composed.model, "observation": vector(4), "action_size": 2, "probe_size": 2}
     config = ModelConfig(**shape)
     known = {"recipe": recipes.recipe(composed, 0), "task": {"task": task}, "env_steps": 1600, "train_seconds": 1.0}
     save_model(recipes.Paths.of(composed, 0).model, create(config, 0), config, known)

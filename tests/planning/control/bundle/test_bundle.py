@@ -16,6 +16,7 @@ from safetensors.numpy import save as serialise
 from planning import CEM, Agent, Custom, Effort, GoalDistance, RateLimit
 from planning.control import Bundle, BundleEngine, BundleError, Controller, LiveEngine
 from planning.control.bundle.bundle import digest
+from planning.control.engine.contract import with_words
 from planning.control.engine.formats import FORMAT
 
 from ...toys import box, point_mass
@@ -99,7 +100,7 @@ def test_every_method_is_that_of_the_live_engine(control, live):
         plans.append((action, plan, judged, after, each.probe(after), reflex, counts))
     jax.tree.map(np.testing.assert_array_equal, *plans)
     assert (plans[0][1].actions[:3] == -1).all() and plans[0][0][0] == -1
-    assert replace(engine.contract, sensors=(), sensor_units=()) == live.contract
+    assert with_words(engine.contract, sensors=(), sensor_units=()) == live.contract
     assert engine.disagreement(engine.begin(GOAL, 1, 0)) is None
     np.testing.assert_allclose(plans[0][-2], [3 * 0.19 - 0.1, 0.3], rtol=1e-5)
 

@@ -38,16 +38,16 @@ def changed(path, change):
 
 
 def count_to_size(contract):
-    """A made-up upgrade: what is `observation_size` now was called `sensor_count`."""
+    """A made-up upgrade: what is `latent_size` now was called `code_size`."""
     return {
-        **{name: value for name, value in contract.items() if name != "sensor_count"},
-        "observation_size": contract["sensor_count"],
+        **{name: value for name, value in contract.items() if name != "code_size"},
+        "latent_size": contract["code_size"],
     }
 
 
 def as_older(contract, version=0):
     """The contract as an earlier version would have written it, for `count_to_size`."""
-    contract["format"], contract["sensor_count"] = version, contract.pop("observation_size")
+    contract["format"], contract["code_size"] = version, contract.pop("latent_size")
     return contract
 
 

@@ -50,6 +50,9 @@ def test_the_contract_says_what_the_agent_is(live):
     np.testing.assert_array_equal(cubic.parameterization().play(actions, moments, PERIOD), expected)
 
 
+PLACE = {"name": "state", "shape": [2]}
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -69,9 +72,16 @@ def test_the_contract_says_what_the_agent_is(live):
         ({"terms": []}, "at least one cost"),
         ({"rest": [0.0]}, "rest must be empty or have 2 entries"),
         ({"rest": [0.0, 9.0]}, "rest must lie within the action bounds"),
-        ({"sensor_low": [0.0, 0.0]}, "two lists of one length"),
-        ({"sensor_low": [0.0, 2.0], "sensor_high": [1.0, 1.0]}, "the lower values first"),
-        ({"sensors": ["x"]}, "sensors must be empty or have 2 entries"),
+        ({"observation": [PLACE | {"low": [0.0, 0.0]}]}, "low and high of the sensor state must be of one length"),
+        ({"observation": [PLACE | {"low": [0.0, 2.0], "high": [1.0, 1.0]}]}, "the lower values first"),
+        ({"observation": [PLACE | {"components": ["x"]}]}, "components of the sensor state must be empty or have 2"),
+        ({"observation": [PLACE | {"shape": [True]}]}, "shape of a sensor must be int; got True"),
+        ({"observation": [PLACE | {"dtype": "float64"}]}, "dtype of the sensor state must be float32 or uint8"),
+        ({"observation": [PLACE, PLACE]}, "sensors with names of their own"),
+        ({"observation": [{"name": "state"}]}, "a sensor has no shape"),
+        ({"observation": [PLACE | {"colour": 1}]}, "a sensor has the unknown field 'colour'"),
+        ({"observation": []}, "sensors with names of their own; got none"),
+        ({"observation": [{"name": "eye", "shape": [4, 4, 3], "dtype": "uint8"}]}, "a vector needs none, any other"),
         ({"task": "a\nb"}, "printable"),
         ({"playback": "quintic"}, "playback must be one of"),
         ({"more": 1}, "unknown fields: 'more'"),
@@ -181,7 +191,7 @@ def test_a_controller_drives_any_engine(live):
 
 def test_fields_with_a_default_may_be_missing(live):
     values = live.contract.to_json()
-    for name in ("rest", "sensor_low", "sensor_high", "task"):
+    for name in ("rest", "task"):
         del values[name]
     assert Contract.from_json(values) == replace(live.contract, task="")
     del values["horizon"]

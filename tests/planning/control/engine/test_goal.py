@@ -24,8 +24,8 @@ NAN = float("nan")
 class Forgiving(PointMass):
     """The point mass, and goals in which a coordinate that is not told is the origin's."""
 
-    def goal(self, params, observation):
-        told = jnp.where(jnp.isnan(observation), 0.0, observation)
+    def goal(self, params, embedding, mask):
+        told = jnp.where(mask, embedding, 0.0)
         return self.encode(params, jnp.broadcast_to(told[None], (self.history, *told.shape)))
 
     def tree_flatten(self):
@@ -120,7 +120,7 @@ def test_the_contract_keeps_the_word_and_checks_it(forgiving):
         ([0.1, 0.2], 0.1, "a list of goals of one length"),
         ([[0.1, 0.2], [0.1]], 0.1, "got some of 1 and of 2 numbers"),
         ([[0.1, 0.2], [NAN, NAN]], 0.1, "must tell at least one sensor"),
-        ([[0.1, np.inf]], 0.1, "none may be infinite"),
+        ([[0.1, np.inf]], 0.1, "the goal must be finite; element 1 is inf"),
         ([[0.1, 0.2]], 0.0, "the tolerance must be positive; got 0.0"),
     ],
 )
@@ -130,5 +130,5 @@ def test_a_route_that_leads_nowhere_is_refused(goals, tolerance, words):
 
 
 def test_a_route_of_other_sensors_is_not_silently_never_passed():
-    with pytest.raises(ValueError, match=r"the route's goals have 1 numbers; got an observation of \(2,\)"):
+    with pytest.raises(ValueError, match=r"must have shape \(1,\); got \(2,\) \(the route's goals have 1 numbers"):
         Route([[0.1], [0.2]], 0.1).passed([0.1, 0.2])

@@ -132,7 +132,7 @@ def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy
       FileNotFoundError: no file there.
       ValueError: a broken file, or one of another recipe.
     """
-    tensors, header = weights.read(path, recipe)
+    tensors, header = weights.read(path, recipe, {"gcbc": (GcbcConfig,)})
     sizes: Any = (spec_of(task).size,), task.action_space.shape
     config, history = weights.shape_of(GcbcConfig, path, header, tensors)
     shapes = nnx.eval_shape(lambda: Cloner(sizes[0][0], history, sizes[1][0], config, nnx.Rngs(0)))

@@ -68,7 +68,7 @@ def train_to_file(path: Path, task: Task, steps: int, seed: int, config: SacHerC
     model = _create(env, steps, seed, config)
     before = 0.0
     if states.exists():
-        tensors, header = weights.read(states, recipe)
+        tensors, header = weights.read(states, recipe, {"sac_her": (SacHerConfig,)})
         _restore(model, tensors, header, seed)
         before = float(header["seconds"])
     began = time.perf_counter()
@@ -94,7 +94,7 @@ def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy
       FileNotFoundError: no file there.
       ValueError: a broken file, or one of another recipe.
     """
-    tensors, header = weights.read(path, recipe)
+    tensors, header = weights.read(path, recipe, {"sac_her": (SacHerConfig,)})
     config, _ = weights.shape_of(SacHerConfig, path, header, tensors)
     return policy(task, tensors, config), header
 

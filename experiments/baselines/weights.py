@@ -16,6 +16,9 @@ from safetensors.numpy import save
 
 from worldmodel.files import write_atomically
 from worldmodel.models.architecture import MOST
+from worldmodel.models.fingerprint import differing
+
+from ..build.defaults import GOAL, Groups, defaults
 
 Shape = TypeVar("Shape")
 _KEY = "jepa-mpc"
@@ -27,8 +30,13 @@ def write(path: Path, tensors: Mapping[str, Any], header: Mapping[str, Any]) -> 
     write_atomically(path, save(arrays, metadata={_KEY: json.dumps(header)}))
 
 
-def read(path: Path, recipe: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(path: Path, recipe: Mapping[str, Any], groups: Groups = GOAL) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the header of a file whose header says that it was made with `recipe`.
+
+    Args:
+      path: of the file.
+      recipe: of the run; a setting that the file does not have yet counts as its default.
+      groups: the dataclasses of the recipe's groups, which have the defaults.
 
     Raises:
       FileNotFoundError: no file there.
@@ -43,12 +51,12 @@ def read(path: Path, recipe: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], 
         stored = dict(header["recipe"])
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is truncated or of another program ({type(error).__name__}): remove it") from error
-    for name in sorted({*stored, *recipe}):
-        if stored.get(name) != recipe.get(name):
-            raise ValueError(
-                f"{path} was made with {name}={stored.get(name)}, and this recipe has {recipe.get(name)}: remove it, "
-                "or give this run another folder with runs=FOLDER"
-            )
+    was, now = differing(stored, recipe, defaults(recipe, groups))
+    for name in was:
+        raise ValueError(
+            f"{path} was made with {name}={was[name]}, and this recipe has {now[name]}: remove it, or give this run "
+            "another folder with runs=FOLDER"
+        )
     return tensors, header
 
 

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from packaging.requirements import Requirement
 
 from ..shell.shadowing import PROGRAM, ROOT
+from .table_file import FORMAT, FORMAT_KEY
 
 
 def manifest(cfg: DictConfig | Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
@@ -38,6 +39,7 @@ def manifest(cfg: DictConfig | Mapping[str, Any], seeds: Sequence[int]) -> dict[
         "config": _without_paths(config),
         "seeds": [int(seed) for seed in seeds],
         "versions": versions(),
+        FORMAT_KEY: FORMAT,
         "git": _git(),
         "device": _device(),
         "cpu": {"model": _cpu_model(), "cores": cores()},

@@ -2,6 +2,10 @@
 
 Both are written whole or not at all, the manifests first: after a failure between the two there may be one too many,
 but no row without its own. A column is called as its field, or as the field's metadata say (`column`).
+
+Each manifest names the version of the table's format (`table_format`); one without is of version 1. A column whose
+field has a default needs no new version. To change a table otherwise: raise `FORMAT`, add one function to `UPGRADES`,
+and keep one row of the old version in `tests/data/formats`.
 """
 
 from __future__ import annotations
@@ -10,8 +14,8 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +26,16 @@ from .file_lock import locked
 
 Row = TypeVar("Row")
 
+FORMAT = 1
+FORMAT_KEY = "table_format"  # in a manifest
+
+Cells = dict[str, str]  # of one row, by column
+Upgrade = Callable[[type[Any], Cells], Cells]
+
+# From each earlier version to the next one. An upgrade is a pure function that is named after what it changes. It gets
+# the rows of tables of every kind, and returns those that have no old columns as they are.
+UPGRADES: dict[int, Upgrade] = {}
+
 _DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
 
 
@@ -31,24 +45,29 @@ def columns(kind: type[Any]) -> dict[str, str]:
 
 
 def read(path: Path, kind: type[Row]) -> list[Row]:
-    """The rows at `path`; none where no file is.
+    """The rows at `path`; none where no file is. Columns stand in whatever order.
+
+    A column whose field has a default may be missing. A table of an earlier version is upgraded to the present one.
 
     Raises:
-      ValueError: no CSV file, other columns than the fields of `kind` in whatever order, or a cell that is missing or
-        no number.
+      ValueError: no CSV file, a newer version, columns that are missing or foreign, or a cell that is missing or no
+        number.
     """
     if not path.exists():
         return []
     names = columns(kind)
     types = {column: str(field.type) for column, field in zip(names, fields(kind), strict=True)}  # type: ignore[arg-type]
     table = read_table(path, list(names))
-    _check_columns(path, [name for name in table.names if name], types)
+    upgrades = _upgrades(path)
+    _check_columns(path, kind, [name for name in _renamed(kind, table.names, upgrades) if name])
     rows = []
     for cells, line in zip(table.rows, table.lines, strict=True):
         place = f"{path.name}, line {line}"
         if len(cells) != len(table.names):
             raise ValueError(f"{place} has another number of cells than the {len(table.names)} columns")
         given = {name: cell for name, cell in zip(table.names, cells, strict=True) if name}
+        for upgrade in upgrades:
+            given = upgrade(kind, given)
         values = {names[column]: _value(cell, types[column], column, table, place) for column, cell in given.items()}
         try:
             rows.append(kind(**values))
@@ -159,14 +178,63 @@ def _beside(path: Path) -> Path:
     return path.with_suffix(".manifest.json")
 
 
-def _check_columns(path: Path, found: Sequence[str], known: Iterable[str]) -> None:
-    """Raise ValueError where the columns are others, in whatever order."""
-    foreign, missing = sorted(set(found) - set(known)), sorted(set(known) - set(found))
+def _version(path: Path) -> int:
+    """The format of a table: the newest that its manifests name, since whoever adds a row writes all of them anew."""
+    try:
+        stored = read_beside(path)
+    except (OSError, ValueError):  # whoever needs the manifests says what is wrong with them
+        return 1
+    entries = stored.values() if isinstance(stored, dict) else stored if isinstance(stored, list) else ()
+    manifests = [entry.get("manifest", entry) for entry in entries if isinstance(entry, dict)]
+    found = [made.get(FORMAT_KEY, 1) for made in manifests if isinstance(made, dict)]
+    return max((version for version in found if type(version) is int), default=1)
+
+
+def _upgrades(path: Path) -> list[Upgrade]:
+    """The upgrades from a table's format to the present one, in order. Raises ValueError on a newer format."""
+    version = _version(path)
+    if version > FORMAT:
+        raise ValueError(
+            f"{path.name} has format version {version}, and this version reads {FORMAT} and earlier: a newer jepa-mpc "
+            "wrote it, so update jepa-mpc, or have this one write to another file"
+        )
+    if any(older not in UPGRADES for older in range(version, FORMAT)):
+        raise ValueError(f"{path.name} has format version {version}, and this version reads {FORMAT}: measure anew")
+    return [UPGRADES[older] for older in range(version, FORMAT)]
+
+
+def _renamed(kind: type[Any], names: Sequence[str], upgrades: Sequence[Upgrade]) -> Sequence[str]:
+    """The columns after the upgrades; without upgrades as they stand there, twice what stands there twice."""
+    if not upgrades:
+        return names
+    cells = dict.fromkeys(names, "")
+    for upgrade in upgrades:
+        cells = upgrade(kind, cells)
+    return list(cells)
+
+
+def _check_columns(path: Path, kind: type[Any], found: Sequence[str]) -> None:
+    """Raise ValueError where a column is foreign, or one without a default is missing."""
+    needed = {
+        field.metadata.get("column", field.name)
+        for field in fields(kind)
+        if field.default is MISSING and field.default_factory is MISSING
+    }
+    known = columns(kind)
+    foreign, missing = sorted(set(found) - set(known)), sorted(needed - set(found))
     twice = sorted({name for name in found if found.count(name) > 1})
-    if foreign or missing or twice:
+    if foreign or missing or twice or not set(found) & set(known):
         strange = [name[:40] for name in foreign[:20]] or "none"
         more = f", twice there are {twice}" if twice else ""
-        raise ValueError(f"{path.name} is another table: foreign columns {strange}, missing {missing or 'none'}{more}")
+        newer = (
+            f"; where a newer jepa-mpc wrote it (format version {_version(path)}; this version reads {FORMAT}), "
+            "update jepa-mpc"
+            if foreign and not missing
+            else ""
+        )
+        raise ValueError(
+            f"{path.name} is another table: foreign columns {strange}, missing {missing or 'none'}{more}{newer}"
+        )
 
 
 def _value(cell: str, kind: str, column: str, table: Table, place: str) -> Any:

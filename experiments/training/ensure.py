@@ -20,8 +20,10 @@ from envs.collect import Collected, collect
 from envs.task import planar_view
 from worldmodel.data.dataset import load
 from worldmodel.models.checkpoint import Checkpoint, load_model
+from worldmodel.models.fingerprint import differing, unknown, unknown_clause
 
 from ..build import goal_tasks, make
+from ..build.defaults import defaults
 from ..build.published import checkpoint_file
 from ..build.recipes import CUSTOM, Paths, recipe
 from ..shell.progress import progress_bar
@@ -91,12 +93,14 @@ def ensure_model(cfg: DictConfig, seed: int, path: Path | None = None) -> Checkp
         return load_model(path)
     checkpoint = load_model(path)
     stored, wanted = checkpoint.metadata.get("recipe", {}), recipe(cfg, seed)
-    for name in sorted({*stored, *wanted}):
-        if stored.get(name) != wanted.get(name):
-            raise ValueError(
-                f"{path} was trained with {name}={stored.get(name)}, and this recipe has {wanted.get(name)}: remove "
-                f"it, or give this run another folder with runs=FOLDER, or plan with it as it is by checkpoint={path}"
-            )
+    known = defaults(wanted)
+    was, now = differing(stored, wanted, known)
+    for name in was:
+        raise ValueError(
+            f"{path} was trained with {name}={was[name]}{unknown_clause(unknown(stored, wanted, known))}, and this "
+            f"recipe has {now[name]}: remove it, or give this run another folder with runs=FOLDER, or plan with it as "
+            f"it is by checkpoint={path}"
+        )
     logger.info("using the model in %s", path)
     return checkpoint
 

@@ -27,6 +27,7 @@ from worldmodel.training.jepa import JepaConfig
 from worldmodel.training.trainer import Trainer, TrainingConfig, TrainState, fit
 
 from ..build import fill
+from ..build.defaults import defaults
 from ..build.recipes import CUSTOM, recipe, settings
 from ..build.sensor_ranges import sensor_range
 from ..shell.progress import progress_bar
@@ -57,7 +58,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
     fingerprint = {**recipe(cfg, seed), "dataset": identity(data)}
     state, extra = trainer.init(), {"history": [], "seconds": 0.0}
     if states.exists():
-        state, extra = load_training(states, state, fingerprint)
+        state, extra = load_training(states, state, fingerprint, defaults(fingerprint))
         logger.info("going on from update %d in %s", int(state.update), states)
     run = _Run(trainer, states, fingerprint, extra, CollapseWatch(model_config, trainer))
 

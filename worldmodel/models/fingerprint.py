@@ -11,8 +11,6 @@ from typing import Any
 
 Settings = Mapping[str, Any]
 
-_ABSENT = object()
-
 
 def differing(stored: Settings, wanted: Settings, defaults: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
     """The entries of `stored` and of `wanted` that differ, down to the innermost settings.
@@ -20,19 +18,18 @@ def differing(stored: Settings, wanted: Settings, defaults: Settings) -> tuple[d
     Args:
       stored: from the file.
       wanted: by the run.
-      defaults: what a missing setting counts as, nested like the others; a missing setting without a default differs.
+      defaults: what a missing setting counts as, nested like the others; without a default, as None.
     """
     was: dict[str, Any] = {}
     now: dict[str, Any] = {}
     for name in sorted({*stored, *wanted}):
-        default = defaults.get(name, _ABSENT)
+        default = defaults.get(name)
         one, other = stored.get(name, default), wanted.get(name, default)
         if same(one, other, default):
             continue
         if isinstance(one, Mapping) and isinstance(other, Mapping):
             one, other = differing(one, other, default if isinstance(default, Mapping) else {})
-        was |= {} if one is _ABSENT else {name: one}
-        now |= {} if other is _ABSENT else {name: other}
+        was[name], now[name] = one, other
     return was, now
 
 
@@ -40,9 +37,7 @@ def same(one: Any, other: Any, default: Any = None) -> bool:
     """Whether two settings are equal, where a missing entry counts as that of `default`."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         known = default if isinstance(default, Mapping) else {}
-        return all(
-            same(*(each.get(name, known.get(name, _ABSENT)) for each in (one, other, known))) for name in {*one, *other}
-        )
+        return all(same(*(each.get(name, known.get(name)) for each in (one, other, known))) for name in {*one, *other})
     if isinstance(one, list) and isinstance(other, list):
         members = default if isinstance(default, list) and len(default) == len(other) else [None] * len(other)
         return len(one) == len(other) and all(map(same, one, other, members))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...build.agents import ActorConfig
+from ...build.defaults import REWARD, Groups
+
 
 @dataclass(frozen=True)
 class OnlineConfig:
@@ -32,3 +35,6 @@ class OnlineConfig:
             raise ValueError(
                 f"online.seed_decisions must be at least 100 for each environment; got {self.seed_decisions}"
             )
+
+
+GROUPS: Groups = {**REWARD, "online": (OnlineConfig, ActorConfig)}  # the dataclasses of a run's settings

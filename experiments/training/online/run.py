@@ -19,12 +19,14 @@ from envs.reward_task import RewardTask, check_reward_task
 from worldmodel.data.dataset import load
 from worldmodel.data.rewards import reward_episodes
 from worldmodel.models.checkpoint import RewardCheckpoint, load_reward_model, save_reward_model
+from worldmodel.models.fingerprint import differing, unknown, unknown_clause
 from worldmodel.models.reward_model import RewardModel, RewardModelConfig
 from worldmodel.observation import vector
 from worldmodel.training.td import TdConfig
 from worldmodel.training.td_trainer import TdTrainer, TdTrainingConfig
 
 from ... import build
+from ...build.defaults import defaults
 from ...build.recipes import reward_model_file
 from ...build.reward_tasks import action_repeat
 from ...build.sensor_ranges import sensor_range
@@ -35,7 +37,7 @@ from ...shell.progress import progress_bar
 from ...shell.say import say
 from ..data_checks import check_rewards
 from .actor import OnlineActor
-from .config import OnlineConfig
+from .config import GROUPS, OnlineConfig
 from .loop import OnlineRun
 from .value_range import largest_return, suited
 
@@ -81,12 +83,13 @@ def _learned(out: Path, wanted: dict[str, Any]) -> bool:
     """
     if not out.exists():
         return False
-    known = load_reward_model(out).metadata.get("settings") or {}
-    if known != wanted:
-        differing = sorted(key for key in {*wanted, *known} if known.get(key) != wanted.get(key))
+    stored, known = load_reward_model(out).metadata.get("settings") or {}, defaults(wanted, GROUPS)
+    was, _ = differing(stored, wanted, known)
+    if was:
+        newer = unknown_clause(unknown(stored, wanted, known))
         raise ValueError(
-            f"{out} was learned with other settings ({', '.join(differing)}): choose another file with out=, or remove "
-            "it"
+            f"{out} was learned with other settings ({', '.join(was)}){newer}: choose another file with out=, or "
+            "remove it"
         )
     _tell(f"{out} was learned with these settings already", out)
     return True

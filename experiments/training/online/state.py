@@ -16,6 +16,9 @@ from envs.reward_batch import RewardBatch
 from envs.snapshot import part, prefixed
 from worldmodel.models.checkpoint import load_training, save_training
 
+from ...build.defaults import defaults
+from .config import GROUPS
+
 
 def save_run(
     path: Path,
@@ -53,7 +56,7 @@ def load_run(
     Raises:
       ValueError: truncated or foreign, or of a run with another fingerprint.
     """
-    stored, extra = load_training(path, _raw(like), fingerprint)
+    stored, extra = load_training(path, _raw(like), fingerprint, defaults(fingerprint, GROUPS))
     snapshot = {**extra["words"], **extra["arrays"]}
     exact = [batch.restore(part(_name(number), snapshot)) for number, batch in enumerate(batches)]
     return _keyed(stored, like), snapshot["begins"] | ~np.stack(exact), extra["progress"]

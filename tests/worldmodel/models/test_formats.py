@@ -157,7 +157,7 @@ def test_a_setting_that_was_added_counts_as_its_default() -> None:
     other = {**wanted, "model": {"width": 8, "depth": 3}}
     assert differing(stored, other, defaults) == ({"model": {"depth": 2}}, {"model": {"depth": 3}})
     newer = {**stored, "model": {"width": 8, "flavour": 1}}
-    assert differing(newer, wanted, defaults) == ({"model": {"flavour": 1}}, {"model": {}})
+    assert differing(newer, wanted, defaults) == ({"model": {"flavour": 1}}, {"model": {"flavour": None}})
     assert unknown(newer, wanted, defaults) == ["model.flavour"]
 
 

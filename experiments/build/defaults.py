@@ -1,0 +1,64 @@
+"""What a setting counts as in a recipe that was stored before the setting existed: the default of its dataclass.
+
+So a field that is added to a dataclass needs a default that keeps what was done before; the YAML may choose another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import hydra.utils
+
+from worldmodel.models.goal_model import ModelConfig
+from worldmodel.models.reward_model import RewardModelConfig
+from worldmodel.training.jepa import JepaConfig
+from worldmodel.training.td import TdConfig
+from worldmodel.training.td_trainer import TdTrainingConfig
+from worldmodel.training.trainer import TrainingConfig
+
+# The dataclass of each group of a recipe.
+Groups = Mapping[str, tuple[type[Any], ...]]
+GOAL: Groups = {"model": (ModelConfig,), "objective": (JepaConfig,), "training": (TrainingConfig,)}
+REWARD: Groups = {"model": (RewardModelConfig,), "objective": (TdConfig,), "training": (TdTrainingConfig,)}
+
+
+def defaults(recipe: Mapping[str, Any], groups: Groups = GOAL) -> dict[str, Any]:
+    """Defaults of all settings in a recipe, nested like it: those of `groups`, and of the classes that it names.
+
+    A setting of neither has no default: one that is missing then counts as null.
+    """
+    return {name: _nested(value, groups.get(name, ())) for name, value in recipe.items()}
+
+
+def _nested(value: Any, kinds: tuple[type[Any], ...]) -> Any:
+    """Defaults of one value in a recipe, and of all that lies below it; None for a plain value."""
+    if isinstance(value, list):
+        return [_nested(each, ()) for each in value]
+    if not isinstance(value, Mapping):
+        return None
+    if isinstance(target := value.get("_target_"), str):
+        kinds = (*kinds, *_named(target))
+    found = {name: _nested(each, ()) for name, each in value.items()}
+    for kind in kinds:
+        found |= {name: default for name, default in _fields(kind).items() if found.get(name) is None}
+    return found
+
+
+def _named(target: str) -> tuple[type[Any], ...]:
+    try:
+        return (hydra.utils.get_class(target),)
+    except Exception:  # Hydra wraps whatever the import raised; who builds the class says what is wrong
+        return ()
+
+
+def _fields(kind: type[Any]) -> dict[str, Any]:
+    """Defaults of a dataclass that JSON can hold."""
+    if not dataclasses.is_dataclass(kind):
+        return {}
+    found = {field.name: field.default for field in dataclasses.fields(kind)}
+    lists = {name: [*value] if isinstance(value, tuple) else value for name, value in found.items()}
+    return {
+        name: value for name, value in lists.items() if isinstance(value, str | int | float | list) or value is None
+    }

@@ -53,7 +53,9 @@ def episode(name, steps=12):
     return task, state, rng.uniform(-1, 1, (steps, task.physics.action_size)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", [name for name in envs.TASKS if name not in ("fetch_reach", "two_room_sensors", "stirred_tank")])  # it has no actuators
+@pytest.mark.parametrize(
+    "name", [name for name in envs.TASKS if name not in ("fetch_reach", "two_room_sensors", "stirred_tank")]
+)  # it has no actuators
 def test_the_other_process_steps_the_very_same_physics(name):
     task, state, actions = episode(name)
     truth = task.simulate(state[None], actions[None].astype(np.float64))[0]

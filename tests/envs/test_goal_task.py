@@ -233,6 +233,20 @@ class Flat(Point):
     observation_space = BOX
 
 
+def with_a_memory():
+    """A robot of gymnasium-robotics whose step remembers, in Python, what no physics state holds."""
+    env = gymnasium.make("FetchReach-v4", disable_env_checker=True)
+    set_action, last = env.unwrapped._set_action, np.zeros(4)
+
+    def filtered(action):
+        nonlocal last
+        last = 0.5 * last + 0.5 * action
+        set_action(last)
+
+    env.unwrapped._set_action = filtered
+    return GoalTask(env)
+
+
 def without_reward():
     return GoalTask(gymnasium.make("Pendulum-v1", disable_env_checker=True))
 
@@ -241,6 +255,7 @@ def without_reward():
     ("make", "message"),
     [
         (without_reward, r"^goal/Pendulum-v1 has no compute_reward\(.*: add the method, or learn from its reward"),
+        (with_a_memory, "goal/FetchReach-v4 cannot be put back"),
         (lambda: GoalTask(Noisy()), "goal/Noisy cannot be put back.*make its dynamics deterministic"),
         (lambda: GoalTask(Dense()), "the reward of goal/Dense is dense.*give it is_success"),
         (lambda: envs.make("goal/AntMaze_UMazeDense-v5"), "the reward of goal/AntMaze_UMazeDense-v5 is dense"),

@@ -19,7 +19,6 @@ from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from numpy.typing import ArrayLike
 
 from .sensors import Sensor, observation_space
 from .suites import goal_contract
@@ -73,6 +72,7 @@ class GoalTask(Task[ndarray]):
             self.spec = EnvSpec(f"jepa_mpc/{type(inner).__name__}-v0", f"{__name__}:make", kwargs=kwargs)
         self.metadata = {**env.metadata, "render_fps": max(1, round(1 / self.control_period))}
         self._simulator = simulator(self.name, env)
+        self.state_size = self._simulator.state_size
         if isinstance(self._simulator, AttributeSimulator):
             logger.warning(
                 "%s does not run on MuJoCo: its steps are taken one by one in Python, which is slower", self.name
@@ -80,20 +80,11 @@ class GoalTask(Task[ndarray]):
         self.state, self.goal = self._start(0)
         self._placeholder = self._simulator.read(self.state).observation
         self._judge = goal_contract.judge(self.name, inner, self.goal)
-        self._steps = 0
 
     @property
     def goal_mask(self) -> Bool[ndarray, "O"]:
         """See Task: the achieved goal, which stands at the end."""
         return np.arange(self.observed_size + self.goal_size) >= self.observed_size
-
-    def get_state(self) -> Float[ndarray, "S"]:
-        """See Task."""
-        return self.state.copy()
-
-    def set_state(self, state: ArrayLike) -> None:
-        """See Task."""
-        self.state = self._checked("state", state, (self._simulator.state_size,)).copy()
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
         """A start of the environment's own reset."""
@@ -133,7 +124,7 @@ class GoalTask(Task[ndarray]):
 
     def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
         """See Task."""
-        size = self._simulator.state_size
+        size = self.state_size
         if states.shape != (len(actions), size) or actions.shape[2:] != self.action_space.shape:
             raise ValueError(
                 f"states {states.shape} and actions {actions.shape} do not fit {self.name}: expected [B, {size}] and "
@@ -144,30 +135,6 @@ class GoalTask(Task[ndarray]):
         # Through float32, in which actions are stored and executed.
         held = np.clip(actions, self.action_space.low, self.action_space.high).astype(np.float32)
         return self._simulator.simulate(states.astype(np.float64), held.astype(np.float64))
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ndarray, dict[str, Any]]:
-        """See Task."""
-        super().reset(seed=seed)
-        options = options or {}
-        if unknown := sorted(set(options) - {"state", "goal"}):
-            raise ValueError(f"reset has no option {unknown[0]!r}: it takes 'state' and 'goal'")
-        state, goal = self.sample_pair(self.np_random)
-        state = self._checked("state", options.get("state", state), (self._simulator.state_size,))
-        goal = self._checked("goal", options.get("goal", goal), (self.goal_size,))
-        while "state" in options and "goal" not in options and self.success(state, goal):
-            goal = self.sample_goal(self.np_random)
-        self.state, self.goal, self._steps = state.copy(), goal.copy(), 0
-        return self.observe(self.state), self._info()
-
-    def step(self, action: ArrayLike) -> tuple[ndarray, float, bool, bool, dict[str, Any]]:
-        """See Task."""
-        control = self._checked("action", action, self.action_space.shape)
-        self.state = self.simulate(self.state[None], control[None, None])[0, 0]
-        self._steps += 1
-        info = self._info()
-        return self.observe(self.state), float(info["success"]), False, self._steps >= self.budget, info
 
     def render(self) -> Any:
         """The environment's own picture of the present state and goal, where it was made with a render mode."""
@@ -188,16 +155,7 @@ class GoalTask(Task[ndarray]):
     def describe(self) -> dict[str, Any]:
         """See Task."""
         return {
-            "task": self.name,
-            "control_period": self.control_period,
-            "budget": self.budget,
-            "action_low": self.action_space.low.tolist(),
-            "action_high": self.action_space.high.tolist(),
-            "action_size": self.action_space.shape[0],
-            "observation_size": self.observed_size + self.goal_size,
-            "observation": [sensor.describe() for sensor in self.sensors],
-            "state_size": self._simulator.state_size,
-            "goal_size": self.goal_size,
+            **super().describe(),
             "simulator": self._simulator.kind,
             "mujoco": mujoco.__version__,
             "gymnasium": gymnasium.__version__,
@@ -215,18 +173,6 @@ class GoalTask(Task[ndarray]):
         for row, state in zip(out, rows, strict=True):
             row[:] = np.concatenate(self._simulator.read(state))
         return out.reshape(*states.shape[:-1], out.shape[-1])
-
-    def _info(self) -> dict[str, Any]:
-        reached = bool(self.success(self.state, self.goal))
-        return {"state": self.state.copy(), "goal": self.goal.copy(), "success": reached}
-
-    def _checked(self, what: str, value: ArrayLike, shape: tuple[int, ...]) -> ndarray:
-        array = np.asarray(value, np.float64)
-        if array.shape != shape:
-            raise ValueError(f"the {what} has shape {array.shape}, but {self.name} expects {shape}")
-        if not np.isfinite(array).all():
-            raise ValueError(f"the {what} holds a value that is not finite: {array.tolist()}")
-        return array
 
 
 def make(name: str, render_mode: str | None = None) -> GoalTask:

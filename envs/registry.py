@@ -15,7 +15,9 @@ from .task import Task
 
 logger = logging.getLogger(__name__)
 
-GoalName: TypeAlias = Literal["two_room", "two_room_sensors", "umaze", "medium_maze", "reacher", "fetch_reach"]
+GoalName: TypeAlias = Literal[
+    "two_room", "two_room_sensors", "umaze", "medium_maze", "reacher", "fetch_reach", "stirred_tank"
+]
 
 _CLASSES: dict[str, tuple[str, str]] = {  # module within this package, class
     "two_room": (".two_room", "TwoRoom"),
@@ -24,6 +26,7 @@ _CLASSES: dict[str, tuple[str, str]] = {  # module within this package, class
     "medium_maze": (".suites.point_maze", "MediumMaze"),
     "reacher": (".suites.dm_reacher", "Reacher"),
     "fetch_reach": (".suites.fetch_reach", "FetchReach"),
+    "stirred_tank": (".stirred_tank", "StirredTank"),
 }
 TASKS = tuple(_CLASSES)
 

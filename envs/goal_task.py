@@ -23,6 +23,7 @@ from numpy import ndarray
 from .sensors import Sensor, observation_space
 from .suites import goal_contract
 from .suites.goal_simulators import AttributeSimulator, simulator
+from .suites.goal_workers import Workers
 from .suites.gymnasium_suite import checked_actions, registered
 from .task import Task
 
@@ -40,8 +41,10 @@ class GoalTask(Task[ndarray]):
     only a placeholder. The privileged cost is the distance between achieved and desired goal.
 
     On MuJoCo a state is the physics, and where a step does no more than hold the controls, batches run in
-    `mujoco.rollout`. Other environments are stepped one by one, and a state is the numbers among their attributes (or
-    what their `get_state()` says). The environment belongs to the task from here on, which puts it into many states.
+    `mujoco.rollout`. Otherwise large batches are stepped in one process for each processor, where the environment is
+    registered under an entry point with a name, and in this process where it is not. Without MuJoCo, a state is the
+    numbers among the environment's attributes, or what its `get_state()` says. The environment belongs to the task from
+    here on, which puts it into many states.
 
     Args:
       env: a `gymnasium.Env`.
@@ -72,6 +75,7 @@ class GoalTask(Task[ndarray]):
             self.spec = EnvSpec(f"jepa_mpc/{type(inner).__name__}-v0", f"{__name__}:make", kwargs=kwargs)
         self.metadata = {**env.metadata, "render_fps": max(1, round(1 / self.control_period))}
         self._simulator = simulator(self.name, env)
+        self._workers = Workers(self._simulator, self.name, env)
         self.state_size = self._simulator.state_size
         if isinstance(self._simulator, AttributeSimulator):
             logger.warning(
@@ -134,7 +138,7 @@ class GoalTask(Task[ndarray]):
             raise ValueError("states and actions must be finite: one of those to simulate is NaN or infinite")
         # Through float32, in which actions are stored and executed.
         held = np.clip(actions, self.action_space.low, self.action_space.high).astype(np.float32)
-        return self._simulator.simulate(states.astype(np.float64), held.astype(np.float64))
+        return self._workers.simulate(states.astype(np.float64), held.astype(np.float64))
 
     def render(self) -> Any:
         """The environment's own picture of the present state and goal, where it was made with a render mode."""
@@ -149,7 +153,8 @@ class GoalTask(Task[ndarray]):
         return self.env.render()
 
     def close(self) -> None:
-        """Close the environment."""
+        """Close the environment, and end the processes that step others like it."""
+        self._workers.close()
         self.env.close()
 
     def describe(self) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class MujocoSimulator(Simulator):
     def _choose(self, beside: int) -> None:
         self._beside = beside
         self.state_size = self._physics_size + int(mujoco.mj_stateSize(self._model, beside))
-        self.kind = "mujoco, stepped one by one"
+        self.kind = "mujoco, step by step"
 
     def get(self) -> Float[ndarray, "S"]:
         """See Simulator."""
@@ -159,7 +159,7 @@ class AttributeSimulator(Simulator):
     An environment with `get_state()` and `set_state(state)` says itself what its state is.
     """
 
-    kind = "python, stepped one by one"
+    kind = "python, step by step"
 
     def __init__(self, name: str, env: gymnasium.Env):
         self._name, self._env = name, env

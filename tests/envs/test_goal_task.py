@@ -1,5 +1,6 @@
 """Gymnasium goal environments as tasks: two of gymnasium-robotics, and one of a user's own."""
 
+import inspect
 import json
 import logging
 import subprocess
@@ -17,6 +18,7 @@ import envs
 from envs import GoalTask
 from envs.behaviours import ColouredNoise, FromPolicy, Scripted
 from envs.collect import collect
+from envs.suites import goal_workers
 
 REAL = ("goal/FetchPush-v4", "goal/AntMaze_UMaze-v5")
 BOX = spaces.Box(-np.inf, np.inf, (2,))
@@ -103,7 +105,7 @@ def test_steps_and_observations_are_the_environments_own(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [(REAL[0], "stepped"), (REAL[1], "rollout"), ("goal/PointMaze_UMaze-v3", "stepped")]
+    ("name", "kind"), [(REAL[0], "step by step"), (REAL[1], "rollout"), ("goal/PointMaze_UMaze-v3", "step by step")]
 )
 def test_plain_steps_run_in_c_threads(name, kind):
     """PointMaze clips velocities at each step, and Fetch leads a mocap body: neither is plain."""
@@ -297,3 +299,56 @@ def test_wrong_input_is_named(task):
 def test_importing_envs_leaves_the_suites_alone():
     code = "import envs, sys; sys.exit('gymnasium_robotics' in sys.modules or 'dm_control' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """The user's environment in a module of its own, as other processes need it."""
+    source = inspect.getsource(Point).replace("BOX", "spaces.Box(-np.inf, np.inf, (2,))")
+    head = "import gymnasium\nimport numpy as np\nfrom gymnasium import spaces\n\n\n"
+    (tmp_path / "own_point.py").write_text(head + source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    gymnasium.register("InModule-v0", entry_point="own_point:Point", max_episode_steps=30)
+    yield "goal/InModule-v0"
+    del gymnasium.registry["InModule-v0"]
+
+
+def test_large_batches_are_stepped_in_other_processes_to_the_same_bits(own_module, monkeypatch, caplog):
+    monkeypatch.setattr(goal_workers, "WORTH_WORKERS", 20)
+    monkeypatch.setattr(goal_workers.os, "cpu_count", lambda: 2)
+    for name in ("goal/FetchReach-v4", own_module):
+        task = envs.make(name)
+        states, _ = pairs(task, 5)
+        actions = pushes(task, 5, 6)
+        after = task.simulate(states, actions)
+        (worker,) = task._workers._processes
+        alone = task._simulator.simulate(states, actions.astype(np.float64))
+        np.testing.assert_array_equal(after, alone)
+        assert worker.poll() is None
+        caplog.clear()
+        worker.kill()
+        worker.wait()
+        np.testing.assert_array_equal(task.simulate(states, actions), alone)
+        assert "has ended: its steps are taken in this one" in caplog.text
+        np.testing.assert_array_equal(task.simulate(states, actions), alone)
+        task.close()
+
+
+def test_processes_end_with_the_task(own_module, monkeypatch):
+    monkeypatch.setattr(goal_workers, "WORTH_WORKERS", 1)
+    monkeypatch.setattr(goal_workers.os, "cpu_count", lambda: 2)
+    task = envs.make(own_module)
+    states, _ = pairs(task, 2)
+    task.simulate(states, pushes(task, 2, 2))
+    (worker,) = task._workers._processes
+    task.close()
+    assert worker.poll() is not None
+
+
+def test_an_environment_that_no_other_process_can_make_is_stepped_here(monkeypatch):
+    monkeypatch.setattr(goal_workers, "WORTH_WORKERS", 1)
+    monkeypatch.setattr(goal_workers.os, "cpu_count", lambda: 2)
+    for task in (GoalTask(Point()), envs.make("goal/OwnPoint-v0")):
+        states, _ = pairs(task, 2)
+        task.simulate(states, pushes(task, 2, 2))
+        assert task._workers._processes == []

@@ -29,7 +29,7 @@ _COOLING = 5e4 / (1000.0 * 0.239 * 100.0)  # UA / (ρ C V), 1/min
 _FEED_TEMPERATURE, _FEED = 350.0, 1.0  # Ti, K, and Caf, mol/L
 _COOLANT, _SWING = 300.0, 20.0  # K: the coolant at rest, and how far a control moves it
 _PERIOD = 3.0 / 60.0  # minutes
-_APPROACH, _FASTEST_RISE, _FASTEST_FALL = 0.2, 20.0, 30.0  # of the script: minutes, K/min
+_APPROACH = 0.2  # minutes in which the script would close the error
 _HOT = 365.0  # K: from here on the reaction may run away within a period
 _SUBSTEPS, _SUBSTEPS_HOT = 8, 50  # of a period; the latter are stable beyond 502 K, where the worst runaway ends
 
@@ -187,21 +187,24 @@ class StirredTank(Task[Observation]):
         ahead = advance(states)
         ahead[:, COMMAND] = 0.0
         _, slope = rates(ahead[:, COMPOSITION], ahead[:, TEMPERATURE], ahead)
-        wanted = np.clip((goals[:, 0] - ahead[:, TEMPERATURE]) / _APPROACH, -_FASTEST_FALL, _FASTEST_RISE)
+        wanted = (goals[:, 0] - ahead[:, TEMPERATURE]) / _APPROACH
         return np.clip((wanted - slope) / (_COOLING * ahead[:, COOLING]), -_SWING, _SWING)[:, None]
 
     def pid(self) -> Pid:
-        """The tuned controller of the temperature, which the tables name beside ours."""
+        """The controller of the temperature, which tables name beside ours.
+
+        Tuned by a random search for the least squared error over set-point changes, with no breach among them.
+        """
         return Pid(
-            gain=5.4,
-            integral_time=20.0,
-            derivative_time=2.7,
+            gain=6.4,
+            integral_time=21.0,
+            derivative_time=1.5,
             low=-_SWING,
             high=_SWING,
             period=self.control_period,
-            setpoint_rate=13.0 / 60,
-            filter_time=4.0,
-            tracking_time=12.0,
+            setpoint_rate=15.5 / 60,
+            filter_time=3.0,
+            tracking_time=28.0,
         )
 
     def describe(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from envs.stirred_tank import (
 from envs.streams import episode_rng
 from envs.task import PlanarView
 
-DATA = Scripted(noise=ColouredNoise(beta=1.0, scale=0.3), patience=60, dwell=15)  # configs/task/stirred_tank.yaml
+DATA = Scripted(noise=ColouredNoise(beta=1.0, scale=0.5), patience=60, dwell=15)  # configs/task/stirred_tank.yaml
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .goal_task import GoalTask
 from .registry import TASKS, make, make_reward_task
 from .task import Scene, Task
 
-__all__ = ["TASKS", "Scene", "Task", "make", "make_reward_task"]
+__all__ = ["TASKS", "GoalTask", "Scene", "Task", "make", "make_reward_task"]

@@ -17,10 +17,9 @@ from gymnasium.core import ObsType
 from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Float
 from numpy import ndarray
-from numpy.typing import ArrayLike
 
 from .rollout import BatchPhysics
-from .sensors import Sensor, at, observation_space
+from .sensors import Sensor, observation_space
 from .task import Task
 
 
@@ -38,7 +37,6 @@ class MujocoTask(Task[ObsType]):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
-    goal_size: int
 
     def __init__(
         self,
@@ -51,6 +49,7 @@ class MujocoTask(Task[ObsType]):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is {render_mode!r}, but this task can only draw 'rgb_array' (or None)")
         self.physics, self.model = physics, physics.model
+        self.state_size = physics.state_size
         self.render_mode = render_mode
         self.control_period = physics.substeps * self.model.opt.timestep
         low, high = physics.action_low.astype(np.float32), physics.action_high.astype(np.float32)
@@ -62,7 +61,6 @@ class MujocoTask(Task[ObsType]):
         self.metadata = {**self.metadata, "render_fps": round(1 / self.control_period)}
         self.state = self.pack(self.model.qpos0, np.zeros(self.model.nv))
         self.goal = np.zeros(self.goal_size)
-        self._steps = 0
         self._camera: Any = None
 
     @abstractmethod
@@ -84,41 +82,9 @@ class MujocoTask(Task[ObsType]):
         """Generalised velocities of physics states."""
         return states[..., 1 + self.model.nq : 1 + self.model.nq + self.model.nv]
 
-    def get_state(self) -> Float[ndarray, "S"]:
-        """A copy of the complete physics state."""
-        return self.state.copy()
-
-    def set_state(self, state: ArrayLike) -> None:
-        """Make `state` the current one, exactly. Raises ValueError on a wrong shape or a value that is not finite."""
-        self.state = self._checked("state", state, (self.physics.state_size,), np.float64).copy()
-
     def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
         """The true dynamics in a batch: the states after each action. Actions are clipped to the bounds."""
         return self.physics.simulate(states, actions)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[ObsType, dict[str, Any]]:
-        """Start an episode from a drawn pair; `options={"state": ..., "goal": ...}` overrides either or both."""
-        super().reset(seed=seed)
-        options = options or {}
-        if unknown := sorted(set(options) - {"state", "goal"}):
-            raise ValueError(f"reset has no option {unknown[0]!r}: it takes 'state' and 'goal'")
-        drawn, goal = self.sample_pair(self.np_random)
-        state = self._checked("state", options.get("state", drawn), (self.physics.state_size,), np.float64)
-        goal = self._checked("goal", options.get("goal", goal), (self.goal_size,), np.float64)
-        while "state" in options and "goal" not in options and self.success(state, goal):
-            goal = self.sample_goal(self.np_random)
-        self.state, self.goal, self._steps = state.copy(), goal.copy(), 0
-        return self._sensed(), self._info()
-
-    def step(self, action: ArrayLike) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
-        """Hold `action` for one control period. Raises ValueError on a wrong shape or a value that is not finite."""
-        control = self._checked("action", action, self.action_space.shape, np.float32)
-        self.state = self.simulate(self.state[None], control[None, None])[0, 0]
-        self._steps += 1
-        info = self._info()
-        return self._sensed(), float(info["success"]), False, self._steps >= self.budget, info
 
     def render(self) -> ndarray | None:
         """The view from above as uint8 `[480, 480, 3]`, when the task was made with render_mode="rgb_array"."""
@@ -138,38 +104,16 @@ class MujocoTask(Task[ObsType]):
 
     def describe(self) -> dict[str, Any]:
         """Name, control period, bounds, sizes and physics versions, as JSON: stored with every dataset and model."""
-        return {
+        described = super().describe()
+        return {  # in the order of earlier versions, which datasets are compared with
             "task": self.name,
             "control_period": self.control_period,
             "timestep": self.model.opt.timestep,
             "substeps": self.physics.substeps,
             "velocity_limit": self.physics.velocity_limit,
-            "budget": self.budget,
-            "action_low": self.action_space.low.tolist(),
-            "action_high": self.action_space.high.tolist(),
-            "action_size": self.physics.action_size,
-            "observation_size": sum(sensor.size for sensor in self.sensors),
-            "observation": [sensor.describe() for sensor in self.sensors],
-            "state_size": self.physics.state_size,
-            "goal_size": self.goal_size,
+            **described,
             "mujoco": mujoco.__version__,
         }
-
-    def _sensed(self) -> ObsType:
-        observation: ObsType = at(self.sense(self.state[None], [self.np_random]), 0)
-        return observation
-
-    def _info(self) -> dict[str, Any]:
-        reached = bool(self.success(self.state, self.goal))
-        return {"state": self.state.copy(), "goal": self.goal.copy(), "success": reached}
-
-    def _checked(self, what: str, value: ArrayLike, shape: tuple[int, ...], dtype: Any) -> ndarray:
-        array = np.asarray(value, dtype)
-        if array.shape != shape:
-            raise ValueError(f"the {what} has shape {array.shape}, but {self.name} expects {shape}")
-        if not np.isfinite(array).all():
-            raise ValueError(f"the {what} holds a value that is not finite: {array.tolist()}")
-        return array
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_camera": None}

@@ -15,7 +15,9 @@ from .task import Task
 
 logger = logging.getLogger(__name__)
 
-GoalName: TypeAlias = Literal["two_room", "two_room_sensors", "umaze", "medium_maze", "reacher", "fetch_reach"]
+GoalName: TypeAlias = Literal[
+    "two_room", "two_room_sensors", "umaze", "medium_maze", "reacher", "fetch_reach", "stirred_tank"
+]
 
 _CLASSES: dict[str, tuple[str, str]] = {  # module within this package, class
     "two_room": (".two_room", "TwoRoom"),
@@ -24,6 +26,7 @@ _CLASSES: dict[str, tuple[str, str]] = {  # module within this package, class
     "medium_maze": (".suites.point_maze", "MediumMaze"),
     "reacher": (".suites.dm_reacher", "Reacher"),
     "fetch_reach": (".suites.fetch_reach", "FetchReach"),
+    "stirred_tank": (".stirred_tank", "StirredTank"),
 }
 TASKS = tuple(_CLASSES)
 
@@ -54,7 +57,8 @@ def make(
     """The task called `name`: a goal-reaching `Task`, or a `RewardTask` for a name with a suite in front.
 
     Args:
-      name: one of `TASKS`, or `dmc/<domain>-<task>` or `gym/<id>` for a task with a reward.
+      name: one of `TASKS`, `goal/<id>` for a Gymnasium goal environment, or `dmc/<domain>-<task>` or `gym/<id>` for a
+        task with a reward.
       render_mode: "rgb_array" for a goal-reaching task that can draw itself.
       action_repeat: of a reward task: control steps that an action is held for; 1 where it is not given.
       control_period: of a reward task: see `make_reward_task`.
@@ -67,6 +71,10 @@ def make(
         if render_mode is not None:
             raise ValueError(f"render_mode is {render_mode!r}, but {name} is a reward task and draws nothing here")
         return make_reward_task(name, 1 if action_repeat is None else action_repeat, control_period)
+    if name.startswith("goal/") and action_repeat is None and control_period is None:
+        from . import goal_task
+
+        return goal_task.make(name.removeprefix("goal/"), render_mode)
     if action_repeat is not None or control_period is not None:
         raise ValueError(f"{name} has goals and no reward: it takes neither action_repeat nor control_period")
     if name in _CLASSES:
@@ -76,8 +84,8 @@ def make(
     close = difflib.get_close_matches(name, TASKS, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise ValueError(
-        f"there is no task {name!r}{hint}: the tasks are {', '.join(TASKS)}, and with a reward 'dmc/<domain>-<task>' "
-        "and 'gym/<id>'"
+        f"there is no task {name!r}{hint}: the tasks are {', '.join(TASKS)}, 'goal/<id>' for a Gymnasium goal "
+        "environment, and with a reward 'dmc/<domain>-<task>' and 'gym/<id>'"
     )
 
 

@@ -1,8 +1,8 @@
 """The contract between a simulated task and everything that uses one.
 
 A task is a Gymnasium environment whose dynamics can also be driven in batches and from any state. Collection, the
-oracle and the benchmarks rely on nothing else, so a new task is one file that fills in this class. What only some tasks
-have, a view from above and a script, are protocols of their own.
+oracle and the benchmarks rely on nothing else, so a new task is one file that fills in what is abstract here. What only
+some tasks have, a view from above and a script, are protocols of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from numpy.typing import ArrayLike
 
-from .sensors import Limit, Mask, Sensor, ask_everything
+from .sensors import Limit, Mask, Sensor, ask_everything, at
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,43 @@ class Task(gymnasium.Env[ObsType, ndarray]):
     observation_space: gymnasium.spaces.Space[ObsType]  # a Box, or a Dict in the order of the sensors
     control_period: float  # seconds between two actions
     budget: int  # environment steps in which a goal has to be reached
+    state_size: int
+    goal_size: int
     state: ndarray  # [S] the current state, as get_state returns it
     goal: ndarray  # [G] the current goal
+    _steps = 0  # of the running episode
 
-    @abstractmethod
     def get_state(self) -> Float[ndarray, "S"]:
         """A copy of the complete simulation state."""
+        return self.state.copy()
 
-    @abstractmethod
     def set_state(self, state: ArrayLike) -> None:
         """Make `state` the current one, exactly. Raises ValueError on a wrong shape or a value that is not finite."""
+        self.state = self._checked("state", state, (self.state_size,), np.float64).copy()
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Start an episode from a drawn pair; `options={"state": ..., "goal": ...}` overrides either or both."""
+        super().reset(seed=seed)
+        options = options or {}
+        if unknown := sorted(set(options) - {"state", "goal"}):
+            raise ValueError(f"reset has no option {unknown[0]!r}: it takes 'state' and 'goal'")
+        drawn, goal = self.sample_pair(self.np_random)
+        state = self._checked("state", options.get("state", drawn), (self.state_size,), np.float64)
+        goal = self._checked("goal", options.get("goal", goal), (self.goal_size,), np.float64)
+        while "state" in options and "goal" not in options and self.success(state, goal):
+            goal = self.sample_goal(self.np_random)
+        self.state, self.goal, self._steps = state.copy(), goal.copy(), 0
+        return self._sensed(), self._info()
+
+    def step(self, action: ArrayLike) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
+        """Hold `action` for one control period. Raises ValueError on a wrong shape or a value that is not finite."""
+        control = self._checked("action", action, self.action_space.shape, np.float32)
+        self.state = self.simulate(self.state[None], control[None, None])[0, 0]
+        self._steps += 1
+        info = self._info()
+        return self._sensed(), float(info["success"]), False, self._steps >= self.budget, info
 
     @abstractmethod
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
@@ -129,9 +156,36 @@ class Task(gymnasium.Env[ObsType, ndarray]):
         """Whether a wall stands between start and goal; False everywhere in a task without walls."""
         return np.zeros(np.broadcast_shapes(state.shape[:-1], goal.shape[:-1]), bool)
 
-    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Name, control period, bounds, sensors, sizes and versions, as JSON: stored with every dataset and model."""
+        return {
+            "task": self.name,
+            "control_period": self.control_period,
+            "budget": self.budget,
+            "action_low": self.action_space.low.tolist(),
+            "action_high": self.action_space.high.tolist(),
+            "action_size": self.action_space.shape[0],
+            "observation_size": sum(sensor.size for sensor in self.sensors),
+            "observation": [sensor.describe() for sensor in self.sensors],
+            "state_size": self.state_size,
+            "goal_size": self.goal_size,
+        }
+
+    def _sensed(self) -> ObsType:
+        observation: ObsType = at(self.sense(self.state[None], [self.np_random]), 0)
+        return observation
+
+    def _info(self) -> dict[str, Any]:
+        reached = bool(self.success(self.state, self.goal))
+        return {"state": self.state.copy(), "goal": self.goal.copy(), "success": reached}
+
+    def _checked(self, what: str, value: ArrayLike, shape: tuple[int, ...], dtype: Any) -> ndarray:
+        array = np.asarray(value, dtype)
+        if array.shape != shape:
+            raise ValueError(f"the {what} has shape {array.shape}, but {self.name} expects {shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"the {what} holds a value that is not finite: {array.tolist()}")
+        return array
 
 
 @runtime_checkable

@@ -54,7 +54,7 @@ class GymnasiumTask(RewardTask):
             )
         self.env = env
         self.name = f"gym/{env.spec.id if env.spec is not None else type(env.unwrapped).__name__}"
-        actions = _checked_actions(self.name, env.action_space)
+        actions = checked_actions(self.name, env.action_space)
         self.low, self.high = (np.ravel(bound).astype(np.float32) for bound in (actions.low, actions.high))
         self.action_size = self.low.size
         self._action_space = actions
@@ -132,32 +132,48 @@ class GymnasiumTask(RewardTask):
 
 
 def make(name: str, action_repeat: int) -> GymnasiumTask:
-    """The environment registered as `name`, without Gymnasium's passive checker (see `check_reward_task`).
+    """The environment registered as `name`, as a reward task.
 
     Raises:
       ValueError: an id that is not registered, or spaces that do not fit.
       ImportError: the environment's package is not installed.
     """
-    try:
-        with warnings.catch_warnings(record=True) as raised:  # that it is an old version, which the error says as well
-            warnings.simplefilter("always")
-            env = gymnasium.make(name, disable_env_checker=True)
-    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-        if newest := _newest(name):
-            raise ValueError(f"gym/{name} is no longer part of Gymnasium: take gym/{newest}") from error
-        raise ImportError(f"gym/{name} needs a package that is not installed: {error}") from error
-    except gymnasium.error.Error as error:
-        close = [f"gym/{match}" for match in [_newest(name)] if match]
-        close = close or [f"gym/{match}" for match in difflib.get_close_matches(name, gymnasium.registry, n=3)]
-        hint = f"did you mean {' or '.join(close)}?" if close else "import the package that registers it first"
-        raise ValueError(f"Gymnasium has no environment {name!r} here: {hint}") from error
-    for each in raised:
-        warnings.warn(each.message, each.category, stacklevel=2)
+    env = registered("gym", name)
     try:
         return GymnasiumTask(env, action_repeat)
     except ValueError:
         env.close()
         raise
+
+
+def registered(suite: str, name: str, **settings: Any) -> gymnasium.Env:
+    """The environment registered as `name`, without Gymnasium's passive checker (see `check_reward_task`).
+
+    Args:
+      suite: what stands before the name in error messages.
+      name: the id.
+      settings: of `gymnasium.make`.
+
+    Raises:
+      ValueError: an id that is not registered.
+      ImportError: the environment's package is not installed.
+    """
+    try:
+        with warnings.catch_warnings(record=True) as raised:  # that it is an old version, which the error says as well
+            warnings.simplefilter("always")
+            env = gymnasium.make(name, disable_env_checker=True, **settings)
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+        if newest := _newest(name):
+            raise ValueError(f"{suite}/{name} is no longer part of Gymnasium: take {suite}/{newest}") from error
+        raise ImportError(f"{suite}/{name} needs a package that is not installed: {error}") from error
+    except gymnasium.error.Error as error:
+        close = [f"{suite}/{match}" for match in [_newest(name)] if match]
+        close = close or [f"{suite}/{match}" for match in difflib.get_close_matches(name, gymnasium.registry, n=3)]
+        hint = f"did you mean {' or '.join(close)}?" if close else "import the package that registers it first"
+        raise ValueError(f"Gymnasium has no environment {name!r} here: {hint}") from error
+    for each in raised:
+        warnings.warn(each.message, each.category, stacklevel=2)
+    return env
 
 
 def _newest(name: str) -> str | None:
@@ -172,7 +188,8 @@ def _newest(name: str) -> str | None:
     return None if newest is None or newest.id == name else newest.id
 
 
-def _checked_actions(name: str, space: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
+def checked_actions(name: str, space: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
+    """`space` as a bounded Box. Raises ValueError where the actions of `name` are anything else."""
     if not isinstance(space, gymnasium.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
         raise ValueError(
             f"the actions of {name} are {space}, but planning needs a Box of real numbers: take the environment's "

@@ -141,6 +141,7 @@ def test_a_camera_is_a_sensor_too():
     space = observation_space(sensors, bounds)
     frame = np.zeros((5, 4, 4, 3), np.uint8)
     seen = complete(sensors, {"position": np.zeros((5, 2)), "pixels": frame})
+    assert list(space) == ["position", "pixels"]  # theirs, not that of the alphabet
     assert space.contains(at(seen, 0)) and seen["pixels"].dtype == np.uint8
     assert observation_space((CAMERA,), bounds) == spaces.Box(0, 255, (4, 4, 3), np.uint8)
 

@@ -1,0 +1,203 @@
+"""Any Gymnasium goal environment as a task: `goal/FetchPush-v4`, or an environment of your own.
+
+A goal environment observes a dictionary of `observation`, `achieved_goal` and `desired_goal`, and judges with
+`compute_reward(achieved_goal, desired_goal, info)`, as those of gymnasium-robotics do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+from typing import Any
+
+import gymnasium
+import mujoco
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from .sensors import Sensor, observation_space
+from .suites import goal_contract
+from .suites.goal_simulators import AttributeSimulator, simulator
+from .suites.goal_workers import Workers
+from .suites.gymnasium_suite import checked_actions, registered
+from .task import Task
+
+logger = logging.getLogger(__name__)
+
+
+class GoalTask(Task[ndarray]):
+    """A goal environment as a task, with one sensor `state`: its observation `[O]`, then its achieved goal `[G]`.
+
+    Starts and goals are those of the environment's own reset. A goal is reached where the environment's
+    `is_success(achieved, desired)` (or `_is_success`, as gymnasium-robotics calls it) says so; without one, where its
+    `compute_reward(achieved, desired, {})` is what it is at the goal itself. Its end of an episode counts for nothing.
+
+    A goal observation asks for the achieved goal alone (`goal_mask`); the observation beside it is that of a start, and
+    only a placeholder. The privileged cost is the distance between achieved and desired goal.
+
+    On MuJoCo a state is the physics, and where a step does no more than hold the controls, batches run in
+    `mujoco.rollout`. Otherwise large batches are stepped in one process for each processor, where the environment is
+    registered under an entry point with a name, and in this process where it is not. Without MuJoCo, a state is the
+    numbers among the environment's attributes, or what its `get_state()` says. The environment belongs to the task from
+    here on, which puts it into many states.
+
+    Args:
+      env: a `gymnasium.Env`.
+      budget: environment steps in which a goal has to be reached; without one, the environment's time limit, or 100.
+      control_period: seconds between two actions, for an environment that does not say.
+
+    Raises:
+      ValueError: no goal environment, actions that are not a bounded Box, a reward that does not say when a goal is
+        reached, or an environment that cannot be put back to an earlier state.
+    """
+
+    def __init__(self, env: gymnasium.Env, *, budget: int | None = None, control_period: float | None = None):
+        inner: Any = env.unwrapped
+        self.env = env
+        self.name = f"goal/{env.spec.id if env.spec is not None else type(inner).__name__}"
+        actions = checked_actions(self.name, env.action_space)
+        sizes = [math.prod(space.shape) for space in goal_contract.parts(self.name, env)]
+        self.observed_size, self.goal_size = sizes[0], sizes[1]
+        low, high = (np.ravel(bound).astype(np.float32) for bound in (actions.low, actions.high))
+        self.action_space = spaces.Box(low, high, dtype=np.float32)
+        self.sensors = (Sensor("state", (self.observed_size + self.goal_size,)),)
+        self.observation_space = observation_space(self.sensors, {"state": (-np.inf, np.inf)})
+        self.budget = goal_contract.time_limit(env) if budget is None else budget
+        self.control_period = goal_contract.period(inner) if control_period is None else control_period
+        self.render_mode = env.render_mode
+        if env.spec is not None:
+            kwargs = {"name": env.spec.id}
+            self.spec = EnvSpec(f"jepa_mpc/{type(inner).__name__}-v0", f"{__name__}:make", kwargs=kwargs)
+        self.metadata = {**env.metadata, "render_fps": max(1, round(1 / self.control_period))}
+        self._simulator = simulator(self.name, env)
+        self._workers = Workers(self._simulator, self.name, env)
+        self.state_size = self._simulator.state_size
+        if isinstance(self._simulator, AttributeSimulator):
+            logger.warning(
+                "%s does not run on MuJoCo: its steps are taken one by one in Python, which is slower", self.name
+            )
+        self.state, self.goal = self._start(0)
+        self._placeholder = self._simulator.read(self.state).observation
+        self._judge = goal_contract.judge(self.name, inner, self.goal)
+
+    @property
+    def goal_mask(self) -> Bool[ndarray, "O"]:
+        """See Task: the achieved goal, which stands at the end."""
+        return np.arange(self.observed_size + self.goal_size) >= self.observed_size
+
+    def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
+        """A start of the environment's own reset."""
+        return self._start(int(rng.integers(2**31)))[0]
+
+    def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
+        """A goal of the environment's own reset."""
+        return self._start(int(rng.integers(2**31)))[1]
+
+    def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
+        """Start and goal of one reset, one whose goal is not reached yet."""
+        while True:
+            state, goal = self._start(int(rng.integers(2**31)))
+            if not self.success(state, goal):
+                return state, goal
+
+    def observe(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
+        """Observation and achieved goal, float32."""
+        return self._read(states).astype(np.float32)
+
+    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
+        """A start's observation, which is not asked for, and the goal as the achieved one, float32."""
+        beside = np.broadcast_to(self._placeholder, (*goal.shape[:-1], self.observed_size))
+        return np.concatenate([beside, goal], axis=-1).astype(np.float32)
+
+    def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
+        """What the environment says is achieved."""
+        return self._read(states)[..., self.observed_size :]
+
+    def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+        """Whether the environment says that the goal is reached."""
+        return np.asarray(self._judge(*np.broadcast_arrays(self.achieved_goal(state), goal)))
+
+    def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
+        """Distance between the achieved goal and the desired one, in their own units."""
+        return np.asarray(np.linalg.norm(self.achieved_goal(states) - goal, axis=-1))
+
+    def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
+        """See Task."""
+        size = self.state_size
+        if states.shape != (len(actions), size) or actions.shape[2:] != self.action_space.shape:
+            raise ValueError(
+                f"states {states.shape} and actions {actions.shape} do not fit {self.name}: expected [B, {size}] and "
+                f"[B, T, {self.action_space.shape[0]}] with the same B"
+            )
+        if not (np.isfinite(states).all() and np.isfinite(actions).all()):
+            raise ValueError("states and actions must be finite: one of those to simulate is NaN or infinite")
+        # Through float32, in which actions are stored and executed.
+        held = np.clip(actions, self.action_space.low, self.action_space.high).astype(np.float32)
+        return self._workers.simulate(states.astype(np.float64), held.astype(np.float64))
+
+    def render(self) -> Any:
+        """The environment's own picture of the present state and goal, where it was made with a render mode."""
+        if self.render_mode is None:
+            return None
+        inner: Any = self.env.unwrapped
+        self._simulator.read(self.state)
+        if hasattr(inner, "goal"):
+            inner.goal = self.goal.copy()
+        if callable(getattr(inner, "update_target_site_pos", None)):
+            inner.update_target_site_pos()
+        return self.env.render()
+
+    def close(self) -> None:
+        """Close the environment, and end the processes that step others like it."""
+        self._workers.close()
+        self.env.close()
+
+    def describe(self) -> dict[str, Any]:
+        """See Task."""
+        return {
+            **super().describe(),
+            "simulator": self._simulator.kind,
+            "mujoco": mujoco.__version__,
+            "gymnasium": gymnasium.__version__,
+        }
+
+    def _start(self, seed: int) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
+        observation, _ = self.env.reset(seed=seed)
+        if isinstance(self._simulator, AttributeSimulator):
+            self._simulator.began(observation)
+        return self._simulator.get(), np.array(observation["desired_goal"], np.float64).ravel()
+
+    def _read(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
+        rows = states.reshape(-1, states.shape[-1])
+        out = np.empty((len(rows), self.observed_size + self.goal_size))
+        for row, state in zip(out, rows, strict=True):
+            row[:] = np.concatenate(self._simulator.read(state))
+        return out.reshape(*states.shape[:-1], out.shape[-1])
+
+
+def make(name: str, render_mode: str | None = None) -> GoalTask:
+    """The goal environment registered as `name`, gymnasium-robotics' among them.
+
+    Raises:
+      ValueError: an id that is not registered, or an environment that is no goal environment; see `GoalTask`.
+      ImportError: the environment's package is not installed.
+    """
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # it prints notices about others of its environments
+            import gymnasium_robotics
+
+        gymnasium.register_envs(gymnasium_robotics)
+    except ModuleNotFoundError:
+        pass  # environments of others are registered without it
+    settings = {} if render_mode is None else {"render_mode": render_mode}
+    env = registered("goal", name, **settings)
+    try:
+        return GoalTask(env)
+    except ValueError:
+        env.close()
+        raise

@@ -1,0 +1,90 @@
+"""What a Gymnasium goal environment says of itself: its spaces, its time, and when a goal is reached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces, wrappers
+from jaxtyping import Float
+from numpy import ndarray
+
+KEYS = ("observation", "achieved_goal", "desired_goal")
+Judgement: TypeAlias = Callable[[ndarray, ndarray], Any]  # of achieved and desired goals [..., G]
+_BUDGET = 100  # of an environment without a time limit
+_NEAR = 1e-6  # the step away from a goal that tells a sparse reward from a dense one
+
+
+def parts(name: str, env: gymnasium.Env) -> list[Any]:
+    """Spaces of observation, achieved and desired goal; ValueError where the environment is no goal environment."""
+    if not callable(getattr(env.unwrapped, "compute_reward", None)):
+        raise ValueError(
+            f"{name} has no compute_reward(achieved_goal, desired_goal, info), so it cannot say whether a goal is "
+            "reached: add the method, or learn from its reward as task=gym/<id>"
+        )
+    space = env.observation_space
+    boxes = [space[key] for key in KEYS] if isinstance(space, spaces.Dict) and set(KEYS) <= set(space) else []
+    if not boxes or not all(isinstance(each, spaces.Box) for each in boxes):
+        raise ValueError(
+            f"the observations of {name} are {space}, but those of a goal environment are a Dict of Boxes called "
+            f"{', '.join(KEYS)}: wrap the environment so that its observation_space is one"
+        )
+    return boxes
+
+
+def time_limit(env: gymnasium.Env) -> int:
+    """Environment steps in an episode, by the environment's own limit, or 100."""
+    layer: Any = env
+    while isinstance(layer, gymnasium.Wrapper):
+        if isinstance(layer, wrappers.TimeLimit):
+            return int(layer._max_episode_steps)
+        layer = layer.env
+    return _BUDGET
+
+
+def period(inner: Any) -> float:
+    """Seconds between two actions: `dt` of the environment or of the one within, else its frames a second, else 1."""
+    for each in (inner, *vars(inner).values()):
+        seconds = getattr(each, "dt", None) if isinstance(each, gymnasium.Env) else None
+        if isinstance(seconds, int | float | np.floating) and 0 < seconds < math.inf:
+            return float(seconds)
+    frames = inner.metadata.get("render_fps")
+    return 1.0 / frames if frames else 1.0
+
+
+def judge(name: str, inner: Any, goal: Float[ndarray, "G"]) -> Judgement:
+    """The environment's own word on whether achieved goals `[..., G]` are the desired ones."""
+    for method in ("is_success", "_is_success"):
+        if callable(reached := getattr(inner, method, None)):
+            truth = _batched(reached, goal)
+            return lambda achieved, desired: truth(achieved, desired) > 0
+
+    reward = _batched(lambda achieved, desired: inner.compute_reward(achieved, desired, {}), goal)
+    there, near = (float(reward(goal + away, goal)) for away in (0.0, _NEAR * (1 + np.abs(goal))))
+    if near != there:
+        raise ValueError(
+            f"the reward of {name} is dense, so it does not say when a goal is reached: take its sparse version, or "
+            "give it is_success(achieved_goal, desired_goal)"
+        )
+    return lambda achieved, desired: reward(achieved, desired) >= reward(desired, desired)
+
+
+def _batched(function: Judgement, goal: Float[ndarray, "G"]) -> Judgement:
+    """`function` over goals `[..., G]`: called once where it takes batches, as a trial shows, else pair by pair."""
+
+    def pair_by_pair(achieved: ndarray, desired: ndarray) -> ndarray:
+        pairs = zip(achieved.reshape(-1, len(goal)), desired.reshape(-1, len(goal)), strict=True)
+        return np.array([float(np.asarray(function(*pair))) for pair in pairs]).reshape(achieved.shape[:-1])
+
+    tried = goal + np.geomspace(1e-3, 10, len(goal) + 3)[:, None]  # as many rows as a goal has no numbers
+    try:
+        together = np.asarray(function(tried, np.broadcast_to(goal, tried.shape)), np.float64)
+    except Exception:  # whatever a function for one pair makes of many
+        return pair_by_pair
+    one_by_one = pair_by_pair(tried, np.broadcast_to(goal, tried.shape))
+    if together.shape != one_by_one.shape or not np.allclose(together, one_by_one):
+        return pair_by_pair
+    return lambda achieved, desired: np.asarray(function(achieved, desired), np.float64)

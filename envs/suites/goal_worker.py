@@ -1,0 +1,32 @@
+"""The process that `goal_workers` starts: requests come through its standard input, answers go to its output."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from typing import BinaryIO
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+
+from .goal_simulators import simulator
+from .goal_workers import read, receive, send
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Step what is asked for. Raises EOFError when the requests end."""
+    head = json.loads(read(requests))
+    env = gymnasium.make(EnvSpec.from_json(head["spec"]), disable_env_checker=True)
+    own = simulator(head["name"], env)
+    while True:
+        states, actions = receive(requests), receive(requests)
+        send(answers, own.simulate(states, actions))
+
+
+if __name__ == "__main__":
+    pipe = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what an environment prints does not stand among the answers
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        serve(sys.stdin.buffer, pipe)

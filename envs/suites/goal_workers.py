@@ -1,0 +1,147 @@
+"""Goal environments whose step cannot be rolled out in C, stepped in one process for each processor.
+
+A worker is `python -m envs.suites.goal_worker`: it reads the environment's specification once, then states and actions,
+and answers with the states after them, all as plain bytes. So nothing of the caller's is imported anew or pickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import weakref
+from typing import Any
+
+import gymnasium
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from .goal_simulators import Simulator
+
+logger = logging.getLogger(__name__)
+
+WORTH_WORKERS = 4000  # steps in one call, from which on the seconds that workers take to start come back
+
+
+class Workers:
+    """A simulator for every processor but one, each in a process of its own, beside the one of this process.
+
+    They are started at the first large batch, and end with `close`, or with the interpreter.
+
+    Args:
+      own: the simulator of this process.
+      name: what errors call the environment.
+      env: the environment of `own`; without a specification that JSON can hold, no workers are started.
+    """
+
+    def __init__(self, own: Simulator, name: str, env: gymnasium.Env):
+        self._own, self._name, self._env = own, name, env
+        self._processes: list[subprocess.Popen[bytes]] | None = None
+        self._finalizer: Any = None
+
+    def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
+        """States after each action, as `Simulator.simulate` gives them."""
+        if self._own.kind == "mujoco.rollout" or len(states) * actions.shape[1] < WORTH_WORKERS:
+            return self._own.simulate(states, actions)
+        if self._processes is None:
+            self._processes = self._started((os.cpu_count() or 1) - 1)
+            self._finalizer = weakref.finalize(self, _end, self._processes)
+        shares = np.array_split(np.arange(len(states)), len(self._processes) + 1)
+        try:
+            for process, rows in zip(self._processes, shares[1:], strict=True):
+                send(process.stdin, states[rows], actions[rows])
+            parts = [self._own.simulate(states[shares[0]], actions[shares[0]])]
+            for process in self._processes:
+                parts.append(receive(process.stdout))
+        except (OSError, EOFError):
+            logger.warning(
+                "a process that steps %s has ended: its steps are taken in this one from here on", self._name
+            )
+            self.close()
+            self._processes = []
+            return self._own.simulate(states, actions)
+        return np.concatenate(parts)
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._finalizer is not None:
+            self._finalizer()
+        self._processes = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_processes": None, "_finalizer": None}
+
+    def _started(self, count: int) -> list[subprocess.Popen[bytes]]:
+        """Processes that step as this one does: none where they cannot be started, or step otherwise."""
+        try:
+            spec = self._env.spec.to_json() if self._env.spec is not None else None
+        except ValueError:  # an entry point that is no name, as a class defined in a notebook
+            spec = None
+        if spec is None:
+            return []
+        command = [sys.executable, "-P", "-m", f"{__package__}.goal_worker"]
+        paths = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        processes = [subprocess.Popen(command, env=paths, **pipes) for _ in range(count)]
+        states = self._own.get()[None]
+        actions = np.zeros((1, 1, int(np.prod(self._env.action_space.shape or ()))))
+        expected = self._own.simulate(states, actions)
+        try:
+            for process in processes:
+                write(process.stdin, json.dumps({"name": self._name, "spec": spec}).encode())
+                send(process.stdin, states, actions)
+            if all(np.array_equal(receive(process.stdout), expected) for process in processes):
+                return processes
+        except (OSError, EOFError):
+            pass
+        logger.warning("%s cannot be stepped in other processes: its steps are taken in this one", self._name)
+        _end(processes)
+        return []
+
+
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # it died with our words unread
+                    pipe.close()
+        process.kill()
+        process.wait()
+
+
+def write(pipe: Any, data: bytes) -> None:
+    """Send one message."""
+    pipe.write(len(data).to_bytes(8, "little") + data)
+    pipe.flush()
+
+
+def read(pipe: Any) -> bytes:
+    """The next message; EOFError where there is none any more."""
+    length = int.from_bytes(_exactly(pipe, 8), "little")
+    return _exactly(pipe, length)
+
+
+def _exactly(pipe: Any, length: int) -> bytes:
+    data = pipe.read(length)
+    if len(data) < length:
+        raise EOFError
+    return bytes(data)
+
+
+def send(pipe: Any, *arrays: ndarray) -> None:
+    """Send arrays, each a message of its own."""
+    for array in arrays:
+        buffer = io.BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        write(pipe, buffer.getvalue())
+
+
+def receive(pipe: Any) -> ndarray:
+    """The next array. Raises EOFError where there is none any more."""
+    array: ndarray = np.load(io.BytesIO(read(pipe)), allow_pickle=False)
+    return array

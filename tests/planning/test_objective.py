@@ -118,4 +118,4 @@ def test_a_model_that_returns_a_bare_latent_is_refused(actions):
             return super().predict(params, latent, block).latent
 
     with pytest.raises(TypeError, match=r"predict must return a planning.Prediction\(latent, reward, continuation\)"):
-        imagine(Bare({"mass": 1.0}), ROOT, actions)
+        imagine(Bare({"mass": jnp.float32(1.0)}), ROOT, actions)

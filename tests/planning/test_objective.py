@@ -7,7 +7,7 @@ import pytest
 
 from planning import Effort, GoalDistance, Imagined, LatentObjective, TemporalDistance, imagine, score
 
-from .toys import PERIOD, box, point_mass
+from .toys import PERIOD, PointMass, box, point_mass
 
 ROOT = jnp.array([0.0, 0.0, 0.5, 0.0])
 GOAL = jnp.array([1.0, 0.0, 0.0, 0.0])
@@ -110,3 +110,12 @@ def test_new_numbers_never_compile_anew(actions):
     changed = [not np.allclose(evaluate(other, actions).cost, first) for other in others]
     assert changed == [True, True, True, True, True, False]  # this cost does not look at the bounds
     assert evaluate._cache_size() == 1
+
+
+def test_a_model_that_returns_a_bare_latent_is_refused(actions):
+    class Bare(PointMass):
+        def predict(self, params, latent, block):
+            return super().predict(params, latent, block).latent
+
+    with pytest.raises(TypeError, match=r"predict must return a planning.Prediction\(latent, reward, continuation\)"):
+        imagine(Bare({"mass": jnp.float32(1.0)}), ROOT, actions)

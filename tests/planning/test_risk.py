@@ -16,6 +16,8 @@ from planning import (
     Imagined,
     LatentObjective,
     Mean,
+    Prediction,
+    Return,
     WorkspaceBox,
     Worst,
     imagine,
@@ -200,3 +202,24 @@ def test_the_first_members_imagine_alone():
         replace(objective(model, risk=Worst()), members=1)(ACTIONS)
     with pytest.raises(ValueError, match="the cost doubt compares the members"):
         replace(objective(model, doubt=Disagreement()), members=1)(ACTIONS)
+
+
+def test_each_member_earns_rewards_of_its_own():
+    @partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=_STATIC)
+    @dataclass(frozen=True)
+    class Paid(Masses):
+        def predict(self, params, latent, block):
+            later = super().predict(params, latent, block).latent
+            return Prediction(later, later[..., 0], jnp.full(later.shape[:-1], 0.5))
+
+        def value(self, params, latent):
+            return jnp.zeros(latent.shape[:-1])
+
+    model = Paid({"mass": MASSES}, action_block=2)
+    foreseen = imagine(model, ROOT, ACTIONS)
+    assert foreseen.reward.shape == foreseen.continuation.shape == (3, 5, 3)
+    each = np.asarray(foreseen.latent)[..., 0]
+    expected = -(each[..., 0] + 0.5 * each[..., 1] + 0.25 * each[..., 2])
+    for risk, over in ((Mean(), np.mean), (Worst(), np.max)):
+        paid = LatentObjective(model, {"return": Return(1.0)}, {"return": 1.0}, ROOT, GOAL, box(), risk=risk)
+        np.testing.assert_allclose(paid(ACTIONS).cost, over(expected, axis=0), rtol=1e-5, atol=1e-7)

@@ -7,6 +7,8 @@ finished encoder those parts that need no more than latents; the policy comes la
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +24,8 @@ from ..losses.reconstruction import reconstruction_loss
 from ..models.goal_model import WorldModel
 from ..nets.heads import TemporalDistance
 from ..types import LatentWindows, Metrics, Windows
+from .trainer import TrainingConfig
+from .updates import Stage
 
 _WEIGHTS = ("prediction", "sigreg", "inverse", "distance", "reconstruction")
 
@@ -47,6 +51,8 @@ class JepaConfig:
     partial_goals: float = 0.25  # share of the critic's goals of which only some sensors are told
     bootstrap: float = 0.8  # share of the episodes that each further member of the ensemble learns from
 
+    followed: ClassVar[str] = "distance_head"  # the critic learns from a slowly following copy of itself
+
     def __post_init__(self) -> None:
         for name in _WEIGHTS:
             if not getattr(self, name) >= 0:
@@ -61,6 +67,41 @@ class JepaConfig:
         for name in ("sigreg_projections", "foreign_goals"):
             if getattr(self, name) < 1:
                 raise ValueError(f"objective.{name} must be at least 1; got {getattr(self, name)}")
+
+    def stages(self, model: WorldModel, training: TrainingConfig) -> tuple[Stage, ...]:
+        """What learns, in this order.
+
+        First everything but the policy, together. Then the encoder is finished: the data are encoded once, and what
+        needs no more than latents goes on at the speed of small networks. The critic may go on alone: while
+        representations change under it, it cannot settle. The policy comes last.
+
+        Raises:
+          ValueError: too few windows in a batch, or a part of the model that is missing or would never learn.
+        """
+        if self.foreign_goals >= training.batch:
+            raise ValueError(
+                f"objective.foreign_goals ({self.foreign_goals}) must be less than training.batch ({training.batch})"
+            )
+        if self.reconstruction and model.decoder is None:
+            raise ValueError("objective.reconstruction needs a decoder: add model.decoder=true, or set it to 0")
+        if model.policy_head is not None and not training.policy_updates:
+            raise ValueError(
+                "a policy needs training.policy_updates: give it some, or leave it out with model.policy=false"
+            )
+        critic_updates = training.critic_updates if self.distance else 0
+        policy_updates = training.policy_updates if model.policy_head is not None else 0
+        joint = ("encoder", "predictor", "inverse", "distance_head", "goal_head", "decoder", "probe_head")
+        frozen = ("predictor", "distance_head", "goal_head")
+        joint_loss, frozen_loss, critic, policy = (
+            partial(loss, config=self) for loss in (jepa_loss, latent_loss, critic_loss, reflex_loss)
+        )
+        rate = training.learning_rate
+        return (
+            Stage("joint", training.updates, joint, joint_loss, rate),
+            Stage("frozen", training.frozen_updates, frozen, frozen_loss, rate, encoded=True),
+            Stage("critic", critic_updates, ("distance_head",), critic, rate, encoded=True),
+            Stage("policy", policy_updates, ("policy_head",), policy, rate, encoded=True),
+        )
 
 
 def jepa_loss(
@@ -119,9 +160,9 @@ def critic_loss(
 
 
 def reflex_loss(
-    model: WorldModel, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
+    model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """What the policy learns on a world model that is finished. The key is consumed."""
+    """The policy's loss on a world model that is finished; it needs no target. The key is consumed."""
     told_key, path_key = jax.random.split(key)
     told = partial_goals(model, windows.goal_embeddings, told_key)
     loss = policy_loss(model, _with_partial_goals(windows, told, config), path_key)

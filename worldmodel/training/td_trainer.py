@@ -23,6 +23,7 @@ from ..models.reward_model import RewardModel
 from ..types import Leaf, Metrics
 from .lanes import Lanes
 from .td import TdConfig, policy_loss, td_loss
+from .updates import descend, repeat
 
 Tree = dict[str, Any]  # of arrays, nested as the modules are: JAX walks plain dictionaries far faster than nnx.State
 POLICY = "actor"
@@ -121,11 +122,7 @@ class TdTrainer:
         return lanes.over(partial(self._many_updates, count=count))(states, replays, keys)
 
     def _many_updates(self, state: TdState, replay: Replay, key: PRNGKeyArray, count: int) -> tuple[TdState, Metrics]:
-        def one(state: TdState, _: None) -> tuple[TdState, Metrics]:
-            return self._update(state, replay, jax.random.fold_in(key, state.update))
-
-        state, metrics = jax.lax.scan(one, state, None, length=count)
-        return state, jax.tree.map(jnp.mean, metrics)
+        return repeat(lambda state: self._update(state, replay, jax.random.fold_in(key, state.update)), state, count)
 
     def _update(self, state: TdState, replay: Replay, key: PRNGKeyArray) -> tuple[TdState, Metrics]:
         sample_key, target_key, policy_key = jax.random.split(key, 3)
@@ -137,25 +134,24 @@ class TdTrainer:
             targets = nnx.merge(self._critics, _as(self._critics_structure, state.targets))
             return td_loss(model, targets, batch, target_key, self.objective)
 
-        (_, (metrics, seen)), gradients = jax.value_and_grad(model_loss, has_aux=True)(learned)
+        learned, model_optimizer, (metrics, seen), gradients = descend(
+            model_loss, learned, self._model_optimizer, state.model_optimizer
+        )
         metrics["gradient_norm"] = optax.tree.norm(gradients)
-        with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; everything of ours is strict
-            changes, model_optimizer = self._model_optimizer.update(gradients, state.model_optimizer, learned)
-        learned = optax.apply_updates(learned, changes)
 
         def actor_loss(policy: Tree) -> tuple[Array, Any]:
             model = self._merged({**learned, POLICY: policy}, state.statistics)
             return policy_loss(model, seen, state.spread, policy_key, self.objective)
 
-        (_, (told, spread)), gradients = jax.value_and_grad(actor_loss, has_aux=True)(policy)
-        with jax.numpy_dtype_promotion("standard"):
-            changes, policy_optimizer = self._policy_optimizer.update(gradients, state.policy_optimizer, policy)
-        params = {**learned, POLICY: optax.apply_updates(policy, changes)}
+        policy, policy_optimizer, (policy_metrics, spread), _ = descend(
+            actor_loss, policy, self._policy_optimizer, state.policy_optimizer
+        )
+        params = {**learned, POLICY: policy}
         targets = optax.incremental_update(params["critics"], state.targets, self.training.target_rate)
         spread = state.spread + self.training.spread_rate * (spread - state.spread)
         optimizers = model_optimizer, policy_optimizer
         following = TdState(params, targets, state.statistics, *optimizers, spread, state.update + 1)
-        return following, {**metrics, **told, "spread": spread}
+        return following, {**metrics, **policy_metrics, "spread": spread}
 
     def _merged(self, *parts: Tree) -> RewardModel:
         """The module of parameters and statistics."""

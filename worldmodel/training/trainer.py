@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from ..data.windows import LatentSampler, WindowSampler
 from ..models.goal_model import WorldModel
 from ..types import Metrics, Params
-from .jepa import JepaConfig, critic_loss, jepa_loss, latent_loss, reflex_loss
+from .updates import Stage, descend, repeat
 
 logger = logging.getLogger(__name__)
 
@@ -59,15 +59,27 @@ class TrainingConfig:
                 )
 
 
-# What each stage trains, in their order. The first trains everything together but the policy. Then the encoder is
-# finished: the data are encoded once, and what needs no more than latents goes on at the speed of small networks. The
-# critic may go on alone: while representations change under it, it cannot settle.
-STAGES: dict[str, tuple[str, ...]] = {
-    "joint": ("encoder", "predictor", "inverse", "distance_head", "goal_head", "decoder", "probe_head"),
-    "frozen": ("predictor", "distance_head", "goal_head"),
-    "critic": ("distance_head",),
-    "policy": ("policy_head",),
-}
+@runtime_checkable
+class Objective(Protocol):
+    """What a `Trainer` trains for: the configuration of its losses, which knows its own stages."""
+
+    @property
+    def followed(self) -> str:
+        """The module of which training keeps a slowly following copy, the target."""
+        ...
+
+    @property
+    def target_rate(self) -> float:
+        """How fast the target follows, an update."""
+        ...
+
+    def stages(self, model: Any, training: TrainingConfig) -> tuple[Stage, ...]:
+        """The stages in their order.
+
+        Raises:
+          ValueError: the model or the training does not fit the objective.
+        """
+        ...
 
 
 @register_dataclass
@@ -76,7 +88,7 @@ class TrainState:
     """Everything that changes in training, plus the statistics that do not: a pytree of arrays only."""
 
     params: Params
-    target: Params  # the critic's slowly following copy
+    target: Params  # the slowly following copy of one module
     statistics: Params
     optimizers: dict[str, Any]  # of each stage
     update: Int[Array, ""]
@@ -85,47 +97,29 @@ class TrainState:
 class Trainer:
     """Builds the compiled steps for one architecture, objective and dataset. It holds no state that changes."""
 
-    def __init__(self, model: WorldModel, sampler: WindowSampler, objective: JepaConfig, config: TrainingConfig):
-        if objective.foreign_goals >= config.batch:
-            raise ValueError(
-                f"objective.foreign_goals ({objective.foreign_goals}) must be less than training.batch ({config.batch})"
-            )
-        if objective.reconstruction and model.decoder is None:
-            raise ValueError("objective.reconstruction needs a decoder: add model.decoder=true, or set it to 0")
-        if model.policy_head is not None and not config.policy_updates:
-            raise ValueError(
-                "a policy needs training.policy_updates: give it some, or leave it out with model.policy=false"
-            )
+    def __init__(self, model: WorldModel, sampler: WindowSampler, objective: Objective, config: TrainingConfig):
         self.config = config
         self.objective = objective
         self.sampler = sampler
         self.graphdef, self._params, *others = nnx.split(model, nnx.Param, ...)
         (self._statistics,) = others  # `...` is one filter, hence one state
-        self._head = nnx.graphdef(model.distance_head)
-        policy_updates = config.policy_updates if model.policy_head is not None else 0
-        critic_updates = config.critic_updates if objective.distance else 0
-        counts = {
-            "joint": config.updates,
-            "frozen": config.frozen_updates,
-            "critic": critic_updates,
-            "policy": policy_updates,
-        }
-        self._counts = {name: count for name, count in counts.items() if count}
-        self._optimizers = {name: self._optimizer(count) for name, count in self._counts.items()}
+        self._target = nnx.graphdef(getattr(model, objective.followed))
+        self._stages = {stage.name: stage for stage in objective.stages(model, config) if stage.updates}
+        self._optimizers = {name: self._optimizer(stage) for name, stage in self._stages.items()}
         self._step = jax.jit(self._many_updates, static_argnums=0, donate_argnums=1)
         self._latents: LatentSampler | None = None
 
     @property
     def total(self) -> int:
         """All updates, of all stages."""
-        return sum(self._counts.values())
+        return sum(stage.updates for stage in self._stages.values())
 
     def init(self) -> TrainState:
         """The state before the first update."""
         params = jax.tree.map(jnp.copy, self._params)  # the step donates its argument; the model keeps its own
         statistics = jax.tree.map(jnp.copy, self._statistics)
-        target = jax.tree.map(jnp.copy, params["distance_head"])
-        optimizers = {name: each.init(_trained(params, name)) for name, each in self._optimizers.items()}
+        target = jax.tree.map(jnp.copy, params[self.objective.followed])
+        optimizers = {name: each.init(_learned(params, self._stages[name])) for name, each in self._optimizers.items()}
         return TrainState(params, target, statistics, optimizers, jnp.zeros((), jnp.int32))
 
     def model(self, state: TrainState) -> WorldModel:
@@ -135,63 +129,56 @@ class Trainer:
     def stage(self, update: int) -> str:
         """The stage that an update belongs to."""
         ends = 0
-        for name, count in self._counts.items():
-            ends += count
+        for stage in self._stages.values():
+            ends += stage.updates
             if update < ends:
-                return name
+                return stage.name
         raise ValueError(f"update {update} lies beyond the last of {self.total}")
 
     def step(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """`updates_per_call` updates; metrics are their means. `state` is consumed."""
-        key, stage = jax.random.key(self.config.seed), self.stage(int(state.update))
-        if stage != "joint" and self._latents is None:
-            self._latents = LatentSampler.of(self.sampler, (model := self.model(state)).embed, model.encode)
-        return self._step(stage, state, self.sampler if stage == "joint" else self._latents, key)
+        key, name = jax.random.key(self.config.seed), self.stage(int(state.update))
+        encoded = self._stages[name].encoded
+        if encoded and self._latents is None:
+            model = self.model(state)
+            self._latents = LatentSampler.of(self.sampler, model.embed, model.encode)
+        return self._step(name, state, self._latents if encoded else self.sampler, key)
 
-    def _optimizer(self, updates: int) -> optax.GradientTransformation:
-        config = self.config
-        warmup = max(1, updates // 20)
-        schedule = optax.warmup_cosine_decay_schedule(
-            0.0, config.learning_rate, warmup, max(updates, warmup + 1), 0.01 * config.learning_rate
-        )
+    def _optimizer(self, stage: Stage) -> optax.GradientTransformation:
+        config, rate = self.config, stage.learning_rate
+        warmup = max(1, stage.updates // 20)
+        schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warmup, max(stage.updates, warmup + 1), 0.01 * rate)
         return optax.chain(
             optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay)
         )
 
     def _many_updates(
-        self, stage: str, state: TrainState, sampler: WindowSampler | LatentSampler, key: PRNGKeyArray
+        self, name: str, state: TrainState, sampler: WindowSampler | LatentSampler, key: PRNGKeyArray
     ) -> tuple[TrainState, Metrics]:
-        def one(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-            window_key, loss_key = jax.random.split(jax.random.fold_in(key, state.update))
-            windows: Any = sampler.sample(window_key, self.config.batch)  # encoded in all stages but the first
-            trained = _trained(state.params, stage)
+        stage, optimizer, followed = self._stages[name], self._optimizers[name], self.objective.followed
 
-            def loss(trained: Params) -> tuple[Array, Metrics]:
-                model = nnx.merge(self.graphdef, nnx.merge_state(state.params, trained), state.statistics)
-                if stage == "policy":
-                    return reflex_loss(model, windows, loss_key, self.objective)
-                target = nnx.merge(self._head, state.target)
-                if stage == "joint":
-                    return jepa_loss(model, target, windows, loss_key, self.objective)
-                further = latent_loss if stage == "frozen" else critic_loss
-                return further(model, target, windows, loss_key, self.objective)
+        def update(state: TrainState) -> tuple[TrainState, Metrics]:
+            batch_key, loss_key = jax.random.split(jax.random.fold_in(key, state.update))
+            batch = sampler.sample(batch_key, self.config.batch)
 
-            (_, metrics), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
-            with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; everything of ours is strict
-                changes, optimizer = self._optimizers[stage].update(gradients, state.optimizers[stage], trained)
-            params = nnx.merge_state(state.params, optax.apply_updates(trained, changes))
-            metrics["gradient_norm"] = optax.tree.norm(gradients)
-            target = optax.incremental_update(params["distance_head"], state.target, self.objective.target_rate)
-            optimizers = {**state.optimizers, stage: optimizer}
+            def loss(learned: Params) -> tuple[Array, Metrics]:
+                model = nnx.merge(self.graphdef, nnx.merge_state(state.params, learned), state.statistics)
+                still = [state.statistics[followed]] if followed in state.statistics else []
+                return stage.loss(model, nnx.merge(self._target, state.target, *still), batch, loss_key)
+
+            step = descend(loss, _learned(state.params, stage), optimizer, state.optimizers[name])
+            params = nnx.merge_state(state.params, step.params)
+            metrics = {**step.aux, "gradient_norm": optax.tree.norm(step.gradients)}
+            target = optax.incremental_update(params[followed], state.target, self.objective.target_rate)
+            optimizers = {**state.optimizers, name: step.optimizer}
             return TrainState(params, target, state.statistics, optimizers, state.update + 1), metrics
 
-        state, metrics = jax.lax.scan(one, state, None, length=self.config.updates_per_call)
-        return state, jax.tree.map(jnp.mean, metrics)
+        return repeat(update, state, self.config.updates_per_call)
 
 
-def _trained(params: Params, stage: str) -> Params:
-    """The part of the parameters that a stage trains."""
-    return nnx.State({name: params[name] for name in STAGES[stage] if name in params})
+def _learned(params: Params, stage: Stage) -> Params:
+    """The part of the parameters that learns in a stage."""
+    return nnx.State({name: params[name] for name in stage.learns if name in params})
 
 
 def fit(

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from planning import Agent, Planner
+from planning import Agent, AskTell, Planner
 
 from ... import build
 from ...evaluation.goals import latency
@@ -87,7 +87,7 @@ def measure(cfg: DictConfig, point: Point, agent: Agent) -> Run:
     return Run(
         **dataclasses.asdict(point),
         evaluations=Split.of(cfg).evaluations(agent.planner),
-        num_samples=count.num_samples if hasattr(count, "num_samples") else count.num_starts,
+        num_samples=count.num_samples if isinstance(agent.planner, AskTell) else count.num_starts,
         iterations=agent.planner.iterations,
         budget=task.budget,
         settings=repr(agent.planner),

@@ -1,0 +1,61 @@
+"""What all trainers share: the stages of an objective, one gradient step, and many updates in one compiled call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PRNGKeyArray
+
+from ..types import Metrics
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of an objective: some of the model's modules learn from one loss.
+
+    `loss(model, target, batch, key) -> (loss, metrics)`, where `target` is the slowly following copy that the trainer
+    keeps, and `batch` what its sampler draws.
+    """
+
+    name: str
+    updates: int
+    learns: tuple[str, ...]  # modules by name; those that the model lacks are left out
+    loss: Callable[[Any, Any, Any, PRNGKeyArray], tuple[Array, Metrics]]
+    learning_rate: float
+    encoded: bool = False  # whether its batches are latents, encoded once by an encoder that is finished
+
+
+class Step(NamedTuple):
+    """The outcome of one gradient step."""
+
+    params: Any
+    optimizer: Any  # its state
+    aux: Any  # what the loss returns beside its value
+    gradients: Any
+
+
+def descend(
+    loss: Callable[[Any], tuple[Array, Any]], params: Any, optimizer: optax.GradientTransformation, state: Any
+) -> Step:
+    """One step of `optimizer` on `params`, down the gradient of `loss(params) -> (loss, aux)`."""
+    (_, aux), gradients = jax.value_and_grad(loss, has_aux=True)(params)
+    with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; everything of ours is strict
+        changes, state = optimizer.update(gradients, state, params)
+    return Step(optax.apply_updates(params, changes), state, aux, gradients)
+
+
+def repeat(update: Callable[[State], tuple[State, Metrics]], state: State, count: int) -> tuple[State, Metrics]:
+    """`count` updates in one scan, and the means of their metrics."""
+
+    def one(state: State, _: None) -> tuple[State, Metrics]:
+        return update(state)
+
+    state, metrics = jax.lax.scan(one, state, None, length=count)
+    return state, jax.tree.map(jnp.mean, metrics)

@@ -23,6 +23,7 @@ from worldmodel.models.goal_model import ModelConfig
 from ... import build
 from ...records.manifest import manifest
 from ...records.results import append_values
+from ..budgets import population
 from . import points
 from .points import OBSERVATION, Point
 
@@ -39,7 +40,7 @@ def run(cfg: DictConfig) -> list[Value]:
     planner = build.planner(build.compose("plan", f"planner={cfg.suite.planner}"))
     size = ModelConfig(observation_size=1, action_size=1)
     sizes = {"latent_dim": size.latent_size, "width": size.width, "batch": 1}
-    count = points.population(planner)
+    count = population(planner)
     horizon = planner.horizon // size.action_block
     point = Point(str(cfg.suite.planner), getattr(planner, count), horizon, planner.iterations, **sizes)
     agent = points.agent(point, planner, int(cfg.seed))

@@ -91,7 +91,7 @@ def short(command: str, chosen: dict[str, str]) -> tuple[str, ...]:
 
 def lacks_sbx(text: str) -> bool:
     """Whether a command or a block needs sbx, which `make venv` leaves out, and it is missing."""
-    wants = re.search(r"method=(sac|ppo)|suite\.(methods|policies)=\S*(sac|ppo)|online_rl", text)
+    wants = re.search(r"method=(sac|ppo)|suite\.(methods|policies)=\S*(sac|ppo)|baselines import sbx", text)
     return wants is not None and importlib.util.find_spec("sbx") is None
 
 

@@ -17,6 +17,7 @@ from experiments.bench.goal import points as goal_points
 from experiments.bench.goal import suite as bench_goal
 from experiments.bench.goal import table as goal_table
 from experiments.bench.goal.suite import Suite, steps, to_measure
+from experiments.build import recipes as build_recipes
 from experiments.commands import bench
 from experiments.records.results import Row, append_csv, read_csv
 from worldmodel.models.checkpoint import load_model, save_model
@@ -105,8 +106,13 @@ def save_random_model(cfg, task):
     composed = goal_points.recipes(cfg)[task, ""].cfg
     shape = {**composed.model, "observation_size": 4, "action_size": 2, "probe_size": 2}
     config = ModelConfig(**shape)
-    known = {"recipe": recipes.recipe(composed, 0), "task": {"task": task}, "env_steps": 1600, "train_seconds": 1.0}
-    save_model(recipes.Paths.of(composed, 0).model, create(config, 0), config, known)
+    known = {
+        "recipe": build_recipes.recipe(composed, 0),
+        "task": {"task": task},
+        "env_steps": 1600,
+        "train_seconds": 1.0,
+    }
+    save_model(build_recipes.Paths.of(composed, 0).model, create(config, 0), config, known)
 
 
 POLICIES = ["model", "random", "noop", "gcbc", "ceiling"]

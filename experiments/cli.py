@@ -21,6 +21,7 @@ from .shell.did_you_mean import did_you_mean
 from .shell.errors import complain, report
 from .shell.folders import cache_dir, config_dir
 from .shell.overrides import readable, suite_task
+from .shell.renamed import current
 from .shell.shadowing import PACKAGES, PROGRAM
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _main(arguments: list[str]) -> int:
     multirun = bool({"-m", "--multirun"} & set(rest))
     _prepare_process()
     try:
-        rest = readable([each for argument in rest for each in suite_task(argument)], multirun)
+        rest = readable([each for argument in current(rest) for each in suite_task(argument)], multirun)
         _run_hydra(command, rest)
     except KeyboardInterrupt:
         return complain(interrupt.SENTENCE, code=interrupt.CODE)

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import build, recipes
+from experiments import build
+from experiments.build import recipes
 from worldmodel.models.checkpoint import save_model
 from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.observation import vector
@@ -41,7 +42,7 @@ REWARDS = {
     "reward_free": ("online.offline_updates=20", "online.evaluate_episodes=1", "training.batch=16"),
     "sac": ("online.steps=1000", "online.evaluate_episodes=1"),
     "ppo": ("online.steps=1000", "online.evaluate_episodes=1"),
-    "true_dynamics": CEILING,
+    "ceiling": CEILING,
 }
 
 
@@ -63,7 +64,7 @@ SUITES = {
     "delay": ("suite.episodes=2",),
     "rewards": (
         "suite.tasks=[dmc/cartpole-swingup,dmc/walker-walk]", "suite.methods=[td]",
-        listed("suite.settings.td", FAST_LEARNER), listed("suite.settings.true_dynamics", CEILING),
+        listed("suite.settings.td", FAST_LEARNER), listed("suite.settings.ceiling", CEILING),
     ),
     "fine_tuning": (
         "suite.tasks=[dmc/cartpole-swingup]", "suite.seeds=[0]", "suite.episodes=1", "suite.updates=5",
@@ -83,14 +84,15 @@ def short(command: str, chosen: dict[str, str]) -> tuple[str, ...]:
         return SUITES[chosen.get("suite", "latency")]
     if command == "drive":
         return ("seconds=3", "port=18080")
-    if chosen.get("objective") in REWARDS:
-        return REWARDS[chosen["objective"]]
+    for group in ("objective", "method"):
+        if chosen.get(group) in REWARDS:
+            return REWARDS[chosen[group]]
     return ("budget=smoke",)
 
 
 def lacks_sbx(text: str) -> bool:
     """Whether a command or a block needs sbx, which `make venv` leaves out, and it is missing."""
-    wants = re.search(r"objective=(sac|ppo)|suite\.(methods|policies)=\S*(sac|ppo)|online_rl", text)
+    wants = re.search(r"method=(sac|ppo)|suite\.(methods|policies)=\S*(sac|ppo)|baselines import sbx", text)
     return wants is not None and importlib.util.find_spec("sbx") is None
 
 

@@ -17,7 +17,7 @@ def make(name: str, command: str) -> envs.Task:
       ValueError: it has rewards and no goals, it has no simulator, or there is none of this name.
     """
     if "/" in name:
-        example = command_line("train", {"objective": "td", "task": name})
+        example = command_line("train", {"method": "td", "task": name})
         raise ValueError(
             f"{name} has rewards and no goals: learn from them with `{example}`, and measure that with "
             f"`{command_line('plan', {'task': name})}`"

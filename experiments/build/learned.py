@@ -14,6 +14,7 @@ from planning import ActionSpec, Agent, fastest_precision
 from worldmodel.models.checkpoint import RewardCheckpoint, load_reward_model
 
 from ..shell.overrides import override
+from ..shell.renamed import current
 from . import agents
 from .reward_metadata import check_metadata
 from .settings import compose
@@ -83,6 +84,9 @@ def learned(path: str | Path, *overrides: str) -> Learned:
       ValueError: the file is no model for rewards, or the settings do not fit it.
     """
     checkpoint = load_reward_model(path)
+    overrides = tuple(current(overrides))
+    if wrong := [word for word in overrides if word.startswith("method=") and word != "method=td"]:
+        raise ValueError(f"{path} was trained by method=td, and {wrong[0]} was asked for: leave that out")
     asked = asked_for(overrides)
     check_metadata(path, checkpoint.metadata, own_planner="planner" in asked or "planner._target_" in asked)
     name, stored = str(checkpoint.metadata["task"]), checkpoint.metadata["settings"]
@@ -91,9 +95,13 @@ def learned(path: str | Path, *overrides: str) -> Learned:
             raise ValueError(f"{key} says nothing to a model that learned from rewards, as {path} is: leave it out")
     if {"task", "task.name"} & set(asked) and (other := str(compose("plan", *overrides).task.name)) != name:
         raise ValueError(f"{path} learned on the task {name}, and task={other} was asked for: add task={name}")
-    cfg = compose("plan", "objective=td", "task=reward", override("task.name", name), *overrides)
-    if "actor" not in cfg.get("online", {}):  # those of another objective
-        raise ValueError(f"{path} learned with objective=td, and another objective was asked for: leave that out")
+    cfg = compose(
+        "plan",
+        "method=td",
+        "task=reward",
+        override("task.name", name),
+        *(each for each in overrides if each != "method=td"),
+    )
     told = OmegaConf.create({"planner": stored["planner"], "online": {**cfg.online, **stored["online"]}})
     for key in asked:  # the planner that was learned with, but for what was asked for
         if key.partition(".")[0] in told:

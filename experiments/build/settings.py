@@ -18,6 +18,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from ..shell.folders import config_dir
 from ..shell.limits import check
 from ..shell.overrides import readable
+from ..shell.renamed import current
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ def compose(command: str, *overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()  # there can be one at a time
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            return check(hydra.compose(command, readable(overrides, multirun=False)))
+            return check(hydra.compose(command, readable(current(overrides), multirun=False)))
     finally:
         GlobalHydra.instance().hydra = running
 

@@ -17,7 +17,7 @@ from ..build import goal_tasks
 from ..build.recipes import Paths
 from ..pages.figures import coverage_alone, to_png
 from ..records.manifest import manifest
-from ..records.results import append_values
+from ..records.results import Value, append_values
 from ..shell.say import say
 from ..training.ensure import collect_data, visited
 
@@ -62,5 +62,5 @@ def measure_rate(cfg: DictConfig, task: envs.Task, console: Console) -> None:
     )
     if cfg.results is not None:
         units = {"collection": "physics steps/s", "raw": "physics steps/s", "ratio": "", "env_steps": "steps/s"}
-        values = [(f"{task.name} {name}", rate[name], unit) for name, unit in units.items()]
+        values = [Value(f"{task.name} {name}", rate[name], unit) for name, unit in units.items()]
         append_values(Path(cfg.results), values, manifest(cfg, [int(cfg.seed)]))

@@ -89,6 +89,6 @@ def _learned_from_rewards(cfg: DictConfig, task: str) -> Path:
     """
     path = reward_model_file(cfg.runs, task, int(cfg.seed))
     if not path.exists():
-        learn = command_line("train", {"objective": "td", "task": task})
+        learn = command_line("train", {"method": "td", "task": task})
         raise FileNotFoundError(f"nothing was learned on {task} yet, as {path} is missing: begin with `{learn}`")
     return path

@@ -1,6 +1,6 @@
-"""`jepa-mpc train`: learn a world model from a dataset, or from rewards while acting (objective=td, or sac beside it).
+"""`jepa-mpc train`: learn by one method, as in method=td: a world model from a dataset or from rewards, or a baseline.
 
-Started again after a stop, it goes on where it was.
+A training that was stopped continues where it was.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from ..training.run import run as train
 
 
 def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
-    """Train, or read what was trained with this recipe before, and say how to plan with it.
+    """Train, or read what this recipe trained before, and print how to plan with it.
 
-    The model is returned; of a baseline and of the true dynamics, the table of learning curves.
+    Returns:
+      The model; of sac, ppo and ceiling the table of learning curves, of gcbc the file of its network.
     """
     trained = train(cfg)
     if isinstance(trained, Checkpoint):
@@ -29,12 +30,13 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
         say(
             f"{trained.model.parameters:,} parameters in {trained.metadata['train_seconds']:.0f} s, horizon error "
             f"{last['horizon_ratio']:.3f} of predicting no change; the model is in {out}\n"
-            f"{_next(out, cfg.task.name)}"
+            f"{next_command(out, str(cfg.task.name))}"
         )
     return trained
 
 
-def _next(out: Path, task: str) -> str:
+def next_command(out: Path, task: str) -> str:
+    """The sentence on what to do with a model: plan with it, or, of a robot's own logs, export it."""
     if task == CUSTOM:
         return f"make a bundle for the robot: {command_line('export', {'checkpoint': out})}"
     return f"plan with it: {plan_command(out, task)}"

@@ -13,7 +13,7 @@ ACTION_REPEAT = 8  # control steps that an action is held for, the same for ever
 STEPS = 8_000  # environment steps: control steps, those that an action is repeated for included
 EVALUATE_EVERY = 2_000
 EPISODES = 3  # of each evaluation
-SETTINGS = ["online.seed_decisions=250"]  # of `jepa-mpc train objective=td`, for so short a run
+SETTINGS = ["online.seed_decisions=250"]  # of `jepa-mpc train method=td`, for so short a run
 OUT = "runs/notebooks"  # models, rows and pictures
 
 # %%
@@ -42,7 +42,7 @@ table = out / f"{TASK.replace('/', '-')}.csv"  # one row an evaluation, of every
 # %% [markdown]
 # ## A world model, from rewards
 #
-# This is `jepa-mpc train objective=td task=dmc/cartpole-swingup ...` from Python. It imagines representations, rewards
+# This is `jepa-mpc train method=td task=dmc/cartpole-swingup ...` from Python. It imagines representations, rewards
 # and values, decodes no observation, and plans three decisions ahead with the value beyond (docs/rewards.md). Run
 # again, it is read and not learned anew.
 
@@ -55,7 +55,7 @@ shared = [
     f"online.action_repeat={ACTION_REPEAT}",
 ]
 shared += [f"online.steps={STEPS}", f"online.evaluate_every={EVALUATE_EVERY}", f"online.evaluate_episodes={EPISODES}"]
-learned = train.run(build.compose("train", "objective=td", *shared, *SETTINGS))
+learned = train.run(build.compose("train", "method=td", *shared, *SETTINGS))
 print(f"{STEPS // ACTION_REPEAT:,} decisions, learned in {learned.metadata['train_seconds']:.0f} s")
 
 # %% [markdown]
@@ -65,7 +65,7 @@ print(f"{STEPS // ACTION_REPEAT:,} decisions, learned in {learned.metadata['trai
 
 # %%
 if sbx.installed():
-    train.run(build.compose("train", "objective=sac", *shared))
+    train.run(build.compose("train", "method=sac", *shared))
 else:
     print("SAC is not installed here: pip install sbx-rl stable-baselines3, and run this again for its curve")
 

@@ -14,6 +14,8 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
+from .results import Value
+
 
 def broken(promises: Mapping[str, Any], values: Mapping[str, float]) -> list[str]:
     """One sentence for each promise that the values do not keep; none where all are kept.
@@ -33,17 +35,17 @@ def broken(promises: Mapping[str, Any], values: Mapping[str, float]) -> list[str
     return complaints
 
 
-def require(suite: DictConfig, values: Iterable[tuple[str, float, str]]) -> None:
+def require(suite: DictConfig, values: Iterable[Value]) -> None:
     """Print the broken promises of a suite, and end the command with code 1 if there are any.
 
     Args:
       suite: the suite's config, whose `promises` are checked.
-      values: case, value and unit of everything that was measured.
+      values: everything that was measured.
 
     Raises:
       SystemExit: with code 1, where a promise is broken.
     """
-    complaints = broken(suite.get("promises") or {}, {case: value for case, value, _ in values})
+    complaints = broken(suite.get("promises") or {}, {each.case: each.value for each in values})
     if not complaints:
         return
     for complaint in complaints:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class Value:
     case: str
     value: float
     unit: str
-    command: str
+    command: str = ""  # set when the value is written to its table
 
 
 def write_json(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
@@ -103,7 +103,7 @@ def read_manifests(path: Path) -> dict[tuple[str | int | None, ...], dict[str, A
     return {tuple(identity): entry["manifest"] for entry in entries for identity in entry["rows"]}
 
 
-def append_values(path: Path, values: Sequence[tuple[str, float, str]], manifest: Mapping[str, Any]) -> None:
+def append_values(path: Path, values: Sequence[Value], manifest: Mapping[str, Any]) -> None:
     """Add measured values that are no row of a suite, as `case, value, unit, command`; a case replaces its older one.
 
     `<name>.manifest.json` beside the table has the manifest of each case.
@@ -113,13 +113,13 @@ def append_values(path: Path, values: Sequence[tuple[str, float, str]], manifest
     """
     with locked(path):
         known = {each.case: each for each in table_file.read(path, Value)}
-        known |= {case: Value(case, value, unit, manifest["command"]) for case, value, unit in values}
+        known |= {each.case: replace(each, command=manifest["command"]) for each in values}
         manifests = table_file.read_beside(path) or {}
         if not isinstance(manifests, dict):
             raise ValueError(
                 f"the manifests beside {path.name} are those of another table: restore them, or remove both"
             )
-        table_file.write_beside(path, {**manifests, **{case: manifest for case, _, _ in values}})
+        table_file.write_beside(path, {**manifests, **{each.case: manifest for each in values}})
         table_file.write(path, Value, list(known.values()), digits=6)
 
 

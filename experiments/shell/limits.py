@@ -169,11 +169,14 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Number(0)), "shares"),
     (Several(Whole(0), 2), "onset priorities"),
     (Several(Group()), "parts proposals"),
-    (Several(Word()), "curves faults methods only overrides planners protocols published simulated start_parts tasks"),
+    (
+        Several(Word()),
+        "ceiling curves faults methods only overrides planners protocols published simulated start_parts tasks",
+    ),
     (
         Group(),
-        "base behaviour baselines cases checkpoints collection constraint cost entries grid model objective online "
-        "parameterization risk settings suite sweeps tight training variants",
+        "base behaviour baselines cases checkpoints collection constraint cost entries gcbc grid model objective "
+        "online parameterization risk settings suite sweeps tight training variants",
     ),
 )
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
@@ -246,8 +249,6 @@ def kind_of(key: str, value: Any = None) -> Kind | None:
         return Group()
     if group == "grid.sweeps":
         return Several(Whole(1), 1)
-    if key == "ceiling":
-        return None if isinstance(value, bool) else Several(Word())
     kind = _EXACTLY.get(key) or _KINDS.get(name)
     if isinstance(value, dict) and (group == "suite" or key == "baseline"):
         return None

@@ -13,7 +13,7 @@ from .shadowing import PROGRAM
 def blamed(command: str, words: Sequence[str]) -> str | None:
     """A sentence on the first setting that the command refuses beside the choices of groups; None where none is.
 
-    The choices come first, since another planner or objective has other settings.
+    The choices come first, since another planner or method has other settings.
     """
     from hydra import initialize_config_dir
 
@@ -25,12 +25,12 @@ def blamed(command: str, words: Sequence[str]) -> str | None:
             return None
         chosen = [word for word in groups if word != culprit and _composes(command, word)]
         known = sorted({*_settings(command, chosen)})
-        owners = _owners(command, [word for word in chosen if _key(word) != "objective"], culprit)
+        owners = _owners(command, [word for word in chosen if _key(word) != "method"], culprit)
     key = _key(culprit)
     if key in known:
         return None
     if owners:
-        return f"{culprit} goes with another objective: add {' or '.join(owners)}"
+        return f"{culprit} goes with another method: add {' or '.join(owners)}"
     fix = f"`{PROGRAM} {command} --help` lists what it has"
     return f"{key} is not a setting of `{PROGRAM} {command}`{did_you_mean(key, known)}; {fix}"
 
@@ -67,11 +67,11 @@ def _composes(command: str, *words: str) -> bool:
 
 
 def _owners(command: str, chosen: Sequence[str], culprit: str) -> list[str]:
-    """The objectives beside which the setting exists."""
+    """The methods that have the setting."""
     if command != "train":
         return []
-    objectives = [f"objective={file.stem}" for file in sorted((config_dir() / "objective").glob("*.yaml"))]
-    return [each for each in objectives if _composes(command, *chosen, each, culprit)]
+    methods = [f"method={file.stem}" for file in sorted((config_dir() / "method").glob("*.yaml"))]
+    return [each for each in methods if _composes(command, *chosen, each, culprit)]
 
 
 def _settings(command: str, chosen: Sequence[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`jepa-mpc train objective=sac task=dmc/walker-walk`: what an algorithm without a world model learns from rewards."""
+"""`jepa-mpc train method=sac task=dmc/walker-walk`: learn from rewards without a world model, by SAC or PPO of sbx."""
 
 from __future__ import annotations
 

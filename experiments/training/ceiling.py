@@ -1,4 +1,4 @@
-"""`jepa-mpc train objective=true_dynamics`: the ceiling of a learning curve, where nothing has to be learned."""
+"""`jepa-mpc train method=ceiling`: the return of planning on the true dynamics, a level line among learning curves."""
 
 from __future__ import annotations
 

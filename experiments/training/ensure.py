@@ -79,6 +79,12 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
     return path
 
 
+def require_trainable(cfg: DictConfig) -> None:
+    """Raise ValueError unless the task has goals, or is made of a robot's own logs."""
+    if cfg.task.name != CUSTOM:
+        goal_tasks.make(cfg.task.name, "train")
+
+
 def ensure_model(cfg: DictConfig, seed: int, path: Path | None = None) -> Checkpoint:
     """The recipe's trained model: read where it is complete, trained (or trained further) where it is not.
 

@@ -1,41 +1,28 @@
-"""Train by the method of the settings: a world model from a dataset, or from rewards while acting, or a baseline.
-
-Started again after a stop, it goes on where it was.
-"""
+"""Train by the method of the settings. A training that was stopped continues where it was."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from worldmodel.models.checkpoint import Checkpoint, RewardCheckpoint, load_model
 
-from ..build import goal_tasks
-from ..build.recipes import CUSTOM
-from .ensure import ensure_data, ensure_model
+from . import baseline, ceiling, cloning
+from .ensure import ensure_data, ensure_model, require_trainable
 from .offline import train_model
+from .online import run as online
 
 
-def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
-    """Train, or read what was trained with this recipe before.
+def jepa(cfg: DictConfig) -> Checkpoint:
+    """Train the recipe's world model on its dataset, or read it where it is complete.
 
-    The model is returned; of a baseline and of the true dynamics, the table of learning curves.
+    Raises:
+      FileExistsError: something lies at `out` already.
+      ValueError: a task without goals, or a model of another recipe in the place of this one.
     """
-    if "baseline" in cfg:
-        from .baseline import run as train_baseline
-
-        return train_baseline(cfg)
-    if "ceiling" in cfg:
-        from .ceiling import run as measure_ceiling
-
-        return measure_ceiling(cfg)
-    if "online" in cfg:  # an objective that learns from rewards
-        from .online.run import run as learn_online
-
-        return learn_online(cfg)
-    if cfg.task.name != CUSTOM:
-        goal_tasks.make(cfg.task.name, "train")
+    require_trainable(cfg)
     if cfg.out is None:
         return ensure_model(cfg, cfg.seed)
     out = Path(cfg.out)
@@ -43,3 +30,22 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
         raise FileExistsError(f"there is something at {out} already: choose another file, or remove it")
     train_model(cfg, cfg.seed, ensure_data(cfg, cfg.seed), out)
     return load_model(out)
+
+
+METHODS: dict[str, Callable[[DictConfig], Checkpoint | RewardCheckpoint | Path]] = {
+    "jepa": jepa,
+    "td": online.run,
+    "sac": baseline.run,
+    "ppo": baseline.run,
+    "gcbc": cloning.run,
+    "ceiling": ceiling.run,
+}
+
+
+def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
+    """Train by `cfg.method`, or read what this recipe trained before.
+
+    Returns:
+      The model; of sac, ppo and ceiling the table of learning curves, of gcbc the file of its network.
+    """
+    return METHODS[str(cfg.method)](cfg)

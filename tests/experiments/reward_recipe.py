@@ -1,4 +1,4 @@
-"""A tiny model for rewards on disk, as `jepa-mpc train objective=td` writes one; nothing is trained."""
+"""A tiny model for rewards on disk, as `jepa-mpc train method=td` writes one; nothing is trained."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLANNER = ("planner.num_samples=8", "planner.num_elites=2", "planner.iterations=
 def save_random_reward_model(path: Path, task: str = "gym/Pendulum-v1", action_repeat: int = 4) -> Path:
     """A random model, which says that it learned on `task` with the planner of `PLANNER`."""
     words = (*PLANNER, "online.suggestions=2", f"online.action_repeat={action_repeat}", "online.evaluate_episodes=3")
-    cfg: Any = OmegaConf.to_container(compose("train", "objective=td", "task=reward", f"task.name={task}", *words))
+    cfg: Any = OmegaConf.to_container(compose("train", "method=td", "task=reward", f"task.name={task}", *words))
     made = make_reward_task(task, action_repeat)
     config = RewardModelConfig(
         vector(made.observation_size), made.action_size, representation_size=8, width=8, encoder_width=8,

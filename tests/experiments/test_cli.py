@@ -274,7 +274,7 @@ def test_every_choice_of_every_command_composes() -> None:
             for choice in (file for group in groups for file in (configs / group).glob("*.yaml")):
                 assert compose(name, overrides=[f"{choice.parent.relative_to(configs)}={choice.stem}"])
             tried |= groups
-        for choice in (configs / "preset").glob("*.yaml"):  # of objective=td alone
-            assert compose("train", overrides=["objective=td", f"preset={choice.stem}"])
+        for choice in (configs / "preset").glob("*.yaml"):  # of method=td alone
+            assert compose("train", overrides=["method=td", f"preset={choice.stem}"])
         tried.add("preset")
     assert tried == {str(folder.relative_to(configs)) for folder in configs.rglob("*") if folder.is_dir()}

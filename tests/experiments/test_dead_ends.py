@@ -63,7 +63,7 @@ def test_a_controller_needs_no_task(tmp_path, name):
 def test_a_task_with_rewards_names_the_method_that_learns_from_them(tmp_path, command):
     name = command.__name__.split(".")[1]
     cfg = settings(name, tmp_path, "task=reward", "task.name=dmc/walker-walk")
-    with pytest.raises((ValueError, FileNotFoundError), match="`jepa-mpc train objective=td task=dmc/walker-walk`"):
+    with pytest.raises((ValueError, FileNotFoundError), match="`jepa-mpc train method=td task=dmc/walker-walk`"):
         command.run(cfg)
     assert not list(tmp_path.iterdir())
 
@@ -120,7 +120,7 @@ def test_a_place_that_cannot_be_written_is_found_at_the_start(tmp_path, capsys, 
 
 
 @pytest.mark.parametrize(
-    "words", [["plan", "results=rows"], ["train", "objective=td", "task=gym/Pendulum-v1", "online.curves=rows.txt"]]
+    "words", [["plan", "results=rows"], ["train", "method=td", "task=gym/Pendulum-v1", "online.curves=rows.txt"]]
 )
 def test_a_table_that_is_no_csv_file_is_refused_before_anything_is_trained(tmp_path, monkeypatch, capsys, words):
     monkeypatch.chdir(tmp_path)

@@ -17,7 +17,7 @@ from experiments.bench.latency import suite as bench_latency
 from experiments.commands import bench, compare, demo
 from experiments.commands.bench import SUITES
 from experiments.records import curves
-from experiments.records.results import append_values
+from experiments.records.results import Value, append_values
 from experiments.shell.folders import config_dir
 from experiments.shell.shadowing import ROOT
 
@@ -109,7 +109,7 @@ def test_rows_are_grouped_by_the_machine_in_their_manifest(tmp_path, capsys):
         suite = {"suite": {"name": "delay" if case.startswith("delay") else "start"}}
         device = "1 x NVIDIA H200 (gpu)" if cores == 16 else "1 x cpu (cpu)"
         made = {"command": "c", "config": suite, "cpu": {"model": "A", "cores": cores}, "device": device}
-        append_values(tmp_path / "robot_loop.csv", [(case, 1.0, "s")], {**made, "system": "Linux x86_64"})
+        append_values(tmp_path / "robot_loop.csv", [Value(case, 1.0, "s")], {**made, "system": "Linux x86_64"})
     found = shipped.by_machine("start", tmp_path)
     assert {machine: [row.case for row in rows] for machine, rows in found.items()} == {
         "A, 2 cores, Linux x86_64": ["start_to_ready_s"],

@@ -31,11 +31,10 @@ from ...evaluation.goals.rollout import run_episodes
 from ...records.episodes import EpisodeRecord
 from ...records.manifest import manifest
 from ...records.promises import require
-from ...records.results import append_values
+from ...records.results import Value, append_values
 from ...shell.progress import progress_bar
 from ...training.ensure import ensure_model
 
-Value = tuple[str, float, str]
 Limit = KeepOut | SpeedLimit
 
 
@@ -52,7 +51,7 @@ def run(cfg: DictConfig) -> list[Value]:
     for case, settings in cfg.suite.cases.items():
         for variant, (steps, episodes, success) in measure(cfg, settings).items():
             name = f"constraint_violations_{case}_{variant}"
-            values += [(name, steps, "share of steps"), (f"{name}_success", success, "share of episodes")]
+            values += [Value(name, steps, "share of steps"), Value(f"{name}_success", success, "share of episodes")]
             table.add_row(str(case), variant, f"{steps:.3%}", f"{episodes:.1%}", f"{success:.1%}")
     Console().print(table)
     append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.suite.seed)]))

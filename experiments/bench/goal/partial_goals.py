@@ -28,7 +28,7 @@ from ...build.published import checkpoint_file
 from ...evaluation.goals.protocols import Pairs, honest
 from ...records.intervals import wilson
 from ...records.manifest import manifest
-from ...records.results import append_values
+from ...records.results import Value, append_values
 from ...shell.progress import progress_bar
 from ...training.offline import probe_targets
 
@@ -95,7 +95,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
                 low, high = wilson(sum(reached), len(reached))
                 logger.info("%s %.1f %% (%.1f to %.1f)", case, 100 * np.mean(reached), 100 * low, 100 * high)
                 found[case] = 100 * float(np.mean(reached))
-                values.append((case, found[case], "%"))
+                values.append(Value(case, found[case], "%"))
     if cfg.results:
         append_values(Path(cfg.results) / "partial_goals.csv", values, manifest(cfg, [int(cfg.seed)]))
     return found

@@ -18,6 +18,7 @@ from ... import build
 from ...build.recipes import Paths, as_trained, recipe
 from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED
 from ...evaluation.goals.protocols import LEWM_BUDGET, Pairs, honest, lewm
+from ...training import cloning
 
 START = "start"  # the row of pairs that are solved before the first step
 BASELINES = ("gcbc", "sac_her")
@@ -26,17 +27,13 @@ PROTOCOLS = ("honest", "lewm")
 
 _RECIPE = ("task", "behaviour", "collection", "model", "objective", "training")
 _PLANNING = ("planner", "cost", "risk", "constraint", "replan_every", "precision", "members")
-CLONING = tuple(
-    f"training.{name}"
-    for name in ("updates", "batch", "learning_rate", "weight_decay", "clip_norm", "updates_per_call")
-)  # what gcbc shares with the model
 # The settings that a policy's row depends on.
 _SETTINGS = {
     "model": _RECIPE + _PLANNING,
     "oracle": _RECIPE + _PLANNING,
     "ceiling": ("task", "model", "planner", "replan_every"),
     "reflex": _RECIPE,
-    "gcbc": ("task", "behaviour", "collection", "model.history", *CLONING),
+    "gcbc": ("task", "behaviour", "collection", "model.history", *cloning.TRAINING),
     "sac_her": ("task", "collection"),
 }
 _PAIRS = {"honest": ("task",), "lewm": ("task", "behaviour", "collection")}
@@ -90,21 +87,21 @@ class Point:
         return str(self.cfg.planner._target_).rpartition(".")[2].lower() if self.planner else ""
 
     def identity(self) -> tuple[str | int | None, ...]:
-        """That of its row."""
+        """Identity of its row."""
         model = "jepa" if self.policy in OF_MODEL else ""
         names = (self.recipe.task, "state", self.protocol, self.policy, self.planner_name, model)
         return (*names, self.recipe.variant, self.seed)
 
     @property
     def key(self) -> str:
-        """What the settings of its row are called: the seeds share them."""
+        """Name of its settings in the manifest, which the seeds share."""
         return " ".join(
             filter(None, (self.recipe.task, self.protocol, self.policy, self.planner_name, self.recipe.variant))
         )
 
     @cached_property
-    def told(self) -> str:
-        """Everything that its row depends on but the seed, in one line: a row of other settings is measured again."""
+    def settings(self) -> str:
+        """Everything but the seed that its row depends on, in one line. A row of other settings is measured again."""
         names = dict.fromkeys((*_PAIRS[self.protocol], *_SETTINGS.get(self.policy, ())))
         chosen = OmegaConf.masked_copy(self.cfg, [name for name in names if "." not in name])
         values: Any = OmegaConf.to_container(chosen, resolve=True)

@@ -16,9 +16,7 @@ import jax
 from omegaconf import DictConfig, OmegaConf
 
 import envs
-from worldmodel.data.dataset import load
 from worldmodel.models.checkpoint import Checkpoint
-from worldmodel.training.trainer import TrainingConfig
 
 from ... import build
 from ...baselines import gcbc, sac_her
@@ -29,12 +27,14 @@ from ...evaluation.goals.protocols import already_solved
 from ...records.manifest import manifest
 from ...records.results import Row, append_csv, read_csv, read_manifests
 from ...shell.progress import progress_bar
+from ...training import cloning
 from ...training.ensure import ensure_data, ensure_model
+from ..missing import missing
 from ..steps import Step, exit_if, run_all
 from . import points as goal_points
 from . import table as goal_table
 from .outcomes import outcomes
-from .points import BASELINES, CLONING, START, Point, Recipe, pairs_of
+from .points import BASELINES, START, Point, Recipe, pairs_of
 
 logger = logging.getLogger(__name__)
 
@@ -54,13 +54,12 @@ def run(cfg: DictConfig) -> list[Row]:
     recipes = goal_points.recipes(cfg)
     points = list(goal_points.points(cfg, recipes))
     path = Path(cfg.results) / f"{cfg.suite.name}.csv"
-    todo = points if cfg.redo else _not_measured(points, path)
-    logger.info("%d of %d rows are measured already", len(points) - len(todo), len(points))
+    todo = to_measure(points, path, cfg.redo)
     made = {
         **manifest(cfg, sorted({point.seed for point in points})),
-        "settings": {point.key: point.told for point in points},
+        "settings": {point.key: point.settings for point in points},
     }
-    failed = run_all(_steps(_Suite(cfg, recipes, path, made), todo))
+    failed = run_all(steps(Suite(cfg, recipes, path, made), todo))
     wanted = {point.identity() for point in points}
     rows = [row for row in (read_csv(path) if path.exists() else []) if row.identity() in wanted]
     goal_table.show(rows)
@@ -68,8 +67,8 @@ def run(cfg: DictConfig) -> list[Row]:
     return rows
 
 
-class _Suite:
-    """What the steps of one run share."""
+class Suite:
+    """Data, models, baselines and rows of one run of the suite, each made where it is missing."""
 
     def __init__(self, cfg: DictConfig, recipes: dict[tuple[str, str], Recipe], path: Path, made: dict[str, Any]):
         self.cfg = cfg
@@ -81,6 +80,7 @@ class _Suite:
         self._task = ""
 
     def model_file(self, each: Recipe, seed: int) -> Path:
+        """The file of the recipe's model."""
         return each.model_file(seed, self._recipes[each.task, ""])
 
     def _model(self, each: Recipe, seed: int) -> Checkpoint:
@@ -88,34 +88,32 @@ class _Suite:
         return ensure_model(each.cfg, seed, self.model_file(each, seed))
 
     def baseline_file(self, name: str, each: Recipe, seed: int) -> Path:
+        """The file of a baseline, beside the default recipe's model."""
         model = Paths.of(each.cfg, seed).model
         return model.with_name(f"{model.stem}-{name}.safetensors")
 
     def baseline_recipe(self, name: str, each: Recipe, seed: int) -> dict[str, Any]:
-        """What decides what the baseline learns."""
-        known = recipe(each.cfg, seed)
+        """Everything that decides what the baseline learns, as JSON."""
+        settings = dict(self.cfg.suite.baselines[name])
         if name == "gcbc":
-            chosen = {key: known[key] for key in known if key not in ("model", "objective", "training")}
-            chosen |= {key: OmegaConf.select(each.cfg, key) for key in ("model.history", *CLONING)}
-        else:
-            chosen = {"task": known["task"], "collection": OmegaConf.to_container(each.cfg.collection), "seed": seed}
-        return {**chosen, name: dict(self.cfg.suite.baselines[name])}
+            return cloning.cloning_recipe(each.cfg, seed, settings)
+        data = {"task": recipe(each.cfg, seed)["task"], "collection": OmegaConf.to_container(each.cfg.collection)}
+        return {**data, "seed": seed, name: settings}
 
     def train_baseline(self, name: str, each: Recipe, seed: int) -> None:
-        """Train the baseline, unless it lies there."""
-        path, wanted = self.baseline_file(name, each, seed), self.baseline_recipe(name, each, seed)
+        """Train the baseline, unless its file is there."""
+        path = self.baseline_file(name, each, seed)
         settings = dict(self.cfg.suite.baselines[name])
         if path.exists():
             return
         if name == "gcbc":
-            training = build.fill(TrainingConfig, {**each.cfg.training, "seed": seed}, "training")
-            shape = build.fill(gcbc.GcbcConfig, settings, "suite.baselines.gcbc")
-            data = load(ensure_data(each.cfg, seed))
-            gcbc.train_to_file(path, data, int(each.cfg.model.history), shape, training, wanted)
+            cloning.train(each.cfg, seed, settings, path)
         else:
             config = build.fill(sac_her.SacHerConfig, settings, "suite.baselines.sac_her")
             steps = int(each.cfg.collection.episodes) * int(each.cfg.collection.steps)
-            sac_her.train_to_file(path, envs.make(each.task), steps, seed, config, wanted)
+            sac_her.train_to_file(
+                path, envs.make(each.task), steps, seed, config, self.baseline_recipe(name, each, seed)
+            )
 
     def measure(self, point: Point) -> None:
         """Measure one row and write it."""
@@ -134,7 +132,7 @@ class _Suite:
         words = "-".join(str(each).replace("/", "-") for each in point.identity() if each not in ("", None))
         partly = Path(self.cfg.runs) / "suite" / f"{self.cfg.suite.name}-{words}.json"
         with progress_bar(f"{point.policy} on {task.name}", len(pairs), compiles=True) as bar:
-            solved = outcomes(task, policy, pairs, size, partly, point.told, bar)
+            solved = outcomes(task, policy, pairs, size, partly, point.settings, bar)
         plans = int(self.cfg.suite.plans)
         times = timed(task, agent, policy, pairs, plans) if plans else None
         row = make_row(pairs, point.policy, solved, point.planner_name, learned, times, **names)
@@ -156,12 +154,12 @@ class _Suite:
         return make_policy(point.policy, task, agent, point.seed), learned, agent
 
 
-def _steps(suite: _Suite, todo: Sequence[Point]) -> list[Step]:
-    """What has to be made for the rows that are to be measured, and they themselves, in the order of the rows."""
-    steps: dict[str, Step] = {}
+def steps(suite: Suite, todo: Sequence[Point]) -> list[Step]:
+    """The steps that the rows of `todo` need, each before the first row that needs it, and the rows themselves."""
+    found: dict[str, Step] = {}
 
     def add(name: str, kind: str, run: Callable[[], object], needs: Sequence[str] = ()) -> list[str]:
-        steps.setdefault(name, Step(name, kind, run, tuple(needs)))
+        found.setdefault(name, Step(name, kind, run, tuple(needs)))
         return [*needs, name]
 
     for point in todo:
@@ -178,17 +176,18 @@ def _steps(suite: _Suite, todo: Sequence[Point]) -> list[Step]:
             train = partial(suite.train_baseline, point.policy, each, seed)
             needs = add(f"{point.policy} {where}", point.policy, train, needs)
         add(str(point), f"rows of {point.policy}", partial(suite.measure, point), needs)
-    return list(steps.values())
+    return list(found.values())
 
 
-def _not_measured(points: Sequence[Point], path: Path) -> list[Point]:
+def to_measure(points: Sequence[Point], path: Path, redo: bool) -> list[Point]:
+    """The points without a row at `path` of the same settings and of as many episodes; all of them for `redo`."""
     rows = {row.identity(): row for row in read_csv(path)} if path.exists() else {}
     manifests = read_manifests(path)
 
     def is_measured(point: Point) -> bool:
         row = rows.get(point.identity())
-        told = manifests.get(point.identity(), {}).get("settings", {}).get(point.key) or ""
-        same = sorted(told.split()) == sorted(point.told.split())  # the order is that of the configuration's files
+        stored = manifests.get(point.identity(), {}).get("settings", {}).get(point.key) or ""
+        same = sorted(stored.split()) == sorted(point.settings.split())  # the order is that of the YAML files
         return row is not None and same and (row.episodes or 0) >= point.episodes
 
-    return [point for point in points if not is_measured(point)]
+    return missing(points, is_measured, redo, "rows")

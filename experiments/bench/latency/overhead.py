@@ -23,11 +23,11 @@ from worldmodel.observation import vector
 
 from ... import build
 from ...records.manifest import manifest
-from ...records.results import append_values
+from ...records.results import Value, append_values
+from ..budgets import population
 from . import points
 from .points import OBSERVATION, Point
 
-Value = tuple[str, float, str]
 WARM = 3
 
 
@@ -40,7 +40,7 @@ def run(cfg: DictConfig) -> list[Value]:
     planner = build.planner(build.compose("plan", f"planner={cfg.suite.planner}"))
     size = ModelConfig(observation=vector(1), action_size=1)
     sizes = {"latent_dim": size.latent_size, "width": size.width, "batch": 1}
-    count = points.population(planner)
+    count = population(planner)
     horizon = planner.horizon // size.action_block
     point = Point(str(cfg.suite.planner), getattr(planner, count), horizon, planner.iterations, **sizes)
     agent = points.agent(point, planner, int(cfg.seed))
@@ -49,8 +49,8 @@ def run(cfg: DictConfig) -> list[Value]:
         *speedup(agent, int(cfg.suite.environments), int(cfg.suite.repeats)),
     ]
     append_values(Path(cfg.results) / "planning.csv", values, manifest(cfg, [int(cfg.seed)]))
-    for case, value, unit in values:
-        Console().print(f"{case:28s} {value:8.3f} {unit}")
+    for each in values:
+        Console().print(f"{each.case:28s} {each.value:8.3f} {each.unit}")
     return values
 
 
@@ -72,9 +72,9 @@ def overhead(agent: Agent, repeats: int) -> list[Value]:
         step[repeat], (_, _, state) = _timed(compiled, leaves)
         act[repeat], _ = _timed(controller.act, observation)
     return [
-        ("control_step_ms", float(np.median(act)), "ms"),
-        ("compiled_step_ms", float(np.median(step)), "ms"),
-        ("host_overhead_ms", float(np.median(act - step)), "ms"),
+        Value("control_step_ms", float(np.median(act)), "ms"),
+        Value("compiled_step_ms", float(np.median(step)), "ms"),
+        Value("host_overhead_ms", float(np.median(act - step)), "ms"),
     ]
 
 
@@ -99,8 +99,8 @@ def speedup(agent: Agent, environments: int, repeats: int) -> list[Value]:
         if not np.array_equal(actions, np.stack(singles)):
             raise RuntimeError("an environment's action depends on those that it was planned beside")
     return [
-        (f"batch_{environments}_ms_each", float(np.median(together)) / environments, "ms"),
-        (f"batch_{environments}_speedup", float(np.median(each / together)), "times"),
+        Value(f"batch_{environments}_ms_each", float(np.median(together)) / environments, "ms"),
+        Value(f"batch_{environments}_speedup", float(np.median(each / together)), "times"),
     ]
 
 

@@ -20,6 +20,7 @@ from worldmodel.observation import vector
 
 from ... import build
 from ...shell.folders import config_dir
+from ..budgets import population, rollouts, sized
 from .rows import IDENTITY
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def planners(cfg: DictConfig) -> dict[str, Planner[Any]]:
 
 
 def points(cfg: DictConfig, chosen: dict[str, Planner[Any]]) -> Iterator[Point]:
-    """The points of the grid that each planner can be set to; what one cannot is told and left out.
+    """The points of the grid that each planner can be set to; what one cannot is logged and left out.
 
     Raises:
       ValueError: a point without one of the axes, or with another one.
@@ -99,13 +100,6 @@ def agent(point: Point, planner: Planner[Any], seed: int) -> Agent:
     return jax.tree.map(as_array, result)
 
 
-def rollouts(planner: Planner[Any]) -> int:
-    """Action sequences that one plan evaluates."""
-    if isinstance(planner, AskTell):
-        return sum(planner.sizes())
-    return planner.num_starts * planner.iterations  # type: ignore[attr-defined]
-
-
 def plan_flops(planner: Planner[Any], model: FrozenModel) -> int:
     """Analytic work of one plan's matrix products: the encoder once, predictor and critic each candidate and step.
 
@@ -123,27 +117,6 @@ def plan_flops(planner: Planner[Any], model: FrozenModel) -> int:
     directions = 1 if isinstance(planner, AskTell) else 2
     steps = rollouts(planner) * (planner.horizon // config.action_block)
     return encoder + directions * steps * (predictor + critic)
-
-
-def population(planner: Planner[Any]) -> str:
-    """The setting that says how many sequences an iteration evaluates."""
-    return "num_samples" if "num_samples" in _settings(planner) else "num_starts"
-
-
-def _settings(planner: Any) -> set[str]:
-    return {field.name for field in dataclasses.fields(planner)}
-
-
-def sized(planner: Planner[Any], num_samples: int, iterations: int) -> Planner[Any]:
-    """The planner with so many samples (or starts) and iterations; its elites keep their share of the samples."""
-    count: Any = planner
-    names = _settings(planner)
-    numbers = {"iterations": iterations, population(planner): num_samples}
-    if "num_elites" in names:
-        numbers["num_elites"] = max(2, count.num_elites * num_samples // count.num_samples)
-    for name in {"num_best", "num_keep"} & names:
-        numbers[name] = min(getattr(planner, name), num_samples // 2)
-    return dataclasses.replace(count, **numbers)
 
 
 def _fitted(point: Point, planner: Planner[Any]) -> Planner[Any]:

@@ -28,9 +28,11 @@ from planning import Agent, reset_many, step_many
 from ...records.intervals import percentiles
 from ...records.manifest import command, manifest
 from ...shell.progress import progress_bar
+from ..budgets import rollouts
+from ..missing import missing
 from . import figure
 from . import points as latency_grid
-from .points import OBSERVATION, Point, plan_flops, rollouts
+from .points import OBSERVATION, Point, plan_flops
 from .rows import AXES, LatencyRow, growth, read, read_manifests, write
 
 logger = logging.getLogger(__name__)
@@ -56,8 +58,7 @@ def run(cfg: DictConfig) -> list[LatencyRow]:
     points = list(dict.fromkeys(latency_grid.points(cfg, planners)))
     rows = read(path)
     known = {row.identity() for row in rows}
-    todo = [point for point in points if cfg.redo or dataclasses.astuple(point) not in known]
-    logger.info("%d of %d points are measured already", len(points) - len(todo), len(points))
+    todo = missing(points, lambda point: dataclasses.astuple(point) in known, cfg.redo)
     if todo:
         made, earlier, peak = manifest(cfg, [int(cfg.seed)]), read_manifests(path, rows), 0.0
         measured: dict[LatencyRow, dict[str, Any]] = {}

@@ -15,7 +15,7 @@ from planning import ActionSpec, AskTell, Planner
 
 from ... import build
 from ...shell.folders import config_dir
-from ..latency.points import rollouts, sized
+from ..budgets import rollouts, sized
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def points(cfg: DictConfig, chosen: dict[str, Planner[Any]]) -> dict[Point, Plan
     """Every run that the suite asks for, with its planner; seeds follow one another, since they share what compiles.
 
     A planner that has to differentiate what it plans in cannot plan in a simulator: that is left out. So is a budget
-    that is too small for a planner, and this is told.
+    that is too small for a planner, which is logged.
 
     Raises:
       ValueError: nothing is left.

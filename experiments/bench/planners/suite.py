@@ -30,6 +30,7 @@ from ...records.intervals import percentiles
 from ...records.manifest import manifest
 from ...shell.progress import progress_bar
 from ...training.ensure import ensure_model
+from ..missing import missing
 from . import figure
 from . import points as planners_grid
 from .curves import Reference, curve, need, step_budgets, tight_steps
@@ -50,19 +51,18 @@ def run(cfg: DictConfig) -> list[PlannerRow]:
     points = planners_grid.points(cfg, planners)
     entries = read_entries(path)
     known = {run.identity(): run for entry in entries for run in entry.runs}
-    todo = {
-        point: planner
-        for point, planner in points.items()
-        if cfg.redo or not _is_measured(cfg, planner, known.get(dataclasses.astuple(point)))
-    }
-    logger.info("%d of %d points are measured already", len(points) - len(todo), len(points))
+
+    def is_measured(point: Point) -> bool:
+        return _is_measured(cfg, points[point], known.get(dataclasses.astuple(point)))
+
+    todo = missing(points, is_measured, cfg.redo)
     tight = {str(task): int(steps) for task, steps in cfg.suite.tight.items()}
     if todo:
         made, earlier, new = manifest(cfg, sorted({point.seed for point in todo})), entries, []
         agents = cache(lambda task, seed: _agent(cfg, task, seed))
         with progress_bar("planners", len(todo), compiles=True) as bar:
-            for point, planner in todo.items():
-                agent = dataclasses.replace(agents(point.task, point.seed), planner=planner)
+            for point in todo:
+                agent = dataclasses.replace(agents(point.task, point.seed), planner=points[point])
                 new.append(measure(cfg, point, agent))
                 entries = [*_without(earlier, new), Entry(made, tuple(new))]
                 write(path, entries, tight)

@@ -8,6 +8,7 @@ learning curves; the environment steps of the recording are not counted in them.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from ...shell.overrides import command_line
 from ...shell.say import say
 from ...training import run as training
 from ...training.recording import record
+from ..missing import missing
 from ..steps import Step, exit_if, run_all
-from .suite import complete, learn
+from .suite import complete, key_of, learning_step
 
 logger = logging.getLogger(__name__)
 
@@ -42,41 +44,46 @@ def run(cfg: DictConfig) -> list[CurveRow]:
     suite, path = cfg.suite, Path(cfg.results) / TABLE
     if not suite.tasks or not suite.seeds:
         raise ValueError("suite.tasks and suite.seeds must each name something to measure")
-    steps: list[Step] = []
-    wanted: set[curves.Key] = set()
-    for seed in suite.seeds:
-        for task in suite.tasks:
-            steps += _steps(cfg, path, str(task), int(seed), wanted)
-    exit_if(run_all(steps))
+    runs = [each for seed in suite.seeds for task in suite.tasks for each in _runs(cfg, path, str(task), int(seed))]
+    todo = missing(runs, lambda each: complete(each.recipe), cfg.redo, "runs")
+    exit_if(run_all([step for each in todo for step in each.steps(cfg.redo)]))
     settings = {"curves": [path], "at": int(suite.steps), "published": [], "baseline": FRESH}
     say(f"side by side: {command_line('compare', settings)}")
+    wanted = {key_of(each.recipe) for each in runs}
     return [row for row in curves.read(path) if row.key() in wanted]
 
 
-def _steps(cfg: DictConfig, path: Path, task: str, seed: int, wanted: set[curves.Key]) -> list[Step]:
-    """What is missing for one task and seed. Nothing is recorded before a run needs it."""
+@dataclass(frozen=True)
+class _Run:
+    """One learning curve, and the steps that must be done before it."""
+
+    recipe: DictConfig
+    before: tuple[Step, ...]
+
+    def steps(self, anew: bool) -> list[Step]:
+        return [*self.before, learning_step(self.recipe, anew, tuple(step.name for step in self.before[-1:]))]
+
+
+def _runs(cfg: DictConfig, path: Path, task: str, seed: int) -> list[_Run]:
+    """The two runs of one task and seed: from nothing, and from the model that never saw a reward."""
     suite, name = cfg.suite, f"{task} {seed}"
     stem = Path(cfg.runs) / "fine_tuning" / f"{task.replace('/', '-')}-seed{seed}"
-    # Another number of episodes is other data: what was recorded before is not taken for it.
+    # The number of episodes is part of the name: another number is another dataset.
     data, free = Path(f"{stem}-{suite.episodes}-episodes"), Path(f"{stem}-free.safetensors")
     common = ["task=reward", f"task.name={task}", f"seed={seed}", f"runs={cfg.runs}", *suite.settings]
     recording = Step(f"episodes of {name}", "data", partial(_record, task, suite.episodes, seed, data))
-    words = ["objective=reward_free", f"online.data={data}", f"online.offline_updates={suite.updates}", f"out={free}"]
+    words = ["method=td", "objective=reward_free", f"online.data={data}", f"out={free}"]
+    words += [f"online.offline_updates={suite.updates}"]
     without_rewards = partial(training.run, build.compose("train", *words, *common))
-    ahead = Step(f"reward-free {name}", "free", without_rewards, (recording.name,))
+    pretraining = Step(f"reward-free {name}", "free", without_rewards, (recording.name,))
     begin = [f"online.start_from={free}", "online.start_parts=[encoder,dynamics]"]
-    steps: list[Step] = []
-    for method, more in ((FRESH, []), (TUNED, begin)):
-        wanted.add((method, task, seed))
+    runs = []
+    for method, more, before in ((FRESH, [], ()), (TUNED, begin, (recording, pretraining))):
         out = Path(f"{stem}-{method.replace(' ', '-')}.safetensors")
         online = [f"online.steps={suite.steps}", f"online.evaluate_every={suite.evaluate_every}"]
         online += [f"online.method={method}", f"online.curves={path}", f"out={out}"]
-        recipe = build.compose("train", "objective=td", *online, *more, *common)
-        if cfg.redo or not complete(recipe):
-            needs = () if method == FRESH else (ahead.name,)
-            steps += [recording, ahead] if needs else []
-            steps.append(Step(f"{method} {name}", "online", partial(learn, recipe, cfg.redo), needs))
-    return steps
+        runs.append(_Run(build.compose("train", "method=td", *online, *more, *common), before))
+    return runs
 
 
 def _record(task: str, episodes: int, seed: int, path: Path) -> None:

@@ -6,7 +6,6 @@ cannot; a run that fails is named while the others go on. Several processes may 
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from pathlib import Path
 
@@ -19,9 +18,8 @@ from ...records.curves import CurveRow
 from ...shell.overrides import command_line
 from ...shell.say import say
 from ...training import run as training
+from ..missing import missing
 from ..steps import Step, exit_if, run_all
-
-logger = logging.getLogger(__name__)
 
 TABLE = "dmc_curves.csv"
 
@@ -36,29 +34,32 @@ def run(cfg: DictConfig) -> list[CurveRow]:
     suite, path = cfg.suite, Path(cfg.results) / TABLE
     if not suite.methods or not suite.tasks or not suite.seeds:
         raise ValueError("suite.methods, suite.tasks and suite.seeds must each name something to measure")
-    steps, wanted = [], set()
+    recipes = []
     for seed in suite.seeds:
         for task in suite.tasks:
-            for objective in suite.methods:
-                words = [f"objective={objective}", "task=reward", f"task.name={task}", f"seed={seed}"]
-                words += [f"runs={cfg.runs}", f"online.curves={path}", *suite.settings.get(objective, [])]
+            for method in suite.methods:
+                words = [f"method={method}", "task=reward", f"task.name={task}", f"seed={seed}"]
+                words += [f"runs={cfg.runs}", f"online.curves={path}", *suite.settings.get(method, [])]
                 recipe = build.compose("train", *words)
-                key = key_of(recipe)
-                recipe.out = str(
-                    Path(cfg.runs) / "rewards" / f"{'-'.join(map(str, key)).replace('/', '-')}.safetensors"
-                )
-                wanted.add(key)
-                if cfg.redo or not complete(recipe):
-                    steps.append(Step(" ".join(map(str, key)), key[0], partial(learn, recipe, cfg.redo)))
-    logger.info("%d of %d runs are measured already", len(wanted) - len(steps), len(wanted))
-    exit_if(run_all(steps))
+                name = "-".join(map(str, key_of(recipe))).replace("/", "-")
+                recipe.out = str(Path(cfg.runs) / "rewards" / f"{name}.safetensors")
+                recipes.append(recipe)
+    todo = missing(recipes, complete, cfg.redo, "runs")
+    exit_if(run_all([learning_step(recipe, cfg.redo) for recipe in todo]))
+    wanted = {key_of(recipe) for recipe in recipes}
     say(f"side by side: {command_line('compare', {'curves': [path]})}")
     return [row for row in curves.read(path) if row.key() in wanted]
 
 
+def learning_step(recipe: DictConfig, anew: bool, needs: tuple[str, ...] = ()) -> Step:
+    """The step that learns with a recipe; `anew`, without what an earlier run left behind."""
+    key = key_of(recipe)
+    return Step(" ".join(map(str, key)), key[0], partial(learn, recipe, anew), needs)
+
+
 def key_of(recipe: DictConfig) -> curves.Key:
-    """Of the run that a recipe's rows belong to."""
-    method = recipe.baseline.algorithm if "baseline" in recipe else recipe.online.method
+    """Key of the run that the rows of a recipe belong to."""
+    method = recipe.online.get("method") or recipe.method  # sac and ppo name their rows themselves
     return str(method), str(recipe.task.name), int(recipe.seed)
 
 
@@ -69,7 +70,7 @@ def complete(recipe: DictConfig) -> bool:
 
 
 def learn(recipe: DictConfig, anew: bool) -> None:
-    """Learn with a recipe, whatever model lies where its own will; `anew`, without what a run left behind."""
+    """Learn with a recipe and replace the model at its place; `anew`, without what an earlier run left behind."""
     jax.clear_caches()  # compiled programs of the other tasks
     if anew:
         curves.discard(Path(recipe.online.curves), key_of(recipe))

@@ -34,7 +34,7 @@ from ...evaluation.goals.protocols import Pairs, honest
 from ...evaluation.moments import goal_rows, true_rows
 from ...records.intervals import paired_difference, wilson
 from ...records.manifest import manifest
-from ...records.results import append_values
+from ...records.results import Value, append_values
 from ...shell.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ def run(cfg: DictConfig) -> dict[str, Bool[ndarray, "B"]]:
         reached[mode] = loop.run(pairs, f"delay {'of 0' if mode == 'none' else f'{milliseconds:g}'} ms, {mode}")
     made = manifest(cfg, [seed])
     path = Path(cfg.results) / "robot_loop.csv"
-    rows = [(f"delay_{milliseconds:g}ms_success_{mode}", float(reached[mode].mean()), "share") for mode in MODES]
+    rows = [Value(f"delay_{milliseconds:g}ms_success_{mode}", float(reached[mode].mean()), "share") for mode in MODES]
     append_values(path, rows, made)
     _show(task, reached, milliseconds)
     return reached

@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from ...records.manifest import manifest
 from ...records.promises import require
-from ...records.results import append_values
+from ...records.results import Value, append_values
 from ...shell.folders import ROOT
 from ...shell.progress import progress_bar
 
@@ -73,10 +73,10 @@ def run(cfg: DictConfig) -> dict[str, str]:
             bar(number, len(chosen))
     counts = {who: sum(by == who for by in noticed.values()) for who in ("soak", "tests", "")}
     values = [
-        ("mutants", float(len(chosen)), "count"),
-        ("mutants_missed", float(counts[""]), "count"),
-        ("mutants_noticed_by_soak", float(counts["soak"]), "count"),
-        ("mutants_noticed_by_tests", float(counts["tests"]), "count"),
+        Value("mutants", float(len(chosen)), "count"),
+        Value("mutants_missed", float(counts[""]), "count"),
+        Value("mutants_noticed_by_soak", float(counts["soak"]), "count"),
+        Value("mutants_noticed_by_tests", float(counts["tests"]), "count"),
     ]
     if cfg.results:
         append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))

@@ -28,7 +28,7 @@ from worldmodel.models.checkpoint import load_model
 from ... import build
 from ...records.manifest import manifest
 from ...records.promises import require
-from ...records.results import append_values
+from ...records.results import Value, append_values
 
 logger = logging.getLogger(__name__)
 
@@ -143,23 +143,25 @@ def run(cfg: DictConfig) -> Counter[str]:
     plans, ticks = max(counts["plans"], 1), len(late)
     late_share, idle_share = 100 * float(np.mean(late)), 100 * resting["late"] / max(resting["ticks"], 1)
     name = "loop_100hz" if priority else "loop_100hz_ordinary"
-    values: list[tuple[str, float, str]] = [
-        (f"{name}_plan_misses", 100 * counts["missed"] / plans, "%"),
-        (f"{name}_late_actions", late_share, "%"),
-        (f"{name}_idle_late", idle_share, "%"),
-        (f"{name}_late_beyond_idle", max(0.0, late_share - idle_share), "%"),  # the machine's own is no fault of ours
-        (f"{name}_ticks", ticks, "count"),
-        (f"{name}_plans", counts["plans"], "count"),
-        (f"{name}_get_action_ms_p99", 1e3 * float(np.quantile(elapsed, 0.99)), "ms"),
-        (f"{name}_latency_ms_p95", 1e3 * controller.latency, "ms"),
-        (f"{name}_fallback_actions", 100 * counts["fallback"] / ticks, "%"),
-        (f"{name}_undeclared", counts["undeclared"], "count"),
-        (f"{name}_unsafe", counts["unsafe"], "count"),
+    values = [
+        Value(f"{name}_plan_misses", 100 * counts["missed"] / plans, "%"),
+        Value(f"{name}_late_actions", late_share, "%"),
+        Value(f"{name}_idle_late", idle_share, "%"),
+        Value(
+            f"{name}_late_beyond_idle", max(0.0, late_share - idle_share), "%"
+        ),  # the machine's own is no fault of ours
+        Value(f"{name}_ticks", ticks, "count"),
+        Value(f"{name}_plans", counts["plans"], "count"),
+        Value(f"{name}_get_action_ms_p99", 1e3 * float(np.quantile(elapsed, 0.99)), "ms"),
+        Value(f"{name}_latency_ms_p95", 1e3 * controller.latency, "ms"),
+        Value(f"{name}_fallback_actions", 100 * counts["fallback"] / ticks, "%"),
+        Value(f"{name}_undeclared", counts["undeclared"], "count"),
+        Value(f"{name}_unsafe", counts["unsafe"], "count"),
     ]
     if cfg.results:
         append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))
-    for name, value, unit in values:
-        logger.info("%s %.4g %s", name, value, unit)
+    for each in values:
+        logger.info("%s %.4g %s", each.case, each.value, each.unit)
     require(suite, values)
     return counts
 

@@ -15,11 +15,9 @@ from rich.console import Console
 from ... import build
 from ...build.bundles import make_bundle
 from ...records.manifest import manifest
-from ...records.results import append_values
+from ...records.results import Value, append_values
 from ...shell.shadowing import ROOT
 from ...training.ensure import ensure_model
-
-Value = tuple[str, float, str]
 
 START = """
 import sys
@@ -46,13 +44,13 @@ def run(cfg: DictConfig) -> list[Value]:
         warm = [seconds(bundle) for _ in range(int(suite.repeats))]
         size = bundle.stat().st_size / 1e6
     values = [
-        ("start_to_ready_cold_s", cold, "s"),
-        ("start_to_ready_s", statistics.median(warm), "s"),
-        ("bundle_mb", size, "MB"),
+        Value("start_to_ready_cold_s", cold, "s"),
+        Value("start_to_ready_s", statistics.median(warm), "s"),
+        Value("bundle_mb", size, "MB"),
     ]
     append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(suite.seed)]))
-    for case, value, unit in values:
-        Console().print(f"{case:24s} {value:8.2f} {unit}")
+    for each in values:
+        Console().print(f"{each.case:24s} {each.value:8.2f} {each.unit}")
     return values
 
 

@@ -22,11 +22,10 @@ from planning.control import Fallback, Loop, Planning, RealtimeController, Recip
 
 from ...records.manifest import manifest
 from ...records.promises import require
-from ...records.results import append_values
+from ...records.results import Value, append_values
 from .tiny_engine import PERIOD
 
 SMALL = 4096  # bytes of the pipe: full after some dozen lines
-Value = tuple[str, float, str]
 
 
 def run(cfg: DictConfig) -> dict[str, list[float]]:
@@ -46,15 +45,15 @@ def run(cfg: DictConfig) -> dict[str, list[float]]:
             "p999": np.percentile(times, 99.9),
             "worst": np.max(times),
         }.items():
-            values.append((f"loop_{turn}_stderr_{name}_ms", float(value), "ms"))
-        values.append((f"loop_{turn}_stderr_ticks", float(len(times)), "count"))
-    found = {name: value for name, value, _ in values}
+            values.append(Value(f"loop_{turn}_stderr_{name}_ms", float(value), "ms"))
+        values.append(Value(f"loop_{turn}_stderr_ticks", float(len(times)), "count"))
+    found = {each.case: each.value for each in values}
     apart = abs(found["loop_blocked_stderr_p999_ms"] - found["loop_drained_stderr_p999_ms"])
-    values.append(("loop_stderr_p999_apart_ms", apart, "ms"))
+    values.append(Value("loop_stderr_p999_apart_ms", apart, "ms"))
     if cfg.results:
         append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))
-    for name, value, unit in values:
-        logging.getLogger(__name__).info("%s %.4g %s", name, value, unit)
+    for each in values:
+        logging.getLogger(__name__).info("%s %.4g %s", each.case, each.value, each.unit)
     require(suite, values)
     return took
 

@@ -23,7 +23,7 @@ from planning.control import Fallback, Loop, Planning, RealtimeController, Recip
 
 from ...records.manifest import manifest
 from ...records.promises import log_level, require
-from ...records.results import append_values
+from ...records.results import Value, append_values
 from ...shell.progress import progress_bar
 from .tiny_engine import PERIOD
 
@@ -245,22 +245,22 @@ def run(cfg: DictConfig) -> Counter[str]:
             bar(number, cycles)
     counts = storm.counts
     growth = float(np.mean(memory[-max(1, cycles // 10) :]) - np.mean(memory[cycles // 5 : max(3 * cycles // 10, 1)]))
-    values: list[tuple[str, float, str]] = [
-        ("storm_failures", float(sum(counts[name] for name in FAILURES)), "count"),
-        ("storm_cycles", float(cycles), "count"),
-        *((f"storm_{name}", float(counts[name]), "count") for name in FAILURES),
+    values = [
+        Value("storm_failures", float(sum(counts[name] for name in FAILURES)), "count"),
+        Value("storm_cycles", float(cycles), "count"),
+        *(Value(f"storm_{name}", float(counts[name]), "count") for name in FAILURES),
         *(
-            (f"storm_{name}", float(counts[name]), "count")
+            Value(f"storm_{name}", float(counts[name]), "count")
             for name in ("sigkill", "sigstop", "sigcont", "planned", "steps")
         ),
-        ("storm_memory_growth_mib", growth, "MiB"),
-        ("storm_worst_action_ms", 1e3 * storm.worst_action, "ms"),
-        ("storm_worst_stop_s", storm.worst_stop, "s"),
-        ("storm_seconds", time.monotonic() - began, "s"),
+        Value("storm_memory_growth_mib", growth, "MiB"),
+        Value("storm_worst_action_ms", 1e3 * storm.worst_action, "ms"),
+        Value("storm_worst_stop_s", storm.worst_stop, "s"),
+        Value("storm_seconds", time.monotonic() - began, "s"),
     ]
     if cfg.results:
         append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [seed]))
-    for name, value, unit in values:
-        logger.info("%s %.6g %s", name, value, unit)
+    for each in values:
+        logger.info("%s %.6g %s", each.case, each.value, each.unit)
     require(cfg.suite, values)
     return counts

@@ -29,11 +29,9 @@ from ...evaluation.goals.protocols import Pairs, honest
 from ...evaluation.moments import spec_of, true_rows
 from ...records.manifest import manifest
 from ...records.promises import require
-from ...records.results import append_values
+from ...records.results import Value, append_values
 from ...shell.progress import progress_bar
 from ...training.ensure import ensure_model
-
-Value = tuple[str, float, str]
 
 CALIBRATION, EVALUATION = 1000, 2000  # added to the seed: pairs that neither training nor any other table has seen
 
@@ -61,15 +59,15 @@ def run(cfg: DictConfig) -> list[Value]:
         healthy = undisturbed[: len(pairs)]
         minutes = undisturbed.size * task.control_period / 60
         alarms = count_alarms(undisturbed > surprise.threshold)
-        values.append((f"surprise_false_alarms_per_minute_{name}", alarms / minutes, "alarms a minute"))
-        values.append((f"surprise_undisturbed_minutes_{name}", minutes, "minutes"))
+        values.append(Value(f"surprise_false_alarms_per_minute_{name}", alarms / minutes, "alarms a minute"))
+        values.append(Value(f"surprise_undisturbed_minutes_{name}", minutes, "minutes"))
         table.add_row(str(name), "none", "", f"{alarms} in {minutes:.1f} min")
         for fault in suite.faults:
             broken = scores(suite, task, agent, surprise, pairs, onsets, fault=str(fault))
             highest = [soon(each, onsets, int(suite.within)) for each in (healthy, broken)]
             caught = float((highest[1] > surprise.threshold).mean())
-            values.append((f"surprise_auroc_{name}_{fault}", auroc(*highest), "AUROC"))
-            values.append((f"surprise_caught_{name}_{fault}", caught, "share of episodes"))
+            values.append(Value(f"surprise_auroc_{name}_{fault}", auroc(*highest), "AUROC"))
+            values.append(Value(f"surprise_caught_{name}_{fault}", caught, "share of episodes"))
             table.add_row(str(name), str(fault), f"{auroc(*highest):.3f}", f"{caught:.0%} caught")
     Console().print(table)
     append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(suite.seed)]))

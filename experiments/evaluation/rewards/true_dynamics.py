@@ -1,6 +1,6 @@
 """The ceiling of a learning curve: the same episodes, planned on the true dynamics, where nothing has to be learned.
 
-`jepa-mpc train objective=true_dynamics task=dmc/cartpole-swingup`. It looks a fixed number of decisions ahead, with no
+`jepa-mpc train method=ceiling task=dmc/cartpole-swingup`. It looks a fixed number of decisions ahead, with no
 value beyond them, by trying candidates in a second simulator: slow, so its episodes are few.
 """
 
@@ -81,5 +81,5 @@ def _warm_start(planner: Any, search: Any, spec: ActionSpec) -> Any:
 
 
 def settings(task: str, *overrides: str) -> DictConfig:
-    """Those of this ceiling, as `jepa-mpc train objective=true_dynamics` has them."""
-    return build.compose("train", "objective=true_dynamics", "task=reward", override("task.name", task), *overrides)
+    """Settings of the ceiling, as `jepa-mpc train method=ceiling` has them."""
+    return build.compose("train", "method=ceiling", "task=reward", override("task.name", task), *overrides)

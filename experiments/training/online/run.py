@@ -1,4 +1,4 @@
-"""`jepa-mpc train objective=td task=dmc/walker-walk`: learn a world model from rewards, while acting."""
+"""`jepa-mpc train method=td task=dmc/walker-walk`: learn a world model from rewards, while acting."""
 
 from __future__ import annotations
 

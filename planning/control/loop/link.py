@@ -9,9 +9,10 @@ from typing import Any, final
 import numpy as np
 from numpy import ndarray
 
+from ...types import Status
 from ..engine.anytime import Timings
 from ..engine.contract import Contract
-from ..worker.messages import PublishedPlan, Verdict, plan_type, request_type
+from ..worker.messages import PublishedPlan, plan_type, request_type
 from ..worker.workers import Worker
 from .settings import Loop
 from .status import Reason
@@ -86,9 +87,9 @@ class PlannerLink:
         self._newest, self.last_record = plan.sequence, plan.record
         self.surprised = bool(plan.record["surprised"])
         sound = np.isfinite(plan.actions).all() and math.isfinite(plan.stamp) and math.isfinite(plan.valid_until)
-        if plan.verdict == Verdict.FAILED or not sound:
+        if plan.verdict == Status.FAILED or not sound:
             self.fault = Reason.NONFINITE_PLAN
-        elif plan.verdict == Verdict.INFEASIBLE:
+        elif plan.verdict == Status.INFEASIBLE:
             self.fault = Reason.INFEASIBLE
         else:
             self.fault, self.plan = Reason.OK, plan

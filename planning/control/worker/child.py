@@ -18,7 +18,7 @@ from typing import Any, final
 
 from ..log.journal import Journal
 
-_PROGRAM = f"{__package__}.planner_process"
+_PROGRAM = f"{__package__}.process_main"
 _PIECE = 2**16
 _LONGEST_LINE = 2**24  # bytes
 _LONGEST_COMPLAINT = 2000  # bytes of a line on standard error

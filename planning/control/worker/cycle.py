@@ -19,7 +19,7 @@ from numpy import ndarray
 from ...types import Status
 from ..engine.anytime import Timings
 from ..engine.interface import Engine
-from .messages import Verdict, plan_type, request_type
+from .messages import plan_type, request_type
 from .plan_log import plan_line
 from .settings import Log, Planning
 from .surprise import Prediction, SurpriseMonitor
@@ -170,7 +170,7 @@ class PlanningCycle:
         record["terms"] = [plan.terms[name] for name in contract.terms]
         record["margins"] = [plan.margins[name] for name in contract.margins]
         if int(plan.status) == Status.FAILED or not np.isfinite(plan.actions).all():
-            record["verdict"], record["rank"] = Verdict.FAILED, -1
+            record["verdict"], record["rank"] = Status.FAILED, -1
             return
         if contract.margins or validator.checks:
             evaluation = self._engine.evaluate(state, plan.sequences)
@@ -178,13 +178,13 @@ class PlanningCycle:
             margins = {name: np.asarray(margin) for name, margin in evaluation.margins.items()}
             found, _ = validator.first(plan.sequences, costs, margins)
             if found is None:
-                record["verdict"], record["rank"] = Verdict.INFEASIBLE, -1
+                record["verdict"], record["rank"] = Status.INFEASIBLE, -1
                 return
             rank = found
             record["actions"], record["cost"] = plan.sequences[rank], evaluation.cost[rank]
             record["terms"] = [evaluation.terms[name][rank] for name in contract.terms]
             record["margins"] = [evaluation.margins[name][rank] for name in contract.margins]
-        record["verdict"], record["rank"] = Verdict.OK, rank
+        record["verdict"], record["rank"] = Status.OK, rank
 
     def _compare(self, record: Any, request: Any, state: Any) -> None:
         """What was predicted for now, by the model and by the last plans, against what is seen."""

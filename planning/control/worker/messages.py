@@ -7,22 +7,14 @@ the planner only hands them back, and has no clock of its own to disagree with.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
 from ...parameterization import Parameterization
+from ...types import Status
 from ..engine.contract import Contract
-
-
-class Verdict(IntEnum):
-    """What the planner says of its own plan."""
-
-    OK = 0
-    INFEASIBLE = 1
-    FAILED = 2
 
 
 def request_type(contract: Contract) -> np.dtype:
@@ -89,7 +81,7 @@ class PublishedPlan:
     stamp: float  # seconds
     valid_until: float  # seconds
     control_period: float  # seconds
-    verdict: Verdict
+    verdict: Status
     actions: ndarray  # [T, A]
     record: Any  # everything else that the planner said, a record of `plan_type`
     playback: Parameterization
@@ -104,7 +96,7 @@ class PublishedPlan:
             stamp=float(record["stamp"]),
             valid_until=float(record["valid_until"]),
             control_period=contract.control_period,
-            verdict=Verdict(int(record["verdict"])),
+            verdict=Status(int(record["verdict"])),
             actions=record["actions"],
             record=record,
             playback=playback,

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from ...types import Plan
+from ...types import Plan, Status
 from ..engine.contract import MOST
 from ..engine.interface import Engine
-from .messages import Verdict
 
 # What a plan is made from.
 _FIELDS: dict[str, Any] = {
@@ -49,7 +48,7 @@ def plan_line(
         "frozen": request["committed"][:frozen].tolist(),
         "iterations": int(record["iterations"]),
         "weights": weights.tolist(),
-        "verdict": Verdict(int(record["verdict"])).name.lower(),
+        "verdict": Status(int(record["verdict"])).name.lower(),
         "rank": int(record["rank"]),
         "cost": float(plan.cost),
         "compute_ms": round(1e3 * float(record["compute"]), 3),

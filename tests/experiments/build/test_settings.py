@@ -52,7 +52,8 @@ def test_every_command_composes(command):
 OF_BENCH = {"suite", "grid"}
 # What learns from rewards goes together, and not with what does not.
 OF_REWARDS = {
-    "objective": ("td", "reward_free", "sac", "ppo", "true_dynamics"),
+    "method": ("td", "sac", "ppo", "ceiling", "gcbc"),
+    "objective": ("reward", "reward_free"),
     "model": ("reward",),
     "training": ("online",),
     "task": ("reward",),
@@ -85,7 +86,7 @@ def test_every_choice_of_a_group_builds(group):
     ],
 )
 def test_what_learns_from_rewards_has_the_defaults_of_its_classes(cls, group):
-    cfg = build.compose("train", "objective=td", "task=reward", "task.name=gym/Pendulum-v1")
+    cfg = build.compose("train", "method=td", "task=reward", "task.name=gym/Pendulum-v1")
     told = OmegaConf.to_container(cfg[group])
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}
     for name in ("observation", "action_size", "episodic", "seed", "discount"):  # from the task, or of the command
@@ -97,7 +98,7 @@ def test_what_learns_from_rewards_has_the_defaults_of_its_classes(cls, group):
 
 def test_learning_without_rewards_is_that_with_them_but_for_what_looks_at_rewards():
     words = ["task=reward", "task.name=gym/Pendulum-v1"]
-    ours, td = (build.compose("train", f"objective={name}", *words) for name in ("reward_free", "td"))
+    ours, td = (build.compose("train", "method=td", f"objective={name}", *words) for name in ("reward_free", "reward"))
     differing = {name for name in td.objective if ours.objective[name] != td.objective[name]}
     assert differing == {"reward", "value", "sigreg"} and ours.objective.reward == ours.objective.value == 0
     assert ours.objective.sigreg > 0 and {*ours.objective} == {*td.objective}
@@ -107,7 +108,7 @@ def test_learning_without_rewards_is_that_with_them_but_for_what_looks_at_reward
 
 @pytest.mark.parametrize("file", sorted((config_dir() / "preset").glob("*.yaml")))
 def test_a_preset_builds_and_what_one_says_oneself_counts_more(file):
-    words = ["objective=td", "task=reward", "task.name=gym/Pendulum-v1", f"preset={file.stem}"]
+    words = ["method=td", "task=reward", "task.name=gym/Pendulum-v1", f"preset={file.stem}"]
     cfg = build.compose("train", *words, "planner.num_samples=100", "online.seeds=[5]", "training.batch=3")
     assert (cfg.planner.num_samples, cfg.online.seeds, cfg.training.batch) == (100, [5], 3)
     sizes = {"observation": vector(3), "action_size": 1, "episodic": False}
@@ -119,21 +120,21 @@ def test_a_preset_builds_and_what_one_says_oneself_counts_more(file):
 
 
 @pytest.mark.parametrize("name", sbx.ALGORITHMS)
-def test_a_baseline_for_rewards_is_an_objective_of_its_own(name):
-    cfg = build.compose("train", f"objective={name}", "task=reward", "task.name=gym/Pendulum-v1", "seed=3")
-    assert cfg.baseline == {"algorithm": name, "settings": {}} and cfg.seed == 3
-    ours = build.compose("train", "objective=td", "task=reward", "task.name=gym/Pendulum-v1").online
+def test_a_baseline_for_rewards_is_a_method_of_its_own(name):
+    cfg = build.compose("train", f"method={name}", "task=reward", "task.name=gym/Pendulum-v1", "seed=3")
+    assert cfg.method == name and cfg.baseline == {"algorithm": name, "settings": {}} and cfg.seed == 3
+    ours = build.compose("train", "method=td", "task=reward", "task.name=gym/Pendulum-v1").online
     assert {key: ours[key] for key in cfg.online} == cfg.online  # as many steps, evaluated as often
 
 
-def test_the_true_dynamics_are_an_objective_of_their_own():
-    cfg = build.compose("train", "objective=true_dynamics", "task=reward", "task.name=gym/Pendulum-v1")
-    ours = build.compose("train", "objective=td", "task=reward", "task.name=gym/Pendulum-v1").online
+def test_the_ceiling_is_a_method_of_its_own():
+    cfg = build.compose("train", "method=ceiling", "task=reward", "task.name=gym/Pendulum-v1")
+    ours = build.compose("train", "method=td", "task=reward", "task.name=gym/Pendulum-v1").online
     own = {"method", "evaluate_episodes"}
     assert {key: ours[key] for key in cfg.online if key not in own} == {
         k: v for k, v in cfg.online.items() if k not in own
     }
-    assert cfg.ceiling and isinstance(build.planner(cfg), PredictiveSampling)
+    assert cfg.method == "ceiling" and isinstance(build.planner(cfg), PredictiveSampling)
 
 
 @pytest.mark.parametrize(

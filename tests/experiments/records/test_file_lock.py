@@ -29,10 +29,10 @@ for step in range(15):
     "values": """
 import sys
 from pathlib import Path
-from experiments.records.results import append_values
+from experiments.records.results import Value, append_values
 path, seed = Path(sys.argv[1]), int(sys.argv[2])
 for step in range(15):
-    append_values(path, [(f"{seed} {step}", 1.0, "s")], {"command": str(seed)})
+    append_values(path, [Value(f"{seed} {step}", 1.0, "s")], {"command": str(seed)})
 """,
 }
 

@@ -18,6 +18,7 @@ from experiments.bench.robot.hostile import suite as hostile_bundles
 from experiments.bench.robot.soak import suite as soak
 from experiments.commands import drive
 from experiments.records.promises import broken, log_level, require
+from experiments.records.results import Value
 from experiments.shell.shadowing import ROOT
 from planning.control import RealtimeController
 
@@ -41,9 +42,9 @@ def test_a_star_stands_for_every_case_and_a_case_that_was_not_measured_is_not_ke
 
 def test_all_broken_promises_are_printed(capsys):
     suite = OmegaConf.create({"promises": {"a": 0, "b": 1}})
-    require(suite, [("a", 0.0, ""), ("b", 1.0, "")])
+    require(suite, [Value("a", 0.0, ""), Value("b", 1.0, "")])
     with pytest.raises(SystemExit) as stop:
-        require(suite, [("a", 1.0, ""), ("b", 2.0, "")])
+        require(suite, [Value("a", 1.0, ""), Value("b", 2.0, "")])
     assert stop.value.code == 1
     assert capsys.readouterr().err.count("promise broken") == 2
 

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments.records.manifest import manifest, requirements
-from experiments.records.results import COLUMNS, Row, append_csv, append_values, read_csv, write_json
+from experiments.records.results import COLUMNS, Row, Value, append_csv, append_values, read_csv, write_json
 
 ROW = Row(task="two_room", observation="state", policy="model", planner="cem", seed=0, episodes=100, success_rate=1 / 3)
 
@@ -85,8 +85,8 @@ def test_a_row_of_nonsense_is_refused() -> None:
 
 def test_values_replace_their_case_and_keep_the_others(tmp_path: Path) -> None:
     path = tmp_path / "values.csv"
-    append_values(path, [("a", 1.0, "s"), ("b", 2.0, "")], {"command": "first"})
-    append_values(path, [("a", 3.25, "s")], {"command": "second"})
+    append_values(path, [Value("a", 1.0, "s"), Value("b", 2.0, "")], {"command": "first"})
+    append_values(path, [Value("a", 3.25, "s")], {"command": "second"})
     assert path.read_text().splitlines() == ["case,value,unit,command", "a,3.25,s,second", "b,2,,first"]
     manifests = json.loads(path.with_suffix(".manifest.json").read_text())
     assert {case: made["command"] for case, made in manifests.items()} == {"a": "second", "b": "first"}

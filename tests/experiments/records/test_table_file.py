@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from experiments.bench.latency import rows as latency_table
 from experiments.records import results, table_file
-from experiments.records.results import Row, append_csv, append_values
+from experiments.records.results import Row, Value, append_csv, append_values
 
 ROOT = Path(__file__).parents[3]
 ROW = Row(task="two_room", policy="model", seed=0)
@@ -77,7 +77,7 @@ def test_damaged_manifests_are_one_sentence_and_nothing_is_written(tmp_path: Pat
 def test_manifests_of_other_tables_are_told(tmp_path: Path) -> None:
     (tmp_path / "v.manifest.json").write_text("[7]")
     with pytest.raises(ValueError, match="the manifests beside v.csv are those of another table"):
-        append_values(tmp_path / "v.csv", [("a", 1.0, "s")], {"command": "x"})
+        append_values(tmp_path / "v.csv", [Value("a", 1.0, "s")], {"command": "x"})
     with pytest.raises(ValueError, match="the manifests beside v.csv are damaged"):
         latency_table.read_manifests(tmp_path / "v.csv", [])
 

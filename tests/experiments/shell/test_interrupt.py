@@ -15,7 +15,7 @@ SENTENCE = "jepa-mpc: interrupted; every file that was complete is kept\n"
 # A computation in C, which leaves the interpreter alone for minutes, as XLA does while it compiles; and a child.
 BLOCKED = """
 import hashlib, subprocess, sys
-from experiments import interrupt
+from experiments.shell import interrupt
 child = subprocess.Popen(["sleep", "600"], start_new_session=True)
 interrupt.watch()
 try:

@@ -111,10 +111,10 @@ def test_overrides_keep_the_key():
 @pytest.mark.parametrize("text", ["a (1)/[x].safetensors", "größe/m.safetensors", "x" * 200 + " y"])
 def test_what_commands_print_can_be_pasted(text, capsys):
     """The next command that training names, and a report's: whole, on one line, with every bracket."""
-    train._next(Path(text), "two_room")
+    train.next_command(Path(text), "two_room")
     train_online._tell("done", Path(text))
-    say(train._next(Path(text), "two_room"))
-    say(train._next(Path(text), "custom"))
+    say(train.next_command(Path(text), "two_room"))
+    say(train.next_command(Path(text), "custom"))
     printed = [line.split(": ", 1)[1] for line in capsys.readouterr().out.splitlines() if ": jepa-mpc " in line]
     assert len(printed) == 3
     for line in printed:

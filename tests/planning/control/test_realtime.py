@@ -9,8 +9,9 @@ from planning.control import Fallback, Loop, Planning, RealtimeController, Reaso
 from planning.control.engine.anytime import Timings
 from planning.control.engine.live import LiveEngine, _refine
 from planning.control.loop.telemetry import read_lines
-from planning.control.worker.messages import PublishedPlan, Verdict
+from planning.control.worker.messages import PublishedPlan
 from planning.parameterization import Knots, Steps
+from planning.types import Status
 
 from .loops import GOAL, PERIOD, Rig, constrained_engine, make_engine
 
@@ -43,7 +44,7 @@ def test_it_drives_to_the_goal_with_a_plan_at_each_step(engine):
 
 
 def published(actions, playback, stamp=10.0, valid=0.5):
-    return PublishedPlan(1, 1, stamp, stamp + valid, PERIOD, Verdict.OK, actions, None, playback)
+    return PublishedPlan(1, 1, stamp, stamp + valid, PERIOD, Status.OK, actions, None, playback)
 
 
 @settings(max_examples=100, deadline=None)

@@ -30,7 +30,7 @@ from worldmodel.observation import vector
 
 from ....records.manifest import manifest
 from ....records.promises import require
-from ....records.results import append_values
+from ....records.results import Value, append_values
 from ....shell.progress import progress_bar
 from ....shell.shadowing import ROOT
 
@@ -59,12 +59,12 @@ def run(cfg: DictConfig) -> dict[str, int]:
     rehashed = sum(bool(outcome.get("hash")) for outcome in outcomes)
     bad = {name: counts[name] for name in ("crash", "hang", "unclean")}
     values = [
-        ("hostile_bundles", float(sum(bad.values())), "crashes, hangs and unclean errors"),
-        ("hostile_bundles_files", float(files), "files"),
-        ("hostile_bundles_rehashed", float(rehashed), "files"),
-        ("hostile_bundles_refused", float(counts["refused"]), "files"),
-        ("hostile_bundles_acted", float(counts["acted"]), "files"),
-        *((f"hostile_bundles_{name}", float(count), "files") for name, count in bad.items()),
+        Value("hostile_bundles", float(sum(bad.values())), "crashes, hangs and unclean errors"),
+        Value("hostile_bundles_files", float(files), "files"),
+        Value("hostile_bundles_rehashed", float(rehashed), "files"),
+        Value("hostile_bundles_refused", float(counts["refused"]), "files"),
+        Value("hostile_bundles_acted", float(counts["acted"]), "files"),
+        *(Value(f"hostile_bundles_{name}", float(count), "files") for name, count in bad.items()),
     ]
     append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))
     by_kind = Counter((outcome["kind"], outcome["outcome"]) for outcome in outcomes)

@@ -20,13 +20,12 @@ from omegaconf import DictConfig
 
 from ....records.manifest import manifest
 from ....records.promises import log_level, require
-from ....records.results import append_values
+from ....records.results import Value, append_values
 from ....shell.progress import progress_bar
 from .kills import kill_planners
 from .loop import DECLARED, VirtualLoop
 
 EXERCISED = ("limited_bounds", "limited_rate", "source_hold", "source_brake", "source_reflex", "source_previous_plan")
-Value = tuple[str, float, str]
 
 
 def run(cfg: DictConfig) -> Counter[str]:
@@ -39,8 +38,8 @@ def run(cfg: DictConfig) -> Counter[str]:
         values, counts = _measure(cfg)
     if cfg.results:
         append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))
-    for name, value, unit in values:
-        logging.getLogger(__name__).info("%s %.6g %s", name, value, unit)
+    for each in values:
+        logging.getLogger(__name__).info("%s %.6g %s", each.case, each.value, each.unit)
     logging.getLogger(__name__).info("%s", dict(sorted(counts.items())))
     require(cfg.suite, values)
     return counts
@@ -78,15 +77,15 @@ def _values(counts: Counter[str], steps: int, growth: float, seconds: float) -> 
     totals = {
         kind: sum(count for name, count in counts.items() if name.startswith(kind)) for kind in ("unsafe", "unanswered")
     }
-    values: list[Value] = [(f"soak_{kind}", float(total), "count") for kind, total in totals.items()]
-    values += [("soak_steps", float(steps), "steps")]
+    values = [Value(f"soak_{kind}", float(total), "count") for kind, total in totals.items()]
+    values += [Value("soak_steps", float(steps), "steps")]
     parts = sorted(name for name in counts if name.startswith(("unsafe_", "unanswered_")) and counts[name])
-    values += [(f"soak_{name}", float(counts[name]), "count") for name in parts]
+    values += [Value(f"soak_{name}", float(counts[name]), "count") for name in parts]
     # A promise that nothing put to the test is not kept: each of these must have happened.
-    values += [("soak_unexercised", float(sum(not counts[name] for name in EXERCISED)), "count")]
+    values += [Value("soak_unexercised", float(sum(not counts[name] for name in EXERCISED)), "count")]
     for name in ("needless", "faulty_steps", "kills", "limited_bounds", "limited_rate"):
-        values.append((f"soak_{name}", float(counts[name]), "count"))
-    return [*values, ("soak_memory_growth_mib", growth, "MiB"), ("soak_seconds", seconds, "s")]
+        values.append(Value(f"soak_{name}", float(counts[name]), "count"))
+    return [*values, Value("soak_memory_growth_mib", growth, "MiB"), Value("soak_seconds", seconds, "s")]
 
 
 def _growth(memory: list[float]) -> float:

@@ -11,12 +11,13 @@ import jax
 import pytest
 from omegaconf import OmegaConf
 
-from experiments import build, recipes
+from experiments import build
 from experiments.bench.goal import outcomes
 from experiments.bench.goal import points as goal_points
 from experiments.bench.goal import suite as bench_goal
 from experiments.bench.goal import table as goal_table
-from experiments.bench.goal.suite import _not_measured, _stages, _Suite
+from experiments.bench.goal.suite import Suite, steps, to_measure
+from experiments.build import recipes as build_recipes
 from experiments.commands import bench
 from experiments.records.results import Row, append_csv, read_csv
 from worldmodel.models.checkpoint import load_model, save_model
@@ -106,8 +107,13 @@ def save_random_model(cfg, task):
     composed = goal_points.recipes(cfg)[task, ""].cfg
     shape = {**composed.model, "observation": vector(4), "action_size": 2, "probe_size": 2}
     config = ModelConfig(**shape)
-    known = {"recipe": recipes.recipe(composed, 0), "task": {"task": task}, "env_steps": 1600, "train_seconds": 1.0}
-    save_model(recipes.Paths.of(composed, 0).model, create(config, 0), config, known)
+    known = {
+        "recipe": build_recipes.recipe(composed, 0),
+        "task": {"task": task},
+        "env_steps": 1600,
+        "train_seconds": 1.0,
+    }
+    save_model(build_recipes.Paths.of(composed, 0).model, create(config, 0), config, known)
 
 
 POLICIES = ["model", "random", "noop", "gcbc", "ceiling"]
@@ -170,7 +176,9 @@ def test_tables_hold_every_protocol_apart_with_the_robot_time(finished, capsys):
 def test_the_committed_rows_are_those_of_the_present_recipes():
     cfg = build.compose("bench", "suite=goal")
     points = list(goal_points.points(cfg, goal_points.recipes(cfg)))
-    assert not _not_measured(points, Path(__file__).parents[4] / "experiments/results/goal.csv")
+    committed = Path(__file__).parents[4] / "experiments/results/goal.csv"
+    assert not to_measure(points, committed, redo=False)
+    assert to_measure(points, committed, redo=True) == points
 
 
 def test_a_table_has_a_place_for_every_row_that_is_measured():
@@ -185,7 +193,7 @@ def test_rows_are_measured_again_with_other_settings_or_more_episodes(finished):
     def again(*overrides):
         cfg = settings(folder, *overrides)
         points = list(goal_points.points(cfg, goal_points.recipes(cfg)))
-        return {(point.policy, point.protocol) for point in _not_measured(points, path)}
+        return {(point.policy, point.protocol) for point in to_measure(points, path, redo=False)}
 
     assert again() == again("suite.episodes=3") == set()
     assert again("suite.simulated_episodes=2") == {("ceiling", "honest")}
@@ -230,7 +238,7 @@ def test_a_variant_trains_with_its_settings_in_its_folder_and_planning_alone_tra
     assert trained["data"]["seed"] == 0 and trained["env_steps"] == 1600
     recipes = goal_points.recipes(cfg)
     points = {point.recipe.variant: point for point in goal_points.points(cfg, recipes)}
-    assert "cost.distance.terminal=1.0" in points["last"].told and "terminal=1.0" not in points[""].told
+    assert "cost.distance.terminal=1.0" in points["last"].settings and "terminal=1.0" not in points[""].settings
 
 
 def test_a_stage_that_fails_is_named_and_the_rest_goes_on(tmp_path, caplog):
@@ -252,7 +260,7 @@ def test_stages_make_only_what_is_missing_and_in_order(tmp_path):
     cfg = settings(tmp_path, "suite.seeds=[0,1]", "suite.protocols=[honest]")
     recipes = goal_points.recipes(cfg)
     points = list(goal_points.points(cfg, recipes))
-    stages = _stages(_Suite(cfg, recipes, tmp_path / "goal.csv", {}), points)
+    stages = steps(Suite(cfg, recipes, tmp_path / "goal.csv", {}), points)
     first = [stage.name for stage in stages if "two_room, seed 0" in stage.name]
     assert first == [
         "data of two_room, seed 0",

@@ -7,6 +7,7 @@ from experiments import build
 from experiments.bench.latency import overhead, points
 from experiments.bench.latency.points import Point
 from experiments.commands import bench
+from experiments.records.results import Value
 from planning import CEM, Agent
 
 
@@ -17,11 +18,11 @@ def agent():
 
 
 def test_what_is_compared_is_measured(agent):
-    values = {case: value for case, value, _ in overhead.overhead(agent, 3)}
+    values = {each.case: each.value for each in overhead.overhead(agent, 3)}
     assert list(values) == ["control_step_ms", "compiled_step_ms", "host_overhead_ms"]
     assert min(values["control_step_ms"], values["compiled_step_ms"]) > 0
-    (_, each, _), (name, times, unit) = overhead.speedup(agent, 3, 12)
-    assert each > 0 and times > 0 and (name, unit) == ("batch_3_speedup", "times")
+    each, times = overhead.speedup(agent, 3, 12)
+    assert each.value > 0 and times.value > 0 and (times.case, times.unit) == ("batch_3_speedup", "times")
 
 
 def test_a_batch_that_changes_an_action_is_no_result(agent, monkeypatch):
@@ -36,8 +37,8 @@ def test_a_batch_that_changes_an_action_is_no_result(agent, monkeypatch):
 
 def test_values_are_written_for_the_planner_as_it_comes(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(overhead, "overhead", lambda agent, repeats: [("a_ms", 1.5, "ms")])
-    monkeypatch.setattr(overhead, "speedup", lambda agent, *_: seen.append(agent) or [("b", 2.0, "times")])
+    monkeypatch.setattr(overhead, "overhead", lambda agent, repeats: [Value("a_ms", 1.5, "ms")])
+    monkeypatch.setattr(overhead, "speedup", lambda agent, *_: seen.append(agent) or [Value("b", 2.0, "times")])
     bench.run(build.compose("bench", "suite=overhead", f"results='{tmp_path}'"))
     assert seen[0].planner.num_samples == CEM.num_samples and seen[0].model.config.width == 256
     with (tmp_path / "planning.csv").open(newline="") as file:

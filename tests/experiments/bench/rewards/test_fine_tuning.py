@@ -76,5 +76,5 @@ def test_rewards_are_learned_from_nothing_and_from_what_never_saw_one(tmp_path, 
     ],
 )
 def test_settings_that_make_no_sense_are_told(words, said, tmp_path, capfd):
-    assert cli.main(["train", "objective=td", "task=gym/Pendulum-v1", f"runs={tmp_path}", *words]) == 2
+    assert cli.main(["train", "method=td", "task=gym/Pendulum-v1", f"runs={tmp_path}", *words]) == 2
     assert said in capfd.readouterr().err

@@ -36,7 +36,7 @@ def test_a_random_model_is_measured_end_to_end(tmp_path):
     episodes = ("suite.calibration_episodes=8", "suite.undisturbed_episodes=4", "suite.episodes=3")
     small = (*episodes, "suite.length=14", "suite.onset=[4,6]", "~suite.promises")
     chosen = ("suite.tasks=[two_room]", "suite.faults=[teleport]", f"runs='{tmp_path}'", f"results='{tmp_path}'")
-    values = {case: value for case, value, _ in bench.run(build.compose("bench", "suite=surprise", *small, *chosen))}
+    values = {each.case: each.value for each in bench.run(build.compose("bench", "suite=surprise", *small, *chosen))}
     assert 0 <= values["surprise_auroc_two_room_teleport"] <= 1
     assert 0 <= values["surprise_caught_two_room_teleport"] <= 1
     assert values["surprise_false_alarms_per_minute_two_room"] >= 0

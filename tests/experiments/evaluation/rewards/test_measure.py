@@ -71,7 +71,7 @@ def test_the_planner_is_the_one_that_it_learned_with_but_for_what_is_asked_for(c
     assert isinstance(as_learned, EliteMPPI)
     assert (as_learned.num_samples, as_learned.num_elites, as_learned.horizon) == (8, 2, 2)
     words = ("planner.horizon=6", "planner/parameterization=knots")
-    other = planner("planner.num_samples=64", *words)  # 64 is what objective=td has, and is asked for nevertheless
+    other = planner("planner.num_samples=64", *words)  # 64 is what method=td has, and is asked for nevertheless
     assert (other.num_samples, other.num_elites, other.horizon) == (64, 2, 6)
     assert type(other.parameterization).__name__ == "Knots"
     assert isinstance(planner("planner=cem", "planner.horizon=4"), CEM)
@@ -89,7 +89,8 @@ def test_the_planner_is_the_one_that_it_learned_with_but_for_what_is_asked_for(c
         (["policies=[model]"], "no row called 'model' for a model that learned from rewards: choose from planner,"),
         (["cost=goal_distance"], "cost says nothing to a model that learned from rewards"),
         (["risk=worst"], "risk says nothing to a model that learned from rewards"),
-        (["objective=true_dynamics"], "learned with objective=td, and another objective was asked for"),
+        (["method=ceiling"], "was trained by method=td, and method=ceiling was asked for"),
+        (["objective=true_dynamics"], "was trained by method=td, and method=ceiling was asked for"),
         (["planner.num_samples=1"], "num_samples"),
         (["planner.num_sample=8"], "did you mean planner.num_samples?"),
         (["episodes=0"], "episodes must be at least 1; got 0"),
@@ -108,7 +109,7 @@ def test_a_file_of_another_kind_is_refused(checkpoint, goals, tmp_path, capfd):
     assert "was trained for the task two_room" in capfd.readouterr().err
     assert cli.main(["plan", "task=gym/Pendulum-v1", f"runs={tmp_path}"]) == 2
     assert (
-        "begin with `jepa-mpc train objective=td task=gym/Pendulum-v1`" in capfd.readouterr().err
+        "begin with `jepa-mpc train method=td task=gym/Pendulum-v1`" in capfd.readouterr().err
     )  # where training would have put it
     with pytest.raises(ValueError, match="is a model file: expected a reward model file"):
         learned(goals)

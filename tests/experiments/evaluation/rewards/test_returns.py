@@ -131,7 +131,7 @@ def test_settings_that_cannot_work_are_told(tmp_path, change, message):
 def test_without_the_extra_the_mend_is_told_and_no_row_is_lost(tmp_path, monkeypatch):
     table = tmp_path / "curves.csv"
     add_policy(table, "sac", TASK, pendulum, Still(), MANIFEST, episodes=1)
-    monkeypatch.setattr(online_rl, "find_spec", lambda name: None)
+    monkeypatch.setattr(sbx, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"the baseline sac needs .*pip install sbx-rl stable-baselines3"):
         sbx.train(table, SbxConfig(steps=200, evaluate_every=100), TASK, pendulum, 0, MANIFEST)
     assert len(curves.read(table)) == 1

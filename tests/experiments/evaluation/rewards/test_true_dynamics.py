@@ -16,7 +16,7 @@ TINY += ["online.steps=400", "online.action_repeat=5", "online.evaluate_episodes
 
 def test_its_rows_are_a_level_line_that_comparisons_can_read(tmp_path, capfd, caplog):
     words = ["bench", "suite=rewards", f"results={tmp_path}", f"runs={tmp_path / 'runs'}"]
-    words += ["suite.tasks=[gym/Pendulum-v1]", "suite.methods=[true_dynamics]", f"suite.settings.true_dynamics={TINY}"]
+    words += ["suite.tasks=[gym/Pendulum-v1]", "suite.methods=[ceiling]", f"suite.settings.ceiling={TINY}"]
     assert cli.main(words) == 0, capfd.readouterr().err
     table = tmp_path / "dmc_curves.csv"
     rows = curves.read(table)
@@ -27,7 +27,7 @@ def test_its_rows_are_a_level_line_that_comparisons_can_read(tmp_path, capfd, ca
     assert [(score.mean, score.gradient_steps) for score in found.scores] == [(rows[0].mean_return, 0)]
     assert cli.main(words) == 0 and "1 of 1 runs are measured already" in caplog.text
     # By itself it comes to the same, and is measured once.
-    alone = ["train", "objective=true_dynamics", "task=gym/Pendulum-v1", f"runs={tmp_path}", *TINY]
+    alone = ["train", "method=ceiling", "task=gym/Pendulum-v1", f"runs={tmp_path}", *TINY]
     assert cli.main(alone) == 0 and "ms a decision" in capfd.readouterr().out
     own = curves.read(tmp_path / "gym-Pendulum-v1-true-dynamics-seed0.csv")
     assert [row.mean_return for row in own] == [row.mean_return for row in rows]
@@ -43,7 +43,7 @@ def test_its_rows_are_a_level_line_that_comparisons_can_read(tmp_path, capfd, ca
     ],
 )
 def test_what_cannot_be_planned_in_is_told_in_one_sentence(words, said, tmp_path, capfd):
-    assert cli.main(["train", "objective=true_dynamics", f"runs={tmp_path}", *words]) == 2
+    assert cli.main(["train", "method=ceiling", f"runs={tmp_path}", *words]) == 2
     assert said in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -57,7 +57,7 @@ def test_a_planner_that_needs_a_gradient_cannot_plan_there():
 def test_candidates_differ_between_episodes_and_repeat_with_the_seed():
     from envs.reward_batch import RewardBatch
 
-    cfg = build.compose("train", "objective=true_dynamics", "task=reward", "task.name=gym/Pendulum-v1", *TINY)
+    cfg = build.compose("train", "method=ceiling", "task=reward", "task.name=gym/Pendulum-v1", *TINY)
 
     def make_task():
         return make_reward_task("gym/Pendulum-v1", 5)

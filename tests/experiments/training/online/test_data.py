@@ -70,7 +70,7 @@ def write(path, bound=2.0, **metadata):
 
 def run(data, *more):
     cfg = build.compose(
-        "train", "objective=td", "task=reward", "task.name=gym/Pendulum-v1", f"online.data={data}", *TINY, *more,
+        "train", "method=td", "task=reward", "task.name=gym/Pendulum-v1", f"online.data={data}", *TINY, *more,
         f"out={data.parent / 'model.safetensors'}",
     )  # fmt: skip
     train_online.run(cfg)
@@ -160,7 +160,7 @@ gymnasium.register("RichEnv-v0", Rich, max_episode_steps=100)
 def test_large_rewards_widen_the_bins_and_the_model_says_so(tmp_path, caplog):
     out = tmp_path / "model.safetensors"
     cfg = build.compose(
-        "train", "objective=td", "task=reward", "task.name=gym/RichEnv-v0", *TINY, "online.steps=4", "training.batch=2",
+        "train", "method=td", "task=reward", "task.name=gym/RichEnv-v0", *TINY, "online.steps=4", "training.batch=2",
         "online.seed_decisions=100", "online.slots=300", "online.evaluate_every=100", "online.evaluate_episodes=1",
         "online.actor=policy", f"out={out}",
     )  # fmt: skip

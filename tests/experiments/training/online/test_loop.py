@@ -41,7 +41,7 @@ def make_task():
 
 @pytest.fixture(scope="module")
 def parts():
-    task, cfg = make_task(), build.compose("train", "objective=td", "task=reward", "task.name=gym/Pendulum-v1")
+    task, cfg = make_task(), build.compose("train", "method=td", "task=reward", "task.name=gym/Pendulum-v1")
     model = MODEL.create(0)
     model.scale.fit(task.low, task.high)
     trainers = [TdTrainer(model, TdConfig(), TdTrainingConfig(batch=8, seed=seed)) for seed in (7, 8)]
@@ -228,7 +228,7 @@ def test_the_discount_follows_the_length_of_an_episode():
     ],
 )
 def test_what_cannot_be_learned_from_is_told_in_one_sentence(words, said, tmp_path, capfd):
-    assert cli.main(["train", "objective=td", f"runs={tmp_path}", *words]) == 2
+    assert cli.main(["train", "method=td", f"runs={tmp_path}", *words]) == 2
     error = capfd.readouterr().err.strip()
     assert said in error and error.count("\n") == 0, error
     assert not list(tmp_path.iterdir())
@@ -238,7 +238,7 @@ def test_the_command_learns_and_keeps_model_and_curve(tmp_path, capfd):
     words = ["model.width=16", "model.encoder_width=16", "model.critic_width=16", "model.policy_width=16"]
     words += ["online.steps=300", "online.seed_decisions=100", "online.evaluate_every=200", "online.slots=500"]
     words += ["online.evaluate_episodes=1", "online.action_repeat=2", "training.batch=8", "online.actor=policy"]
-    words = ["train", "objective=td", "task=gym/Pendulum-v1", f"runs={tmp_path}", *words]
+    words = ["train", "method=td", "task=gym/Pendulum-v1", f"runs={tmp_path}", *words]
     assert cli.main(words) == 0, capfd.readouterr().err
     names = {path.name for path in tmp_path.iterdir()}
     stem = "gym-Pendulum-v1-seed0"

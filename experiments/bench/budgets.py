@@ -1,0 +1,36 @@
+"""The budget of a planner: how many sequences a plan evaluates, and the planner resized to another budget."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from planning import AskTell, Planner
+
+
+def rollouts(planner: Planner[Any]) -> int:
+    """Action sequences that one plan evaluates."""
+    if isinstance(planner, AskTell):
+        return sum(planner.sizes())
+    return planner.num_starts * planner.iterations  # type: ignore[attr-defined]
+
+
+def population(planner: Planner[Any]) -> str:
+    """The setting that says how many sequences an iteration evaluates."""
+    return "num_samples" if "num_samples" in _settings(planner) else "num_starts"
+
+
+def sized(planner: Planner[Any], num_samples: int, iterations: int) -> Planner[Any]:
+    """The planner with so many samples (or starts) and iterations; its elites keep their share of the samples."""
+    count: Any = planner
+    names = _settings(planner)
+    numbers = {"iterations": iterations, population(planner): num_samples}
+    if "num_elites" in names:
+        numbers["num_elites"] = max(2, count.num_elites * num_samples // count.num_samples)
+    for name in {"num_best", "num_keep"} & names:
+        numbers[name] = min(getattr(planner, name), num_samples // 2)
+    return dataclasses.replace(count, **numbers)
+
+
+def _settings(planner: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(planner)}

@@ -1,0 +1,61 @@
+"""`jepa-mpc train method=gcbc`: goal-conditioned behaviour cloning on the recipe's dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from worldmodel.data.dataset import load
+from worldmodel.training.trainer import TrainingConfig
+
+from .. import build
+from ..baselines import gcbc, weights
+from ..build.recipes import Paths, recipe
+from ..shell.say import say
+from .ensure import ensure_data, require_trainable
+
+TRAINING = tuple(
+    f"training.{name}"
+    for name in ("updates", "batch", "learning_rate", "weight_decay", "clip_norm", "updates_per_call")
+)  # the settings that it shares with the world model
+
+
+def run(cfg: DictConfig) -> Path:
+    """Train, unless the file of this recipe is there already; the file is returned.
+
+    Raises:
+      ValueError: a task without goals, or a file of another recipe.
+    """
+    require_trainable(cfg)
+    seed, network = int(cfg.seed), dict(cfg.gcbc)
+    path = Path(cfg.out) if cfg.out else cloner_file(cfg, seed)
+    if path.exists():
+        weights.read(path, cloning_recipe(cfg, seed, network))
+        say(f"{path} was trained with this recipe already")
+        return path
+    train(cfg, seed, network, path)
+    say(f"the network is in {path}; `jepa-mpc bench suite=goal` measures it beside the model")
+    return path
+
+
+def cloner_file(cfg: DictConfig, seed: int) -> Path:
+    """The file of the network, beside the recipe's model."""
+    model = Paths.of(cfg, seed).model
+    return model.with_name(f"{model.stem}-gcbc.safetensors")
+
+
+def cloning_recipe(cfg: DictConfig, seed: int, network: dict[str, Any]) -> dict[str, Any]:
+    """Everything that decides what is learned, as JSON: data, history, training and the shape of the network."""
+    known = recipe(cfg, seed)
+    data = {key: known[key] for key in known if key not in ("model", "objective", "training")}
+    return {**data, **{key: OmegaConf.select(cfg, key) for key in ("model.history", *TRAINING)}, "gcbc": network}
+
+
+def train(cfg: DictConfig, seed: int, network: dict[str, Any], path: Path) -> None:
+    """Train on the recipe's data, which are collected where they are missing, and write the network to `path`."""
+    training = build.fill(TrainingConfig, {**cfg.training, "seed": seed}, "training")
+    shape = build.fill(gcbc.GcbcConfig, network, "gcbc")
+    data = load(ensure_data(cfg, seed))
+    gcbc.train_to_file(path, data, int(cfg.model.history), shape, training, cloning_recipe(cfg, seed, network))

@@ -10,14 +10,26 @@ from numpy import ndarray
 
 from worldmodel.data.logs import WORDS
 from worldmodel.models.checkpoint import Checkpoint, RewardCheckpoint
+from worldmodel.observation import ObservationSpec, vector
 
 KEY = "sensor_range"  # in a checkpoint's metadata
 DEVIATIONS = 10.0  # from the mean, where a checkpoint of an earlier version does not hold the range
 
 
-def sensor_range(observations: Float[ndarray, "N O"]) -> dict[str, Any]:
-    """What a checkpoint's metadata keep of the training data: lowest and highest value of each sensor."""
-    return {KEY: [observations.min(axis=0).tolist(), observations.max(axis=0).tolist()]}
+def sensor_range(rows: Float[ndarray, "N E"], spec: ObservationSpec | None = None) -> dict[str, Any]:
+    """What a checkpoint's metadata keep of the training data: lowest and highest value of each sensor's components.
+
+    Args:
+      rows: of the data, as `ObservationSpec.row` has them.
+      spec: the sensors; None: one vector. Of an optional one, what was read counts, and its flag has no range.
+    """
+    spec = vector(rows.shape[1]) if spec is None else spec
+    read, flags = spec.presence(rows), list(spec.flags.values())
+    low = np.where(read, rows, np.inf).min(axis=0)
+    high = np.where(read, rows, -np.inf).max(axis=0)
+    unread = ~read.any(axis=0)
+    low[unread], high[unread] = 0.0, 0.0
+    return {KEY: [np.delete(low, flags).tolist(), np.delete(high, flags).tolist()]}
 
 
 def _range_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, tuple[float, ...]]:
@@ -39,4 +51,12 @@ def contract_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, Any]:
     """What a checkpoint adds to a contract: names and units of sensors and actuators, and the sensors' ranges."""
     robot = checkpoint.metadata["task"]
     names = {name: tuple(robot.get(name, ())) for name in WORDS} if isinstance(robot, dict) else {}
+    if isinstance(robot, dict) and not names["sensor_units"]:
+        names["sensor_units"] = _units(robot.get("observation", ()))
     return names | _range_words(checkpoint)
+
+
+def _units(sensors: Any) -> tuple[str, ...]:
+    """The units of all components of a task's sensors, in order; none where one of them has none."""
+    units = [sensor.get("units") or [] for sensor in sensors]
+    return tuple(unit for each in units for unit in each) if units and all(units) else ()

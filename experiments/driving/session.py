@@ -15,6 +15,7 @@ from envs import Task
 from envs.streams import episode_rng
 from planning.control import RealtimeController
 
+from ..evaluation.moments import goal_for
 from .simulator.client import Simulator
 from .simulator.messages import Seen
 from .summary import Summary
@@ -74,7 +75,7 @@ class Drive:
     def _episode(self, state: ndarray, goal: ndarray) -> bool:
         """One episode; False where there is no time for another."""
         self._simulator.reset(state)
-        self.controller.reset(self._task.goal_observation(goal), seed=None if self._summary.episodes else self._seed)
+        self.controller.reset(goal_for(self._task, goal), seed=None if self._summary.episodes else self._seed)
         self._aim(goal)
         if self._view is not None:
             self._view.begin(goal)
@@ -109,7 +110,7 @@ class Drive:
             if wishes.weights:
                 self.controller.weights = wishes.weights
             if wishes.goal is not None:
-                self.controller.redirect(self._task.goal_observation(wishes.goal))
+                self.controller.redirect(goal_for(self._task, wishes.goal))
                 self._aim(wishes.goal)
             if wishes.skip:
                 return True

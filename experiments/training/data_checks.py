@@ -10,8 +10,8 @@ import json
 import logging
 import math
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ def check_data(data: EpisodeData, robot: Description, source: Path | str, owner:
     """
     found = {
         **description(data),
-        "observation_size": data.observations.shape[1],
+        "observation_size": _numbers(data),
         "action_size": data.actions.shape[1],
         "action_low": data.action_low.tolist(),
         "action_high": data.action_high.tolist(),
@@ -136,23 +136,21 @@ def check_moves(data: EpisodeData, source: Path | str) -> None:
     Raises:
       ValueError: all sensors or all actuators do; nothing can be learned from that.
     """
-    said, taken = description(data), data.last != np.arange(len(data.last))
-    for noun, values, words in (
-        ("sensor", data.observations, said.get("sensors")),
-        ("actuator", data.actions[taken], said.get("actuators")),
-    ):
-        still = np.flatnonzero(Moments.of(values).still)
-        if len(still) == values.shape[1]:
+    taken = np.flatnonzero(data.last != np.arange(data.rows))
+    columns = [*_sensed(data), _acted(data, taken)]
+    for noun in ("sensor", "actuator"):
+        if all(each.still.all() for each in columns if each.noun == noun):
             raise ValueError(
                 f"the data in {source} stand still: no {noun} deviates by more than rounding in any episode, and "
                 "nothing can be learned from that; check the logging"
             )
-        for index in still.tolist():
+    for each in columns:
+        for index in np.flatnonzero(each.still).tolist():
             logger.warning(
                 "%s %s never moves in %s (it deviates by no more than rounding) and tells the model nothing; leave it "
                 "out, or check its logging",
-                noun,
-                _named(index, words),
+                each.noun,
+                each.name(index),
                 source,
             )
 
@@ -163,7 +161,7 @@ def check_range(data: EpisodeData, source: Path | str) -> None:
     Raises:
       ValueError: one is too large to be computed with, or an action lies outside of its bounds; the episode is named.
     """
-    said, taken = description(data), np.flatnonzero(data.last != np.arange(len(data.last)))
+    said, taken = description(data), np.flatnonzero(data.last != np.arange(data.rows))
     low, high = data.action_low, data.action_high
     outside = out_of_bounds(data.actions[taken], low, high)
     if outside.any():
@@ -173,15 +171,13 @@ def check_range(data: EpisodeData, source: Path | str) -> None:
             f"{_moment(data, int(taken[row]))} of {source}, and its bounds are {low[index]:g} and {high[index]:g}: "
             "store what it was really given, or its own bounds"
         )
-    for noun, values, rows, words in (
-        ("sensor", data.observations, np.arange(len(data.last)), said.get("sensors")),
-        ("actuator", data.actions[taken], taken, said.get("actuators")),
-    ):
+    for each in (*_sensed(data), _acted(data, taken)):
+        noun, values, rows = each.noun, each.values, each.rows
         if np.abs(values).max(initial=0.0) > LARGEST:
             row, index = np.unravel_index(np.abs(values).argmax(), values.shape)
             raise ValueError(
-                f"{noun} {_named(index, words)} reads {values[row, index]:g} in {_moment(data, int(rows[row]))} of "
-                f"{source}: leave the episode out, or mend that value"
+                f"{noun} {each.name(int(index))} reads {values[row, index]:g} in {_moment(data, int(rows[row]))} of "
+                f"{source}: leave the episode out, or correct that value"
             )
         least, most = np.percentile(values, [1, 99], axis=0)
         apart = np.abs(values - np.clip(values, least, most))
@@ -191,13 +187,57 @@ def check_range(data: EpisodeData, source: Path | str) -> None:
                 "%s %s reads %g in %s of %s, and lies between %g and %g in 98 %% of the data: see whether that is a "
                 "fault, for it sets the scale that the model sees",
                 noun,
-                _named(index, words),
+                each.name(int(index)),
                 values[row, index],
                 _moment(data, int(rows[row])),
                 source,
                 least[index],
                 most[index],
             )
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """Numbers of one sensor, or of all actuators, where they were read."""
+
+    noun: str
+    values: ndarray  # [N, F]
+    rows: ndarray  # [N] of the data
+    words: Sequence[str]  # a name for each column, or none
+    sensor: str = ""  # its name, where there are several
+
+    @property
+    def still(self) -> ndarray:
+        """[F] which columns never move."""
+        return Moments.of(self.values).still
+
+    def name(self, index: int) -> str:
+        """What a column is called."""
+        return f"{self.sensor} {_named(index, self.words)}".strip()
+
+
+def _sensed(data: EpisodeData) -> list[_Columns]:
+    """The vector sensors of the data."""
+    words, found = description(data).get("sensors"), []
+    for sensor in data.spec.sensors:
+        if not sensor.is_vector:
+            continue
+        present = data.readings.get(f"{sensor.name}_present")
+        rows = np.arange(data.rows) if present is None else np.flatnonzero(present[:, 0])
+        single = len(data.spec.sensors) == 1
+        values = data.readings[sensor.name] if present is None else data.readings[sensor.name][rows]
+        found.append(_Columns("sensor", values, rows, (words or ()) if single else (), "" if single else sensor.name))
+    return found
+
+
+def _acted(data: EpisodeData, taken: ndarray) -> _Columns:
+    """The actuators in the rows at which an action was taken."""
+    return _Columns("actuator", data.actions[taken], taken, description(data).get("actuators") or ())
+
+
+def _numbers(data: EpisodeData) -> int:
+    """How many numbers the sensors read in one moment."""
+    return sum(sensor.size for sensor in data.spec.sensors)
 
 
 def _named(index: Any, words: Any) -> str:
@@ -214,10 +254,10 @@ def identity(data: EpisodeData) -> dict[str, Any]:
     return {
         "episodes": data.episodes,
         "steps": data.steps,
-        "observation_size": data.observations.shape[1],
+        "observation_size": _numbers(data),
         "action_size": data.actions.shape[1],
         "control_period": description(data).get("control_period"),
-        "checksum": _checksum(data.observations, data.actions),
+        "checksum": _checksum(*data.readings.values(), data.actions),
     }
 
 

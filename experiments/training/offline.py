@@ -73,7 +73,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
             "history": run.history,
             "train_seconds": run.seconds,
             "env_steps": data.steps,
-            **sensor_range(data.observations),
+            **sensor_range(data.observations, data.spec),
             "data": {name: data.metadata.get(name) for name in ("dataset_id", "behaviour", "seed", "total_episodes")},
         }
 
@@ -208,7 +208,7 @@ def describe_logs(cfg: DictConfig, data: EpisodeData, source: Path | str) -> dic
         "action_low": data.action_low.tolist(),
         "action_high": data.action_high.tolist(),
         "action_size": data.actions.shape[1],
-        "observation_size": data.observations.shape[1],
+        "observation_size": sum(sensor.size for sensor in data.spec.sensors),
         **known,
         "control_period": float(period),
     }

@@ -26,6 +26,7 @@ from planning.control.worker.mailbox import Mailbox, mapped, shared_file
 from worldmodel.models.checkpoint import load_model
 
 from ... import build
+from ...evaluation.moments import goal_for, spec_of, true_rows
 from ...records.manifest import manifest
 from ...records.promises import require
 from ...records.results import Value, append_values
@@ -56,7 +57,6 @@ def simulate(task_name: str, states_file: int, actions_file: int, seed: int) -> 
     Writes observation and time stamp, takes the newest action.
     """
     task = envs.make(task_name)
-    space: Any = task.observation_space
     observations, actions = _mailboxes(task, (states_file, actions_file))
     rng = np.random.default_rng(seed)
     state, goal = task.sample_pair(rng)
@@ -72,7 +72,7 @@ def simulate(task_name: str, states_file: int, actions_file: int, seed: int) -> 
             state = task.simulate(state[None], action[None, None])[0, 0]
             next_control += task.control_period
         if now >= moment:
-            observation = np.asarray(task.observe(state), np.float32).reshape(space.shape)
+            observation = true_rows(task, state)
             observations.write(np.float64(time.monotonic()).tobytes() + observation.tobytes())
             moment += 1 / RATE_HZ
         task.simulate(other[:1], np.zeros((1, 4, action.size)))  # the rest of the core
@@ -123,7 +123,7 @@ def run(cfg: DictConfig) -> Counter[str]:
     everywhere = os.sched_getaffinity(0)
     try:
         with controller:
-            goal = task.goal_observation(task.sample_goal(rng))
+            goal = goal_for(task, task.sample_goal(rng))
             controller.reset(goal=goal)
             while not controller.ready:
                 if controller.failed:
@@ -198,7 +198,7 @@ def _drive(
         _count(controller, counts, seen)
         seen = -1 if controller.plan is None else controller.plan.sequence
         if moment - new_goal > 4.0:
-            controller.redirect(task.goal_observation(task.sample_goal(rng)))
+            controller.redirect(goal_for(task, task.sample_goal(rng)))
             new_goal = moment
         counts["skipped"] += int(max(0.0, time.monotonic() - moment) * RATE_HZ)
         moment = max(moment, time.monotonic() - 1 / RATE_HZ)
@@ -216,8 +216,8 @@ def _count(controller: RealtimeController, counts: Counter[str], seen: int) -> N
 
 
 def _sizes(task: envs.Task) -> tuple[int, int]:
-    shapes: list[Any] = [task.observation_space.shape, task.action_space.shape]
-    return 8 + 4 * shapes[0][0], 4 * shapes[1][0]
+    size: Any = task.action_space.shape[0]
+    return 8 + 4 * spec_of(task).size, 4 * size
 
 
 def _mailboxes(task: envs.Task, files: Any) -> tuple[Mailbox, Mailbox]:

@@ -22,7 +22,7 @@ import envs
 from envs import faults
 from envs.mujoco_task import MujocoTask
 
-from .messages import ACT, RESET, Seen, Setup, answer_type, seen_type
+from .messages import ACT, RESET, Seen, Setup, answer_type, read_observation, seen_type
 
 START = "from experiments.driving.simulator.server import main; main()"
 
@@ -107,8 +107,8 @@ class Simulator:
 
     def _read(self, record: Any) -> Seen:
         values = {name: record[name] for name in self._seen.names or ()}
-        numbers = {name: value.item() for name, value in values.items() if value.ndim == 0}
-        return Seen(**numbers, observation=values["observation"].copy(), state=values["state"].copy())
+        numbers = {name: value.item() for name, value in values.items() if name != "observation" and value.ndim == 0}
+        return Seen(**numbers, observation=read_observation(record), state=values["state"].copy())
 
     def _send(self, kind: int, tick: int, action: ndarray | None, state: ndarray | None) -> None:
         record = np.zeros((), self._answer)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium.spaces
 import numpy as np
 from numpy import ndarray
 
 from envs.mujoco_task import MujocoTask
+from envs.sensors import Observation
 
 ACT, RESET = 0, 1  # kinds of answers
 
@@ -37,19 +39,44 @@ class Seen:
     arrived: bool  # whether what they read reaches the controller
     late: int  # control instants that were answered after their deadline, since the start
     slips: int  # physics steps that began more than a step late, since the start: the machine was busy
-    observation: ndarray  # [O] float32
+    observation: Observation  # [O] float32 of the only sensor, or a reading by sensor
     state: ndarray  # [S] the truth, for scores and pictures only
 
 
 def seen_type(task: MujocoTask) -> np.dtype:
     """The record behind `Seen`."""
-    sensors: Any = task.observation_space.shape
     whole = ("episode", "tick", "late", "slips")
     return np.dtype(
         [(name, "i8") for name in whole]
-        + [("stamp", "f8"), ("control", "?"), ("arrived", "?"), ("observation", "f4", sensors)]
+        + [("stamp", "f8"), ("control", "?"), ("arrived", "?"), ("observation", *_observation_type(task))]
         + [("state", "f8", (task.physics.state_size,))]
     )
+
+
+def _observation_type(task: MujocoTask) -> tuple[Any, ...]:
+    """Type and shape of an observation in a record: a field for each sensor where there are several."""
+    space: Any = task.observation_space
+    if isinstance(space, gymnasium.spaces.Dict):
+        boxes: dict[str, Any] = dict(space.spaces)
+        return (np.dtype([(name, box.dtype, box.shape) for name, box in boxes.items()]),)
+    return np.dtype(np.float32), space.shape
+
+
+def write_observation(record: Any, observation: Observation) -> None:
+    """Put an observation into a record of `seen_type`."""
+    if isinstance(observation, dict):
+        for name, reading in observation.items():
+            record["observation"][name] = reading
+    else:
+        record["observation"] = observation
+
+
+def read_observation(record: Any) -> Observation:
+    """The observation in a record of `seen_type`, copied."""
+    value = record["observation"]
+    if value.dtype.names:
+        return {name: np.array(value[name]) for name in value.dtype.names}
+    return np.array(value)
 
 
 def answer_type(task: MujocoTask) -> np.dtype:

@@ -14,7 +14,7 @@ from typing import final
 import numpy as np
 from numpy import ndarray
 
-from .messages import ACT, RESET, Setup, answer_type, seen_type
+from .messages import ACT, RESET, Setup, answer_type, seen_type, write_observation
 from .world import World
 
 
@@ -82,7 +82,8 @@ class Server:
     def _send(self, stamp: float, control: bool) -> None:
         record, world = np.zeros((), self._seen), self._world
         if control:
-            record["observation"], record["arrived"] = world.sense()
+            observation, record["arrived"] = world.sense()
+            write_observation(record, observation)
         for name, value in {
             "episode": self._episode,
             "tick": world.tick,

@@ -12,6 +12,7 @@ from numpy import ndarray
 import envs
 from envs import faults
 from envs.mujoco_task import MujocoTask
+from envs.sensors import Observation, at
 
 from .messages import Setup
 
@@ -29,7 +30,7 @@ class World:
         self.timestep, self.substeps = float(task.model.opt.timestep), task.physics.substeps
         self._broken = False
         self.tick = 0
-        self._readings: deque[ndarray] = deque(maxlen=faults.DELAY + 1)
+        self._readings: deque[Observation] = deque(maxlen=faults.DELAY + 1)
 
     @property
     def state(self) -> ndarray:
@@ -57,14 +58,14 @@ class World:
         mujoco.mj_step(self._model, self._data)
         self.tick += 1
 
-    def sense(self) -> tuple[ndarray, bool]:
+    def sense(self) -> tuple[Observation, bool]:
         """What the sensors read now, and whether it reaches anybody."""
         fault = self._setup.fault if self._broken else None
         if fault == "frozen_sensor":
             return self._readings[-1], True
-        self._readings.append(self.task.observe(self.state))
+        self._readings.append(at(self.task.sense(self.state[None], [self._rng]), 0))
         if fault == "nan_sensor":
-            return np.full_like(self._readings[-1], np.nan), True
+            return _not_a_number(self._readings[-1]), True
         if fault == "delayed_observations":
             return self._readings[0], True
         return self._readings[-1], fault != "dropped_observations"
@@ -79,3 +80,13 @@ class World:
 
     def _place(self, state: ndarray) -> None:
         mujoco.mj_setState(self._model, self._data, state, int(mujoco.mjtState.mjSTATE_FULLPHYSICS))
+
+
+def _not_a_number(observation: Observation) -> Observation:
+    """The observation with NaN for every number that can be none."""
+    if isinstance(observation, dict):
+        return {
+            name: np.full_like(reading, np.nan) if reading.dtype.kind == "f" else reading
+            for name, reading in observation.items()
+        }
+    return np.full_like(observation, np.nan)

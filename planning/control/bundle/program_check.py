@@ -68,7 +68,8 @@ class Work:
         return self._functions["main"]
 
     def _of_regions(self, operation: Any) -> float:
-        return sum(self._of(op) for region in operation.regions for block in region.blocks for op in block.operations)
+        inside = (op for region in operation.regions for block in region.blocks for op in block.operations)
+        return sum((self._of(op) for op in inside), 0.0)
 
     def _of(self, operation: Any) -> float:
         operation = operation.operation

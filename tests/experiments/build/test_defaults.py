@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from experiments.baselines import weights
 from experiments.build import compose, recipes
 from experiments.build.defaults import GOAL, defaults
-from experiments.training.ensure import ensure_model
+from experiments.training.ensure import collect_data, ensure_data, ensure_model
 from experiments.training.online import run as online
 from experiments.training.online.config import GROUPS
 from worldmodel.models.checkpoint import save_model
@@ -91,6 +92,28 @@ def test_a_setting_of_a_newer_version_is_named(tmp_path: Path) -> None:
         ValueError, match=r"training={'flavour': 3} \(training.flavour: unknown to this version of jepa"
     ):
         ensure_model(cfg, 0, tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "other"),
+    [("behaviour", "parts.0.noise.scale", 0.5), ("behaviour", "parts.1.scale", 0.5), ("task", "budget", 7)],
+)
+def test_data_from_before_a_setting_are_used_at_its_default_alone(tmp_path: Path, part, name, other) -> None:
+    overrides = ("collection.episodes=2", "collection.steps=5", f"runs='{tmp_path}'")
+    cfg = compose("train", "task=two_room", *overrides)
+    path = recipes.Paths.of(cfg, 0).data
+    collect_data(cfg, 0, path)
+    file = next(path.rglob("metadata.json"))
+    metadata = json.loads(file.read_bytes())
+    described = json.loads(metadata[part])
+    group, key = parent(described, name)
+    default = group.pop(key)
+    file.write_text(json.dumps({**metadata, part: json.dumps(described)}))
+    assert ensure_data(cfg, 0) == path
+    group[key] = other
+    file.write_text(json.dumps({**metadata, part: json.dumps(described)}))
+    with pytest.raises(ValueError, match=f"was collected with {part}=.*{other}.*, and this recipe wants .*{default}"):
+        ensure_data(cfg, 0)
 
 
 @pytest.mark.parametrize("name", REWARD_SETTINGS)

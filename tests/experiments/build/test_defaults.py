@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from experiments.baselines import weights
-from experiments.build import compose, recipes
+from experiments.build import ActorConfig, compose, recipes
 from experiments.build.defaults import GOAL, defaults
+from experiments.build.learned import learned
 from experiments.training.ensure import collect_data, ensure_data, ensure_model
 from experiments.training.online import run as online
 from experiments.training.online.config import GROUPS
@@ -20,6 +21,7 @@ from worldmodel.models.checkpoint import save_model
 from worldmodel.models.fingerprint import differing, unknown
 from worldmodel.models.goal_model import ModelConfig, create
 
+from ...worldmodel.models.test_checkpoint_header import changed
 from ..reward_recipe import save_random_reward_model
 
 # Settings that a recipe could lack, and a value that is not the default of its dataclass.
@@ -127,6 +129,18 @@ def test_a_reward_model_from_before_a_setting_is_used_at_its_default_alone(name:
     group[key] = REWARD_SETTINGS[name]
     was, now = differing(without(wanted, name), wanted, known)
     assert [*was] == [*now] == [name.partition(".")[0]] and not unknown(wanted, wanted, known)
+
+
+def test_a_reward_model_from_before_a_setting_acts(tmp_path: Path) -> None:
+    path = save_random_reward_model(tmp_path / "m")
+    assert learned(path).action_repeat == 4
+
+    def forget(header) -> None:
+        for name in ("action_repeat", "suggestions"):
+            del header["metadata"]["settings"]["online"][name]
+
+    known = learned(changed(path, tmp_path / "older", forget))
+    assert known.action_repeat == 1 and known.cfg.online.suggestions == ActorConfig().suggestions
 
 
 def test_other_settings_of_a_reward_model_are_named(tmp_path: Path) -> None:

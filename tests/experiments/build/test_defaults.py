@@ -139,7 +139,10 @@ def test_a_reward_model_from_before_a_setting_acts(tmp_path: Path) -> None:
         for name in ("action_repeat", "suggestions"):
             del header["metadata"]["settings"]["online"][name]
 
-    known = learned(changed(path, tmp_path / "older", forget))
+    settings = learned(path).checkpoint.metadata["settings"]
+    wanted = {**settings, "online": {**settings["online"], "action_repeat": None, "suggestions": 16}}
+    assert online._learned(changed(path, tmp_path / "older", forget), wanted)
+    known = learned(tmp_path / "older")
     assert known.action_repeat == 1 and known.cfg.online.suggestions == ActorConfig().suggestions
 
 

@@ -32,6 +32,16 @@ def defaults(recipe: Mapping[str, Any], groups: Groups = GOAL) -> dict[str, Any]
     return {name: _nested(value, groups.get(name, ())) for name, value in recipe.items()}
 
 
+def defaults_of(made: Any) -> Any:
+    """Defaults of all fields of a dataclass's instance, those of instances within it too; None for a plain value."""
+    if isinstance(made, list | tuple):
+        return [defaults_of(each) for each in made]
+    if not dataclasses.is_dataclass(made) or isinstance(made, type):
+        return None
+    found = {field.name: defaults_of(getattr(made, field.name)) for field in dataclasses.fields(made)}
+    return found | {name: each for name, each in _fields(type(made)).items() if found[name] is None}
+
+
 def _nested(value: Any, kinds: tuple[type[Any], ...]) -> Any:
     """Defaults of one value in a recipe, and of all that lies below it; None for a plain value."""
     if isinstance(value, list):

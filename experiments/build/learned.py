@@ -39,8 +39,8 @@ class Learned:
     @property
     def action_repeat(self) -> int:
         """Control steps of one decision."""
-        told = self.checkpoint.metadata["settings"]["online"]["action_repeat"]
-        return usual_action_repeat(self.task) if told is None else int(told)
+        repeat = self.checkpoint.metadata["settings"]["online"].get("action_repeat")
+        return usual_action_repeat(self.task) if repeat is None else int(repeat)
 
     def make_task(self) -> RewardTask:
         """The environment that it learned in, with its action repeat."""

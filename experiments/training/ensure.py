@@ -23,7 +23,7 @@ from worldmodel.models.checkpoint import Checkpoint, load_model
 from worldmodel.models.fingerprint import differing, unknown, unknown_clause
 
 from ..build import goal_tasks, make
-from ..build.defaults import defaults
+from ..build.defaults import defaults, defaults_of
 from ..build.published import checkpoint_file
 from ..build.recipes import CUSTOM, Paths, recipe
 from ..shell.progress import progress_bar
@@ -59,22 +59,21 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
         return path
     behaviour: Behaviour = make(cfg.behaviour, "behaviour")
     found = _metadata(path)
-    task = envs.make(cfg.task.name).describe()
-    if "observation" not in json.loads(found.get("task", "{}")):  # a dataset from before tasks described their sensors
-        task.pop("observation", None)
     wanted = {
-        "task": json.dumps(task),
-        "behaviour": json.dumps(behaviour.describe()),
+        "task": json.loads(json.dumps(envs.make(cfg.task.name).describe())),
+        "behaviour": json.loads(json.dumps(behaviour.describe())),
         "seed": seed,
         "total_episodes": int(cfg.collection.episodes),
         "total_steps": int(cfg.collection.episodes) * int(cfg.collection.steps),
     }
-    for name, value in wanted.items():
-        if found.get(name) != value:
-            raise ValueError(
-                f"{path} was collected with {name}={found.get(name)}, and this recipe wants {value}: remove it, or "
-                "give this run another folder with runs=FOLDER"
-            )
+    stored = {name: found.get(name) for name in wanted} | {name: _parsed(found, name) for name in ("task", "behaviour")}
+    # What the dataset does not say of its task: tasks did not describe it yet. Settings of a behaviour have defaults.
+    was, now = differing(stored, wanted, {"task": wanted["task"], "behaviour": defaults_of(behaviour)})
+    for name in was:
+        raise ValueError(
+            f"{path} was collected with {name}={was[name]}, and this recipe wants {now[name]}: remove it, or give this "
+            "run another folder with runs=FOLDER"
+        )
     logger.info("using the data in %s", path)
     return path
 
@@ -139,6 +138,14 @@ def visited(task: envs.Task, data: Path | str, points: int = 20_000) -> np.ndarr
     if states is None:
         return np.zeros((0, 2))
     return planar_view(task).keypoints(states[:: max(1, len(states) // points)])[..., -1, :]
+
+
+def _parsed(metadata: dict[str, Any], name: str) -> Any:
+    """A part of a dataset's metadata that is JSON, or as it stands there where it is none."""
+    try:
+        return json.loads(metadata.get(name, "{}"))
+    except (ValueError, TypeError, RecursionError):
+        return metadata.get(name)
 
 
 def _metadata(path: Path) -> dict[str, Any]:

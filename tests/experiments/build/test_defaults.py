@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,17 @@ from typing import Any
 import pytest
 
 from experiments.baselines import weights
-from experiments.build import compose, recipes
+from experiments.build import ActorConfig, compose, recipes
 from experiments.build.defaults import GOAL, defaults
-from experiments.training.ensure import ensure_model
+from experiments.build.learned import learned
+from experiments.training.ensure import collect_data, ensure_data, ensure_model
 from experiments.training.online import run as online
 from experiments.training.online.config import GROUPS
 from worldmodel.models.checkpoint import save_model
 from worldmodel.models.fingerprint import differing, unknown
 from worldmodel.models.goal_model import ModelConfig, create
 
+from ...worldmodel.models.test_checkpoint_header import changed
 from ..reward_recipe import save_random_reward_model
 
 # Settings that a recipe could lack, and a value that is not the default of its dataclass.
@@ -93,6 +96,28 @@ def test_a_setting_of_a_newer_version_is_named(tmp_path: Path) -> None:
         ensure_model(cfg, 0, tmp_path / "m")
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "other"),
+    [("behaviour", "parts.0.noise.scale", 0.5), ("behaviour", "parts.1.scale", 0.5), ("task", "budget", 7)],
+)
+def test_data_from_before_a_setting_are_used_at_its_default_alone(tmp_path: Path, part, name, other) -> None:
+    overrides = ("collection.episodes=2", "collection.steps=5", f"runs='{tmp_path}'")
+    cfg = compose("train", "task=two_room", *overrides)
+    path = recipes.Paths.of(cfg, 0).data
+    collect_data(cfg, 0, path)
+    file = next(path.rglob("metadata.json"))
+    metadata = json.loads(file.read_bytes())
+    described = json.loads(metadata[part])
+    group, key = parent(described, name)
+    default = group.pop(key)
+    file.write_text(json.dumps({**metadata, part: json.dumps(described)}))
+    assert ensure_data(cfg, 0) == path
+    group[key] = other
+    file.write_text(json.dumps({**metadata, part: json.dumps(described)}))
+    with pytest.raises(ValueError, match=f"was collected with {part}=.*{other}.*, and this recipe wants .*{default}"):
+        ensure_data(cfg, 0)
+
+
 @pytest.mark.parametrize("name", REWARD_SETTINGS)
 def test_a_reward_model_from_before_a_setting_is_used_at_its_default_alone(name: str) -> None:
     cfg = compose("train", "objective=td", "task=reward", "task.name=gym/Pendulum-v1")
@@ -104,6 +129,21 @@ def test_a_reward_model_from_before_a_setting_is_used_at_its_default_alone(name:
     group[key] = REWARD_SETTINGS[name]
     was, now = differing(without(wanted, name), wanted, known)
     assert [*was] == [*now] == [name.partition(".")[0]] and not unknown(wanted, wanted, known)
+
+
+def test_a_reward_model_from_before_a_setting_acts(tmp_path: Path) -> None:
+    path = save_random_reward_model(tmp_path / "m")
+    assert learned(path).action_repeat == 4
+
+    def forget(header) -> None:
+        for name in ("action_repeat", "suggestions"):
+            del header["metadata"]["settings"]["online"][name]
+
+    settings = learned(path).checkpoint.metadata["settings"]
+    wanted = {**settings, "online": {**settings["online"], "action_repeat": None, "suggestions": 16}}
+    assert online._learned(changed(path, tmp_path / "older", forget), wanted)
+    known = learned(tmp_path / "older")
+    assert known.action_repeat == 1 and known.cfg.online.suggestions == ActorConfig().suggestions
 
 
 def test_other_settings_of_a_reward_model_are_named(tmp_path: Path) -> None:

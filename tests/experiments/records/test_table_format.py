@@ -80,6 +80,7 @@ def test_an_older_table_is_upgraded_and_rewritten_with_the_next_row(tmp_path: Pa
     monkeypatch.setitem(table_file.UPGRADES, 0, milliseconds_to_seconds)
     assert table_file.read(path, Sample) == [Sample("a", 2.0)]
     made = manifest({}, [])
+    assert made[table_file.FORMAT_KEY] == table_file.FORMAT
     table_file.add(path, Sample, [Sample("b", 1.0)], ["name"], made)
     assert path.read_text() == "name,time,count\na,2,3\nb,1,3\n"
     monkeypatch.delitem(table_file.UPGRADES, 0)  # it is of the present version now

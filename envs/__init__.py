@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .goal_task import GoalTask
 from .registry import TASKS, make, make_reward_task
+from .suites.goal_task import GoalTask
 from .task import Scene, Task
 
 __all__ = ["TASKS", "GoalTask", "Scene", "Task", "make", "make_reward_task"]

@@ -72,7 +72,7 @@ def make(
             raise ValueError(f"render_mode is {render_mode!r}, but {name} is a reward task and draws nothing here")
         return make_reward_task(name, 1 if action_repeat is None else action_repeat, control_period)
     if name.startswith("goal/") and action_repeat is None and control_period is None:
-        from . import goal_task
+        from .suites import goal_task
 
         return goal_task.make(name.removeprefix("goal/"), render_mode)
     if action_repeat is not None or control_period is not None:

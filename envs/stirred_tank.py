@@ -218,10 +218,12 @@ class StirredTank(Task[Observation]):
         }
 
 
-def rates(
-    composition: Float[ndarray, "..."], temperature: Float[ndarray, "..."], states: Float[ndarray, "... S"]
-) -> tuple[Float[ndarray, "..."], Float[ndarray, "..."]]:
-    """Rates of composition (mol/L) and temperature (K) a minute, under the control and disturbances of `states`."""
+def rates(composition: ndarray, temperature: ndarray, states: ndarray) -> tuple[ndarray, ndarray]:
+    """Rates of composition (mol/L) and temperature (K) a minute, under the control and disturbances of `states`.
+
+    All but the states `[..., S]` are `[...]`; the annotations leave it out, since checking them would cost the tests
+    more than the arithmetic.
+    """
     reaction = _RATE * np.exp(-_ACTIVATION / temperature) * composition
     heating = _FLOW * (states[..., FEED_TEMPERATURE] - temperature) + _HEAT * reaction
     cooling = states[..., COOLING] * _COOLING * (_COOLANT + states[..., COMMAND] - temperature)

@@ -20,12 +20,12 @@ from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from .sensors import Sensor, observation_space
-from .suites import goal_contract
-from .suites.goal_simulators import AttributeSimulator, simulator
-from .suites.goal_workers import Workers
-from .suites.gymnasium_suite import checked_actions, registered
-from .task import Task
+from ..sensors import Sensor, observation_space
+from ..task import Task
+from . import goal_contract
+from .goal_simulators import AttributeSimulator, simulator
+from .goal_workers import Workers
+from .gymnasium_suite import checked_actions, registered
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from planning.control import Bundle, LiveEngine
+from planning.control import Bundle, Contract, LiveEngine
 from worldmodel.data.dataset import load
 from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 
@@ -54,9 +54,15 @@ def _tell(bundle: Bundle, out: Path) -> Bundle:
     bundle.save(out)
     contract = bundle.contract
     say(
-        f"{out} ({out.stat().st_size / 1e6:.1f} MB): {contract.observation_size} sensors, {contract.action_size} "
+        f"{out} ({out.stat().st_size / 1e6:.1f} MB): {_sensors(contract)}, {contract.action_size} "
         f"actuators, {1e3 * contract.control_period:g} ms a step, {len(bundle.programs)} programs for "
         f"{', '.join(bundle.platforms)}\n"
         f"drive it: planning.control.Controller.load({str(out)!r}); docs/robot.md says what has to be installed"
     )
     return bundle
+
+
+def _sensors(contract: Contract) -> str:
+    """How many numbers the only sensor reads, or what several are called."""
+    spec = contract.observation
+    return f"{spec.size} sensors" if spec.is_plain else f"sensors {', '.join(each.name for each in spec.sensors)}"

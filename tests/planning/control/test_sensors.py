@@ -163,7 +163,8 @@ def work_of(function, shape) -> float:
     content = jax.export.export(jax.jit(function))(aval).mlir_module_serialized
     context = ir.Context()
     stablehlo.register_dialect(context)
-    return program_check.Work(stablehlo.deserialize_portable_artifact(context, content)).of_function("main")
+    module = stablehlo.deserialize_portable_artifact(context, content)  # outlives the work that looks into it
+    return program_check.Work(module).of_function("main")
 
 
 @pytest.mark.parametrize(

@@ -73,11 +73,14 @@ def save_model(
       ValueError: a module without its config.
       OSError: the disk is full, or `path` cannot be written to; what was there is unchanged.
     """
+    module: WorldModel
     if isinstance(model, FrozenModel):
-        model, config = model.module(), model.config
-    if config is None:
+        module, config = model.module(), model.config
+    elif config is not None:
+        module = model
+    else:
         raise ValueError("a module does not keep its architecture: give save_model its config, or freeze it first")
-    tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(nnx.state(model))}
+    tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(nnx.state(module))}
     if half:
         tensors = {name: each.astype(np.float16) if each.ndim == 2 else each for name, each in tensors.items()}
     _write(path, MODEL, tensors, {"model": config.to_json(), "metadata": metadata or {}})

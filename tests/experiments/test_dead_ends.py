@@ -90,7 +90,7 @@ def test_what_is_trained_first_is_said_first(tmp_path, caplog):
     save_random_models(tmp_path, 1)
     cfg = build.compose("plan", "task=two_room", "seeds=[0,1,2]", f"runs='{tmp_path}'")
     with caplog.at_level("INFO", logger="experiments.commands.plan"):
-        plan._tell_what_is_missing(cfg, [0, 1, 2])
+        plan.log_missing(cfg, [0, 1, 2])
     assert "has no model of seed 0, 2: trained first, which takes some minutes for each" in caplog.text
 
 

@@ -83,7 +83,7 @@ def _main(arguments: list[str]) -> int:
         if argument.startswith("~") and "." not in argument:
             return complain(f"{argument} removes settings that `{PROGRAM} {command}` needs: leave it out")
     multirun = bool({"-m", "--multirun"} & set(rest))
-    _prepare_process()
+    prepare_process()
     try:
         rest = readable([each for argument in current(rest) for each in suite_task(argument)], multirun)
         _run_hydra(command, rest)
@@ -116,7 +116,7 @@ def _help() -> str:
     )
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
     """Set what belongs to the process and not to a library: the compilation cache, and who may log."""
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)  # for `_target_=my_module.MyPlanner`; last, so that nothing installed is hidden

@@ -121,7 +121,7 @@ def agent_for(cfg: DictConfig, model: LatentModel, spec: ActionSpec) -> Agent:
     search: Planner[Any] = planner(cfg)
     proposals: tuple[ModelProposal, ...] = ()
     if model.heads.policy is not None:
-        search, proposals = with_suggestions(search, int(cfg.suggestions))
+        search, proposals = with_suggestions(search, PolicyPrior(int(cfg.suggestions)))
     result = Agent(
         model,
         search,
@@ -139,20 +139,17 @@ def agent_for(cfg: DictConfig, model: LatentModel, spec: ActionSpec) -> Agent:
     return fastest_precision(result)
 
 
-def with_suggestions(
-    search: Planner[Any], count: int, noise: float = 0.0
-) -> tuple[Planner[Any], tuple[ModelProposal, ...]]:
-    """The planner with `count` candidates of each plan from the model's policy, and the proposal that makes them.
+def with_suggestions(search: Planner[Any], prior: PolicyPrior) -> tuple[Planner[Any], tuple[ModelProposal, ...]]:
+    """The planner with some candidates of each plan from the model's policy, and the proposal that makes them.
 
     Args:
       search: the planner; one that takes no given candidates stays as it is.
-      count: candidates from the policy; 0 for none.
-      noise: on all of them but the first, share of the half range.
+      prior: how many candidates, and their noise; of a count of 0, none.
     """
-    if not count or not isinstance(search, TakesProposals):
+    if not prior.count or not isinstance(search, TakesProposals):
         return search, ()
     changed: Any = search
-    return dataclasses.replace(changed, proposals=(*changed.proposals, Given(count))), (PolicyPrior(count, noise),)
+    return dataclasses.replace(changed, proposals=(*changed.proposals, Given(prior.count))), (prior,)
 
 
 ACTORS = ("planner", "policy")
@@ -199,7 +196,8 @@ class RewardAgents:
         self, cfg: DictConfig, config: RewardModelConfig, actor: ActorConfig, spec: ActionSpec, discount: float
     ):
         self.config, self.spec, self._discount = config, spec, discount
-        self._planner, self._proposals = with_suggestions(planner(cfg), actor.suggestions, actor.suggestion_noise)
+        prior = PolicyPrior(actor.suggestions, actor.suggestion_noise)
+        self._planner, self._proposals = with_suggestions(planner(cfg), prior)
 
     def agent(self, weights: Weights) -> Agent:
         """The agent with these weights."""

@@ -40,5 +40,5 @@ def require_simulator(trained_for: str, checkpoint: str | Path, command: str) ->
     raise ValueError(
         f"{checkpoint} learned from data of {trained_for}, which no simulator here steps, so `jepa-mpc {command}` "
         f"cannot run it: make a bundle for the robot with `{export}`, judge it with `{judge} data=FOLDER`, or control "
-        f"with it from Python by experiments.build.settings.controller({str(checkpoint)!r})"
+        f"with it from Python by experiments.build.controller({str(checkpoint)!r})"
     )

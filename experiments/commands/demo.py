@@ -105,13 +105,13 @@ def _report(
         video=video,
         video_note=note,
         manifest=made,
-        commands=_commands(cfg, model_file),
+        commands=next_commands(cfg, model_file),
         commands_note=_note(checkpoint),
         control_period=task.control_period,
     )
 
 
-def _commands(cfg: DictConfig, model: Path) -> list[str]:
+def next_commands(cfg: DictConfig, model: Path) -> list[str]:
     """How to plan again with the model, and with further seeds: with the settings that this run was given."""
     words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     own = ("task", "task.name", "runs", "seed", "policies", "video_episodes")

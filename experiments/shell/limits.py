@@ -225,7 +225,7 @@ def check(cfg: DictConfig) -> DictConfig:
     """
     optional = _OPTIONAL - _required(cfg)
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
-    for key, value in list(_leaves(settings)):
+    for key, value in list(leaves(settings)):
         kind, name = kind_of(key, value), key.rpartition(".")[2]
         if key in ("episodes", "simulated_episodes") and "held_out" in cfg:
             kind = Whole(0)  # `diagnose` judges a model without any, too
@@ -261,13 +261,13 @@ def _required(cfg: DictConfig) -> frozenset[str]:
     return frozenset(name for name, always in needed.items() if always)
 
 
-def _leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every setting with its whole key, groups before what is in them; what a user's own class has is left out."""
     for name, value in tree.items():
         key = f"{prefix}{name}"
         yield key, value
         if isinstance(value, dict) and not _is_foreign(key, value):
-            yield from _leaves(value, f"{key}.")
+            yield from leaves(value, f"{key}.")
 
 
 def _is_foreign(key: str, group: Mapping[str, Any]) -> bool:

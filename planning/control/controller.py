@@ -17,16 +17,16 @@ from numpy import ndarray
 
 from ..agent import Agent
 from ..arrays import Float
-from ..observation import ObservationSpec
 from ..precision import fastest_precision
 from ..types import Plan
 from .bundle.bundle import Bundle
 from .bundle.engine import BundleEngine
 from .engine.anytime import Anytime
-from .engine.goal import checked_goal, checked_observation, episode_goal, readings_of
+from .engine.embedding import embedding
+from .engine.goal import checked_goal, checked_observation, episode_goal
 from .engine.interface import Engine
 from .engine.live import LiveEngine
-from .engine.readings import Reading, checked_action
+from .engine.readings import checked_action, one_of_batch
 from .exclusive import Exclusive
 from .loop.status import Reason, Source
 from .plan_watch import PlanWatch
@@ -143,6 +143,7 @@ class Controller:
             self._rest = self._contract.rest_action
             self._watch.follow(self._contract)
             self._plausible = self._contract.range_with(*self._own_range)
+            self._embed = embedding(engine)
 
     def warmup(self) -> None:
         """Compile everything, and measure what has to be known. The state stays as it is."""
@@ -177,7 +178,7 @@ class Controller:
             `previous` is not one finite number for each actuator. Nothing changes then.
         """
         with self._alone("reset"):
-            goal = episode_goal(goal, self._goal, self._contract, self._plausible, self._embed_row)
+            goal = episode_goal(goal, self._goal, self._contract, self._plausible, self._embed)
             start = self._start(previous, seed)
             if seed is not None:
                 self._seed, self._episode = seed, -1
@@ -196,7 +197,7 @@ class Controller:
         """
         with self._alone("redirect"):
             self._current("redirect")
-            self._goal = checked_goal(goal, self._contract, self._plausible, self._embed_row)
+            self._goal = checked_goal(goal, self._contract, self._plausible, self._embed)
             self._episode += 1
             self._watch.forget()
             self._state = self._anew()
@@ -212,7 +213,8 @@ class Controller:
         """
         with self._alone("act"):
             state = self._current("act")
-            moment = self._embedded(checked_observation(observation, self._contract, self._plausible))
+            reading = checked_observation(observation, self._contract, self._plausible)
+            moment = self._embed(reading.others, reading.row)
             if self._anytime is None:
                 action, state = self._engine.step(state, moment)
             else:
@@ -239,7 +241,7 @@ class Controller:
         """
         with self._alone("predict"):
             self._current("predict")
-            single, batch = _single(observation, self._contract.observation)
+            single, batch = one_of_batch(observation, self._contract.observation)
             checked_observation(single, self._contract, self._plausible)
             if episode_start is not None and np.any(episode_start) and self._acted:
                 self.reset(previous=self._rest)
@@ -292,31 +294,7 @@ class Controller:
             return self._rest if seed is not None or self._sent is None else self._sent
         return checked_action(previous, self._contract)
 
-    def _embedded(self, reading: Reading) -> ndarray:
-        """The moment as a row [E]: what is no vector goes through the model's embedding, once."""
-        return self._embed_row(reading.others, reading.row) if reading.others else reading.row
-
-    def _embed_row(self, others: Mapping[str, ndarray], row: ndarray) -> ndarray:
-        return self._engine.embed(readings_of(row, others, self._contract.observation))
-
     def _current(self, call: str) -> Any:
         if self._state is None:
             raise RuntimeError(f"{call} needs an episode: call reset(goal=...) first")
         return self._state
-
-
-def _single(observation: Any, spec: ObservationSpec) -> tuple[Any, bool]:
-    """The observation of one environment, and whether it came as a batch of one.
-
-    Raises:
-      ValueError: a batch of several.
-    """
-    sensor = spec.sensors[0]
-    first: Any = observation.get(sensor.name) if isinstance(observation, Mapping) else observation
-    if np.ndim(first) != len(sensor.shape) + 1:
-        return observation, False
-    if len(first) != 1:
-        raise ValueError(f"a controller drives one environment; got a batch of {len(first)} observations")
-    if isinstance(observation, Mapping):
-        return {name: None if values is None else values[0] for name, values in observation.items()}, True
-    return observation[0], True

@@ -75,7 +75,7 @@ def measure(cfg: DictConfig, settings: DictConfig) -> dict[str, tuple[float, flo
     found = {}
     for name, change in variants.items():
         OmegaConf.set_struct(base, False)
-        found[name] = _measure(OmegaConf.merge(base, change), name, task, checkpoint, pairs, true_limit, seed)
+        found[name] = measure_variant(OmegaConf.merge(base, change), name, task, checkpoint, pairs, true_limit, seed)
     return found
 
 
@@ -101,9 +101,10 @@ def _depth(limit: KeepOut, points: Float[ndarray, "... 2"]) -> Float[ndarray, ".
     return float(limit.radius) - np.linalg.norm(points - np.asarray(limit.center), axis=-1)
 
 
-def _measure(
+def measure_variant(
     cfg: Any, name: str, task: Task, checkpoint: Checkpoint, pairs: Pairs, limit: Limit, seed: int
 ) -> tuple[float, float, float]:
+    """Shares of steps and of episodes that break the limit, and success, with one setting of the planner."""
     agent = build.agent(cfg, checkpoint.model, task)
     with progress_bar(f"{name} on {task.name}", task.budget, compiles=True) as bar:
         records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar)

@@ -113,31 +113,6 @@ def show(rows: Sequence[Row], title: str) -> None:
     Console().print(table)
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The rows of several tasks, pooled over seeds, as the table of README."""
-    lines = [
-        "| task | policy | success | 95 % interval | episodes | plan p50 / p99 | training | parameters |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for task, policy in dict.fromkeys((row.task, row.policy) for row in rows):
-        row = pool([each for each in rows if (each.task, each.policy) == (task, policy)])
-        assert row.success_rate is not None and row.ci_low is not None and row.ci_high is not None
-        cells = [
-            task,
-            policy,
-            f"{row.success_rate:.1%}",
-            f"{100 * row.ci_low:.1f} – {100 * row.ci_high:.1f}",
-            str(row.episodes),
-            "" if row.plan_ms_p50 is None else f"{row.plan_ms_p50:.1f} / {row.plan_ms_p99:.1f} ms",
-            "" if row.train_seconds is None or policy != "model" else f"{row.train_seconds:.0f} s",
-            "" if row.parameters is None or policy != "model" else f"{row.parameters:,}",
-        ]
-        if policy == "model":
-            cells = [f"**{cell}**" if cell else "" for cell in cells]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def make_policy(name: str, task: envs.Task, agent: Agent | None, seed: int) -> Policy[GoalEpisodes]:
     """One of `POLICIES`; random and noop need no agent.
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from ...observation import PRESENT, ObservationSpec
+from ...observation import ObservationSpec
 from .contract import Contract
+from .embedding import Embed
 from .readings import Fault, Range, Reading, read
-
-Embed = Callable[[Mapping[str, ndarray], ndarray], ndarray]  # other readings and the row of vectors, to the whole row
 
 
 @dataclass(frozen=True)
@@ -69,25 +68,6 @@ def checked_goal(goal: Any, contract: Contract, plausible: Range | None = None, 
         assert embed is not None
         row = np.where(np.isnan(row), np.float32(np.nan), embed(found.others, np.nan_to_num(row)))
     return row
-
-
-def no_embedding(others: Mapping[str, ndarray], row: ndarray) -> ndarray:
-    """Of sensors that are all vectors: the row is the embedding."""
-    return row
-
-
-def readings_of(row: ndarray, others: Mapping[str, ndarray], spec: ObservationSpec) -> dict[str, ndarray]:
-    """What an engine's `embed` takes: the vectors in a row [E], the other readings, and all flags."""
-    found: dict[str, ndarray] = {}
-    for sensor in spec.sensors:
-        place = spec.slices[sensor.name]
-        if sensor.is_vector:
-            found[sensor.name] = row[place]
-        else:
-            found[sensor.name] = others.get(sensor.name, np.zeros(sensor.shape, sensor.dtype))
-        if sensor.optional:
-            found[sensor.name + PRESENT] = row[place.stop : place.stop + 1]
-    return found
 
 
 def _row_mask(mask: Any, spec: ObservationSpec) -> ndarray:

@@ -70,7 +70,8 @@ def read(
     row, others = np.zeros(spec.size, np.float32), {}
     for sensor in spec.sensors:
         place, reading = spec.slices[sensor.name], given.get(sensor.name)
-        if reading is None or (sensor.optional and not _is_present(given.get(sensor.name + PRESENT))):
+        absent = reading is None and isinstance(value, Mapping)
+        if absent or (sensor.optional and not _is_present(given.get(sensor.name + PRESENT))):
             if not (sensor.optional or is_goal):
                 return _malformed(f"the {what} lacks the sensor {sensor.name}: give {_names(spec)}")
             if is_goal:
@@ -123,6 +124,23 @@ def checked_action(action: Any, contract: Contract) -> ndarray:
             f"previous must be {contract.action_size} finite numbers, one for each actuator; got {action!r}"
         )
     return np.clip(values, contract.low, contract.high)
+
+
+def one_of_batch(observation: Any, spec: ObservationSpec) -> tuple[Any, bool]:
+    """The observation of one environment, and whether it came as a batch of one.
+
+    Raises:
+      ValueError: a batch of several.
+    """
+    sensor = spec.sensors[0]
+    first: Any = observation.get(sensor.name) if isinstance(observation, Mapping) else observation
+    if np.ndim(first) != len(sensor.shape) + 1:
+        return observation, False
+    if len(first) != 1:
+        raise ValueError(f"a controller drives one environment; got a batch of {len(first)} observations")
+    if isinstance(observation, Mapping):
+        return {name: None if values is None else values[0] for name, values in observation.items()}, True
+    return observation[0], True
 
 
 _NOTHING = np.zeros(0, np.float32)

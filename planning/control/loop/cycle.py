@@ -17,7 +17,7 @@ from typing import Any, final
 from numpy import ndarray
 
 from ..engine.contract import Contract
-from ..engine.goal import Embed, no_embedding
+from ..engine.embedding import Embed, no_embedding
 from ..engine.interface import ModelReflex
 from ..log.journal import Journal
 from ..worker.validator import Validator

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
 
 from ..bundle.bundle import Bundle
 from ..bundle.engine import BundleEngine
 from ..engine.contract import Contract
-from ..engine.goal import Embed, no_embedding, readings_of
+from ..engine.embedding import Embed, embedding, no_embedding
 from ..engine.interface import Engine, ModelReflex
 from .surprise import Surprise
 from .validator import named
@@ -79,11 +77,7 @@ def embedding_of(planner: Engine | Recipe) -> Embed:
     spec = planner.contract.observation
     if spec.is_vectors:
         return no_embedding
-    engine = make_engine(planner.spec) if isinstance(planner, Recipe) else planner
-
-    def embed(others: Mapping[str, ndarray], row: ndarray) -> ndarray:
-        return engine.embed(readings_of(row, others, spec))
-
+    embed = embedding(make_engine(planner.spec) if isinstance(planner, Recipe) else planner)
     embed({}, np.zeros(spec.size, np.float32))  # compiles
     return embed
 

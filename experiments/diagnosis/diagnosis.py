@@ -24,9 +24,9 @@ from worldmodel.models.freeze import FrozenModel
 
 from .. import build
 from ..build.recipes import CUSTOM
-from ..evaluation.goals.policies import ModelPolicy
 from ..evaluation.goals.protocols import honest
 from ..evaluation.goals.rollout import run_episodes
+from ..evaluation.policy import ModelPolicy
 from ..records.intervals import spearman
 from ..shell.progress import progress_bar
 from ..training.data_checks import check_data, check_moves, check_range, check_task
@@ -174,7 +174,7 @@ def _costs(found: Diagnosis, task: envs.Task, agent: Agent, seed: int) -> None:
 def _episodes(found: Diagnosis, cfg: DictConfig, task: envs.Task, agent: Agent) -> None:
     pairs, seed = honest(task, int(cfg.episodes), int(cfg.seed)), int(cfg.seed)
     with progress_bar(f"model on {cfg.task.name}", task.budget, compiles=True) as bar:
-        records = run_episodes(task, ModelPolicy(task, agent, seed), pairs, bar)
+        records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar)
         bar(task.budget, task.budget)
     found.episodes, found.failed = len(records), sum(not record.success for record in records)
     if found.failed:

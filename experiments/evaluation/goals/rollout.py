@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from envs import Task
-from envs.task import planar_view
+from envs.task import PlanarView
 
 from ...records.episodes import EpisodeRecord
 from .policies import ModelPolicy, Policy
@@ -21,9 +21,10 @@ def run_episodes(
 ) -> list[EpisodeRecord]:
     """All episodes advance together for at most `pairs.budget` steps; one ends, a success, when its goal is reached.
 
-    With `imagine_every` the plans of a `ModelPolicy` are kept every so many steps. `progress(step, budget)` is called
-    after each step.
+    With `imagine_every` the plans of a `ModelPolicy` are kept every so many steps, in a task that can be seen from
+    above. `progress(step, budget)` is called after each step.
     """
+    view = task if isinstance(task, PlanarView) else None
     count = len(pairs)
     states = pairs.states.copy()
     traces = [states.copy()]
@@ -33,7 +34,7 @@ def run_episodes(
     policy.reset(pairs)
     for step in range(pairs.budget):
         actions = policy.act(states, active)
-        if imagine_every and step % imagine_every == 0 and isinstance(policy, ModelPolicy):
+        if view is not None and imagine_every and step % imagine_every == 0 and isinstance(policy, ModelPolicy):
             paths = policy.imagined()
             if paths is not None:
                 for index in np.flatnonzero(active):
@@ -54,11 +55,12 @@ def run_episodes(
         EpisodeRecord(
             policy=policy.name,
             success=bool(success[index]),
-            keypoints=planar_view(task).keypoints(trace[index, : ended[index] + 1]),
-            goal_keypoints=planar_view(task).goal_keypoints(pairs.goals[index]),
-            states=trace[index, : ended[index] + 1],
+            keypoints=None if view is None else view.keypoints(path),
+            goal_keypoints=None if view is None else view.goal_keypoints(pairs.goals[index]),
+            states=path,
             goal=pairs.goals[index],
             imagined=tuple(imagined[index]),
+            achieved=task.achieved_goal(path) if view is None else None,
         )
-        for index in range(count)
+        for index, path in enumerate(trace[index, : end + 1] for index, end in enumerate(ended))
     ]

@@ -146,7 +146,9 @@ def _probes(found: Diagnosis, model: FrozenModel, sampler: WindowSampler, held: 
     rows, groups = jnp.asarray(order), held.data.first[order]
     targets = np.stack(list(held.targets.values()), axis=1)[order]
     watching = replace(sampler, history=max(sampler.history, WATCHED))
-    sensed = np.asarray(watching.stack(rows)).reshape(len(order), -1)
+    sensed = np.concatenate(
+        [np.asarray(values, np.float32).reshape(len(order), -1) for values in watching.stack(rows).values()], axis=1
+    )
     latents = np.asarray(_encode(model, sampler.stack(rows)))
     shown = linear_probe(sensed, targets, groups)
     for name, score, by_sensors in zip(held.targets, linear_probe(latents, targets, groups), shown, strict=True):
@@ -159,8 +161,8 @@ def _probes(found: Diagnosis, model: FrozenModel, sampler: WindowSampler, held: 
 
 
 @jax.jit
-def _encode(model: FrozenModel, stacks: jax.Array) -> jax.Array:
-    return model.encode(model.params, stacks)
+def _encode(model: FrozenModel, stacks: dict[str, jax.Array]) -> jax.Array:
+    return model.encode(model.params, model.embed(model.params, stacks))
 
 
 def _distances(found: Diagnosis, reach: Reach) -> None:

@@ -73,10 +73,12 @@ def readable(arguments: Sequence[str], multirun: bool) -> list[str]:
 
 
 def suite_task(argument: str) -> list[str]:
-    """`task=dmc/walker-walk` names any environment of a suite, and several in a sweep: no file is needed for each.
+    """`task=dmc/walker-walk` or `task=goal/FetchPush-v4` names any environment; no file is needed for each.
+
+    Several in a sweep have to be of one kind.
 
     Raises:
-      ValueError: a sweep over such environments and our own tasks together.
+      ValueError: a sweep over environments of several kinds, or over such environments and our own tasks together.
     """
     key, _, value = argument.partition("=")
     names = value.split(",")
@@ -87,7 +89,13 @@ def suite_task(argument: str) -> list[str]:
             f"{argument} mixes {ours[0]}, a task with goals, with environments of a suite: sweep over them in two "
             "commands"
         )
-    return ["task=reward", f"task.name={value}"]
+    goals = [name for name in names if name.startswith("goal/")]
+    if goals and len(goals) < len(names):
+        raise ValueError(
+            f"{argument} mixes {goals[0]}, a task with goals, with tasks that have a reward: sweep over them in two "
+            "commands"
+        )
+    return ["task=goal" if goals else "task=reward", f"task.name={value}"]
 
 
 def _text(value: Any) -> str:

@@ -44,6 +44,8 @@ from .risk import CVaR, Disagreement, Mean, Risk, Worst
 from .sampling import SamplingPlanner
 from .types import ActionSpec, AskTell, Evaluation, Objective, Plan, Planner, Status
 
+__version__ = "0.1.0"
+
 __all__ = [
     "AccelerationLimit",
     "ActionRate",

@@ -63,11 +63,11 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
     data = EpisodeData.of(
         [each["observations"] for each in episodes],
         [each["actions"] for each in episodes],
-        [each["state"] for each in episodes if "state" in each],
         bounds,
-        dict(dataset.storage.metadata),
-        [each["name"] for each in episodes],
-        spec,
+        states=[each["state"] for each in episodes if "state" in each],
+        metadata=dict(dataset.storage.metadata),
+        names=[each["name"] for each in episodes],
+        spec=spec,
     )
     if not rewards:
         return data
@@ -220,7 +220,7 @@ def _from_logs(folder: Path) -> EpisodeData:
     bounds = (logs.description["action_low"], logs.description["action_high"])
     names = [name for name, *_ in kept]
     observations, actions = [obs for _, obs, _, _ in kept], [act for _, _, act, _ in kept]
-    return EpisodeData.of(observations, actions, positions, bounds, metadata, names)
+    return EpisodeData.of(observations, actions, bounds, states=positions, metadata=metadata, names=names)
 
 
 def open_minari(path: str | Path) -> Any:

@@ -6,7 +6,8 @@ are raw numbers outside, and keys again inside.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,7 +198,8 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
         avals = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
         args = (avals, raw_state if signature.state else (), *(spec.aval() for spec in signature.args))
         try:
-            programs[name] = bytes(export.export(jax.jit(flat), platforms=list(platforms))(*args).serialize())
+            with _without_source_paths():
+                programs[name] = bytes(export.export(jax.jit(flat), platforms=list(platforms))(*args).serialize())
         except NotImplementedError as error:  # callbacks, for example
             raise ValueError(f"the program {name} cannot be exported: {error!s:.200}") from error
     specs = [Spec.of(leaf, name) for name, leaf in zip(named_leaves(raw_or_shape(state)), raw_state, strict=True)]
@@ -207,6 +209,20 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
 def raw_or_shape(tree: Any) -> Any:
     """The same structure with zeros for shapes: its names are what counts."""
     return jax.tree.map(lambda leaf: 0, tree)
+
+
+@contextlib.contextmanager
+def _without_source_paths() -> Iterator[None]:
+    """Keep this machine's file names out of exported programs, where JAX writes the traceback of every operation."""
+    settings = {"jax_include_full_tracebacks_in_locations": True, "jax_traceback_in_locations_limit": 0}  # no frame
+    before = {name: getattr(jax.config, name) for name in settings}
+    try:
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 def _and_state(result: tuple[Any, AgentState], outside: Callable[[AgentState], tuple[Any, ...]]) -> tuple[Any, ...]:

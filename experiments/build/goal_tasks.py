@@ -1,4 +1,4 @@
-"""The simulated task that a command needs; where there is none, what can be done instead."""
+"""The simulated task that a command needs, or an error with the alternatives."""
 
 from __future__ import annotations
 
@@ -26,27 +26,26 @@ def make(name: str, command: str) -> envs.Task:
     """The task with goals called `name`, for the command `jepa-mpc COMMAND`.
 
     Raises:
-      ValueError: it has rewards and no goals, it has no simulator, there is none of this name, or it is no goal
-        environment.
+      ValueError: the task has rewards instead of goals, has no simulator, does not exist, or is no goal environment.
       ImportError: its package is not installed.
     """
     if has_rewards(name):
         example = command_line("train", {"method": "td", "task": name})
         raise ValueError(
-            f"{name} has rewards and no goals: learn from them with `{example}`, and measure that with "
+            f"{name} has rewards and no goals: learn from them with `{example}`, and measure the result with "
             f"`{command_line('plan', {'task': name})}`"
         )
     if name == CUSTOM:
         learn = command_line("train", {"task": CUSTOM})
         raise ValueError(
-            f"task={CUSTOM} has no simulator, which `jepa-mpc {command}` needs: learn with `{learn} data=FOLDER`, and "
-            "make a bundle for the robot of the model with `jepa-mpc export checkpoint=FILE`"
+            f"task={CUSTOM} has no simulator, which `jepa-mpc {command}` needs: train with `{learn} data=FOLDER`, and "
+            "export the model for the robot with `jepa-mpc export checkpoint=FILE`"
         )
     return envs.make(name)
 
 
 def require_simulator(trained_for: str, checkpoint: str | Path, command: str) -> None:
-    """Raise ValueError, with what can be done instead, for a model of a robot or data that no simulator here steps."""
+    """Raise ValueError, with the alternatives, for a model of a robot or data without a simulator here."""
     if is_goal_task(trained_for):
         return
     export = command_line("export", {"checkpoint": str(checkpoint)})

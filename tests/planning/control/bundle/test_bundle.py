@@ -236,7 +236,7 @@ def change(header, tensors, what):
         ("missing", "no tensor agent/model.params.mass"),
         ("unnamed", "nothing names: agent/more"),
         ("shape", "takes or gives other arrays than the contract says"),
-        ("type", "is of the type F64"),
+        ("type", "has the type F64"),
         ("nan", "no number"),
         ("extra", "extra/scale must be finite"),
         ("weight", "not the weight in its contract"),

@@ -237,7 +237,7 @@ def change(header, tensors, what):
         ("unnamed", "nothing names: agent/more"),
         ("shape", "takes or gives other arrays than the contract says"),
         ("type", "has the type F64"),
-        ("nan", "no number"),
+        ("nan", "not a number"),
         ("extra", "extra/scale must be finite"),
         ("weight", "not the weight in its contract"),
         ("unknown program", "missing or unknown: run"),

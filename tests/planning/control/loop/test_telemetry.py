@@ -104,7 +104,7 @@ def test_a_full_disk_is_waited_out_and_what_is_missing_is_said(tmp_path, caplog)
         log.start()
         for step in range(1, 10):
             log.write(report(step))
-        until(lambda: "is tried again" in caplog.text)
+        until(lambda: "is retried" in caplog.text)
         assert log.path.read_bytes().endswith(b"}\n")
     until(lambda: "is written again" in caplog.text)
     log.write(report(10))

@@ -17,7 +17,7 @@ from ..asking import Asker, until
 
 ENGINES = """
 import os, sys, time
-from experiments.tiny_engine import make as tiny
+from experiments.bench.robot.tiny_engine import make as tiny
 from planning.control import LiveEngine
 
 class Slow(LiveEngine):

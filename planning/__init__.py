@@ -1,4 +1,4 @@
-"""Choose actions by imagining: objectives over a latent world model, planners, and the agent that acts."""
+"""Planning in imagination: objectives over a latent world model, planners, and the agent that acts."""
 
 from .agent import Agent, AgentState
 from .batch import reset_many, step_many

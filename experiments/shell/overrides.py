@@ -73,7 +73,7 @@ def readable(arguments: Sequence[str], multirun: bool) -> list[str]:
 
 
 def suite_task(argument: str) -> list[str]:
-    """Overrides for `task=SUITE/NAME`, such as `task=dmc/walker-walk` or `task=goal/FetchPush-v4`; others are unchanged.
+    """Overrides for `task=SUITE/NAME`, such as `task=dmc/walker-walk`; other arguments are unchanged.
 
     A sweep may name several of one kind.
 

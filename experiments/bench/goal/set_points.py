@@ -26,9 +26,9 @@ from planning import Agent
 
 from ... import build
 from ...evaluation.goals.measure import SIMULATED, make_policy
-from ...evaluation.goals.policies import Policy
 from ...evaluation.goals.protocols import Pairs, honest
-from ...evaluation.moments import Senses
+from ...evaluation.goals.rollout import GoalEpisodes
+from ...evaluation.policy import Policy
 from ...records.manifest import manifest
 from ...records.promises import require
 from ...records.results import Value, append_values
@@ -49,24 +49,20 @@ class PidPolicy:
 
     name = "pid"
 
-    def __init__(self, task: StirredTank, seed: int):
-        self._task, self._seed, self._pid = task, seed, task.pid()
-        self._senses: Senses | None = None
+    def __init__(self, task: StirredTank):
+        self._pid = task.pid()
         self._state: PidState | None = None
-        self._goals = np.zeros((0, 1))
 
-    def reset(self, pairs: Pairs) -> None:
-        """Take over the set-points, and begin an episode a pair."""
-        self._senses, self._goals = Senses(self._task, self._seed, pairs.numbers), pairs.goals
-        self._state = None
+    def reset(self, episodes: GoalEpisodes) -> None:
+        """Take over the episodes, with their set-points and what the coolant does at their start."""
+        self._episodes, self._state = episodes, None
 
-    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+    def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """The controls of this period."""
-        assert self._senses is not None
-        measured = self._senses.rows(states)[:, 0].astype(np.float64)
+        measured = observations[:, 0].astype(np.float64)
         if self._state is None:
-            self._state = self._pid.init(measured, states[:, COMMAND])
-        controls, self._state = self._pid.control(self._state, self._goals[:, 0], measured)
+            self._state = self._pid.init(measured, self._episodes.states[:, COMMAND])
+        controls, self._state = self._pid.control(self._state, self._episodes.pairs.goals[:, 0], measured)
         return controls[:, None].astype(np.float32)
 
 
@@ -134,7 +130,9 @@ def run(cfg: DictConfig) -> list[Value]:
     return values
 
 
-def follow(task: StirredTank, policy: Policy, pairs: Pairs, disturbance: str | None = None, onset: int = 0) -> Followed:
+def follow(
+    task: StirredTank, policy: Policy[GoalEpisodes], pairs: Pairs, disturbance: str | None = None, onset: int = 0
+) -> Followed:
     """Run every episode to the end of the task's budget.
 
     Args:
@@ -159,22 +157,23 @@ def follow(task: StirredTank, policy: Policy, pairs: Pairs, disturbance: str | N
 
 
 def _path(
-    task: StirredTank, policy: Policy, pairs: Pairs, disturbance: str | None, onset: int
+    task: StirredTank, policy: Policy[GoalEpisodes], pairs: Pairs, disturbance: str | None, onset: int
 ) -> Float[ndarray, "B T S"]:
-    states, active, path = pairs.states.copy(), np.ones(len(pairs), bool), []
-    policy.reset(pairs)
+    episodes, active, path = GoalEpisodes(task, pairs), np.ones(len(pairs), bool), []
+    policy.reset(episodes)
     for period in range(pairs.budget):
         if disturbance is not None and period == onset:
             part, value = DISTURBANCES[disturbance]
-            states[:, part] = value
-        actions = policy.act(states, active)
-        states = task.simulate(states, actions[:, None].astype(np.float64))[:, 0]
-        path.append(states)
+            episodes.states = episodes.states.copy()
+            episodes.states[:, part] = value
+        actions = policy.act(episodes.observe(), active)
+        episodes.states = task.simulate(episodes.states, actions[:, None].astype(np.float64))[:, 0]
+        path.append(episodes.states)
     return np.stack(path, axis=1)
 
 
-def _policy(name: str, task: StirredTank, agent: Agent, seed: int) -> Policy:
-    return PidPolicy(task, seed) if name == "pid" else make_policy(name, task, agent, seed)
+def _policy(name: str, task: StirredTank, agent: Agent, seed: int) -> Policy[GoalEpisodes]:
+    return PidPolicy(task) if name == "pid" else make_policy(name, task, agent, seed)
 
 
 def _values(name: str, found: Followed) -> list[Value]:

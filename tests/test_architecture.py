@@ -44,7 +44,7 @@ ORDER = {
         "examples",
         "notebooks",
     ],
-    "experiments.evaluation": ["goals", "rewards"],
+    "experiments.evaluation": [".", "goals", "rewards"],
     "experiments.training": [".", "online", "run"],
     "experiments.driving": ["simulator", "view", "."],
     "experiments.bench": ["steps", "missing", "budgets", "latency", "planners", "goal", "rewards", "robot", "shipped"],

@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 import envs
+from envs.task import PlanarView
 from worldmodel.data.dataset import load
 from worldmodel.data.windows import WindowSampler
 from worldmodel.diagnostics.health import diagnose
@@ -99,19 +100,19 @@ def _report(
         rows=[vars(row) for row in measured.rows],
         history=[{name: entry[name] for name in CURVES if name in entry} for entry in checkpoint.metadata["history"]],
         health=_health(cfg, checkpoint, data),
-        scene=task.scene(),
+        scene=task.scene() if isinstance(task, PlanarView) else None,
         episodes=[episode for records in measured.episodes.values() for episode in records],
         coverage=visited(task, data),
         video=video,
         video_note=note,
         manifest=made,
-        commands=_commands(cfg, model_file),
+        commands=next_commands(cfg, model_file),
         commands_note=_note(checkpoint),
         control_period=task.control_period,
     )
 
 
-def _commands(cfg: DictConfig, model: Path) -> list[str]:
+def next_commands(cfg: DictConfig, model: Path) -> list[str]:
     """How to plan again with the model, and with further seeds: with the settings that this run was given."""
     words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     own = ("task", "task.name", "runs", "seed", "policies", "video_episodes")

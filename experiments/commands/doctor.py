@@ -1,4 +1,4 @@
-"""Is this machine ready? Versions, devices, rendering, folders and names, each with its mend."""
+"""Is this machine ready? Versions, devices, rendering, folders and names, each with its fix."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ print("ffmpeg", imageio_ffmpeg.get_ffmpeg_version())
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: a warning costs something, a failure has to be mended before the other commands work."""
+    """One thing looked at: a warning costs something, a failure has to be fixed before the other commands work."""
 
     name: str
     state: State
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 def run(cfg: DictConfig) -> list[Check]:
@@ -65,16 +65,16 @@ def run(cfg: DictConfig) -> list[Check]:
     runs = Path(cfg.runs)
     checks = [
         _python(),
-        *_versions(),
+        *check_versions(),
         _devices(),
         _cores(),
         _memory(),
-        _rendering(),
+        check_rendering(),
         _video(),
-        _folder("runs folder", runs, "failed", f"choose another with `{PROGRAM} COMMAND runs=FOLDER`"),
-        _folder("compilation cache", _cache(), "warning", "set JAX_COMPILATION_CACHE_DIR to a folder of yours"),
-        _disk(runs, float(cfg.min_free_gib)),
-        *_names(),
+        check_folder("runs folder", runs, "failed", f"choose another with `{PROGRAM} COMMAND runs=FOLDER`"),
+        check_folder("compilation cache", _cache(), "warning", "set JAX_COMPILATION_CACHE_DIR to a folder of yours"),
+        check_disk(runs, float(cfg.min_free_gib)),
+        *check_names(),
     ]
     Console().print(table(checks))
     return checks
@@ -89,11 +89,11 @@ def table(checks: Sequence[Check]) -> Table:
     """The checks as a table for the terminal."""
     colours = {"ok": "green", "warning": "yellow", "failed": "bold red"}
     result = Table(title=f"{PROGRAM} {importlib.metadata.version(PROGRAM)}", title_justify="left")
-    for column in ("", "check", "found", "mend"):
+    for column in ("", "check", "found", "fix"):
         result.add_column(column, overflow="fold")
     for check in checks:
         state = f"[{colours[check.state]}]{check.state}[/]"
-        result.add_row(state, check.name, escape(check.found), escape(check.mend))
+        result.add_row(state, check.name, escape(check.found), escape(check.fix))
     return result
 
 
@@ -104,28 +104,28 @@ def _python() -> Check:
     return Check("python", "ok" if good else "failed", version, "" if good else f"use a Python {bounds}")
 
 
-def _versions() -> Iterator[Check]:
+def check_versions() -> Iterator[Check]:
     """Every dependency against the bounds of this distribution."""
     for requirement in requirements():
-        mend = f'pip install "{requirement}"'
+        fix = f'pip install "{requirement}"'
         try:
             version = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
-            yield Check(requirement.name, "failed", "not installed", mend)
+            yield Check(requirement.name, "failed", "not installed", fix)
             continue
         if requirement.specifier.contains(version, prereleases=True):
             yield Check(requirement.name, "ok", version)
         else:
-            yield Check(requirement.name, "failed", f"{version}, needs {requirement.specifier}", mend)
+            yield Check(requirement.name, "failed", f"{version}, needs {requirement.specifier}", fix)
 
 
-def _attempt(name: str, state: State, mend: str, look: Callable[[], str]) -> Check:
+def _attempt(name: str, state: State, fix: str, look: Callable[[], str]) -> Check:
     """`look` returns what it found; whatever it raises is what is wrong, because that is what a doctor is for."""
     try:
         return Check(name, "ok", look())
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        return Check(name, state, reason, mend)
+        return Check(name, state, reason, fix)
 
 
 def _output(code: str, **environment: str) -> str:
@@ -144,7 +144,7 @@ def _devices() -> Check:
 
         return ", ".join(f"{device.device_kind} ({device.platform})" for device in jax.devices())
 
-    return _attempt("jax devices", "failed", "set JAX_PLATFORMS=cpu, or mend the accelerator's driver", look)
+    return _attempt("jax devices", "failed", "set JAX_PLATFORMS=cpu, or fix the accelerator's driver", look)
 
 
 def _cores() -> Check:
@@ -158,20 +158,21 @@ def _memory() -> Check:
     return Check("memory", "warning" if low else "ok", f"{gib:.1f} GiB", "3 GiB are comfortable" if low else "")
 
 
-def _rendering() -> Check:
+def check_rendering() -> Check:
+    """Whether a frame can be rendered off screen."""
     backend = os.environ.get("MUJOCO_GL") or ("egl" if sys.platform == "linux" else "")
 
     def look() -> str:
         _output(RENDER, MUJOCO_GL=backend)
         return f"MuJoCo draws{f' with {backend}' if backend else ''}"
 
-    mend = "apt-get install libegl1 libgl1-mesa-dri (Debian, Ubuntu); until then pictures are drawn in 2D"
-    return _attempt("rendering", "warning", mend, look)
+    fix = "apt-get install libegl1 libgl1-mesa-dri (Debian, Ubuntu); until then pictures are drawn in 2D"
+    return _attempt("rendering", "warning", fix, look)
 
 
 def _video() -> Check:
-    mend = "pip install --force-reinstall imageio-ffmpeg"
-    return _attempt("video encoder", "failed", mend, lambda: _output(ENCODE))
+    fix = "pip install --force-reinstall imageio-ffmpeg"
+    return _attempt("video encoder", "failed", fix, lambda: _output(ENCODE))
 
 
 def _cache() -> Path:
@@ -183,22 +184,25 @@ def _existing(folder: Path) -> Path:
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
-def _folder(name: str, folder: Path, state: State, mend: str) -> Check:
+def check_folder(name: str, folder: Path, state: State, fix: str) -> Check:
+    """Whether a folder can be written to."""
+
     def look() -> str:
         with tempfile.TemporaryFile(dir=_existing(folder)):
             return f"{folder} can be written"
 
-    return _attempt(name, state, mend, look)
+    return _attempt(name, state, fix, look)
 
 
-def _disk(folder: Path, needed_gib: float) -> Check:
+def check_disk(folder: Path, needed_gib: float) -> Check:
+    """Whether enough space is free."""
     free = shutil.disk_usage(_existing(folder)).free / GIB
     good = free >= needed_gib
-    mend = "" if good else f"free some: {needed_gib:g} GiB are wanted"
-    return Check("disk space", "ok" if good else "failed", f"{free:.1f} GiB free", mend)
+    fix = "" if good else f"free some: {needed_gib:g} GiB are wanted"
+    return Check("disk space", "ok" if good else "failed", f"{free:.1f} GiB free", fix)
 
 
-def _names() -> Iterator[Check]:
+def check_names() -> Iterator[Check]:
     """Packages of ours that this process cannot see, and files here that would hide them from a notebook."""
     hidden = {collision.name: collision for collision in hidden_packages()}
     nearby = {collision.name: collision for collision in collisions_in(Path.cwd())}

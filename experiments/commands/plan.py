@@ -41,7 +41,7 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
         goal_tasks.make(cfg.task.name, "plan")
     seeds = [int(seed) for seed in cfg.seeds] if cfg.seeds is not None else [int(cfg.seed)]
     if cfg.checkpoint is None:
-        _tell_what_is_missing(cfg, seeds)
+        log_missing(cfg, seeds)
     rows: list[Row] = []
     for seed in seeds:
         rows += measure(cfg, chosen_checkpoint(cfg, seed), seed).rows
@@ -56,7 +56,7 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
     return rows
 
 
-def _tell_what_is_missing(cfg: DictConfig, seeds: list[int]) -> None:
+def log_missing(cfg: DictConfig, seeds: list[int]) -> None:
     """Log which models are trained first, and how long that takes where another one tells it."""
     files = {seed: Paths.of(cfg, seed).model for seed in seeds}
     missing = [seed for seed, file in files.items() if not file.exists()]
@@ -77,7 +77,7 @@ def _file(cfg: DictConfig) -> Path | None:
     """The file that the settings name; None for one that comes along or that is trained where it is missing."""
     if cfg.checkpoint is None:
         name = str(cfg.task.name)
-        return _learned_from_rewards(cfg, name) if "/" in name else None
+        return _learned_from_rewards(cfg, name) if goal_tasks.has_rewards(name) else None
     return None if str(cfg.checkpoint) == PUBLISHED else Path(cfg.checkpoint)
 
 

@@ -17,7 +17,7 @@ from numpy import ndarray
 from omegaconf import DictConfig
 
 import envs
-from envs.task import planar_view
+from envs.task import HasReadout, PlanarView
 from worldmodel.data.dataset import load
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import load_training, save_model, save_training
@@ -201,6 +201,11 @@ def describe_logs(cfg: DictConfig, data: EpisodeData, source: Path | str) -> dic
     }
 
 
-def probe_targets(task: envs.Task, states: ndarray) -> ndarray:
-    """What the probe learns to see: the keypoints, flat, `[M, 2 J]` float32."""
-    return planar_view(task).keypoints(states).reshape(len(states), -1).astype(np.float32)
+def probe_targets(task: envs.Task, states: ndarray) -> ndarray | None:
+    """What the probe learns to see, float32: the keypoints, flat `[M, 2 J]`, or the task's readout `[M, Q]`.
+
+    None in a task with neither: its models have no probe.
+    """
+    if isinstance(task, PlanarView):
+        return task.keypoints(states).reshape(len(states), -1).astype(np.float32)
+    return task.readout(states).astype(np.float32) if isinstance(task, HasReadout) else None

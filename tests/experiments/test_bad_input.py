@@ -177,10 +177,10 @@ def test_what_could_not_be_measured_is_not_blamed_on_the_model():
 
 def test_logs_without_their_description_are_named(tmp_path):
     np.savez(tmp_path / "e0.npz", observations=np.zeros((3, 2)), actions=np.zeros((2, 1)))
-    with pytest.raises(ValueError, match=r"has logs and no dataset.json beside them: docs/own_logs.md"):
+    with pytest.raises(ValueError, match=r"has logs and no dataset.json next to them: docs/own_logs.md"):
         load(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps({"action_low": [-1.0], "action_high": [1.0]}))
-    with pytest.raises(ValueError, match="dataset.json does not say control_period: see"):
+    with pytest.raises(ValueError, match="dataset.json lacks control_period: see"):
         load(tmp_path)
 
 

@@ -40,7 +40,7 @@ def save_own(path, **robot):
 def test_a_model_of_own_data_says_what_can_be_done_with_it(tmp_path, name, task, command):
     path = save_own(tmp_path / "own (1).safetensors", task=name)
     with pytest.raises(ValueError, match=f"learned from data of {name}, which no simulator here steps") as caught:
-        command.run(settings(command.__name__.split(".")[1], tmp_path, f"task={task}", f"checkpoint='{path}'"))
+        command.run(settings(command.__name__.rpartition(".")[2], tmp_path, f"task={task}", f"checkpoint='{path}'"))
     told = str(caught.value)
     commands = [shlex.split(part) for part in told.split("`")[1::2] if "checkpoint=" in part]
     assert [words[1] for words in commands] == ["export", "diagnose"]
@@ -61,7 +61,7 @@ def test_a_controller_needs_no_task(tmp_path, name):
 
 @pytest.mark.parametrize("command", [plan, train, demo, drive, diagnose])
 def test_a_task_with_rewards_names_the_method_that_learns_from_them(tmp_path, command):
-    name = command.__name__.split(".")[1]
+    name = command.__name__.rpartition(".")[2]
     cfg = settings(name, tmp_path, "task=reward", "task.name=dmc/walker-walk")
     with pytest.raises((ValueError, FileNotFoundError), match="`jepa-mpc train method=td task=dmc/walker-walk`"):
         command.run(cfg)
@@ -71,7 +71,7 @@ def test_a_task_with_rewards_names_the_method_that_learns_from_them(tmp_path, co
 @pytest.mark.parametrize("command", [plan, demo, drive])
 def test_a_task_without_simulator_is_refused_before_it_is_trained(tmp_path, command):
     with pytest.raises(ValueError, match="task=custom has no simulator, which `jepa-mpc"):
-        command.run(settings(command.__name__.split(".")[1], tmp_path, "task=custom", f"data='{tmp_path}'"))
+        command.run(settings(command.__name__.rpartition(".")[2], tmp_path, "task=custom", f"data='{tmp_path}'"))
 
 
 def test_a_bundle_is_not_driven_as_another_task(tmp_path, capsys, monkeypatch):
@@ -91,7 +91,7 @@ def test_what_is_trained_first_is_said_first(tmp_path, caplog):
     save_random_models(tmp_path, 1)
     cfg = build.compose("plan", "task=two_room", "seeds=[0,1,2]", f"runs='{tmp_path}'")
     with caplog.at_level("INFO", logger="experiments.commands.plan"):
-        plan._tell_what_is_missing(cfg, [0, 1, 2])
+        plan.log_missing(cfg, [0, 1, 2])
     assert "has no model of seed 0, 2: trained first, which takes some minutes for each" in caplog.text
 
 
@@ -115,7 +115,7 @@ def test_a_place_that_cannot_be_written_is_found_at_the_start(tmp_path, capsys, 
     assert main([command, word.format("file")]) == 2
     told = capsys.readouterr().err
     key = word.partition("=")[0]
-    assert told.startswith(f"jepa-mpc: {key}: nothing can be written in file") and told.count("\n") == 1
+    assert told.startswith(f"jepa-mpc: {key}: cannot write in file") and told.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

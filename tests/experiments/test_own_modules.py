@@ -56,5 +56,5 @@ def test_the_current_folder_comes_last_and_once(already, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(path))
     for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "HYDRA_FULL_ERROR"):
         monkeypatch.setenv(name, os.environ.get(name, "0"))
-    cli._prepare_process()
+    cli.prepare_process()
     assert sys.path == (path if already else [*path, str(tmp_path)])

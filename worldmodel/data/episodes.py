@@ -32,9 +32,9 @@ class EpisodeData:
     action_high: Float[ndarray, "A"]
     metadata: dict[str, Any]
     spec: ObservationSpec  # the sensors in order
-    names: tuple[str, ...] = ()  # what each episode is called where it was read; empty: its number
-    rewards: Float[ndarray, "M"] | None = None  # of the action in each row, where they were asked for
-    terminated: Bool[ndarray, "M"] | None = None  # whether that action ended the episode for good
+    names: tuple[str, ...] = ()  # each episode's name in its source; empty: its number
+    rewards: Float[ndarray, "M"] | None = None  # of the action in each row, where they were requested
+    terminated: Bool[ndarray, "M"] | None = None  # whether that action terminated the episode
 
     @classmethod
     def of(
@@ -99,11 +99,11 @@ class EpisodeData:
         return np.asarray(self.spec.numpy_row(self.readings), np.float32)
 
     def name(self, episode: int) -> str:
-        """What an episode is called, counted from 0 among those that were read."""
+        """Return the name of an episode, counted from 0 among those that were read."""
         return _called(self.names, episode)
 
     def last_episodes(self, count: int) -> EpisodeData:
-        """The last `count` episodes, or all where there are fewer."""
+        """Return the last `count` episodes, or all where there are fewer."""
         begin = int(np.unique(self.first)[-count:][0])
         return replace(
             self,
@@ -124,12 +124,12 @@ class EpisodeData:
 
     @property
     def episodes(self) -> int:
-        """How many episodes there are; empty ones were left out when reading."""
+        """Number of episodes; empty ones were left out when reading."""
         return len(np.unique(self.first))
 
     @property
     def steps(self) -> int:
-        """Environment steps, which is rows less one an episode."""
+        """Number of environment steps: rows less one per episode."""
         return self.rows - self.episodes
 
 
@@ -153,7 +153,7 @@ def _check_episode(name: str, readings: dict[str, ndarray], actions: ndarray, lo
 
 
 def _named(readings: Readings, spec: ObservationSpec) -> dict[str, ndarray]:
-    """One episode's readings by sensor, in order."""
+    """Return one episode's readings by sensor, in order."""
     if not isinstance(readings, Mapping):
         readings = {spec.sensors[0].name: readings}
     found: dict[str, ndarray] = {}
@@ -171,5 +171,5 @@ def _named(readings: Readings, spec: ObservationSpec) -> dict[str, ndarray]:
 
 
 def _described(readings: Mapping[str, ndarray]) -> ObservationSpec:
-    """The sensors of readings of which nothing else is known."""
+    """Return sensors for readings without a description."""
     return ObservationSpec.of_arrays({name: (values.shape[1:], values.dtype) for name, values in readings.items()})

@@ -25,9 +25,9 @@ from planning import KeepOut, SpeedLimit
 from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build
-from ...evaluation.goals.policies import ModelPolicy
 from ...evaluation.goals.protocols import Pairs, honest
 from ...evaluation.goals.rollout import run_episodes
+from ...evaluation.policy import ModelPolicy
 from ...records.episodes import EpisodeRecord
 from ...records.manifest import manifest
 from ...records.promises import require
@@ -75,7 +75,7 @@ def measure(cfg: DictConfig, settings: DictConfig) -> dict[str, tuple[float, flo
     found = {}
     for name, change in variants.items():
         OmegaConf.set_struct(base, False)
-        found[name] = _measure(OmegaConf.merge(base, change), name, task, checkpoint, pairs, true_limit, seed)
+        found[name] = measure_variant(OmegaConf.merge(base, change), name, task, checkpoint, pairs, true_limit, seed)
     return found
 
 
@@ -101,12 +101,13 @@ def _depth(limit: KeepOut, points: Float[ndarray, "... 2"]) -> Float[ndarray, ".
     return float(limit.radius) - np.linalg.norm(points - np.asarray(limit.center), axis=-1)
 
 
-def _measure(
+def measure_variant(
     cfg: Any, name: str, task: Task, checkpoint: Checkpoint, pairs: Pairs, limit: Limit, seed: int
 ) -> tuple[float, float, float]:
+    """Shares of steps and of episodes that break the limit, and success, with one setting of the planner."""
     agent = build.agent(cfg, checkpoint.model, task)
     with progress_bar(f"{name} on {task.name}", task.budget, compiles=True) as bar:
-        records = run_episodes(task, ModelPolicy(task, agent, seed), pairs, bar)
+        records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar)
         bar(task.budget, task.budget)
     steps = [broken(task, limit, record) for record in records]
     return (

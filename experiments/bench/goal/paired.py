@@ -23,9 +23,9 @@ from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build
 from ...evaluation.goals import latency
-from ...evaluation.goals.policies import ModelPolicy
 from ...evaluation.goals.protocols import Pairs, honest
 from ...evaluation.goals.rollout import run_episodes
+from ...evaluation.policy import ModelPolicy
 from ...records import table_file
 from ...records.intervals import paired_difference, percentiles, wilson
 from ...records.manifest import command, manifest
@@ -85,8 +85,8 @@ def run(cfg: DictConfig) -> list[PairedRow]:
     rows: list[PairedRow] = []
     solved: dict[str, np.ndarray] = {}
     for name, plan_cfg in composed.items():
-        solved[name], steps, times = _measure(name, plan_cfg, task, checkpoint, pairs, seed, int(suite.plans))
-        rows.append(_row(suite, name, settings[name], seed, solved[name], solved[REFERENCE], steps, times))
+        solved[name], steps, times = measure(name, plan_cfg, task, checkpoint, pairs, seed, int(suite.plans))
+        rows.append(paired_row(suite, name, settings[name], seed, solved[name], solved[REFERENCE], steps, times))
     path = Path(cfg.results) / "paired.csv"
     table_file.add(path, PairedRow, rows, IDENTITY, manifest(cfg, [seed]))
     show(rows)
@@ -110,20 +110,20 @@ def show(rows: list[PairedRow]) -> None:
     Console().print(table)
 
 
-def _measure(
+def measure(
     name: str, cfg: DictConfig, task: Task, checkpoint: Checkpoint, pairs: Pairs, seed: int, plans: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which episodes succeed, the steps of those that do, and milliseconds of single plans."""
     agent = build.agent(cfg, checkpoint.model, task)
     with progress_bar(f"{name} on {task.name}", task.budget, compiles=True) as bar:
-        records = run_episodes(task, ModelPolicy(task, agent, seed), pairs, bar)
+        records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar)
         bar(task.budget, task.budget)
     solved = np.array([record.success for record in records])
     steps = np.array([len(record.states) - 1 for record in records])[solved]
     return solved, steps, latency.measure(task, agent, pairs, plans)
 
 
-def _row(
+def paired_row(
     suite: DictConfig,
     name: str,
     overrides: Any,
@@ -133,6 +133,7 @@ def _row(
     steps: np.ndarray,
     times: np.ndarray,
 ) -> PairedRow:
+    """The row of one variant beside the reference on the same pairs."""
     successes = int(solved.sum())
     low, high = wilson(successes, len(solved))
     only_this, only_reference = int((solved & ~reference).sum()), int((reference & ~solved).sum())

@@ -88,7 +88,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
         for (of, part), what in PARTS.items():
             if of != task.name:
                 continue
-            pairs = _unsolved(task, what, honest(task, int(cfg.suite.episodes), int(cfg.seed)))
+            pairs = unsolved(task, what, honest(task, int(cfg.suite.episodes), int(cfg.seed)))
             for way in ("rest", "encoder", "probe"):
                 case = f"partial_goal_{task.name}_{part}_{way}"
                 reached = measure(task, agent, pairs, what, way, int(cfg.seed), case)
@@ -103,7 +103,8 @@ def run(cfg: DictConfig) -> dict[str, float]:
 
 def measure(task: Any, agent: Agent, pairs: Pairs, part: Part, way: str, seed: int, name: str) -> list[bool]:
     """Which of the episodes reach that part of their goal within the task's budget."""
-    targets = probe_targets(task, np.stack([_resting(task, goal) for goal in pairs.goals]))
+    targets = probe_targets(task, np.stack([resting(task, goal) for goal in pairs.goals]))
+    assert targets is not None  # of a task with a view from above
     if way == "probe":
         agent = _probing(agent, targets[0], part)
     controller = Controller(agent)
@@ -142,12 +143,12 @@ def _only(values: ndarray, told: tuple[int, ...]) -> ndarray:
     return only
 
 
-def _resting(task: Any, goal: ndarray) -> ndarray:
+def resting(task: Any, goal: ndarray) -> ndarray:
     """A state at rest at a goal."""
     return task.pack(goal[None], np.zeros((1, task.model.nv)))[0]
 
 
-def _unsolved(task: Any, part: Part, pairs: Pairs) -> Pairs:
+def unsolved(task: Any, part: Part, pairs: Pairs) -> Pairs:
     """Without the starts where that part of the goal is reached already."""
     open_ones = [not part.reached(task, state, goal) for state, goal in zip(pairs.states, pairs.goals, strict=True)]
     return replace(pairs, states=pairs.states[open_ones], goals=pairs.goals[open_ones])

@@ -76,7 +76,7 @@ def points(cfg: DictConfig, chosen: dict[str, Planner[Any]]) -> Iterator[Point]:
         for setting in settings:
             point = Point(planner=name, **setting)
             try:
-                _fitted(point, planner).validate(_spec())
+                fitted(point, planner).validate(_spec())
             except ValueError as error:
                 logger.warning("%s is left out: %s", point, error)
                 continue
@@ -94,7 +94,7 @@ def agent(point: Point, planner: Planner[Any], seed: int) -> Agent:
     )
     model = freeze(create(config, seed), config)
     costs: dict[str, Cost] = {"distance": TemporalDistance()}
-    result = Agent(model, _fitted(point, planner), costs, {"distance": 1.0}, _spec())
+    result = Agent(model, fitted(point, planner), costs, {"distance": 1.0}, _spec())
     result.validate()
     as_array = lambda leaf: jnp.asarray(leaf, jnp.float32) if isinstance(leaf, int | float) else leaf  # noqa: E731
     return jax.tree.map(as_array, result)
@@ -119,7 +119,7 @@ def plan_flops(planner: Planner[Any], model: FrozenModel) -> int:
     return encoder + directions * steps * (predictor + critic)
 
 
-def _fitted(point: Point, planner: Planner[Any]) -> Planner[Any]:
+def fitted(point: Point, planner: Planner[Any]) -> Planner[Any]:
     """The planner with the point's budget."""
     count: Any = sized(planner, point.num_samples, point.iterations)
     return dataclasses.replace(count, horizon=point.horizon * ModelConfig.action_block)

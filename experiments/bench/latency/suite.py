@@ -100,7 +100,7 @@ def measure(agent: Agent, batch: int, plans: int) -> Timing:
     structure = jax.tree.structure(arguments(0))
     flat = jax.jit(lambda leaves: step(*jax.tree.unflatten(structure, leaves)))
     lowered = flat.lower(jax.tree.leaves(arguments(0)))
-    with _no_compilation_cache():
+    with no_compilation_cache():
         began = time.perf_counter()
         compiled = lowered.compile()
         compile_s = time.perf_counter() - began
@@ -208,7 +208,7 @@ def _without(entries: list[dict[str, Any]], measured: list[dict[str, Any]]) -> l
 
 
 @contextmanager
-def _no_compilation_cache() -> Iterator[None]:
+def no_compilation_cache() -> Iterator[None]:
     """Compile for once without the cache on disk: a second run would time the reading of a file."""
     enabled = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     jax.config.update("jax_enable_compilation_cache", False)

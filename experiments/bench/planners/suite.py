@@ -23,9 +23,10 @@ from planning import Agent, AskTell, Planner
 
 from ... import build
 from ...evaluation.goals import latency
-from ...evaluation.goals.policies import ModelPolicy, SimulatedPolicy
+from ...evaluation.goals.policies import SimulatedPolicy
 from ...evaluation.goals.protocols import honest
 from ...evaluation.goals.rollout import run_episodes
+from ...evaluation.policy import ModelPolicy
 from ...records.intervals import percentiles
 from ...records.manifest import manifest
 from ...shell.progress import progress_bar
@@ -59,7 +60,7 @@ def run(cfg: DictConfig) -> list[PlannerRow]:
     tight = {str(task): int(steps) for task, steps in cfg.suite.tight.items()}
     if todo:
         made, earlier, new = manifest(cfg, sorted({point.seed for point in todo})), entries, []
-        agents = cache(lambda task, seed: _agent(cfg, task, seed))
+        agents = cache(lambda task, seed: recipe_agent(cfg, task, seed))
         with progress_bar("planners", len(todo), compiles=True) as bar:
             for point in todo:
                 agent = dataclasses.replace(agents(point.task, point.seed), planner=points[point])
@@ -77,10 +78,10 @@ def measure(cfg: DictConfig, point: Point, agent: Agent) -> Run:
     """One planner on the held-out pairs of its seed; timed with the first seed's model, batch 1."""
     task = envs.make(point.task)
     agent.validate()
-    pairs = honest(task, _episodes(cfg, point.policy), point.seed)
+    pairs = honest(task, episodes_of(cfg, point.policy), point.seed)
     seed = point.seed
     of_model = point.policy == "model"
-    policy = ModelPolicy(task, agent, seed) if of_model else SimulatedPolicy(point.policy, task, agent, seed)
+    policy = ModelPolicy(agent, seed) if of_model else SimulatedPolicy(point.policy, task, agent, seed)
     records = run_episodes(task, policy, pairs)
     timed = of_model and seed == cfg.suite.seeds[0] and cfg.suite.plans > 0
     count: Any = agent.planner
@@ -155,14 +156,15 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _agent(cfg: DictConfig, task: str, seed: int) -> Agent:
+def recipe_agent(cfg: DictConfig, task: str, seed: int) -> Agent:
     """The agent of `jepa-mpc plan` on the recipe's model, trained first where it is missing."""
     settings = build.compose("plan", f"task={task}")
     settings.runs = cfg.runs
     return build.agent(settings, ensure_model(settings, seed).model, envs.make(task))
 
 
-def _episodes(cfg: DictConfig, policy: str) -> int:
+def episodes_of(cfg: DictConfig, policy: str) -> int:
+    """Episodes that a point of this policy asks for."""
     return int(cfg.suite.episodes if policy == "model" else cfg.suite.simulated_episodes)
 
 
@@ -170,7 +172,7 @@ def _is_measured(cfg: DictConfig, planner: Planner[Any], run: Run | None) -> boo
     if run is None:
         return False
     same = run.settings == repr(planner) and run.budget == envs.make(run.task).budget
-    return same and len(run.steps) >= _episodes(cfg, run.policy)
+    return same and len(run.steps) >= episodes_of(cfg, run.policy)
 
 
 def _without(entries: Sequence[Entry], new: Sequence[Run]) -> list[Entry]:

@@ -23,11 +23,13 @@ from ...records.manifest import command
 from ...records.results import Row
 from ...shell.did_you_mean import did_you_mean
 from ...shell.progress import progress_bar
+from ..moments import goal_mask
+from ..policy import ModelPolicy, NoopPolicy, Policy, RandomPolicy
+from ..reactive import ReactivePolicy, reflex
 from . import latency
-from .policies import ModelPolicy, NoopPolicy, Policy, RandomPolicy, SimulatedPolicy
+from .policies import SimulatedPolicy
 from .protocols import Pairs, honest
-from .reactive import ReactivePolicy, reflex
-from .rollout import run_episodes
+from .rollout import GoalEpisodes, run_episodes
 
 POLICIES = ("model", "oracle", "ceiling", "reflex", "random", "noop")
 SIMULATED = ("oracle", "ceiling")
@@ -111,47 +113,24 @@ def show(rows: Sequence[Row], title: str) -> None:
     Console().print(table)
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The rows of several tasks, pooled over seeds, as the table of README."""
-    lines = [
-        "| task | policy | success | 95 % interval | episodes | plan p50 / p99 | training | parameters |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for task, policy in dict.fromkeys((row.task, row.policy) for row in rows):
-        row = pool([each for each in rows if (each.task, each.policy) == (task, policy)])
-        assert row.success_rate is not None and row.ci_low is not None and row.ci_high is not None
-        cells = [
-            task,
-            policy,
-            f"{row.success_rate:.1%}",
-            f"{100 * row.ci_low:.1f} – {100 * row.ci_high:.1f}",
-            str(row.episodes),
-            "" if row.plan_ms_p50 is None else f"{row.plan_ms_p50:.1f} / {row.plan_ms_p99:.1f} ms",
-            "" if row.train_seconds is None or policy != "model" else f"{row.train_seconds:.0f} s",
-            "" if row.parameters is None or policy != "model" else f"{row.parameters:,}",
-        ]
-        if policy == "model":
-            cells = [f"**{cell}**" if cell else "" for cell in cells]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def make_policy(name: str, task: envs.Task, agent: Agent | None, seed: int) -> Policy:
+def make_policy(name: str, task: envs.Task, agent: Agent | None, seed: int) -> Policy[GoalEpisodes]:
     """One of `POLICIES`; random and noop need no agent.
 
     Raises:
       ValueError: the agent's model or planner cannot be used so.
     """
     if name == "random":
-        return RandomPolicy(task, seed)
+        return RandomPolicy(seed)
     if name == "noop" or agent is None:
-        return NoopPolicy(task)
+        return NoopPolicy()
     if name == "reflex":
-        return reflex(task, agent.model)
-    return ModelPolicy(task, agent, seed) if name == "model" else SimulatedPolicy(name, task, agent, seed)
+        return reflex(agent.model, goal_mask(task))
+    return ModelPolicy(agent, seed) if name == "model" else SimulatedPolicy(name, task, agent, seed)
 
 
-def timed(task: envs.Task, agent: Agent | None, policy: Policy, pairs: Pairs, plans: int) -> np.ndarray | None:
+def timed(
+    task: envs.Task, agent: Agent | None, policy: Policy[GoalEpisodes], pairs: Pairs, plans: int
+) -> np.ndarray | None:
     """Milliseconds of single steps of a policy that acts on observations; None of one that does not."""
     if isinstance(policy, ModelPolicy) and agent is not None:
         return latency.measure(task, agent, pairs, plans)

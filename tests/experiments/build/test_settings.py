@@ -15,6 +15,7 @@ from experiments.build import ActorConfig, RewardAgents
 from experiments.build.recipes import CUSTOM
 from experiments.cli import COMMANDS
 from experiments.shell.folders import config_dir
+from experiments.training.online.actor import OnlineActor
 from experiments.training.online.config import OnlineConfig
 from planning import (
     CEM,
@@ -115,7 +116,8 @@ def test_a_preset_builds_and_what_one_says_oneself_counts_more(file):
     model = build.fill(RewardModelConfig, {**OmegaConf.to_container(cfg.model), **sizes}, "model")
     actor = build.fill(ActorConfig, {"suggestions": cfg.online.suggestions}, "online")
     trainer = TdTrainer(model.create(0), TdConfig(), build.fill(TdTrainingConfig, {**cfg.training}, "training"))
-    acting = RewardAgents(build.compose("train", *words), model, actor, ActionSpec.of([-1.0], [1.0], 0.1), 0.99)
+    spec = ActionSpec.of([-1.0], [1.0], 0.1)
+    acting = OnlineActor(RewardAgents(build.compose("train", *words), model, actor, spec, 0.99), "planner")
     acting.init(trainer.weights(trainer.init()), 1, jax.random.key(0))
 
 
@@ -271,5 +273,5 @@ def test_the_policy_suggests_and_members_imagine_as_they_are_asked_to():
     assert build.agent(build.compose("plan", "suggestions=3"), freeze(create(bare, 0), bare), task).proposals == ()
     with pytest.raises(ValueError, match="members must lie between 1 and the 2 that the model has; got 5"):
         build.agent(build.compose("plan", "members=5"), model, task)
-    with pytest.raises(ValueError, match="the risk Worst compares the members of an ensemble, and a single one"):
+    with pytest.raises(ValueError, match="the risk Worst compares the members of an ensemble, and only one predicts"):
         build.agent(build.compose("plan", "risk=worst"), model, task)

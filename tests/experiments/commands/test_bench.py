@@ -129,7 +129,7 @@ def test_every_planner_is_set_to_every_point_of_the_grids(grid, caplog):
     assert not caplog.records  # nothing is left out
     assert len(set(points)) >= len(planners) * (2 if grid == "quick" else 12)
     for point in points:
-        fitted = latency_grid._fitted(point, planners[point.planner])
+        fitted = latency_grid.fitted(point, planners[point.planner])
         assert type(fitted) is type(planners[point.planner])
         samples = getattr(fitted, "num_samples", None) or fitted.num_starts
         assert (samples, fitted.horizon, fitted.iterations) == (point.num_samples, 3 * point.horizon, point.iterations)
@@ -242,7 +242,7 @@ def test_compiling_is_timed_without_the_cache_on_disk(tmp_path):
         jax.jit(lambda x: x * 7 + 3)(1.0)
         kept = len(list(tmp_path.iterdir()))
         lowered = jax.jit(lambda x: jnp.sin(x) * 7 + 5).lower(1.0)
-        with bench_latency._no_compilation_cache():
+        with bench_latency.no_compilation_cache():
             lowered.compile()
         assert len(list(tmp_path.iterdir())) == kept > 0
     finally:

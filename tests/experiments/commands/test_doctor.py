@@ -25,19 +25,19 @@ def test_looks_at_everything_and_leaves_nothing(cfg, tmp_path: Path, capsys: pyt
     assert exit_code(list(checks.values())) == 0
     assert {"python", "jax devices", "cores", "rendering", "video encoder", "runs folder", "disk space"} <= set(checks)
     assert {requirement.name for requirement in requirements()} <= set(checks)
-    assert all(check.mend for check in checks.values() if check.state != "ok")
+    assert all(check.fix for check in checks.values() if check.state != "ok")
     assert list(tmp_path.iterdir()) == []
     shown = capsys.readouterr().out
     assert all(name[:12] in shown for name in checks)
 
 
-def test_a_version_out_of_bounds_fails_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_out_of_bounds_fails_with_its_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     real = doctor.importlib.metadata.version
     monkeypatch.setattr(doctor.importlib.metadata, "version", lambda name: "4.0.0" if name == "mujoco" else real(name))
-    check = by_name(list(doctor._versions()))["mujoco"]
+    check = by_name(list(doctor.check_versions()))["mujoco"]
     assert check.state == "failed"
     assert check.found.startswith("4.0.0, needs ")
-    assert check.mend.startswith('pip install "mujoco')
+    assert check.fix.startswith('pip install "mujoco')
     assert exit_code([check]) == 1
 
 
@@ -46,30 +46,30 @@ def test_a_missing_package_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         raise doctor.importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(doctor.importlib.metadata, "version", absent)
-    assert {check.state for check in doctor._versions()} == {"failed"}
+    assert {check.state for check in doctor.check_versions()} == {"failed"}
 
 
 def test_rendering_without_a_backend_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MUJOCO_GL", "nonsense")
-    check = doctor._rendering()
+    check = doctor.check_rendering()
     assert check.state == "warning"
     assert "MUJOCO_GL" in check.found
-    assert "libegl1" in check.mend
+    assert "libegl1" in check.fix
 
 
 def test_a_folder_that_is_a_file_fails(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
-    check = doctor._folder("runs folder", tmp_path / "runs", "failed", "choose another")
-    assert (check.state, check.mend) == ("failed", "choose another")
+    check = doctor.check_folder("runs folder", tmp_path / "runs", "failed", "choose another")
+    assert (check.state, check.fix) == ("failed", "choose another")
 
 
 def test_too_little_space_fails(tmp_path: Path) -> None:
-    assert doctor._disk(tmp_path / "not" / "there", 1e9).state == "failed"
-    assert doctor._disk(tmp_path / "not" / "there", 0.0).state == "ok"
+    assert doctor.check_disk(tmp_path / "not" / "there", 1e9).state == "failed"
+    assert doctor.check_disk(tmp_path / "not" / "there", 0.0).state == "ok"
 
 
 def test_a_collision_in_this_folder_is_a_warning(cfg, tmp_path: Path) -> None:
     (tmp_path / "envs.py").write_text("")
-    (check,) = doctor._names()
+    (check,) = doctor.check_names()
     assert (check.name, check.state) == ("name envs", "warning")
     assert str(tmp_path / "envs.py") in check.found

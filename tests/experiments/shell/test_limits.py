@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from experiments import cli
 from experiments.build import compose
 from experiments.shell.folders import config_dir
-from experiments.shell.limits import Flag, Group, Number, Several, Whole, Word, _leaves, check, kind_of
+from experiments.shell.limits import Flag, Group, Number, Several, Whole, Word, check, kind_of, leaves
 
 CONFIGS = config_dir()
 # Names and values that users choose; a bench suite checks them.
@@ -28,7 +28,7 @@ def settings():
         tree.pop("defaults", None)
         for name in reversed(prefix):
             tree = {name: tree}
-        for key, value in _leaves(tree):
+        for key, value in leaves(tree):
             found.setdefault((key, type(value)), (key, value, "" if place else file.stem))
     return found.values()
 

@@ -128,7 +128,7 @@ def test_a_reports_commands_keep_its_settings(monkeypatch):
     monkeypatch.setattr(demo.HydraConfig, "initialized", lambda: True)
     monkeypatch.setattr(demo.HydraConfig, "get", lambda: job)
     cfg = OmegaConf.create({"task": {"name": "two_room"}, "seed": 4, "runs": "a (1)"})
-    first, second = (shlex.split(line)[2:] for line in demo._commands(cfg, Path("a (1)/m.safetensors")))
+    first, second = (shlex.split(line)[2:] for line in demo.next_commands(cfg, Path("a (1)/m.safetensors")))
     assert compose("plan", *first).checkpoint == "a (1)/m.safetensors"
     again = compose("plan", *second)
     assert (again.runs, list(again.seeds), again.planner.horizon) == ("a (1)", [4, 5, 6], 9)

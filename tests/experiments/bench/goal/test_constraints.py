@@ -57,7 +57,7 @@ def test_every_way_of_telling_is_measured_and_written(tmp_path, monkeypatch):
         seen[name] = (weights.get("penalty"), build.constraints(cfg))
         return 0.5, 0.25, 1.0
 
-    monkeypatch.setattr(constraints, "_measure", measure)
+    monkeypatch.setattr(constraints, "measure_variant", measure)
     monkeypatch.setattr(constraints, "ensure_model", lambda cfg, seed: None)
     cfg = build.compose("bench", "suite=constraints", f"results='{tmp_path}'", "~suite.cases.reacher_speed")
     with pytest.raises(SystemExit) as stop:  # half of the guarded steps break the limit

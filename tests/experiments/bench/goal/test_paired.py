@@ -60,10 +60,10 @@ def test_variants_are_measured_on_the_same_pairs(tmp_path):
 def test_what_differs_is_counted_on_either_side():
     solved, reference = np.array([True, True, False, False]), np.array([True, False, True, False])
     suite = build.compose("bench", "suite=paired").suite
-    row = bench_paired._row(suite, "x", ["a=1", "b=2"], 0, solved, reference, np.array([3, 5]), np.ones(4))
+    row = bench_paired.paired_row(suite, "x", ["a=1", "b=2"], 0, solved, reference, np.array([3, 5]), np.ones(4))
     assert (row.only_this, row.only_reference, row.difference, row.steps_mean) == (1, 1, 0.0, 4.0)
     assert row.settings == "a=1 b=2"
-    better = bench_paired._row(suite, "x", [], 0, solved, np.zeros(4, bool), np.array([3, 5]), np.ones(4))
+    better = bench_paired.paired_row(suite, "x", [], 0, solved, np.zeros(4, bool), np.array([3, 5]), np.ones(4))
     assert better.difference == 0.5 and better.only_this == 2
 
 
@@ -105,7 +105,7 @@ def test_the_model_that_the_reference_names_is_taken_and_none_is_trained(tmp_pat
         taken.append(checkpoint)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(bench_paired, "_measure", measure)
+    monkeypatch.setattr(bench_paired, "measure", measure)
     cfg = build.compose(
         "bench", "suite=paired", f"results='{tmp_path}'", f"runs='{tmp_path}'", "suite.task=two_room",
         "suite.episodes=1", "suite.reference=['checkpoint=published']",

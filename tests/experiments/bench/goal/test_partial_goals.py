@@ -3,7 +3,7 @@ import pytest
 
 import envs
 from experiments import build
-from experiments.bench.goal.partial_goals import PARTS, _resting, _unsolved
+from experiments.bench.goal.partial_goals import PARTS, resting, unsolved
 from experiments.commands import bench
 from experiments.evaluation.goals.protocols import honest
 from experiments.training.offline import probe_targets
@@ -18,15 +18,15 @@ def test_a_part_is_reached_at_rest_at_the_goal_and_told_by_its_sensors(name, par
     pairs = honest(task, 20, 3)
     other = np.random.default_rng(0).permutation(20)
     for goal, elsewhere in zip(pairs.goals, pairs.goals[other], strict=True):
-        state = _resting(task, goal)
+        state = resting(task, goal)
         assert what.reached(task, state, goal)
         np.testing.assert_allclose(task.observe(state), task.goal_observation(goal), atol=1e-6)
         told = list(what.sensors)
         apart = np.abs(task.goal_observation(elsewhere)[told] - task.goal_observation(goal)[told]).max()
         if apart > 2 * task.tolerance:
-            assert not what.reached(task, _resting(task, elsewhere), goal)
-    assert max(what.probed) < probe_targets(task, _resting(task, pairs.goals[0])[None]).shape[1]
-    assert 0 < len(_unsolved(task, what, pairs)) <= 20
+            assert not what.reached(task, resting(task, elsewhere), goal)
+    assert max(what.probed) < probe_targets(task, resting(task, pairs.goals[0])[None]).shape[1]
+    assert 0 < len(unsolved(task, what, pairs)) <= 20
 
 
 def test_the_three_ways_are_measured_end_to_end(tmp_path):

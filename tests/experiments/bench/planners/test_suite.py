@@ -66,12 +66,12 @@ def fake(monkeypatch):
         if len(seen) == 3:
             raise KeyboardInterrupt
         seen.append((point.planner, point.policy, point.seed, point.plan_budget))
-        episodes = bench_planners._episodes(cfg, point.policy)
+        episodes = bench_planners.episodes_of(cfg, point.policy)
         return run(**dataclasses.asdict(point), settings=repr(agent.planner), steps=(30, None, *[9] * (episodes - 2)))
 
     monkeypatch.setattr(bench_planners, "measure", measure)
     monkeypatch.setattr(planners_figure, "draw", lambda rows, table, reference: None)
-    monkeypatch.setattr(bench_planners, "_agent", lambda cfg, task, seed: StubAgent())
+    monkeypatch.setattr(bench_planners, "recipe_agent", lambda cfg, task, seed: StubAgent())
     return seen
 
 

@@ -73,17 +73,14 @@ def save_model(
       ValueError: a module without its config.
       OSError: the disk is full, or `path` cannot be written to; what was there is unchanged.
     """
-    module: WorldModel
-    if isinstance(model, FrozenModel):
-        module, config = model.module(), model.config
-    elif config is not None:
-        module = model
-    else:
-        raise ValueError("a module does not keep its architecture: give save_model its config, or freeze it first")
-    tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(nnx.state(module))}
+    if isinstance(model, WorldModel):
+        if config is None:
+            raise ValueError("a module does not keep its architecture: give save_model its config, or freeze it first")
+        model = freeze(model, config)
+    tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(nnx.state(model.module()))}
     if half:
         tensors = {name: each.astype(np.float16) if each.ndim == 2 else each for name, each in tensors.items()}
-    _write(path, MODEL, tensors, {"model": config.to_json(), "metadata": metadata or {}})
+    _write(path, MODEL, tensors, {"model": model.config.to_json(), "metadata": metadata or {}})
 
 
 def load_model(path: str | Path) -> Checkpoint:

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 import envs
 from experiments import build
 from experiments.bench.goal import constraints
-from experiments.bench.goal.constraints import broken, keeping
+from experiments.bench.goal.constraints import broken, feasible
 from experiments.commands import bench
 from experiments.evaluation.goals.protocols import honest
 from experiments.training.offline import probe_targets
@@ -45,7 +45,7 @@ def test_pairs_that_begin_or_end_in_the_disc_are_left_out():
     pairs = honest(task, 3, 0)
     goals = np.array([[0.5, 0.1], [-0.5, 0.0], [0.5, 0.3]])
     states = np.stack([task.pack(np.array(start), np.zeros(2)) for start in ([-0.5, 0.0], [0.4, 0.0], [-0.5, 0.5])])
-    kept = keeping(task, DISC, replace(pairs, states=states, goals=goals))
+    kept = feasible(task, DISC, replace(pairs, states=states, goals=goals))
     np.testing.assert_array_equal(kept.goals, goals[2:])
 
 

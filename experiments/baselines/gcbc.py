@@ -28,8 +28,8 @@ from worldmodel.nets.layers import MLP
 from worldmodel.nets.normalization import Normalizer
 from worldmodel.training.trainer import TrainingConfig
 
-from ..evaluation.goals.reactive import ReactivePolicy
 from ..evaluation.moments import spec_of
+from ..evaluation.reactive import ReactivePolicy
 from ..shell.progress import progress_bar
 from . import weights
 
@@ -152,4 +152,4 @@ def policy(task: Task, model: Cloner, history: int) -> ReactivePolicy:
         clone = nnx.merge(graphdef, jax.tree.unflatten(tree, leaves))
         return middle[None] + half[None] * clone(stacks, goals)
 
-    return ReactivePolicy("gcbc", task, history, lambda goals: goals, partial(act, tuple(leaves)))
+    return ReactivePolicy("gcbc", history, lambda goals: goals, partial(act, tuple(leaves)))

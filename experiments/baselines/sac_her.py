@@ -20,7 +20,7 @@ import numpy as np
 
 from envs import Task
 
-from ..evaluation.goals.reactive import ReactivePolicy
+from ..evaluation.reactive import ReactivePolicy
 from ..shell.progress import progress_bar
 from . import weights
 from .goal_env import GoalEnv
@@ -121,7 +121,7 @@ def policy(task: Task, actor: dict[str, np.ndarray], config: SacHerConfig) -> Re
     def on_stacks(stacks: np.ndarray, goals: np.ndarray) -> Any:
         return act(arrays, np.concatenate([goals, scaled(stacks[:, -1])], axis=1))
 
-    return ReactivePolicy("sac_her", task, 1, scaled, on_stacks)
+    return ReactivePolicy("sac_her", 1, scaled, on_stacks)
 
 
 def _create(env: GoalEnv, steps: int, seed: int, config: SacHerConfig) -> Any:

@@ -54,6 +54,7 @@ TABLES = {
     "soak": _ROBOT_LOOP,
     "start": _ROBOT_LOOP,
     "stderr": _ROBOT_LOOP,
+    "stirred_tank": Source("stirred_tank.csv", results.Value, _VALUES),
     "storm": _ROBOT_LOOP,
     "surprise": _ROBOT_LOOP,
 }

@@ -10,7 +10,9 @@ from planning.control import Controller
 from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from . import agents
+from .goal_tasks import is_goal_task
 from .published import PUBLISHED, checkpoint_file, tasks
+from .recipes import CUSTOM
 from .sensor_ranges import contract_words
 from .settings import compose
 
@@ -48,7 +50,8 @@ def controller(checkpoint: str | Path, *overrides: str, task: str | None = None)
         raise ValueError(f'{path} was trained for the task {trained_for}, not {task}: pass task="{trained_for}"')
     if trained_for in envs.TASKS:
         made = agents.agent(compose("plan", f"task={trained_for}", *overrides), loaded.model, envs.make(trained_for))
-    else:  # trained on logs or a foreign dataset: its file holds what an agent needs
+    else:  # its file holds what an agent needs: a robot may not have the simulator
         spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"])
-        made = agents.agent_for(compose("plan", "task=custom", *overrides), loaded.model, spec)
+        chosen = trained_for if is_goal_task(trained_for) else CUSTOM
+        made = agents.agent_for(compose("plan", f"task={chosen}", *overrides), loaded.model, spec)
     return Controller(made, words=words)

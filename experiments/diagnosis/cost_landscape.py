@@ -20,6 +20,7 @@ from planning import Agent
 
 from ..evaluation.goals.policies import SimulatedPolicy
 from ..evaluation.goals.protocols import Pairs
+from ..evaluation.goals.rollout import GoalEpisodes
 from ..evaluation.moments import goal_mask, goal_rows, true_rows
 from ..records.intervals import spearman
 
@@ -53,7 +54,7 @@ def slices(task: envs.Task, agent: Agent, pairs: Pairs, seed: int, cells: int = 
     With one actuator, over its first and its second block.
     """
     simulator = SimulatedPolicy("oracle", task, agent, seed)
-    simulator.reset(pairs)
+    simulator.reset(GoalEpisodes(task, pairs))
     key = jax.random.key(seed)
     goals, mask = goal_rows(task, pairs.goals), goal_mask(task)
     found = []

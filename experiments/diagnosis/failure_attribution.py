@@ -10,9 +10,10 @@ import numpy as np
 import envs
 from planning import Agent, AskTell
 
+from ..evaluation.episodes import Progress
 from ..evaluation.goals.policies import SimulatedPolicy
 from ..evaluation.goals.protocols import Pairs
-from ..evaluation.goals.rollout import Progress, run_episodes
+from ..evaluation.goals.rollout import run_episodes
 from ..records.episodes import EpisodeRecord
 
 FAULTS = {

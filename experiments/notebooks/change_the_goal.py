@@ -32,10 +32,10 @@ import envs
 from experiments import build
 from experiments.baselines import sbx
 from experiments.build.published import checkpoint_file
-from experiments.evaluation.goals.policies import ModelPolicy
 from experiments.evaluation.goals.protocols import Pairs, honest
-from experiments.evaluation.goals.reactive import ReactivePolicy
 from experiments.evaluation.goals.rollout import run_episodes
+from experiments.evaluation.policy import ModelPolicy
+from experiments.evaluation.reactive import ReactivePolicy
 from planning import Effort, KeepOut
 from worldmodel.models.checkpoint import load_model
 
@@ -64,11 +64,11 @@ class Measured:
     def __init__(self, policy):
         self.policy, self.name, self.effort = policy, policy.name, []
 
-    def reset(self, pairs):
-        self.policy.reset(pairs)
+    def reset(self, episodes):
+        self.policy.reset(episodes)
 
-    def act(self, states, active):
-        actions = self.policy.act(states, active)
+    def act(self, observations, active):
+        actions = self.policy.act(observations, active)
         self.effort += list(np.square(actions[active]).mean(axis=-1))
         return actions
 
@@ -87,7 +87,7 @@ def drive(title, policy, goal):
 
 
 def model(with_agent):
-    return ModelPolicy(task, with_agent, seed=0)
+    return ModelPolicy(with_agent, seed=0)
 
 
 # %% [markdown]
@@ -172,7 +172,7 @@ def sac_policy():
     learner.learn(SAC_STEPS)
     print(f"SAC learned from {SAC_STEPS:,} environment steps, all of them towards the old goal")
     return ReactivePolicy(
-        "sac", task, 1, lambda goals: goals, lambda stacks, _: learner.predict(stacks[:, -1], deterministic=True)[0]
+        "sac", 1, lambda goals: goals, lambda stacks, _: learner.predict(stacks[:, -1], deterministic=True)[0]
     )
 
 

@@ -73,10 +73,12 @@ def readable(arguments: Sequence[str], multirun: bool) -> list[str]:
 
 
 def suite_task(argument: str) -> list[str]:
-    """Overrides for `task=SUITE/NAME`, such as `task=dmc/walker-walk`, or a sweep over several; others are unchanged.
+    """Overrides for `task=SUITE/NAME`, such as `task=dmc/walker-walk`; other arguments are unchanged.
+
+    A sweep may name several of one kind.
 
     Raises:
-      ValueError: a sweep mixes environments of a suite with our own tasks.
+      ValueError: a sweep mixes environments of several kinds, or such environments and our own tasks.
     """
     key, _, value = argument.partition("=")
     names = value.split(",")
@@ -87,7 +89,13 @@ def suite_task(argument: str) -> list[str]:
             f"{argument} mixes {ours[0]}, a task with goals, with environments of a suite: sweep over them in two "
             "commands"
         )
-    return ["task=reward", f"task.name={value}"]
+    goals = [name for name in names if name.startswith("goal/")]
+    if goals and len(goals) < len(names):
+        raise ValueError(
+            f"{argument} mixes {goals[0]}, a task with goals, with tasks that have a reward: sweep over them in two "
+            "commands"
+        )
+    return ["task=goal" if goals else "task=reward", f"task.name={value}"]
 
 
 def _text(value: Any) -> str:

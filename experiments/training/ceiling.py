@@ -13,7 +13,7 @@ from envs.registry import make_reward_task
 
 from .. import build
 from ..build.reward_tasks import action_repeat
-from ..evaluation.rewards.policies import episode_returns
+from ..evaluation.rewards.rollout import episode_returns
 from ..evaluation.rewards.true_dynamics import TrueDynamics
 from ..records import curves
 from ..records.manifest import command, manifest

@@ -1,4 +1,4 @@
-"""One thread at a time: an object that holds state for one caller refuses a second one in plain words."""
+"""One thread at a time: an object that holds state for one caller refuses a second one with a clear error."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import final
 
 @final
 class Exclusive:
-    """Lets one thread in, any number of times, and refuses every other one while it is inside.
+    """Admits one thread, any number of times, and refuses every other one while it is in a call.
 
     Args:
       owner: what is guarded, for the message.
-      instead: what to take where several threads call.
+      instead: what to use from several threads.
     """
 
     def __init__(self, owner: str, instead: str):
@@ -23,10 +23,10 @@ class Exclusive:
 
     @contextmanager
     def __call__(self, call: str) -> Iterator[None]:
-        """Be inside for the length of a `with`.
+        """Hold the object for the length of a `with`.
 
         Raises:
-          RuntimeError: another thread is inside.
+          RuntimeError: another thread is in a call.
         """
         if not self._inside.acquire(blocking=False):
             raise RuntimeError(

@@ -12,9 +12,9 @@ import pytest
 import envs
 from experiments.cli import main
 from experiments.commands import collect, demo, plan, train
-from experiments.evaluation.goals.policies import NoopPolicy, RandomPolicy
-from experiments.evaluation.goals.protocols import Pairs, honest
-from experiments.evaluation.goals.rollout import run_episodes
+from experiments.evaluation.goals.protocols import honest
+from experiments.evaluation.goals.rollout import GoalEpisodes, run_episodes
+from experiments.evaluation.policy import NoopPolicy, RandomPolicy
 from experiments.records.results import COLUMNS, read_csv
 from experiments.training import offline
 from worldmodel.models.checkpoint import load_model
@@ -146,11 +146,11 @@ def test_success_is_latched_at_the_first_moment():
     class Script:
         name = "script"
 
-        def reset(self, pairs: Pairs) -> None:
-            self.goals = pairs.goals
+        def reset(self, episodes: GoalEpisodes) -> None:
+            self.episodes = episodes
 
-        def act(self, states, active):
-            return task.script(states, self.goals)
+        def act(self, observations, active):
+            return task.script(self.episodes.states, pairs.goals)
 
     records = run_episodes(task, Script(), pairs)
     assert all(record.success for record in records)
@@ -161,11 +161,12 @@ def test_success_is_latched_at_the_first_moment():
 
 def test_floors_stay_within_bounds_and_repeat():
     task = envs.make("two_room")
-    pairs = honest(task, 3, 0)
-    random = RandomPolicy(task, 0)
-    random.reset(pairs)
-    first = random.act(pairs.states, np.ones(3, bool))
-    random.reset(pairs)
-    np.testing.assert_array_equal(random.act(pairs.states, np.ones(3, bool)), first)
+    episodes, random, noop = GoalEpisodes(task, honest(task, 3, 0)), RandomPolicy(0), NoopPolicy()
+    seen = episodes.observe()
+    random.reset(episodes)
+    first = random.act(seen, episodes.active)
+    random.reset(episodes)
+    np.testing.assert_array_equal(random.act(seen, episodes.active), first)
     assert task.action_space.contains(first[0])
-    assert not NoopPolicy(task).act(pairs.states, np.ones(3, bool)).any()
+    noop.reset(episodes)
+    assert not noop.act(seen, episodes.active).any()

@@ -25,9 +25,9 @@ from planning import KeepOut, SpeedLimit
 from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build
-from ...evaluation.goals.policies import ModelPolicy
 from ...evaluation.goals.protocols import Pairs, honest
 from ...evaluation.goals.rollout import run_episodes
+from ...evaluation.policy import ModelPolicy
 from ...records.episodes import EpisodeRecord
 from ...records.manifest import manifest
 from ...records.promises import require
@@ -107,7 +107,7 @@ def measure_variant(
     """Shares of steps and episodes that break the limit, and of successes, with one setting of the planner."""
     agent = build.agent(cfg, checkpoint.model, task)
     with progress_bar(f"{name} on {task.name}", task.budget, compiles=True) as bar:
-        records = run_episodes(task, ModelPolicy(task, agent, seed), pairs, bar)
+        records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar)
         bar(task.budget, task.budget)
     steps = [broken(task, limit, record) for record in records]
     return (

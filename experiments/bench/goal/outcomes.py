@@ -9,14 +9,14 @@ from pathlib import Path
 from envs import Task
 from worldmodel.files import write_atomically
 
-from ...evaluation.goals.policies import Policy
 from ...evaluation.goals.protocols import Pairs
-from ...evaluation.goals.rollout import run_episodes
+from ...evaluation.goals.rollout import GoalEpisodes, run_episodes
+from ...evaluation.policy import Policy
 
 
 def outcomes(
     task: Task,
-    policy: Policy,
+    policy: Policy[GoalEpisodes],
     pairs: Pairs,
     size: int,
     path: Path,

@@ -24,9 +24,9 @@ from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build
 from ...evaluation.goals import latency
-from ...evaluation.goals.policies import ModelPolicy
 from ...evaluation.goals.protocols import Pairs, honest
 from ...evaluation.goals.rollout import run_episodes
+from ...evaluation.policy import ModelPolicy
 from ...records import table_file
 from ...records.intervals import paired_difference, percentiles, wilson
 from ...records.manifest import command, manifest
@@ -117,7 +117,7 @@ def measure(
     """Whether each episode succeeds, steps of the successful ones, and milliseconds of single plans."""
     agent = build.agent(cfg, checkpoint.model, task)
     with progress_bar(f"{name} on {task.name}", task.budget, compiles=True) as bar:
-        records = run_episodes(task, ModelPolicy(task, agent, seed), pairs, bar)
+        records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar)
         bar(task.budget, task.budget)
     solved = np.array([record.success for record in records])
     steps = np.array([len(record.states) - 1 for record in records])[solved]

@@ -103,6 +103,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
 def measure(task: Any, agent: Agent, pairs: Pairs, part: Part, way: str, seed: int, name: str) -> list[bool]:
     """Whether each episode reaches that part of its goal within the task's budget."""
     targets = probe_targets(task, np.stack([resting(task, goal) for goal in pairs.goals]))
+    assert targets is not None  # of a task with a view from above
     if way == "probe":
         agent = _probing(agent, targets[0], part)
     controller = Controller(agent)

@@ -22,8 +22,9 @@ from ... import build
 from ...baselines import gcbc, sac_her
 from ...build.recipes import Paths, recipe
 from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED, Learned, make_policy, make_row, timed
-from ...evaluation.goals.policies import Policy
 from ...evaluation.goals.protocols import already_solved
+from ...evaluation.goals.rollout import GoalEpisodes
+from ...evaluation.policy import Policy
 from ...records.manifest import manifest
 from ...records.results import Row, append_csv, read_csv, read_manifests
 from ...shell.progress import progress_bar
@@ -139,7 +140,7 @@ class Suite:
         append_csv(self.path, [row], self.made)
         partly.unlink(missing_ok=True)
 
-    def _policy(self, point: Point, task: envs.Task) -> tuple[Policy, Learned | None, Any]:
+    def _policy(self, point: Point, task: envs.Task) -> tuple[Policy[GoalEpisodes], Learned | None, Any]:
         if point.policy in BASELINES:
             expected = self.baseline_recipe(point.policy, point.recipe, point.seed)
             file = self.baseline_file(point.policy, point.recipe, point.seed)

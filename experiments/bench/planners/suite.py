@@ -23,9 +23,10 @@ from planning import Agent, AskTell, Planner
 
 from ... import build
 from ...evaluation.goals import latency
-from ...evaluation.goals.policies import ModelPolicy, SimulatedPolicy
+from ...evaluation.goals.policies import SimulatedPolicy
 from ...evaluation.goals.protocols import honest
 from ...evaluation.goals.rollout import run_episodes
+from ...evaluation.policy import ModelPolicy
 from ...records.intervals import percentiles
 from ...records.manifest import manifest
 from ...shell.progress import progress_bar
@@ -80,7 +81,7 @@ def measure(cfg: DictConfig, point: Point, agent: Agent) -> Run:
     pairs = honest(task, episodes_of(cfg, point.policy), point.seed)
     seed = point.seed
     of_model = point.policy == "model"
-    policy = ModelPolicy(task, agent, seed) if of_model else SimulatedPolicy(point.policy, task, agent, seed)
+    policy = ModelPolicy(agent, seed) if of_model else SimulatedPolicy(point.policy, task, agent, seed)
     records = run_episodes(task, policy, pairs)
     timed = of_model and seed == cfg.suite.seeds[0] and cfg.suite.plans > 0
     count: Any = agent.planner

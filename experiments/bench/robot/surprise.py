@@ -24,9 +24,10 @@ from planning.control import LiveEngine
 from planning.control.worker.surprise import Surprise, SurpriseMonitor, calibrate, predictions
 
 from ... import build
-from ...evaluation.goals.policies import ModelPolicy
 from ...evaluation.goals.protocols import Pairs, honest
+from ...evaluation.goals.rollout import GoalEpisodes
 from ...evaluation.moments import spec_of, true_rows
+from ...evaluation.policy import ModelPolicy
 from ...records.manifest import manifest
 from ...records.promises import require
 from ...records.results import Value, append_values
@@ -106,8 +107,8 @@ def drive(
     suite: DictConfig, task: Task, agent: Agent, pairs: Pairs, onsets: Int[ndarray, "B"] | None, fault: str | None
 ) -> tuple[Float[ndarray, "B L+1 E"], Float[ndarray, "B L A"]]:
     """Observations and actions in closed loop; episodes continue after they have reached their goal."""
-    policy = ModelPolicy(task, agent, int(suite.seed))
-    policy.reset(pairs)
+    policy = ModelPolicy(agent, int(suite.seed))
+    policy.reset(GoalEpisodes(task, pairs))
     length = int(suite.length)
     begins = np.full(len(pairs), length) if fault is None or onsets is None else onsets  # at the end: never
     faulty = Faulty(task, fault or "teleport", begins, pairs.states, np.random.default_rng(0))
@@ -115,7 +116,7 @@ def drive(
     observed, acted, active = [true_rows(task, pairs.states)], [], np.ones(len(pairs), bool)
     with progress_bar(f"{fault or 'undisturbed'} on {task.name}", length, compiles=True) as bar:
         for step in range(length):
-            acted.append(policy.act_on(observed[-1], active))
+            acted.append(policy.act(observed[-1], active))
             observed.append(spec.numpy_row(faulty.step(acted[-1]).observations))
             bar(step + 1, length)
     return np.stack(observed, axis=1), np.stack(acted, axis=1)

@@ -15,8 +15,9 @@ from planning import Agent
 from planning.control import Controller
 
 from ..moments import goal_for, spec_of
+from ..reactive import ReactivePolicy
 from .protocols import Pairs
-from .reactive import ReactivePolicy
+from .rollout import GoalEpisodes
 
 EPISODE = 25  # plans before the next pair: early and late moments of an episode are planned from alike
 
@@ -37,12 +38,12 @@ def measure_reactive(task: Task, policy: ReactivePolicy, pairs: Pairs, calls: in
     running = np.ones(1, bool)
 
     def reset(pair: int) -> None:
-        policy.reset(pairs.part(pair, pair + 1))
+        policy.reset(GoalEpisodes(task, pairs.part(pair, pair + 1)))
 
     spec = spec_of(task)
 
     def act(observation: Any) -> Float[ndarray, "A"]:
-        return policy.act_on(spec.numpy_row(observation)[None], running)[0]
+        return policy.act(spec.numpy_row(observation)[None], running)[0]
 
     reset(0)
     act(task.observe(pairs.states[0]))  # compiles

@@ -23,11 +23,13 @@ from ...records.manifest import command
 from ...records.results import Row
 from ...shell.did_you_mean import did_you_mean
 from ...shell.progress import progress_bar
+from ..moments import goal_mask
+from ..policy import ModelPolicy, NoopPolicy, Policy, RandomPolicy
+from ..reactive import ReactivePolicy, reflex
 from . import latency
-from .policies import ModelPolicy, NoopPolicy, Policy, RandomPolicy, SimulatedPolicy
+from .policies import SimulatedPolicy
 from .protocols import Pairs, honest
-from .reactive import ReactivePolicy, reflex
-from .rollout import run_episodes
+from .rollout import GoalEpisodes, run_episodes
 
 POLICIES = ("model", "oracle", "ceiling", "reflex", "random", "noop")
 SIMULATED = ("oracle", "ceiling")
@@ -111,22 +113,24 @@ def show(rows: Sequence[Row], title: str) -> None:
     Console().print(table)
 
 
-def make_policy(name: str, task: envs.Task, agent: Agent | None, seed: int) -> Policy:
+def make_policy(name: str, task: envs.Task, agent: Agent | None, seed: int) -> Policy[GoalEpisodes]:
     """One of `POLICIES`; random and noop need no agent.
 
     Raises:
       ValueError: the agent's model or planner cannot be used so.
     """
     if name == "random":
-        return RandomPolicy(task, seed)
+        return RandomPolicy(seed)
     if name == "noop" or agent is None:
-        return NoopPolicy(task)
+        return NoopPolicy()
     if name == "reflex":
-        return reflex(task, agent.model)
-    return ModelPolicy(task, agent, seed) if name == "model" else SimulatedPolicy(name, task, agent, seed)
+        return reflex(agent.model, goal_mask(task))
+    return ModelPolicy(agent, seed) if name == "model" else SimulatedPolicy(name, task, agent, seed)
 
 
-def timed(task: envs.Task, agent: Agent | None, policy: Policy, pairs: Pairs, plans: int) -> np.ndarray | None:
+def timed(
+    task: envs.Task, agent: Agent | None, policy: Policy[GoalEpisodes], pairs: Pairs, plans: int
+) -> np.ndarray | None:
     """Milliseconds of single steps of a policy that acts on observations; None of one that does not."""
     if isinstance(policy, ModelPolicy) and agent is not None:
         return latency.measure(task, agent, pairs, plans)

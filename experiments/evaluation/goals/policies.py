@@ -1,4 +1,4 @@
-"""The rows of a table: the model's agent, and what stands beside it so that its number means something.
+"""Policies for comparison, which know the simulator's state: what a model's number is held against.
 
 `oracle` plans with the same planner and the model's own encoder and cost over the true dynamics: what it lacks is not
 the predictor's fault. `ceiling` plans over the true dynamics with the task's privileged cost: the best this planner
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
@@ -19,126 +19,29 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from envs import Task
-from envs.streams import episode_rng
 from envs.task import with_script
-from planning import ActionSpec, Agent, AskTell, Evaluation, Imagined, plan_on_host, reset_many, score, step_many
-from planning.agent import AgentState
+from planning import ActionSpec, Agent, AskTell, Evaluation, Imagined, plan_on_host, score
 
-from ..moments import History, Senses, goal_mask, goal_rows, repeated, true_rows
-from .protocols import Pairs
-
-
-class Policy(Protocol):
-    """Acts in a batch of episodes that advance together; `active` says which of them still run."""
-
-    name: str
-
-    def reset(self, pairs: Pairs) -> None:
-        """Prepare for one episode a pair, B in all; what is left of earlier episodes is forgotten."""
-
-    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """The next action of each episode in its simulator state; rows that are not active are not executed."""
+from ..moments import History, repeated, true_rows
+from .rollout import GoalEpisodes
 
 
-class RandomPolicy:
-    """Uniform over the action bounds, each step anew."""
-
-    name = "random"
-
-    def __init__(self, task: Task, seed: int):
-        self._low, self._high = _bounds(task)
-        self._seed = seed
-        self._rngs: list[np.random.Generator] = []
-
-    def reset(self, pairs: Pairs) -> None:
-        """Give each episode random numbers of its own, which follow from the seed and its number among the pairs."""
-        self._rngs = [episode_rng(self._seed, "random_policy", episode) for episode in pairs.numbers]
-
-    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """A fresh draw for every episode, from that episode's own random numbers."""
-        return np.stack([rng.uniform(self._low, self._high) for rng in self._rngs]).astype(np.float32)
-
-
-class NoopPolicy:
-    """Zero, or the bound nearest to it: what happens if nothing is done."""
-
-    name = "noop"
-
-    def __init__(self, task: Task):
-        low, high = _bounds(task)
-        self._action = np.clip(np.zeros_like(low), low, high)
-
-    def reset(self, pairs: Pairs) -> None:
-        """Nothing to prepare."""
-
-    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """The same action for every episode, as a read-only view."""
-        return np.broadcast_to(self._action, (len(states), len(self._action)))
-
-
+@final
 class ScriptPolicy:
     """The task's hand-written controller, from privileged state: what going there without detours looks like."""
 
     name = "script"
 
     def __init__(self, task: Task):
-        self._task = task
-        self._goals = np.zeros((0, 0))
+        self._task = with_script(task)
 
-    def reset(self, pairs: Pairs) -> None:
-        """Take over the goals."""
-        self._goals = pairs.goals
+    def reset(self, episodes: GoalEpisodes) -> None:
+        """Take over the episodes, whose states it reads."""
+        self._episodes = episodes
 
-    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+    def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """What the script does in each state."""
-        return with_script(self._task).script(states, self._goals).astype(np.float32)
-
-
-# Compiled once a process and shape: the agent is a pytree, so another model of the same shape is only another argument.
-_reset_many = jax.jit(reset_many)
-_step_many = jax.jit(step_many)
-_imagined_many = jax.jit(lambda agent, states: jax.lax.map(agent.imagined, states))
-
-
-class ModelPolicy:
-    """The agent on its world model: everything it knows comes from observations."""
-
-    name = "model"
-
-    def __init__(self, task: Task, agent: Agent, seed: int):
-        self._task = task
-        self._agent = agent
-        self._key, self._seed = jax.random.key(seed), seed
-        self._senses: Senses | None = None
-        self._states: AgentState | None = None
-
-    def reset(self, pairs: Pairs) -> None:
-        """Show the agent each goal as its sensors would read there, and begin an episode a pair."""
-        goals, mask = jnp.asarray(goal_rows(self._task, pairs.goals)), goal_mask(self._task)
-        self._senses = Senses(self._task, self._seed, pairs.numbers)
-        numbers = jnp.arange(pairs.numbers.start, pairs.numbers.stop)
-        self._states = _reset_many(self._agent, goals, self._key, numbers, None if mask is None else jnp.asarray(mask))
-
-    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """What the agent does on seeing the observations of `states`; agents of inactive episodes do not plan."""
-        assert self._senses is not None
-        return self.act_on(self._senses.rows(states), active)
-
-    def act_on(self, rows: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """What the agent does on these rows of readings, be they true or not."""
-        seen = jnp.asarray(rows, jnp.float32)
-        actions, _, self._states = _step_many(self._agent, self._states, seen, jnp.asarray(active))
-        return np.asarray(actions)
-
-    def imagined(self) -> Float[ndarray, "B H+1 Q"] | None:
-        """Where the current plans lead, decoded by the probe, the present first; None for a model without probe."""
-        model = self._agent.model
-        decode = model.heads.probe
-        if decode is None or self._states is None:
-            return None
-        latents = _imagined_many(self._agent, self._states)
-        path = jnp.concatenate([self._states.root[:, None], latents], axis=1)
-        return np.asarray(decode(model.params, path))
+        return self._task.script(self._episodes.states, self._episodes.pairs.goals).astype(np.float32)
 
 
 @jax.jit
@@ -163,18 +66,16 @@ Objective = Callable[[Float[ndarray, "N T A"]], Evaluation]
 
 
 @dataclass
-class _Episode:
+class _Search:
     """What a simulated policy keeps of one running episode."""
 
-    search: Any
-    senses: Senses
-    memory: History
-    history: ndarray  # [P, E] what was read last
+    state: Any  # of the planner
     actions: ndarray  # [T, A]
     previous: ndarray  # [A] the action taken last
     executed: int
 
 
+@final
 class SimulatedPolicy:
     """Plans over the true dynamics from the true state, one episode after the other: slow, and only for comparison."""
 
@@ -186,49 +87,39 @@ class SimulatedPolicy:
                 f"{type(agent.planner).__name__} needs a differentiable model and cannot plan in a simulator: leave "
                 f"{name} out of policies, or take another planner"
             )
+        self.name, self._task, self._agent, self._seed = name, task, agent, seed
         self._planner: AskTell[Any] = agent.planner
-        self.name = name
-        self._task = task
-        self._agent = agent
-        self._seed = seed
-        self._episodes: list[_Episode] = []
-        self._goals = np.zeros((0, 0))
-        self._goal_latents: list[Any] = []
 
-    def reset(self, pairs: Pairs) -> None:
+    def reset(self, episodes: GoalEpisodes) -> None:
         """Encode the goals, and begin each episode with a history that repeats its first observation."""
         agent, key = self._agent, jax.random.key(self._seed)
-        self._goals = pairs.goals
-        goals, mask = goal_rows(self._task, pairs.goals), goal_mask(self._task)
-        self._goal_latents = [_goal(agent, goal, None if mask is None else jnp.asarray(mask)) for goal in goals]
-        self._episodes = []
-        for number, state in zip(pairs.numbers, pairs.states, strict=True):
-            search = agent.planner.init(agent.spec, jax.random.fold_in(key, number))
-            empty = np.zeros((agent.planner.horizon, agent.spec.size), np.float32)
-            senses, rest = Senses(self._task, self._seed, [number]), np.asarray(agent.spec.rest_action)
-            history, executed = repeated(true_rows(self._task, state), agent.model.history), agent.planner.horizon
-            memory = History(agent.model.history)
-            self._episodes.append(_Episode(search, senses, memory, history, empty, rest, executed))
+        mask = None if episodes.goal_mask is None else jnp.asarray(episodes.goal_mask)
+        self._episodes, self._goals = episodes, [_goal(agent, goal, mask) for goal in episodes.goals]
+        self._past = History(agent.model.history)
+        self._stacks = repeated(true_rows(self._task, episodes.states), agent.model.history)
+        rest, horizon = np.asarray(agent.spec.rest_action), agent.planner.horizon
+        empty = np.zeros((horizon, agent.spec.size), np.float32)
+        keys = [jax.random.fold_in(key, number) for number in episodes.numbers]
+        self._searches = [_Search(agent.planner.init(agent.spec, each), empty, rest, horizon) for each in keys]
 
-    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+    def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """The next action of each plan, replanned where it is due; zeros where the episode is not active."""
-        actions = np.zeros((len(states), self._agent.spec.size), np.float32)
+        self._stacks = self._past.push(observations)
+        actions = np.zeros((len(active), self._agent.spec.size), np.float32)
         for index in np.flatnonzero(active):
-            actions[index] = self._act_in(int(index), states[index])
+            actions[index] = self._act_in(int(index))
         return actions
 
-    def _act_in(self, index: int, state: Float[ndarray, "S"]) -> Float[ndarray, "A"]:
-        episode, agent = self._episodes[index], self._agent
-        episode.history = episode.memory.push(episode.senses.rows(state[None]))[0]
-        if episode.executed >= agent.replan_every:
-            search = _warm_start(agent.planner, episode.search, agent.spec, episode.executed)
-            objective = self.objective(index, state)
-            plan, episode.search = plan_on_host(self._planner, objective, search, agent.spec)
-            episode.actions, episode.executed = np.asarray(plan.actions), 0
-        action = episode.actions[episode.executed]
-        episode.executed += 1
-        episode.previous = action
-        return action
+    def _act_in(self, index: int) -> Float[ndarray, "A"]:
+        search, agent = self._searches[index], self._agent
+        if search.executed >= agent.replan_every:
+            warm = _warm_start(agent.planner, search.state, agent.spec, search.executed)
+            objective = self.objective(index, self._episodes.states[index])
+            plan, search.state = plan_on_host(self._planner, objective, warm, agent.spec)
+            search.actions, search.executed = np.asarray(plan.actions), 0
+        search.previous = search.actions[search.executed]
+        search.executed += 1
+        return search.previous
 
     def objective(self, index: int, state: Float[ndarray, "S"]) -> Objective:
         """What candidates of the episode `index` are judged by in this state."""
@@ -238,19 +129,18 @@ class SimulatedPolicy:
         futures = self._simulate(state, actions)[
             :, self._agent.model.action_block - 1 :: self._agent.model.action_block
         ]
-        cost = self._task.cost(futures, self._goals[index]).sum(axis=1)
+        cost = self._task.cost(futures, self._episodes.pairs.goals[index]).sum(axis=1)
         return Evaluation(cost=cost.astype(np.float32))
 
     def _oracle(self, index: int, state: ndarray, actions: Float[ndarray, "N T A"]) -> Evaluation:
-        model, episode = self._agent.model, self._episodes[index]
-        history = episode.history
+        model, history, previous = self._agent.model, self._stacks[index], self._searches[index].previous
         observed = true_rows(self._task, self._simulate(state, actions))
         past = np.broadcast_to(history, (len(actions), *history.shape))
         trace = np.concatenate([past, observed], axis=1)  # row P - 1 is the present
         ends = np.arange(model.action_block, actions.shape[1] + 1, model.action_block) + model.history - 1
         stacks = trace[:, ends[:, None] + np.arange(1 - model.history, 1)]
-        root, previous = _encode(model, history), jnp.asarray(episode.previous)
-        return _score_true_latents(self._agent, stacks, root, self._goal_latents[index], jnp.asarray(actions), previous)
+        root, goal = _encode(model, history), self._goals[index]
+        return _score_true_latents(self._agent, stacks, root, goal, jnp.asarray(actions), jnp.asarray(previous))
 
     def _simulate(self, state: Float[ndarray, "S"], actions: Float[ndarray, "N T A"]) -> Float[ndarray, "N T S"]:
         return self._task.simulate(np.repeat(state[None], len(actions), axis=0), actions.astype(np.float64))
@@ -259,8 +149,3 @@ class SimulatedPolicy:
 @jax.jit
 def _warm_start(planner: Any, search: Any, spec: ActionSpec, steps: Any) -> Any:
     return planner.warm_start(search, spec, steps)
-
-
-def _bounds(task: Task) -> tuple[ndarray, ndarray]:
-    space: Any = task.action_space
-    return np.asarray(space.low), np.asarray(space.high)

@@ -26,6 +26,7 @@ class Pairs:
     budget: int  # environment steps in which a goal has to be reached
     goal_offset: int | None = None  # environment steps from start to goal, in the trajectory that both are of
     number: int = 0  # of the first pair: what is random in an episode follows from its own number
+    seed: int = 0  # of the sensors' noise: every policy reads the same
 
     def __len__(self) -> int:
         return len(self.states)
@@ -53,7 +54,7 @@ def honest(task: Task, episodes: int, seed: int) -> Pairs:
     """
     pairs = [task.sample_pair(episode_rng(seed, "evaluate", episode)) for episode in range(episodes)]
     states, goals = np.stack([state for state, _ in pairs]), np.stack([goal for _, goal in pairs])
-    return Pairs("honest", states, goals, task.budget)
+    return Pairs("honest", states, goals, task.budget, seed=seed)
 
 
 def lewm(task: Task, behaviour: Behaviour, episodes: int, steps: int, seed: int) -> Pairs:
@@ -77,7 +78,7 @@ def lewm(task: Task, behaviour: Behaviour, episodes: int, steps: int, seed: int)
     states, _ = behaviour.rollout(task, np.stack([task.sample_state(rng) for rng in rngs]), rngs, steps)
     each = np.arange(episodes)
     goals = task.achieved_goal(states[each, begin + LEWM_OFFSET])
-    return Pairs("lewm", states[each, begin], goals, LEWM_BUDGET, LEWM_OFFSET)
+    return Pairs("lewm", states[each, begin], goals, LEWM_BUDGET, LEWM_OFFSET, seed=seed)
 
 
 def already_solved(task: Task, pairs: Pairs) -> list[bool]:

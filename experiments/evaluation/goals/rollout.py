@@ -2,63 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any, final
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from envs import Task
-from envs.task import planar_view
+from envs.task import PlanarView
 
 from ...records.episodes import EpisodeRecord
-from .policies import ModelPolicy, Policy
+from ..episodes import Progress, execute
+from ..moments import Senses, goal_mask, goal_rows
+from ..policy import Episodes, ModelPolicy, Policy
 from .protocols import Pairs
 
-Progress = Callable[[int, int], None]
+
+@final
+class GoalEpisodes(Episodes):
+    """One episode a pair, of at most `pairs.budget` steps; it ends, a success, when its goal is reached.
+
+    Attributes:
+      states: `[B, S]` of the simulator, for policies that may know them.
+      active: `[B]` episodes that still run: at the end, those that failed.
+    """
+
+    def __init__(self, task: Task, pairs: Pairs):
+        self.task, self.pairs = task, pairs
+        self.numbers, self.limit = pairs.numbers, pairs.budget
+        space: Any = task.action_space
+        self.low, self.high = np.asarray(space.low), np.asarray(space.high)
+        self.goals, self.goal_mask = goal_rows(task, pairs.goals), goal_mask(task)
+        self.states, self.active = pairs.states.copy(), np.ones(len(pairs), bool)
+        self._traces, self._ended = [self.states], np.full(len(pairs), pairs.budget)
+        self._senses = Senses(task, pairs.seed, pairs.numbers)
+
+    def observe(self) -> Float[ndarray, "B E"]:
+        """What the sensors read, with their noise."""
+        return self._senses.rows(self.states)
+
+    def step(self, actions: Float[ndarray, "B A"]) -> None:
+        """Execute one action; episodes that have ended stay where they are."""
+        following = self.task.simulate(self.states, actions[:, None].astype(np.float64))[:, 0]
+        self.states = np.where(self.active[:, None], following, self.states)
+        self._traces.append(self.states)
+        reached = self.active & self.task.success(self.states, self.pairs.goals)
+        self._ended[reached] = len(self._traces) - 1
+        self.active = self.active & ~reached
+
+    @property
+    def paths(self) -> list[Float[ndarray, "T+1 S"]]:
+        """States of each episode, from its start to its end."""
+        trace = np.stack(self._traces, axis=1)
+        return [path[: end + 1] for path, end in zip(trace, self._ended, strict=True)]
 
 
 def run_episodes(
-    task: Task, policy: Policy, pairs: Pairs, progress: Progress | None = None, imagine_every: int = 0
+    task: Task, policy: Policy[GoalEpisodes], pairs: Pairs, progress: Progress | None = None, imagine_every: int = 0
 ) -> list[EpisodeRecord]:
-    """All episodes advance together for at most `pairs.budget` steps; one ends, a success, when its goal is reached.
+    """Execute the policy from each start towards its goal, and return one record a pair.
 
-    With `imagine_every` the plans of a `ModelPolicy` are kept every so many steps. `progress(step, budget)` is called
-    after each step.
+    Args:
+      task: the true simulator.
+      policy: what acts.
+      pairs: starts and goals.
+      progress: called with (steps done, budget) after each step.
+      imagine_every: keep the plans of a `ModelPolicy` every so many steps, in a task with a view from above; 0: none.
     """
-    count = len(pairs)
-    states = pairs.states.copy()
-    traces = [states.copy()]
-    ended = np.full(count, pairs.budget)
-    active = np.ones(count, bool)
-    imagined: list[list[tuple[int, np.ndarray]]] = [[] for _ in range(count)]
-    policy.reset(pairs)
-    for step in range(pairs.budget):
-        actions = policy.act(states, active)
-        if imagine_every and step % imagine_every == 0 and isinstance(policy, ModelPolicy):
+    view = task if isinstance(task, PlanarView) else None
+    plans: list[tuple[int, ndarray]] = []  # (step, positions [B, H+1, 2])
+
+    def after(step: int, budget: int) -> None:
+        if view is not None and imagine_every and (step - 1) % imagine_every == 0 and isinstance(policy, ModelPolicy):
             paths = policy.imagined()
             if paths is not None:
-                for index in np.flatnonzero(active):
-                    imagined[index].append((step, paths[index].reshape(paths.shape[1], -1, 2)[:, -1]))
-        following = task.simulate(states, actions[:, None].astype(np.float64))[:, 0]
-        states = np.where(active[:, None], following, states)
-        traces.append(states.copy())
-        reached = active & task.success(states, pairs.goals)
-        ended[reached] = step + 1
-        active &= ~reached
+                plans.append((step - 1, paths.reshape(*paths.shape[:2], -1, 2)[:, :, -1]))
         if progress is not None:
-            progress(step + 1, pairs.budget)
-        if not active.any():
-            break
-    trace = np.stack(traces, axis=1)
-    success = ~active
+            progress(step, budget)
+
+    episodes = execute(policy, GoalEpisodes(task, pairs), after)
     return [
         EpisodeRecord(
             policy=policy.name,
-            success=bool(success[index]),
-            keypoints=planar_view(task).keypoints(trace[index, : ended[index] + 1]),
-            goal_keypoints=planar_view(task).goal_keypoints(pairs.goals[index]),
-            states=trace[index, : ended[index] + 1],
+            success=not episodes.active[index],
+            keypoints=None if view is None else view.keypoints(path),
+            goal_keypoints=None if view is None else view.goal_keypoints(pairs.goals[index]),
+            states=path,
             goal=pairs.goals[index],
-            imagined=tuple(imagined[index]),
+            imagined=tuple((step, paths[index]) for step, paths in plans if step < len(path) - 1),
+            achieved=task.achieved_goal(path) if view is None else None,
         )
-        for index in range(count)
+        for index, path in enumerate(episodes.paths)
     ]

@@ -32,8 +32,10 @@ from ...records import table_file
 from ...records.intervals import percentiles, stratified_bootstrap
 from ...records.manifest import command, manifest
 from ...shell.progress import progress_bar
+from ..policy import ModelPolicy, Policy, RandomPolicy
+from ..reactive import reflex
 from . import true_dynamics
-from .policies import PlannerPolicy, PriorPolicy, RandomRewardPolicy, RewardPolicy, episode_returns
+from .rollout import RewardEpisodes, episode_returns
 
 POLICIES = ("planner", "policy", "random", "ceiling")
 USUAL = ("planner", "policy", "random")
@@ -175,18 +177,18 @@ def _measured(known: Learned, ceiling: DictConfig, name: str) -> ReturnRow:
     )
 
 
-def _policy(known: Learned, ceiling: DictConfig, name: str) -> tuple[RewardPolicy, Agent | None]:
+def _policy(known: Learned, ceiling: DictConfig, name: str) -> tuple[Policy[RewardEpisodes], Agent | None]:
     seed = int(known.cfg.seed)
     if name == "random":
-        return RandomRewardPolicy(seed), None
+        return RandomPolicy(seed), None
     if name == "ceiling":
         planner, spec = build.planner(ceiling), build.reward_spec(known.make_task())
         return true_dynamics.TrueDynamics(known.make_task, planner, spec, seed), None
     agent = known.agent()
-    return PlannerPolicy(agent, seed) if name == "planner" else PriorPolicy(agent), agent
+    return ModelPolicy(agent, seed) if name == "planner" else reflex(agent.model), agent
 
 
-def _times(known: Learned, name: str, policy: RewardPolicy, agent: Agent | None) -> ArrayLike | None:
+def _times(known: Learned, name: str, policy: Policy[RewardEpisodes], agent: Agent | None) -> ArrayLike | None:
     """Milliseconds of single decisions in one environment, after warm-up; None of a policy that computes nothing."""
     if isinstance(policy, true_dynamics.TrueDynamics):
         return policy.milliseconds[1:] or policy.milliseconds  # the first one compiles

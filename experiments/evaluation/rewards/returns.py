@@ -9,35 +9,36 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from worldmodel.data.logs import out_of_bounds
 
 from ...records import curves
 from ...records.curves import CurveRow
+from ..episodes import LONGEST, endless, execute
+from ..policy import Episodes
 
 logger = logging.getLogger(__name__)
 
 EnvFactory = Callable[[], "gymnasium.Env[Any, Any]"]
 EVALUATION = 0x6A657061  # keeps the episodes of an evaluation apart from those of training with the same seed
-LONGEST = 100_000  # decisions of an episode that nothing ends
 
 
-class Policy(Protocol):
-    """What is evaluated."""
+class Predictor(Protocol):
+    """What is evaluated, as Stable-Baselines3 has it."""
 
     def predict(self, observation: Any, *, deterministic: bool = True) -> tuple[Any, Any]:
         """The action in the environment's own bounds, and a state that is not used."""
         ...
 
 
-def evaluate_returns(make_env: EnvFactory, policy: Policy, episodes: int, seed: int) -> Float[ndarray, "E"]:
+def evaluate_returns(make_env: EnvFactory, policy: Predictor, episodes: int, seed: int) -> Float[ndarray, "E"]:
     """Undiscounted returns of episodes from starts that depend on `seed` alone: the same for every policy.
 
     The environment is made anew; `make_env` repeats actions itself, where they are repeated. Actions are clipped to
@@ -54,14 +55,16 @@ def evaluate_returns(make_env: EnvFactory, policy: Policy, episodes: int, seed: 
         check_spaces(env)
         seeds = np.random.SeedSequence((EVALUATION, seed)).generate_state(episodes)
         _check_seed(env, int(seeds[0]))
-        found = [_episode(env, policy, int(each)) for each in seeds]
-        if clipped := sum(steps for _, steps in found):
+        found = [execute(_Predicting(policy), _Episode(env, int(each))) for each in seeds]
+        if clipped := sum(each.clipped for each in found):
             logger.warning(
                 "%d actions of the policy lay outside of the environment's bounds and were clipped: see whether it "
                 "gives actions between -1 and 1 in place of the environment's own units",
                 clipped,
             )
-        return np.array([total for total, _ in found], np.float64)
+        if any(each.active[0] for each in found):
+            raise endless("an episode")
+        return np.array([each.total for each in found], np.float64)
     finally:
         env.close()
 
@@ -71,7 +74,7 @@ def add_policy(
     method: str,
     task: str,
     make_env: EnvFactory,
-    policy: Policy,
+    policy: Predictor,
     manifest: Mapping[str, Any],
     *,
     episodes: int = 10,
@@ -138,25 +141,53 @@ def _check_seed(env: gymnasium.Env[Any, Any], seed: int) -> None:
         )
 
 
-def _episode(env: gymnasium.Env[Any, Any], policy: Policy, seed: int) -> tuple[float, int]:
-    """The return, and how many actions were clipped by more than rounding."""
-    observation, _ = env.reset(seed=seed)
-    space: Any = env.action_space
-    total, outside = 0.0, 0
-    for step in range(LONGEST):
-        action = np.asarray(policy.predict(observation, deterministic=True)[0])
+@final
+class _Predicting:
+    """A predictor as a policy of one episode."""
+
+    name = "predictor"
+
+    def __init__(self, policy: Predictor):
+        self._policy = policy
+
+    def reset(self, episodes: Any) -> None:
+        """Nothing to prepare."""
+
+    def act(self, observations: Float[ndarray, "1 ..."], active: Bool[ndarray, "1"]) -> Any:
+        """The action on the observation."""
+        return [self._policy.predict(observations[0], deterministic=True)[0]]
+
+
+@final
+class _Episode(Episodes):
+    """One episode of a Gymnasium environment.
+
+    Attributes:
+      total: the undiscounted return so far.
+      clipped: how many actions lay outside of the bounds by more than rounding.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any], seed: int):
+        self._env, self._observation = env, env.reset(seed=seed)[0]
+        self.limit, self.active, self.total, self.clipped, self._steps = LONGEST, np.ones(1, bool), 0.0, 0, 0
+
+    def observe(self) -> Any:
+        """The newest observation, as the environment gives it."""
+        return [self._observation]
+
+    def step(self, actions: Any) -> None:
+        """Check the action, clip it to the bounds, and execute it."""
+        action, space = np.asarray(actions[0]), self._env.action_space
+        assert isinstance(space, Box)
         if action.shape != space.shape:
             raise ValueError(f"the policy's action has shape {action.shape}; the environment takes {space.shape}")
         if not np.isfinite(action).all():
-            raise ValueError(f"the policy's action is not finite at step {step}: {action.tolist()}")
-        outside += bool(out_of_bounds(action, space.low, space.high).any())
+            raise ValueError(f"the policy's action is not finite at step {self._steps}: {action.tolist()}")
+        self.clipped += bool(out_of_bounds(action, space.low, space.high).any())
         action = np.clip(action, space.low, space.high).astype(space.dtype)
-        observation, reward, terminated, truncated, _ = env.step(action)
-        total += float(reward)
-        if not np.isfinite(total):
-            raise ValueError(f"the environment's reward is not finite at step {step}: {reward}")
-        if terminated or truncated:
-            return total, outside
-    raise ValueError(
-        f"an episode went on for {LONGEST:,} decisions: limit it, for example with gymnasium.wrappers.TimeLimit"
-    )
+        self._observation, reward, terminated, truncated, _ = self._env.step(action)
+        self.total += float(reward)
+        if not np.isfinite(self.total):
+            raise ValueError(f"the environment's reward is not finite at step {self._steps}: {reward}")
+        self._steps += 1
+        self.active[0] = not (terminated or truncated)

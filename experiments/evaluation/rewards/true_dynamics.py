@@ -18,18 +18,18 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from omegaconf import DictConfig
 
-from envs.reward_batch import RewardBatch
 from envs.reward_oracle import RewardOracle, present
 from envs.reward_task import RewardTask
 from planning import ActionSpec, AskTell, Evaluation, plan_on_host
 
 from ... import build
 from ...shell.overrides import override
+from .rollout import RewardEpisodes
 
 
 @final
 class TrueDynamics:
-    """Plans anew at every decision, in each episode from its true state.
+    """Plans anew at every decision, in each episode from its true state: a `Policy` of reward episodes.
 
     Args:
       make_task: makes one environment; what is planned is tried in one of its own.
@@ -40,6 +40,8 @@ class TrueDynamics:
     Raises:
       ValueError: the planner needs a differentiable model, or cannot plan for these actions.
     """
+
+    name = "ceiling"
 
     def __init__(self, make_task: Callable[[], RewardTask], planner: Any, spec: ActionSpec, seed: int):
         if not isinstance(planner, AskTell):
@@ -53,12 +55,16 @@ class TrueDynamics:
         self._searches: dict[int, Any] = {}
         self.milliseconds: list[float] = []  # of each plan
 
-    def act(self, batch: RewardBatch, running: Bool[ndarray, "E"]) -> Float[ndarray, "E A"]:
-        """The first action of each plan; the rest action where nothing runs any more."""
-        actions = np.tile(np.asarray(self._spec.rest_action), (batch.count, 1))
-        for index in np.flatnonzero(running):
+    def reset(self, episodes: RewardEpisodes) -> None:
+        """Forget earlier plans, and take over the episodes, whose states it reads."""
+        self._episodes, self._searches = episodes, {}
+
+    def act(self, observations: Float[ndarray, "B O"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        """The first action of each plan; the rest action where an episode is not active."""
+        actions = np.tile(np.asarray(self._spec.rest_action), (len(active), 1))
+        for index in np.flatnonzero(active):
             began = time.perf_counter()
-            actions[index] = self._plan(int(index), batch.tasks[index])
+            actions[index] = self._plan(int(index), self._episodes.tasks[index])
             self.milliseconds.append((time.perf_counter() - began) * 1e3)
         return actions
 

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from numpy import ndarray
 
-from envs.reward_batch import RewardBatch
 from planning import Agent, AgentState
 from worldmodel.models.freeze import Weights
 from worldmodel.training.lanes import Lanes
 
 from ...build.agents import RewardAgents
+from ...evaluation.policy import Episodes
 
 
 @final
@@ -110,19 +110,22 @@ class OnlineActor:
 class CalmActor:
     """The actor as an evaluation asks for it: with these weights, without exploration, in one episode of each place."""
 
+    name = "actor"
+
     def __init__(self, actor: OnlineActor, weights: Weights, key: PRNGKeyArray):
         self._actor, self._weights, self._key = actor, weights, key
-        self._states: AgentState | None = None
 
-    def act(self, batch: RewardBatch, running: Bool[ndarray, "E"]) -> Float[ndarray, "E A"]:
+    def reset(self, episodes: Episodes) -> None:
+        """Begin new episodes."""
+        self._states, self._first = self._actor.init(self._weights, len(episodes.numbers), self._key), True
+
+    def act(self, observations: Float[ndarray, "E O"], active: Bool[ndarray, "E"]) -> Float[ndarray, "E A"]:
         """The next actions of all environments, those that do not run any more included."""
-        first = self._states is None
-        if self._states is None:
-            self._states = self._actor.init(self._weights, batch.count, self._key)
-        begins = np.full(batch.count, first)
+        begins = np.full(len(observations), self._first)
         actions, self._states = self._actor.act(
-            self._weights, self._states, batch.observations, begins, self._key, explore=False
+            self._weights, self._states, observations, begins, self._key, explore=False
         )
+        self._first = False
         return actions
 
 

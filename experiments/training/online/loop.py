@@ -30,7 +30,7 @@ from worldmodel.models.freeze import Weights
 from worldmodel.training.lanes import Lanes
 from worldmodel.training.td_trainer import TdTrainer
 
-from ...evaluation.rewards.policies import episode_returns
+from ...evaluation.rewards.rollout import episode_returns
 from .actor import CalmActor, OnlineActor
 from .config import OnlineConfig
 from .state import load_run, save_run

@@ -1,4 +1,4 @@
-"""What comes from a robot, read without guessing: one check for observations and goals, wherever they come in."""
+"""A robot's readings, checked strictly: one check for all observations and goals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Range = tuple[ndarray, ndarray]  # lowest and highest embedding [E]
 
 
 class Kind(Enum):
-    """What can be wrong with a reading."""
+    """Kinds of faults of a reading."""
 
     MALFORMED = 0
     NONFINITE = 1
@@ -26,7 +26,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a reading, and how to put it right in one sentence."""
+    """A reading's fault, and its fix in one sentence."""
 
     kind: Kind
     sentence: str
@@ -36,8 +36,8 @@ class Fault:
 class Reading:
     """An observation or a goal that passed.
 
-    `row` is its embedding [E], float32; where a sensor is no vector, its place is zero until `others`, the readings of
-    those sensors, went through the engine's `embed`. Of a goal, NaN stands for what it leaves free.
+    `row` is its embedding [E], float32; where a sensor is not a vector, its place is zero until `others`, the readings
+    of those sensors, went through the engine's `embed`. In a goal, NaN stands for free values.
     """
 
     row: ndarray
@@ -47,14 +47,14 @@ class Reading:
 def read(
     value: Any, spec: ObservationSpec, plausible: Range | None, what: str = "observation", is_goal: bool = False
 ) -> Reading | Fault:
-    """Check and convert what a user or a robot gives. It never raises, whatever comes.
+    """Check and convert the input of a user or a robot. It never raises, whatever the input.
 
     Args:
       value: a mapping from sensor names to readings; the reading alone where there is one sensor. An optional sensor
         that is missing is left out, is None, or has 0 as `<name>_present`.
       spec: the sensors.
       plausible: lowest and highest values; None: any.
-      what: the word for it in sentences.
+      what: the noun for it in messages.
       is_goal: whether sensors may be left out, and NaN stands for any value of a component.
     """
     given: Mapping[Any, Any]
@@ -95,16 +95,16 @@ def read(
 
 
 def numbers_of(value: Any) -> ndarray | None:
-    """The value as a new float32 array, infinite beyond float32's range; None where it is not plain real numbers.
+    """Return the value as a new float32 array, infinite beyond float32's range; None unless plain real numbers.
 
-    Masked arrays, complex numbers, strings, dates and objects are no readings: NumPy would turn some of them into
-    numbers in silence.
+    Masked arrays, complex numbers, strings, dates and objects are not readings: NumPy would silently turn some of them
+    into numbers.
     """
     if isinstance(value, np.ma.MaskedArray):
         return None
     try:
         raw = np.asarray(value)  # a masked element in a list becomes NaN
-    except Exception:  # whatever an object's own conversion raises
+    except Exception:  # an object's own conversion may raise anything
         return None
     if raw.dtype.kind not in "biuf":
         return None
@@ -113,7 +113,7 @@ def numbers_of(value: Any) -> ndarray | None:
 
 
 def checked_action(action: Any, contract: Contract) -> ndarray:
-    """What the actuators do now, [A] float32, brought into the bounds.
+    """Return what the actuators do now, [A] float32, clipped to the bounds.
 
     Raises:
       ValueError: it is not one finite number for each actuator.
@@ -127,7 +127,7 @@ def checked_action(action: Any, contract: Contract) -> ndarray:
 
 
 def one_of_batch(observation: Any, spec: ObservationSpec) -> tuple[Any, bool]:
-    """The observation of one environment, and whether it came as a batch of one.
+    """Return the observation of one environment, and whether it came as a batch of one.
 
     Raises:
       ValueError: a batch of several.
@@ -147,7 +147,7 @@ _NOTHING = np.zeros(0, np.float32)
 
 
 def _vector(value: Any, sensor: Sensor, called: str, is_goal: bool) -> tuple[ndarray, Fault | None]:
-    """A vector's numbers."""
+    """Return a vector's numbers, or the fault."""
     values = numbers_of(value)
     if values is None:
         return _NOTHING, _malformed(f"the {called} must be {sensor.size} plain real numbers; got {_kind(value)}")
@@ -161,12 +161,12 @@ def _vector(value: Any, sensor: Sensor, called: str, is_goal: bool) -> tuple[nda
 
 
 def _array(value: Any, sensor: Sensor, called: str) -> tuple[ndarray, Fault | None]:
-    """The reading of a sensor that is no vector: nothing is converted, for a picture in floats is another picture."""
+    """Check a sensor that is not a vector: nothing is converted, because a float image has another scale."""
     found = value if isinstance(value, ndarray) else _NOTHING
     if type(found) is not ndarray or found.shape != sensor.shape or found.dtype != sensor.dtype:
-        wanted = f"an array of {sensor.dtype} {list(sensor.shape)}"
+        expected = f"an array of {sensor.dtype} {list(sensor.shape)}"
         got = f"{value.dtype} {list(value.shape)}" if isinstance(value, ndarray) else _kind(value)
-        return _NOTHING, _malformed(f"the {called} must be {wanted}; got {got}")
+        return _NOTHING, _malformed(f"the {called} must be {expected}; got {got}")
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         return _NOTHING, Fault(Kind.NONFINITE, f"the {called} must be finite")
     return found, None
@@ -175,7 +175,7 @@ def _array(value: Any, sensor: Sensor, called: str) -> tuple[ndarray, Fault | No
 def _implausible(
     values: ndarray, low: ndarray, high: ndarray, called: str, spec: ObservationSpec, at: int
 ) -> Fault | None:
-    """What lies outside of the plausible range; NaN does not."""
+    """Return the fault of values outside the plausible range, or None; NaN is never outside."""
     outside = (values < low) | (values > high)
     if not outside.any():
         return None
@@ -190,7 +190,7 @@ def _implausible(
 
 
 def _is_present(flag: Any) -> bool:
-    """Whether a companion flag, if there is any, says that its sensor was read."""
+    """Whether the companion flag, if there is one, marks its sensor as read."""
     if flag is None:
         return True
     values = numbers_of(flag)

@@ -1,9 +1,13 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import envs
+from envs.sensors import Sensor
 from experiments.baselines import gcbc, weights
 from experiments.evaluation.goals.protocols import honest
+from experiments.evaluation.goals.rollout import GoalEpisodes
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.observation import vector
 from worldmodel.training.trainer import TrainingConfig
@@ -40,14 +44,8 @@ def walks(episodes=60, steps=20):
 class Plane:
     """As much of a task as a policy looks at."""
 
-    observation_space = type("Space", (), {"shape": (2,)})
+    sensors = (Sensor("state", (2,)),)
     action_space = type("Space", (), {"shape": (2,), "low": np.full(2, -2.0), "high": np.full(2, 2.0)})
-
-    def goal_observation(self, goal):
-        return goal
-
-    def observe(self, states):
-        return states
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +59,7 @@ def test_it_walks_to_goals_that_it_has_not_seen(file):
     policy, known = gcbc.load(file, Plane(), {"seed": 0})
     rng = np.random.default_rng(1)
     position, goals = rng.uniform(-0.8, 0.8, (2, 50, 2))
-    policy.reset(type("Pairs", (), {"goals": goals}))
+    policy.reset(SimpleNamespace(goals=goals.astype(np.float32), low=np.full(2, -2.0), high=np.full(2, 2.0)))
     before = np.linalg.norm(position - goals, axis=1)
     for _ in range(40):
         actions = policy.act(position, np.ones(50, bool))
@@ -115,6 +113,7 @@ def test_a_real_task_takes_its_actions():
     config = gcbc.GcbcConfig(width=4, depth=1)
     model = gcbc.Cloner(6, 2, 2, config, gcbc.nnx.Rngs(0))
     policy = gcbc.policy(task, model, 2)
-    policy.reset(pairs)
-    actions = policy.act(pairs.states, np.ones(3, bool))
+    episodes = GoalEpisodes(task, pairs)
+    policy.reset(episodes)
+    actions = policy.act(episodes.observe(), episodes.active)
     assert actions.shape == (3, 2) and all(task.action_space.contains(action) for action in actions)

@@ -7,6 +7,7 @@ import envs
 from experiments.baselines import sac_her
 from experiments.baselines.goal_env import GoalEnv
 from experiments.evaluation.goals.protocols import honest
+from experiments.evaluation.goals.rollout import GoalEpisodes
 
 TINY = sac_her.SacHerConfig(width=8, depth=1, batch=16, learning_starts=130, round=40)
 needs_extra = pytest.mark.skipif(not sac_her.installed(), reason="the extra `baselines` (sbx, torch) is not installed")
@@ -92,8 +93,9 @@ def test_a_killed_run_goes_on_and_its_actor_is_the_one_that_was_trained(tmp_path
 
     policy, known = sac_her.load(path, task, {"seed": 0})
     pairs = honest(task, 4, 0)
-    policy.reset(pairs)
-    actions = policy.act(pairs.states, np.ones(4, bool))
+    episodes = GoalEpisodes(task, pairs)
+    policy.reset(episodes)
+    actions = policy.act(episodes.observe(), episodes.active)
     env = GoalEnv(task, TINY.draws)
     for state, goal, action in zip(pairs.states, pairs.goals, actions, strict=True):
         seen, _ = env.reset(options={"state": state, "goal": goal})

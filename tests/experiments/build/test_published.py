@@ -11,9 +11,9 @@ import pytest
 
 import envs
 from experiments import build, published
-from experiments.evaluation.goals.policies import ModelPolicy
 from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.rollout import run_episodes
+from experiments.evaluation.policy import ModelPolicy
 from experiments.records.results import read_csv
 from worldmodel.models.checkpoint import load_model, save_model, with_members
 from worldmodel.models.goal_model import ModelConfig, create
@@ -105,5 +105,5 @@ def test_one_of_them_earns_a_part_of_its_row():
     model = load_model(published.checkpoint_file("published", row.task)).model
     agent = build.agent(build.compose("plan", f"task={row.task}"), model, task)
     assert row.seed is not None
-    records = run_episodes(task, ModelPolicy(task, agent, row.seed), honest(task, EPISODES, row.seed))
+    records = run_episodes(task, ModelPolicy(agent, row.seed), honest(task, EPISODES, row.seed))
     assert sum(record.success for record in records) >= EPISODES * row.success_rate - 1

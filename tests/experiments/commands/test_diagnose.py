@@ -16,9 +16,10 @@ from experiments.diagnosis.distance_curve import Reach, of_script
 from experiments.diagnosis.failure_attribution import FAULTS, Failure, blame
 from experiments.diagnosis.figures import PROBES, alone, panels
 from experiments.diagnosis.held_out import fresh
-from experiments.evaluation.goals.policies import NoopPolicy, ScriptPolicy
+from experiments.evaluation.goals.policies import ScriptPolicy
 from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.rollout import run_episodes
+from experiments.evaluation.policy import NoopPolicy
 from experiments.records.intervals import spearman
 from worldmodel.models.checkpoint import load_model
 
@@ -112,7 +113,7 @@ def test_only_failures_are_played_again(runs):
     model = load_model(runs / "two_room-seed0.safetensors").model
     agent = build.agent(settings("plan", runs, "planner.horizon=15"), model, task)
     pairs = honest(task, 3, 0)
-    failed = run_episodes(task, NoopPolicy(task), pairs)
+    failed = run_episodes(task, NoopPolicy(), pairs)
     judged = blame(task, agent, pairs, failed, seed=0, most=1)
     assert [each.episode for each in judged] == [0]
     assert judged[0].ceiling and judged[0].oracle is not None

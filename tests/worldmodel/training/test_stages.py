@@ -13,7 +13,7 @@ from worldmodel.data.windows import LatentSampler
 from worldmodel.losses.partial_goal import goal_loss, partial_goals
 from worldmodel.losses.prediction import bootstrap_weights
 from worldmodel.models.checkpoint import load_training, save_training
-from worldmodel.training.trainer import TrainingConfig, fit
+from worldmodel.training.trainer import TrainingConfig
 
 from ..small import trainer
 
@@ -38,7 +38,7 @@ def states(run):
         kept[int(state.update)] = jax.tree.map(jnp.copy, state)
         history.append(metrics)
 
-    fit(run, run.init(), keep)
+    run.train(run.init(), keep)
     return kept, history
 
 
@@ -73,7 +73,7 @@ def test_a_run_that_stops_in_any_stage_goes_on_to_the_same_bits(run, states, tmp
         save_training(tmp_path / "t.safetensors", kept[update], {}, {})
         state, _ = load_training(tmp_path / "t.safetensors", run.init(), {})
         fresh = trainer(**LENGTHS) if update == 30 else run
-        final = fit(fresh, state)
+        final = fresh.train(state)
         for a, b in zip(jax.tree.leaves(final), jax.tree.leaves(kept[END]), strict=True):
             np.testing.assert_array_equal(a, b)
 

@@ -11,9 +11,9 @@ import envs
 from experiments import build
 from experiments.bench.robot import delay as bench_delay
 from experiments.commands import bench
-from experiments.evaluation.goals.policies import ModelPolicy
 from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.rollout import run_episodes
+from experiments.evaluation.policy import ModelPolicy
 from worldmodel.models.checkpoint import load_model, save_model
 from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.observation import vector
@@ -54,7 +54,7 @@ def test_what_is_committed_is_the_mean_of_each_period():
 def test_without_a_delay_it_is_the_ordinary_evaluation(parts):
     task, agent = parts
     pairs = honest(task, 2, 0)
-    records = run_episodes(task, ModelPolicy(task, agent, 0), pairs)
+    records = run_episodes(task, ModelPolicy(agent, 0), pairs)
     for compensate in (False, True):
         reached = bench_delay.DelayedLoop(task, agent, 0.0, compensate, 0).run(pairs, "test")
         np.testing.assert_array_equal(reached, [record.success for record in records])

@@ -6,9 +6,9 @@ import pytest
 import envs
 from envs.behaviours import Behaviour, ColouredNoise, Mixture
 from envs.streams import episode_rng
-from experiments.evaluation.goals.policies import RandomPolicy
 from experiments.evaluation.goals.protocols import LEWM_BUDGET, LEWM_OFFSET, already_solved, honest, lewm
 from experiments.evaluation.goals.rollout import run_episodes
+from experiments.evaluation.policy import RandomPolicy
 
 
 @pytest.fixture(scope="module")
@@ -71,15 +71,15 @@ def test_solved_starts_stay_in_and_are_counted(task):
 
 def test_an_episode_lasts_for_the_budget_of_its_protocol(task):
     pairs = lewm(task, Mixture(), 8, 60, 0)
-    records = run_episodes(task, RandomPolicy(task, 0), pairs)
+    records = run_episodes(task, RandomPolicy(0), pairs)
     failed = [record.steps for record in records if not record.success]
     assert failed and set(failed) == {LEWM_BUDGET} != {task.budget}
 
 
 def test_a_part_comes_out_as_it_does_among_all(task):
     pairs = honest(task, 7, 0)
-    whole = run_episodes(task, RandomPolicy(task, 0), pairs)
-    parts = [run_episodes(task, RandomPolicy(task, 0), pairs.part(begin, begin + 3)) for begin in (0, 3, 6)]
+    whole = run_episodes(task, RandomPolicy(0), pairs)
+    parts = [run_episodes(task, RandomPolicy(0), pairs.part(begin, begin + 3)) for begin in (0, 3, 6)]
     assert [len(part) for part in parts] == [3, 3, 1]
     for one, other in zip(whole, sum(parts, []), strict=True):
         np.testing.assert_array_equal(one.states, other.states)

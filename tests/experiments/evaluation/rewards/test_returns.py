@@ -106,6 +106,7 @@ def test_an_environment_that_fails_is_told(monkeypatch):
         evaluate_returns(Line, Constant(0.0), 1, 0)
     monkeypatch.undo()
     monkeypatch.setattr(Line, "ends", False)
+    monkeypatch.setattr("experiments.evaluation.episodes.LONGEST", 50)
     monkeypatch.setattr("experiments.evaluation.rewards.returns.LONGEST", 50)
     with pytest.raises(ValueError, match="went on for 50 decisions: limit it"):
         evaluate_returns(Line, Constant(0.0), 1, 0)

@@ -6,6 +6,7 @@ import pytest
 from envs.registry import make_reward_task
 from experiments import build, cli
 from experiments.comparison import comparison
+from experiments.evaluation.rewards.rollout import RewardEpisodes
 from experiments.evaluation.rewards.true_dynamics import TrueDynamics
 from experiments.records import curves
 from planning import Gradient
@@ -55,17 +56,17 @@ def test_a_planner_that_needs_a_gradient_cannot_plan_there():
 
 
 def test_candidates_differ_between_episodes_and_repeat_with_the_seed():
-    from envs.reward_batch import RewardBatch
-
     cfg = build.compose("train", "method=ceiling", "task=reward", "task.name=gym/Pendulum-v1", *TINY)
 
     def make_task():
         return make_reward_task("gym/Pendulum-v1", 5)
 
-    batch = RewardBatch(make_task, 2, 0, stream="evaluate")
-    spec, running = build.reward_spec(batch.task), np.array([True, True])
+    episodes = RewardEpisodes(make_task, 2, 0)
+    spec, seen = build.reward_spec(episodes.tasks[0]), episodes.observe()
     one, same, other = (TrueDynamics(make_task, build.planner(cfg), spec, seed) for seed in (0, 0, 1))
-    first = one.act(batch, running)
-    np.testing.assert_array_equal(first, same.act(batch, running))
-    assert not np.array_equal(first, other.act(batch, running)) and first[0] != first[1]
-    assert one.act(batch, np.array([False, True]))[0] == 0.0 and len(one.milliseconds) == 3
+    for policy in (one, same, other):
+        policy.reset(episodes)
+    first = one.act(seen, episodes.active)
+    np.testing.assert_array_equal(first, same.act(seen, episodes.active))
+    assert not np.array_equal(first, other.act(seen, episodes.active)) and first[0] != first[1]
+    assert one.act(seen, np.array([False, True]))[0] == 0.0 and len(one.milliseconds) == 3

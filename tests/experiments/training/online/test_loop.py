@@ -13,7 +13,7 @@ from flax import nnx
 from envs.registry import make_reward_task
 from experiments import build, cli
 from experiments.build import ActorConfig, RewardAgents
-from experiments.evaluation.rewards.policies import episode_returns
+from experiments.evaluation.rewards.rollout import episode_returns
 from experiments.training.online.actor import CalmActor, OnlineActor
 from experiments.training.online.config import OnlineConfig
 from experiments.training.online.loop import OnlineRun

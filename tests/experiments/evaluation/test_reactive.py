@@ -10,7 +10,8 @@ import pytest
 import envs
 from experiments.evaluation.goals import latency
 from experiments.evaluation.goals.protocols import honest
-from experiments.evaluation.goals.reactive import ReactivePolicy, reflex
+from experiments.evaluation.goals.rollout import GoalEpisodes
+from experiments.evaluation.reactive import ReactivePolicy, reflex
 from planning import Heads
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig, create
@@ -44,13 +45,13 @@ def task():
 
 def test_the_reflex_takes_the_first_action_of_the_block_within_the_bounds(task):
     pairs = honest(task, 6, 0)
-    policy = reflex(task, Stub((jnp.float32(0.1),)))
-    policy.reset(pairs)
+    episodes, policy = GoalEpisodes(task, pairs), reflex(Stub((jnp.float32(0.1),)))
+    policy.reset(episodes)
     gap = task.goal_observation(pairs.goals)[:, :2] - task.observe(pairs.states)[:, :2]
-    np.testing.assert_allclose(policy.act(pairs.states, np.ones(6, bool)), 0.1 * gap, rtol=1e-5)
-    hasty = reflex(task, Stub((jnp.float32(1e6),)))
-    hasty.reset(pairs)
-    actions = hasty.act(pairs.states, np.ones(6, bool))
+    np.testing.assert_allclose(policy.act(episodes.observe(), episodes.active), 0.1 * gap, rtol=1e-5)
+    hasty = reflex(Stub((jnp.float32(1e6),)))
+    hasty.reset(episodes)
+    actions = hasty.act(episodes.observe(), episodes.active)
     np.testing.assert_array_equal(np.abs(actions), 1.0)
     assert (policy.name, actions.dtype) == ("reflex", np.float32)
 
@@ -60,9 +61,9 @@ def test_the_reflex_of_a_real_model_gives_what_its_policy_head_gives(task):
         observation=vector(4), action_size=2, latent_size=4, width=8, head_width=8, depth=1, policy=True
     )
     model, pairs = freeze(create(config, 0), config), honest(task, 3, 0)
-    policy = reflex(task, model)
-    policy.reset(pairs)
-    actions = policy.act(pairs.states, np.ones(3, bool))
+    episodes, policy = GoalEpisodes(task, pairs), reflex(model)
+    policy.reset(episodes)
+    actions = policy.act(episodes.observe(), episodes.active)
     still = np.repeat(task.observe(pairs.states)[:, None], config.history, axis=1)
     goal = np.repeat(task.goal_observation(pairs.goals)[:, None], config.history, axis=1)
     latent, towards = (model.encode(model.params, jnp.asarray(each)) for each in (still, goal))
@@ -71,25 +72,23 @@ def test_the_reflex_of_a_real_model_gives_what_its_policy_head_gives(task):
     np.testing.assert_allclose(actions, np.clip(blocks[:, 0], -1, 1), rtol=1e-5)
 
 
-def test_a_model_without_policy_is_told(task):
+def test_a_model_without_policy_is_told():
     with pytest.raises(ValueError, match="reflex needs a model with a policy head, and this one has none"):
-        reflex(task, SimpleNamespace(heads=Heads()))
+        reflex(SimpleNamespace(heads=Heads()))
 
 
 def test_it_sees_the_last_observations_and_nothing_of_earlier_episodes(task):
     seen = []
-    policy = ReactivePolicy(
-        "x", task, 3, lambda goals: goals, lambda stacks, goals: seen.append(stacks) or goals[:, :2]
-    )
+    policy = ReactivePolicy("x", 3, lambda goals: goals, lambda stacks, goals: seen.append(stacks) or goals[:, :2])
     pairs = honest(task, 1, 0)
     for _ in range(2):
-        policy.reset(pairs)
+        policy.reset(GoalEpisodes(task, pairs))
         for step in range(4):
-            policy.act_on(np.full((1, 4), step), np.ones(1, bool))
+            policy.act(np.full((1, 4), step), np.ones(1, bool))
     firsts = [stack[0, :, 0].tolist() for stack in seen]
     assert firsts == 2 * [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3]]
 
 
 def test_its_time_is_taken(task):
-    times = latency.measure_reactive(task, reflex(task, Stub((jnp.float32(0.1),))), honest(task, 2, 0), 30)
+    times = latency.measure_reactive(task, reflex(Stub((jnp.float32(0.1),))), honest(task, 2, 0), 30)
     assert times.shape == (30,) and (times > 0).all()

@@ -6,7 +6,7 @@ The model's own policy head is one, the `reflex`; behaviour cloning and reinforc
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
@@ -14,55 +14,48 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from envs import Task
-
-from ..moments import History, Senses, goal_mask, goal_rows, repeated
-from .protocols import Pairs
+from .moments import History, repeated
+from .policy import Episodes
 
 
+@final
 class ReactivePolicy:
     """`act(stacks [B, P, E], goals) -> [B, A]`, in raw units, of readings alone, clipped to the bounds.
 
-    `see_goals` makes of the rows of goals `[B, E]` what `act` takes as goals, once an episode.
+    Args:
+      name: in tables and records.
+      history: P, how many observations `act` takes; an episode's first is repeated, since nothing came before it.
+      see_goals: makes of the rows of goals `[B, E]` what `act` takes as goals, once an episode.
+      act: the policy.
     """
 
     def __init__(
         self,
         name: str,
-        task: Task,
         history: int,
         see_goals: Callable[[Float[ndarray, "B E"]], Any],
         act: Callable[[Float[ndarray, "B P E"], Any], Any],
     ):
         self.name = name
-        self._task = task
-        self._history = history
-        self._see_goals = see_goals
-        self._act = act
-        space: Any = task.action_space
-        self._low, self._high = np.asarray(space.low), np.asarray(space.high)
-        self._goals: Any = None
-        self._senses: Senses | None = None
-        self._past = History(history)
+        self._history, self._see_goals, self._act = history, see_goals, act
 
-    def reset(self, pairs: Pairs) -> None:
-        """Begin an episode a pair: nothing is observed yet."""
-        self._goals = self._see_goals(goal_rows(self._task, pairs.goals))
-        self._senses, self._past = Senses(self._task, 0, pairs.numbers), History(self._history)
+    def reset(self, episodes: Episodes) -> None:
+        """Begin new episodes: nothing is observed yet."""
+        self._low, self._high = episodes.low, episodes.high
+        self._goals, self._past = self._see_goals(episodes.goals), History(self._history)
 
-    def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """What it does on seeing the observations of `states`."""
-        assert self._senses is not None
-        return self.act_on(self._senses.rows(states), active)
-
-    def act_on(self, rows: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """What it does on these rows of readings; an episode's first is repeated, since nothing came before it."""
-        stacks = self._past.push(np.asarray(rows, np.float32))
+    def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
+        """The actions on the last observations and the goals."""
+        stacks = self._past.push(np.asarray(observations, np.float32))
         return np.clip(np.asarray(self._act(stacks, self._goals)), self._low, self._high)
 
 
-def reflex(task: Task, model: Any) -> ReactivePolicy:
+def reflex(model: Any, mask: Bool[ndarray, "E"] | None = None) -> ReactivePolicy:
     """The model's policy head alone: the first action of the block that it gives, anew at each step.
+
+    Args:
+      model: of goals or of rewards, with a policy head.
+      mask: which readings of a goal count; None: all of them.
 
     Raises:
       ValueError: the model has no policy head.
@@ -73,14 +66,12 @@ def reflex(task: Task, model: Any) -> ReactivePolicy:
             "reflex out of the policies"
         )
 
-    mask = goal_mask(task)
-
     def see_goals(rows: Float[ndarray, "B E"]) -> Any:
         if mask is not None and model.heads.goal is not None:
             return model.heads.goal(model.params, jnp.asarray(rows), jnp.broadcast_to(jnp.asarray(mask), rows.shape))
         return _encode(model, repeated(rows, model.history))
 
-    return ReactivePolicy("reflex", task, model.history, see_goals, lambda stacks, goals: _reflex(model, stacks, goals))
+    return ReactivePolicy("reflex", model.history, see_goals, lambda stacks, goals: _reflex(model, stacks, goals))
 
 
 # Compiled once a process and shape: another model of the same shape is only another argument.

@@ -1,0 +1,39 @@
+"""The loop of every evaluation: episodes that advance together until all have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from .policy import Episodes, Policy
+
+LONGEST = 100_000  # steps of an episode that nothing ends
+Progress = Callable[[int, int], None]  # (steps done, limit)
+
+
+E = TypeVar("E", bound=Episodes)
+
+
+def execute(policy: Policy[E], episodes: E, progress: Progress | None = None) -> E:
+    """Run the episodes to their end, or to their limit, and return them.
+
+    Args:
+      policy: what acts; it is reset first.
+      episodes: new ones.
+      progress: called with (steps done, limit) after each step.
+    """
+    policy.reset(episodes)
+    for step in range(episodes.limit):
+        if not episodes.active.any():
+            break
+        episodes.step(policy.act(episodes.observe(), episodes.active))
+        if progress is not None:
+            progress(step + 1, episodes.limit)
+    return episodes
+
+
+def endless(name: str) -> ValueError:
+    """The error for episodes that reach `LONGEST`."""
+    return ValueError(
+        f"{name} went on for {LONGEST:,} decisions: limit it, for example with gymnasium.wrappers.TimeLimit"
+    )

@@ -1,0 +1,86 @@
+"""Returns on held-out episodes of a reward task, which no training saw: every policy begins the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from envs.reward_batch import RewardBatch
+from envs.reward_task import RewardTask
+
+from ..episodes import LONGEST, Progress, endless, execute
+from ..policy import Episodes, Policy
+
+
+@final
+class RewardEpisodes(Episodes):
+    """Episodes that depend on `seed` alone; one that an environment spoils by a fault is begun anew, with a warning.
+
+    Attributes:
+      returns: `[B]` undiscounted; nan where an episode still runs.
+      most: decisions of an episode, as far as its environment says.
+
+    Raises:
+      ValueError: no episode.
+    """
+
+    def __init__(self, make_task: Callable[[], RewardTask], count: int, seed: int):
+        if count < 1:
+            raise ValueError(f"an evaluation needs one episode or more; got {count}")
+        self._batch = RewardBatch(make_task, count, seed, stream="evaluate")
+        task = self._batch.task
+        self.name, self.low, self.high = task.name, task.low, task.high
+        self.numbers, self.goals = range(count), np.zeros((count, task.observation_size), np.float32)
+        self.limit = LONGEST  # a spoilt episode takes longer than the environment says
+        self.most = LONGEST if task.episode_steps is None else -(-task.episode_steps // task.action_repeat)
+        self.returns, self.active = np.full(count, np.nan), np.ones(count, bool)
+
+    @property
+    def tasks(self) -> list[RewardTask]:
+        """The environments now, for policies that may know their states."""
+        return self._batch.tasks
+
+    def observe(self) -> Float[ndarray, "B O"]:
+        """The newest observations."""
+        return self._batch.observations
+
+    def step(self, actions: Float[ndarray, "B A"]) -> None:
+        """One decision in every environment; returns of the first episode count."""
+        self.returns = np.where(self.active, self._batch.step(actions).returns, self.returns)
+        self.active = np.isnan(self.returns)
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._batch.close()
+
+
+def episode_returns(
+    make_task: Callable[[], RewardTask],
+    policy: Policy[RewardEpisodes],
+    episodes: int,
+    seed: int,
+    progress: Progress = lambda done, total: None,
+) -> Float[ndarray, "{episodes}"]:
+    """Undiscounted returns of held-out episodes.
+
+    Args:
+      make_task: makes one environment.
+      policy: what acts.
+      episodes: how many.
+      seed: of the episodes.
+      progress: called with (decisions, most decisions of an episode).
+
+    Raises:
+      ValueError: no episode, or one without end.
+    """
+    with closing(RewardEpisodes(make_task, episodes, seed)) as batch:
+        execute(policy, batch, lambda done, _: progress(min(done, batch.most), batch.most))
+        if batch.active.any():
+            raise endless(f"an episode of {batch.name}")
+        progress(batch.most, batch.most)
+        return batch.returns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..models.goal_model import WorldModel
@@ -30,3 +31,15 @@ def partial_goals(model: WorldModel, embeddings: Float[Array, "B E"], key: PRNGK
 def goal_loss(told: Float[Array, "B D"], goals: Float[Array, "B D"]) -> Float[Array, ""]:
     """Mean squared error towards the whole goals, which it does not change: it settles at the mean of what agrees."""
     return jnp.mean(jnp.square(told - jax.lax.stop_gradient(goals)))
+
+
+def goal_probe_loss(model: WorldModel, told: Float[Array, "B D"], goals: Float[Array, "B D"]) -> Float[Array, ""]:
+    """Mean squared error of what the probe decodes from partial goals, from what it decodes of the whole ones.
+
+    A probe is not linear, so what it says of a mean of representations is not the mean of what it says of them. Only
+    the partial goals learn from it; the model needs a probe.
+    """
+    assert model.probe_head is not None
+    definition, state = nnx.split(model.probe_head)
+    probe = nnx.merge(definition, jax.lax.stop_gradient(state))
+    return jnp.mean(jnp.square(probe.mlp(told) - jax.lax.stop_gradient(probe.mlp(goals))))

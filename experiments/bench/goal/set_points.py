@@ -28,7 +28,7 @@ from ... import build
 from ...evaluation.goals.measure import SIMULATED, make_policy
 from ...evaluation.goals.policies import Policy
 from ...evaluation.goals.protocols import Pairs, honest
-from ...evaluation.moments import Senses
+from ...evaluation.moments import Senses, spec_of
 from ...records.manifest import manifest
 from ...records.promises import require
 from ...records.results import Value, append_values
@@ -51,6 +51,7 @@ class PidPolicy:
 
     def __init__(self, task: StirredTank, seed: int):
         self._task, self._seed, self._pid = task, seed, task.pid()
+        self._place = spec_of(task).slices["temperature"]
         self._senses: Senses | None = None
         self._state: PidState | None = None
         self._goals = np.zeros((0, 1))
@@ -63,7 +64,7 @@ class PidPolicy:
     def act(self, states: Float[ndarray, "B S"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """The controls of this period."""
         assert self._senses is not None
-        measured = self._senses.rows(states)[:, 0].astype(np.float64)
+        measured = self._senses.rows(states)[:, self._place].ravel().astype(np.float64)
         if self._state is None:
             self._state = self._pid.init(measured, states[:, COMMAND])
         controls, self._state = self._pid.control(self._state, self._goals[:, 0], measured)

@@ -122,7 +122,9 @@ def run(cfg: DictConfig) -> list[Value]:
         found[name] = follow(task, policy, few if simulated else pairs)
         values += _values(name, found[name])
         if name in ("model", "pid"):
-            recovery[name] = {kind: follow(task, policy, disturbed, kind, int(suite.onset)) for kind in DISTURBANCES}
+            recovery[name] = {
+                kind: follow(task, policy, disturbed, kind, int(suite.disturbed_at)) for kind in DISTURBANCES
+            }
             values += [each for kind, one in recovery[name].items() for each in _values(f"{name}_{kind}", one)]
     if "model" in found and "oracle" in found:
         same = found["model"].first(len(few))

@@ -1,4 +1,4 @@
-"""The suite of the stirred tank: its PID row, its disturbances, and all of it with a model that learned next to nothing."""
+"""The suite of the stirred tank: its PID row, its disturbances, and all of it with a model that learned little."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_a_disturbance_begins_at_its_onset(task, kind):
     pairs = honest(task, 10, 0)
     still, pushed = follow(task, PidPolicy(task, 0), pairs), follow(task, PidPolicy(task, 0), pairs, kind, 40)
     np.testing.assert_array_equal(still.errors[:, :40], pushed.errors[:, :40])
-    assert pushed.errors[:, 40:50].mean() > 4 * still.errors[:, 40:50].mean()
-    assert pushed.final_error < 2.5  # its integral takes most of it away
+    assert pushed.errors[:, 40:50].mean() > 1.5 * still.errors[:, 40:50].mean()
+    assert pushed.breached.any() == (kind == "cooling")  # a fifth of the cooling lost at once is more than it can hold
 
 
 def test_breaches_and_errors_are_counted(task):

@@ -108,8 +108,9 @@ def _spec(dataset: Any) -> ObservationSpec:
         )
     except (KeyError, TypeError, ValueError):  # metadata of another program, or of an earlier version
         return spec
-    same = [(each.name, each.shape, each.dtype, each.optional) for each in spec.sensors]
-    return described if [(s.name, s.shape, s.dtype, s.optional) for s in described.sensors] == same else spec
+    # In the task's order: Minari gives a space back with its keys sorted.
+    same = {(each.name, each.shape, each.dtype, each.optional) for each in spec.sensors}
+    return described if {(s.name, s.shape, s.dtype, s.optional) for s in described.sensors} == same else spec
 
 
 def _boxes(space: Any) -> dict[str, Any]:

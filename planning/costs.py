@@ -113,14 +113,14 @@ class ProbeDistance:
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """Return one cost for each of the `N` imagined futures."""
         decode = needed(model.heads.probe, "probe", "ProbeDistance", "train one with a probe")
-        places = decode(model.params, imagined.latents).astype(jnp.float32)
+        positions = decode(model.params, imagined.latents).astype(jnp.float32)
         target = jnp.asarray(self.target, jnp.float32)
-        if target.shape != places.shape[-1:]:
+        if target.shape != positions.shape[-1:]:
             raise ValueError(
-                f"ProbeDistance has {target.shape} numbers, and the model's probe gives {places.shape[-1]}"
+                f"ProbeDistance has {target.shape} numbers, and the model's probe gives {positions.shape[-1]}"
             )
-        apart = jnp.where(jnp.isnan(target)[None, None], 0.0, places - target[None, None])
-        return over_time(jnp.sum(apart**2, axis=-1), self.running, self.terminal)
+        difference = jnp.where(jnp.isnan(target)[None, None], 0.0, positions - target[None, None])
+        return over_time(jnp.sum(difference**2, axis=-1), self.running, self.terminal)
 
 
 @register_dataclass

@@ -54,8 +54,8 @@ def reward_spec(task: RewardTask, needs_period: bool = False) -> ActionSpec:
     known = math.isfinite(task.control_period)
     if needs_period and not known:
         raise ValueError(
-            f"{task.name} does not say how often it acts (it has no attribute dt): add control_period=SECONDS, from "
-            "one decision to the next"
+            f"{task.name} does not define its control period (it has no attribute dt): add control_period=SECONDS, "
+            "from one decision to the next"
         )
     return ActionSpec.of(task.low, task.high, task.control_period if known else 1.0)
 

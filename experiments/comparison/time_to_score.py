@@ -33,7 +33,7 @@ class Race:
 def run_races(
     groups: Mapping[tuple[str, str], Sequence[Run]], tasks: Sequence[str], at: int, ours: str, baseline: str
 ) -> list[Race]:
-    """One race for each task of both methods where the baseline learned something; `groups`: runs by method, task."""
+    """The races on tasks of both methods where the baseline learned something; `groups`: runs by method and task."""
     races = []
     for task in tasks:
         if (ours, task) not in groups or (baseline, task) not in groups:

@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 
 
 def words_of_command(path: str | Path) -> list[str]:
-    """The overrides of the running command, which tell defaults from settings that the user gave.
+    """The overrides of the running command, which distinguish the user's settings from defaults.
 
     Raises:
       ValueError: no command is running.

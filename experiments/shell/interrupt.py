@@ -1,4 +1,4 @@
-"""Ctrl-C: the program ends within two seconds, whatever it is doing, and leaves no process behind.
+"""Ctrl-C handling: the program always ends within two seconds and leaves no process behind.
 
 Python raises KeyboardInterrupt only between two bytecode instructions, and XLA may compile for a minute without one. So
 a thread watches too, and ends the process after a grace period. It exits without finalizing Python, because XLA crashes

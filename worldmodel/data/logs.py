@@ -50,7 +50,7 @@ def read_logs(folder: Path) -> Logs:
         observations, actions = sensors.cast(log.observations, file.name), as_float32(log.actions)
         positions = log.positions if log.positions is None else places.cast(log.positions, file.name)
         _check(file, settings, observations, actions, positions, episodes[0] if episodes else None)
-        episodes += _cut(file, observations, actions, positions, log.times, settings["control_period"])
+        episodes += _split_at_gaps(file, observations, actions, positions, log.times, settings["control_period"])
     sensors.warn(folder)
     places.warn(folder)
     _, observations, actions, _ = episodes[0]
@@ -82,8 +82,8 @@ def are_words(value: Any) -> bool:
 def out_of_bounds(actions: ndarray, low: ndarray, high: ndarray) -> ndarray:
     """Mask of the actions [T, A] outside their bounds [A] by more than rounding."""
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
-    slack = 1e-3 * np.where(np.isfinite(high - low), high - low, 0.0)
-    return (actions < low - slack) | (actions > high + slack)
+    tolerance = 1e-3 * np.where(np.isfinite(high - low), high - low, 0.0)
+    return (actions < low - tolerance) | (actions > high + tolerance)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -145,7 +145,7 @@ def _description(folder: Path) -> dict[str, Any]:
 _Times = tuple[str, ndarray] | None  # the name of the time column, and its values [T+1], where there is one
 
 
-def _cut(
+def _split_at_gaps(
     file: Path, observations: ndarray, actions: ndarray, positions: ndarray | None, times: _Times, period: float
 ) -> list[tuple[str, ndarray, ndarray, ndarray | None]]:
     """Return the episodes of a file: one, but where its times have gaps. The action before a gap is left out."""

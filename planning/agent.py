@@ -193,9 +193,9 @@ class Agent:
         search = self.planner.prepare(self.planner.init(self.spec, key), names)
         plan = self.planner.result(search, self.spec)
         used_up = jnp.full((), self.planner.horizon, jnp.int32)
-        none, behind = jnp.zeros((), jnp.int32), jnp.ones((), bool)
-        now = (self.spec.rest_action, used_up, none, none, behind)
-        return AgentState(key, history, root, goal, search, plan, *now, jnp.zeros_like(plan.actions), none)
+        zero, behind = jnp.zeros((), jnp.int32), jnp.ones((), bool)
+        now = (self.spec.rest_action, used_up, zero, zero, behind)
+        return AgentState(key, history, root, goal, search, plan, *now, jnp.zeros_like(plan.actions), zero)
 
     def _catch_up(self, state: AgentState) -> AgentState:
         search = self.planner.warm_start(state.search, self.spec, state.executed)

@@ -94,7 +94,7 @@ class CVaR:
 class Disagreement:
     """Cost: the variance of the predicted latents across the members, summed over dimensions and model steps.
 
-    It keeps a plan where the model is accurate. A known future (the oracle's) has none.
+    It keeps a plan where the model is accurate. A known future (the oracle's) has no disagreement.
 
     Raises:
       ValueError: the model has no ensemble.

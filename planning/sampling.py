@@ -119,7 +119,7 @@ class SamplingPlanner(ABC):
 
     @final
     def with_given(self, state: Search, sequences: Float[Array, "G T A"]) -> Search:
-        """Also propose these sequences until the next warm start: in the places of `Given` in `proposals`.
+        """Propose these sequences, too, until the next warm start: in the places of `Given` in `proposals`.
 
         Raises:
           ValueError: the number of sequences differs from the number of places, or their length from the plan's.

@@ -260,7 +260,7 @@ class Controller:
 
     @property
     def anytime(self) -> Anytime | None:
-        """With a deadline: iterations of the last `act`, how long it took, and whether it was late."""
+        """Timing of the last `act` with a deadline: iterations, duration, and whether it was late."""
         return self._anytime
 
     @property

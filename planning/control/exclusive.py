@@ -14,11 +14,11 @@ class Exclusive:
 
     Args:
       owner: what is guarded, for the message.
-      instead: what to use from several threads.
+      alternative: what to use from several threads.
     """
 
-    def __init__(self, owner: str, instead: str):
-        self._owner, self._instead = owner, instead
+    def __init__(self, owner: str, alternative: str):
+        self._owner, self._alternative = owner, alternative
         self._inside = threading.RLock()
 
     @contextmanager
@@ -30,8 +30,8 @@ class Exclusive:
         """
         if not self._inside.acquire(blocking=False):
             raise RuntimeError(
-                f"{call} was called while another thread is inside this {self._owner}: one thread at a time may, or "
-                f"take {self._instead}"
+                f"{call} was called while another thread is inside this {self._owner}: use one thread at a time, "
+                f"or {self._alternative}"
             )
         try:
             yield

@@ -178,7 +178,7 @@ class RealtimeController:
 
     @property
     def command(self) -> Command | None:
-        """The last action that was handed out, where it came from, and why."""
+        """The last action that was handed out, its source and its reason."""
         return self._cycle.command
 
     @property

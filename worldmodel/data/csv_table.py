@@ -81,7 +81,7 @@ def read_table(path: Path, expected: Sequence[str] = ()) -> Table:
     if named := re.match(r"sep=(.)\r?\n", text):  # a line that spreadsheets write and read
         separator, begin = named[1], named.end()
     else:
-        separator = max(SEPARATORS, key=lambda each: _fit(text, each, expected))
+        separator = max(SEPARATORS, key=lambda each: _count_columns(text, each, expected))
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
     offset = int(begin > 0)
@@ -121,7 +121,7 @@ def _text(path: Path) -> str:
     raise ValueError(f"{path} is not text in a usual encoding: save it as CSV in UTF-8")
 
 
-def _fit(text: str, separator: str, expected: Sequence[str]) -> tuple[int, int]:
+def _count_columns(text: str, separator: str, expected: Sequence[str]) -> tuple[int, int]:
     """Count the expected columns in the first line with this separator, and all its columns."""
     first = text.lstrip("\r\n").splitlines()[:1]
     try:

@@ -91,7 +91,7 @@ def _read(path: str | Path, dataset: Any) -> Iterator[Any]:
         except StopIteration:
             return
         except Exception as error:  # h5py and pyarrow raise various errors on a truncated or altered file
-            raise ValueError(f"dataset {path} is damaged ({_short(error)}): take an intact copy") from error
+            raise ValueError(f"dataset {path} is damaged ({_one_line(error)}): take an intact copy") from error
         yield episode
 
 
@@ -108,8 +108,9 @@ def _spec(dataset: Any) -> ObservationSpec:
         )
     except (KeyError, TypeError, ValueError):  # metadata of another program, or of an earlier version
         return spec
-    same = [(each.name, each.shape, each.dtype, each.optional) for each in spec.sensors]
-    return described if [(s.name, s.shape, s.dtype, s.optional) for s in described.sensors] == same else spec
+    # In the task's order: Minari gives a space back with its keys sorted.
+    same = {(each.name, each.shape, each.dtype, each.optional) for each in spec.sensors}
+    return described if {(s.name, s.shape, s.dtype, s.optional) for s in described.sensors} == same else spec
 
 
 def _boxes(space: Any) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def _check_sizes(path: str | Path, episode: Any, dataset: Any, spec: Observation
         raise ValueError(f"dataset {path}: episode {episode.id} has no readings of the sensor {sorted(missing)[0]}")
 
 
-def _short(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """Return another library's error in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
@@ -256,7 +257,7 @@ def _open(path: str | Path, minari: Any) -> Any:
         try:
             return minari.MinariDataset(str(data))
         except Exception as error:  # Minari passes on any error of its storage backends on another kind of folder
-            raise ValueError(f"{path} is not a readable Minari dataset ({_short(error)})") from error
+            raise ValueError(f"{path} is not a readable Minari dataset ({_one_line(error)})") from error
     try:
         return minari.load_dataset(str(path))
     except (ValueError, FileNotFoundError, OSError) as error:

@@ -50,7 +50,7 @@ def read_logs(folder: Path) -> Logs:
         observations, actions = sensors.cast(log.observations, file.name), as_float32(log.actions)
         positions = log.positions if log.positions is None else places.cast(log.positions, file.name)
         _check(file, settings, observations, actions, positions, episodes[0] if episodes else None)
-        episodes += _cut(file, observations, actions, positions, log.times, settings["control_period"])
+        episodes += _split_at_gaps(file, observations, actions, positions, log.times, settings["control_period"])
     sensors.warn(folder)
     places.warn(folder)
     _, observations, actions, _ = episodes[0]
@@ -145,7 +145,7 @@ def _description(folder: Path) -> dict[str, Any]:
 _Times = tuple[str, ndarray] | None  # the name of the time column, and its values [T+1], where there is one
 
 
-def _cut(
+def _split_at_gaps(
     file: Path, observations: ndarray, actions: ndarray, positions: ndarray | None, times: _Times, period: float
 ) -> list[tuple[str, ndarray, ndarray, ndarray | None]]:
     """Return the episodes of a file: one, but where its times have gaps. The action before a gap is left out."""

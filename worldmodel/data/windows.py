@@ -124,7 +124,7 @@ class WindowSampler:
 @register_dataclass
 @dataclass(frozen=True)
 class LatentSampler:
-    """The same windows of a dataset that was encoded once, for learning on top of a finished encoder."""
+    """Encoded windows of a dataset, the same as `WindowSampler` draws, to learn on top of a finished encoder."""
 
     windows: WindowSampler
     embeddings: Array  # [M, E]

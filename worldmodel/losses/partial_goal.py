@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..models.goal_model import WorldModel
@@ -30,3 +31,15 @@ def partial_goals(model: WorldModel, embeddings: Float[Array, "B E"], key: PRNGK
 def goal_loss(partial: Float[Array, "B D"], goals: Float[Array, "B D"]) -> Float[Array, ""]:
     """Mean squared error towards the whole goals, which are constant: it settles at the mean of consistent goals."""
     return jnp.mean(jnp.square(partial - jax.lax.stop_gradient(goals)))
+
+
+def goal_probe_loss(model: WorldModel, partial: Float[Array, "B D"], goals: Float[Array, "B D"]) -> Float[Array, ""]:
+    """Mean squared error between what the probe decodes from partial goals and from the whole ones.
+
+    A probe is not linear: its value at a mean of representations is not the mean of its values. Only the partial goals
+    learn from this loss; the model needs a probe.
+    """
+    assert model.probe_head is not None
+    definition, state = nnx.split(model.probe_head)
+    probe = nnx.merge(definition, jax.lax.stop_gradient(state))
+    return jnp.mean(jnp.square(probe.mlp(partial) - jax.lax.stop_gradient(probe.mlp(goals))))

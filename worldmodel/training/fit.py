@@ -11,6 +11,7 @@ from numpy import ndarray
 from ..data.episodes import EpisodeData
 from ..models.freeze import FrozenModel, freeze
 from ..models.goal_model import ModelConfig
+from ..observation import ObservationSpec
 from .jepa import JepaConfig
 from .trainer import Objective, Trainer, TrainingConfig, TrainState
 
@@ -77,9 +78,20 @@ def _check_finite(data: EpisodeData) -> None:
 
 
 def _check_sizes(config: ModelConfig, data: EpisodeData, probe_size: int) -> None:
-    expected = {"observation": data.spec, "action_size": data.actions.shape[1], "probe_size": probe_size}
-    for name, value in expected.items():
+    if config.observation != data.spec:
+        raise ValueError(
+            f"the config is for the sensors {_words(config.observation)}, and the data have {_words(data.spec)}: give "
+            "ModelConfig(observation=data.spec, ...)"
+        )
+    for name, value in {"action_size": data.actions.shape[1], "probe_size": probe_size}.items():
         if getattr(config, name) != value:
-            raise ValueError(
-                f"model.{name} is {getattr(config, name)}, and the data have {value}: give the config that"
-            )
+            raise ValueError(f"the config has {name}={getattr(config, name)}, and the data need {name}={value}")
+
+
+def _words(spec: ObservationSpec) -> str:
+    """The sensors in a few words, with what may differ."""
+    return ", ".join(
+        f"{each.name} {each.dtype}{list(each.shape)}{' optional' * each.optional}"
+        f"{f' period {[*each.period]}' if each.period else ''}"
+        for each in spec.sensors
+    )

@@ -28,6 +28,7 @@ from ... import build
 from ...evaluation.goals.measure import SIMULATED, make_policy
 from ...evaluation.goals.protocols import Pairs, honest
 from ...evaluation.goals.rollout import GoalEpisodes
+from ...evaluation.moments import spec_of
 from ...evaluation.policy import Policy
 from ...records.manifest import manifest
 from ...records.promises import require
@@ -50,7 +51,7 @@ class PidPolicy:
     name = "pid"
 
     def __init__(self, task: StirredTank):
-        self._pid = task.pid()
+        self._pid, self._place = task.pid(), spec_of(task).slices["temperature"]
         self._state: PidState | None = None
 
     def reset(self, episodes: GoalEpisodes) -> None:
@@ -59,7 +60,7 @@ class PidPolicy:
 
     def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """The controls of this period."""
-        measured = observations[:, 0].astype(np.float64)
+        measured = observations[:, self._place].ravel().astype(np.float64)
         if self._state is None:
             self._state = self._pid.init(measured, self._episodes.states[:, COMMAND])
         controls, self._state = self._pid.control(self._state, self._episodes.pairs.goals[:, 0], measured)
@@ -117,7 +118,9 @@ def run(cfg: DictConfig) -> list[Value]:
         found[name] = follow(task, policy, few if simulated else pairs)
         values += _values(name, found[name])
         if name in ("model", "pid"):
-            recovery[name] = {kind: follow(task, policy, disturbed, kind, int(suite.onset)) for kind in DISTURBANCES}
+            recovery[name] = {
+                kind: follow(task, policy, disturbed, kind, int(suite.disturbed_at)) for kind in DISTURBANCES
+            }
             values += [each for kind, one in recovery[name].items() for each in _values(f"{name}_{kind}", one)]
     if "model" in found and "oracle" in found:
         same = found["model"].first(len(few))

@@ -82,11 +82,11 @@ def read(content: bytes) -> tuple[dict[str, Any], dict[str, ndarray]]:
     return header, tensors
 
 
-def listed(header: dict[str, Any], what: str, tensors: dict[str, ndarray]) -> dict[str, ndarray]:
+def listed(header: dict[str, Any], kind: str, tensors: dict[str, ndarray]) -> dict[str, ndarray]:
     """Return the tensors of a list of names in the header. Raises BundleError."""
-    prefix = "program" if what == "programs" else what
+    prefix = "program" if kind == "programs" else kind
     found = {}
-    for name in word_list(header, what):
+    for name in word_list(header, kind):
         if f"{prefix}/{name}" not in tensors or name in found:
             raise BundleError(f"it has no tensor {prefix}/{name[:60]}, or names it twice")
         found[name] = tensors[f"{prefix}/{name}"]

@@ -19,7 +19,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Contract:
-    """Everything that a control loop needs to know about a planner without looking into it.
+    """Description of a planner for a control loop, which needs nothing else of it.
 
     Observations are those of the sensors in `observation`, raw, as they were when the model was trained: any
     normalisation is part of the model. A goal is an observation, too. Actions lie in the bounds.

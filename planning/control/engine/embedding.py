@@ -1,4 +1,4 @@
-"""From the readings of one moment to its row, where a sensor is not a vector."""
+"""Conversion of one moment's readings to its row, where a sensor is not a vector."""
 
 from __future__ import annotations
 

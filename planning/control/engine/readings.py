@@ -77,15 +77,15 @@ def read(
             if is_goal:
                 row[place.start : place.stop + sensor.optional] = np.nan
             continue
-        called = what if len(spec.sensors) == 1 else f"{what} of the sensor {sensor.name}"
+        label = what if len(spec.sensors) == 1 else f"{what} of the sensor {sensor.name}"
         if sensor.is_vector:
-            values, fault = _vector(reading, sensor, called, is_goal)
+            values, fault = _vector(reading, sensor, label, is_goal)
             if fault is None and plausible is not None:
                 low, high = plausible[0][place], plausible[1][place]
-                fault = _implausible(values, low, high, called, spec, place.start)
+                fault = _implausible(values, low, high, label, spec, place.start)
             row[place] = values if fault is None else 0
         else:
-            values, fault = _array(reading, sensor, called)
+            values, fault = _array(reading, sensor, label)
             others[sensor.name] = values
         if fault is not None:
             return fault
@@ -146,34 +146,34 @@ def one_of_batch(observation: Any, spec: ObservationSpec) -> tuple[Any, bool]:
 _NOTHING = np.zeros(0, np.float32)
 
 
-def _vector(value: Any, sensor: Sensor, called: str, is_goal: bool) -> tuple[ndarray, Fault | None]:
+def _vector(value: Any, sensor: Sensor, label: str, is_goal: bool) -> tuple[ndarray, Fault | None]:
     """Return a vector's numbers, or the fault."""
     values = numbers_of(value)
     if values is None:
-        return _NOTHING, _malformed(f"the {called} must be {sensor.size} plain real numbers; got {_kind(value)}")
+        return _NOTHING, _malformed(f"the {label} must be {sensor.size} plain real numbers; got {_kind(value)}")
     if values.shape != sensor.shape:
-        return _NOTHING, _malformed(f"the {called} must have shape {sensor.shape}; got {values.shape}")
+        return _NOTHING, _malformed(f"the {label} must have shape {sensor.shape}; got {values.shape}")
     wrong = np.isinf(values) if is_goal else ~np.isfinite(values)
     if wrong.any():
         which = int(np.argmax(wrong))
-        return values, Fault(Kind.NONFINITE, f"the {called} must be finite; element {which} is {values[which]}")
+        return values, Fault(Kind.NONFINITE, f"the {label} must be finite; element {which} is {values[which]}")
     return values, None
 
 
-def _array(value: Any, sensor: Sensor, called: str) -> tuple[ndarray, Fault | None]:
+def _array(value: Any, sensor: Sensor, label: str) -> tuple[ndarray, Fault | None]:
     """Check a sensor that is not a vector: nothing is converted, because a float image has another scale."""
     found = value if isinstance(value, ndarray) else _NOTHING
     if type(found) is not ndarray or found.shape != sensor.shape or found.dtype != sensor.dtype:
         expected = f"an array of {sensor.dtype} {list(sensor.shape)}"
         got = f"{value.dtype} {list(value.shape)}" if isinstance(value, ndarray) else _kind(value)
-        return _NOTHING, _malformed(f"the {called} must be {expected}; got {got}")
+        return _NOTHING, _malformed(f"the {label} must be {expected}; got {got}")
     if found.dtype.kind == "f" and not np.isfinite(found).all():
-        return _NOTHING, Fault(Kind.NONFINITE, f"the {called} must be finite")
+        return _NOTHING, Fault(Kind.NONFINITE, f"the {label} must be finite")
     return found, None
 
 
 def _implausible(
-    values: ndarray, low: ndarray, high: ndarray, called: str, spec: ObservationSpec, at: int
+    values: ndarray, low: ndarray, high: ndarray, label: str, spec: ObservationSpec, at: int
 ) -> Fault | None:
     """Return the fault of values outside the plausible range, or None; NaN is never outside."""
     outside = (values < low) | (values > high)
@@ -183,7 +183,7 @@ def _implausible(
     name = f" ({spec.name_of(at + which)})" if spec.components else ""
     return Fault(
         Kind.IMPLAUSIBLE,
-        f"the {called} is implausible: element {which}{name} is {values[which]:g}, and the model "
+        f"the {label} is implausible: element {which}{name} is {values[which]:g}, and the model "
         f"was trained on values for which {low[which]:g} to {high[which]:g} is plausible; give observation_low and "
         "observation_high where the robot's range is wider",
     )

@@ -31,7 +31,7 @@ class Route:
         value is accepted, as for the speed on the way.
       tolerance: distance within which a goal counts as passed, in the sensors' units: one number, or
         one for each number of an embedding.
-      observation: the sensors, as a contract has them: needed for mappings, and for angles, of which the shorter way
+      observation: the sensors, as in a contract: needed for mappings, and for angles, where the shorter way
         round counts. None: one vector without angles.
 
     Raises:
@@ -43,8 +43,8 @@ class Route:
         if observation is None:
             lengths = sorted({np.size(goal) for goal in goals})
             if len(lengths) != 1 or not lengths[0] or any(np.ndim(goal) != 1 for goal in goals):
-                words = " and of ".join(map(str, lengths))
-                raise ValueError(f"a route is a list of goals of one length; got some of {words or 'no'} numbers")
+                counts = " and of ".join(map(str, lengths))
+                raise ValueError(f"a route is a list of goals of one length; got some of {counts or 'no'} numbers")
             observation = vector(lengths[0])
         if not observation.is_vectors:
             raise ValueError("a route compares vectors, and one of these sensors is not: compare its goals yourself")

@@ -89,10 +89,10 @@ class Journal:
             if self.dropped > self._reported and self._lines.empty():
                 missing, self._reported = self.dropped - self._reported, self.dropped
                 self._log(time.time(), logging.WARNING, "%d log lines were dropped: the log is too slow", (missing,))
-            if line is None and self._ended():
+            if line is None and self._should_end():
                 return
 
-    def _ended(self) -> bool:
+    def _should_end(self) -> bool:
         """Whether the woken thread is to end; otherwise it is woken again, or continues."""
         with self._lock:
             if self._closing and self._lines.empty():

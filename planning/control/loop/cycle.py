@@ -124,7 +124,7 @@ class ControlCycle:
         if reading is not None:
             self.observed.add(stamp, self._embed(reading.others, reading.row) if reading.others else reading.row)
             if self.running and self.link.due(stamp):
-                self.link.ask(self.observed, self._commanded, self._delay, now)
+                self.link.send(self.observed, self._commanded, self._delay, now)
         return fault
 
     def act(self, now: float) -> Command:
@@ -144,7 +144,7 @@ class ControlCycle:
             self._forget()
             self._commanded.clear()
         self.link.receive(now)
-        wrong = self._wrong(now, backwards)
+        wrong = self._faults(now, backwards)
         source, requested = self.chain.answer(wrong, self._situation(now))
         if self.chain.reflex_refused:
             wrong = _most_serious_first((*wrong, Reason.REFLEX_REFUSED))
@@ -206,7 +206,7 @@ class ControlCycle:
             previous=None if self.command is None else self._limiter.previous,
         )
 
-    def _wrong(self, now: float, backwards: bool) -> tuple[Reason, ...]:
+    def _faults(self, now: float, backwards: bool) -> tuple[Reason, ...]:
         """Return all faults, most serious first."""
         wrong = []
         if not self.running:

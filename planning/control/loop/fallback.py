@@ -53,7 +53,7 @@ FINAL = (Reason.LOOP_ERROR, Reason.UNSAFE_OUTPUT, Reason.STOPPED, Reason.LATCHED
 
 @dataclass(frozen=True)
 class Fallback:
-    """Where each fault enters the chain, and the settings of its last links.
+    """Entry point of each fault into the chain, and the settings of its last links.
 
     Raises:
       ValueError: a time that is negative or not a number, an invalid answer, reflex or brake.

@@ -13,8 +13,8 @@ from .status import Reason
 class ObservationGuard:
     """Decides whether the model may see an observation. Of two faults it reports the more serious one.
 
-    Episodes and clocks do not matter to it, nor to a sensor: what was counted before a reset still
-    counts.
+    Like a sensor, it ignores episodes and clocks: equal readings from before a reset still
+    count.
 
     Args:
       spec: the sensors.

@@ -168,7 +168,7 @@ def _seconds(elapsed: float, longest: float) -> float:
 
 
 def limits_of(name: str, value: Any, size: int) -> ndarray | None:
-    """Positive limits [A] in float64, inf where there is none; None where there is none at all.
+    """Positive limits [A] in float64, inf for unlimited actuators; None if all are unlimited.
 
     Raises:
       ValueError: not one positive number, or one for each actuator.

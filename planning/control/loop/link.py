@@ -94,11 +94,11 @@ class PlannerLink:
         else:
             self.fault, self.plan = Reason.OK, plan
 
-    def ask(self, observed: Observed, commanded: Commanded, delay: float, now: float) -> None:
+    def send(self, observed: Observed, commanded: Commanded, delay: float, now: float) -> None:
         """Send the situation to the planner.
 
         Args:
-          observed: the last observations; the newest is what the plan begins at.
+          observed: the last observations; the plan begins at the newest.
           commanded: the last actions.
           delay: seconds from handing out an action to its effect, as far as it is compensated.
           now: seconds on the loop's clock.
@@ -134,7 +134,7 @@ class PlannerLink:
         self._worker.send(request.tobytes(), now)
 
     def _committed(self, stamp: float, frozen: int, past: ndarray, newest: float) -> ndarray:
-        """[T, A]: what is in force in the first `frozen` steps from `stamp`: commands that are out, then the plan."""
+        """Return the actions [T, A] in force in the first `frozen` steps from `stamp`: sent commands, then the plan."""
         actions, plan = past.copy(), self.plan
         out_until = newest + self._loop.actuation_delay
         for step in range(frozen):

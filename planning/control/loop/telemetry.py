@@ -58,8 +58,8 @@ class PlanReport:
 class Telemetry:
     """Writes lines into `path`; beyond `max_bytes` it becomes `path.1`, the former `path.1` `path.2`, and so on.
 
-    While the file cannot be written, lines wait, and what does not fit is dropped. Once it can be written again, what
-    waited is written, and then a line `{"kind": "missing", "lines": n}` in place of those that were dropped.
+    While the file cannot be written, lines wait, and the excess is dropped. Once it can be written again, the waiting
+    lines are written, and then a line `{"kind": "missing", "lines": n}` in place of those that were dropped.
 
     Args:
       path: of the file that is written to; an existing one is rotated first.
@@ -92,7 +92,7 @@ class Telemetry:
         self._waiting: deque[Any] = deque()
         self._file = RotatingFile(self.path, max_bytes, keep)
         self._lock = threading.Lock()  # of the file; the control path never takes it
-        self._life = threading.Lock()  # of `start` and `close`
+        self._lifecycle_lock = threading.Lock()  # of `start` and `close`
         self._state = threading.Lock()  # of `_closing` and `_thread`
         self._wake, self._closing = threading.Event(), False
         self._thread: threading.Thread | None = None
@@ -100,7 +100,7 @@ class Telemetry:
 
     def start(self) -> None:
         """Start writing in the background, unless it is running."""
-        with self._life:
+        with self._lifecycle_lock:
             self._journal.start()
             with self._state:
                 self._closing = False
@@ -153,7 +153,7 @@ class Telemetry:
         Args:
           timeout: seconds to wait for a disk that hangs; lines that it has not taken by then are lost.
         """
-        with self._life:
+        with self._lifecycle_lock:
             with self._state:
                 thread, self._closing = self._thread, True
                 self._wake.set()

@@ -65,7 +65,7 @@ class PlanningCycle:
         self._stamp, self._window = 0.0, np.zeros(0, np.float32)
         self._aligned = 0.0  # start of the state's plan, in whole control periods
         self._roots: deque[tuple[float, ndarray]] = deque(maxlen=KEPT)
-        self._pictures: deque[tuple[float, ndarray]] = deque(maxlen=KEPT)
+        self._predicted: deque[tuple[float, ndarray]] = deque(maxlen=KEPT)
 
     def warmup(self) -> None:
         """Compile everything that an answer needs. Earlier plans are forgotten."""
@@ -131,7 +131,7 @@ class PlanningCycle:
         if fresh:
             self._state = self._engine.begin(request["goal"], int(request["seed"]), int(request["episode"]))
             self._roots.clear()
-            self._pictures.clear()
+            self._predicted.clear()
             if self._monitor is not None:
                 self._monitor.reset()
             steps, rows = 0, latest[-max(1, min(int(request["known"]), contract.history)) :]
@@ -210,11 +210,11 @@ class PlanningCycle:
         if planning.imagine:
             root = self._engine.root(state)
             seen = root if (decoded := self._engine.probe(root)) is None else decoded
-            expected = self._near(self._pictures, stamp)
+            expected = self._near(self._predicted, stamp)
             if expected is not None:
                 record["prediction_error"] = np.linalg.norm(expected - seen)
-            record["imagined"] = picture = self._engine.imagined(state)
-            self._pictures.append((stamp + span, picture[0]))
+            record["imagined"] = prediction = self._engine.imagined(state)
+            self._predicted.append((stamp + span, prediction[0]))
         else:
             record["imagined"] = np.nan
 

@@ -40,7 +40,7 @@ class InlineWorker:
         self.failure: str | None = None
         self._stopped = False
         self._in_progress: tuple[float, bytes | None] | None = None  # time at which the plan is available
-        self._made: bytes | None = None
+        self._finished: bytes | None = None
         self._waiting: bytes | None = None
         self._sent = -float("inf")
 
@@ -79,7 +79,7 @@ class InlineWorker:
         """Return the newest plan that is available by `now`."""
         with self._lock:
             self._finish(now)
-            plan, self._made = self._made, None
+            plan, self._finished = self._finished, None
             return plan
 
     def dead(self) -> bool:
@@ -87,14 +87,14 @@ class InlineWorker:
         return self._stopped or self.failure is not None
 
     def _forget(self) -> None:
-        self._in_progress = self._made = self._waiting = None
+        self._in_progress = self._finished = self._waiting = None
         self._sent = -float("inf")
 
     def _finish(self, now: float) -> None:
         """Finish plans that are due by now; a situation that waited is begun when the plan before it ended."""
         while self._in_progress is not None and self._in_progress[0] <= now:
             due, plan = self._in_progress
-            self._made, self._in_progress = plan or self._made, None
+            self._finished, self._in_progress = plan or self._finished, None
             if self._waiting is not None:
                 self._in_progress = due + self._latency(), self._answer(self._waiting)
                 self._waiting = None

@@ -50,10 +50,10 @@ class _Run:
 
     def open(self) -> None:
         """Create the shared memory. Raises OSError where the system has no room for it; nothing is left behind then."""
-        rooms = [Mailbox.room(size) for size in self.sizes]
+        room_sizes = [Mailbox.room(size) for size in self.sizes]
         try:
             maps: list[mmap.mmap] = []
-            for room in rooms:
+            for room in room_sizes:
                 self.files.append(shared_file(room))
                 maps.append(mapped(self.files[-1], room))
         except OSError:
@@ -93,7 +93,7 @@ class ProcessWorker:
         settings = {"contract": contract.to_json(), "planning": planning.to_json(), "cores": self._cores}
         self._order = (json.dumps({"engine": recipe.spec, **settings}) + "\n").encode()
         self._journal = Journal(logger)
-        self._life = threading.Lock()  # of `start` and `stop`; the control path never takes it
+        self._lifecycle_lock = threading.Lock()  # of `start` and `stop`; the control path never takes it
         self._run = _Run(self._sizes)
 
     @property
@@ -124,7 +124,7 @@ class ProcessWorker:
         Raises:
           RuntimeError: the system has no room for another thread.
         """
-        with self._life:
+        with self._lifecycle_lock:
             before = self._run
             if before.thread is not None and not before.stopping.is_set() and before.failure is None:
                 return
@@ -143,7 +143,7 @@ class ProcessWorker:
 
     def stop(self) -> None:
         """End the process, also while it compiles, and release everything."""
-        with self._life:
+        with self._lifecycle_lock:
             run = self._run
             run.stopping.set()
             child = run.child
@@ -179,7 +179,7 @@ class ProcessWorker:
 
     def _supervise(self, run: _Run) -> None:
         """Start one process after the other until it is stopped or gives up."""
-        stillborn = 0
+        failed_starts = 0
         while not run.stopping.is_set():
             child, ending, final = None, "", False
             try:
@@ -189,7 +189,7 @@ class ProcessWorker:
                 run.child = child
                 if run.stopping.is_set():
                     child.kill()
-                ending, final = self._attend(run, child)
+                ending, final = self._monitor(run, child)
             except Exception as error:  # no descriptor or no memory left, or a bug: never a reason to give up
                 ending = f"{type(error).__name__}: {error}"
             was_ready = child is not None and child.ready
@@ -198,16 +198,16 @@ class ProcessWorker:
                 ending = ending or end
             if run.stopping.is_set():
                 return
-            stillborn = 0 if was_ready else stillborn + 1
-            if final or stillborn >= self._give_up_after:
+            failed_starts = 0 if was_ready else failed_starts + 1
+            if final or failed_starts >= self._give_up_after:
                 run.failure = f"the planner's process does not start: {ending}"
                 self._journal.write(logging.ERROR, "%s", run.failure)
                 return
             self._journal.write(logging.WARNING, "the planner's process ended (%s) and is restarted", ending)
             run.restarts += 1
-            run.stopping.wait(0.25 * 4 ** (stillborn - 1) if stillborn else 0.0)
+            run.stopping.wait(0.25 * 4 ** (failed_starts - 1) if failed_starts else 0.0)
 
-    def _attend(self, run: _Run, child: PlannerChild) -> tuple[str, bool]:
+    def _monitor(self, run: _Run, child: PlannerChild) -> tuple[str, bool]:
         """Pass lines on until the process ends or must end; returns why, and whether a restart would be in vain."""
         assert run.plans is not None
         ending, final, version = "", False, run.plans.version

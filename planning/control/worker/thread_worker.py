@@ -50,7 +50,7 @@ class ThreadWorker:
         contract = engine.contract
         self._sizes = request_type(contract).itemsize, plan_type(contract).itemsize
         self._journal = Journal(logger)
-        self._life = threading.Lock()  # of `start` and `stop`; the control path never takes it
+        self._lifecycle_lock = threading.Lock()  # of `start` and `stop`; the control path never takes it
         self._run = _Run(self._sizes)
 
     @property
@@ -69,7 +69,7 @@ class ThreadWorker:
         Raises:
           RuntimeError: the system has no room for another thread.
         """
-        with self._life:
+        with self._lifecycle_lock:
             if self._run.active():
                 return
             run = _Run(self._sizes)
@@ -80,7 +80,7 @@ class ThreadWorker:
 
     def stop(self) -> None:
         """End. A thread cannot be ended from outside: its current compilation or plan is finished, and then dropped."""
-        with self._life:
+        with self._lifecycle_lock:
             run = self._run
             run.stopping.set()
             run.bell.set()

@@ -1,4 +1,4 @@
-"""Where the planner runs: inline, in a thread, or in a separate process that may die and be restarted.
+"""Workers that run the planner: inline, in a thread, or in a separate process that may die and be restarted.
 
 All three take the newest situation and give the newest plan through mailboxes, so the loop's own side is the same code
 in each case, and never waits.

@@ -156,7 +156,7 @@ def _roll(
     objective: LatentObjective,
     head: Head | None,
     name: str,
-    who: str,
+    proposal: str,
     count: int,
     horizon: int,
     noise_std: Number,
@@ -168,7 +168,9 @@ def _roll(
     """
     model, spec = objective.model, objective.spec
     if head is None:
-        raise ValueError(f"the proposal {who} needs a model with a function `{name}`, and this one has none: drop it")
+        raise ValueError(
+            f"the proposal {proposal} needs a model with a function `{name}`, and this one has none: drop it"
+        )
     goals = jnp.broadcast_to(objective.goal[None], (count, *objective.goal.shape))
     block, members = model.action_block, objective.imagining
     root = jnp.broadcast_to(objective.root[None], (count, *objective.root.shape))

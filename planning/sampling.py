@@ -155,16 +155,16 @@ class SamplingPlanner(ABC):
         counted = jnp.ones_like(finite) if counted is None else counted
         best = state.best.merged(candidates, evaluation, order, again=again)
         squares = jnp.sum(weights**2)
-        learnt = squares > 0
+        learned_any = squares > 0
         last = jnp.minimum(state.iteration, self.iterations - 1)
         return replace(
             state,
             iteration=state.iteration + 1,
-            mean=jnp.where(learnt, mean, state.mean),
-            std=jnp.where(learnt, std, state.std),
+            mean=jnp.where(learned_any, mean, state.mean),
+            std=jnp.where(learned_any, std, state.std),
             best=best,
             finite=state.finite + jnp.sum(finite & counted) / jnp.sum(counted),
-            effective=jnp.where(learnt, 1.0 / jnp.where(learnt, squares, 1.0), 0.0),
+            effective=jnp.where(learned_any, 1.0 / jnp.where(learned_any, squares, 1.0), 0.0),
             progress=state.progress.at[last].set(best.evaluation.finite_cost()[0]),
         )
 

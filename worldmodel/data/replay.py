@@ -144,10 +144,10 @@ def add(
 
 def take_back(replay: Replay, steps: Int[Array, "E"]) -> Replay:
     """Forget the newest steps of each environment, and with any of them the observation that they began at."""
-    gone = jnp.where(steps > 0, jnp.minimum(steps + 1, replay.filled), 0)
-    rows, head = jnp.arange(len(gone), dtype=jnp.int32), (replay.head - gone) % replay.slots
-    last = replay.last.at[rows, head].set(jnp.where(gone > 0, True, replay.last[rows, head]))
-    return replace(replay, last=last, head=head, filled=replay.filled - gone)
+    removed = jnp.where(steps > 0, jnp.minimum(steps + 1, replay.filled), 0)
+    rows, head = jnp.arange(len(removed), dtype=jnp.int32), (replay.head - removed) % replay.slots
+    last = replay.last.at[rows, head].set(jnp.where(removed > 0, True, replay.last[rows, head]))
+    return replace(replay, last=last, head=head, filled=replay.filled - removed)
 
 
 def sample(replay: Replay, key: PRNGKeyArray, batch: int, horizon: int) -> Transitions:

@@ -216,8 +216,8 @@ def calibrate(
     pick = rng.permutation(len(known))[:BANK]
     usual = np.mean(((errors - mean) @ whiten) ** 2, axis=1)[pick]
     bank = np.stack([known[index].predicted for index in pick])
-    blank = np.zeros((len(NAMES), len(TAILS)))
-    arrays = [np.asarray(part, np.float32) for part in (mean, whiten, bank, usual, blank, np.ones(len(NAMES)))]
+    no_levels = np.zeros((len(NAMES), len(TAILS)))
+    arrays = [np.asarray(part, np.float32) for part in (mean, whiten, bank, usual, no_levels, np.ones(len(NAMES)))]
     surprise = Surprise(arrays[0], arrays[1], arrays[2], arrays[3], arrays[4], arrays[5], math.inf, false_alarm_rate, 0)
     statistics = np.concatenate([_statistics(surprise, episode) for episode in compared[half : half + quarter]])
     levels = np.quantile(statistics, TAILS, axis=0).T

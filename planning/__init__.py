@@ -22,8 +22,6 @@ from .costs import (
     GoalDistance,
     Imagined,
     Penalty,
-    ProbeDistance,
-    ProbeGoalDistance,
     Return,
     Reward,
     TemporalDistance,
@@ -39,6 +37,7 @@ from .objective import LatentObjective, imagine, score
 from .parameterization import Blocks, Knots, Parameterization, Steps
 from .precision import fastest_precision
 from .predictive_sampling import PredictiveSampling
+from .probe_costs import ProbeDistance, ProbeGoalDistance
 from .proposals import Given, InverseDynamics, ModelProposal, NoOp, PolicyPrior, Proposal, TakesProposals, given_by
 from .risk import CVaR, Disagreement, Mean, Risk, Worst
 from .sampling import SamplingPlanner

@@ -14,7 +14,7 @@ from .constraints import (
     WorkspaceBox,
 )
 from .control.engine.anytime import Anytime
-from .costs import ActionRate, Custom, Effort, GoalDistance, Penalty, ProbeDistance, ProbeGoalDistance, TemporalDistance
+from .costs import ActionRate, Custom, Effort, GoalDistance, Penalty, TemporalDistance
 from .gradient import Gradient
 from .host import plan_on_host
 from .icem import ICEM
@@ -26,6 +26,7 @@ from .objective import LatentObjective, imagine, score
 from .parameterization import Blocks, Knots, Parameterization, Steps
 from .precision import fastest_precision
 from .predictive_sampling import PredictiveSampling
+from .probe_costs import ProbeDistance, ProbeGoalDistance
 from .proposals import Given, InverseDynamics, ModelProposal, NoOp, PolicyPrior, Proposal, TakesProposals, given_by
 from .returns import Return, Reward, Value
 from .risk import CVaR, Disagreement, Mean, Risk, Worst

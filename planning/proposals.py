@@ -147,7 +147,14 @@ class InverseDynamics:
 def given_by(
     proposals: Sequence[ModelProposal], objective: LatentObjective, horizon: int, key: PRNGKeyArray
 ) -> Float[Array, "n {horizon} A"]:
-    """Return the sequences of several proposals, one after the other, each with its own key, for `with_given`."""
+    """Return the sequences of several proposals, one after the other, for `with_given`.
+
+    Args:
+      proposals: of the model.
+      objective: that they start from.
+      horizon: T, environment steps.
+      key: from which each proposal has its own.
+    """
     sequences = [propose(objective, horizon, jax.random.fold_in(key, index)) for index, propose in enumerate(proposals)]
     return jnp.concatenate([jnp.zeros((0, horizon, objective.spec.size), jnp.float32), *sequences])
 

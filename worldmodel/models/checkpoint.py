@@ -73,17 +73,14 @@ def save_model(
       ValueError: a module without its config.
       OSError: the disk is full, or `path` cannot be written to; what was there is unchanged.
     """
-    module: WorldModel
-    if isinstance(model, FrozenModel):
-        module, config = model.module(), model.config
-    elif config is not None:
-        module = model
-    else:
-        raise ValueError("a module does not keep its architecture: give save_model its config, or freeze it first")
-    tensors = {name_of(names): np.asarray(leaf) for names, leaf in leaves_of(nnx.state(module))}
+    if isinstance(model, WorldModel):
+        if config is None:
+            raise ValueError("a module does not keep its architecture: give save_model its config, or freeze it first")
+        model = freeze(model, config)
+    tensors = {name_of(names): np.asarray(leaf) for names, leaf in leaves_of(nnx.state(model.module()))}
     if half:
         tensors = {name: each.astype(np.float16) if each.ndim == 2 else each for name, each in tensors.items()}
-    _write(path, MODEL, tensors, {"model": config.to_json(), "metadata": metadata or {}})
+    _write(path, MODEL, tensors, {"model": model.config.to_json(), "metadata": metadata or {}})
 
 
 def load_model(path: str | Path) -> Checkpoint:
@@ -123,7 +120,14 @@ def with_members(model: WorldModel, config: ModelConfig, members: int) -> tuple[
 
 
 def save_reward_model(path: str | Path, weights: Weights, config: RewardModelConfig, metadata: dict[str, Any]) -> None:
-    """Write a model for rewards: `weights` as `freeze_reward_model` takes them."""
+    """Write a model for rewards to one file.
+
+    Args:
+      path: of the file.
+      weights: as `freeze_reward_model` takes them.
+      config: the architecture.
+      metadata: JSON.
+    """
     _, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
     named = zip(leaves_of(state), weights, strict=True)
     tensors = {name_of(names): np.asarray(weight) for (names, _), weight in named}
@@ -151,9 +155,14 @@ def save_training(
     extra: dict[str, Any],
     arrays: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write a training state; `fingerprint` says which run it belongs to, `extra` travels along (history, times).
+    """Write a training state.
 
-    So do `arrays`, of any shape and type: what is not on the device, as an environment's state.
+    Args:
+      path: of the file.
+      state: a pytree of arrays on the device.
+      fingerprint: JSON that identifies the run, which `load_training` compares.
+      extra: JSON that comes back with the state: history, times.
+      arrays: of any shape and type, which are not on the device: an environment's state.
     """
     tensors = {name_of(names): np.asarray(leaf) for names, leaf in leaves_of(state)}
     tensors |= {f"{_ARRAYS}{name}": np.asarray(array, order="C") for name, array in (arrays or {}).items()}

@@ -194,10 +194,16 @@ def calibrate(
     false_alarm_rate: float,
     seed: int = 0,
 ) -> Surprise:
-    """Calibrate on episodes, (observations [L + 1, O], actions [L, A]), that the model was not trained on.
+    """Calibrate on held-out episodes.
 
     Half of the episodes give the usual errors, a quarter the distribution of the statistics, and a quarter
-    the threshold. `false_alarm_rate` is that of one comparison: `control_period / 60` for one alarm a minute.
+    the threshold.
+
+    Args:
+      engine: of the model.
+      episodes: observations [L + 1, O] and actions [L, A] of each, from data that the model was not trained on.
+      false_alarm_rate: of one comparison: `control_period / 60` for one alarm a minute.
+      seed: of the split of the episodes.
 
     Raises:
       ValueError: fewer than 8 episodes that are longer than an action block.

@@ -6,4 +6,6 @@ from .registry import TASKS, make, make_reward_task
 from .suites.goal_task import GoalTask
 from .task import Scene, Task
 
-__all__ = ["TASKS", "GoalTask", "Scene", "Task", "make", "make_reward_task"]
+__version__ = "0.1.0"
+
+__all__ = ["GoalTask", "Scene", "TASKS", "Task", "make", "make_reward_task"]

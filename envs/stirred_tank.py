@@ -40,10 +40,12 @@ TIME, COMPOSITION, TEMPERATURE, COMMAND, FEED_TEMPERATURE, FEED, COOLING = range
 class StirredTank(Task[Observation]):
     """Control: the coolant's temperature, in K from 300 K, within ± 20; it acts one period of 3 s after it was given.
 
-    Sensors are `temperature` (K) in every period, and `composition` (mol/L) in every tenth. A goal is a set-point of
-    the temperature `[K]` on the unstable branch, and asks for nothing else: one control holds one variable, and with
-    another feed the same temperature has another composition. Success is the temperature within 0.5 K of it while the
-    composition is within 0.02 mol/L of that branch: at rest there, and not on the way through.
+    Sensors are `temperature` (K) in every period, `composition` (mol/L) in every tenth, and `coolant`: the control on
+    its way (K from rest), which a controller knows, and without which the next period could not be predicted.
+
+    A goal is a set-point of the temperature `[K]` on the unstable branch, and asks for nothing else: one control holds
+    one variable, and with another feed the same temperature has another composition. Success is the temperature within
+    0.5 K of it while the composition is within 0.02 mol/L of that branch: at rest there, and not on the way through.
 
     The privileged cost is the squared error of the temperature (K²). `limits` holds the temperature's, 370 K, from
     where the coolant can no longer be relied on.
@@ -66,6 +68,7 @@ class StirredTank(Task[Observation]):
     sensors = (
         Sensor("temperature", (1,), units=("K",)),
         Sensor("composition", (1,), units=("mol/L",), optional=True),
+        Sensor("coolant", (1,), units=("K",)),
     )
     limits = (Limit("temperature", 0, high=370.0, units="K"),)
     control_period = 60 * _PERIOD
@@ -94,7 +97,7 @@ class StirredTank(Task[Observation]):
         self.temperature_noise, self.composition_noise, self.analyser = temperature_noise, composition_noise, analyser
         self.render_mode = None
         self.action_space = gymnasium.spaces.Box(-_SWING, _SWING, (1,), np.float32)
-        bounds = {"temperature": (200.0, 800.0), "composition": (-0.5, 2.0)}
+        bounds = {"temperature": (200.0, 800.0), "composition": (-0.5, 2.0), "coolant": (-_SWING, _SWING)}
         self.observation_space = observation_space(self.sensors, bounds)
         self.spec = EnvSpec(f"jepa_mpc/{self.name}-v0", entry_point=f"{__name__}:StirredTank")
         self.state, self.goal = steady(np.array(350.0)), np.array([350.0])
@@ -102,7 +105,8 @@ class StirredTank(Task[Observation]):
     @property
     def goal_mask(self) -> Mask:
         """See Task: the temperature alone."""
-        return {"temperature": np.ones(1, bool), "composition": np.zeros(1, bool)}
+        free = np.zeros(1, bool)
+        return {"temperature": ~free, "composition": free, "coolant": free}
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
         """Near a steady state of the unstable branch: within 1 K and 0.01 mol/L of it."""
@@ -122,10 +126,11 @@ class StirredTank(Task[Observation]):
                 return state, goal
 
     def observe(self, states: Float[ndarray, "... S"]) -> Observation:
-        """Temperature and composition, without noise, and as if the analyser read at every moment."""
+        """All sensors, without noise, and as if the analyser read at every moment."""
         readings = {
             "temperature": states[..., TEMPERATURE, None],
             "composition": states[..., COMPOSITION, None],
+            "coolant": states[..., COMMAND, None],
         }
         return complete(self.sensors, readings)
 
@@ -138,8 +143,12 @@ class StirredTank(Task[Observation]):
         return hide(self.observe(noisy), self.sensors[1], states[..., TIME] % self.analyser != 0)
 
     def goal_observation(self, goal: Float[ndarray, "... G"]) -> Observation:
-        """The set-point, and the composition that the branch has there, which is not asked for."""
+        """The set-point, and the composition and coolant that hold it, which are not asked for."""
         return self.observe(steady(goal[..., 0]))
+
+    def readout(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... 2"]:
+        """Temperature (K) and composition (mol/L)."""
+        return states[..., [TEMPERATURE, COMPOSITION]]
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
         """The temperature, K."""

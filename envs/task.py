@@ -206,6 +206,15 @@ class PlanarView(Protocol):
 
 
 @runtime_checkable
+class HasReadout(Protocol):
+    """A task without a view from above that names what a probe is to read from a model's latents."""
+
+    def readout(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... Q"]:
+        """Quantities for constraints, costs and figures, in units of their own."""
+        ...
+
+
+@runtime_checkable
 class HasScript(Protocol):
     """A task with a simple hand-written controller."""
 

@@ -2,4 +2,6 @@
 
 from .shell.shadowing import require_own_packages
 
+__version__ = "0.1.0"
+
 require_own_packages()

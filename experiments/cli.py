@@ -1,7 +1,7 @@
 """The command line: `jepa-mpc COMMAND [hydra overrides]`.
 
-A new command is one module in `commands` with `run(cfg)`, one `configs/COMMAND.yaml`, and one line in `COMMANDS`.
-Nothing heavy is imported before the command is known, so that help is immediate.
+To add a command, write a module in `commands` with `run(cfg)`, a `configs/COMMAND.yaml`, and a line in `COMMANDS`.
+Heavy packages are imported only once the command is known, so that help is immediate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .shell import interrupt
 from .shell.did_you_mean import did_you_mean
-from .shell.errors import complain, report
+from .shell.errors import print_error, report
 from .shell.folders import cache_dir, config_dir
 from .shell.overrides import readable, suite_task
 from .shell.renamed import current
@@ -27,36 +27,36 @@ from .shell.shadowing import PACKAGES, PROGRAM
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# The line of each in the help. `run` of the module of that name in `commands` does it.
+# The help line of each command; `run` in the module of that name in `commands` executes it.
 COMMANDS = {
-    "demo": "the main job: collect, train, plan, and one page that shows what came of it",
+    "demo": "the whole pipeline: collect, train, plan, and one page with the results",
     "collect": "roll out behaviours in a task and write a Minari dataset",
     "train": "train a world model on a dataset",
-    "plan": "plan with a trained model towards held-out goals and measure success",
-    "compare": "learning curves side by side, final tables and statistics, beside published ones",
-    "diagnose": "say whether a model is healthy, and whose fault its failures are",
-    "drive": "drive a simulator that runs in real time, with a page to watch and steer",
-    "replay": "make the plans in a robot's log again, bit for bit",
+    "plan": "plan with a trained model to held-out goals and measure success",
+    "compare": "learning curves side by side, with final tables, statistics and published scores",
+    "diagnose": "check whether a model is healthy, and what causes its failures",
+    "drive": "control a simulator that runs in real time, with a web page to watch and steer",
+    "replay": "recompute the plans in a robot's log, bit for bit",
     "bench": "run a suite of measurements: planners, latency, pairs of settings, limits, faults, the robot loop",
-    "export": "make one file for a robot of a trained model and a planner",
+    "export": "write a trained model and its planner to one file for a robot",
     "doctor": "check versions, devices, rendering, folders and names, with the fix for each",
 }
 
-# The long options that Hydra's own parser takes over; anything else with two dashes is a slip of the pen.
+# The long options that Hydra's own parser handles; any other word with two dashes is a mistake.
 HYDRA_FLAGS = ("--help", "--hydra-help", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 called wrongly, 130 interrupted.
 
-    As the program, without `argv`, it also ends within two seconds of an interrupt.
+    Without `argv`, as the program, it also ends within two seconds of an interrupt.
     """
     if argv is not None:
         return _main(list(argv))
     try:
         interrupt.watch()
         code = _main(sys.argv[1:])
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to be kept
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is left to save
     except KeyboardInterrupt:
         interrupt.leave()
     if interrupt.happened():
@@ -74,21 +74,21 @@ def _main(arguments: list[str]) -> int:
         return 0
     if command not in COMMANDS:
         known = f"commands: {', '.join(COMMANDS)}"
-        return complain(f"{command!r} is not a command; {known}{did_you_mean(command, COMMANDS)}")
+        return print_error(f"{command!r} is not a command; {known}{did_you_mean(command, COMMANDS)}")
     for argument in rest:
         flag = argument.partition("=")[0]
         if flag.startswith("--") and flag not in HYDRA_FLAGS:
             key = flag.lstrip("-").replace("-", "_")
-            return complain(f"{flag} is not an option: settings are written without dashes, as in {key}=VALUE")
+            return print_error(f"{flag} is not an option: settings are written without dashes, as in {key}=VALUE")
         if argument.startswith("~") and "." not in argument:
-            return complain(f"{argument} removes settings that `{PROGRAM} {command}` needs: leave it out")
+            return print_error(f"{argument} removes settings that `{PROGRAM} {command}` needs: leave it out")
     multirun = bool({"-m", "--multirun"} & set(rest))
     prepare_process()
     try:
         rest = readable([each for argument in current(rest) for each in suite_task(argument)], multirun)
         _run_hydra(command, rest)
     except KeyboardInterrupt:
-        return complain(interrupt.SENTENCE, code=interrupt.CODE)
+        return print_error(interrupt.SENTENCE, code=interrupt.CODE)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except Exception as error:
@@ -97,9 +97,9 @@ def _main(arguments: list[str]) -> int:
 
 
 def _report(error: Exception, command: str, rest: Sequence[str]) -> int:
-    """Tell what went wrong; after an interrupt, that is what it comes from."""
+    """Print the error and return its exit code; after an interrupt, report that instead."""
     if interrupt.happened():
-        return complain(interrupt.SENTENCE, code=interrupt.CODE)
+        return print_error(interrupt.SENTENCE, code=interrupt.CODE)
     return report(error, command, rest)
 
 
@@ -112,19 +112,19 @@ def _help() -> str:
         f"{PROGRAM} COMMAND --help      its settings and their choices\n"
         f"{PROGRAM} COMMAND -m k=a,b    once for each value\n"
         f"{PROGRAM} --version\n\n"
-        f"With JEPA_MPC_DEBUG=1 in the environment every error shows where it came from.\n"
+        f"With JEPA_MPC_DEBUG=1 in the environment every error has its traceback.\n"
     )
 
 
 def prepare_process() -> None:
-    """Set what belongs to the process and not to a library: the compilation cache, and who may log."""
+    """Set process-wide state that no library should set: the compilation cache and the log levels."""
     if (here := os.getcwd()) not in sys.path:
-        sys.path.append(here)  # for `_target_=my_module.MyPlanner`; last, so that nothing installed is hidden
+        sys.path.append(here)  # for `_target_=my_module.MyPlanner`; last, so that it hides no installed package
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     # Otherwise imageio-ffmpeg starts its encoder by a plain fork, which may deadlock in a process that runs JAX.
     os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and they are told below, rather than printing them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them; `_report` prints them
     from rich.console import Console
     from rich.logging import RichHandler
 
@@ -163,16 +163,16 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
             module = importlib.import_module(f".commands.{command}", __package__)
             result = module.run(cfg)
         except Exception as error:
-            # Hydra would print lines of its own and go on with the next job; SystemExit passes it untouched.
+            # Hydra would print its own lines and continue with the next job; it lets SystemExit pass.
             raise SystemExit(_report(error, command, rest)) from error
         if code := _exit_code(module, result):
             raise SystemExit(code)
-        if "jax" in sys.modules:  # the jobs of a multirun share this process, and compiled programs pile up
+        if "jax" in sys.modules:  # the jobs of a multirun share this process, where compiled programs accumulate
             sys.modules["jax"].clear_caches()
 
     entry: Callable[[], None] = hydra.main(config_path=str(config_dir()), config_name=command, version_base="1.3")(job)
     argv = sys.argv
-    # argparse wants the overrides in one piece, wherever the user put `-m`.
+    # argparse needs the overrides in one piece, wherever the user put `-m`.
     overrides = [argument for argument in rest if "=" in argument and not argument.startswith("-")]
     flags = [argument for argument in rest if argument not in overrides]
     sys.argv = [f"{PROGRAM} {command}", *settings, *overrides, *flags]
@@ -180,11 +180,11 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
         entry()
     finally:
         sys.argv = argv
-        HydraConfig.instance().cfg = None  # Hydra's help leaves its own behind
+        HydraConfig.instance().cfg = None  # Hydra's help leaves its own configuration behind
 
 
 def _exit_code(module: ModuleType, result: Any) -> int:
-    """A command that can find fault with its own result (doctor) offers `exit_code(result)`."""
+    """The exit code of a command's result: `module.exit_code(result)` where the command defines it (doctor), else 0."""
     judge = getattr(module, "exit_code", None)
     return judge(result) if judge is not None else 0
 

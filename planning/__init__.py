@@ -1,4 +1,4 @@
-"""Choose actions by imagining: objectives over a latent world model, planners, and the agent that acts."""
+"""Planning in imagination: objectives over a latent world model, planners, and the agent that acts."""
 
 from .agent import Agent, AgentState
 from .batch import reset_many, step_many
@@ -23,6 +23,7 @@ from .costs import (
     Imagined,
     Penalty,
     ProbeDistance,
+    ProbeGoalDistance,
     Return,
     Reward,
     TemporalDistance,
@@ -42,6 +43,8 @@ from .proposals import Given, InverseDynamics, ModelProposal, NoOp, PolicyPrior,
 from .risk import CVaR, Disagreement, Mean, Risk, Worst
 from .sampling import SamplingPlanner
 from .types import ActionSpec, AskTell, Evaluation, Objective, Plan, Planner, Status
+
+__version__ = "0.1.0"
 
 __all__ = [
     "AccelerationLimit",
@@ -87,6 +90,7 @@ __all__ = [
     "Prediction",
     "PredictiveSampling",
     "ProbeDistance",
+    "ProbeGoalDistance",
     "Proposal",
     "RateLimit",
     "Return",

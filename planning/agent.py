@@ -1,4 +1,4 @@
-"""The agent: observations in, actions out, planning in between. Pure: the whole situation is in `AgentState`.
+"""The agent: observations in, actions out, planning in between. Pure: all state is in `AgentState`.
 
 `observe` takes in an observation, `refine` improves the plan by one iteration, `commit` takes the next action; `step`
 is their composition, with all iterations whenever a new plan is due. Shells for robots and benchmarks only drive these.
@@ -24,35 +24,35 @@ from .pytree import static
 from .risk import Mean, Risk
 from .types import ActionSpec, Evaluation, Leaf, Number, Plan, Planner
 
-PROPOSALS = 2**31 - 1  # folded into the key of what the model suggests: no planner counts that far
+PROPOSALS = 2**31 - 1  # folded into the key of the model's proposals: no planner counts that far
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class AgentState:
-    """What an agent knows at one moment of one episode."""
+    """State of an agent at one moment of one episode."""
 
     key: Leaf  # []
     history: Leaf  # [P, E] the last moments, embedded, newest last
     root: Leaf  # [D] the latent of the history
     goal: Leaf  # [D] the latent of the goal
     search: Any  # the planner's state
-    plan: Plan  # what is being executed
+    plan: Plan  # the plan in execution
     previous: Leaf  # [A] the action that was taken last; at the start the rest action
     executed: Leaf  # [] int32, actions of `plan` that have been taken
     observed: Leaf  # [] int32, observations since the reset
     pending: Leaf  # [] int32, actions taken since the latest observation
     behind: Leaf  # [] bool, whether the search still starts from an earlier observation
-    committed: Leaf  # [T, A] what will be taken from the latest observation on, whatever is planned; see `_remembered`
-    frozen: Leaf  # [] int32, how many actions of `committed` count: 0 unless `freeze` said otherwise
+    committed: Leaf  # [T, A] actions that are fixed from the latest observation on; see `_remembered`
+    frozen: Leaf  # [] int32, how many actions of `committed` count: 0 unless set by `freeze`
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Agent:
-    """A world model, a planner and what to minimise. New weights and parameters are new arguments, never a new compile.
+    """A world model, a planner and an objective. New weights and parameters are new arguments, never a recompile.
 
-    A plan that FAILED (no candidate had a finite cost) holds what was left of the previous one: it is executed further.
+    After a plan that FAILED (no candidate had a finite cost) the rest of the previous plan is executed further.
     """
 
     model: LatentModel
@@ -63,11 +63,11 @@ class Agent:
     replan_every: int = static(1)  # environment steps
     constraints: dict[str, Constraint] = field(default_factory=dict)
     risk: Risk = Mean()  # over the members of an ensemble
-    proposals: tuple[ModelProposal, ...] = ()  # sequences that the model suggests, for the planner's `Given` places
+    proposals: tuple[ModelProposal, ...] = ()  # sequences proposed by the model, for the planner's `Given` places
     precision: str = static(
         "float32"
     )  # of the imagination: float32, bfloat16, or auto, which `precision.resolve` replaces
-    members: int | None = static(None)  # of an ensemble, that imagine; None: all
+    members: int | None = static(None)  # members of an ensemble that predict; None: all
 
     def validate(self) -> None:
         """Raise ValueError, in one sentence, where the parts do not fit each other."""
@@ -77,15 +77,15 @@ class Agent:
             raise ValueError(f"replan_every must lie between 1 and the horizon ({horizon}); got {self.replan_every}")
         if self.proposals and not isinstance(self.planner, TakesProposals):
             raise ValueError(
-                f"{type(self.planner).__name__} takes no proposals: leave them out, or take another planner"
+                f"{type(self.planner).__name__} takes no proposals: leave them out, or use another planner"
             )
         if self.precision not in (*PRECISIONS, "auto"):
             raise ValueError(f"precision must be {', '.join(PRECISIONS)} or auto; got {self.precision!r}")
         precision = PRECISIONS[0] if self.precision == "auto" else self.precision
-        replace(self, precision=precision)._names()  # the objective says what does not fit the model
+        replace(self, precision=precision)._names()  # the objective reports what does not fit the model
 
     def init(self, key: PRNGKeyArray) -> AgentState:
-        """A state without goal and observation, from which `reset` makes the states of episodes.
+        """Return a state without goal and observation, from which `reset` makes the states of episodes.
 
         Raises:
           ValueError: the parts do not fit each other.
@@ -103,23 +103,23 @@ class Agent:
         environment: Int[Array, ""] | int,
         mask: Bool[Array, "E"] | None = None,
     ) -> AgentState:
-        """The state at an episode's start. Its draws come from `key` and `environment`, not from the batch it runs in.
+        """Return the state at an episode's start. Its draws depend on `key` and `environment`, not on the batch.
 
         Args:
           state: any earlier one.
           goal_embedding: of the goal, at rest.
           key: of the episodes.
           environment: number of this one.
-          mask: what of the goal is asked for, where the model knows such goals; None: all of it.
+          mask: which parts of the goal are requested, where the model has such goals; None: all.
         """
         goal = self.goal(goal_embedding, mask)
         key = jax.random.fold_in(key, environment)
         return self._begin(jnp.zeros_like(state.history), jnp.zeros_like(state.root), goal, key, self._names())
 
     def observe(self, state: AgentState, embedding: Float[Array, "E"]) -> AgentState:
-        """Take in one moment, embedded. At an episode's start nothing is known of the past: the first is repeated."""
+        """Take in one moment, embedded. At an episode's start the past is unknown: the first moment is repeated."""
         pushed = jnp.concatenate([state.history[1:], embedding[None]])
-        history = jnp.where(state.observed == 0, self._unmoving(embedding), pushed)
+        history = jnp.where(state.observed == 0, self._at_rest(embedding), pushed)
         root = self.model.encode(self.model.params, history)
         return replace(
             state,
@@ -131,13 +131,13 @@ class Agent:
         )
 
     def refine(self, state: AgentState) -> AgentState:
-        """One more iteration on the plan, from the latest observation: at any time, any number of times."""
+        """Run one more iteration on the plan, from the latest observation: at any time, any number of times."""
         state = jax.lax.cond(state.behind, self._catch_up, lambda state: state, state)
         search = self.planner.refine(self.objective(state), state.search, self.spec)
-        return replace(state, search=search, plan=_begun(self.planner.result(search, self.spec), state))
+        return replace(state, search=search, plan=_with_frozen(self.planner.result(search, self.spec), state))
 
     def freeze(self, state: AgentState, actions: Float[Array, "T A"], count: Int[Array, ""] | int) -> AgentState:
-        """Plan from now on around what cannot be changed any more: the first `count` of `actions`, one a step.
+        """Plan from now on around actions that cannot be changed any more: the first `count` of `actions`, one a step.
 
         They count from the latest observation. Every candidate, and so every plan, begins with them, and the model is
         rolled through them before it may choose: compensation of a delay. It lasts until the next `freeze`; a `count`
@@ -148,7 +148,7 @@ class Agent:
         return replace(state, committed=committed, frozen=count)
 
     def commit(self, state: AgentState) -> tuple[Float[Array, "A"], AgentState]:
-        """The next action of the plan; its last one is held where the plan is used up."""
+        """Return the next action of the plan; its last one is held where the plan is used up."""
         last = self.planner.horizon - 1
         action = state.plan.actions[jnp.minimum(state.executed, last)]
         taken = jnp.concatenate([_remembered(state)[1:], state.previous[None], action[None]])
@@ -158,7 +158,7 @@ class Agent:
         return action, replace(state, previous=action, committed=committed, executed=executed, pending=pending)
 
     def step(self, state: AgentState, embedding: Float[Array, "E"]) -> tuple[Float[Array, "A"], Plan, AgentState]:
-        """One environment step: observe, plan anew if `replan_every` actions have been taken, and act."""
+        """Take one environment step: observe, replan if `replan_every` actions have been taken, and act."""
         state = self.observe(state, embedding)
         state = jax.lax.cond(self.due(state), self.plan_anew, lambda state: state, state)
         action, state = self.commit(state)
@@ -169,33 +169,33 @@ class Agent:
         return state.executed >= self.replan_every
 
     def plan_anew(self, state: AgentState) -> AgentState:
-        """A new plan from the latest observation, with all iterations."""
+        """Make a new plan from the latest observation, with all iterations."""
         state = self._catch_up(state)
         plan, search = self.planner.plan(self.objective(state), state.search, self.spec)
-        return replace(state, plan=_begun(plan, state), search=search)
+        return replace(state, plan=_with_frozen(plan, state), search=search)
 
     def objective(self, state: AgentState) -> LatentObjective:
-        """What candidates from the latest observation on are judged by."""
+        """Return the objective of candidates from the latest observation on."""
         objective = self._objective(state.root, state.goal, state.previous)
         return replace(objective, committed=state.committed, frozen=state.frozen, earlier=_earlier(state))
 
     def imagined(self, state: AgentState) -> Float[Array, "H D"]:
-        """Where the model believes that the plan leads, from the latest observation and the action taken there.
+        """Predict the latents of the plan, from the latest observation and the action taken there.
 
-        Of an ensemble, the mean of where its members believe to be.
+        Of an ensemble, the mean of its members' predictions.
         """
         actions = shift(state.plan.actions, jnp.maximum(state.executed - state.pending, 0))
         latents = imagine(self.model, state.root, actions[None], self.precision, self.members).latent
         return jnp.mean(latents.reshape(-1, *latents.shape[-2:]), axis=0)
 
     def _begin(self, history: Array, root: Array, goal: Array, key: PRNGKeyArray, names: Evaluation) -> AgentState:
-        """Nothing observed, and an empty plan that counts as used up."""
+        """Return a state with nothing observed, and an empty plan that counts as used up."""
         search = self.planner.prepare(self.planner.init(self.spec, key), names)
         plan = self.planner.result(search, self.spec)
         used_up = jnp.full((), self.planner.horizon, jnp.int32)
-        none, behind = jnp.zeros((), jnp.int32), jnp.ones((), bool)
-        now = (self.spec.rest_action, used_up, none, none, behind)
-        return AgentState(key, history, root, goal, search, plan, *now, jnp.zeros_like(plan.actions), none)
+        zero, behind = jnp.zeros((), jnp.int32), jnp.ones((), bool)
+        now = (self.spec.rest_action, used_up, zero, zero, behind)
+        return AgentState(key, history, root, goal, search, plan, *now, jnp.zeros_like(plan.actions), zero)
 
     def _catch_up(self, state: AgentState) -> AgentState:
         search = self.planner.warm_start(state.search, self.spec, state.executed)
@@ -208,7 +208,7 @@ class Agent:
         )
 
     def _names(self) -> Evaluation:
-        """Shapes of what the objective says of one candidate, for their names; nothing is computed."""
+        """Return the shapes of the objective's result for one candidate, for their names; nothing is computed."""
 
         def evaluate(history: Array, actions: Array) -> Evaluation:
             root = self.model.encode(self.model.params, history)
@@ -225,18 +225,18 @@ class Agent:
         return LatentObjective(self.model, self.costs, self.weights, *situation, self.precision, members=self.members)
 
     def goal(self, embedding: Float[Array, "E"], mask: Bool[Array, "E"] | None = None) -> Float[Array, "D"]:
-        """The latent of a goal, of which `mask` holds what is asked for; None: all of it."""
+        """Encode a goal, of which `mask` holds the requested parts; None: all."""
         partial_goal = self.model.heads.goal
         if partial_goal is not None:
             return partial_goal(self.model.params, embedding, jnp.ones(embedding.shape, bool) if mask is None else mask)
-        return self.model.encode(self.model.params, self._unmoving(embedding))
+        return self.model.encode(self.model.params, self._at_rest(embedding))
 
-    def _unmoving(self, embedding: Float[Array, "E"]) -> Float[Array, "P E"]:
+    def _at_rest(self, embedding: Float[Array, "E"]) -> Float[Array, "P E"]:
         return jnp.broadcast_to(embedding[None], (self.model.history, *embedding.shape))
 
 
-def _begun(plan: Plan, state: AgentState) -> Plan:
-    """The plan with its sequences as the objective judged them: the frozen actions first."""
+def _with_frozen(plan: Plan, state: AgentState) -> Plan:
+    """Return the plan with its sequences as the objective evaluated them: the frozen actions first."""
     return replace(
         plan,
         actions=with_prefix(plan.actions, state.committed, state.frozen),
@@ -245,10 +245,10 @@ def _begun(plan: Plan, state: AgentState) -> Plan:
 
 
 def _earlier(state: AgentState) -> Float[Array, "2 A"]:
-    """The two actions before `previous`, newest last, for what is planned.
+    """Return the two actions before `previous`, newest last, for the plan's candidates.
 
-    Where actions are frozen, as if the rate had been the one at which they begin: what cannot be changed any more is
-    then not held against every plan.
+    Where actions are frozen, as if the rate had been the one at which they begin, so that a fixed change does
+    not count against every plan.
     """
     change = state.committed[0] - state.previous
     steady = jnp.stack([state.previous - 2 * change, state.previous - change])
@@ -256,9 +256,9 @@ def _earlier(state: AgentState) -> Float[Array, "2 A"]:
 
 
 def _remembered(state: AgentState) -> Float[Array, "2 A"]:
-    """The two actions before `previous`, newest last, as `commit` keeps them: in the last rows of `committed`.
+    """Return the two actions before `previous`, newest last, as `commit` keeps them: in the last rows of `committed`.
 
-    Those count for nothing unless nearly everything is frozen. They are taken for what they are where the newest of
+    These rows do not count unless nearly everything is frozen. They are valid where the newest of
     them is `previous`; if not, the state was changed from outside, and motion begins at rest.
     """
     rest = jnp.stack([state.previous, state.previous])

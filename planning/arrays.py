@@ -1,6 +1,6 @@
-"""The words of array annotations. A robot needs no jaxtyping: without it nothing checks shapes, and all else works.
+"""Names of array annotations. A robot needs no jaxtyping: without it no shape is checked, and all else works.
 
-Every module takes them from here, with `from __future__ import annotations`: nothing evaluates an annotation then.
+Every module imports them from here, with `from __future__ import annotations`: no annotation is evaluated then.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One agent in many environments at once, each of which gets the plan that it would get alone.
+"""One agent in many environments at the same time, each of which gets the plan that it would get alone.
 
 On a CPU the environments are planned in small groups. A matrix product over the candidates of one alone is too small to
-keep two cores busy; over those of all it leaves the cache. There the groups give the same bits as single plans do.
+keep two cores busy; over those of all it exceeds the cache. There the groups give the same bits as single plans.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GROUP = 4  # environments side by side on a CPU: of 1, 2, 4, 8 and 16 the fastes
 def step_many(
     agent: Agent, states: AgentState, embeddings: Float[Array, "B E"], active: Bool[Array, "B"]
 ) -> tuple[Float[Array, "B A"], Plan, AgentState]:
-    """`Agent.step` for a batch of environments. Where `active` is false, nothing is planned and the state stays."""
+    """Run `Agent.step` for a batch of environments. Where `active` is false, nothing is planned, no state changes."""
 
     def in_groups(states: AgentState, embeddings: Array, active: Array) -> tuple[Array, Plan, AgentState]:
         count = len(active)
@@ -40,10 +40,10 @@ def step_many(
         grouped = jax.lax.map(step_group, (groups, real))
         return jax.tree.map(lambda leaf: leaf.reshape(len(padded), *leaf.shape[2:])[place], grouped)
 
-    def at_once(states: AgentState, embeddings: Array, active: Array) -> tuple[Array, Plan, AgentState]:
+    def all_together(states: AgentState, embeddings: Array, active: Array) -> tuple[Array, Plan, AgentState]:
         return _side_by_side(agent, states, embeddings, active)
 
-    return jax.lax.platform_dependent(states, embeddings, active, cpu=in_groups, default=at_once)
+    return jax.lax.platform_dependent(states, embeddings, active, cpu=in_groups, default=all_together)
 
 
 def reset_many(
@@ -53,7 +53,7 @@ def reset_many(
     environments: Int[Array, "B"],
     mask: Bool[Array, "E"] | None = None,
 ) -> AgentState:
-    """`Agent.reset` for a batch of environments, each with its own number; `mask` holds for all their goals."""
+    """Run `Agent.reset` for a batch of environments, each with its own number; `mask` applies to all their goals."""
     state = agent.init(key)
 
     def reset(goal: Array, environment: Array) -> AgentState:
@@ -68,7 +68,7 @@ def reset_many(
 def _side_by_side(
     agent: Agent, states: AgentState, embeddings: Float[Array, "B E"], active: Bool[Array, "B"]
 ) -> tuple[Float[Array, "B A"], Plan, AgentState]:
-    """`Agent.step` in lockstep: all of them plan where one has to, so what is not due is put back."""
+    """Run `Agent.step` in lockstep: all plan where one has to, and the states that were not due are restored."""
     seen = jax.vmap(agent.observe)(states, embeddings)
     due = active & jax.vmap(agent.due)(seen)
     planned = jax.lax.cond(jnp.any(due), jax.vmap(agent.plan_anew), lambda states: states, seen)

@@ -1,4 +1,4 @@
-"""The best action sequences that a planner has evaluated, with everything that was said of them."""
+"""The best action sequences that a planner has evaluated, with their evaluation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .types import Evaluation, Leaf, Plan, Status
 class Best:
     """`k` action sequences, best first.
 
-    `known` tells those that once had a finite cost from mere fill. A known one whose cost is infinite is out of date:
-    it was found from an earlier root.
+    `known` marks those that once had a finite cost; the rest is padding. A known one whose cost is infinite is out of
+    date: it was found from an earlier root.
     """
 
     sequences: Leaf  # [k, T, A]
@@ -28,12 +28,12 @@ class Best:
 
     @classmethod
     def unknown(cls, sequence: Float[Array, "T A"], num_best: int) -> Best:
-        """Nothing evaluated yet: `num_best` times `sequence`, which a plan holds until something better is known."""
+        """Return `num_best` times `sequence`, unevaluated: a plan holds it until something better is known."""
         sequences = jnp.broadcast_to(sequence[None], (num_best, *sequence.shape))
         return cls(sequences, Evaluation(jnp.full(num_best, jnp.inf, jnp.float32)), jnp.zeros(num_best, bool))
 
     def named(self, evaluation: Any) -> Best:
-        """The same with the terms, margins and latents of `evaluation`; what is not known of them is infinite."""
+        """Return the same with the terms, margins and latents of `evaluation`; unknown values are infinite."""
         fill = jnp.full_like(self.evaluation.cost, jnp.inf)
         terms = {name: self.evaluation.terms.get(name, fill) for name in evaluation.terms}
         margins = {name: self.evaluation.margins.get(name, fill) for name in evaluation.margins}
@@ -45,7 +45,7 @@ class Best:
     def merged(
         self, candidates: Float[Array, "N T A"], evaluation: Evaluation, order: Int[Array, "N"], again: int
     ) -> Best:
-        """Take the best of what is kept and of the new candidates, whose `order` is known.
+        """Take the best of the kept sequences and of the new candidates, whose `order` is known.
 
         The first `again` kept sequences were proposed again, so they count with their new cost, and only once. Where no
         candidate had a finite cost, everything stays as it was.
@@ -63,7 +63,7 @@ class Best:
         return jax.tree.map(lambda new, old: jnp.where(any_finite, new, old), merged, kept)
 
     def shifted(self, steps: Int[Array, ""]) -> Best:
-        """The same sequences `steps` environment steps later. What was said of them is out of date, and forgotten."""
+        """Return the sequences `steps` environment steps later. Their evaluation is out of date, and dropped."""
         forgotten = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.inf), self.evaluation)
         return Best(shift(self.sequences, steps), forgotten, self.known)
 
@@ -74,7 +74,7 @@ class Best:
         effective_samples: Float[Array, ""],
         progress: Float[Array, "I"],
     ) -> Plan:
-        """The plan that executes the best sequence."""
+        """Return the plan that executes the best sequence."""
         first = jax.tree.map(lambda leaf: leaf[0], self.evaluation)
         failed = ~jnp.isfinite(first.cost)
         safe = self.evaluation.violation()[0] <= 0
@@ -97,8 +97,8 @@ class Best:
 def shift(sequences: Float[Array, "*k T A"], steps: Int[Array, ""]) -> Float[Array, "*k T A"]:
     """Drop the first `steps` actions and hold the last one in their place.
 
-    Holding, not resting: a plan whose goal lies beyond the horizon goes on moving, coloured noise around it stays
-    smooth, and the tail is what later plans have the most time to change.
+    Holding, not resting: a plan whose goal lies beyond the horizon keeps moving, coloured noise around it stays
+    smooth, and later plans have the most time to change the tail.
     """
     horizon = sequences.shape[-2]
     later = jnp.minimum(jnp.arange(horizon) + steps, horizon - 1)

@@ -1,7 +1,7 @@
-"""The cross-entropy method: fit a Gaussian over action sequences to the best of its own samples, again and again.
+"""The cross-entropy method: fit a Gaussian over action sequences to the best of its own samples, repeatedly.
 
 Rubinstein & Kroese (2004), "The Cross-Entropy Method"; for planning with a learned model, Chua et al. (2018), "PETS".
-Coloured noise, kept elites and momentum are those of iCEM (Pinneri et al., 2020).
+Coloured noise, kept elites and momentum are as in iCEM (Pinneri et al., 2020).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class CEM(SamplingPlanner):
 
     One iteration evaluates `num_samples` candidates: the mean, the `num_keep` best sequences so far (after a warm
     start, those of the previous plan, shifted), and draws around the mean. All are clipped to the bounds before they
-    are evaluated, and the Gaussian is fitted to what was evaluated.
+    are evaluated, and the Gaussian is fitted to the evaluated sequences.
     """
 
     horizon: int = static(15)  # T, environment steps
@@ -38,7 +38,7 @@ class CEM(SamplingPlanner):
     num_keep: int = static(4)  # of the best sequences, those proposed again
     num_best: int = static(8)  # k, sequences kept in the plan
     init_std: Number = 0.7  # share of the half range, at the start of each plan
-    min_std: Number = 0.05  # share of the half range, below which no draw is made
+    min_std: Number = 0.05  # share of the half range, lower limit of the width of the draws
     momentum: Number = 0.1  # weight of the old mean and deviation
     noise_beta: Number = 1.0  # exponent of the noise's spectrum; 0 is white
     parameterization: Parameterization = static(Steps())
@@ -57,11 +57,11 @@ class CEM(SamplingPlanner):
         check_number("momentum", self.momentum, 0.0, 1.0)
 
     def width(self, state: Search, spec: ActionSpec) -> Float[Array, "n A"]:
-        """That of the Gaussian, but never below `min_std`."""
+        """Width of the Gaussian, but never below `min_std`."""
         return jnp.maximum(state.std, (self.min_std * spec.half_range)[None])
 
     def update(self, state: Search, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> Search:
-        """Fit the Gaussian to the elites; without one finite cost it stays as it is."""
+        """Fit the Gaussian to the elites; without any finite cost it is unchanged."""
         order = evaluation.order()
         finite = jnp.isfinite(evaluation.cost)
         elites = order[: self.num_elites]

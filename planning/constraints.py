@@ -1,8 +1,8 @@
 """Constraints on imagined futures: small pytrees, `constraint(model, imagined, spec) -> margin [N]`, safe if ≤ 0.
 
 A margin is the worst over the whole trajectory (and over an ensemble's members). Candidates are ranked feasible first,
-then by violation, then by cost, so no weight has to be found that outbids every cost. Limits are leaves: they change
-without a new compile. `costs.Custom` makes a constraint of a function.
+then by violation, then by cost, so no weight has to be tuned to outweigh every cost. Limits are leaves: they change
+without a recompile. `costs.Custom` makes a constraint of a function.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from .types import ActionSpec, Leaf, Number
 
 @runtime_checkable
 class Constraint(Protocol):
-    """Anything callable that is a pytree."""
+    """A callable that is a pytree."""
 
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """The margin of each of the `N` imagined futures: how far it is beyond the limit at its worst."""
+        """Return the margin of each of the `N` imagined futures: the largest excess over the limit."""
         ...
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class RateLimit:
-    """No action dimension changes faster than `limit`, from the action that was taken last onwards."""
+    """Limit on the rate of every action dimension, from the last action taken onwards."""
 
     limit: Number  # half ranges a second: from one bound to the other takes 2 / limit seconds
 
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """Half ranges a second beyond the limit."""
+        """Return half ranges a second beyond the limit."""
         rates = jnp.abs(action_changes(imagined, spec)) / spec.control_period
         return jnp.max(rates, axis=(1, 2)) - self.limit
 
@@ -46,47 +46,47 @@ class RateLimit:
 @register_dataclass
 @dataclass(frozen=True)
 class AccelerationLimit:
-    """No action dimension changes its rate faster than `limit`: the second difference, as `RateLimit` is the first.
+    """Limit on the second difference of every action dimension, as `RateLimit` is on the first.
 
-    It goes on from the actions that were taken before the plan, as far as they are known (`Imagined.earlier`).
+    It continues from the actions that were taken before the plan, as far as they are known (`Imagined.earlier`).
     """
 
     limit: Number  # half ranges a second, a second
 
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """Half ranges / s² beyond the limit."""
+        """Return half ranges / s² beyond the limit."""
         return _largest_difference(imagined, spec, 2) - self.limit
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class JerkLimit:
-    """No action dimension changes its acceleration faster than `limit`: the third difference, continued likewise.
+    """Limit on the third difference of every action dimension, continued likewise.
 
-    Independent samples hardly ever keep it: plan with few knots (`planner/parameterization=knots`).
+    Independent samples rarely satisfy it: plan with few knots (`planner/parameterization=knots`).
     """
 
     limit: Number  # half ranges a second, a second, a second
 
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """Half ranges / s³ beyond the limit."""
+        """Return half ranges / s³ beyond the limit."""
         return _largest_difference(imagined, spec, 3) - self.limit
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class WorkspaceBox:
-    """What the model's probe decodes stays within `low` and `high` at every imagined step.
+    """Box between `low` and `high` for the positions that the model's probe decodes, at every imagined step.
 
     Raises:
-      ValueError: the model has no `probe`, or the bounds do not have one number for each position that it gives.
+      ValueError: the model has no `probe`, or the bounds do not have one number for each decoded position.
     """
 
     low: Leaf | tuple[Number, ...]  # [Q], in the probe's units; -inf where there is no bound
     high: Leaf | tuple[Number, ...]  # [Q]
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """How far outside, in the probe's units."""
+        """Return the distance outside the box, in the probe's units."""
         probe = needed(model.heads.probe, "probe", "WorkspaceBox", "train one with a probe")
         positions = probe(model.params, imagined.latents).astype(jnp.float32)
         low, high = jnp.asarray(self.low, jnp.float32), jnp.asarray(self.high, jnp.float32)
@@ -102,17 +102,17 @@ class WorkspaceBox:
 @register_dataclass
 @dataclass(frozen=True)
 class JointLimits:
-    """The joint angles that the model's probe decodes stay within `low` and `high` at every imagined step.
+    """Limits `low` to `high` on the joint angles that the model's probe decodes, at every imagined step.
 
-    Angles have a period: `low` to `high` is an arc, and how far an angle is outside is the shorter way back to it, so
+    Angles have a period: `low` to `high` is an arc, and an angle's distance outside is the shorter way back to it, so
     350° is outside of 0° to 90° by 10°. An arc of 2 π or more is free, as is one from -inf to inf.
 
     With a `root` the probe decodes the points of a planar chain, as the keypoints of `reacher` are: the first joint's
-    angle is that of the first link from the x axis, each further one's that of a link from the one before. Without one
-    the probe decodes the angles themselves. A sliding joint has no period: keep it in with `WorkspaceBox`.
+    angle is that of the first link from the x axis, each further one's that of a link from its predecessor. Without one
+    the probe decodes the angles themselves. A sliding joint has no period: limit it with `WorkspaceBox`.
 
     Raises:
-      ValueError: the model has no `probe`, there is not one bound for each joint, or bounds of an arc that is no arc.
+      ValueError: the model has no `probe`, there is not one bound for each joint, or bounds that form no arc.
     """
 
     low: Leaf | tuple[Number, ...]  # [J] radians
@@ -125,7 +125,7 @@ class JointLimits:
         for low, high in zip(self.low, self.high, strict=False):
             if isinstance(low, (int, float)) and isinstance(high, (int, float)):
                 sound = low <= high and math.isinf(low) == math.isinf(high)
-            else:  # a tree map puts anything here; settings may hold words, as .inf is one for Hydra
+            else:  # a tree map may put anything here; settings may hold strings, such as Hydra's .inf
                 sound = not isinstance(low, str) and not isinstance(high, str)
             if not sound:
                 raise ValueError(
@@ -133,7 +133,7 @@ class JointLimits:
                 )
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """How far outside, in radians."""
+        """Return the distance outside the arcs, in radians."""
         probe = needed(model.heads.probe, "probe", "JointLimits", "train one with a probe")
         decoded = probe(model.params, imagined.latents).astype(jnp.float32)
         angles = decoded if self.root is None else _chain_angles(decoded, jnp.asarray(self.root, jnp.float32))
@@ -152,10 +152,10 @@ class JointLimits:
 @register_dataclass
 @dataclass(frozen=True)
 class KeepOut:
-    """One of the points that the model's probe decodes stays out of a disc, between the imagined steps, too.
+    """Disc that one of the probe's points stays out of, between the imagined steps, too.
 
-    A prediction errs, and a path between two steps is not straight: choose the radius larger than that of what must not
-    be touched.
+    A prediction errs, and a path between two steps is not straight: choose a larger radius than that of the object to
+    be avoided.
 
     Raises:
       ValueError: the model has no `probe`, or the probe has no such point.
@@ -166,7 +166,7 @@ class KeepOut:
     point: int = static(-1)  # which of the probe's points, each of which is two of its positions
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """How deep inside, in the probe's units."""
+        """Return the depth inside the disc, in the probe's units."""
         path = _path(model, imagined, self.point, "KeepOut")
         begin, way = path[:, :-1], path[:, 1:] - path[:, :-1]
         to_center = jnp.asarray(self.center, jnp.float32)[None, None] - begin
@@ -179,7 +179,7 @@ class KeepOut:
 @register_dataclass
 @dataclass(frozen=True)
 class SpeedLimit:
-    """One of the points that the model's probe decodes is nowhere faster than `limit`, on average over a model step.
+    """Limit on the speed of one of the probe's points, on average over each model step.
 
     Raises:
       ValueError: the model has no `probe`, or the probe has no such point.
@@ -189,14 +189,14 @@ class SpeedLimit:
     point: int = static(-1)  # which of the probe's points, each of which is two of its positions
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """How much too fast, in the probe's units a second."""
+        """Return the excess speed, in the probe's units a second."""
         path = _path(model, imagined, self.point, "SpeedLimit")
         seconds = model.action_block * spec.control_period
         return jnp.max(jnp.linalg.norm(jnp.diff(path, axis=1), axis=-1), axis=1) / seconds - self.limit
 
 
 def _path(model: LatentModel, imagined: Imagined, point: int, name: str) -> Float[Array, "N S 2"]:
-    """Where a point is now and where it will be after each model step: S = H + 1 places."""
+    """Return the present position of a point and the predicted one after each model step: S = H + 1 positions."""
     probe = needed(model.heads.probe, "probe", name, "train one with a probe")
     latents = imagined.latents.astype(jnp.float32)
     root = jnp.broadcast_to(imagined.root.astype(jnp.float32)[None, None], (latents.shape[0], 1, latents.shape[-1]))
@@ -208,13 +208,13 @@ def _path(model: LatentModel, imagined: Imagined, point: int, name: str) -> Floa
 
 
 def _largest_difference(imagined: Imagined, spec: ActionSpec, order: int) -> Float[Array, "N"]:
-    """The largest difference of an order from action to action, in half ranges a second to that order."""
+    """Return the largest difference of an order between actions, in half ranges a second to that order."""
     differences = jnp.diff(action_changes(imagined, spec, past=order), n=order - 1, axis=1)
     return jnp.max(jnp.abs(differences), axis=(1, 2)) / spec.control_period**order
 
 
 def _chain_angles(decoded: Float[Array, "N H Q"], root: Float[Array, "2"]) -> Float[Array, "N H J"]:
-    """The joint angles of a planar chain from its points, flat."""
+    """Return the joint angles of a planar chain from its points, flat."""
     points = decoded.reshape(*decoded.shape[:-1], -1, 2)
     begin = jnp.broadcast_to(root[None, None, None], (*points.shape[:2], 1, 2))
     links = jnp.diff(jnp.concatenate([begin, points], axis=2), axis=2)

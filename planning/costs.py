@@ -1,7 +1,7 @@
 """Costs of imagined futures: small pytrees, `cost(model, imagined, spec) -> [N]`, lower is better.
 
-A cost holds no weight of its own place in the sum: that is the objective's. `running` and `terminal` say how much each
-model step and the last one count; both are leaves, so they change without a new compile.
+A cost has no weight in the sum: weights belong to the objective. `running` and `terminal` weight each
+model step and the last one; both are leaves, so they change without a recompile.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 @register_dataclass
 @dataclass(frozen=True)
 class Imagined:
-    """What the model foresees of `N` action sequences from one root. `latents` begin after the first action block.
+    """Predicted outcome of `N` action sequences from one root. `latents` begin after the first action block.
 
     A cost over members sees all of an ensemble: `latents`, `rewards` and `continuations` with a leading axis `E`.
     """
@@ -34,21 +34,21 @@ class Imagined:
     latents: Leaf  # [N, H, D]
     goal: Leaf  # [D]
     actions: Leaf  # [N, T, A]
-    previous: Leaf | None = None  # [A] the action that was taken before the root, where it is known
-    earlier: Leaf | None = None  # [2, A] those before that one, newest last, where they are known
-    rewards: Leaf | None = None  # [N, H] what each action block earns, where the model foresees it
+    previous: Leaf | None = None  # [A] the last action before the root, where known
+    earlier: Leaf | None = None  # [2, A] those before that one, newest last, where known
+    rewards: Leaf | None = None  # [N, H] reward of each action block, where the model predicts it
     continuations: Leaf | None = None  # [N, H] probability that the episode does not end in it, likewise
 
 
 @runtime_checkable
 class Cost(Protocol):
-    """Anything callable that is a pytree: a new cost is one frozen dataclass like those below.
+    """A callable that is a pytree: a new cost is one frozen dataclass like those below.
 
-    One that has `knows_no_goal`, true, never looks at the goal: where all costs are such, an episode needs none.
+    A cost whose `knows_no_goal` is true never uses the goal: where all costs are such, an episode needs none.
     """
 
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """One cost for each of the `N` imagined futures."""
+        """Return one cost for each of the `N` imagined futures."""
         ...
 
 
@@ -61,7 +61,7 @@ class GoalDistance:
     terminal: Number = 0.0
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """One cost for each of the `N` imagined futures."""
+        """Return one cost for each of the `N` imagined futures."""
         latents = imagined.latents.astype(jnp.float32)
         goal = imagined.goal.astype(jnp.float32)
         return over_time(jnp.sum((latents - goal[None, None]) ** 2, axis=-1), self.running, self.terminal)
@@ -70,7 +70,7 @@ class GoalDistance:
 @register_dataclass
 @dataclass(frozen=True)
 class TemporalDistance:
-    """Environment steps that remain to the goal, as the model's own temporal-distance critic sees it.
+    """Environment steps that remain to the goal, as predicted by the model's temporal-distance critic.
 
     Raises:
       ValueError: the model has no `distance`.
@@ -80,7 +80,7 @@ class TemporalDistance:
     terminal: Number = 0.0
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """One cost for each of the `N` imagined futures."""
+        """Return one cost for each of the `N` imagined futures."""
         distance = model.heads.distance
         if distance is None:
             raise ValueError(
@@ -88,7 +88,7 @@ class TemporalDistance:
                 "train with the distance loss, or plan with GoalDistance"
             )
         shape = imagined.latents.shape
-        # vmap over the latents alone: what depends on the goal only is computed once, not N x H times.
+        # vmap over the latents alone: terms that depend on the goal only are computed once, not N x H times.
         remaining = jax.vmap(lambda latent: distance(model.params, latent, imagined.goal))
         steps = remaining(imagined.latents.reshape(-1, shape[-1])).reshape(shape[:2])
         return over_time(steps.astype(jnp.float32), self.running, self.terminal)
@@ -97,13 +97,13 @@ class TemporalDistance:
 @register_dataclass
 @dataclass(frozen=True)
 class ProbeDistance:
-    """Squared Euclidean distance of what the model's probe decodes from `target`; NaN there: any value will do.
+    """Squared Euclidean distance of the decoded positions from `target`; NaN there: any value is accepted.
 
-    A goal in the words of the probe, as a place of the fingertip is. It knows no way round a wall: where there is one,
-    tell the goal to the model (`Agent.reset`), whose critic does.
+    A goal in the probe's coordinates, such as a position of the fingertip. It finds no way around a wall: with a wall,
+    give the goal to the model (`Agent.reset`), whose critic does.
 
     Raises:
-      ValueError: the model has no `probe`, or the target does not have one number for each that it gives.
+      ValueError: the model has no `probe`, or the target does not have one number for each decoded position.
     """
 
     target: Leaf | tuple[Number, ...]  # [Q], in the probe's units
@@ -111,7 +111,7 @@ class ProbeDistance:
     terminal: Number = 0.0
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """One cost for each of the `N` imagined futures."""
+        """Return one cost for each of the `N` imagined futures."""
         decode = needed(model.heads.probe, "probe", "ProbeDistance", "train one with a probe")
         places = decode(model.params, imagined.latents).astype(jnp.float32)
         target = jnp.asarray(self.target, jnp.float32)
@@ -125,13 +125,44 @@ class ProbeDistance:
 
 @register_dataclass
 @dataclass(frozen=True)
+class ProbeGoalDistance:
+    """Squared distance between what the model's probe decodes from a latent and from the goal.
+
+    A goal in the words of the probe that each episode sets anew, as a set-point is; `ProbeDistance` has a fixed one.
+
+    Raises:
+      ValueError: the model has no `probe`, or there is not one weight for each number that it gives.
+    """
+
+    weights: (
+        Leaf | tuple[Number, ...]
+    )  # [Q] of the squared differences, each in the probe's units; 0: any value will do
+    running: Number = 1.0
+    terminal: Number = 0.0
+
+    def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
+        """One cost for each of the `N` imagined futures."""
+        decode = needed(model.heads.probe, "probe", "ProbeGoalDistance", "train one with a probe")
+        values = decode(model.params, imagined.latents).astype(jnp.float32)
+        wanted = decode(model.params, imagined.goal).astype(jnp.float32)
+        weights = jnp.asarray(self.weights, jnp.float32)
+        if weights.shape != values.shape[-1:]:
+            raise ValueError(
+                f"ProbeGoalDistance has {weights.shape} weights, and the model's probe gives {values.shape[-1]} numbers"
+            )
+        apart = weights[None, None] * (values - wanted[None, None]) ** 2
+        return over_time(jnp.sum(apart, axis=-1), self.running, self.terminal)
+
+
+@register_dataclass
+@dataclass(frozen=True)
 class Effort:
     """Mean square of the actions, from the rest action in half ranges: 0 at rest."""
 
     knows_no_goal: ClassVar[bool] = True
 
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """One cost for each of the `N` imagined futures."""
+        """Return one cost for each of the `N` imagined futures."""
         half = jnp.where(spec.half_range > 0, spec.half_range, 1.0)  # a locked action costs nothing
         relative = (imagined.actions - spec.rest_action[None, None]) / half[None, None]
         return jnp.mean(relative**2, axis=(1, 2))
@@ -142,24 +173,24 @@ class Effort:
 class ActionRate:
     """Mean square of the change from one action to the next, in half ranges a control step.
 
-    The change from the action that was taken last is the first one: without it a plan that is renewed at every step
-    would be smooth and what is executed would not.
+    The change from the last action taken is the first one: without it a plan that is renewed at every step
+    would be smooth and the executed actions would not.
     """
 
     knows_no_goal: ClassVar[bool] = True
 
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """One cost for each of the `N` imagined futures."""
+        """Return one cost for each of the `N` imagined futures."""
         return jnp.mean(action_changes(imagined, spec) ** 2, axis=(1, 2))
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Reward:
-    """Minus the sum of the rewards that the model foresees, `discount ** h` for the one of model step `h`.
+    """Minus the sum of the predicted rewards, `discount ** h` for that of model step `h`.
 
     Raises:
-      ValueError: the model foresees no rewards.
+      ValueError: the model predicts no rewards.
     """
 
     discount: Number = 1.0  # a model step
@@ -167,7 +198,7 @@ class Reward:
     knows_no_goal: ClassVar[bool] = True
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """One cost for each of the `N` imagined futures."""
+        """Return one cost for each of the `N` imagined futures."""
         rewards = needed(imagined.rewards, "reward", "Reward", "train with the reward loss").astype(jnp.float32)
         discounts = jnp.asarray(self.discount, jnp.float32) ** jnp.arange(rewards.shape[1], dtype=jnp.float32)
         return -jnp.sum(rewards * discounts[None], axis=1)
@@ -176,7 +207,7 @@ class Reward:
 @register_dataclass
 @dataclass(frozen=True)
 class Value:
-    """Minus `discount ** H` times the value of the last latent: what lies beyond the horizon, as the model sees it.
+    """Minus `discount ** H` times the value of the last latent: the predicted return beyond the horizon.
 
     Raises:
       ValueError: the model has no `value`.
@@ -187,7 +218,7 @@ class Value:
     knows_no_goal: ClassVar[bool] = True
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """One cost for each of the `N` imagined futures."""
+        """Return one cost for each of the `N` imagined futures."""
         value = needed(model.heads.value, "value", "Value", "train with the value loss")
         discount = jnp.asarray(self.discount, jnp.float32) ** imagined.latents.shape[1]
         return -discount * value(model.params, imagined.latents[:, -1]).astype(jnp.float32)
@@ -196,12 +227,12 @@ class Value:
 @register_dataclass
 @dataclass(frozen=True)
 class Return:
-    """Minus the discounted return of an imagined future: what is earned on the way, and the value of the last latent.
+    """Minus the discounted return of an imagined future: the rewards on the way, and the value of the last latent.
 
-    Where the model also foresees the probability that a step does not end the episode, what follows counts by it.
+    Where the model also predicts the probability that a step does not end the episode, later terms are scaled by it.
 
     Raises:
-      ValueError: the model foresees no rewards, or has no `value`.
+      ValueError: the model predicts no rewards, or has no `value`.
     """
 
     discount: Number = 0.99  # a model step
@@ -209,13 +240,13 @@ class Return:
     knows_no_goal: ClassVar[bool] = True
 
     def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """One cost for each of the `N` imagined futures."""
+        """Return one cost for each of the `N` imagined futures."""
         fix = "train one with objective=td"
         rewards = needed(imagined.rewards, "reward", "Return", fix).astype(jnp.float32)
         value = needed(model.heads.value, "value", "Return", fix)
         latents, steps, goes_on = imagined.latents, imagined.latents.shape[1], imagined.continuations
         goes_on = jnp.ones_like(rewards) if goes_on is None else goes_on.astype(jnp.float32)
-        # [N, H] weight of what follows; a cumulative product would be an operation that no bundle may have.
+        # [N, H] weight of later steps; a cumulative product would be an operation that no bundle may have.
         after = jax.lax.associative_scan(jnp.multiply, jnp.asarray(self.discount, jnp.float32) * goes_on, axis=1)
         before = jnp.concatenate([jnp.ones_like(after[:, :1]), after[:, : steps - 1]], axis=1)
         beyond = value(model.params, latents[:, -1]).astype(jnp.float32)
@@ -225,42 +256,42 @@ class Return:
 @register_dataclass
 @dataclass(frozen=True)
 class Custom:
-    """A function of one's own: `function(model, imagined, spec, **data) -> [N]`, for a cost or a margin.
+    """A user-defined function: `function(model, imagined, spec, **data) -> [N]`, for a cost or a margin.
 
-    `data` are numbers and arrays that may change without a new compile. The function itself is static: define it once,
-    for each new `lambda` compiles anew.
+    `data` are numbers and arrays that may change without a recompile. The function itself is static: define it once,
+    because each new `lambda` triggers a recompile.
     """
 
     function: Callable[..., Array] = static()
     data: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Array:
-        """What the function says of each of the `N` imagined futures."""
+        """Return the function's value for each of the `N` imagined futures."""
         return self.function(model, imagined, spec, **self.data)
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Penalty:
-    """How far a constraint is violated, as a cost among others: as good as the weight that is found for it.
+    """Violation of a constraint, as a cost among others: only as good as the chosen weight.
 
-    As a constraint of the objective the same would be kept before any cost counts.
+    As a constraint of the objective, the same takes precedence over every cost.
     """
 
-    of: Callable[..., Array]  # a constraint, or any function of one's own that gives margins
+    of: Callable[..., Array]  # a constraint, or any function that returns margins
 
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """The positive part of the margin."""
+        """Return the positive part of the margin."""
         return jnp.maximum(self.of(model, imagined, spec), 0.0)
 
 
 def needed(part: T | None, name: str, user: str, fix: str) -> T:
-    """`part`, which not every model has.
+    """Return `part`, which not every model has.
 
     Args:
-      part: a head of the model, or what it foresees.
+      part: a head of the model, or one of its predictions.
       name: of the part.
-      user: the cost or constraint that cannot do without.
+      user: the cost or constraint that needs it.
       fix: how to get a model that has it.
 
     Raises:
@@ -272,12 +303,12 @@ def needed(part: T | None, name: str, user: str, fix: str) -> T:
 
 
 def action_changes(imagined: Imagined, spec: ActionSpec, past: int = 1) -> Float[Array, "N C A"]:
-    """From each action to the next, in half ranges, C = T + past - 1 of them.
+    """Return the change from each action to the next, in half ranges, C = T + past - 1 of them.
 
     Args:
       imagined: whose actions.
       spec: their bounds.
-      past: how many actions before the first one there are to be, at most 3. Where they are not known, the earliest
+      past: number of actions before the first one, at most 3. Where they are not known, the earliest
         known one is repeated: as if nothing had moved before.
     """
     actions = imagined.actions
@@ -292,5 +323,5 @@ def action_changes(imagined: Imagined, spec: ActionSpec, past: int = 1) -> Float
 
 
 def over_time(steps: Float[Array, "N H"], running: Number, terminal: Number) -> Float[Array, "N"]:
-    """Sum over the model steps of `running * c_h`, plus `terminal * c_H`."""
+    """Return the sum over the model steps of `running * c_h`, plus `terminal * c_H`."""
     return running * jnp.sum(steps, axis=1) + terminal * steps[:, -1]

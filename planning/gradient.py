@@ -1,4 +1,4 @@
-"""Gradient descent on the actions themselves: Adam through the model, from several starts, projected to the bounds.
+"""Gradient descent on the actions: Adam through the model, from several starts, projected to the bounds.
 
 Needs a traced objective that is differentiable, so it has no ask and tell: only `plan` and `refine`. Adam: Kingma & Ba
 (2015); in planning with a learned model, e.g. Henaff et al. (2017), "Model-based planning with discrete and continuous
@@ -27,23 +27,23 @@ from .types import ActionSpec, Evaluation, Leaf, Number, Objective, Plan
 @register_dataclass
 @dataclass(frozen=True)
 class Moments:
-    """Adam's memory of the slopes, with its published constants.
+    """Adam's moments of the gradient, with its published constants.
 
-    The powers in the correction of its bias are products from step to step: a power function (optax has one) rounds
-    differently in a batch and alone, and a plan must not depend on what it was planned beside.
+    The powers in the bias correction are products from step to step: a power function (optax has one) rounds
+    differently in a batch and alone, and a plan must not depend on the other plans of its batch.
     """
 
     first: Leaf  # [S, n, A]
     second: Leaf  # [S, n, A]
-    forgotten: Leaf  # [2] how much of the zeros at the start is left in either
+    forgotten: Leaf  # [2] remaining share of the initial zeros in either
 
     @classmethod
     def none(cls, params: Float[Array, "S n A"]) -> Moments:
-        """Nothing seen yet."""
+        """Return the moments before any gradient."""
         return cls(jnp.zeros_like(params), jnp.zeros_like(params), jnp.ones(2))
 
     def after(self, slope: Float[Array, "S n A"]) -> tuple[Float[Array, "S n A"], Moments]:
-        """The step up a slope, of about unit size, and the memory with it."""
+        """Return the step along a gradient, of about unit size, and the updated moments."""
         first = 0.9 * self.first + 0.1 * slope
         second = 0.999 * self.second + 0.001 * slope**2
         forgotten = self.forgotten * jnp.array([0.9, 0.999])
@@ -54,7 +54,7 @@ class Moments:
 @register_dataclass
 @dataclass(frozen=True)
 class Descent:
-    """Where the gradient planner stands: its starts on their way down, and the best that each has come upon."""
+    """State of the gradient planner: its starts on their descent, and the best that each has found."""
 
     key: Leaf  # []
     call: Leaf  # [] int32
@@ -69,9 +69,9 @@ class Descent:
 @register_dataclass
 @dataclass(frozen=True)
 class Gradient:
-    """Adam on `num_starts` action sequences at once; the plan is the best of all that were evaluated on the way.
+    """Adam on `num_starts` action sequences in parallel; the plan is the best of all that were evaluated.
 
-    Constraints enter the gradient as `penalty` times their violation, and the choice as everywhere: feasible first. A
+    Constraints enter the gradient as `penalty` times their violation; the choice is feasible first, as everywhere. A
     start whose gradient is not finite stays where it is for that iteration.
     """
 
@@ -110,7 +110,7 @@ class Gradient:
         return Descent(key, zero, zero, params, Moments.none(params), best, jnp.zeros(()), progress)
 
     def prepare(self, state: Descent, evaluation: Any) -> Descent:
-        """Make room for the names of the evaluation's terms and margins; only its names are read."""
+        """Make room for the names of the evaluation's terms and margins; only the names are read."""
         return replace(state, best=state.best.named(evaluation))
 
     def warm_start(self, state: Descent, spec: ActionSpec, steps: Int[Array, ""] | int) -> Descent:
@@ -130,7 +130,7 @@ class Gradient:
         )
 
     def refine(self, objective: Objective, state: Descent, spec: ActionSpec) -> Descent:
-        """Evaluate every start and move it down its gradient, on a state that `prepare` has seen."""
+        """Evaluate every start and move it down its gradient, on a state from `prepare`."""
 
         def total(params: Array) -> tuple[Array, tuple[Array, Evaluation]]:
             sequences = self._expand(params, spec)
@@ -155,7 +155,7 @@ class Gradient:
         )
 
     def plan(self, objective: Objective, state: Descent, spec: ActionSpec) -> tuple[Plan, Descent]:
-        """All iterations against a traced objective. Call `warm_start` between two plans."""
+        """Run all iterations against a traced objective. Call `warm_start` between two plans."""
         state = self.prepare(state, jax.eval_shape(objective, self._expand(state.params, spec)))
         state, _ = jax.lax.scan(
             lambda state, _: (self.refine(objective, state, spec), None), state, length=self.iterations
@@ -163,10 +163,10 @@ class Gradient:
         return self.result(state, spec), state
 
     def result(self, state: Descent, spec: ActionSpec) -> Plan:
-        """The plan as it stands. Before any finite cost it is FAILED, and holds the previous plan or the middle."""
+        """Return the current plan. Before any finite cost it is FAILED, and holds the previous plan or the middle."""
         iterations = jnp.maximum(state.iteration, 1).astype(jnp.float32)
         spread = jnp.mean(jnp.std(state.params, axis=0))
-        alone = jnp.ones(())  # nothing is averaged
+        alone = jnp.ones(())  # no average
         return _sorted(state.best).plan(state.finite / iterations, spread, alone, state.progress)
 
     def _starts(self, key: PRNGKeyArray, call: Int[Array, ""], best: Best, spec: ActionSpec) -> Float[Array, "S n A"]:
@@ -185,7 +185,7 @@ class Gradient:
 
 
 def _better_of_each(best: Best, sequences: Float[Array, "S T A"], evaluation: Evaluation) -> Best:
-    """Of what each start has been and where it is now, the better: finite, then feasible, then cheaper."""
+    """Return the better of each start's best and its present sequence: finite, then feasible, then cheaper."""
     old, new = best.evaluation, jax.tree.map(lambda leaf: leaf.astype(jnp.float32), evaluation)
     better = _precedes(new.finite_cost(), new.violation(), old.finite_cost(), old.violation())
 
@@ -202,7 +202,7 @@ def _precedes(cost: Array, violation: Array, than_cost: Array, than_violation: A
 
 
 def _sorted(best: Best) -> Best:
-    """The best of all starts first; those that are known before those that are not, where costs say nothing."""
+    """Sort the starts, best first; known ones before unknown ones where costs are equal."""
     order = best.evaluation.order()
     order = order[jnp.argsort(~best.known[order])]
     return jax.tree.map(lambda leaf: leaf[order], best)

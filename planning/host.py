@@ -39,7 +39,7 @@ def plan_on_host(
     state: State,
     spec: ActionSpec,
 ) -> tuple[Plan, State]:
-    """All iterations of `planner` against `objective`, which takes and returns NumPy arrays.
+    """Run all iterations of `planner` against `objective`, which takes and returns NumPy arrays.
 
     Raises:
       ValueError: the objective did not return one cost (or margin, or term) for each candidate.
@@ -53,11 +53,11 @@ def plan_on_host(
 
 
 def _checked(evaluation: Evaluation, num: int) -> Evaluation:
-    """The evaluation in float32, with one number for each candidate in every part."""
+    """Return the evaluation in float32, with one number for each candidate in every part."""
     evaluation.check(num)
 
     def single(part: Any) -> ndarray:
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, and counts as such
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite, and count as such
             return np.asarray(part).astype(np.float32)
 
     return jax.tree.map(single, evaluation)

@@ -1,8 +1,8 @@
 """The improved cross-entropy method: the published algorithm, step by step.
 
 Pinneri et al. (2020), "Sample-efficient Cross-Entropy Method for Real-time Planning", algorithm 1, with the details of
-the authors' own code: populations that shrink to no less than two elites' worth, elites that are kept with the cost
-they had, and shifted elites whose last action is drawn anew.
+the authors' own code: populations that shrink to no less than twice the elites, elites that keep their
+cost, and shifted elites whose last action is drawn again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from .types import ActionSpec, Evaluation, Number
 @register_dataclass
 @dataclass(frozen=True)
 class ICEM(SamplingPlanner):
-    """Coloured noise, a shrinking population, and elites that live on from iteration to iteration and plan to plan.
+    """Coloured noise, a shrinking population, and elites that are kept from iteration to iteration and plan to plan.
 
     Iteration i draws N_i = max(2 · num_elites, N_{i-1} / decay) samples, rounded down, with N_0 = num_samples; the last
     iteration's first one is the mean. The first iteration also evaluates the `num_keep` best elites of the previous
-    plan, shifted; the later ones rank those of the iteration before once more, with the cost that they had. `propose`
-    always returns N_0 + num_keep candidates: those beyond the iteration's own are not learnt from, and `plan` does not
+    plan, shifted; the later ones rank those of the previous iteration again, with the same cost. `propose`
+    always returns N_0 + num_keep candidates: those beyond the iteration's own are ignored, and `plan` does not
     even evaluate them.
 
     The noise has unit variance; that of the published code leaves a constant's share out of its normalisation, and so
@@ -45,7 +45,7 @@ class ICEM(SamplingPlanner):
     iterations: int = static(3)
     num_keep: int = static(3)  # elites that are kept and shifted: 0.3 of 10
     num_best: int = static(8)  # k, sequences kept in the plan
-    decay: float = static(1.25)  # what divides the population from one iteration to the next
+    decay: float = static(1.25)  # divisor of the population from one iteration to the next
     init_std: Number = 0.5  # share of the half range, at the start of each plan
     momentum: Number = 0.1  # weight of the old mean and deviation
     noise_beta: Number = 2.0  # exponent of the noise's spectrum: low for fast control, up to 3.5 for manipulation
@@ -67,7 +67,7 @@ class ICEM(SamplingPlanner):
             raise ValueError(f"num_best ({self.num_best}) cannot exceed the smallest population ({min(self.sizes())})")
 
     def populations(self) -> tuple[int, ...]:
-        """N_i: how many samples each iteration draws."""
+        """Population N_i: the number of samples of each iteration."""
         sizes = [self.num_samples]
         while len(sizes) < self.iterations:
             sizes.append(min(self.num_samples, max(2 * self.num_elites, int(sizes[-1] / self.decay))))
@@ -79,7 +79,7 @@ class ICEM(SamplingPlanner):
         return (first + self.num_keep, *rest)
 
     def propose(self, state: Search, spec: ActionSpec) -> Float[Array, "N T A"]:
-        """Draws (with the proposals in place of some, and the mean at the end) and the shifted elites."""
+        """Return draws (with the proposals in place of some, and the mean at the end) and the shifted elites."""
         samples = self.draws(state, spec, state.draw_key(), self.num_samples)
         mean = self.expand(state.mean, spec)[None]
         first = jnp.where(state.iteration >= self.iterations - 1, mean, samples[:1])
@@ -91,7 +91,7 @@ class ICEM(SamplingPlanner):
         """Fit the Gaussian to the elites of the candidates and of the kept elites."""
         counted = self._counted(state)[: candidates.shape[0]]
         evaluation = replace(evaluation, cost=jnp.where(counted, evaluation.cost, jnp.inf))
-        # Costs of an earlier plan were forgotten when it was shifted, so none of its elites is ranked with one.
+        # Costs of an earlier plan were forgotten when it was shifted, so none of its elites is ranked by one.
         kept = jax.tree.map(lambda leaf: leaf[: self.num_keep], state.memory)
         sequences = jnp.concatenate([candidates, kept.sequences])
         seen = Evaluation(evaluation.cost, {"violation": evaluation.violation()})
@@ -101,7 +101,7 @@ class ICEM(SamplingPlanner):
         share = equal_share(known)
         mean, std = fitted_gaussian(share, self.fit(sequences[order]))
         elites = Best(sequences[order], jax.tree.map(lambda leaf: leaf[order], pool), known)
-        # Nothing but infinite costs: the elites of the previous plan are still the best that is known.
+        # All costs are infinite: the elites of the previous plan are still the best known.
         memory = jax.tree.map(lambda new, old: jnp.where(jnp.any(known), new, old), elites, state.memory)
         state = self.learned(
             state,
@@ -117,14 +117,14 @@ class ICEM(SamplingPlanner):
         return replace(state, memory=memory)
 
     def first_memory(self, spec: ActionSpec) -> Any:
-        """No elites yet."""
+        """Return no elites."""
         rest = jnp.broadcast_to(spec.middle[None], (self.horizon, spec.size))
         unknown = Best.unknown(rest, self.num_elites)
         infinite = unknown.evaluation.cost
         return replace(unknown, evaluation=Evaluation(infinite, {"violation": infinite}))
 
     def later_memory(self, state: Search, spec: ActionSpec, steps: Int[Array, ""]) -> Any:
-        """The elites, shifted; in place of the actions that they do not reach stand those of fresh draws."""
+        """Return the shifted elites; actions beyond their end come from fresh draws."""
         elites = state.memory.shifted(steps)
         key = jax.random.fold_in(state.key, state.call)
         fresh = self.draws(state, spec, jax.random.fold_in(key, self.iterations), self.num_elites)
@@ -132,7 +132,7 @@ class ICEM(SamplingPlanner):
         return replace(elites, sequences=jnp.where(beyond, fresh, elites.sequences))
 
     def _counted(self, state: Search) -> Bool[Array, "M"]:
-        """Which candidates belong to this iteration."""
+        """Mask of the candidates that belong to this iteration."""
         sizes = jnp.asarray(self.populations(), jnp.int32)
         size = sizes[jnp.minimum(state.iteration, self.iterations - 1)]
         sample = jnp.arange(self.num_samples) < size

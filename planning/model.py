@@ -15,26 +15,26 @@ Head = Callable[..., Array]
 class Prediction(NamedTuple):
     """The outcome of one model step; of several, with an axis of steps after the batch axes.
 
-    Rewards and continuations are None where the model does not foresee them.
+    Rewards and continuations are None where the model does not predict them.
     """
 
     latent: Array  # [..., D] after the step
-    reward: Array | None = None  # [...] what the block of actions earns
+    reward: Array | None = None  # [...] reward of the block of actions
     continuation: Array | None = None  # [...] probability that the episode does not end on the way
 
 
 @dataclass(frozen=True)
 class Heads:
-    """The functions that a model may offer beside its dynamics, each None where it is absent.
+    """Optional functions of a model in addition to its dynamics, each None where it is absent.
 
     They are static, take the model's `params` first, and accept any leading axes.
     """
 
     value: Head | None = None  # (params, latent [D]) -> []: the return from there on
-    policy: Head | None = None  # (params, latent [D], goal [D]) -> [M, A]: what to do next, in whole action blocks
+    policy: Head | None = None  # (params, latent [D], goal [D]) -> [M, A]: the next actions, in whole action blocks
     distance: Head | None = None  # (params, latent [D], goal [D]) -> []: environment steps between them
     inverse: Head | None = None  # (params, latent [D], later [D]) -> [M, A]: the actions from one to the other
-    goal: Head | None = None  # (params, embedding [E], mask [E]) -> [D]: the latent of what the mask asks for
+    goal: Head | None = None  # (params, embedding [E], mask [E]) -> [D]: the latent of the parts in the mask
     probe: Head | None = None  # (params, latent [D]) -> [Q]: positions, for display and for guards
 
 
@@ -44,17 +44,17 @@ class PredictionLike(Protocol):
 
     @property
     def latent(self) -> Any:
-        """`[..., D]`."""
+        """Latent `[..., D]`."""
         ...
 
     @property
     def reward(self) -> Any:
-        """`[...]`, or None."""
+        """Reward `[...]`, or None."""
         ...
 
     @property
     def continuation(self) -> Any:
-        """`[...]`, or None."""
+        """Continuation `[...]`, or None."""
         ...
 
 
@@ -95,11 +95,11 @@ class HeadsLike(Protocol):
 
 @runtime_checkable
 class ObservationLike(Protocol):
-    """A specification of observations, as `planning.observation` and any model of one's own has it."""
+    """A specification of observations, as in `planning.observation` or a user's own model."""
 
     @property
     def sensors(self) -> tuple[Any, ...]:
-        """Each with name, shape, dtype, period, optional, interpolates and features."""
+        """Sensors, each with name, shape, dtype, period, optional, interpolates and features."""
         ...
 
 
@@ -108,7 +108,7 @@ class LatentModel(Protocol):
     """A world model as the planner sees it: static functions over `params`, which is the only part that holds arrays.
 
     An implementation is a pytree whose leaves are exactly those of `params`, and whose functions compare equal when the
-    architecture is equal: new weights then never compile anew.
+    architecture is equal: new weights then never trigger a recompile.
     """
 
     @property
@@ -118,12 +118,12 @@ class LatentModel(Protocol):
 
     @property
     def history(self) -> int:
-        """P: how many moments, one environment step apart, make one latent."""
+        """History P: the number of moments, one environment step apart, that make one latent."""
         ...
 
     @property
     def action_block(self) -> int:
-        """K: environment steps in one model step."""
+        """Action block K: environment steps in one model step."""
         ...
 
     @property
@@ -133,7 +133,7 @@ class LatentModel(Protocol):
 
     @property
     def embedding_size(self) -> int:
-        """E: how many numbers stand for one moment."""
+        """Size E of the embedding of one moment."""
         ...
 
     @property
@@ -148,29 +148,29 @@ class LatentModel(Protocol):
 
     @property
     def ensemble(self) -> int:
-        """E: members that predict; 1 for a model that is no ensemble."""
+        """Ensemble size E: members that predict; 1 for a model that is not an ensemble."""
         ...
 
     @property
     def heads(self) -> HeadsLike:
-        """What the model offers beside its dynamics."""
+        """Optional functions in addition to the dynamics."""
         ...
 
     def embed(self, params: Params, observation: Mapping[str, Array]) -> Float[Array, "... E"]:
-        """One moment as a row of numbers, from the readings by sensor; of vector sensors they stay as they are.
+        """Embed one moment as a row, from the readings by sensor; those of vector sensors are unchanged.
 
-        Called once a control step: what a picture costs is not paid again for each moment of the history.
+        Called once a control step: an image is not embedded again for each moment of the history.
         """
         ...
 
     def encode(self, params: Params, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
-        """The latent of the last P moments, newest last."""
+        """Encode the last P moments, newest last, as a latent."""
         ...
 
     def predict(self, params: Params, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> PredictionLike:
-        """What one block of actions leads to.
+        """Predict the outcome of one block of actions.
 
-        With one leading axis more in `latent` than in `block`, the first members of an ensemble predict, each from a
-        latent of its own, and every part of the result has that axis.
+        With one leading axis more in `latent` than in `block`, the first members of an ensemble predict, each from its
+        own latent, and every part of the result has that axis.
         """
         ...

@@ -1,8 +1,8 @@
-"""Model predictive path integral control: every candidate pulls at the mean, the cheaper the harder.
+"""Model predictive path integral control: the mean moves to an average of all candidates, weighted by cost.
 
 `MPPI`: Williams et al. (2017), "Information Theoretic MPC for Model-Based Reinforcement Learning", with a temperature
 in units of the spread of the costs, as in DIAL-MPC (Xue et al., 2024). `EliteMPPI`: Hansen et al. (2022, 2024), TD-MPC
-and TD-MPC2: only the best candidates pull, and the width follows them.
+and TD-MPC2: only the best candidates count, and the width follows them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _NORMAL = math.sqrt(math.pi / 2)  # standard deviation of a normal variable over
 @register_dataclass
 @dataclass(frozen=True)
 class MPPI(SamplingPlanner):
-    """The mean moves to the candidates' average with weights exp(-(cost - least cost) / (temperature · spread)).
+    """Moves the mean to the candidates' average with weights exp(-(cost - least cost) / (temperature · spread)).
 
     The spread is that of the better half of the iteration's costs (`relative_cost`), so neither the scale of a cost nor
-    a constant in it changes anything, nor does it matter how bad the bad candidates are: one rollout that costs 1e30
-    does not make all others look alike. Each iteration is narrower than the last by `std_decay` (1: the published
-    algorithm). No control cost is added to the importance weights: an effort that matters belongs into the objective.
+    a constant in it changes anything, nor do the costs of bad candidates: one rollout that costs 1e30
+    does not make all others look equal. Each iteration is narrower than the last by `std_decay` (1: the published
+    algorithm). No control cost is added to the importance weights: a cost of effort belongs in the objective.
     """
 
     horizon: int = static(15)  # T, environment steps
@@ -42,7 +42,7 @@ class MPPI(SamplingPlanner):
     num_keep: int = static(1)  # of the best sequences, those proposed again
     num_best: int = static(8)  # k, sequences kept in the plan
     init_std: Number = 0.7  # share of the half range, at the start of each plan
-    std_decay: Number = 0.7  # what each iteration multiplies the width by
+    std_decay: Number = 0.7  # factor of the width in each iteration
     temperature: Number = 0.1  # share of the costs' spread
     noise_beta: Number = 1.0  # exponent of the noise's spectrum; 0 is white
     parameterization: Parameterization = static(Steps())
@@ -55,7 +55,7 @@ class MPPI(SamplingPlanner):
         check_number("std_decay", self.std_decay, 0.0, 1.0 + 1e-6, low_open=True)
 
     def update(self, state: Search, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> Search:
-        """Average the candidates; without one finite cost the mean stays as it is."""
+        """Average the candidates; without any finite cost the mean is unchanged."""
         order = evaluation.order()
         cost = feasible_cost(evaluation)
         above, spread = relative_cost(cost, cost[order])
@@ -75,10 +75,10 @@ class MPPI(SamplingPlanner):
 @register_dataclass
 @dataclass(frozen=True)
 class EliteMPPI(SamplingPlanner):
-    """TD-MPC2's planner: mean and width of the best candidates, with weights exp(-temperature · (cost - least cost)).
+    """TD-MPC2's planner: mean and width of the best candidates, weighted by exp(-temperature · (cost - least cost)).
 
     Here, as published, `temperature` multiplies: it is an inverse temperature in units of 1 / cost, so it has to suit
-    the scale of the objective. With `proposals=(Given(24),)` it takes 24 rollouts of a policy, as published. One thing
+    the scale of the objective. With `proposals=(Given(24),)` it uses 24 rollouts of a policy, as published. One detail
     differs: the best evaluated sequence is executed, where TD-MPC2 draws one of the elites by weight.
     """
 
@@ -113,12 +113,12 @@ class EliteMPPI(SamplingPlanner):
             raise ValueError(f"max_std ({float(self.max_std):g}) cannot be below min_std ({float(self.min_std):g})")
 
     def width(self, state: Search, spec: ActionSpec) -> Float[Array, "n A"]:
-        """That of the Gaussian, between `min_std` and `max_std`."""
+        """Width of the Gaussian, between `min_std` and `max_std`."""
         half = spec.half_range[None]
         return jnp.clip(state.std, self.min_std * half, self.max_std * half)
 
     def update(self, state: Search, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> Search:
-        """Fit the Gaussian to the weighted elites; without one finite cost it stays as it is."""
+        """Fit the Gaussian to the weighted elites; without any finite cost it is unchanged."""
         order = evaluation.order()
         elites = order[: self.num_elites]
         weights = softmin(feasible_cost(evaluation)[elites], self.temperature)
@@ -136,9 +136,9 @@ class EliteMPPI(SamplingPlanner):
 
 
 def feasible_cost(evaluation: Evaluation) -> Float[Array, "N"]:
-    """The cost of what is feasible, +inf for the rest; where nothing is, the violation in place of the cost.
+    """Return the cost of feasible candidates, +inf for the rest; if none is feasible, the violation in its place.
 
-    So an average, too, ranks by feasibility first, as `Evaluation.order` does.
+    So an average also ranks by feasibility first, as `Evaluation.order` does.
     """
     cost = evaluation.finite_cost()
     if not evaluation.margins:
@@ -150,14 +150,14 @@ def feasible_cost(evaluation: Evaluation) -> Float[Array, "N"]:
 
 
 def relative_cost(cost: Float[Array, "N"], ranked: Float[Array, "N"]) -> tuple[Float[Array, "N"], Float[Array, ""]]:
-    """Costs above the least, and the spread of the better half, in a unit that keeps both within float32.
+    """Return costs above the least, and the spread of the better half, in a unit that keeps both within float32.
 
     The unit is the distance from the least cost to the worst of the better half. In units of the largest cost of all,
-    one of 1e30 would round the differences between good candidates away. Where the better half is all equal, anything
+    one of 1e30 would round away the differences between good candidates. Where the better half is all equal, any cost
     above it is infinitely far.
 
     Args:
-      cost: +inf for what must not weigh anything.
+      cost: +inf for candidates without weight.
       ranked: the same costs in ascending order.
 
     Returns:
@@ -179,7 +179,7 @@ def relative_cost(cost: Float[Array, "N"], ranked: Float[Array, "N"]) -> tuple[F
 
 
 def better_half(ranked: Float[Array, "N"]) -> Int[Array, ""]:
-    """How many of the best candidates tell how far costs lie apart, given the costs in ascending order, +inf last.
+    """Return how many of the best candidates define the spread, given the costs in ascending order, +inf last.
 
     Half of all N, finite or not, so that it does not matter which of the bad ones diverge. Where more than a few
     diverge: the finite ones but a tenth of N, and at least half of them. Never fewer than two, where two are finite.
@@ -191,9 +191,9 @@ def better_half(ranked: Float[Array, "N"]) -> Int[Array, ""]:
 
 
 def softmin(cost: Float[Array, "N"], sharpness: Number) -> Float[Array, "N"]:
-    """Weights exp(-sharpness · (cost - least cost)) with sum 1: 0 for what is infinite; all 0 if all is."""
+    """Return weights exp(-sharpness · (cost - least cost)) with sum 1: 0 for infinite costs; all 0 if all are."""
     finite = jnp.isfinite(cost)
-    # Of two finite numbers far enough apart the difference is infinite, and infinity times a sharpness of 0 no number.
+    # Of two finite numbers far enough apart the difference is infinite, and infinity times a sharpness of 0 is NaN.
     above = jnp.where(finite, jnp.minimum(cost - jnp.min(cost), jnp.finfo(jnp.float32).max), 0.0)
     weights = jnp.where(finite, jnp.exp(-sharpness * above), 0.0)
     return weights / jnp.maximum(jnp.sum(weights), 1.0)  # the least cost alone weighs 1

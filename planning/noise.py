@@ -1,6 +1,6 @@
 """Temporally correlated Gaussian noise for sampling planners.
 
-White noise moves an actuator with inertia nowhere: neighbouring actions cancel. A power-law spectrum (density
+White noise does not move an actuator with inertia: neighbouring actions cancel. A power-law spectrum (density
 proportional to f^-beta) explores with whole movements instead: Timmer & König (1995), "On generating power law noise",
 A&A 300; its use in planning: Pinneri et al. (2020), "Sample-efficient cross-entropy method for real-time planning".
 """
@@ -18,7 +18,7 @@ from .types import Number
 def coloured_noise(
     key: PRNGKeyArray, num_samples: int, horizon: int, size: int, beta: Number
 ) -> Float[Array, "{num_samples} {horizon} {size}"]:
-    """Gaussian sequences with a power-law spectrum in time, independent over samples and action dimensions.
+    """Draw Gaussian sequences with a power-law spectrum in time, independent over samples and action dimensions.
 
     Every element has unit variance, whatever `beta` (0: white, 1: pink, 2: Brownian-like); `beta` may be traced. The
     lowest frequency, a constant over the horizon, gets the density of one cycle per horizon: its own would be infinite.
@@ -29,7 +29,7 @@ def coloured_noise(
 
 
 def spectral_mixing(horizon: int, beta: Number) -> Float[Array, "{horizon} {horizon}"]:
-    """The matrix M for which M @ white noise has the power-law spectrum: a scaled real Fourier basis.
+    """Return the matrix M for which M @ white noise has the power-law spectrum: a scaled real Fourier basis.
 
     The inverse transform of Timmer & König written out, because `horizon` is small and a product of matrices has no
     special cases. Each row's squares sum to one exactly, for every `beta`.
@@ -41,7 +41,7 @@ def spectral_mixing(horizon: int, beta: Number) -> Float[Array, "{horizon} {hori
 
 
 def _fourier_basis(horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cycles per horizon of each column (at least 1), and the orthonormal real Fourier basis, [T] and [T, T]."""
+    """Return cycles per horizon of each column (at least 1), and the orthonormal real Fourier basis, [T] and [T, T]."""
     time = np.arange(horizon)
     column = np.arange(horizon)
     cycles = (column + 1) // 2  # 0, 1, 1, 2, 2, …: a cosine and a sine for each frequency

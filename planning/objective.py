@@ -1,7 +1,7 @@
-"""The objective of planning in representation space: imagine each candidate, and add up the costs of what is imagined.
+"""The objective of planning in representation space: imagine each candidate, and sum its costs.
 
 Everything that may change between two plans (root, goal, weights, limits, parameters) is a leaf of `LatentObjective`,
-so one compiled plan serves them all. Here alone environment steps are folded into the model's action blocks.
+so one compiled plan serves them all. Only here are environment steps folded into the model's action blocks.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def imagine(
     precision: str = "float32",
     members: int | None = None,
 ) -> Prediction:
-    """What `N` action sequences lead to from one root: latents, rewards and continuations after each action block.
+    """Predict `N` action sequences from one root: latents, rewards and continuations after each action block.
 
     Args:
-      model: what predicts.
+      model: predicts.
       root: the latent to start from.
       actions: the sequences.
       precision: of the prediction: weights, latents and actions are cast to it, and the result back to float32.
       members: how many of an ensemble's first members predict, by default all.
 
     Returns:
-      Latents `[N, H, D]`; rewards and continuations `[N, H]`, or None where the model foresees none. With more than
+      Latents `[N, H, D]`; rewards and continuations `[N, H]`, or None where the model predicts none. With more than
       one member each has a leading axis `E`.
 
     Raises:
@@ -61,7 +61,7 @@ def imagine(
         raise ValueError(f"actions have {size} dimensions, and the model was trained with {model.action_size}")
     if precision not in PRECISIONS:
         raise ValueError(
-            f"precision must be {' or '.join(PRECISIONS)} when planning starts; got {precision!r}: for auto, take the "
+            f"precision must be {' or '.join(PRECISIONS)} when planning starts; got {precision!r}: for auto, use the "
             "agent that planning.fastest_precision returns"
         )
     dtype = jnp.dtype(precision)
@@ -92,10 +92,10 @@ def imagine(
 
 
 def members_of(model: LatentModel, members: int | None) -> int:
-    """How many members of a model imagine, where `members` are asked for, and None stands for all.
+    """Return how many members of a model predict, where None stands for all.
 
     Raises:
-      ValueError: the model has not so many.
+      ValueError: the model has fewer.
     """
     size = model.ensemble
     if members is not None and not 1 <= members <= size:
@@ -112,7 +112,7 @@ def score(
     constraints: Mapping[str, Constraint] | None = None,
     risk: Risk | None = None,
 ) -> Evaluation:
-    """The weighted costs of an imagined future, each under its name, and their sum in float32; and the margins.
+    """Return the weighted costs of an imagined future, each under its name, their sum in float32, and the margins.
 
     Where `imagined` holds the futures of an ensemble, `risk` makes one cost of the members' total costs (by default
     their mean), and a margin is that of the worst member.
@@ -157,7 +157,7 @@ def score(
 @register_dataclass
 @dataclass(frozen=True)
 class LatentObjective:
-    """How far, in representation space, the imagined futures from `root` are from `goal`, and what else they cost."""
+    """Distance of the imagined futures from `root` to `goal` in representation space, and their other costs."""
 
     model: LatentModel
     costs: dict[str, Cost]
@@ -167,16 +167,16 @@ class LatentObjective:
     spec: ActionSpec
     constraints: dict[str, Constraint] = field(default_factory=dict)
     risk: Risk = Mean()
-    previous: Leaf | None = None  # [A] the action that led to the root, where it is known
+    previous: Leaf | None = None  # [A] the action that led to the root, where known
     precision: str = static("float32")  # of the imagination; costs are summed in float32
-    committed: Leaf | None = None  # [T, A] actions that will be taken whatever is planned
+    committed: Leaf | None = None  # [T, A] actions that are fixed
     frozen: Leaf | None = None  # [] int32, how many of them; each candidate begins with those
-    members: int | None = static(None)  # of an ensemble, that imagine; None: all
-    earlier: Leaf | None = None  # [2, A] the actions before `previous`, newest last, where they are known
+    members: int | None = static(None)  # members of an ensemble that predict; None: all
+    earlier: Leaf | None = None  # [2, A] the actions before `previous`, newest last, where known
 
     @property
     def imagining(self) -> int:
-        """How many members imagine."""
+        """Number of members that predict."""
         return members_of(self.model, self.members)
 
     def __call__(self, actions: Float[Array, "N T A"]) -> Evaluation:
@@ -202,14 +202,14 @@ class LatentObjective:
 def with_prefix(
     actions: Float[Array, "*N T A"], committed: Float[Array, "T A"], frozen: Int[Array, ""]
 ) -> Float[Array, "*N T A"]:
-    """The sequences with their first `frozen` actions replaced by those of `committed`; with 0, as they are."""
+    """Return the sequences with their first `frozen` actions replaced by those of `committed`; with 0, unchanged."""
     first = jnp.arange(committed.shape[0]) < frozen
     lead = (1,) * (actions.ndim - 2)
     return jnp.where(first.reshape(*lead, -1, 1), committed.reshape(*lead, *committed.shape), actions)
 
 
 def _one_each(values: Any, num: int, name: str) -> Float[Array, "N"]:
-    """`values` in float32, one for each of `num` candidates."""
+    """Return `values` in float32, one for each of `num` candidates."""
     if jnp.shape(values) != (num,):
         raise ValueError(f"{name} must give one number for each of {num} candidates; got shape {jnp.shape(values)}")
     return jnp.asarray(values).astype(jnp.float32)

@@ -1,7 +1,7 @@
-"""What a planner observes: an ordered tuple of sensors, and how the readings of one moment become one row of numbers.
+"""Observations of a planner: an ordered tuple of sensors, and the embedding of one moment's readings as a row.
 
 An observation is a mapping from sensor names to arrays; one array stands for the mapping where there is one sensor. An
-*embedding* of a moment is a row of float32: the readings of vectors as they are, what a network makes of any other
+*embedding* of a moment is a row of float32: the readings of vectors unchanged, a network's features of any other
 sensor, in order, each optional one followed by a flag: 1 where it was read, 0 (and zeros before it) where it was not.
 """
 
@@ -25,7 +25,7 @@ MOST = 1_000_000  # numbers in a reading
 
 @dataclass(frozen=True)
 class Sensor:
-    """One sensor. What is said of components is said in the order of the flattened reading, or not at all.
+    """One sensor. Attributes of components are in the order of the flattened reading, or empty.
 
     Args:
       name: its key in an observation.
@@ -35,13 +35,13 @@ class Sensor:
       units: of each component.
       low: the lowest value of each component in the training data.
       high: likewise the highest.
-      period: the period of each component that is an angle, 0 for one that is none.
+      period: the period of each component that is an angle, 0 for any other.
       optional: whether a reading may be missing.
-      interpolates: whether a reading between two others lies between them: not so for pictures and one-hot codes.
-      features: how many numbers stand for a reading that is no vector; 0 for a vector.
+      interpolates: whether readings may be interpolated: false for images and one-hot codes.
+      features: size of the embedding of a reading that is not a vector; 0 for a vector.
 
     Raises:
-      ValueError: a field that cannot be meant.
+      ValueError: an invalid field.
     """
 
     name: str
@@ -83,17 +83,17 @@ class Sensor:
 
     @property
     def size(self) -> int:
-        """How many numbers a reading has."""
+        """Size of a reading."""
         return math.prod(self.shape)
 
     @property
     def is_vector(self) -> bool:
-        """Whether its readings go into an embedding as they are; others need a network."""
+        """Whether its readings enter an embedding unchanged; others need a network."""
         return len(self.shape) == 1 and self.dtype == "float32"
 
     @property
     def width(self) -> int:
-        """How many numbers stand for a reading in an embedding, its flag not counted."""
+        """Width of a reading in an embedding, without its flag."""
         return self.size if self.is_vector else self.features
 
 
@@ -102,7 +102,7 @@ class ObservationSpec:
     """The sensors in order.
 
     Raises:
-      ValueError: none, or two of one name.
+      ValueError: no sensor, or two of one name.
     """
 
     sensors: tuple[Sensor, ...]
@@ -110,11 +110,11 @@ class ObservationSpec:
     def __post_init__(self) -> None:
         names = [sensor.name for sensor in self.sensors]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"an observation needs sensors with names of their own; got {', '.join(names) or 'none'}")
+            raise ValueError(f"an observation needs sensors with distinct names; got {', '.join(names) or 'none'}")
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether there is one vector that is never missing: observations may be plain arrays."""
+        """Whether there is a single vector that is never missing: observations may be plain arrays."""
         return len(self.sensors) == 1 and self.sensors[0].is_vector and not self.sensors[0].optional
 
     @cached_property
@@ -124,12 +124,12 @@ class ObservationSpec:
 
     @cached_property
     def size(self) -> int:
-        """E: the numbers in an embedding."""
+        """Size E of an embedding."""
         return sum(sensor.width + sensor.optional for sensor in self.sensors)
 
     @cached_property
     def slices(self) -> dict[str, slice]:
-        """Where the numbers of each sensor stand in an embedding, without its flag."""
+        """Position of each sensor's numbers in an embedding, without its flag."""
         found, at = {}, 0
         for sensor in self.sensors:
             found[sensor.name] = slice(at, at + sensor.width)
@@ -138,27 +138,27 @@ class ObservationSpec:
 
     @cached_property
     def flags(self) -> dict[str, int]:
-        """Where the flag of each optional sensor stands in an embedding."""
+        """Position of each optional sensor's flag in an embedding."""
         return {sensor.name: self.slices[sensor.name].stop for sensor in self.sensors if sensor.optional}
 
     @cached_property
     def period(self) -> Float[ndarray, "E"]:
-        """The period of each number in an embedding, 0 where it has none."""
+        """Period of each number in an embedding, 0 without one."""
         return self._spread("period", 0.0, 0.0)
 
     @cached_property
     def low(self) -> Float[ndarray, "E"]:
-        """The lowest value of each number in the training data; minus infinity where it is not known."""
+        """Lowest value of each number in the training data; minus infinity where it is unknown."""
         return self._spread("low", -np.inf, 0.0)
 
     @cached_property
     def high(self) -> Float[ndarray, "E"]:
-        """Likewise the highest, or infinity."""
+        """Highest value of each number in the training data; infinity where it is unknown."""
         return self._spread("high", np.inf, 1.0)
 
     @cached_property
     def interpolates(self) -> Bool[ndarray, "E"]:
-        """Which numbers may be interpolated between two moments at which they were read."""
+        """Mask of the numbers that may be interpolated between two moments at which they were read."""
         found = np.zeros(self.size, bool)
         for sensor in self.sensors:
             found[self.slices[sensor.name]] = sensor.interpolates and sensor.is_vector
@@ -166,20 +166,20 @@ class ObservationSpec:
 
     @cached_property
     def components(self) -> tuple[str, ...]:
-        """A name for each number of an embedding; empty where no sensor names its components."""
+        """Name of each number of an embedding; empty where no sensor names its components."""
         if not any(sensor.components for sensor in self.sensors):
             return ()
         return self._words("components")
 
     @cached_property
     def units(self) -> tuple[str, ...]:
-        """The unit of each number of an embedding; empty where no sensor has any."""
+        """Unit of each number of an embedding; empty where no sensor has any."""
         if not any(sensor.units for sensor in self.sensors):
             return ()
         return self._words("units")
 
     def name_of(self, index: int) -> str:
-        """What the number at `index` of an embedding is called: sensor and component, or nothing for a nameless one."""
+        """Return the name of the number at `index` of an embedding: sensor and component, or empty."""
         for sensor in self.sensors:
             place = self.slices[sensor.name]
             if place.start <= index < place.stop:
@@ -190,7 +190,7 @@ class ObservationSpec:
         return ""
 
     def difference(self, one: Float[ndarray, "... E"], other: Float[ndarray, "... E"]) -> Float[ndarray, "... E"]:
-        """`one - other`, of angles the shorter way round."""
+        """Return `one - other`, for angles the shorter way round."""
         apart = one - other
         if not self.period.any():
             return apart
@@ -198,7 +198,7 @@ class ObservationSpec:
         return np.where(self.period > 0, apart - self.period * np.round(apart / period), apart).astype(apart.dtype)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The sensors by field, those with a default left out where they have it; `from_json` takes them back."""
+        """Return the sensors by field, without fields at their defaults; `from_json` reads them back."""
         found = []
         for sensor in self.sensors:
             values = {field.name: getattr(sensor, field.name) for field in fields(Sensor)}
@@ -214,7 +214,7 @@ class ObservationSpec:
 
     @classmethod
     def from_json(cls, values: Any) -> ObservationSpec:
-        """Read what `to_json` gave, from a file that nobody vouches for. Fields with a default may be missing.
+        """Read the output of `to_json` from an untrusted file. Fields with a default may be missing.
 
         Raises:
           ValueError: a field that is missing, unknown, of another type or out of range.
@@ -222,12 +222,12 @@ class ObservationSpec:
         if not isinstance(values, list) or not all(isinstance(each, dict) for each in values):
             raise ValueError(f"observation must be a list of sensors; got {values!r:.60}")
         if len(values) > MOST:
-            raise ValueError(f"observation lists {len(values)} sensors, and {MOST} are the most")
+            raise ValueError(f"observation lists {len(values)} sensors, and the maximum is {MOST}")
         return cls(tuple(_sensor(each) for each in values))
 
     @classmethod
     def of(cls, sensors: Iterable[Any]) -> ObservationSpec:
-        """From anything that describes sensors by the names that shape a model, such as a model's own specification."""
+        """Build from anything with a sensor's attributes that shape a model, such as a model's own specification."""
         return cls(
             tuple(
                 Sensor(
@@ -244,7 +244,7 @@ class ObservationSpec:
         )
 
     def _spread(self, what: str, unknown: float, flag: float) -> Float[ndarray, "E"]:
-        """A number for each of an embedding, of what is said of a vector's components."""
+        """Return one value for each number of an embedding, from an attribute of the vectors' components."""
         found = np.full(self.size, unknown, np.float32)
         for sensor in self.sensors:
             if sensor.is_vector and getattr(sensor, what):
@@ -262,12 +262,12 @@ class ObservationSpec:
 
 
 def vector(size: int, name: str = "state", **words: tuple[Any, ...]) -> ObservationSpec:
-    """One vector of `size` numbers; `words` are further fields of its `Sensor`."""
+    """Return the spec of one vector of `size` numbers; `words` are further fields of its `Sensor`."""
     return ObservationSpec((Sensor(name, (size,), **words),))  # type: ignore[arg-type]
 
 
 def _sensor(values: Mapping[str, Any]) -> Sensor:
-    """One sensor of a file, each field of the type that its annotation names."""
+    """Read one sensor from a file, each field of the type that its annotation names."""
     kinds = {field.name: str(field.type) for field in fields(Sensor)}
     needed = {field.name for field in fields(Sensor) if field.default is MISSING}
     if unknown := sorted(map(str, set(values) - set(kinds))):

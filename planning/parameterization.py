@@ -1,7 +1,7 @@
-"""What a planner searches: every action of a plan, one action a block, or knots with interpolation between them.
+"""The search space of a planner: every action of a plan, one action a block, or knots with interpolation.
 
 All are linear: `expand` multiplies parameters by the weights of the control instants, `evaluate` by those of any other
-moment, and both take them from one function. What is executed is what was imagined, because nothing else interpolates.
+moment, and both use one function. The executed plan is the imagined one, because nothing else interpolates.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ORDERS = ("zero", "linear", "cubic")
 class Parameterization(ABC):
     """A static description of `n` search dimensions (for each action dimension) of a plan of `T` environment steps.
 
-    Action `t` begins `t` control periods after the plan does. Bounds are the caller's: a cubic overshoots its knots.
+    Action `t` begins `t` control periods after the plan does. The caller applies bounds: a cubic overshoots its knots.
     """
 
     @abstractmethod
     def num(self, horizon: int) -> int:
-        """n: how many parameters each action dimension has."""
+        """Return n, the number of parameters of each action dimension."""
 
     @abstractmethod
     def validate(self, horizon: int) -> None:
@@ -35,33 +35,33 @@ class Parameterization(ABC):
 
     @abstractmethod
     def weights(self, steps: Any, horizon: int) -> Any:
-        """How much each parameter counts `steps` [...] control periods (fractions too) into the plan: [..., n].
+        """Return the weight of each parameter `steps` [...] control periods (fractions too) into the plan: [..., n].
 
-        Before the plan its beginning counts, and after it its end. NumPy in gives NumPy out, JAX in JAX.
+        Before the plan its beginning counts, and after it its end. NumPy in gives NumPy out, JAX gives JAX.
         """
 
     @abstractmethod
     def playback(self, horizon: int) -> Parameterization:
-        """The parameterisation whose parameters are the plan's actions: it plays any plan, whoever proposed it."""
+        """Return the parameterisation whose parameters are the plan's actions: it plays plans of any source."""
 
     def expand(self, params: Float[Array, "*N n A"], horizon: int) -> Float[Array, "*N {horizon} A"]:
-        """The action sequences of some parameters."""
+        """Return the action sequences of some parameters."""
         return jnp.einsum("tn,...na->...ta", self._matrix(horizon), params, precision="highest")
 
     def fit(self, sequences: Float[Array, "*N T A"]) -> Float[Array, "*N n A"]:
-        """The parameters nearest to some sequences (least squares); exactly those that `expand` came from.
+        """Return the parameters nearest to some sequences (least squares); exactly those that `expand` came from.
 
         So every planner learns from sequences alone, whatever proposed them: the elites of a policy are projected onto
-        the knots, and a plan that is shifted by any number of steps is fitted anew.
+        the knots, and a plan that is shifted by any number of steps is fitted again.
         """
         inverse = np.linalg.pinv(self._matrix(sequences.shape[-2]).astype(np.float64)).astype(np.float32)
         return jnp.einsum("nt,...ta->...na", inverse, sequences, precision="highest")
 
     @final
     def evaluate(self, params: Any, seconds: Any, control_period: float, horizon: int) -> Any:
-        """The actions [..., A] of one plan's parameters [n, A] at any moments [...], in seconds since the plan begins.
+        """Return the actions [..., A] of one plan's parameters [n, A] at any moments [...], in seconds into the plan.
 
-        NumPy where both are (a control loop compiles nothing), JAX otherwise.
+        NumPy where both are (a control loop never compiles), JAX otherwise.
         """
         traced = isinstance(params, jax.Array) or isinstance(seconds, jax.Array)
         xp: Any = jnp if traced else np
@@ -69,12 +69,12 @@ class Parameterization(ABC):
         # 0.3 s / 0.1 s is 2.9999998 in float32: a control instant must be that step and not the one before it.
         steps = xp.where(xp.abs(steps - xp.round(steps)) < 1e-3, xp.round(steps), steps)
         weights, params = self.weights(steps, horizon), xp.asarray(params, np.float32)
-        # A GPU multiplies with three digits unless told otherwise.
+        # A GPU multiplies with three digits by default.
         return jnp.matmul(weights, params, precision="highest") if traced else weights @ params
 
     @final
     def play(self, actions: Any, seconds: Any, control_period: float) -> Any:
-        """The actions [..., A] of a plan [T, A] at any moments [...]; exactly its own at the control instants."""
+        """Return the actions [..., A] of a plan [T, A] at any moments [...]; exact at the control instants."""
         horizon = actions.shape[0]
         return self.playback(horizon).evaluate(actions, seconds, control_period, horizon)
 
@@ -85,17 +85,17 @@ class Parameterization(ABC):
 @final
 @dataclass(frozen=True)
 class Steps(Parameterization):
-    """Every action for itself, held for its control period."""
+    """One parameter for every action, held for its control period."""
 
     def num(self, horizon: int) -> int:
         """T."""
         return horizon
 
     def validate(self, horizon: int) -> None:
-        """Every horizon can be expressed."""
+        """Accept every horizon."""
 
     def weights(self, steps: Any, horizon: int) -> Any:
-        """One for the action that is being held."""
+        """Return one for the action that is held."""
         return _held(steps, horizon)
 
     def playback(self, horizon: int) -> Parameterization:
@@ -103,11 +103,11 @@ class Steps(Parameterization):
         return self
 
     def expand(self, params: Float[Array, "*N n A"], horizon: int) -> Float[Array, "*N {horizon} A"]:
-        """The parameters are the actions."""
+        """Return the parameters: they are the actions."""
         return params
 
     def fit(self, sequences: Float[Array, "*N T A"]) -> Float[Array, "*N n A"]:
-        """The actions are the parameters."""
+        """Return the actions: they are the parameters."""
         return sequences
 
 
@@ -119,7 +119,7 @@ class Blocks(Parameterization):
     size: int = 5
 
     def num(self, horizon: int) -> int:
-        """T / size."""
+        """Return T / size."""
         return horizon // self.size
 
     def validate(self, horizon: int) -> None:
@@ -127,15 +127,15 @@ class Blocks(Parameterization):
         if self.size < 1 or horizon % self.size:
             raise ValueError(
                 f"parameterization: blocks of {self.size} steps cannot make a horizon of {horizon}; "
-                f"take a size that divides it"
+                f"choose a size that divides it"
             )
 
     def weights(self, steps: Any, horizon: int) -> Any:
-        """One for the block that is being held."""
+        """Return one for the block that is held."""
         return _held(steps / np.float32(self.size), self.num(horizon))
 
     def playback(self, horizon: int) -> Parameterization:
-        """Every action for itself."""
+        """Return one parameter for every action."""
         return Steps()
 
 
@@ -146,14 +146,14 @@ class Knots(Parameterization):
 
     zero: each knot is held for a `count`-th of the plan. linear and cubic: the first knot is the first action and the
     last the last, so no action is stretched in time. The cubic is Catmull-Rom: through every knot, with the slope
-    between its neighbours, and straight on at the ends.
+    between its neighbours, and straight at the ends.
     """
 
     count: int = 5
     order: str = "linear"  # zero, linear or cubic
 
     def num(self, horizon: int) -> int:
-        """The number of knots."""
+        """Return the number of knots."""
         return self.count
 
     def validate(self, horizon: int) -> None:
@@ -168,7 +168,7 @@ class Knots(Parameterization):
             )
 
     def weights(self, steps: Any, horizon: int) -> Any:
-        """One for the knot that is held; or the hat, or the Catmull-Rom kernel, around each knot."""
+        """Return one for the knot that is held; or the hat, or the Catmull-Rom kernel, around each knot."""
         if self.order == "zero":
             return _held(steps * self.count / np.float32(horizon), self.count)
         xp = jnp if isinstance(steps, jax.Array) else np
@@ -185,29 +185,29 @@ class Knots(Parameterization):
         return kernel @ beyond
 
     def playback(self, horizon: int) -> Parameterization:
-        """The same interpolation between the actions: a knot at each of them."""
+        """Return the same interpolation between the actions: a knot at each of them."""
         return Steps() if self.order == "zero" or horizon < 2 else Knots(horizon, self.order)
 
 
 @runtime_checkable
 class Parameterized(Protocol):
-    """A planner that searches the parameters of a plan and not every action of its own."""
+    """A planner that searches the parameters of a plan instead of every action."""
 
     @property
     def parameterization(self) -> Parameterization:
-        """What it searches."""
+        """The parameters that it searches."""
         ...
 
 
 def _held(position: Any, num: int) -> Any:
-    """One-hot [..., num]: the piece in which a position lies."""
+    """Return one-hot [..., num]: the piece that contains a position."""
     xp = jnp if isinstance(position, jax.Array) else np
     piece = xp.clip(xp.floor(position), 0.0, num - 1.0)
     return (_distance(piece, 0, num) == 0.0).astype(np.float32)
 
 
 def _distance(position: Any, first: int, end: int) -> Any:
-    """[..., end - first]: how far a position [...] is from each of the whole numbers `first` to `end` - 1."""
+    """Return [..., end - first]: the distance of a position [...] from each whole number `first` to `end` - 1."""
     xp = jnp if isinstance(position, jax.Array) else np
     numbers = np.arange(first, end, dtype=np.float32).reshape((1,) * position.ndim + (-1,))
     return xp.abs(position[..., None] - numbers)

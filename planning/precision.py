@@ -1,4 +1,4 @@
-"""Which precision plans faster on this machine: bfloat16 where there is hardware for it, float32 elsewhere."""
+"""The faster precision for planning on this machine: bfloat16 where the hardware has it, float32 elsewhere."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def fastest_precision(
     repeats: int = 7,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Agent:
-    """`agent` with `precision="auto"` replaced by what plans faster here; any other agent as it is.
+    """Return `agent` with `precision="auto"` replaced by the faster one here; any other agent unchanged.
 
     `run` makes one plan with an agent and waits for it: by default one step on an observation of zeros. Both precisions
-    take turns, so that a busy moment hits both, and their least times are compared.
+    alternate, so that a busy moment affects both, and their least times are compared.
     """
     if agent.precision != "auto":
         return agent
@@ -44,7 +44,7 @@ def fastest_precision(
             times[precision].append(clock() - began)
     full, half = (min(times[precision]) for precision in PRECISIONS)
     chosen = PRECISIONS[1] if half < CLEARLY * full else PRECISIONS[0]
-    logger.info("precision auto: float32 %.2f ms, bfloat16 %.2f ms; taking %s", 1e3 * full, 1e3 * half, chosen)
+    logger.info("precision auto: float32 %.2f ms, bfloat16 %.2f ms; using %s", 1e3 * full, 1e3 * half, chosen)
     return agents[chosen]
 
 

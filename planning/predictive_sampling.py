@@ -1,7 +1,7 @@
 """Predictive sampling: keep the best of the nominal plan and noise around it.
 
 Howell et al. (2022), "Predictive Sampling: Real-time Behaviour Synthesis with MuJoCo", algorithm 1. The simplest
-planner that works, and the one that every other should beat.
+planner that works, and the baseline that every other should beat.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .types import ActionSpec, Evaluation, Number
 @register_dataclass
 @dataclass(frozen=True)
 class PredictiveSampling(SamplingPlanner):
-    """The best of `num_samples`: the first is the nominal plan itself, so a plan is only ever replaced by a better one.
+    """Keeps the best of `num_samples`: the first is the nominal plan, so only a better one ever replaces it.
 
     The width never changes. Noise on few knots is the published choice; with `Steps`, use coloured noise.
     """
@@ -40,14 +40,14 @@ class PredictiveSampling(SamplingPlanner):
     num_keep = 1  # the nominal plan is the best sequence so far
 
     def propose(self, state: Search, spec: ActionSpec) -> Float[Array, "N T A"]:
-        """The nominal plan, the proposals, and draws around it; clipped to the bounds."""
+        """Return the nominal plan, the proposals, and draws around it; clipped to the bounds."""
         mean = self.expand(state.mean, spec)[None]
         nominal = known_or(state.best.sequences[:1], state.best.known[:1], mean)
         samples = self.draws(state, spec, state.draw_key(), self.num_samples - 1)
         return self.within(jnp.concatenate([nominal, self.with_proposals(state, spec, samples)]), spec)
 
     def update(self, state: Search, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> Search:
-        """Search around the best candidate from now on; without one finite cost, where it was."""
+        """Search around the best candidate from now on; without any finite cost, the search is unchanged."""
         order = evaluation.order()
         return self.learned(
             state,

@@ -1,9 +1,9 @@
-"""Where candidates come from besides the planner's own draws.
+"""Sources of candidates other than the planner's own draws.
 
 A planner knows no model, so there are two kinds. A `Proposal` is part of a planner's configuration and fills a fixed
-number of its candidates in each iteration. What needs the situation (a policy, an inverse dynamics) is computed from
-the objective once a plan, handed over by `with_given`, and holds the places that `Given` reserves: any planner takes
-any of them. The previous plan is a planner's own `num_keep`, since what is known of it must not count twice.
+number of its candidates in each iteration. A proposal of the model (a policy, an inverse dynamics) is computed from
+the objective once a plan, passed by `with_given`, and fills the places that `Given` reserves: any planner accepts
+any of them. The previous plan is a planner's own `num_keep`, since its known cost must not count twice.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ class Proposal(Protocol):
 
     @property
     def count(self) -> int:
-        """How many candidates it fills."""
+        """Number of candidates that it fills."""
         ...
 
     def __call__(self, state: Any, spec: ActionSpec) -> Float[Array, "{self.count} T A"]:
-        """Sequences; they are clipped to the bounds. In place of one that is not finite stands a draw."""
+        """Return sequences; they are clipped to the bounds. One that is not finite is replaced by a draw."""
         ...
 
 
 @final
 @dataclass(frozen=True)
 class NoOp:
-    """Zero, or the bound nearest to it: doing nothing is known to every planner, however far its search has gone."""
+    """Zero, or the bound nearest to it: every planner considers doing nothing, however far its search has moved."""
 
     count = 1
 
     def __call__(self, state: Any, spec: ActionSpec) -> Float[Array, "1 T A"]:
-        """One sequence of zeros within the bounds."""
+        """Return one sequence of zeros within the bounds."""
         rest = jnp.clip(jnp.zeros_like(spec.low), spec.low, spec.high)
         horizon = state.best.sequences.shape[-2]
         return jnp.broadcast_to(rest[None, None], (1, horizon, spec.size))
@@ -54,15 +54,15 @@ class NoOp:
 @final
 @dataclass(frozen=True)
 class Given:
-    """Places for `count` sequences that come from outside, by `planner.with_given(state, sequences)`.
+    """Places for `count` sequences from outside, set by `planner.with_given(state, sequences)`.
 
-    They are candidates in every iteration until the next warm start. Where none were given, draws stand in.
+    They are candidates in every iteration until the next warm start. Where none were given, draws replace them.
     """
 
     count: int = 24
 
     def __call__(self, state: Any, spec: ActionSpec) -> Float[Array, "{self.count} T A"]:
-        """What was given."""
+        """Return the given sequences."""
         return state.given
 
 
@@ -72,36 +72,36 @@ class TakesProposals(Protocol):
 
     @property
     def proposals(self) -> tuple[Proposal, ...]:
-        """Sources of candidates beside the planner's own draws."""
+        """Sources of candidates in addition to the planner's own draws."""
         ...
 
     def with_given(self, state: Any, sequences: Float[Array, "G T A"]) -> Any:
-        """The state with these sequences among the candidates, until the next warm start."""
+        """Return the state with these sequences among the candidates, until the next warm start."""
         ...
 
 
 @runtime_checkable
 class ModelProposal(Protocol):
-    """A source of `count` sequences that asks the model, once a plan."""
+    """A source of `count` sequences from the model, queried once a plan."""
 
     @property
     def count(self) -> int:
-        """How many sequences it gives."""
+        """Number of sequences."""
         ...
 
     def __call__(
         self, objective: LatentObjective, horizon: int, key: PRNGKeyArray
     ) -> Float[Array, "{self.count} {horizon} A"]:
-        """Sequences from the objective's root towards its goal, within the bounds of its `spec`."""
+        """Return sequences from the objective's root towards its goal, within the bounds of its `spec`."""
         ...
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class PolicyPrior:
-    """What the model's policy would do, rolled out in imagination (Hansen et al., 2024, TD-MPC2, section 3.2).
+    """Rollouts of the model's policy in imagination (Hansen et al., 2024, TD-MPC2, section 3.2).
 
-    The model offers `policy(params, latent [N, D], goal [N, D]) -> [N, M, A]`, the next M actions: whole blocks of it.
+    The model has `policy(params, latent [N, D], goal [N, D]) -> [N, M, A]`, the next M actions: whole blocks of it.
     All rollouts but the first get white noise on every action.
     """
 
@@ -111,10 +111,10 @@ class PolicyPrior:
     def __call__(
         self, objective: LatentObjective, horizon: int, key: PRNGKeyArray
     ) -> Float[Array, "{self.count} {horizon} A"]:
-        """Sequences from the root.
+        """Return sequences from the root.
 
         Raises:
-          ValueError: the model has no `policy`, or not one that answers in whole blocks.
+          ValueError: the model has no `policy`, or its answer is not in whole blocks.
         """
         policy = objective.model.heads.policy
         return _roll(objective, policy, "policy", "PolicyPrior", self.count, horizon, self.noise_std, key)
@@ -123,10 +123,10 @@ class PolicyPrior:
 @register_dataclass
 @dataclass(frozen=True)
 class InverseDynamics:
-    """The actions that lead from here to the goal, if the goal were near enough for the model's inverse dynamics.
+    """Actions from the present state to the goal, as if it were near enough for the model's inverse dynamics.
 
-    The model offers `inverse(params, latent [N, D], goal [N, D]) -> [N, M, A]`, M actions in whole blocks; after those
-    it is asked again from where the model believes that they lead. Noise as in `PolicyPrior`.
+    The model has `inverse(params, latent [N, D], goal [N, D]) -> [N, M, A]`, M actions in whole blocks; after those
+    it is queried again from where the model predicts that they lead. Noise as in `PolicyPrior`.
     """
 
     count: int = static(4)
@@ -135,10 +135,10 @@ class InverseDynamics:
     def __call__(
         self, objective: LatentObjective, horizon: int, key: PRNGKeyArray
     ) -> Float[Array, "{self.count} {horizon} A"]:
-        """Sequences from the root towards the goal.
+        """Return sequences from the root towards the goal.
 
         Raises:
-          ValueError: the model has no `inverse`, or not one that answers in whole blocks.
+          ValueError: the model has no `inverse`, or its answer is not in whole blocks.
         """
         inverse = objective.model.heads.inverse
         return _roll(objective, inverse, "inverse", "InverseDynamics", self.count, horizon, self.noise_std, key)
@@ -147,7 +147,7 @@ class InverseDynamics:
 def given_by(
     proposals: Sequence[ModelProposal], objective: LatentObjective, horizon: int, key: PRNGKeyArray
 ) -> Float[Array, "n {horizon} A"]:
-    """The sequences of several proposals, one after the other, each with its own key: what `with_given` takes."""
+    """Return the sequences of several proposals, one after the other, each with its own key, for `with_given`."""
     sequences = [propose(objective, horizon, jax.random.fold_in(key, index)) for index, propose in enumerate(proposals)]
     return jnp.concatenate([jnp.zeros((0, horizon, objective.spec.size), jnp.float32), *sequences])
 
@@ -162,7 +162,7 @@ def _roll(
     noise_std: Number,
     key: PRNGKeyArray,
 ) -> Float[Array, "{count} {horizon} A"]:
-    """Ask the model's head `name`, follow its actions in imagination, and ask again, until the horizon is full.
+    """Query the model's head `name`, follow its actions in imagination, and query again, until the horizon is full.
 
     Of an ensemble, it sees the mean of the members' latents.
     """
@@ -175,12 +175,12 @@ def _roll(
     answer = jax.eval_shape(lambda latent: head(model.params, latent, goals), root).shape
     if len(answer) != 3 or answer[1] < block or answer[1] % block or answer[2] != spec.size:
         raise ValueError(
-            f"the model's {name} must answer [{count}, M, {spec.size}] with M a multiple of its action block of "
+            f"the model's {name} must return [{count}, M, {spec.size}] with M a multiple of its action block of "
             f"{block}; got shape {answer}"
         )
     noisy = (jnp.arange(count) > 0).astype(jnp.float32)[:, None, None] * noise_std
 
-    def ask(latent: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
+    def query(latent: Array, key: PRNGKeyArray) -> tuple[Array, Array]:
         seen = jnp.mean(latent, axis=0) if members > 1 else latent
         actions = head(model.params, seen, goals).astype(jnp.float32)
         actions = actions + noisy * spec.half_range[None, None] * jax.random.normal(key, actions.shape)
@@ -190,5 +190,5 @@ def _roll(
         return latent, actions
 
     start = jnp.broadcast_to(root[None], (members, *root.shape)) if members > 1 else root
-    _, actions = jax.lax.scan(ask, start, jax.random.split(key, -(-horizon // answer[1])))
+    _, actions = jax.lax.scan(query, start, jax.random.split(key, -(-horizon // answer[1])))
     return actions.transpose(1, 0, 2, 3).reshape(count, -1, spec.size)[:, :horizon]

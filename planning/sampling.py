@@ -1,4 +1,4 @@
-"""What all planners share that propose candidates, are told what those cost, and propose again (ask and tell)."""
+"""Base of all planners that propose candidates, learn from their costs, and propose again (ask and tell)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .types import ActionSpec, Evaluation, Number, Objective, Plan
 
 
 class SamplingPlanner(ABC):
-    """A planner is final and says how to learn from what candidates cost; the rest of the contract is here.
+    """Base class. A planner is final and defines how to learn from the costs; the rest of the contract is here.
 
     Fields are the configuration: ints, the parameterisation and the proposals are static, floats are leaves and may be
-    traced. The Gaussian is one over parameters; candidates, and all that a plan holds, are action sequences. Learning
+    traced. The Gaussian is over parameters; candidates, and everything in a plan, are action sequences. Learning
     starts from the sequences as they were evaluated, clipped and fitted by parameters, whatever proposed them.
     """
 
@@ -40,7 +40,7 @@ class SamplingPlanner(ABC):
 
     @abstractmethod
     def update(self, state: Search, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> Search:
-        """Learn from what the candidates cost."""
+        """Learn from the candidates' costs."""
 
     def validate(self, spec: ActionSpec) -> None:
         """Raise ValueError, in one sentence, on a configuration that cannot plan for `spec`."""
@@ -52,24 +52,24 @@ class SamplingPlanner(ABC):
         if not 0 <= self.num_keep <= self.num_best:
             raise ValueError(f"num_keep must lie between 0 and num_best ({self.num_best}); got {self.num_keep}")
         if sum(isinstance(proposal, Given) for proposal in self.proposals) > 1:
-            raise ValueError("proposals holds Given more than once: give one of them the places of all")
+            raise ValueError("proposals holds Given more than once: give one of them all the places")
         proposed = sum(proposal.count for proposal in self.proposals)
         if self.num_samples < self.num_keep + proposed + 2:
             others = f" and {proposed} proposals" if proposed else ""
             raise ValueError(
-                f"num_samples ({self.num_samples}) leaves no draw beside the mean and num_keep ({self.num_keep}) "
-                f"kept sequences{others}; take at least {self.num_keep + proposed + 2}"
+                f"num_samples ({self.num_samples}) leaves no draw after the mean and num_keep ({self.num_keep}) "
+                f"kept sequences{others}; set at least {self.num_keep + proposed + 2}"
             )
         check_number("init_std", self.init_std, 0.0, math.inf, low_open=True)
         check_number("noise_beta", self.noise_beta, 0.0, math.inf)
         self.parameterization.validate(self.horizon)
 
     def sizes(self) -> tuple[int, ...]:
-        """How many of the first candidates each iteration of `plan` evaluates: all, unless the population shrinks."""
+        """Number of candidates that each iteration of `plan` evaluates: all, unless the population shrinks."""
         return (self.num_samples,) * self.iterations
 
     def propose(self, state: Search, spec: ActionSpec) -> Float[Array, "N T A"]:
-        """The mean, the kept sequences, the proposals, and draws; clipped to the bounds."""
+        """Return the mean, the kept sequences, the proposals, and draws; clipped to the bounds."""
         samples = self.draws(state, spec, state.draw_key(), self.num_samples - 1)
         mean = self.expand(state.mean, spec)[None]
         kept = known_or(state.best.sequences[: self.num_keep], state.best.known[: self.num_keep], samples)
@@ -96,7 +96,7 @@ class SamplingPlanner(ABC):
 
     @final
     def prepare(self, state: Search, evaluation: Any) -> Search:
-        """Make room for the names of the evaluation's terms and margins; only its names are read."""
+        """Make room for the names of the evaluation's terms and margins; only the names are read."""
         return replace(state, best=state.best.named(evaluation))
 
     @final
@@ -119,10 +119,10 @@ class SamplingPlanner(ABC):
 
     @final
     def with_given(self, state: Search, sequences: Float[Array, "G T A"]) -> Search:
-        """Propose these sequences, too, until the next warm start: the places are those of `Given` in `proposals`.
+        """Propose these sequences, too, until the next warm start: in the places of `Given` in `proposals`.
 
         Raises:
-          ValueError: another number of sequences than there are places, or of another length.
+          ValueError: the number of sequences differs from the number of places, or their length from the plan's.
         """
         if sequences.shape != state.given.shape:
             raise ValueError(
@@ -145,9 +145,9 @@ class SamplingPlanner(ABC):
         again: int,
         counted: Bool[Array, "N"] | None = None,
     ) -> Search:
-        """The state after one iteration, with everything that a plan says of it.
+        """Return the state after one iteration, with everything that a plan reports.
 
-        `weights` are those of the sequences behind `mean` and `std`, with sum 1, or all 0 where nothing was learnt:
+        `weights` are those of the sequences behind `mean` and `std`, with sum 1, or all 0 where nothing was learned:
         the Gaussian then stays. The first `again` of the best so far were proposed again. Only the candidates that are
         `counted` count towards the finite fraction (by default all).
         """
@@ -170,13 +170,13 @@ class SamplingPlanner(ABC):
 
     @final
     def refine(self, objective: Objective, state: Search, spec: ActionSpec) -> Search:
-        """One iteration against a traced objective, on a state that `prepare` has seen."""
+        """Run one iteration against a traced objective, on a state from `prepare`."""
         candidates = self.propose(state, spec)
         return self.update(state, candidates, objective(candidates))
 
     @final
     def plan(self, objective: Objective, state: Search, spec: ActionSpec) -> tuple[Plan, Search]:
-        """All iterations against a traced objective. Call `warm_start` between two plans."""
+        """Run all iterations against a traced objective. Call `warm_start` between two plans."""
         candidates = jax.eval_shape(self.propose, state, spec)
         state = self.prepare(state, jax.eval_shape(objective, candidates))
         for size, equal in groupby(self.sizes()):  # one scan for each size of the population
@@ -190,33 +190,33 @@ class SamplingPlanner(ABC):
 
     @final
     def result(self, state: Search, spec: ActionSpec) -> Plan:
-        """The plan as it stands. Before any finite cost it is FAILED, and holds the previous plan or the middle."""
+        """Return the current plan. Before any finite cost it is FAILED, and holds the previous plan or the middle."""
         half = jnp.where(spec.half_range > 0, spec.half_range, 1.0)
         spread = jnp.mean(state.std / half[None])
         iterations = jnp.maximum(state.iteration, 1).astype(jnp.float32)
         return state.best.plan(state.finite / iterations, spread, state.effective, state.progress)
 
     def first_memory(self, spec: ActionSpec) -> Any:
-        """What this planner alone remembers, before it has seen anything."""
+        """Return the planner's own memory before any iteration."""
         return None
 
     def later_memory(self, state: Search, spec: ActionSpec, steps: Int[Array, ""]) -> Any:
-        """The memory `steps` environment steps later; `state` is otherwise warm-started already."""
+        """Return the memory `steps` environment steps later; `state` is otherwise warm-started already."""
         return state.memory
 
     def width(self, state: Search, spec: ActionSpec) -> Float[Array, "n A"]:
-        """The standard deviation of the draws."""
+        """Standard deviation of the draws."""
         return state.std
 
     @final
     def draws(self, state: Search, spec: ActionSpec, key: PRNGKeyArray, num: int) -> Float[Array, "{num} T A"]:
-        """Sequences from the Gaussian, clipped to the bounds."""
+        """Return sequences from the Gaussian, clipped to the bounds."""
         noise = coloured_noise(key, num, self.parameterization.num(self.horizon), spec.size, self.noise_beta)
         return self.expand(state.mean[None] + self.width(state, spec)[None] * noise, spec)
 
     @final
     def with_proposals(self, state: Search, spec: ActionSpec, samples: Float[Array, "n T A"]) -> Float[Array, "n T A"]:
-        """The samples, the first of them replaced by the proposals that have something to propose."""
+        """Return the samples, the first of them replaced by the finite proposals."""
         start = 0
         for proposal in self.proposals:
             sequences = proposal(state, spec)
@@ -228,17 +228,17 @@ class SamplingPlanner(ABC):
 
     @final
     def expand(self, params: Float[Array, "*N n A"], spec: ActionSpec) -> Float[Array, "*N T A"]:
-        """Sequences within the bounds. Parameters are clipped first, so that only a cubic's overshoot is cut off."""
+        """Return sequences within the bounds. Parameters are clipped first, so only a cubic's overshoot is cut off."""
         return self.within(self.parameterization.expand(self.within(params, spec), self.horizon), spec)
 
     @final
     def fit(self, sequences: Float[Array, "*N T A"]) -> Float[Array, "*N n A"]:
-        """The parameters nearest to some sequences."""
+        """Return the parameters nearest to some sequences."""
         return self.parameterization.fit(sequences)
 
     @final
     def within(self, actions: Float[Array, "*N m A"], spec: ActionSpec) -> Float[Array, "*N m A"]:
-        """Clipped to the bounds."""
+        """Clip actions to the bounds."""
         shape = (1,) * (actions.ndim - 1) + (-1,)
         return jnp.clip(actions, spec.low.reshape(shape), spec.high.reshape(shape))
 
@@ -250,12 +250,12 @@ class SamplingPlanner(ABC):
 def known_or(
     sequences: Float[Array, "m T A"], known: Bool[Array, "m"], samples: Float[Array, "n T A"]
 ) -> Float[Array, "m T A"]:
-    """The sequences where they are known [m], and in place of the others as many of the first samples."""
+    """Return the sequences where they are known [m], and the first samples in place of the others."""
     return jnp.where(known[:, None, None], sequences, samples[: known.shape[0]])
 
 
 def equal_share(valid: Bool[Array, "m"]) -> Float[Array, "m"]:
-    """Equal weights for those that are valid, with sum 1; all 0 where none is."""
+    """Return equal weights for the valid ones, with sum 1; all 0 without any."""
     one = valid.astype(jnp.float32)
     return one / jnp.maximum(jnp.sum(one), 1.0)
 
@@ -263,13 +263,13 @@ def equal_share(valid: Bool[Array, "m"]) -> Float[Array, "m"]:
 def fitted_gaussian(
     share: Float[Array, "m"], params: Float[Array, "m n A"]
 ) -> tuple[Float[Array, "n A"], Float[Array, "n A"]]:
-    """Mean and standard deviation of weighted samples; the shares sum to one."""
+    """Return mean and standard deviation of weighted samples; the shares sum to one."""
     mean = jnp.einsum("m,mna->na", share, params)
     return mean, jnp.sqrt(jnp.einsum("m,mna->na", share, (params - mean[None]) ** 2))
 
 
 def check_number(name: str, value: Number, low: float, high: float, low_open: bool = False) -> None:
-    """Raise ValueError unless `low <= value < high` (`low < value` if open). A traced value cannot be looked at."""
+    """Raise ValueError unless `low <= value < high` (`low < value` if open). A traced value is not checked."""
     if isinstance(value, jax.core.Tracer):
         return
     value = float(value)  # of an array that a trace closes over, a comparison would be traced

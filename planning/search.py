@@ -16,7 +16,7 @@ from .types import Leaf
 @register_dataclass
 @dataclass(frozen=True)
 class Search:
-    """Where a sampling planner stands: its Gaussian over action sequences, and the best that it has seen in this call.
+    """State of a sampling planner: its Gaussian over action sequences, and the best found in this call.
 
     `call` counts warm starts and `iteration` the iterations since: together with `key` they make the key of each draw,
     so that a draw depends neither on the past's number of iterations nor on other environments.
@@ -32,8 +32,8 @@ class Search:
     effective: Leaf  # [] effective number of samples behind the last update
     progress: Leaf  # [iterations] best cost after each
     given: Leaf  # [G, T, A] sequences from outside, infinite where there are none
-    memory: Any = None  # what one planner alone remembers
+    memory: Any = None  # memory of one planner only
 
     def draw_key(self) -> PRNGKeyArray:
-        """The key of this iteration's draw."""
+        """Return the key of this iteration's draw."""
         return jax.random.fold_in(jax.random.fold_in(self.key, self.call), self.iteration)

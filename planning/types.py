@@ -1,4 +1,4 @@
-"""The contracts of planning: what an objective and a planner are, and what a plan carries.
+"""The contracts of planning: an objective, a planner, and a plan.
 
 Letters in shapes: `N` candidates, `T` environment steps of a plan, `K` environment steps in one action block,
 `H = T / K` model steps, `P` observation history, `O` observation, `A` action, `D` latent, `k` kept sequences.
@@ -33,8 +33,8 @@ State = TypeVar("State")
 class ActionSpec:
     """Bounds and rest of one action, in the units that the actuator takes, and seconds between two actions.
 
-    The rest action is what an actuator is sent when there is nothing better to send: zero, or the bound nearest to it,
-    unless `rest` declares another one. Without a declaration it is no leaf, so it costs no argument of a program.
+    The rest action is sent when nothing better is available: zero, or the bound nearest to it,
+    unless `rest` declares another one. Without a declaration it is not a leaf, so programs have no argument for it.
     """
 
     low: Leaf  # [A]
@@ -44,22 +44,22 @@ class ActionSpec:
 
     @property
     def size(self) -> int:
-        """A: the number of action dimensions."""
+        """Number A of action dimensions."""
         return int(self.low.shape[-1])
 
     @property
     def rest_action(self) -> Float[Array, "A"]:
-        """The rest action: declared, or zero brought into the bounds."""
+        """Rest action: declared, or zero clipped to the bounds."""
         return jnp.clip(jnp.zeros_like(self.low), self.low, self.high) if self.rest is None else self.rest
 
     @property
     def middle(self) -> Float[Array, "A"]:
-        """Half way between the bounds: where a search starts. It is no rest action."""
+        """Middle between the bounds: where a search starts. It is not the rest action."""
         return (self.low + self.high) / 2
 
     @property
     def half_range(self) -> Float[Array, "A"]:
-        """Half of the way from one bound to the other."""
+        """Half of the distance between the bounds."""
         return (self.high - self.low) / 2
 
     @classmethod
@@ -98,12 +98,12 @@ class ActionSpec:
 @register_dataclass
 @dataclass(frozen=True)
 class Evaluation:
-    """What an objective says of `N` candidates. Lower cost is better; a margin at or below 0 is safe."""
+    """Evaluation of `N` candidates by an objective. Lower cost is better; a margin at or below 0 is safe."""
 
     cost: Leaf  # [N]
     margins: dict[str, Leaf] = field(default_factory=dict)  # each [N]
     terms: dict[str, Leaf] = field(default_factory=dict)  # each [N]: the weighted parts of the cost
-    latents: Leaf | None = None  # [N, H, D] what was imagined, where a model imagined
+    latents: Leaf | None = None  # [N, H, D] predicted latents, where a model predicted
 
     def check(self, num: int) -> None:
         """Raise ValueError unless every part has one number (the latents one future) for each of `num` candidates."""
@@ -115,21 +115,21 @@ class Evaluation:
                 )
 
     def violation(self) -> Float[Array, "N"]:
-        """Positive parts of the margins, summed; a margin that is no number counts as an infinite violation."""
+        """Sum of the positive parts of the margins; a NaN margin counts as an infinite violation."""
         total = jnp.zeros_like(self.cost)
         for margin in self.margins.values():
             total = total + jnp.where(jnp.isnan(margin), jnp.inf, jnp.maximum(margin, 0.0))
         return total
 
     def finite_cost(self) -> Float[Array, "N"]:
-        """The cost, +inf wherever it is not finite: a rollout that diverged can never become the best."""
+        """Cost, +inf wherever it is not finite: a rollout that diverged can never become the best."""
         return jnp.where(jnp.isfinite(self.cost), self.cost, jnp.inf)
 
     def order(self) -> Int[Array, "N"]:
         """Indices from best to worst: by violation, then by cost; ties keep their order.
 
-        A cost that is not finite comes after every finite one, whatever its violation: a rollout that diverged says
-        nothing about its margins either.
+        A cost that is not finite comes after every finite one, whatever its violation: the margins of a rollout that
+        diverged mean nothing either.
         """
         cost = self.finite_cost()
         if not self.margins:
@@ -139,18 +139,18 @@ class Evaluation:
 
 @runtime_checkable
 class Objective(Protocol):
-    """Scores action sequences. It knows the situation (root, goal, model); the planner knows only this.
+    """Scores action sequences. It knows the situation (root, goal, model); the planner knows only its scores.
 
-    A traced objective is a pytree, so that a new root, goal, model or weight is a new argument and never a new compile.
+    A traced objective is a pytree, so that a new root, goal, model or weight is a new argument and never a recompile.
     """
 
     def __call__(self, actions: Float[Array, "N T A"]) -> Evaluation:
-        """One cost, and the margins and terms, of each candidate."""
+        """Return one cost, and the margins and terms, of each candidate."""
         ...
 
 
 class Status(IntEnum):
-    """What became of a planning call. `FAILED`: no candidate had a finite cost, and the plan holds the previous one."""
+    """Outcome of a planning call. `FAILED`: no candidate had a finite cost, and the plan holds the previous one."""
 
     OK = 0
     INFEASIBLE = 1
@@ -160,7 +160,7 @@ class Status(IntEnum):
 @register_dataclass
 @dataclass(frozen=True)
 class Plan:
-    """The outcome of planning. `actions` were themselves evaluated: `cost` is theirs, not an average's."""
+    """Result of planning. `actions` were themselves evaluated: `cost` is theirs, not an average's."""
 
     actions: Leaf  # [T, A]
     cost: Leaf  # []
@@ -171,9 +171,9 @@ class Plan:
     status: Leaf  # [] a Status, int32
     finite_fraction: Leaf  # [] share of the candidates whose cost was finite
     spread: Leaf  # [] mean standard deviation of the search distribution, as a share of the half range
-    effective_samples: Leaf  # [] 1 / sum of squared weights of the candidates that the last iteration learnt from
-    progress: Leaf  # [iterations] the best cost after each, +inf where there was none; the last holds the latest
-    latents: Leaf | None = None  # [H, D] where the model imagines that `actions` lead, from the root of this plan
+    effective_samples: Leaf  # [] 1 / sum of squared weights of the candidates in the last update
+    progress: Leaf  # [iterations] the best cost after each iteration, +inf without any; the last holds the latest
+    latents: Leaf | None = None  # [H, D] predicted latents of `actions`, from the root of this plan
 
 
 @runtime_checkable
@@ -182,12 +182,12 @@ class Planner(Protocol[State]):
 
     @property
     def horizon(self) -> int:
-        """T: environment steps in a plan."""
+        """Horizon T: environment steps in a plan."""
         ...
 
     @property
     def iterations(self) -> int:
-        """How often `plan` proposes and learns."""
+        """Number of iterations of `plan`."""
         ...
 
     def validate(self, spec: ActionSpec) -> None:
@@ -195,13 +195,13 @@ class Planner(Protocol[State]):
         ...
 
     def init(self, spec: ActionSpec, key: PRNGKeyArray) -> State:
-        """Validate, and start from nothing. `key` belongs to the state from here on."""
+        """Validate, and return the initial state. `key` belongs to the state from here on."""
         ...
 
     def prepare(self, state: State, evaluation: Any) -> State:
-        """Make room for the evaluation's terms, margins and latents: the structure of the state is final then.
+        """Make room for the evaluation's terms, margins and latents: the structure of the state is final afterwards.
 
-        Only names and shapes are read, so the result of `jax.eval_shape` will do; `plan` does this by itself.
+        Only names and shapes are read, so the result of `jax.eval_shape` suffices; `plan` does this itself.
         """
         ...
 
@@ -210,34 +210,34 @@ class Planner(Protocol[State]):
         ...
 
     def refine(self, objective: Objective, state: State, spec: ActionSpec) -> State:
-        """One iteration against a traced objective, on a state that `prepare` has seen."""
+        """Run one iteration against a traced objective, on a state from `prepare`."""
         ...
 
     def result(self, state: State, spec: ActionSpec) -> Plan:
-        """The plan as it stands: usable after any number of iterations."""
+        """Return the current plan: usable after any number of iterations."""
         ...
 
     def plan(self, objective: Objective, state: State, spec: ActionSpec) -> tuple[Plan, State]:
-        """All iterations against a traced objective. Between two plans the caller calls `warm_start`."""
+        """Run all iterations against a traced objective. Between two plans the caller calls `warm_start`."""
         ...
 
 
 @runtime_checkable
 class AskTell(Planner[State], Protocol[State]):
-    """A planner that needs no more of an objective than what its candidates cost: it can plan in a simulator, too.
+    """A planner that only needs the costs of its candidates from an objective: it can also plan in a simulator.
 
     `propose` and `update` are the two halves of an iteration: `plan` scans them for a traced objective, and a host loop
     drives the same halves.
     """
 
     def sizes(self) -> tuple[int, ...]:
-        """How many of the first candidates each iteration evaluates."""
+        """Number of candidates that each iteration evaluates."""
         ...
 
     def propose(self, state: State, spec: ActionSpec) -> Float[Array, "N T A"]:
-        """The candidates of one iteration, within the bounds."""
+        """Return the candidates of one iteration, within the bounds."""
         ...
 
     def update(self, state: State, candidates: Float[Array, "N T A"], evaluation: Evaluation) -> State:
-        """Learn from what they cost."""
+        """Learn from their costs."""
         ...

@@ -111,7 +111,7 @@ def test_files_that_are_read_exist_or_were_made_on_the_page(page: Path) -> None:
     known = {"published", *OWN.get(page.name, ())}
     for block in blocks(page):
         if block.info == "python":
-            known.update(re.findall(r'create_dataset\("([^"]+)"', block.text))
+            known.update(re.findall(r'(?:create_dataset|save|save_model)\("([^"]+)"', block.text))
             for name in re.findall(r'"([\w./-]+\.(?:bundle|safetensors|csv|jsonl))"', block.text):
                 assert name in known or "Path(" in block.text, f"{block}: {name} is nowhere on the page before"
         for command in commands(block) if block.info == "sh" else []:
@@ -137,7 +137,9 @@ def test_short_python_of_readme_runs(tmp_path: Path) -> None:
     short = [each.text for each in python if not names_a_file.search(each.text)]
     script = tmp_path / "page.py"
     checks = 'assert info["success"] or truncated\nassert float(plan.cost) < 2.5, "the plan of no actions costs 5"\n'
+    checks += "from worldmodel import load\nassert load('runs/point').steps == 100 * 40\n"
+    checks += "assert point.name == 'goal/Point' and point.success(point.state, point.achieved_goal(point.state))\n"
     script.write_text("\n".join([*short, checks]))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert len(short) == 4 and done.returncode == 0, done.stderr[-2000:]
+    assert len(short) == 5 and done.returncode == 0, done.stderr[-2000:]

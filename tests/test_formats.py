@@ -36,6 +36,7 @@ from worldmodel.models.checkpoint import (
     load_training,
 )
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 from worldmodel.training.jepa import JepaConfig
 from worldmodel.training.trainer import Trainer, TrainingConfig
 
@@ -64,15 +65,18 @@ def test_an_old_model_encodes_and_predicts_as_it_did() -> None:
     latent = model.encode(model.params, seen)
     after = model.predict(model.params, latent, jnp.asarray([[0.5, -0.5], [1.0, 0.0], [-1.0, 0.25]]))
     np.testing.assert_allclose(latent, EXPECTED["latent"], atol=1e-5)
-    np.testing.assert_allclose(after, EXPECTED["after"], atol=1e-5)
+    np.testing.assert_allclose(after.latent, EXPECTED["after"], atol=1e-5)
 
 
 def test_an_old_reward_model_encodes_and_predicts_as_it_did() -> None:
     model = load_reward_model(OLD / "reward_model.safetensors").model
     latent = model.encode(model.params, jnp.asarray([[0.6, 0.8, -0.5]]))
     after = model.predict(model.params, latent, jnp.asarray([[1.5]]))
-    np.testing.assert_allclose(latent, EXPECTED["reward_latent"], atol=1e-5)
-    np.testing.assert_allclose(after, EXPECTED["reward_after"], atol=1e-5)
+    # Its latent once carried reward and continuation in two more numbers.
+    np.testing.assert_allclose(latent, EXPECTED["reward_latent"][:-2], atol=1e-5)
+    np.testing.assert_allclose(after.latent, EXPECTED["reward_after"][:-2], atol=1e-5)
+    np.testing.assert_allclose(after.reward, EXPECTED["reward_after"][-2], atol=1e-5)
+    assert after.continuation is None and EXPECTED["reward_after"][-1] == 1.0
 
 
 def test_an_old_bundle_acts_as_it_did() -> None:
@@ -81,11 +85,18 @@ def test_an_old_bundle_acts_as_it_did() -> None:
     control.reset(goal=[0.5, 0.5, 0.0, 0.0], seed=3)
     actions = [control.act([0.1 * step, -0.2, 0.3, 0.4]) for step in range(3)]
     np.testing.assert_allclose(actions, EXPECTED["actions"], atol=1e-3)
-    assert control.engine.contract.task == "two_room" and control.engine.contract.sensor_high == (1.0, 1.0, 2.0, 2.0)
+    assert control.engine.contract.task == "two_room" and control.engine.contract.observation.high.tolist() == [
+        1,
+        1,
+        2,
+        2,
+    ]
 
 
 def test_an_old_training_state_goes_on() -> None:
-    config = ModelConfig(4, 2, probe_size=2, latent_size=4, width=8, head_width=8, depth=1, train_blocks=2, ensemble=2)
+    config = ModelConfig(
+        vector(4), 2, probe_size=2, latent_size=4, width=8, head_width=8, depth=1, train_blocks=2, ensemble=2
+    )
     data = episodes([30, 30])
     seen = data.observations[:, :2]
     sampler = WindowSampler.of(data, config.history, config.train_blocks, config.action_block, seen)
@@ -116,7 +127,12 @@ def test_every_old_file_is_one_that_a_test_loads() -> None:
 
 def test_old_models_become_controllers_for_their_tasks() -> None:
     control = controller(OLD / "model.safetensors")
-    assert control.engine.contract.observation_size == 4 and control.engine.contract.sensor_high == (1.0, 1.0, 2.0, 2.0)
+    assert control.engine.contract.observation_size == 4 and control.engine.contract.observation.high.tolist() == [
+        1,
+        1,
+        2,
+        2,
+    ]
     known = learned(OLD / "reward_model.safetensors")  # with the planner that its file names
     assert known.agent().planner.num_samples == 8 and known.task == "gym/Pendulum-v1"
 

@@ -53,8 +53,9 @@ def test_everything_a_command_needs_is_inside(wheel: Path) -> None:
     mjcf = {file.relative_to(ROOT).as_posix() for file in (ROOT / "envs").rglob("*.xml")}
     yaml = {f"experiments/{file.relative_to(ROOT).as_posix()}" for file in (ROOT / "configs").rglob("*.yaml")}
     scores = {"experiments/comparison/dmc.csv"}
+    typed = {f"{package.name}/py.typed" for package in packages}
     assert code and mjcf and yaml
-    assert (code | mjcf | yaml | scores) - inside == set()
+    assert (code | mjcf | yaml | scores | typed) - inside == set()
     assert not [name for name in inside if name.endswith(".pyc")]
 
 

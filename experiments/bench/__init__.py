@@ -1,1 +1,1 @@
-"""The suites: a grid of cells, what is missing of it, rows, a figure."""
+"""The benchmark suites: each measures the missing points of a grid and writes rows and a figure."""

@@ -1,4 +1,4 @@
-"""The budget of a planner: how many sequences a plan evaluates, and the planner resized to another budget."""
+"""Planning budgets: the number of sequences that a plan evaluates, and planners resized to another budget."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def rollouts(planner: Planner[Any]) -> int:
 
 
 def population(planner: Planner[Any]) -> str:
-    """The setting that says how many sequences an iteration evaluates."""
+    """Name of the setting for the number of sequences per iteration, `num_samples` or `num_starts`."""
     return "num_samples" if "num_samples" in _settings(planner) else "num_starts"
 
 
 def sized(planner: Planner[Any], num_samples: int, iterations: int) -> Planner[Any]:
-    """The planner with so many samples (or starts) and iterations; its elites keep their share of the samples."""
+    """The planner with `num_samples` samples (or starts) and `iterations`; its share of elites is unchanged."""
     count: Any = planner
     names = _settings(planner)
     numbers = {"iterations": iterations, population(planner): num_samples}

@@ -1,4 +1,4 @@
-"""The points of a suite that its table does not have yet."""
+"""Points of a suite that its table lacks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Point = TypeVar("Point")
 def missing(
     points: Iterable[Point], is_measured: Callable[[Point], bool], redo: bool, kind: str = "points"
 ) -> list[Point]:
-    """The points to measure, in their order; how many are left out is logged.
+    """The points to measure, in order; the number of measured ones is logged.
 
     Args:
-      points: every point that the suite asks for.
+      points: every point of the suite.
       is_measured: whether the table has this point, with its settings and enough episodes.
-      redo: measure all of them again.
+      redo: whether to measure all of them again.
       kind: the plural noun for the log line.
     """
-    wanted = list(points)
-    todo = [point for point in wanted if redo or not is_measured(point)]
-    logger.info("%d of %d %s are measured already", len(wanted) - len(todo), len(wanted), kind)
+    requested = list(points)
+    todo = [point for point in requested if redo or not is_measured(point)]
+    logger.info("%d of %d %s are measured already", len(requested) - len(todo), len(requested), kind)
     return todo

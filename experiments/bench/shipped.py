@@ -1,6 +1,6 @@
-"""The measured rows that jepa-mpc ships, each beside the machine it was measured on: `jepa-mpc bench shipped=true`.
+"""Measured rows that ship with jepa-mpc, grouped by machine: `jepa-mpc bench shipped=true`.
 
-They are read only. A run of one's own writes to the folder of the setting `results`.
+They are read-only. Your own runs write to the folder of the setting `results`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "results"
 
 @dataclass(frozen=True)
 class Source:
-    """One table: its file, the dataclass of its rows, and the fields that identify a row."""
+    """A table: its file, the dataclass of its rows, and the fields that identify a row."""
 
     file: str
     kind: type[Any]
@@ -54,6 +54,7 @@ TABLES = {
     "soak": _ROBOT_LOOP,
     "start": _ROBOT_LOOP,
     "stderr": _ROBOT_LOOP,
+    "stirred_tank": Source("stirred_tank.csv", results.Value, _VALUES),
     "storm": _ROBOT_LOOP,
     "surprise": _ROBOT_LOOP,
 }
@@ -75,10 +76,10 @@ def show(suite: str, folder: Path = FOLDER) -> list[Any]:
 
 
 def by_machine(suite: str, folder: Path = FOLDER) -> dict[str, list[Any]]:
-    """The rows of one suite by the machine that its manifests name.
+    """The rows of one suite, grouped by the machine in their manifests.
 
     Raises:
-      ValueError: a table or a file of manifests that is broken.
+      ValueError: a table or a file of manifests is damaged.
     """
     source = TABLES[suite]
     path = folder / source.file
@@ -93,7 +94,7 @@ def by_machine(suite: str, folder: Path = FOLDER) -> dict[str, list[Any]]:
 
 
 def machine_of(made: Mapping[str, Any]) -> str:
-    """The machine of a manifest, in words."""
+    """Description of a manifest's machine: CPU, cores, accelerator and system."""
     cpu = made["cpu"]
     cores = "1 core" if cpu["cores"] == 1 else f"{cpu['cores']} cores"
     device = made.get("device")
@@ -102,7 +103,7 @@ def machine_of(made: Mapping[str, Any]) -> str:
 
 
 def _manifests(path: Path, identity: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Each row's identity and its manifest; the tables keep them in four forms."""
+    """Each row's identity and manifest; the tables store them in four forms."""
     stored = table_file.read_beside(path) or []
     if isinstance(stored, dict):
         yield from (((case,), made) for case, made in stored.items())
@@ -118,7 +119,7 @@ def _manifests(path: Path, identity: Sequence[str]) -> Iterator[tuple[tuple[Any,
 
 
 def _table(rows: Sequence[Any]) -> Table:
-    """All columns that say something, without the commands."""
+    """A table of all columns that are not empty, without the commands."""
     columns = [name for name in vars(rows[0]) if name != "command" and any(vars(row)[name] != "" for row in rows)]
     table = Table(box=SIMPLE_HEAD)
     for name in columns:

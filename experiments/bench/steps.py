@@ -1,4 +1,4 @@
-"""Steps of a long run, one after the other: what fails is named and what does not need it goes on."""
+"""Sequential steps of a long run: a failure is logged, and steps that do not depend on it still run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Step:
-    """Something to do. Steps of one `kind` take about the same time, from which the time left is told."""
+    """A step. Steps of one `kind` take about the same time; the estimate of the time left relies on this."""
 
     name: str
     kind: str
     run: Callable[[], object]
-    needs: tuple[str, ...] = ()  # names of steps that must not have failed
+    needs: tuple[str, ...] = ()  # names of steps that it depends on
 
 
 def run_all(steps: Sequence[Step]) -> dict[str, str]:
-    """Run the steps in order, each with a line that says how far it is; what failed, with its reason."""
+    """Run the steps in order and log the progress of each; return the failed steps with their reasons."""
     failed: dict[str, str] = {}
     spent: dict[str, list[float]] = defaultdict(list)
     for number, step in enumerate(steps, start=1):
@@ -31,7 +31,7 @@ def run_all(steps: Sequence[Step]) -> dict[str, str]:
         logger.info("[%d/%d] %s%s", number, len(steps), step.name, f"; {left} left" if left else "")
         if missing := [name for name in step.needs if name in failed]:
             failed[step.name] = f"it needs {missing[0]}, which failed"
-            logger.error("%s was left out: %s", step.name, failed[step.name])
+            logger.error("%s was skipped: %s", step.name, failed[step.name])
             continue
         began = time.monotonic()
         try:
@@ -47,11 +47,11 @@ def run_all(steps: Sequence[Step]) -> dict[str, str]:
     return failed
 
 
-def exit_if(failed: Mapping[str, str]) -> None:
-    """The end of a command some of whose steps failed: named once more, where nothing hides them.
+def exit_on_failure(failed: Mapping[str, str]) -> None:
+    """Exit with code 1 if any step failed, and log the failures again at the end of the output.
 
     Raises:
-      SystemExit: with code 1, where anything failed.
+      SystemExit: a step failed.
     """
     if not failed:
         return
@@ -61,7 +61,7 @@ def exit_if(failed: Mapping[str, str]) -> None:
 
 
 def time_left(ahead: Sequence[Step], spent: dict[str, list[float]]) -> str:
-    """About how long the steps ahead take, by the mean of their kind or, where none is done yet, of all."""
+    """Estimated time of the steps ahead, from the mean of their kind or, where none is done yet, of all."""
     everything = [seconds for kind in spent.values() for seconds in kind]
     if not everything:
         return ""

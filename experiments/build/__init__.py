@@ -1,4 +1,4 @@
-"""From composed settings and files to objects: agents, controllers, bundles."""
+"""Builders of agents, controllers and bundles from composed settings and files."""
 
 from .agents import ActorConfig as ActorConfig
 from .agents import RewardAgents as RewardAgents

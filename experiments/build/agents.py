@@ -1,4 +1,4 @@
-"""From composed settings to agents: planner, costs, constraints and the bounds of the actions around a model."""
+"""Builders of agents from composed settings: a model with planner, costs, constraints and action bounds."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ def action_spec(task: Task) -> ActionSpec:
 
 
 def reward_spec(task: RewardTask, needs_period: bool = False) -> ActionSpec:
-    """The bounds of a reward task, and the time between two decisions.
+    """The action bounds of a reward task, and the time between two decisions.
 
     Args:
       task: the reward task.
-      needs_period: whether anything depends on that time: a robot's contract, a limit on a rate. A search for rewards
-        does not, and has a second where the environment says nothing.
+      needs_period: whether anything depends on that time, such as a robot's contract or a rate limit. Planning for
+        return does not; it uses 1 s where the environment does not define the time.
 
     Raises:
-      ValueError: the time is needed, and nothing says it.
+      ValueError: the time is needed and not defined.
     """
     known = math.isfinite(task.control_period)
     if needs_period and not known:
         raise ValueError(
-            f"{task.name} does not say how often it acts (it has no attribute dt): add control_period=SECONDS, from "
-            "one decision to the next"
+            f"{task.name} does not define its control period (it has no attribute dt): add control_period=SECONDS, "
+            "from one decision to the next"
         )
     return ActionSpec.of(task.low, task.high, task.control_period if known else 1.0)
 
 
 def control_period(cfg: DictConfig) -> float | None:
-    """The seconds between two actions that the settings give, if they do.
+    """Seconds between two actions from the setting `control_period`; None if it is null.
 
     Raises:
-      ValueError: it is no number.
+      ValueError: the setting is not a number.
     """
     period = cfg.get("control_period")
     return None if period is None else float(checked(period, float, "control_period"))
@@ -91,10 +91,10 @@ def constraints(cfg: DictConfig) -> dict[str, Constraint]:
 
 
 def agent(cfg: DictConfig, model: LatentModel, task: Task) -> Agent:
-    """The agent that plans in `model` to control `task`; `precision=auto` is settled here, by a measurement.
+    """The agent that controls `task` by planning in `model`; `precision=auto` is resolved here by a measurement.
 
     Raises:
-      ValueError: the parts do not fit each other, or the model was trained for other sensors or actions.
+      ValueError: the parts are incompatible, or the model was trained for other sensors or actions.
     """
     has, knows = ObservationSpec.of(task.sensors), ObservationSpec.of(model.observation.sensors)
     if has.size != knows.size:
@@ -112,10 +112,10 @@ def agent(cfg: DictConfig, model: LatentModel, task: Task) -> Agent:
 
 
 def agent_for(cfg: DictConfig, model: LatentModel, spec: ActionSpec) -> Agent:
-    """The same for any actuators: no task is needed.
+    """The agent that plans in `model` for actuators with `spec`; needs no task.
 
     Raises:
-      ValueError: the parts do not fit each other.
+      ValueError: the parts are incompatible.
     """
     built, weights = costs(cfg)
     search: Planner[Any] = planner(cfg)
@@ -140,11 +140,11 @@ def agent_for(cfg: DictConfig, model: LatentModel, spec: ActionSpec) -> Agent:
 
 
 def with_suggestions(search: Planner[Any], prior: PolicyPrior) -> tuple[Planner[Any], tuple[ModelProposal, ...]]:
-    """The planner with some candidates of each plan from the model's policy, and the proposal that makes them.
+    """The planner with candidates from the model's policy in each plan, and the proposal that makes them.
 
     Args:
-      search: the planner; one that takes no given candidates stays as it is.
-      prior: how many candidates, and their noise; of a count of 0, none.
+      search: the planner; returned unchanged if it takes no proposals.
+      prior: number of candidates and their noise; a count of 0 adds none.
     """
     if not prior.count or not isinstance(search, TakesProposals):
         return search, ()
@@ -157,15 +157,15 @@ ACTORS = ("planner", "policy")
 
 @dataclass(frozen=True)
 class ActorConfig:
-    """Who acts.
+    """The actor that collects experience, and the policy's candidates in its plans.
 
     Raises:
-      ValueError: an actor that does not exist, or a count or noise that is negative.
+      ValueError: the actor is unknown, or the count or noise is negative.
     """
 
-    actor: str = "planner"  # or policy: no planner at all
+    actor: str = "planner"  # or policy: without a planner
     suggestions: int = 16  # candidates of each plan from the policy
-    suggestion_noise: float = 0.3  # on all of them but the first, share of the half range
+    suggestion_noise: float = 0.3  # on all but the first of them, share of the half range
 
     def __post_init__(self) -> None:
         if self.actor not in ACTORS:
@@ -179,14 +179,14 @@ class ActorConfig:
 
 @final
 class RewardAgents:
-    """Agents of a model that learned from rewards, one for each set of weights.
+    """Factory of agents with a model that learned from rewards, one for each set of weights.
 
     Args:
       cfg: the settings of the command; `planner` is read from them.
-      config: of the model.
-      actor: how many candidates come from the policy, and with which noise.
-      spec: of the actions, in raw units.
-      discount: of one decision.
+      config: the model's configuration.
+      actor: number of candidates from the policy, and their noise.
+      spec: the action spec, in raw units.
+      discount: discount factor of one decision.
 
     Raises:
       ValueError: the planner cannot plan for these actions.

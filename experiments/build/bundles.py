@@ -1,4 +1,4 @@
-"""Bundles for robots: of a checkpoint and a planner's settings, with an alarm of surprise if data calibrates it."""
+"""Bundles for robots: a checkpoint and a planner, with a surprise alarm if data to calibrate it are given."""
 
 from __future__ import annotations
 
@@ -20,34 +20,36 @@ from .sensor_ranges import contract_words
 
 
 def make_bundle(cfg: DictConfig, checkpoint: Checkpoint, **parts: Any) -> Bundle:
-    """The bundle of a checkpoint; `parts` are more of what `Bundle.of` takes (guards, extra)."""
+    """The bundle of a checkpoint; `parts` are further arguments of `Bundle.of` (guards, extra)."""
     robot = checkpoint.metadata["task"]
     agent = bundle_agent(cfg, checkpoint)
     return Bundle.of(agent, task=robot["task"], platforms=tuple(cfg.platforms), **contract_words(checkpoint), **parts)
 
 
 def reward_bundle(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> Bundle:
-    """The bundle of a model that learned from rewards, with the planner that it learned with unless told otherwise.
+    """The bundle of a model that learned from rewards, with the planner of its training unless overridden.
 
     Args:
       cfg: the settings of `jepa-mpc export`.
       path: the model's file.
-      overrides: of the command, those that concern the model's planner.
+      overrides: the command's overrides of the model's planner.
 
     Raises:
-      ValueError: an alarm was to be calibrated, which these models do not have.
+      ValueError: `cfg.calibration` is set; these models have no surprise alarm.
     """
     from .learned import learned  # which imports MuJoCo, for the bounds of the simulated task
 
     if cfg.calibration is not None:
-        raise ValueError(f"{path} learned from rewards, and its alarm of surprise cannot be calibrated: leave that out")
+        raise ValueError(
+            f"{path} learned from rewards, and its surprise alarm cannot be calibrated: leave out calibration="
+        )
     known = learned(path, *overrides)
     words = contract_words(known.checkpoint)
     return Bundle.of(known.agent(needs_period=True), task=known.task, platforms=tuple(cfg.platforms), **words)
 
 
 def bundle_agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:
-    """The agent that a bundle is made of: bounds and control period are those that the model was trained with."""
+    """The agent for a bundle, with the action bounds and control period that the model was trained with."""
     robot = checkpoint.metadata["task"]
     rest = None if cfg.rest is None else [float(value) for value in cfg.rest]
     spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"], rest)
@@ -55,7 +57,7 @@ def bundle_agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:
 
 
 def episodes(data: EpisodeData, most: int) -> list[tuple[ndarray, ndarray]]:
-    """At most so many episodes, the last ones: observations [L + 1, O] and actions [L, A] of each."""
+    """Observations [L + 1, O] and actions [L, A] of the last episodes, at most `most` of them."""
     firsts = sorted(set(data.first.tolist()))[-most:]
     found = []
     for first in firsts:
@@ -67,7 +69,7 @@ def episodes(data: EpisodeData, most: int) -> list[tuple[ndarray, ndarray]]:
 def calibrated(
     engine: LiveEngine, data: EpisodeData, alarms_a_minute: float = 1.0, most: int = 200, seed: int = 0
 ) -> Surprise:
-    """The surprise of `engine` on a dataset that its model was not trained on.
+    """The surprise alarm of `engine`, calibrated on a dataset that its model was not trained on.
 
     Raises:
       ValueError: the dataset is too small.

@@ -1,6 +1,6 @@
-"""What a setting counts as in a recipe that was stored before the setting existed: the default of its dataclass.
+"""Defaults for settings that a stored recipe lacks because they are newer: those of the dataclasses.
 
-So a field that is added to a dataclass needs a default that keeps what was done before; the YAML may choose another.
+A field that is added to a dataclass therefore needs a default that keeps the earlier behaviour; the YAML may differ.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ REWARD: Groups = {"model": (RewardModelConfig,), "objective": (TdConfig,), "trai
 
 
 def defaults(recipe: Mapping[str, Any], groups: Groups = GOAL) -> dict[str, Any]:
-    """Defaults of all settings in a recipe, nested like it: those of `groups`, and of the classes that it names.
+    """Defaults of all settings in a recipe, nested like it: from the dataclasses in `groups` and `_target_` classes.
 
-    A setting of neither has no default: one that is missing then counts as null.
+    Other settings have no default: a missing one counts as null.
     """
     return {name: _nested(value, groups.get(name, ())) for name, value in recipe.items()}
 
 
 def defaults_of(made: Any) -> Any:
-    """Defaults of all fields of a dataclass's instance, those of instances within it too; None for a plain value."""
+    """Defaults of all fields of a dataclass instance, nested instances included; None for a plain value."""
     if isinstance(made, list | tuple):
         return [defaults_of(each) for each in made]
     if not dataclasses.is_dataclass(made) or isinstance(made, type):
@@ -43,7 +43,7 @@ def defaults_of(made: Any) -> Any:
 
 
 def _nested(value: Any, kinds: tuple[type[Any], ...]) -> Any:
-    """Defaults of one value in a recipe, and of all that lies below it; None for a plain value."""
+    """Defaults of one value in a recipe, nested values included; None for a plain value."""
     if isinstance(value, list):
         return [_nested(each, ()) for each in value]
     if not isinstance(value, Mapping):
@@ -59,12 +59,12 @@ def _nested(value: Any, kinds: tuple[type[Any], ...]) -> Any:
 def _named(target: str) -> tuple[type[Any], ...]:
     try:
         return (hydra.utils.get_class(target),)
-    except Exception:  # Hydra wraps whatever the import raised; who builds the class says what is wrong
+    except Exception:  # Hydra wraps any error of the import; building the class reports it
         return ()
 
 
 def _fields(kind: type[Any]) -> dict[str, Any]:
-    """Defaults of a dataclass that JSON can hold."""
+    """Defaults of a dataclass, as far as JSON can hold them."""
     if not dataclasses.is_dataclass(kind):
         return {}
     found = {field.name: field.default for field in dataclasses.fields(kind)}

@@ -1,4 +1,4 @@
-"""What was learned from rewards, ready to act: its task, the settings that it acts with, and its agent."""
+"""Models that learned from rewards, ready to act: task, settings and agent."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from . import agents
 from .reward_metadata import check_metadata
 from .settings import compose
 
-# What these models do not ask for: other costs, members of an ensemble, data.
+# Groups that these models do not use: other costs, members of an ensemble, data.
 _FOREIGN: tuple[str, ...] = ("cost", "risk", "members", "suggestions", "model", "training", "behaviour", "collection")
 _FOREIGN += ("data", "seeds")
 
 
 @dataclass(frozen=True)
 class Learned:
-    """A model for rewards, and the settings of `jepa-mpc plan` for it."""
+    """A model for rewards and the settings of `jepa-mpc plan` for it."""
 
     checkpoint: RewardCheckpoint
     cfg: DictConfig
@@ -38,7 +38,7 @@ class Learned:
 
     @property
     def action_repeat(self) -> int:
-        """Control steps of one decision."""
+        """Control steps in one decision."""
         repeat = self.checkpoint.metadata["settings"]["online"].get("action_repeat")
         return usual_action_repeat(self.task) if repeat is None else int(repeat)
 
@@ -53,11 +53,11 @@ class Learned:
         """The agent, with the planner of the settings.
 
         Args:
-          spec: the task's own, unless another is given.
-          needs_period: whether the agent leaves the simulator, so that its control period must be known.
+          spec: the action spec; None: the task's own.
+          needs_period: whether the agent runs outside the simulator and needs a known control period.
 
         Raises:
-          ValueError: the parts do not fit each other, or nothing says a control period that is needed.
+          ValueError: the parts are incompatible, or the control period is needed and not defined.
         """
         model, online = self.checkpoint.model, self.cfg.online
         if spec is None:
@@ -77,24 +77,24 @@ class Learned:
 
 
 def learned(path: str | Path, *overrides: str) -> Learned:
-    """The model at `path`, with the planner that it learned with, unless `overrides` of `jepa-mpc plan` say otherwise.
+    """The model at `path`, with the planner of its training as changed by `overrides` of `jepa-mpc plan`.
 
     Raises:
-      FileNotFoundError: no file there.
-      ValueError: the file is no model for rewards, or the settings do not fit it.
+      FileNotFoundError: there is no such file.
+      ValueError: the file is not a model for rewards, or the settings do not fit it.
     """
     checkpoint = load_reward_model(path)
     overrides = tuple(current(overrides))
     if wrong := [word for word in overrides if word.startswith("method=") and word != "method=td"]:
-        raise ValueError(f"{path} was trained by method=td, and {wrong[0]} was asked for: leave that out")
-    asked = asked_for(overrides)
-    check_metadata(path, checkpoint.metadata, own_planner="planner" in asked or "planner._target_" in asked)
+        raise ValueError(f"{path} was trained by method=td, but {wrong[0]} was requested: leave that out")
+    given = asked_for(overrides)
+    check_metadata(path, checkpoint.metadata, own_planner="planner" in given or "planner._target_" in given)
     name, stored = str(checkpoint.metadata["task"]), checkpoint.metadata["settings"]
-    for key in asked:
+    for key in given:
         if key.partition(".")[0] in _FOREIGN:
-            raise ValueError(f"{key} says nothing to a model that learned from rewards, as {path} is: leave it out")
-    if {"task", "task.name"} & set(asked) and (other := str(compose("plan", *overrides).task.name)) != name:
-        raise ValueError(f"{path} learned on the task {name}, and task={other} was asked for: add task={name}")
+            raise ValueError(f"{key} has no effect on a model that learned from rewards, such as {path}: leave it out")
+    if {"task", "task.name"} & set(given) and (other := str(compose("plan", *overrides).task.name)) != name:
+        raise ValueError(f"{path} learned on the task {name}, but task={other} was requested: add task={name}")
     cfg = compose(
         "plan",
         "method=td",
@@ -102,15 +102,15 @@ def learned(path: str | Path, *overrides: str) -> Learned:
         override("task.name", name),
         *(each for each in overrides if each != "method=td"),
     )
-    told = OmegaConf.create({"planner": stored["planner"], "online": {**cfg.online, **stored["online"]}})
-    for key in asked:  # the planner that was learned with, but for what was asked for
-        if key.partition(".")[0] in told:
-            OmegaConf.update(told, key, OmegaConf.select(cfg, key), merge=False)
+    chosen = OmegaConf.create({"planner": stored["planner"], "online": {**cfg.online, **stored["online"]}})
+    for key in given:  # the planner of the training, with the requested changes
+        if key.partition(".")[0] in chosen:
+            OmegaConf.update(chosen, key, OmegaConf.select(cfg, key), merge=False)
     with open_dict(cfg):
-        cfg.planner, cfg.online, cfg.task.name = told.planner, told.online, name
+        cfg.planner, cfg.online, cfg.task.name = chosen.planner, chosen.online, name
     return Learned(checkpoint, cfg)
 
 
 def asked_for(overrides: Any) -> list[str]:
-    """The keys of Hydra's overrides, groups with a point for each slash."""
+    """The keys of Hydra overrides, groups with a dot for each slash."""
     return [str(word).partition("=")[0].partition("@")[0].lstrip("+~").replace("/", ".") for word in overrides]

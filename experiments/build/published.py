@@ -1,8 +1,8 @@
-"""The checkpoints that come along, so that one can plan before training anything: `checkpoint=published`.
+"""The checkpoints that ship with jepa-mpc, to plan before any training: `checkpoint=published`.
 
     python -m experiments.build.published runs/two_room-seed0.safetensors
 
-makes one of a trained model: with two members of its ensemble and matrices in float16, below a megabyte.
+publishes a trained model: with two members of its ensemble and matrices in float16, below a megabyte.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ MEMBERS = 2
 
 
 def tasks() -> list[str]:
-    """The tasks that have one."""
+    """The tasks with a published checkpoint."""
     return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
 
 def checkpoint_file(checkpoint: str | Path, task: str) -> Path:
-    """The file of the setting `checkpoint`: a path, or the word for the one that ships with jepa-mpc.
+    """The file of the setting `checkpoint`, which is a path or `published`.
 
     Raises:
-      ValueError: none ships for this task.
+      ValueError: no checkpoint is published for this task.
     """
     if str(checkpoint) != PUBLISHED:
         return Path(checkpoint)
@@ -42,7 +42,7 @@ def checkpoint_file(checkpoint: str | Path, task: str) -> Path:
 
 
 def publish(trained: str | Path) -> Path:
-    """Write the published form of a trained model in its task's place."""
+    """Write the published form of a trained model to `FOLDER`, under the name of its task."""
     checkpoint = load_model(trained)
     config = checkpoint.model.config
     model, smaller = with_members(checkpoint.model.module(), config, min(MEMBERS, config.ensemble))

@@ -1,4 +1,4 @@
-"""What a run is made of, as JSON, and where its files lie."""
+"""Recipes of training runs as JSON, and the paths of their files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..shell.overrides import command_line
 
-CUSTOM = "custom"  # the task of data that no task of ours made: a robot's own logs
+CUSTOM = "custom"  # the task of data from elsewhere, such as a robot's logs
 
 
 @dataclass(frozen=True)
 class Paths:
-    """Where one recipe's files lie."""
+    """Paths of one recipe's files."""
 
     data: Path
     model: Path
@@ -23,14 +23,14 @@ class Paths:
 
     @classmethod
     def of(cls, cfg: DictConfig, seed: int) -> Paths:
-        """The places in the folder `cfg.runs` for this task and seed; nothing need be there yet."""
+        """The paths in the folder `cfg.runs` for this task and seed; they need not exist."""
         stem = f"{cfg.task.name.replace('/', '-')}-seed{seed}"
         runs = Path(cfg.runs)
         return cls(runs / f"{stem}-data", runs / f"{stem}.safetensors", runs / f"{stem}.training.safetensors")
 
 
 def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:
-    """Everything that decides what a training run gives, as JSON."""
+    """All settings that determine the result of a training run, as JSON."""
     parts = {name: settings(cfg[name]) for name in ("task", "model", "objective", "training")}
     parts["training"] = as_trained(parts["training"])
     if cfg.data is not None:
@@ -39,7 +39,7 @@ def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:
 
 
 def as_trained(training: dict[str, Any]) -> dict[str, Any]:
-    """Settings of training without a critic's stage of no updates: what was made before there was one is the same."""
+    """Settings of training, without `critic_updates` if 0: equal to recipes from before that setting existed."""
     return {name: value for name, value in training.items() if name != "critic_updates" or value}
 
 
@@ -51,10 +51,10 @@ def settings(node: Any) -> dict[str, Any]:
 
 
 def reward_model_file(runs: str | Path, task: str, seed: int) -> Path:
-    """Where `jepa-mpc train` keeps what it learned from rewards, unless told otherwise."""
+    """Default path of a model that `jepa-mpc train` learned from rewards."""
     return Path(runs) / f"{task.replace('/', '-')}-seed{seed}.safetensors"
 
 
 def plan_command(path: Path, task: str) -> str:
-    """How to plan with a model file again."""
+    """The command that plans with a model file."""
     return command_line("plan", {"task": task, "checkpoint": path})

@@ -1,4 +1,4 @@
-"""What a model for rewards says of itself in its header: settings that a planner is built from, so they are checked."""
+"""Validation of the header of a model for rewards: a planner is built from the settings in it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 from worldmodel.models.architecture import MOST
 
-_PACKAGE = "planning."  # whose classes a file may name
+_PACKAGE = "planning."  # a file may name classes of this package only
 
 
 def check_metadata(path: str | Path, metadata: Mapping[str, Any], own_planner: bool = False) -> None:
     """Check the task, the discount and the settings in the header of the model at `path`.
 
     Args:
-      path: named in messages.
-      metadata: of the checkpoint.
-      own_planner: whether the command names the planner, so that the one in the file is not built.
+      path: the path to name in messages.
+      metadata: the checkpoint's metadata.
+      own_planner: whether the command names a planner, so that the one in the file is not built.
 
     Raises:
-      ValueError: a part that is missing or of another type, a size beyond all bounds, or a class that is not ours: a
-        file does not choose what is imported.
+      ValueError: a part is missing or of a wrong type, a size is out of bounds, or a class is not from `planning`: a
+        file must not choose what is imported.
     """
     task, settings, discount = (metadata.get(name) for name in ("task", "settings", "discount"))
     if not isinstance(task, str) or not task:
@@ -48,7 +48,7 @@ def _broken(path: str | Path, what: str) -> ValueError:
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Every value in nested settings, by its dotted name."""
+    """Every value in nested settings, with its dotted name."""
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
     if entries is None:
         yield name, value

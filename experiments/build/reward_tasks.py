@@ -1,4 +1,4 @@
-"""The reward task of the settings, and how many control steps one decision of it lasts."""
+"""The action repeat of the reward task in the settings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from envs.registry import usual_action_repeat
 
 
 def action_repeat(cfg: DictConfig) -> int:
-    """Control steps of one decision: those of the settings, or what is usual for the task."""
+    """Control steps in one decision: those of the settings, or the usual number for the task."""
     repeat = cfg.online.action_repeat
     return usual_action_repeat(str(cfg.task.name)) if repeat is None else int(repeat)

@@ -1,4 +1,4 @@
-"""The range of each sensor that a model was trained on: what a robot's guards take for plausible."""
+"""Sensor ranges in a model's training data, which a robot's guards take as plausible."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from worldmodel.models.checkpoint import Checkpoint, RewardCheckpoint
 from worldmodel.observation import ObservationSpec, vector
 
 KEY = "sensor_range"  # in a checkpoint's metadata
-DEVIATIONS = 10.0  # from the mean, where a checkpoint of an earlier version does not hold the range
+DEVIATIONS = 10.0  # from the mean, for checkpoints of earlier versions, which lack the range
 
 
 def sensor_range(rows: Float[ndarray, "N E"], spec: ObservationSpec | None = None) -> dict[str, Any]:
-    """What a checkpoint's metadata keep of the training data: lowest and highest value of each sensor's components.
+    """Lowest and highest value of each sensor component in the training data, for a checkpoint's metadata.
 
     Args:
-      rows: of the data, as `ObservationSpec.row` has them.
-      spec: the sensors; None: one vector. Of an optional one, what was read counts, and its flag has no range.
+      rows: rows of the data, in the layout of `ObservationSpec.row`.
+      spec: the sensors; None: one vector. Of an optional sensor, only readings count, and its flag has no range.
     """
     spec = vector(rows.shape[1]) if spec is None else spec
     read, flags = spec.presence(rows), list(spec.flags.values())
@@ -33,9 +33,9 @@ def sensor_range(rows: Float[ndarray, "N E"], spec: ObservationSpec | None = Non
 
 
 def _range_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, tuple[float, ...]]:
-    """The contract's `sensor_low` and `sensor_high`; nothing where the range is not known.
+    """The contract's `sensor_low` and `sensor_high`; empty if the range is unknown.
 
-    A model for goals of an earlier version keeps mean and standard deviation of its sensors: ten of these either way.
+    For a goal model of an earlier version, the range is the sensors' mean plus or minus ten standard deviations.
     """
     known = checkpoint.metadata.get(KEY)
     if known is None and isinstance(checkpoint, Checkpoint):
@@ -48,7 +48,7 @@ def _range_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, tuple[f
 
 
 def contract_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, Any]:
-    """What a checkpoint adds to a contract: names and units of sensors and actuators, and the sensors' ranges."""
+    """The checkpoint's fields of a contract: names and units of sensors and actuators, and sensor ranges."""
     robot = checkpoint.metadata["task"]
     names = {name: tuple(robot.get(name, ())) for name in WORDS} if isinstance(robot, dict) else {}
     if isinstance(robot, dict) and not names["sensor_units"]:
@@ -57,6 +57,6 @@ def contract_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, Any]:
 
 
 def _units(sensors: Any) -> tuple[str, ...]:
-    """The units of all components of a task's sensors, in order; none where one of them has none."""
+    """The units of all components of a task's sensors, in order; empty if any sensor lacks units."""
     units = [sensor.get("units") or [] for sensor in sensors]
     return tuple(unit for each in units for unit in each) if units and all(units) else ()

@@ -1,7 +1,7 @@
-"""From composed settings to dataclasses: Hydra chooses the leaves, plain Python puts them together.
+"""Dataclasses from composed settings: Hydra chooses the values, plain Python builds the objects.
 
-A node with `_target_` names a class of ours (or of a user's), whose fields are the node's other keys. The class stays
-the source of what the fields are and what type they have; a value of another type is refused by its name.
+A node with `_target_` names a class of ours (or of a user), whose fields are the node's other keys. The class defines
+the fields and their types; a value of another type is rejected with the name of its setting.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ..shell.folders import config_dir
 from ..shell.limits import check
-from ..shell.overrides import readable
+from ..shell.overrides import readable, suite_task
 from ..shell.renamed import current
 
 T = TypeVar("T")
 
 
 def make(node: DictConfig, name: str) -> Any:
-    """The dataclass that `node._target_` names, with the node's values, checked against the types of its defaults.
+    """An instance of the dataclass `node._target_` with the node's values, checked against the types of its defaults.
 
     Raises:
-      ValueError: a target that cannot be imported or is not a dataclass, an unknown field, or a value of a wrong type.
+      ValueError: the target cannot be imported or is not a dataclass, a field is unknown, or a value has a wrong type.
     """
     values = _plain(node)
     target = values.pop("_target_", None)
     try:
         cls = hydra.utils.get_class(str(target))
-    except Exception as error:  # Hydra wraps whatever the import raised
+    except Exception as error:  # Hydra wraps any error of the import
         raise ValueError(
-            f"{name}._target_={target} cannot be imported: give the dotted name of a class, whose module is installed "
-            "or lies in the current folder"
+            f"{name}._target_={target} cannot be imported: give the dotted name of a class in a module that is "
+            "installed or in the current folder"
         ) from error
     if not dataclasses.is_dataclass(cls):
         raise ValueError(f"{name}._target_={target} is not a dataclass, so its settings cannot be read")
@@ -49,7 +49,7 @@ def fill(cls: type[T], values: Mapping[str, Any], name: str) -> T:
     if unknown := sorted(set(values) - set(fields)):
         raise ValueError(f"{name}.{unknown[0]} is not a setting of {cls.__name__}: it has {', '.join(fields)}")
     hints = get_type_hints(cls)
-    # A default tells the type more plainly than a planner's annotation, which admits traced arrays too.
+    # The default's type is stricter than a planner's annotation, which also admits traced arrays.
     kinds = {
         key: hints.get(key) if field.default is dataclasses.MISSING else type(field.default)
         for key, field in fields.items()
@@ -58,33 +58,34 @@ def fill(cls: type[T], values: Mapping[str, Any], name: str) -> T:
 
 
 def compose(command: str, *overrides: str) -> DictConfig:
-    """The settings that `jepa-mpc COMMAND OVERRIDES` runs with, also from within a command."""
+    """The settings of `jepa-mpc COMMAND OVERRIDES`; also works inside a running command."""
     running = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()  # there can be one at a time
+    GlobalHydra.instance().clear()  # only one can exist
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            return check(hydra.compose(command, readable(current(overrides), multirun=False)))
+            words = [each for word in current(overrides) for each in suite_task(word)]
+            return check(hydra.compose(command, readable(words, multirun=False)))
     finally:
         GlobalHydra.instance().hydra = running
 
 
 def checked(value: Any, hint: Any, name: str) -> Any:
-    """A value of the settings as its field takes it: nested targets are built, lists become tuples.
+    """A value of the settings converted for its field: nested targets are built, lists become tuples.
 
     Raises:
-      ValueError: it is of another type than `hint`.
+      ValueError: the value is not of type `hint`.
     """
     if isinstance(value, dict) and "_target_" in value:
         return make(OmegaConf.create(value), name)
     if isinstance(value, list):  # YAML has no tuples, and a list cannot be static under jit
         return tuple(checked(each, None, f"{name}[{index}]") for index, each in enumerate(value))
-    wanted = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
+    expected = {int: "a whole number", float: "a number", str: "a word", bool: "true or false"}
     if hint is int and (isinstance(value, bool) or not isinstance(value, int)):
-        raise ValueError(f"{name} must be {wanted[int]}; got {value!r}")
+        raise ValueError(f"{name} must be {expected[int]}; got {value!r}")
     if hint is float and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise ValueError(f"{name} must be {wanted[float]}; got {value!r}")
+        raise ValueError(f"{name} must be {expected[float]}; got {value!r}")
     if hint in (str, bool) and not isinstance(value, hint):
-        raise ValueError(f"{name} must be {wanted[hint]}; got {value!r}")
+        raise ValueError(f"{name} must be {expected[hint]}; got {value!r}")
     return float(value) if hint is float else value
 
 

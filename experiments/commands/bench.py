@@ -30,6 +30,7 @@ SUITES = {
     "soak": "robot.soak.suite",
     "start": "robot.start",
     "stderr": "robot.stderr",
+    "stirred_tank": "goal.set_points",
     "storm": "robot.storm",
     "surprise": "robot.surprise",
 }

@@ -10,7 +10,8 @@ from rich.console import Console
 import envs
 from envs.collect import Collected, benchmark_collection
 from envs.mujoco_task import MujocoTask
-from envs.task import planar_view
+from envs.task import PlanarView
+from worldmodel.data.dataset import load
 from worldmodel.files import write_atomically
 
 from ..build import goal_tasks
@@ -23,7 +24,7 @@ from ..training.ensure import collect_data, visited
 
 
 def run(cfg: DictConfig) -> Collected:
-    """Collect into a new dataset, with a picture of its coverage beside it.
+    """Collect into a new dataset, with a picture of its coverage beside it where the task can be seen from above.
 
     Raises:
       FileExistsError: there is something at the dataset's place.
@@ -34,21 +35,37 @@ def run(cfg: DictConfig) -> Collected:
     if out.exists():
         raise FileExistsError(f"there is something at {out} already: choose another folder with out=, or remove it")
     collected = collect_data(cfg, cfg.seed, out)
-    went_round = (
-        f"; {collected.detour_share:.0%} of the episodes went round a wall" if planar_view(task).scene().walls else ""
-    )
+    walls = isinstance(task, PlanarView) and task.scene().walls
+    went_round = f"; {collected.detour_share:.0%} of the episodes went round a wall" if walls else ""
+    minutes = collected.simulated_seconds / 60
     say(
-        f"{collected.episodes} episodes, {collected.steps} steps ({collected.simulated_seconds / 60:.1f} min of robot "
-        f"time) in {collected.path}: {collected.rollout_seconds:.1f} s of physics, {collected.write_seconds:.1f} s of "
-        f"writing, {collected.megabytes:.1f} MB{went_round}"
+        f"{collected.episodes} episodes, {collected.steps} steps ({minutes:.1f} min of simulated time) in "
+        f"{collected.path}: {collected.rollout_seconds:.1f} s of physics, {collected.write_seconds:.1f} s of writing, "
+        f"{collected.megabytes:.1f} MB{went_round}"
     )
-    picture = out.parent / f"{out.name}-coverage.png"
-    drawn = coverage_alone(f"{task.name}: coverage", planar_view(task).scene(), visited(task, out))
-    write_atomically(picture, to_png(drawn))
-    say(f"coverage: {picture}")
+    if isinstance(task, PlanarView):
+        picture = out.parent / f"{out.name}-coverage.png"
+        drawn = coverage_alone(f"{task.name}: coverage", task.scene(), visited(task, out))
+        write_atomically(picture, to_png(drawn))
+        say(f"coverage: {picture}")
+    else:
+        say(f"coverage, of a task without a view from above: {sensor_ranges(task, out)}")
     if cfg.rate:
         measure_rate(cfg, task, console)
     return collected
+
+
+def sensor_ranges(task: envs.Task, path: Path) -> str:
+    """The least and the greatest reading of each of the task's sensors in a dataset, in words."""
+    data = load(path)
+    spec, rows, read = data.spec, data.observations, data.spec.presence(data.observations)
+    words = []
+    for sensor in task.sensors:
+        place = spec.slices[sensor.name]
+        values = rows[:, place][read[:, place]]
+        units = f" {sensor.units[0]}" if len(set(sensor.units)) == 1 else ""
+        words.append(f"{sensor.name} {values.min():.4g} to {values.max():.4g}{units}" if len(values) else sensor.name)
+    return ", ".join(words)
 
 
 def measure_rate(cfg: DictConfig, task: envs.Task, console: Console) -> None:

@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 import envs
+from envs.task import PlanarView
 from worldmodel.data.dataset import load
 from worldmodel.data.windows import WindowSampler
 from worldmodel.diagnostics.health import diagnose
@@ -99,7 +100,7 @@ def _report(
         rows=[vars(row) for row in measured.rows],
         history=[{name: entry[name] for name in CURVES if name in entry} for entry in checkpoint.metadata["history"]],
         health=_health(cfg, checkpoint, data),
-        scene=task.scene(),
+        scene=task.scene() if isinstance(task, PlanarView) else None,
         episodes=[episode for records in measured.episodes.values() for episode in records],
         coverage=visited(task, data),
         video=video,

@@ -13,10 +13,12 @@ from rich.console import Console
 
 import envs
 from envs import Task
+from envs.mujoco_task import MujocoTask
 from planning.control import Fallback, LiveEngine, Loop, Planning, RealtimeController, Recipe
 from worldmodel.models.checkpoint import load_model
 
 from .. import build
+from ..build.goal_tasks import is_goal_task
 from ..build.learned import asked_for
 from ..build.published import checkpoint_file
 from ..build.recipes import Paths
@@ -27,6 +29,7 @@ from ..driving.simulator.messages import Setup
 from ..driving.summary import Summary, show
 from ..driving.view.page import View
 from ..records.promises import log_level
+from ..shell.overrides import command_line
 from ..shell.progress import COMPILING
 from ..training.ensure import chosen_checkpoint
 
@@ -103,12 +106,14 @@ def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
             raise ValueError("give a checkpoint or a bundle, not both")
         recipe = Recipe.bundle(str(cfg.bundle))
         _fits_bundle(cfg, recipe.contract.task)
-        if recipe.contract.task not in envs.TASKS:
+        if not is_goal_task(recipe.contract.task):
             raise ValueError(
                 f"{cfg.bundle} was made for {recipe.contract.task or 'a robot without a name'}, which no simulator "
                 f"here steps: there are {', '.join(envs.TASKS)}"
             )
-        return recipe, envs.make(recipe.contract.task)
+        return recipe, _with_actuators(recipe.contract.task)
+    if is_goal_task(str(cfg.task.name)):
+        _with_actuators(str(cfg.task.name))  # before a model is trained for it
     chosen_checkpoint(cfg, int(cfg.seed), "drive")
     trained = Paths.of(cfg, int(cfg.seed)).model
     path = trained if cfg.checkpoint is None else checkpoint_file(cfg.checkpoint, cfg.task.name)
@@ -117,6 +122,22 @@ def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
     if cfg.timing == "wallclock":
         return Recipe.factory("experiments.commands.drive:engine", **arguments), task
     return engine(**arguments), task
+
+
+def _with_actuators(name: str) -> Task:
+    """The task called `name`, whose physics the simulator's process can step.
+
+    Raises:
+      ValueError: MuJoCo does not simulate it, or its actions are not what MuJoCo's actuators are given.
+    """
+    task = envs.make(name)
+    if not isinstance(task, MujocoTask) or task.model.nu != task.physics.action_size:
+        raise ValueError(
+            f"`jepa-mpc drive` steps MuJoCo itself, with the actions on the model's actuators, and {name} is not such "
+            f"a task: measure with `{command_line('plan', {'task': name})}`, or make a bundle with `jepa-mpc export` "
+            "and call its Controller from your own loop"
+        )
+    return task
 
 
 def _fits_bundle(cfg: DictConfig, made_for: str) -> None:

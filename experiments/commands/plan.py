@@ -77,7 +77,7 @@ def _file(cfg: DictConfig) -> Path | None:
     """The file that the settings name; None for one that comes along or that is trained where it is missing."""
     if cfg.checkpoint is None:
         name = str(cfg.task.name)
-        return _learned_from_rewards(cfg, name) if "/" in name else None
+        return _learned_from_rewards(cfg, name) if goal_tasks.has_rewards(name) else None
     return None if str(cfg.checkpoint) == PUBLISHED else Path(cfg.checkpoint)
 
 

@@ -1,1 +1,1 @@
-"""What `compare` finds, draws and prints."""
+"""Results, figures and tables of `jepa-mpc compare`."""

@@ -1,7 +1,7 @@
-"""What `jepa-mpc compare` finds: the same runs, read at one number of environment steps, method beside method.
+"""Comparison of methods at one number of environment steps, as `jepa-mpc compare` reports it.
 
-Only runs that were evaluated until there count, and a number over several tasks is over those that all of its methods
-have. Published scores stay apart from what was measured.
+Only runs that were evaluated up to that step count, and an aggregate over tasks covers those that all its methods have.
+Published scores are kept apart from measured ones.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Score:
     method: str
     kind: str  # measured or published
     env_steps: int
-    runs: int | None  # None where a publication does not tell
+    runs: int | None  # None where a publication does not state it
     mean: float
     low: float | None  # of the runs
     high: float | None
     values: tuple[float, ...]  # of the runs; empty where only the mean was published
-    action_repeat: str  # as told by the rows, or empty
+    action_repeat: str  # as in the rows, or empty
     gradient_steps: float | None  # mean over the runs
     wall_s: float | None
     area: float | None  # mean height of the mean curve, from the first step that all measured runs of the task have
@@ -56,7 +56,7 @@ class Aggregate:
 
 @dataclass(frozen=True)
 class Improvement:
-    """How probably a run of ours is better than one of another method."""
+    """Probability that a run of ours is better than one of another method."""
 
     method: str
     tasks: int
@@ -66,7 +66,7 @@ class Improvement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that the tables show."""
+    """Contents of the tables."""
 
     at: int
     ours: str
@@ -80,13 +80,13 @@ class Comparison:
     left_out: tuple[Run, ...]  # not evaluated until `at`
 
     def geometric_mean(self, column: int) -> float | None:
-        """Of the races' ratios: 0 of environment steps, 1 of seconds; None where one of them is not known."""
+        """Geometric mean of the races' ratios of steps (column 0) or seconds (1); None if any of them is unknown."""
         ratios = [race.ratios[column] for race in self.races]
         known = [each for each in ratios if each is not None]
         return aggregates.geometric_mean(known) if known and len(known) == len(ratios) else None
 
     def all_reached(self) -> bool:
-        """Whether the geometric means are no mere lower bounds."""
+        """Whether the geometric means are exact; otherwise they are lower bounds."""
         return all(race.reached for race in self.races)
 
 
@@ -96,7 +96,7 @@ def compare(
     """Compare runs at `at` environment steps; the bootstrap draws from `seed`.
 
     Raises:
-      ValueError: no run, or none of `ours` or of the baseline, that was evaluated until `at`.
+      ValueError: no run of `ours` or of the baseline was evaluated up to `at`.
     """
     complete = [run for run in runs if run.reaches(at)]
     for name in dict.fromkeys((ours, *([baseline] if baseline else []))):
@@ -131,12 +131,10 @@ def compare(
 def _nothing_at(runs: Sequence[Run], at: int, method: str) -> str:
     own = [run for run in runs if run.method == method]
     spans = [f"{run.env_steps[0]:,.0f} to {run.env_steps[-1]:,.0f}" for run in own]
-    found = (
-        f"its evaluations go from {', '.join(dict.fromkeys(spans))} environment steps" if spans else "it has no rows"
-    )
+    found = f"its evaluations cover {', '.join(dict.fromkeys(spans))} environment steps" if spans else "it has no rows"
     furthest = max((int(run.env_steps[-1]) for run in own), default=0)
-    mend = f"compare earlier, as in at={furthest}, or train on" if furthest else "add the file of its curves"
-    return f"no run of {method} can be read at at={at}: {found}; {mend}"
+    fix = f"compare earlier, as in at={furthest}, or train further" if furthest else "add the file of its curves"
+    return f"no run of {method} can be read at at={at}: {found}; {fix}"
 
 
 def _measured(groups: dict[tuple[str, str], list[Run]], task: str, method: str, at: int) -> Score:
@@ -213,7 +211,7 @@ def _aggregates(scores: Sequence[Score], shared: Sequence[str], seed: int) -> li
 
 
 def _improvement(ours: Sequence[Score], others: Sequence[Score], method: str, seed: int) -> Improvement | None:
-    """On the tasks that both have; None without one."""
+    """Improvement over the tasks that both methods have; None if they share none."""
     pairs = [(one.values, other.values) for one in ours for other in others if one.task == other.task]
     if not pairs:
         return None

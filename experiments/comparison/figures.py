@@ -1,7 +1,7 @@
 """Learning curves task by task, against environment steps, gradient steps or wall-clock.
 
-Solid, in colour: what was measured; the mean of several runs with their lowest and highest behind it. Grey markers:
-what was published, which is known at environment steps only.
+Solid, in colour: measured runs; several as their mean, with their range behind it. Grey markers: published scores,
+which are known against environment steps only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .tables import short
 AXES = {"env_steps": "environment steps", "gradient_steps": "gradient steps", "wall_s": "seconds of training"}
 COLUMNS = 4  # of panels
 MARKERS = "DsP^vX*<>"
-ROOM = 1.04  # of the horizontal axis, so that a marker at its end is whole
+ROOM = 1.04  # length of the horizontal axis, so that a marker at its end is not cut
 
 
 def draw(
@@ -31,7 +31,7 @@ def draw(
     axis: str,
     palette: Palette = PRINT,
 ) -> Figure | None:
-    """One panel a task along one of `AXES`; None where no run counted it."""
+    """A figure with one panel per task against one of `AXES`; None if no run recorded that axis."""
     known = [run for run in runs if np.isfinite(getattr(run, axis)).all()]
     if not known:
         return None
@@ -74,7 +74,7 @@ def _colours(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def _draw_measured(panel: Axes, runs: Sequence[Run], axis: str, colours: dict[str, str]) -> float:
-    """Draw the runs of a task, and say how far they go."""
+    """Draw the runs of a task; return the end of the longest."""
     for method in dict.fromkeys(run.method for run in runs):
         own, colour = [run for run in runs if run.method == method], colours[method]
         if len(own) == 1:
@@ -135,7 +135,7 @@ def _number(value: float, _: int) -> str:
 
 
 def _literal(name: str) -> str:
-    """A user's name as it is: matplotlib takes dollars for formulas, and leaves out what begins with an underscore."""
+    """A user's name, escaped: matplotlib reads dollars as formulas and hides labels that begin with an underscore."""
     return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 

@@ -1,4 +1,4 @@
-"""The page of a comparison: its tables and curves, and where every number comes from."""
+"""The page of a comparison: tables, curves, and the source of every number."""
 
 from __future__ import annotations
 

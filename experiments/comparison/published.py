@@ -1,8 +1,8 @@
-"""Returns on DeepMind Control that others published: quoted from their repositories, not measured here.
+"""Published returns on DeepMind Control, quoted from their authors' repositories, not measured here.
 
-`dmc.csv` holds their means at 100k, 200k, 500k and a million environment steps (control steps, those that an
-action is repeated for included), with the file of the repository that they were read from as `source`. Machines, action
-repeats and numbers of evaluation episodes are those of the authors.
+`dmc.csv` holds the means at 100k, 200k, 500k and a million environment steps (control steps, repeated actions
+included), with the file of the repository that they were read from as `source`. Machines, action repeats and numbers of
+evaluation episodes are those of the authors.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SHORT = {"ball_in_cup-catch": "cup-catch"}  # as the publications call it
 
 @dataclass(frozen=True)
 class PublishedScore:
-    """The return of one method on one task at one step, as it was published."""
+    """The published return of one method on one task at one step."""
 
     method: str
     task: str  # without the suite: walker-walk
     step: int  # environment steps
     mean: float
-    std: str  # over seeds, or what its authors gave in place of it
-    n_seeds: int | None  # None where it was not told
+    std: str  # over seeds, or the authors' substitute for it
+    n_seeds: int | None  # None where it was not published
     seed_values: str  # returns of the seeds, separated by spaces; empty where only the mean was published
     source: str
 
@@ -42,8 +42,8 @@ def read(path: Path = FILE) -> list[PublishedScore]:
     """All published scores.
 
     Raises:
-      FileNotFoundError: the file that comes along is not there.
-      ValueError: it is broken.
+      FileNotFoundError: the shipped file is missing.
+      ValueError: the file is damaged.
     """
     if not path.exists():
         raise FileNotFoundError(f"{path.name}, the table of published scores, is missing: install jepa-mpc again")
@@ -51,10 +51,10 @@ def read(path: Path = FILE) -> list[PublishedScore]:
 
 
 def chosen(scores: Sequence[PublishedScore], methods: Sequence[str], tasks: Sequence[str]) -> list[PublishedScore]:
-    """The scores of these methods, in their order, on tasks as rows of ours call them (`dmc/walker-walk`).
+    """The scores of these methods, in this order, on tasks named as in our rows (`dmc/walker-walk`).
 
     Raises:
-      ValueError: a method that is not among the published ones.
+      ValueError: a method is not among the published ones.
     """
     known = list(dict.fromkeys(score.method for score in scores))
     for method in methods:
@@ -62,12 +62,12 @@ def chosen(scores: Sequence[PublishedScore], methods: Sequence[str], tasks: Sequ
             close = get_close_matches(method, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"published has no method {method!r}: choose from {', '.join(map(repr, known))}{hint}")
-    wanted = {published_name(task) for task in tasks}
-    return [score for method in methods for score in scores if score.method == method and score.task in wanted]
+    names = {published_name(task) for task in tasks}
+    return [score for method in methods for score in scores if score.method == method and score.task in names]
 
 
 def published_name(task: str) -> str | None:
-    """What publications call a task of ours; None outside DeepMind Control."""
+    """The name of a task in publications; None outside DeepMind Control."""
     if not task.startswith(SUITE):
         return None
     name = task.removeprefix(SUITE)

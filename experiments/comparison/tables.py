@@ -1,4 +1,4 @@
-"""A comparison as tables of text, the same for the terminal, Markdown and the page; and its scores as a CSV."""
+"""Text tables of a comparison, for terminal, Markdown and page, and its scores as CSV."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TextTable:
     rows: tuple[tuple[str, ...], ...]
 
     def markdown(self) -> str:
-        """As Markdown, with its title and its note."""
+        """The table as Markdown, with title and note."""
         lines = [f"## {self.title}", "", f"| {' | '.join(map(_plain, self.heads))} |"]
         lines.append(f"|---|{'---:|' * (len(self.heads) - 1)}")
         lines += [f"| {' | '.join(map(_plain, row))} |" for row in self.rows]
@@ -55,7 +55,7 @@ def tables(found: Comparison) -> list[TextTable]:
 
 
 def scores_csv(scores: Sequence[Score]) -> str:
-    """One line a method and task; empty where something is not known."""
+    """CSV text of the scores, one line per method and task; unknown values are empty."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -160,7 +160,7 @@ def _races(found: Comparison) -> TextTable:
 
 
 def left_out(found: Comparison) -> str:
-    """A sentence on the runs that do not count; empty where all do."""
+    """A sentence on the runs that the tables leave out; empty if none."""
     names = [
         f"{run.method} on {run.task}, seed {run.seed} ({run.env_steps[0]:,.0f} to {run.env_steps[-1]:,.0f})"
         for run in found.left_out
@@ -169,7 +169,7 @@ def left_out(found: Comparison) -> str:
 
 
 def short(task: str) -> str:
-    """A task without the suite that most are from."""
+    """The task without the prefix of DeepMind Control."""
     return task.removeprefix(SUITE)
 
 

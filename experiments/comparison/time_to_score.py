@@ -1,7 +1,7 @@
-"""Who is sooner: when one method reaches the score that another one ends with.
+"""Time at which one method reaches the final score of another.
 
-On tasks where the baseline learned something, both mean curves are read for the first moment at which they have it, so
-that a baseline which peaks early is given its early moment.
+On tasks where the baseline learned something, both mean curves are searched for the first moment at that score, so that
+a baseline which peaks early is credited with the earlier moment.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 from ..records import aggregates
 from ..records.curves import MeanCurve, Run
 
-LEARNED = 300.0  # a baseline that stays below has no score worth a race
+LEARNED = 300.0  # a lower final score of the baseline is not worth a race
 
 
 @dataclass(frozen=True)
 class Race:
-    """When the mean curves of two methods first reach the baseline's own final score."""
+    """First moments at which the mean curves of two methods reach the baseline's final score."""
 
     task: str
     score: float
-    ours: tuple[float, float | None]  # environment steps, seconds (None: not known); of our last moment if not reached
+    ours: tuple[float, float | None]  # environment steps, seconds (None: unknown); the end of our curve if not reached
     baseline: tuple[float, float | None]
     ratios: tuple[float | None, float | None]
     reached: bool  # otherwise the true ratios are larger
@@ -33,7 +33,7 @@ class Race:
 def run_races(
     groups: Mapping[tuple[str, str], Sequence[Run]], tasks: Sequence[str], at: int, ours: str, baseline: str
 ) -> list[Race]:
-    """On every task of both where the baseline learned something; `groups` are the runs by method and task."""
+    """The races on tasks of both methods where the baseline learned something; `groups`: runs by method and task."""
     races = []
     for task in tasks:
         if (ours, task) not in groups or (baseline, task) not in groups:
@@ -49,7 +49,7 @@ def run_races(
 
 
 def _moment(curve: MeanCurve, score: float) -> tuple[float, float | None]:
-    """Environment steps and seconds until a curve first reaches a score, or until its end where it does not."""
+    """Environment steps and seconds until a curve first reaches a score, or until its end if it does not."""
     found = aggregates.first_reach(curve.env_steps, curve.returns, score)
     step = float(curve.env_steps[-1]) if found is None else found
     return step, _known(float(np.interp(step, curve.env_steps, curve.wall_s)))

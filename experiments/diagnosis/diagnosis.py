@@ -12,7 +12,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 import envs
-from envs.task import Scene
+from envs.task import HasScript, PlanarView, Scene
 from planning import Agent, AskTell, Planner
 from worldmodel.data.dataset import load
 from worldmodel.data.windows import WindowSampler
@@ -76,10 +76,14 @@ def diagnosis(cfg: DictConfig, checkpoint: Checkpoint) -> Diagnosis:
     agent = None if task is None else build.agent(cfg, model, task)
     held = _held_out(cfg, task, checkpoint)
     found = Diagnosis(str(robot["task"]), held.source, model.action_block, float(robot["control_period"]))
-    if task is not None:
+    if isinstance(task, PlanarView):
         found.scene = task.scene()
     _representation(found, model, held, task, build.planner(cfg) if agent is None else agent.planner, int(cfg.seed))
-    found.reach = of_data(model, held.data) if task is None else of_script(model, task, DRIVES, int(cfg.seed))
+    scripted = isinstance(task, HasScript)
+    if task is not None and scripted:
+        found.reach = of_script(model, task, DRIVES, int(cfg.seed))
+    else:
+        found.reach = of_data(model, held.data)
     _distances(found, found.reach)
     if task is not None and agent is not None:
         _costs(found, task, agent, int(cfg.seed))
@@ -114,7 +118,10 @@ def _representation(
 ) -> None:
     """Collapse, foresight, and what can be read from a latent."""
     states = held.data.states
-    targets = states if task is None or states is None else probe_targets(task, states)
+    # Of positions only: an error of other quantities, each in units of its own, has no length.
+    targets = states if task is None or states is None else None
+    if isinstance(task, PlanarView) and states is not None:
+        targets = probe_targets(task, states)
     blocks = max(2, planner.horizon // model.action_block)
     sampler = WindowSampler.of(held.data, model.history, blocks, model.action_block, targets)
     key = jax.random.key(seed)
@@ -139,7 +146,9 @@ def _probes(found: Diagnosis, model: FrozenModel, sampler: WindowSampler, held: 
     rows, groups = jnp.asarray(order), held.data.first[order]
     targets = np.stack(list(held.targets.values()), axis=1)[order]
     watching = replace(sampler, history=max(sampler.history, WATCHED))
-    sensed = np.asarray(watching.stack(rows)).reshape(len(order), -1)
+    sensed = np.concatenate(
+        [np.asarray(values, np.float32).reshape(len(order), -1) for values in watching.stack(rows).values()], axis=1
+    )
     latents = np.asarray(_encode(model, sampler.stack(rows)))
     shown = linear_probe(sensed, targets, groups)
     for name, score, by_sensors in zip(held.targets, linear_probe(latents, targets, groups), shown, strict=True):
@@ -152,8 +161,8 @@ def _probes(found: Diagnosis, model: FrozenModel, sampler: WindowSampler, held: 
 
 
 @jax.jit
-def _encode(model: FrozenModel, stacks: jax.Array) -> jax.Array:
-    return model.encode(model.params, stacks)
+def _encode(model: FrozenModel, stacks: dict[str, jax.Array]) -> jax.Array:
+    return model.encode(model.params, model.embed(model.params, stacks))
 
 
 def _distances(found: Diagnosis, reach: Reach) -> None:

@@ -37,7 +37,7 @@ def fresh(task: envs.Task, behaviour: Behaviour, episodes: int, steps: int, seed
     bounds = (task.action_space.low, task.action_space.high)
     sensed = task.sense(states, rngs)
     observations = [at(sensed, index) for index in range(episodes)]
-    data = EpisodeData.of(observations, list(actions), list(states), bounds, {}, spec=spec_of(task))
+    data = EpisodeData.of(observations, actions, bounds, states=states, spec=spec_of(task))
     return HeldOut(data, f"{episodes} fresh episodes of {steps} steps", _targets(task, data))
 
 

@@ -130,10 +130,27 @@ def executed(scene: Scene, episode: EpisodeRecord, palette: Palette = THEME) -> 
     """Start, goal and the executed path of one episode; an arm also in a few of its postures on the way."""
     figure, axes = _plan_view(scene, palette)
     _goal(axes, scene, episode, palette)
+    assert episode.keypoints is not None
     for step in np.linspace(0, episode.steps, 4).astype(int) if scene.root is not None else ():
         _links(axes, scene, episode.keypoints[step], palette.ink, alpha=0.15 + 0.6 * step / max(episode.steps, 1))
     _fading(axes, episode.path, palette.accent)
     _ends(axes, scene, episode, palette)
+    return figure
+
+
+def towards(episode: EpisodeRecord, control_period: float, palette: Palette = THEME) -> Figure:
+    """What was achieved of the goal over time (accent), beside the goal (good): where there is no view from above.
+
+    One panel for each number of the goal, three at most.
+    """
+    assert episode.achieved is not None
+    seconds, shown = control_period * np.arange(episode.steps + 1), min(3, len(episode.goal))
+    figure = Figure(figsize=(2.6, 0.6 + 1.4 * shown), layout="constrained")
+    for index, axes in enumerate(figure.subplots(shown, 1, sharex=True, squeeze=False)[:, 0]):
+        axes.plot(seconds, episode.achieved[:, index], color=palette.accent, linewidth=1.6)
+        axes.axhline(float(episode.goal[index]), color=palette.good, linewidth=1.4, linestyle=(0, (3, 2)))
+        _bare(axes, palette)
+    axes.set_xlabel("s", fontsize=8, color=palette.muted)
     return figure
 
 
@@ -190,6 +207,15 @@ def coverage_alone(title: str, scene: Scene, positions: Float[ndarray, "M 2"]) -
     return figure
 
 
+def _bare(axes: Axes, palette: Palette) -> None:
+    """Axes with small labels and no frame."""
+    axes.tick_params(length=0, labelsize=7, labelcolor=palette.muted)
+    axes.grid(axis="y", color=palette.line, linewidth=0.7)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
 def _limits(scene: Scene) -> tuple[tuple[float, float], tuple[float, float]]:
     margin = 0.025 * max(np.subtract(scene.high, scene.low))
     return (scene.low[0] - margin, scene.high[0] + margin), (scene.low[1] - margin, scene.high[1] + margin)
@@ -225,6 +251,7 @@ def _links(axes: Axes, scene: Scene, points: ndarray, colour: str, alpha: float,
 
 def _goal(axes: Axes, scene: Scene, episode: EpisodeRecord, palette: Palette) -> None:
     """A ring with a point in it; an arm's goal posture in dashes."""
+    assert episode.goal_keypoints is not None
     _links(axes, scene, episode.goal_keypoints, palette.good, alpha=0.8, style=(0, (2, 1.5)))
     centre, radius = episode.goal_keypoints[-1], 1.6 * _dot(scene)
     axes.add_patch(Circle(centre, radius, facecolor="none", edgecolor=palette.good, linewidth=1.8, zorder=5))

@@ -156,17 +156,25 @@ def _episodes(report: Report, model: Sequence[EpisodeRecord]) -> str:
     for number, episode in enumerate(shown, 1):
         seconds = f"{episode.steps * report.control_period:.1f}\u00a0s"
         verdict = f"Reached in {seconds}" if episode.success else f"Not reached in {seconds}"
-        svg = figures.to_svg(figures.executed(report.scene, episode), f"Episode {number}: path to the goal. {verdict}.")
+        label = f"Episode {number}: path to the goal. {verdict}."
+        if report.scene is None:
+            drawn = figures.towards(episode, report.control_period)
+        else:
+            drawn = figures.executed(report.scene, episode)
+        svg = figures.to_svg(drawn, label)
         mark = '<span class="ok">✓</span>' if episode.success else '<span class="bad">✗</span>'
         pictures.append(f"<figure>{svg}<figcaption>{mark} {verdict}</figcaption></figure>")
     failures = sum(not episode.success for episode in shown)
-    lead = (
-        f"{len(shown)} of {len(model)} recorded episodes, {failures} of them failures. {legend('start', 'end', 'goal')}"
-    )
+    marks = legend("start", "end", "goal")
+    if report.scene is None:
+        marks = "Solid: what was achieved, over time; dashed: the goal."
+    lead = f"{len(shown)} of {len(model)} recorded episodes, {failures} of them failures. {marks}"
     return section("Start, goal and path", lead, grid(pictures)) if pictures else ""
 
 
 def _imagined(report: Report, model: Sequence[EpisodeRecord]) -> str:
+    if report.scene is None:
+        return ""
     shown = _pick([episode for episode in model if episode.imagined], FANS)
     pictures = []
     for number, episode in enumerate(shown, 1):
@@ -215,7 +223,7 @@ def health_section(health: Sequence[Health]) -> str:
 
 
 def _coverage(report: Report) -> str:
-    if not len(report.coverage):
+    if not len(report.coverage) or report.scene is None:
         return ""
     label = "Map of the positions in the training data."
     svg = figures.to_svg(figures.coverage(report.scene, report.coverage), label)

@@ -185,7 +185,10 @@ def render_episodes(task_name: str, episodes: Sequence[EpisodeRecord], size: int
     from envs import make
 
     scene = make(task_name).scene()
-    frames = [draw(scene, episode.keypoints, episode.goal_keypoints, size) for episode in episodes]
+    frames = []
+    for episode in episodes:
+        assert episode.keypoints is not None and episode.goal_keypoints is not None
+        frames.append(draw(scene, episode.keypoints, episode.goal_keypoints, size))
     mend = "where OpenGL is missing, `apt install libegl1 libgl1-mesa-dri` brings it, and `jepa-mpc doctor` checks it"
     return frames, f"Drawn in 2D from the executed positions, because the camera failed ({reason}); {mend}."
 
@@ -196,6 +199,8 @@ def film(
     """One MP4 of the episodes side by side, in real time, and a note on it; `None`, and why, where there is none."""
     if not episodes:
         return None, "There is no video: no episode was recorded."
+    if any(episode.keypoints is None for episode in episodes):
+        return None, f"There is no video: {task_name} has no view from above."
     clips, note = render_episodes(task_name, episodes, size)
     fps = 1 / control_period
     frames = tile(clips, [episode.success for episode in episodes], hold=round(fps))

@@ -13,7 +13,10 @@ from numpy import ndarray
 
 @dataclass(frozen=True, eq=False)
 class EpisodeRecord:
-    """One executed episode of `T` environment steps, seen from above in metres.
+    """One executed episode of `T` environment steps.
+
+    Keypoints are seen from above in metres, and None in a task without such a view, where what was achieved of the
+    goal stands for them.
 
     `imagined` holds plans as the model saw them when they were made: the environment step at which it planned and the
     positions decoded from its latents, the first of which is where the plan starts.
@@ -21,18 +24,20 @@ class EpisodeRecord:
 
     policy: str
     success: bool
-    keypoints: Float[ndarray, "T+1 J 2"]
-    goal_keypoints: Float[ndarray, "J 2"]
+    keypoints: Float[ndarray, "T+1 J 2"] | None
+    goal_keypoints: Float[ndarray, "J 2"] | None
     states: Float[ndarray, "T+1 S"]
     goal: Float[ndarray, "G"]
     imagined: tuple[tuple[int, Float[ndarray, "H+1 2"]], ...] = ()
+    achieved: Float[ndarray, "T+1 G"] | None = None  # where there are no keypoints
 
     @property
     def path(self) -> Float[ndarray, "T+1 2"]:
         """Positions of the keypoint that stands for the body: the last one."""
+        assert self.keypoints is not None
         return self.keypoints[:, -1]
 
     @property
     def steps(self) -> int:
         """T: how many actions were executed."""
-        return len(self.keypoints) - 1
+        return len(self.states) - 1

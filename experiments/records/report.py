@@ -29,7 +29,7 @@ class Report:
     rows: Sequence[Mapping[str, Any]]
     history: Sequence[Mapping[str, Any]]
     health: Sequence[Health]
-    scene: Scene
+    scene: Scene | None  # of a task that can be seen from above
     episodes: Sequence[EpisodeRecord]
     coverage: Float[ndarray, "M 2"]
     video: bytes | None  # MP4

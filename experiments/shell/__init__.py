@@ -1,1 +1,1 @@
-"""What surrounds every command: errors for users, progress, folders, interrupts."""
+"""The code around every command: errors for users, progress, folders, interrupts."""

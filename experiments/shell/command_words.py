@@ -1,4 +1,4 @@
-"""The overrides that the running command was called with."""
+"""The overrides of the running command."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 
 
 def words_of_command(path: str | Path) -> list[str]:
-    """The overrides of the running command: its settings alone do not say which of them are defaults.
+    """The overrides of the running command, which distinguish the user's settings from defaults.
 
     Raises:
       ValueError: no command is running.

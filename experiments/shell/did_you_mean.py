@@ -1,4 +1,4 @@
-"""A hint to what a misspelt word may have meant."""
+"""Suggestions for misspelt words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from difflib import get_close_matches
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """`; did you mean X?` for the choice that the word comes close to; nothing where there is none."""
+    """Return `; did you mean X?` for the choice closest to `word`, or an empty string if none is close."""
     close = get_close_matches(word, list(choices), n=1)
     return f"; did you mean {close[0]}?" if close else ""

@@ -1,4 +1,4 @@
-"""What went wrong, for whom: a user's mistake in one sentence with exit code 2, a bug by its traceback with code 1."""
+"""Error reports: one sentence and exit code 2 for a user's mistake, a traceback and code 1 for a bug."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from collections.abc import Sequence
 from .did_you_mean import did_you_mean
 from .overrides import override, shell_word
 from .shadowing import PACKAGES, PROGRAM
-from .wrong_setting import blamed, not_a_choice
+from .wrong_setting import first_rejected, invalid_choice
 
 
 def report(error: Exception, command: str, rest: Sequence[str]) -> int:
-    """Tell a user's mistake in one sentence, a bug by its traceback; return the exit code."""
-    if isinstance(error, BrokenPipeError):  # as in `| head`: whoever read our output has seen enough
+    """Print one sentence for a user's mistake, a traceback for a bug; return the exit code."""
+    if isinstance(error, BrokenPipeError):  # as in `| head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     sentence = _sentence(error, command, rest)
     if sentence is None or os.environ.get("JEPA_MPC_DEBUG"):
         traceback.print_exception(error)
-    return 1 if sentence is None else complain(sentence)
+    return 1 if sentence is None else print_error(sentence)
 
 
 def _sentence(error: Exception, command: str, rest: Sequence[str]) -> str | None:
-    """What to tell the user, or None for a bug."""
+    """The sentence for the user, or None for a bug."""
     from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
     from omegaconf.errors import (
         ConfigKeyError,
@@ -43,7 +43,7 @@ def _sentence(error: Exception, command: str, rest: Sequence[str]) -> str | None
             known = f"{group} can be {', '.join(choices)}"
             return f"{group}={choice} is not known: {known}{did_you_mean(choice, choices)}"
         case ValueError() if "Config group override must be a string" in str(error):
-            return not_a_choice(rest)
+            return invalid_choice(rest)
         case OverrideParseException():
             return _unreadable(str(error.override))
         case ConfigCompositionException() if several := re.match(
@@ -51,14 +51,14 @@ def _sentence(error: Exception, command: str, rest: Sequence[str]) -> str | None
         ):
             return f"{several[1]} has several values: add -m to run once for each"
         case ConfigCompositionException():
-            return blamed(command, rest) or str(error)
+            return first_rejected(command, rest) or str(error)
         case InterpolationResolutionError() | GrammarParseError():
             return (
                 f"{str(error).splitlines()[0]}: ${{...}} stands for another setting; to mean these characters, write "
                 rf"'KEY=\${{...}}'"
             )
         case ConfigKeyError() if any(word.startswith("~") for word in rest):
-            return f"{error.full_key} is missing: leave the ~ that removes it out"
+            return f"{error.full_key} is missing: leave out the ~ that removes it"
         case MissingMandatoryValue():
             return f"{error.full_key} has no value yet: add {error.full_key}=VALUE to `{PROGRAM} {command}`"
         case OSError(strerror=str(reason)):
@@ -75,9 +75,9 @@ def _joined(error: Exception) -> str:
 
 
 def _raised_by_us(error: Exception) -> bool:
-    """Whether a `raise` statement of our own packages made the error, with a sentence meant for the user.
+    """Whether a `raise` statement in our own packages raised the error, with a sentence meant for the user.
 
-    The same types also come out of NumPy, JAX and the interpreter, where they are bugs that need their traceback.
+    NumPy, JAX and the interpreter raise the same types; from there they are bugs and need a traceback.
     """
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
@@ -90,14 +90,14 @@ def _raised_by_us(error: Exception) -> bool:
 
 
 def _unreadable(word: str) -> str:
-    """What to say of a word that Hydra's grammar refuses, with the quotes that it accepts."""
+    """The sentence on a word that Hydra's grammar rejects, with the quotes that it accepts."""
     key, equals, value = word.partition("=")
     if not equals or not key:
         return f"{word!r} is not a setting: write key=value, with quotes around special characters"
-    return f"{word} has special characters: write {shell_word(override(key, value))} if that is meant to be a text"
+    return f"{word} has special characters: write {shell_word(override(key, value))} if it is meant as text"
 
 
-def complain(sentence: str, code: int = 2) -> int:
-    """Say one sentence and return the exit code."""
+def print_error(sentence: str, code: int = 2) -> int:
+    """Print one sentence to standard error and return the exit code."""
     sys.stderr.write(f"{PROGRAM}: {' '.join(sentence.split())}\n")
     return code

@@ -1,4 +1,4 @@
-"""Where settings lie, and where compiled programs are kept."""
+"""The folders of the settings and of compiled programs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .shadowing import PROGRAM, ROOT
 
 
 def config_dir() -> Path:
-    """The folder of YAML files: inside this package in a wheel, beside the packages in a checkout.
+    """The folder of YAML files: inside this package in a wheel, next to the packages in a checkout.
 
     Raises:
-      FileNotFoundError: in neither place; the installation is broken.
+      FileNotFoundError: it is in neither place; the installation is broken.
     """
     for folder in (Path(__file__).resolve().parents[1] / "configs", ROOT / "configs"):
         if folder.is_dir():
@@ -21,5 +21,5 @@ def config_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """Where compiled programs are kept between runs, for this user."""
+    """The user's folder of programs that are compiled once and loaded by later runs."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / PROGRAM / "xla"

@@ -1,8 +1,8 @@
-"""Ctrl-C: the program ends within two seconds, whatever it is doing, and leaves no process behind.
+"""Ctrl-C handling: the program always ends within two seconds and leaves no process behind.
 
-Python raises KeyboardInterrupt between two instructions of its own only, and XLA compiles for a minute without one. So
-a thread watches, too: what has not ended after a moment is ended. The process leaves without finalizing Python, because
-taking XLA down while it compiles crashes.
+Python raises KeyboardInterrupt only between two bytecode instructions, and XLA may compile for a minute without one. So
+a thread watches too, and ends the process after a grace period. It exits without finalizing Python, because XLA crashes
+if it is torn down while it compiles.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from .shadowing import PROGRAM
 
 CODE = 130
 SENTENCE = "interrupted; every file that was complete is kept"
-GRACE_SECONDS = 1.2  # for a command to end by itself, close its files and say what it has
+GRACE_SECONDS = 1.2  # for a command to end by itself, close its files and print its results
 
 _interrupted = threading.Event()
 
 
 def watch() -> None:
-    """From now on an interrupt ends this process; to be called by its main thread."""
+    """End this process on any later interrupt. Call it from the main thread."""
     receiving, sending = os.pipe()
     os.set_blocking(sending, False)
-    # Python's C handler writes the signal's number at once, whatever the main thread does.
+    # Python's C handler writes the signal's number immediately, whatever the main thread does.
     signal.set_wakeup_fd(sending, warn_on_full_buffer=False)
     signal.signal(signal.SIGINT, _raise)
     threading.Thread(target=_end_after, args=(receiving,), name="interrupt", daemon=True).start()
 
 
 def happened() -> bool:
-    """Whether there was an interrupt: errors after it are of no interest."""
+    """Whether there was an interrupt; errors after it are not reported."""
     return _interrupted.is_set()
 
 
@@ -74,7 +74,7 @@ def _leave_at_second(receiving: int) -> None:
 
 
 def _children() -> list[int]:
-    """Processes that this one started; where the system does not tell them, they end with their pipes."""
+    """PIDs of the processes that this one started; empty where /proc does not list them: they end with their pipes."""
     found: list[int] = []
     for tasks in Path("/proc/self/task").glob("*/children"):
         try:

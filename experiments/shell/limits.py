@@ -1,7 +1,7 @@
-"""What each setting may be, checked before a command begins: a mistake must not be found after hours of training.
+"""Types and ranges of the settings, checked before a command begins: errors must not surface after hours of training.
 
-A setting is known by its last name, or by its whole one where the same name means different things. Names that are not
-listed belong to a user's own cost, constraint or planner, whose class checks them.
+A setting is identified by the last part of its key, or by the whole key where one name has several meanings. Names that
+are not listed belong to a user's own cost, constraint or planner, whose class checks them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Whole:
     high: int | None = None
 
     def fault(self, value: Any) -> str | None:
-        """What the value must do instead, or None where it is right."""
+        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
         if not isinstance(value, int) or isinstance(value, bool):
             return "be a whole number"
         if value < self.low:
@@ -34,7 +34,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number between two bounds, of which the lower one may be excluded."""
+    """A finite number between two bounds, each of which may be excluded."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -42,7 +42,7 @@ class Number:
     below: bool = False  # strictly less than `high`
 
     def fault(self, value: Any) -> str | None:
-        """What the value must do instead, or None where it is right."""
+        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
         if not isinstance(value, int | float) or isinstance(value, bool):
             return "be a number"
         if not math.isfinite(value):
@@ -62,7 +62,7 @@ class Flag:
     """True or false."""
 
     def fault(self, value: Any) -> str | None:
-        """What the value must do instead, or None where it is right."""
+        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
         return None if isinstance(value, bool) else "be true or false"
 
 
@@ -73,7 +73,7 @@ class Word:
     choices: tuple[str, ...] = ()
 
     def fault(self, value: Any) -> str | None:
-        """What the value must do instead, or None where it is right."""
+        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
         if isinstance(value, dict | list | bool):
             return "be a single word"
         if self.choices and value not in self.choices:
@@ -86,7 +86,7 @@ class Group:
     """Settings by name."""
 
     def fault(self, value: Any) -> str | None:
-        """What the value must do instead, or None where it is right."""
+        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
         return None if isinstance(value, dict) else "be settings by name, as in {name: value}"
 
 
@@ -98,7 +98,7 @@ class Several:
     fewest: int = 0
 
     def fault(self, value: Any) -> str | None:
-        """What the value must do instead, or None where it is right."""
+        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
         values = value if isinstance(value, list) else [value]
         faults = [fault for item in values if (fault := self.each.fault(item))]
         if faults:
@@ -114,7 +114,7 @@ _BETWEEN = Number(0, 1, above=True, below=True)
 _POSITIVE = Number(0, above=True)
 _SEED = Whole(0, 2**32 - 1)
 
-# By kind, then by name: the last one of the setting's key.
+# By kind, then by name, the last part of the setting's key.
 _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Whole(2), "bins critics train_blocks"),
     (
@@ -180,9 +180,9 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
 )
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
-# By the whole key, where its last name alone would say something else.
+# By the whole key, where its last part has another meaning elsewhere.
 _EXACTLY: dict[str, Kind] = {
-    "baseline": Word(),  # of `compare`; of `train` a group, which has keys of its own
+    "baseline": Word(),  # of `compare`; of `train` a group with keys
     "delay_ms": Number(0),
     "objective.decay": _PART,
     "online.curves": Word(),
@@ -208,7 +208,7 @@ _FREE: tuple[str, ...] = (
     "suite.tight",
 )
 _FREE += ("suite.settings", "suite.variants", "suite.reference", "baseline.settings")
-# What may be left empty.
+# Settings that may be null.
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
     "delay_ms episodes episodic fault members methods only ours out plan "
@@ -218,17 +218,17 @@ _OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 
 
 def check(cfg: DictConfig) -> DictConfig:
-    """The settings, with single values where lists are meant as lists of one.
+    """Check all settings; return them with each single value in place of a list wrapped in a list.
 
     Raises:
-      ValueError: a setting of a wrong type, out of its range, or none of its choices; the message names it.
+      ValueError: a setting has a wrong type, is out of range, or is none of its choices; the message names it.
     """
     optional = _OPTIONAL - _required(cfg)
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     for key, value in list(leaves(settings)):
         kind, name = kind_of(key, value), key.rpartition(".")[2]
         if key in ("episodes", "simulated_episodes") and "held_out" in cfg:
-            kind = Whole(0)  # `diagnose` judges a model without any, too
+            kind = Whole(0)  # `diagnose` also judges a model without episodes
         if kind is None or value == "???" or (value is None and name in optional):
             continue
         if value == [] and isinstance(kind, Several) and kind.fewest:
@@ -243,7 +243,7 @@ def check(cfg: DictConfig) -> DictConfig:
 
 
 def kind_of(key: str, value: Any = None) -> Kind | None:
-    """What the setting `key` may be, if that is known; of names that are a group here and a value there, by `value`."""
+    """The kind of the setting `key`, or None; `value` decides for names that are a group here and a value there."""
     group, _, name = key.rpartition(".")
     if group in ("cost", "constraint"):
         return Group()
@@ -256,13 +256,13 @@ def kind_of(key: str, value: Any = None) -> Kind | None:
 
 
 def _required(cfg: DictConfig) -> frozenset[str]:
-    """What may be empty in other commands, and not in this one."""
+    """Settings that other commands accept as null and this one does not."""
     needed = {"episodes": "timing" not in cfg, "out": "at" in cfg, "results": "suite" in cfg}
     return frozenset(name for name, always in needed.items() if always)
 
 
 def leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every setting with its whole key, groups before what is in them; what a user's own class has is left out."""
+    """Every setting with its whole key, groups before their members; fields of a user's own class are left out."""
     for name, value in tree.items():
         key = f"{prefix}{name}"
         yield key, value

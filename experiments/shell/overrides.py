@@ -1,7 +1,7 @@
 """Settings as words of a command line: written so that Hydra reads the same value, and read so that any path works.
 
-Hydra's grammar takes brackets, equals signs, commas and all that is not ASCII for its own unless they are quoted, and
-OmegaConf takes `${` for a reference; a shell has special characters of its own on top.
+Unless quoted, brackets, equals signs, commas and non-ASCII characters are syntax in Hydra's grammar, and OmegaConf
+takes `${` for a reference; a shell adds its own special characters.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from .shadowing import PROGRAM
 
-# Settings that name files or folders: whatever is written after them is a path, and needs no quotes of Hydra's.
+# Settings that name files or folders: their value is always a path and needs no quotes for Hydra.
 PATHS = (
     "bundle",
     "calibration",
@@ -32,19 +32,19 @@ PATHS = (
     "suite.log",
     "telemetry",
 )
-_LISTS = ("curves",)  # of these, several may be given
+_LISTS = ("curves",)  # several may be given
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 _RESERVED = ("null", "true", "false", "inf", "nan")
 _UNSAFE_IN_DOUBLE_QUOTES = frozenset('"$`\\!')
 
 
 def command_line(command: str, settings: Mapping[str, Any], words: Sequence[str] = ()) -> str:
-    """A command to paste into a shell: `jepa-mpc COMMAND key=value ...`, quoted for the shell and for Hydra.
+    """A command to paste into a shell, `jepa-mpc COMMAND key=value ...`, quoted for the shell and for Hydra.
 
     Args:
-      command: one of the program's.
-      settings: values by key; strings and paths mean themselves, whatever characters they have.
-      words: further overrides that are written for Hydra already.
+      command: a command of the program.
+      settings: values by key; strings and paths are taken literally, whatever characters they have.
+      words: further overrides, already written for Hydra.
     """
     return " ".join(
         [PROGRAM, command, *(shell_word(override(*each)) for each in settings.items()), *map(shell_word, words)]
@@ -52,31 +52,33 @@ def command_line(command: str, settings: Mapping[str, Any], words: Sequence[str]
 
 
 def override(key: str, value: Any) -> str:
-    """`key=value` as Hydra reads it: not yet quoted for a shell."""
+    """`key=value` as Hydra reads it, not yet quoted for a shell."""
     return f"{key}={_text(value)}"
 
 
 def shell_word(word: str) -> str:
-    """`word` as one word of a POSIX shell; in double quotes where that reads better than `shlex.quote`."""
+    """`word` quoted for a POSIX shell; in double quotes where that is more readable than `shlex.quote`."""
     if "'" in word and not _UNSAFE_IN_DOUBLE_QUOTES & set(word):
         return f'"{word}"'
     return shlex.quote(word)
 
 
 def readable(arguments: Sequence[str], multirun: bool) -> list[str]:
-    """The words of a command line with every path quoted for Hydra where it has to be.
+    """The words of a command line, with paths quoted for Hydra where necessary.
 
-    A path that Hydra reads as it is, or that is quoted already, stays; `~/` becomes the user's own folder. In a
+    A path that Hydra reads literally, or that is quoted already, is unchanged; `~/` becomes the home folder. In a
     multirun commas separate the values of a sweep.
     """
     return [_readable(argument, multirun) for argument in arguments]
 
 
 def suite_task(argument: str) -> list[str]:
-    """`task=dmc/walker-walk` names any environment of a suite, and several in a sweep: no file is needed for each.
+    """Overrides for `task=SUITE/NAME`, such as `task=dmc/walker-walk`; other arguments are unchanged.
+
+    A sweep may name several of one kind.
 
     Raises:
-      ValueError: a sweep over such environments and our own tasks together.
+      ValueError: a sweep mixes environments of several kinds, or such environments and our own tasks.
     """
     key, _, value = argument.partition("=")
     names = value.split(",")
@@ -87,7 +89,13 @@ def suite_task(argument: str) -> list[str]:
             f"{argument} mixes {ours[0]}, a task with goals, with environments of a suite: sweep over them in two "
             "commands"
         )
-    return ["task=reward", f"task.name={value}"]
+    goals = [name for name in names if name.startswith("goal/")]
+    if goals and len(goals) < len(names):
+        raise ValueError(
+            f"{argument} mixes {goals[0]}, a task with goals, with tasks that have a reward: sweep over them in two "
+            "commands"
+        )
+    return ["task=goal" if goals else "task=reward", f"task.name={value}"]
 
 
 def _text(value: Any) -> str:
@@ -99,12 +107,12 @@ def _text(value: Any) -> str:
 
 
 def _string(text: str) -> str:
-    """A string that Hydra, and then OmegaConf, reads as `text`."""
+    """A string that Hydra and then OmegaConf read as `text`."""
     if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED and not _is_number(text):
         return text
     from hydra.core.override_parser.types import Quote, QuotedString
 
-    # Before a reference, OmegaConf halves backslashes, and an odd one takes the reference's meaning away.
+    # Before a reference OmegaConf halves backslashes, and an odd one escapes the reference.
     literal = re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", text)
     return QuotedString(literal, Quote.single).with_quotes()
 
@@ -136,4 +144,4 @@ def _readable(argument: str, multirun: bool) -> str:
     meant = parsed.value()
     if meant is None or isinstance(meant, str) or (isinstance(meant, list) and key in _LISTS):
         return argument
-    return override(key, value)  # a number, a list or a truth value in the grammar is a name here
+    return override(key, value)  # Hydra would read a number, a list or a truth value; here it is a name

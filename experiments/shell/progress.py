@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-COMPILING = "compiling, about a minute the first time"  # what is compiled is kept for later runs
+COMPILING = "compiling, about a minute the first time"  # compiled programs are cached for later runs
 
 
 @contextmanager
 def progress_bar(what: str, total: int, compiles: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A bar called `what`; call the result with what is done and the total so far.
+    """A bar labelled `what`; call the result with the number done and the current total.
 
-    With `compiles` a line before it says that nothing moves until the program is compiled.
+    With `compiles`, a line above the bar announces the compilation that it waits for.
     """
     console = Console(stderr=True)
     columns = (

@@ -1,4 +1,4 @@
-"""Settings by their earlier names: `objective=td` and the like, from before `method` was a group of its own."""
+"""Earlier names of settings, such as `objective=td`, from before `method` was a separate group."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SUITE_SETTINGS, _SUITE_METHODS = "suite.settings.true_dynamics", "suite.methods
 
 
 def current(words: Sequence[str]) -> list[str]:
-    """The overrides with current names in place of earlier ones. Each replacement is logged once in a process.
+    """The overrides with current names in place of earlier ones. Each replacement is logged once per process.
 
     Raises:
-      ValueError: an earlier name that contradicts `method=...`, or a sweep over objectives of several methods.
+      ValueError: an earlier name contradicts `method=...`, or a sweep is over objectives of several methods.
     """
     given = next((word for word in words if word.startswith("method=")), None)
     return [new for word in words for new in _current(word, given)]
@@ -46,7 +46,7 @@ def _of_objective(word: str, values: list[str], given: str | None) -> list[str]:
             raise ValueError(f"{word} names objectives of several methods: sweep over them in two commands")
         objective = [f"objective={','.join('reward' if value == 'td' else value for value in values)}"]
     if given not in (None, method):
-        raise ValueError(f"{word} is an earlier name of {method}, which contradicts {given}: leave one of them out")
+        raise ValueError(f"{word} is an earlier name of {method}, which contradicts {given}: leave out one of them")
     new = _replaced(word, [method, *objective])
     return new if given is None else objective
 

@@ -1,4 +1,4 @@
-"""A sentence on standard output, as it is: paths and commands keep their brackets, and are not broken into lines."""
+"""Sentences on standard output, printed literally: without markup or line breaks in paths and commands."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from rich.console import Console
 
 
 def say(text: str) -> None:
-    """Print `text`; what it has in brackets is no markup, and what can be copied stays on its line."""
+    """Print `text` without markup or wrapping, so that brackets stay and paths can be copied."""
     Console().print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,7 +1,7 @@
-"""Is a package of ours hidden by somebody else's of the same name?
+"""Detection of a foreign package that hides one of ours.
 
-`worldmodel`, `planning`, `envs` and `experiments` are generic names, and Python takes the first one on `sys.path`: a
-user's own `envs/` beside a notebook hides ours. That must be one clear sentence, not a missing attribute much later.
+`worldmodel`, `planning`, `envs` and `experiments` are generic names, and Python imports the first match on `sys.path`:
+a user's own `envs/` next to a notebook hides ours. That must give one clear sentence, not a missing attribute later.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PROGRAM = "jepa-mpc"
 
 @dataclass(frozen=True)
 class Collision:
-    """A package of ours, and the file that Python imports, or would import, in its place."""
+    """A package of ours and the file that Python imports, or would import, in its place."""
 
     name: str
     file: Path
@@ -32,18 +32,18 @@ class Collision:
 
 
 def hidden_packages() -> list[Collision]:
-    """The packages of ours in whose place this process imports something else."""
+    """The packages of ours that this process imports from elsewhere."""
     found = []
     for name in PACKAGES:
         spec = find_spec(name)
-        # A folder without __init__.py has no origin, and gives way to a package later on the path.
+        # A folder without __init__.py has no origin and yields to a package later on the path.
         if spec is not None and spec.origin is not None and Path(spec.origin).resolve() != ROOT / name / "__init__.py":
             found.append(Collision(name, Path(spec.origin)))
     return found
 
 
 def collisions_in(folder: Path) -> list[Collision]:
-    """What in `folder` would hide a package of ours from a notebook or a script that lies there."""
+    """The files in `folder` that would hide a package of ours from a notebook or script there."""
     if folder.resolve() == ROOT:
         return []
     candidates = [(name, file) for name in PACKAGES for file in (folder / name / "__init__.py", folder / f"{name}.py")]
@@ -51,9 +51,9 @@ def collisions_in(folder: Path) -> list[Collision]:
 
 
 def require_own_packages() -> None:
-    """Raise ImportError, in one sentence, if a package of ours is hidden.
+    """Raise ImportError, with one sentence, if a package of ours is hidden.
 
-    The console script runs nobody else's code, so there our own folder goes first instead.
+    The console script runs no user code, so there our own folder is put first instead.
     """
     hidden = hidden_packages()
     if not hidden:

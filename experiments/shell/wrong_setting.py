@@ -1,4 +1,4 @@
-"""Which word of a command line is at fault, where Hydra refuses them together."""
+"""Search for the invalid override in a command line that Hydra rejects as a whole."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .folders import config_dir
 from .shadowing import PROGRAM
 
 
-def blamed(command: str, words: Sequence[str]) -> str | None:
-    """A sentence on the first setting that the command refuses beside the choices of groups; None where none is.
+def first_rejected(command: str, words: Sequence[str]) -> str | None:
+    """A sentence on the first override that the command rejects; None if each is accepted.
 
-    The choices come first, since another planner or method has other settings.
+    Choices of groups are tested first, since another planner or method has other settings.
     """
     from hydra import initialize_config_dir
 
@@ -30,13 +30,13 @@ def blamed(command: str, words: Sequence[str]) -> str | None:
     if key in known:
         return None
     if owners:
-        return f"{culprit} goes with another method: add {' or '.join(owners)}"
-    fix = f"`{PROGRAM} {command} --help` lists what it has"
+        return f"{culprit} belongs to another method: add {' or '.join(owners)}"
+    fix = f"`{PROGRAM} {command} --help` lists its settings"
     return f"{key} is not a setting of `{PROGRAM} {command}`{did_you_mean(key, known)}; {fix}"
 
 
-def not_a_choice(words: Sequence[str]) -> str | None:
-    """A sentence on the first group that is given a number or a truth value, which names none of its choices."""
+def invalid_choice(words: Sequence[str]) -> str | None:
+    """A sentence on the first group whose value, a number or a truth value, is none of its choices."""
     for word in words:
         folder = config_dir() / _key(word)
         choices = sorted(file.stem for file in folder.glob("*.yaml"))
@@ -75,7 +75,7 @@ def _owners(command: str, chosen: Sequence[str], culprit: str) -> list[str]:
 
 
 def _settings(command: str, chosen: Sequence[str]) -> Iterator[str]:
-    """What may stand before an equals sign: every group, and every setting of what is chosen."""
+    """Every valid key of an override: the groups, and the settings of the chosen members."""
     from hydra import compose
     from omegaconf import OmegaConf
 
@@ -85,7 +85,7 @@ def _settings(command: str, chosen: Sequence[str]) -> Iterator[str]:
 
 
 def _dotted(tree: Any, prefix: str = "") -> Iterator[str]:
-    """Every key of a nested dictionary, as it is written on the command line."""
+    """Every key of a nested dictionary, dotted as on the command line."""
     for key, value in tree.items():
         yield f"{prefix}{key}"
         if isinstance(value, Mapping):
@@ -97,7 +97,7 @@ def _key(word: str) -> str:
 
 
 def _first_value(word: str) -> str:
-    """The word, with the first of several values where it sweeps over them."""
+    """The override; for a sweep, with the first of its values."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 

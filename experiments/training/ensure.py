@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 import envs
 from envs.behaviours import Behaviour
 from envs.collect import Collected, collect
-from envs.task import planar_view
+from envs.task import PlanarView
 from worldmodel.data.dataset import load
 from worldmodel.models.checkpoint import Checkpoint, load_model
 from worldmodel.models.fingerprint import differing, unknown, unknown_clause
@@ -133,11 +133,14 @@ def chosen_checkpoint(cfg: DictConfig, seed: int, command: str = "plan") -> Chec
 
 
 def visited(task: envs.Task, data: Path | str, points: int = 20_000) -> np.ndarray:
-    """Positions `[M, 2]` of the body in a dataset, thinned to at most `points`; empty without simulator states."""
+    """Positions `[M, 2]` of the body in a dataset, thinned to at most `points`.
+
+    Empty without simulator states, or where the task has no view from above.
+    """
     states = load(data).states
-    if states is None:
+    if states is None or not isinstance(task, PlanarView):
         return np.zeros((0, 2))
-    return planar_view(task).keypoints(states[:: max(1, len(states) // points)])[..., -1, :]
+    return task.keypoints(states[:: max(1, len(states) // points)])[..., -1, :]
 
 
 def _parsed(metadata: dict[str, Any], name: str) -> Any:

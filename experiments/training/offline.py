@@ -17,14 +17,13 @@ from numpy import ndarray
 from omegaconf import DictConfig
 
 import envs
-from envs.task import planar_view
+from envs.task import HasReadout, PlanarView
 from worldmodel.data.dataset import load
 from worldmodel.data.episodes import EpisodeData
-from worldmodel.data.windows import WindowSampler
 from worldmodel.models.checkpoint import load_training, save_model, save_training
-from worldmodel.models.goal_model import ModelConfig, WorldModel, create
+from worldmodel.models.goal_model import ModelConfig
 from worldmodel.training.jepa import JepaConfig
-from worldmodel.training.trainer import Trainer, TrainingConfig, TrainState, fit
+from worldmodel.training.trainer import Trainer, TrainingConfig, TrainState
 
 from ..build import fill
 from ..build.defaults import defaults
@@ -48,11 +47,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
     model_config = _architecture(cfg, data, targets)
     objective = fill(JepaConfig, settings(cfg.objective), "objective")
     training = fill(TrainingConfig, {**settings(cfg.training), "seed": seed}, "training")
-    model = _fitted(model_config, data, targets, seed)
-    sampler = WindowSampler.of(
-        data, model_config.history, model_config.train_blocks, model_config.action_block, targets
-    )
-    trainer = Trainer(model, sampler, objective, training)
+    trainer = Trainer.of(data, model_config, objective, training, targets)
 
     states = out.with_suffix(".training.safetensors")
     fingerprint = {**recipe(cfg, seed), "dataset": identity(data)}
@@ -78,7 +73,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
         }
 
     try:
-        state = run.fit(state, cfg.task.name)
+        state = run.train(state, cfg.task.name)
     except FloatingPointError as error:
         if run.good is None:
             raise FloatingPointError(f"{error}; there was no good model before it that could be kept") from error
@@ -113,16 +108,8 @@ def _architecture(cfg: DictConfig, data: EpisodeData, targets: ndarray | None) -
     return fill(ModelConfig, {**sizes, **settings(cfg.model)}, "model")
 
 
-def _fitted(config: ModelConfig, data: EpisodeData, targets: ndarray | None, seed: int) -> WorldModel:
-    """A fresh model that knows the scales of the data."""
-    model = create(config, seed)
-    taken = data.actions[data.last != np.arange(data.rows)]
-    model.fit(data.observations, taken, data.action_low, data.action_high, targets)
-    return model
-
-
 class _Run:
-    """The fit loop's book-keeping: progress, history, the last good state, and states on disk every so often."""
+    """The training loop's book-keeping: progress, history, the last good state, and states on disk every so often."""
 
     def __init__(
         self,
@@ -147,7 +134,7 @@ class _Run:
         """Wall time of training, over all its sittings."""
         return self._before + time.perf_counter() - self._began
 
-    def fit(self, state: TrainState, name: str) -> TrainState:
+    def train(self, state: TrainState, name: str) -> TrainState:
         if int(state.update):
             self._unproven = _copied(state)
         with progress_bar(f"train {name}", self._trainer.total, compiles=True) as bar:
@@ -170,7 +157,7 @@ class _Run:
                     save_training(self._path, state, self._fingerprint, extra)
                     self._saved = time.perf_counter()
 
-            return fit(self._trainer, state, after_call)
+            return self._trainer.train(state, after_call)
 
 
 def _copied(state: TrainState) -> TrainState:
@@ -214,6 +201,11 @@ def describe_logs(cfg: DictConfig, data: EpisodeData, source: Path | str) -> dic
     }
 
 
-def probe_targets(task: envs.Task, states: ndarray) -> ndarray:
-    """What the probe learns to see: the keypoints, flat, `[M, 2 J]` float32."""
-    return planar_view(task).keypoints(states).reshape(len(states), -1).astype(np.float32)
+def probe_targets(task: envs.Task, states: ndarray) -> ndarray | None:
+    """What the probe learns to see, float32: the keypoints, flat `[M, 2 J]`, or the task's readout `[M, Q]`.
+
+    None in a task with neither: its models have no probe.
+    """
+    if isinstance(task, PlanarView):
+        return task.keypoints(states).reshape(len(states), -1).astype(np.float32)
+    return task.readout(states).astype(np.float32) if isinstance(task, HasReadout) else None

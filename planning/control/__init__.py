@@ -1,4 +1,4 @@
-"""The stateful shell around an agent, for robots and for everything that speaks NumPy."""
+"""Stateful controllers around an agent, for robots and other NumPy code."""
 
 from .bundle.bundle import Bundle, BundleError
 from .bundle.engine import BundleEngine

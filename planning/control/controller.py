@@ -1,7 +1,7 @@
-"""An agent, or a bundle, behind the face of a policy: NumPy in, NumPy out, one action a call.
+"""A policy interface over an agent or a bundle: NumPy in, NumPy out, one action per call.
 
-All compiling happens in `warmup`. Whatever comes in is checked first and has one shape and one type afterwards, so that
-no observation, goal, weight or parameter can cause a compile in the middle of a control loop, or harm the state.
+All compiling happens in `warmup`. Every input is checked first and then has one shape and one type, so that no
+observation, goal, weight or parameter can trigger a compile in the middle of a control loop, or corrupt the state.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ class Controller:
     """One agent in one environment, for a caller that waits for the plan.
 
     Episodes are numbered from the last `reset` with a seed: equal seeds and observations give equal actions, unless
-    there is a deadline, since how many iterations fit is the machine's affair.
+    there is a deadline, since the number of iterations then depends on the machine.
 
-    `source` and `reason` say where the last action came from. While planning fails (no candidate has a finite cost),
-    what is left of the last good plan is executed; once that is used up, or where it is no number, the rest action of
+    `source` and `reason` give the origin of the last action. While planning fails (no candidate has a finite cost),
+    the rest of the last good plan is executed; once that is used up, or where it is not finite, the rest action of
     the contract is sent. Both are logged once.
 
-    One thread at a time may call it: another one is refused with a RuntimeError. From several threads, or where nobody
-    may wait for a plan, take `RealtimeController`.
+    One thread at a time may call it: a second one is refused with a RuntimeError. From several threads, or where no
+    thread may wait for a plan, use `RealtimeController`.
 
     Args:
       agent: or any engine, such as a bundle's. An agent with `precision="auto"` plans in the precision that `warmup`
         finds faster on this machine, and in float32 before.
       seed: of the first episodes.
-      deadline_ms: `act` stops to improve a plan in time to return by then; without one, all iterations are made.
+      deadline_ms: `act` stops improving a plan in time to return by then; without one, all iterations are made.
       observation_low: [O] or one number, the lowest plausible reading and goal; None: the contract's, if it has one.
       observation_high: [O] or one number, the highest.
-      words: what an agent's contract says besides, as `LiveEngine` takes it: names, units and ranges of sensors.
+      words: additions to an agent's contract, as `LiveEngine` takes it: names, units and ranges of sensors.
 
     Raises:
       ValueError: the parts of the agent do not fit each other, a range does not fit the sensors, or the deadline is not
@@ -70,12 +70,12 @@ class Controller:
         words: Mapping[str, Any] | None = None,
     ):
         self._anytime = None if deadline_ms is None else Anytime(deadline_ms / 1e3)
-        self._precision: str | None = None  # what auto became
+        self._precision: str | None = None  # the precision that "auto" resolved to
         self._seed, self._episode = seed, -1
         self._own_range, self._words = (observation_low, observation_high), dict(words or {})
         self._goal: ndarray | None = None
         self._state: Any = None
-        self._recent: deque[ndarray] = deque(maxlen=0)  # the last of this episode, without the present one
+        self._recent: deque[ndarray] = deque(maxlen=0)  # embeddings of this episode before the current one
         self._sent: ndarray | None = None  # [A] the last action
         self._acted = False
         self._undecided = False
@@ -95,19 +95,19 @@ class Controller:
         seed: int = 0,
         **options: Any,
     ) -> Controller:
-        """A controller on a bundle, which `jepa-mpc export` wrote; call its `warmup` and `reset` next.
+        """Build a controller on a bundle that `jepa-mpc export` wrote; call its `warmup` and `reset` next.
 
         Args:
           path: of the bundle.
           deadline_ms: as above.
-          cache: keep what `warmup` compiles in a folder beside the bundle, `PATH.cache`, so that the next start takes
-            seconds. That folder is read as machine code: ask for it only where nobody else can write.
+          cache: keep what `warmup` compiles in a folder next to the bundle, `PATH.cache`, so that the next start takes
+            seconds. That folder is read as machine code: use it only where no other user can write.
           seed: as above.
           options: `observation_low` and `observation_high`, as above.
 
         Raises:
           FileNotFoundError: no bundle there.
-          BundleError: the file cannot be used; it is a ValueError, and says why in one sentence.
+          BundleError: the file cannot be used (a ValueError with the reason in one sentence).
         """
         path = Path(path)
         folder = path.with_name(f"{path.name}.cache") if cache else None
@@ -115,18 +115,18 @@ class Controller:
 
     @property
     def engine(self) -> Engine:
-        """What it drives."""
+        """The engine that it drives."""
         return self._engine
 
     @property
     def agent(self) -> Agent:
-        """The agent. Another one with new numbers in the same structure may take its place at any time: no compile.
+        """The agent. It may be replaced by one with new numbers in the same structure at any time, without a compile.
 
         Raises:
-          ValueError: there is none, for the controller drives a bundle.
+          ValueError: there is none, because the controller drives a bundle.
         """
         if not isinstance(self._engine, LiveEngine):
-            raise ValueError("this controller drives compiled programs and holds no agent: see its engine")
+            raise ValueError("this controller drives compiled programs and holds no agent: use its engine")
         return replace(self._engine.agent, precision="auto") if self._undecided else self._engine.agent
 
     @agent.setter
@@ -146,7 +146,7 @@ class Controller:
             self._embed = embedding(engine)
 
     def warmup(self) -> None:
-        """Compile everything, and measure what has to be known. The state stays as it is."""
+        """Compile everything and take the measurements that are needed. The state does not change."""
         with self._alone("warmup"):
             zeros = np.zeros(self._contract.embedding_size, np.float32)
             if self._undecided:
@@ -169,9 +169,9 @@ class Controller:
           goal: what the sensors read there: [O] of the only sensor, a mapping from sensors, or a `Goal` with a mask;
             without one, the last goal stays. NaN, or a sensor left out, stands for any value, where the model knows
             such goals. Planning for rewards needs no goal.
-          seed: numbers the episodes from here on; None: they go on.
-          previous: [A] what the actuators do now, from which costs and limits of change count. None: the last action,
-            for a robot still does it; with a seed, and before the first action, the rest action.
+          seed: numbers the episodes from here on; None: the numbering continues.
+          previous: [A] what the actuators do now: the start for costs and limits of change. None: the last action,
+            which a robot still executes; with a seed, and before the first action, the rest action.
 
         Raises:
           ValueError: the goal has the wrong shape, is not finite or implausible, or there has never been one; or
@@ -189,7 +189,7 @@ class Controller:
             self._recent = deque(maxlen=self._contract.history - 1)
 
     def redirect(self, goal: Any) -> None:
-        """Another goal in the same episode: what was seen and sent last is remembered, and the next `act` plans anew.
+        """Set another goal in the same episode: recent observations and actions are kept, and the next `act` replans.
 
         Raises:
           ValueError: as `reset`. Nothing changes then.
@@ -200,16 +200,16 @@ class Controller:
             self._goal = checked_goal(goal, self._contract, self._plausible, self._embed)
             self._episode += 1
             self._watch.forget()
-            self._state = self._anew()
+            self._state = self._fresh_state()
 
     def act(self, observation: Any) -> Float[ndarray, "A"]:
-        """The next action, float32 and within the bounds; `source` and `reason` say what it is.
+        """Return the next action, float32 and within the bounds; `source` and `reason` give its origin.
 
         `observation` is what the sensors read: [O] of the only one, or a mapping from all of them.
 
         Raises:
           ValueError: the observation has the wrong shape, is not finite or implausible. The state stays as it was.
-          RuntimeError: there was no `reset` yet, or another thread is inside.
+          RuntimeError: there was no `reset` yet, or another thread is in a call.
         """
         with self._alone("act"):
             state = self._current("act")
@@ -222,22 +222,22 @@ class Controller:
             status = self._engine.status(state)
             self._recent.append(moment)
             self._sent = self._watch.judge(action, status)
-            if self._watch.source == Source.BRAKE:  # a search that has gone wrong is not searched on
-                state = self._anew()
+            if self._watch.source == Source.BRAKE:  # a failed search is not continued
+                state = self._fresh_state()
             self._state, self._acted = state, True
             return self._sent.copy()
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[ndarray, Any]:
-        """`act` as Stable-Baselines3's policies have it: `[O]` gives `[A]`, and a batch of one, `[1, O]`, `[1, A]`.
+        """Return `act` in the signature of Stable-Baselines3's policies: `[O]` gives `[A]`, `[1, O]` gives `[1, A]`.
 
-        A true `episode_start` resets towards the same goal, from the rest action. `state` is handed back as it came,
-        for the memory is the controller's own; `deterministic` has no meaning, for a plan depends on the seed alone.
+        A true `episode_start` resets towards the same goal, from the rest action. `state` is returned unchanged,
+        as the controller has its own memory; `deterministic` has no effect, as a plan depends on the seed alone.
 
         Raises:
           ValueError: the observation is neither `[O]` nor `[1, O]`, is not finite or implausible.
-          RuntimeError: there was no `reset` yet, or another thread is inside.
+          RuntimeError: there was no `reset` yet, or another thread is in a call.
         """
         with self._alone("predict"):
             self._current("predict")
@@ -250,26 +250,26 @@ class Controller:
 
     @property
     def source(self) -> Source:
-        """Where the last action came from: the newest plan, what was left of one before, or the rest action."""
+        """Origin of the last action: the newest plan, the rest of the one before, or the rest action."""
         return self._watch.source
 
     @property
     def reason(self) -> Reason:
-        """Why it came from there; `OK` where nothing is wrong."""
+        """Reason for the source; `OK` without a fault."""
         return self._watch.reason
 
     @property
     def anytime(self) -> Anytime | None:
-        """With a deadline: how many iterations the last `act` made, how long it took, and whether it was late."""
+        """Timing of the last `act` with a deadline: iterations, duration, and whether it was late."""
         return self._anytime
 
     @property
     def plan(self) -> Plan:
-        """The plan that is being executed. RuntimeError where there was no `reset` yet."""
+        """The plan in execution. Raises RuntimeError before the first `reset`."""
         return self._engine.plan(self._current("plan"))
 
     def imagined(self) -> ndarray:
-        """Where the rest of the plan should lead: positions [H, Q] if the model has a probe, else latents [H, D].
+        """Predicted outcome of the rest of the plan: positions [H, Q] if the model has a probe, else latents [H, D].
 
         Raises:
           RuntimeError: there was no `reset` yet.
@@ -280,8 +280,8 @@ class Controller:
         """The engine's state at an episode's start, after the action `previous` [A]."""
         return self._engine.with_previous(self._engine.begin(goal, seed, episode), previous)
 
-    def _anew(self) -> Any:
-        """A new state in the same episode: nothing is planned, and what was seen and sent last is remembered."""
+    def _fresh_state(self) -> Any:
+        """Return a new state in the same episode: no plan, but the recent observations and the last action."""
         assert self._goal is not None and self._sent is not None
         state = self._engine.begin(self._goal, self._seed, self._episode)
         for observation in self._recent:
@@ -289,7 +289,7 @@ class Controller:
         return self._engine.with_previous(state, self._sent)
 
     def _start(self, previous: Any, seed: int | None) -> ndarray:
-        """The action [A] that an episode starts from."""
+        """Return the action [A] that an episode starts from."""
         if previous is None:
             return self._rest if seed is not None or self._sent is None else self._sent
         return checked_action(previous, self._contract)

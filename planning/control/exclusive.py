@@ -1,4 +1,4 @@
-"""One thread at a time: an object that holds state for one caller refuses a second one in plain words."""
+"""One thread at a time: an object that holds state for one caller refuses a second one with a clear error."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import final
 
 @final
 class Exclusive:
-    """Lets one thread in, any number of times, and refuses every other one while it is inside.
+    """Admits one thread, any number of times, and refuses every other one while it is in a call.
 
     Args:
       owner: what is guarded, for the message.
-      instead: what to take where several threads call.
+      alternative: what to use from several threads.
     """
 
-    def __init__(self, owner: str, instead: str):
-        self._owner, self._instead = owner, instead
+    def __init__(self, owner: str, alternative: str):
+        self._owner, self._alternative = owner, alternative
         self._inside = threading.RLock()
 
     @contextmanager
     def __call__(self, call: str) -> Iterator[None]:
-        """Be inside for the length of a `with`.
+        """Hold the object for the length of a `with`.
 
         Raises:
-          RuntimeError: another thread is inside.
+          RuntimeError: another thread is in a call.
         """
         if not self._inside.acquire(blocking=False):
             raise RuntimeError(
-                f"{call} was called while another thread is inside this {self._owner}: one thread at a time may, or "
-                f"take {self._instead}"
+                f"{call} was called while another thread is inside this {self._owner}: use one thread at a time, "
+                f"or {self._alternative}"
             )
         try:
             yield

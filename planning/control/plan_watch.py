@@ -1,4 +1,4 @@
-"""Whether the plan that a controller executes is one, and what it sends where it is none."""
+"""Check of the plan that a controller executes, and the actions that replace a failed one."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ REASONS = {Status.OK: Reason.OK, Status.INFEASIBLE: Reason.INFEASIBLE, Status.FA
 
 @final
 class PlanWatch:
-    """Lets a plan's actions pass, and those of the plan before while planning fails, until they are used up.
+    """Passes a plan's actions, or those of the previous plan while planning fails, until they are used up.
 
-    After that, and for what is no number, there is the contract's rest action.
+    After that, and in place of an action that is not finite, comes the contract's rest action.
     """
 
     def __init__(self) -> None:
-        self._left = 0  # actions of the last good plan that are left
+        self._left = 0  # remaining actions of the last good plan
         self.source, self.reason = Source.BRAKE, Reason.NO_PLAN
 
     def follow(self, contract: Contract) -> None:
-        """Judge by this contract from here on."""
+        """Use this contract from here on."""
         self._horizon = contract.horizon
         self._low, self._high, self._rest = contract.low, contract.high, contract.rest_action
 
     def forget(self) -> None:
-        """Nothing is planned: an episode begins, or the goal changes."""
+        """Drop the plan: an episode begins, or the goal changes."""
         self._left = 0
 
     def judge(self, action: ndarray, status: Status) -> ndarray:
-        """The action [A] to send, within the bounds. `source` and `reason` say what it is; a change is logged."""
+        """Return the action [A] to send, within the bounds. `source` and `reason` describe it; a change is logged."""
         before = Reason.OK if self.reason == Reason.NO_PLAN else self.reason
         self._left = self._horizon if status != Status.FAILED else self._left - 1
         if not np.isfinite(action).all() or self._left <= 0:

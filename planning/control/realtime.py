@@ -1,4 +1,4 @@
-"""A planner behind a control loop: what a robot's program holds, from any of its threads."""
+"""A planner behind a control loop: the object that a robot's program holds and calls from any of its threads."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class RealtimeController:
     """A planner behind a control loop that never waits for it. Any thread may call any method.
 
     Whatever happened before, an action that `get_action` returns is finite, within the bounds, and within the rate
-    limit from the one before; where nothing better is left it is a step towards the declared brake.
+    limit from the one before; as a last resort it is a step towards the declared brake.
 
     Args:
       planner: an engine (for `worker="thread"` and `"inline"`), a recipe, or the path of a bundle.
-      loop: what the robot's side declares.
+      loop: declaration of the robot's side.
       planning: how the planner answers.
       fallback: how faults are answered.
-      worker: where it plans: in a `process` or a `thread` of its own, or `inline`, on the caller's clock.
+      worker: where it plans: in a separate `process` or `thread`, or `inline`, on the caller's clock.
       seed: of the first episodes.
       telemetry: a log, or the path of one.
-      clock: seconds; `time.monotonic` by default, and anything in a simulation.
+      clock: seconds; `time.monotonic` by default, any function in a simulation.
       heartbeat: called with each command that is handed out, as `Heartbeat.beat`; it must not block.
 
     Raises:
@@ -100,10 +100,10 @@ class RealtimeController:
             self._telemetry.header |= {"contract": self._contract.to_json(), "bundle_sha256": sha256}
 
     def start(self, previous: Any = None) -> None:
-        """Start the planner, and act; `ready` becomes true once everything is compiled.
+        """Start the planner and act; `ready` becomes true once everything is compiled.
 
         Args:
-          previous: [A] what the actuators do now, as measured: commands go on from there. None: from what was sent
+          previous: [A] what the actuators do now, as measured: commands continue from there. None: from what was sent
             last, and from the rest action the first time.
 
         Raises:
@@ -118,7 +118,7 @@ class RealtimeController:
             self._cycle.start(previous)
 
     def stop(self) -> None:
-        """End the planner, and write what is to be logged. From here on the brake is sent. `start` begins again."""
+        """Stop the planner and flush the logs. From then on the brake is sent. `start` restarts it."""
         with self._lock:
             self._cycle.stop()
         self._worker.stop()
@@ -127,9 +127,9 @@ class RealtimeController:
         self._journal.close()
 
     def acknowledge(self) -> Reason | None:
-        """Let go of the brake that a fault latched (`Fallback(latch=...)`); the fault, or None where none had.
+        """Release the brake that a fault latched (`Fallback(latch=...)`); returns the fault, or None without one.
 
-        What is still wrong is answered as declared, and may latch again.
+        A fault that persists is answered as declared, and may latch again.
         """
         with self._lock:
             return self._cycle.chain.acknowledge()
@@ -148,12 +148,12 @@ class RealtimeController:
 
     @property
     def failed(self) -> bool:
-        """Whether the planner has given up; `failure` says why. Actions are handed out all the same."""
+        """Whether the planner has given up; `failure` has the reason. Actions are still handed out."""
         return self._worker.failure is not None
 
     @property
     def failure(self) -> str | None:
-        """Why the planner has given up."""
+        """Reason why the planner has given up."""
         return self._worker.failure
 
     @property
@@ -163,12 +163,12 @@ class RealtimeController:
 
     @property
     def restarts(self) -> int:
-        """How often the planner was started again."""
+        """Number of times the planner was restarted."""
         return self._worker.restarts
 
     @property
     def worker(self) -> Worker:
-        """Where it plans."""
+        """The worker that plans."""
         return self._worker
 
     @property
@@ -178,27 +178,27 @@ class RealtimeController:
 
     @property
     def command(self) -> Command | None:
-        """The last action that was handed out, where it came from, and why."""
+        """The last action that was handed out, its source and its reason."""
         return self._cycle.command
 
     @property
     def plan(self) -> PublishedPlan | None:
-        """The plan that is executed while nothing is wrong."""
+        """The plan in execution, as long as there is no fault."""
         return self._cycle.link.plan
 
     @property
     def latency(self) -> float:
-        """Seconds from an observation to the use of its plan: p95 of the last 64."""
+        """Latency in seconds from an observation to the use of its plan: p95 of the last 64."""
         return self._cycle.link.latencies.expected()
 
     @property
     def events(self) -> Events:
-        """What began and ended, counted."""
+        """Faults that began and ended, counted."""
         return self._cycle.events
 
     @property
     def weights(self) -> dict[str, float]:
-        """The weight of each cost. Others count from the next plan on."""
+        """The weight of each cost. New weights take effect with the next plan."""
         return dict(zip(self._contract.terms, self._cycle.link.weights.tolist(), strict=True))
 
     @weights.setter
@@ -212,12 +212,12 @@ class RealtimeController:
             self._cycle.link.weights = values
 
     def reset(self, goal: Any = None, seed: int | None = None, previous: Any = None) -> None:
-        """Start an episode towards a goal. Plans that are still being made are discarded.
+        """Start an episode towards a goal. Plans that are still being computed are discarded.
 
         Args:
           goal: [O] an observation there. Without one the last goal stays; planning for rewards needs none.
-          seed: numbers the episodes from here on; None: they go on.
-          previous: [A] what the actuators do now, as measured; None: what was sent last, for the robot still does it.
+          seed: numbers the episodes from here on; None: the numbering continues.
+          previous: [A] what the actuators do now, as measured; None: what was sent last, which the robot still does.
 
         Raises:
           ValueError: the goal has another shape, is not finite or implausible, or there has never been one; or
@@ -228,7 +228,7 @@ class RealtimeController:
             self._cycle.reset(goal, seed, previous)
 
     def redirect(self, goal: Any) -> None:
-        """Another goal in the same episode: the present plan is executed until the first one towards it is there.
+        """Set another goal in the same episode: the current plan is executed until the first one towards it arrives.
 
         Raises:
           ValueError: the goal has another shape, is not finite or implausible. Nothing changes then.
@@ -238,16 +238,16 @@ class RealtimeController:
             self._cycle.redirect(goal)
 
     def notify_observation(self, observation: Any, stamp: float | None = None) -> Reason:
-        """Take in what the sensors read at `stamp`, by default now; a bad one is refused. Returns what was wrong."""
+        """Take in the sensor readings at `stamp`, by default now; a bad one is refused. Returns the fault, or `OK`."""
         with self._lock:
             now = self._now()
             return self._cycle.notify(observation, now if stamp is None else _seconds(stamp), now)
 
     def get_action(self, now: float | None = None) -> ndarray:
-        """The action [A] to send now, float32, within the bounds and the rate limit.
+        """Return the action [A] to send now, float32, within the bounds and the rate limit.
 
-        It never waits for the planner or for a log, and never raises; `command` says where the action came from and
-        why. Before `start` and after `stop` it is the brake.
+        It never waits for the planner or for a log, and never raises; `command` has the source of the action and the
+        reason. Before `start` and after `stop` it is the brake.
         """
         with self._lock:
             command = self._cycle.act(self._now() if now is None else _seconds(now))
@@ -263,10 +263,11 @@ class RealtimeController:
             assert self._heartbeat is not None
             self._heartbeat(command)
         except Exception as error:
-            self._journal.write(logging.ERROR, "the heartbeat raised, and goes on with the next command: %s", error)
+            message = "the heartbeat raised, and is called again with the next command: %s"
+            self._journal.write(logging.ERROR, message, error)
 
     def _now(self) -> float:
-        """The clock's time; NaN, which counts as a clock that went back, where the clock fails."""
+        """Return the clock's time; NaN, which counts as a clock that went back, where the clock fails."""
         try:
             return _seconds(self._clock())
         except Exception as error:
@@ -291,7 +292,7 @@ class RealtimeController:
 
 
 def _seconds(value: Any) -> float:
-    """A time stamp; NaN where it is none."""
+    """Return a time stamp as a float; NaN where it is not a number."""
     try:
         return float(value)
     except (TypeError, ValueError):

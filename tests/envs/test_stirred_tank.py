@@ -45,7 +45,7 @@ def pairs(task, n, seed=0):
 @pytest.mark.filterwarnings("ignore:.*we recommend using a symmetric and normalized space")  # it is in kelvin
 def test_gymnasium_accepts_it(task):
     check_env(envs.make("stirred_tank"), skip_render_check=True)
-    assert list(task.observation_space) == ["temperature", "composition", "composition_present"]
+    assert list(task.observation_space) == ["temperature", "composition", "composition_present", "coolant"]
     assert not isinstance(task, PlanarView) and not task.needs_detour(*pairs(task, 3)).any()
     with pytest.raises(ValueError, match="stirred_tank draws nothing"):
         envs.make("stirred_tank", "rgb_array")
@@ -133,6 +133,7 @@ def test_a_set_point_asks_for_the_temperature_alone(task):
     assert {name: mask.tolist() for name, mask in task.goal_mask.items()} == {
         "temperature": [True],
         "composition": [False],
+        "coolant": [False],
     }
     assert not task.success(states, goals).any() and task.success(steady(goals[:, 0]), goals).all()
     through = states.copy()

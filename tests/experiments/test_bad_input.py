@@ -84,7 +84,7 @@ def test_one_sensor_that_stands_still_is_named(caplog):
     seen[:, 1] = 3.0
     seen[::2, 1] += 2e-7
     metadata = {"task": json.dumps(LOGS)}
-    check_moves(EpisodeData.of([seen], [taken], [], ([-1], [1]), metadata), "here")
+    check_moves(EpisodeData.of([seen], [taken], ([-1], [1]), metadata=metadata), "here")
     assert "sensor 1 (y) never moves in here" in caplog.text
     assert "sensor 0" not in caplog.text and "actuator" not in caplog.text
 
@@ -100,19 +100,19 @@ def test_one_sensor_that_stands_still_is_named(caplog):
 )
 def test_data_of_another_robot_are_named(changes, message):
     seen, taken = moving(np.random.default_rng(0))
-    other = EpisodeData.of([seen], [taken], [], ([-1], [1]), {"task": json.dumps({**LOGS, **changes})})
+    other = EpisodeData.of([seen], [taken], ([-1], [1]), metadata={"task": json.dumps({**LOGS, **changes})})
     with pytest.raises(ValueError, match=message):
         check_data(other, LOGS, "here", owner="the model")
     for words in ("no JSON", '{"control_period": "50ms", "sensors": "xy"}', "[1]"):
-        silent = EpisodeData.of([seen], [taken], [], ([-1], [1]), {"task": words})
+        silent = EpisodeData.of([seen], [taken], ([-1], [1]), metadata={"task": words})
         check_data(silent, LOGS, "here", owner="the model")
-    wider = EpisodeData.of([seen], [taken], [], ([-1], [2]), {})
+    wider = EpisodeData.of([seen], [taken], ([-1], [2]))
     with pytest.raises(ValueError, match=r"has action_high\[0\] at 2, and the model at 1"):
         check_data(wider, LOGS, "here", owner="the model")
     small = {**LOGS, "action_low": [-1e-7], "action_high": [1e-7]}
-    check_data(EpisodeData.of([seen], [taken], [], ([-1e-7], [1.00001e-7]), {}), small, "here", owner="the model")
+    check_data(EpisodeData.of([seen], [taken], ([-1e-7], [1.00001e-7])), small, "here", owner="the model")
     with pytest.raises(ValueError, match=r"has action_high\[0\] at 2e-07, and the model at 1e-07"):
-        check_data(EpisodeData.of([seen], [taken], [], ([-1e-7], [2e-7]), {}), small, "here", owner="the model")
+        check_data(EpisodeData.of([seen], [taken], ([-1e-7], [2e-7])), small, "here", owner="the model")
     with pytest.raises(ValueError, match="has actions of 1 numbers, and the model has 2"):
         check_data(silent, {**LOGS, "action_size": 2}, "here", owner="the model")
 
@@ -126,7 +126,9 @@ def test_a_reading_far_from_all_others_is_named(caplog):
         changed = [each.copy() for each in seen], [each.copy() for each in taken]
         (changed[0] if where == "seen" else changed[1])[1][7, 0] = value
         bounds = ([-np.inf], [np.inf]) if where == "unbounded" else ([-1], [1])
-        check_range(EpisodeData.of(*changed, [], bounds, {"task": json.dumps(LOGS)}, ["a", "b", "c"]), "here")
+        check_range(
+            EpisodeData.of(*changed, bounds, metadata={"task": json.dumps(LOGS)}, names=["a", "b", "c"]), "here"
+        )
 
     check(20.0)
     assert not caplog.text, "noise of many standard deviations is no fault"
@@ -175,10 +177,10 @@ def test_what_could_not_be_measured_is_not_blamed_on_the_model():
 
 def test_logs_without_their_description_are_named(tmp_path):
     np.savez(tmp_path / "e0.npz", observations=np.zeros((3, 2)), actions=np.zeros((2, 1)))
-    with pytest.raises(ValueError, match=r"has logs and no dataset.json beside them: docs/own_logs.md"):
+    with pytest.raises(ValueError, match=r"has logs and no dataset.json next to them: docs/own_logs.md"):
         load(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps({"action_low": [-1.0], "action_high": [1.0]}))
-    with pytest.raises(ValueError, match="dataset.json does not say control_period: see"):
+    with pytest.raises(ValueError, match="dataset.json lacks control_period: see"):
         load(tmp_path)
 
 

@@ -114,26 +114,26 @@ def test_settings_reach_the_command_and_nothing_is_left_behind(seen: list) -> No
         (
             ["greet", "seed=1", "cem.num_sample=3"],
             "cem.num_sample is not a setting of `jepa-mpc greet`; did you mean cem.num_samples?; "
-            "`jepa-mpc greet --help` lists what it has",
+            "`jepa-mpc greet --help` lists its settings",
         ),
         (
             ["greet", "tsk=umaze"],
-            "tsk is not a setting of `jepa-mpc greet`; did you mean task?; `jepa-mpc greet --help` lists what it has",
+            "tsk is not a setting of `jepa-mpc greet`; did you mean task?; `jepa-mpc greet --help` lists its settings",
         ),
         (
             ["greet", "task=umaze", "task.corridor=0.3", "sede=1"],
-            "sede is not a setting of `jepa-mpc greet`; did you mean seed?; `jepa-mpc greet --help` lists what it has",
+            "sede is not a setting of `jepa-mpc greet`; did you mean seed?; `jepa-mpc greet --help` lists its settings",
         ),
         (["greet", "--seed=1"], "--seed is not an option: settings are written without dashes, as in seed=VALUE"),
         (
             ["greet", "seed=[1"],
-            """seed=[1 has special characters: write "seed='[1'" if that is meant to be a text""",
+            """seed=[1 has special characters: write "seed='[1'" if it is meant as text""",
         ),
-        (["greet", "fail=ä"], """fail=ä has special characters: write "fail='ä'" if that is meant to be a text"""),
+        (["greet", "fail=ä"], """fail=ä has special characters: write "fail='ä'" if it is meant as text"""),
         (
             ["greet", "task=umaze", "cem.num_samples=3", "task.corridr=1", "seed=3"],
             "task.corridr is not a setting of `jepa-mpc greet`; did you mean task.corridor?; "
-            "`jepa-mpc greet --help` lists what it has",
+            "`jepa-mpc greet --help` lists its settings",
         ),
         (["greet", "seed"], "'seed' is not a setting: write key=value, with quotes around special characters"),
         (["greet", "task=5"], "task=5 is not known: task can be reward, two_room, umaze"),

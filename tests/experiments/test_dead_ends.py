@@ -115,7 +115,7 @@ def test_a_place_that_cannot_be_written_is_found_at_the_start(tmp_path, capsys, 
     assert main([command, word.format("file")]) == 2
     told = capsys.readouterr().err
     key = word.partition("=")[0]
-    assert told.startswith(f"jepa-mpc: {key}: nothing can be written in file") and told.count("\n") == 1
+    assert told.startswith(f"jepa-mpc: {key}: cannot write in file") and told.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

@@ -69,7 +69,7 @@ def test_npz_and_csv_give_the_same_episodes(tmp_path):
         ({"extra": 1}, {}, "unknown field extra"),
         ({"sensors": ["x"]}, {}, "sensors has 1 words for 3 sensors"),
         ({"actuators": ["a"]}, {}, "actuators has 1 words for 2 actuators"),
-        ({"sensors": "xyz"}, {}, "sensors must be a list of words"),
+        ({"sensors": "xyz"}, {}, "sensors must be a list of strings"),
         ({}, {"observations": None}, "expected observations"),
         ({}, {"observations": np.ones((4, 3))}, "4 observations for 4 actions"),
         ({}, {"observations": np.full((5, 3), np.nan)}, "observations at step 0 that is not finite"),
@@ -80,7 +80,7 @@ def test_npz_and_csv_give_the_same_episodes(tmp_path):
         ),
         ({}, {"actions": np.ones((4, 3))}, r"expected \[T\+1, O\]"),
         ({}, {"positions": np.ones((2, 2))}, "one row for each observation"),
-        ({}, {"observations": np.array([{}] * 5)}, "no npz file of numbers"),
+        ({}, {"observations": np.array([{}] * 5)}, "not an npz file of numbers"),
     ],
 )
 def test_logs_that_do_not_follow_the_schema_are_refused(tmp_path, changes, arrays, words):
@@ -102,11 +102,11 @@ def test_files_that_do_not_fit_each_other_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no column z"):
         load(tmp_path)
     (tmp_path / "e1.csv").write_text("x,y,z,a,b\n1,2,3,0,zero\n1,2,3,,\n")
-    with pytest.raises(ValueError, match=r"e1.csv, line 2 has the cell 'zero', which is no number, in its column b"):
+    with pytest.raises(ValueError, match=r"e1.csv, line 2 has the cell 'zero', which is not a number, in its column b"):
         load(tmp_path)
     (tmp_path / "e1.csv").unlink()
     (tmp_path / "dataset.json").write_text("[")
-    with pytest.raises(ValueError, match="is no JSON"):
+    with pytest.raises(ValueError, match="is not JSON"):
         load(tmp_path)
 
 

@@ -20,7 +20,7 @@ SMALL = CEM(horizon=4, num_samples=16, num_elites=4, iterations=2, num_keep=2, n
         ({"num_elites": 17}, r"num_elites \(17\) cannot exceed num_samples \(16\)"),
         ({"num_best": 17}, r"num_best \(17\) cannot exceed"),
         ({"num_keep": 4}, r"num_keep must lie between 0 and num_best \(3\); got 4"),
-        ({"num_samples": 3, "num_elites": 2}, "leaves no draw .* take at least 4"),
+        ({"num_samples": 3, "num_elites": 2}, "leaves no draw .* set at least 4"),
         ({"init_std": 0.0}, r"init_std must lie in \(0, inf\); got 0"),
         ({"init_std": float("nan")}, "init_std must lie in"),
         ({"min_std": -0.1}, r"min_std must lie in \[0, inf\); got -0.1"),

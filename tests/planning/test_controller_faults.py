@@ -144,7 +144,7 @@ def test_a_second_thread_is_refused_and_harms_nothing(monkeypatch):
         lambda: control.predict([0, 0]),
     )
     for call in calls:
-        with pytest.raises(RuntimeError, match="one thread at a time may, or take RealtimeController"):
+        with pytest.raises(RuntimeError, match="use one thread at a time, or RealtimeController"):
             call()
     leave.set()
     worker.join()

@@ -6,7 +6,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from planning import ActionRate, Custom, Imagined, LatentObjective, Prediction, ProbeDistance, Reward, Value, imagine
+from planning import (
+    ActionRate,
+    Custom,
+    Imagined,
+    LatentObjective,
+    Prediction,
+    ProbeDistance,
+    ProbeGoalDistance,
+    Reward,
+    Value,
+    imagine,
+)
 
 from .toys import PointMass, box, point_mass
 
@@ -104,3 +115,16 @@ def test_a_goal_in_the_probes_words_counts_what_is_told_alone():
         ProbeDistance((1.0, 1.0, 1.0))(model, path, box())
     with pytest.raises(ValueError, match="ProbeDistance needs a model with a probe head"):
         ProbeDistance((1.0, 1.0))(point_mass(), path, box())
+
+
+def test_a_set_point_is_what_the_probe_says_of_the_goal():
+    latents = jnp.array([[[1.0, 5.0, 0.0, 0.0], [3.0, 5.0, 0.0, 0.0]]])
+    model, path = point_mass(eye=True), imagined(jnp.zeros((1, 2, 2)), latents)
+    path = replace(path, goal=jnp.array([1.0, 1.0, 7.0, 7.0]))  # what the eye does not see does not count
+    np.testing.assert_allclose(ProbeGoalDistance((1.0, 0.0))(model, path, box()), [0.0 + 4.0])
+    np.testing.assert_allclose(ProbeGoalDistance((0.5, 1.0))(model, path, box()), [16.0 + 18.0])
+    np.testing.assert_allclose(ProbeGoalDistance((1.0, 0.0), 0.0, 2.0)(model, path, box()), [8.0])
+    with pytest.raises(ValueError, match=r"ProbeGoalDistance has \(3,\) weights, and the model's probe gives 2"):
+        ProbeGoalDistance((1.0, 1.0, 1.0))(model, path, box())
+    with pytest.raises(ValueError, match="ProbeGoalDistance needs a model with a probe head"):
+        ProbeGoalDistance((1.0, 1.0))(point_mass(), path, box())

@@ -108,7 +108,7 @@ def test_weights_are_those_of_the_formula():
         (replace(SMALL, num_keep=4), "num_keep must lie between"),
         (replace(ELITE, num_elites=17), r"num_elites must lie between 1 and num_samples \(16\); got 17"),
         (replace(ELITE, max_std=0.01), r"max_std \(0.01\) cannot be below min_std \(0.05\)"),
-        (replace(ELITE, num_samples=2, num_elites=1, num_best=1, proposals=(NoOp(),)), "and 1 proposals; take at le"),
+        (replace(ELITE, num_samples=2, num_elites=1, num_best=1, proposals=(NoOp(),)), "and 1 proposals; set at le"),
     ],
 )
 def test_a_configuration_that_cannot_plan_is_refused(key, planner, words):

@@ -80,5 +80,5 @@ def test_warmup_settles_auto_for_good(monkeypatch):
 def test_other_precisions_are_refused():
     with pytest.raises(ValueError, match="precision must be float32, bfloat16 or auto; got 'float16'"):
         make("float16").validate()
-    with pytest.raises(ValueError, match="got 'auto': for auto, take the agent that planning"):
+    with pytest.raises(ValueError, match="got 'auto': for auto, use the agent that planning"):
         make("auto").init(jax.random.key(0))

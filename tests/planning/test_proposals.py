@@ -149,5 +149,5 @@ def test_places_that_do_not_fit_are_refused(key):
         SMALL.with_given(state, jnp.zeros((4, HORIZON, 2)))
     with pytest.raises(ValueError, match="Given more than once"):
         replace(SMALL, proposals=(Given(1), Given(1))).init(box(), key)
-    with pytest.raises(ValueError, match="kept sequences and 14 proposals; take at least 18"):
+    with pytest.raises(ValueError, match="kept sequences and 14 proposals; set at least 18"):
         replace(SMALL, proposals=(Given(14),)).init(box(), key)

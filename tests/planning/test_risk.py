@@ -145,7 +145,7 @@ def test_a_future_that_is_known_has_no_disagreement():
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ({"risk": Worst()}, "the risk Worst compares the members of an ensemble, and a single one imagines"),
+        ({"risk": Worst()}, "the risk Worst compares the members of an ensemble, and only one predicts"),
         ({"risk": CVaR(0.2)}, "the risk CVaR compares"),
         ({"disagreement": Disagreement()}, "the cost disagreement compares"),
     ],

@@ -1,6 +1,6 @@
-"""CSV files as spreadsheets and loggers write them: any usual encoding and separator, one header line.
+"""CSV files from spreadsheets and loggers: any usual encoding and separator, one header line.
 
-Numbers are never guessed: what could be read in two ways is refused with the file, the line and the column.
+Numbers are never guessed: ambiguous ones are refused with the file, the line and the column.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 SEPARATORS = ",;\t|"
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose byte order mark is a prefix
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -28,7 +28,7 @@ _COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a file, as they stand there."""
+    """Cells of a file, unparsed."""
 
     path: Path
     names: tuple[str, ...]  # of the columns
@@ -37,10 +37,10 @@ class Table:
     decimal_comma: bool = False
 
     def column(self, name: str) -> list[str]:
-        """The cells of one column, those that a line lacks as "".
+        """Return the cells of one column, "" where a line lacks it.
 
         Raises:
-          ValueError: there is none of this name, or there are two.
+          ValueError: no column of this name, or two.
         """
         found = [place for place, each in enumerate(self.names) if each == name]
         if len(found) != 1:
@@ -48,40 +48,40 @@ class Table:
         return [row[found[0]] if found[0] < len(row) else "" for row in self.rows]
 
     def numbers(self, name: str, rows: int | None = None) -> list[float]:
-        """The numbers of one column, or of its first `rows` cells.
+        """Return the numbers of one column, or of its first `rows` cells.
 
         Raises:
-          ValueError: a cell that is empty or no number, with its line.
+          ValueError: a cell that is empty or not a number, with its line.
         """
         cells = self.column(name)[:rows]
         return [self.number(cell, name, line) for cell, line in zip(cells, self.lines, strict=False)]
 
     def number(self, cell: str, name: str, line: int) -> float:
-        """What a cell says. Raises ValueError where it is no number."""
+        """Return the number in a cell. Raises ValueError where it is not a number."""
         text = cell.replace(",", ".").strip() if self.decimal_comma else cell.strip()
         if not _NUMBER.fullmatch(text):
             fix = ": write numbers as 1234.5, without separators of thousands" if re.search(r"\d[.,' ]\d", text) else ""
-            what = f"the cell {cell[:40]!r}, which is no number," if text else "an empty cell"
+            what = f"the cell {cell[:40]!r}, which is not a number," if text else "an empty cell"
             raise ValueError(f"{self.path}, line {line} has {what} in its column {name}{fix}")
         return float(text)
 
 
-def read_table(path: Path, wanted: Sequence[str] = ()) -> Table:
-    """Read a file whose first line names its columns, the `wanted` ones among others; without a line, an empty table.
+def read_table(path: Path, expected: Sequence[str] = ()) -> Table:
+    """Read a file whose first line names its columns, the `expected` ones among others; without a line, an empty table.
 
     Lines without a single cell are left out. Numbers have a decimal comma where the separator is no comma and no cell
-    of a wanted column has a point.
+    of an expected column has a point.
 
     Raises:
       OSError: the file cannot be read.
-      ValueError: no text, broken quoting, a line with more cells than the header, or decimal commas beside points.
+      ValueError: not a text file, broken quoting, a line with more cells than the header, or decimal commas and points.
     """
     text = _text(path)
     begin = 0
     if named := re.match(r"sep=(.)\r?\n", text):  # a line that spreadsheets write and read
         separator, begin = named[1], named.end()
     else:
-        separator = max(SEPARATORS, key=lambda each: _fit(text, each, wanted))
+        separator = max(SEPARATORS, key=lambda each: _count_columns(text, each, expected))
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
     offset = int(begin > 0)
@@ -91,7 +91,7 @@ def read_table(path: Path, wanted: Sequence[str] = ()) -> Table:
             rows.append(tuple(fields))
             lines.append(reader.line_num + offset)
     except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num + offset} is no line of a CSV file: {error}") from error
+        raise ValueError(f"{path}, line {reader.line_num + offset} is not a line of a CSV file: {error}") from error
     kept = [(cells, line) for cells, line in zip(rows, lines, strict=True) if any(map(str.strip, cells))]
     if not kept:
         return Table(path, (), (), ())
@@ -101,15 +101,15 @@ def read_table(path: Path, wanted: Sequence[str] = ()) -> Table:
             raise ValueError(f"{path}, line {line} has {len(cells)} cells for {len(head)} columns")
     names = tuple(name.strip() for name in head)
     table = Table(path, names, tuple(cells[: len(names)] for cells, _ in body), tuple(line for _, line in body))
-    return replace(table, decimal_comma=separator != "," and _has_decimal_commas(table, wanted))
+    return replace(table, decimal_comma=separator != "," and _has_decimal_commas(table, expected))
 
 
 def _text(path: Path) -> str:
-    """The text of a file, in the encoding that its first bytes say or that its content allows."""
+    """Return the text of a file, in the encoding of its byte order mark or of its content."""
     content = path.read_bytes()
     encodings = [name for mark, name in _MARKS if content.startswith(mark)][:1]
     begin = content[:200]
-    if not encodings and 4 * begin.count(0) > len(begin):  # UTF-16 without a mark: every other byte of it is zero
+    if not encodings and 4 * begin.count(0) > len(begin):  # UTF-16 without a mark: every other byte is zero
         encodings = ["utf-16-be" if content[:1] == b"\0" else "utf-16-le"]
     for encoding in encodings or ("utf-8", "cp1252", "latin-1"):
         try:
@@ -118,22 +118,22 @@ def _text(path: Path) -> str:
             continue
         if "\0" not in text:
             return text
-    raise ValueError(f"{path} is no text in a usual encoding: save it as CSV in UTF-8")
+    raise ValueError(f"{path} is not text in a usual encoding: save it as CSV in UTF-8")
 
 
-def _fit(text: str, separator: str, wanted: Sequence[str]) -> tuple[int, int]:
-    """How many of the wanted columns the first line has with this separator, and how many columns at all."""
+def _count_columns(text: str, separator: str, expected: Sequence[str]) -> tuple[int, int]:
+    """Count the expected columns in the first line with this separator, and all its columns."""
     first = text.lstrip("\r\n").splitlines()[:1]
     try:
         names = [name.strip() for cells in csv.reader(first, delimiter=separator) for name in cells]
     except csv.Error:
         return 0, 0
-    return len(set(wanted) & set(names)), len(names)
+    return len(set(expected) & set(names)), len(names)
 
 
-def _has_decimal_commas(table: Table, wanted: Sequence[str]) -> bool:
+def _has_decimal_commas(table: Table, expected: Sequence[str]) -> bool:
     comma, point = None, None
-    for name in wanted:
+    for name in expected:
         if table.names.count(name) != 1:
             continue
         for cell, line in zip(table.column(name), table.lines, strict=True):

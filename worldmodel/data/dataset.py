@@ -1,7 +1,7 @@
 """Datasets read into memory: Minari datasets, and a robot's own logs.
 
 Any Minari dataset can be read whose actions are a one-dimensional Box and whose observations are one, too, or a Dict of
-Boxes: one entry a sensor. Of pixels, the dtype stays uint8.
+Boxes: one entry a sensor. Pixels stay uint8.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
 
     Raises:
       FileNotFoundError: no dataset there.
-      ValueError: spaces of another kind, no step at all, parts of an episode that differ in length or a value that is
-        not finite (the episode is named), or no rewards where they were asked for.
+      ValueError: unsupported spaces, no step at all, parts of an episode that differ in length or a value that is
+        not finite (the episode is named), or no rewards where they were requested.
     """
     if (Path(path) / DESCRIPTION).is_file():
         if rewards:
@@ -63,15 +63,15 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
     data = EpisodeData.of(
         [each["observations"] for each in episodes],
         [each["actions"] for each in episodes],
-        [each["state"] for each in episodes if "state" in each],
         bounds,
-        dict(dataset.storage.metadata),
-        [each["name"] for each in episodes],
-        spec,
+        states=[each["state"] for each in episodes if "state" in each],
+        metadata=dict(dataset.storage.metadata),
+        names=[each["name"] for each in episodes],
+        spec=spec,
     )
     if not rewards:
         return data
-    # As actions have one, for each episode's last observation.
+    # Padding for each episode's last observation, as actions have.
     return replace(
         data,
         rewards=np.concatenate([np.append(each["rewards"], np.float32(0.0)) for each in episodes]),
@@ -83,20 +83,20 @@ _REWARDS = ("rewards", "terminated")
 
 
 def _read(path: str | Path, dataset: Any) -> Iterator[Any]:
-    """The episodes as Minari gives them."""
+    """Iterate over the episodes from Minari."""
     episodes = dataset.iterate_episodes()
     while True:
         try:
             episode = next(episodes)
         except StopIteration:
             return
-        except Exception as error:  # whatever h5py and pyarrow raise on a file that was cut off or altered
-            raise ValueError(f"dataset {path} is damaged ({_short(error)}): take an intact copy") from error
+        except Exception as error:  # h5py and pyarrow raise various errors on a truncated or altered file
+            raise ValueError(f"dataset {path} is damaged ({_one_line(error)}): take an intact copy") from error
         yield episode
 
 
 def _spec(dataset: Any) -> ObservationSpec:
-    """The sensors of a Minari dataset: as its task describes them, or else what its space says."""
+    """Return the sensors of a Minari dataset: as its task describes them, or else from its space."""
     boxes = _boxes(dataset.observation_space)
     spec = ObservationSpec.of_arrays({name: (box.shape, box.dtype) for name, box in boxes.items()})
     try:
@@ -106,21 +106,22 @@ def _spec(dataset: Any) -> ObservationSpec:
                 for each in json.loads(dataset.storage.metadata["task"])["observation"]
             ]
         )
-    except (KeyError, TypeError, ValueError):  # somebody else's metadata, or those of an earlier version
+    except (KeyError, TypeError, ValueError):  # metadata of another program, or of an earlier version
         return spec
-    same = [(each.name, each.shape, each.dtype, each.optional) for each in spec.sensors]
-    return described if [(s.name, s.shape, s.dtype, s.optional) for s in described.sensors] == same else spec
+    # In the task's order: Minari gives a space back with its keys sorted.
+    same = {(each.name, each.shape, each.dtype, each.optional) for each in spec.sensors}
+    return described if {(s.name, s.shape, s.dtype, s.optional) for s in described.sensors} == same else spec
 
 
 def _boxes(space: Any) -> dict[str, Any]:
-    """A Box by sensor; of a space that is one, the sensor is `state`, or `pixels` where it is a picture."""
+    """Return a Box by sensor; a space that is a Box becomes the sensor `state`, or `pixels` for an image."""
     if hasattr(space, "spaces"):
         return dict(space.spaces)
     return {"state" if len(space.shape) == 1 else "pixels": space}
 
 
 def _readings(episode: Any, dataset: Any) -> dict[str, ndarray]:
-    """An episode's observations by sensor."""
+    """Return an episode's observations by sensor."""
     found = episode.observations
     if not isinstance(found, dict):
         found = dict.fromkeys(_boxes(dataset.observation_space), found)
@@ -128,7 +129,7 @@ def _readings(episode: Any, dataset: Any) -> dict[str, ndarray]:
 
 
 def _check_sizes(path: str | Path, episode: Any, dataset: Any, spec: ObservationSpec) -> None:
-    """Raise ValueError where an episode's arrays are not those of the dataset's spaces."""
+    """Raise ValueError where an episode's arrays do not match the dataset's spaces."""
     boxes = _boxes(dataset.observation_space)
     for noun, values, space in (
         *(
@@ -138,25 +139,25 @@ def _check_sizes(path: str | Path, episode: Any, dataset: Any, spec: Observation
         ("actions", np.asarray(episode.actions), dataset.action_space),
     ):
         if space is None or values.shape[1:] != space.shape or values.ndim < 2 or values.dtype.kind not in "fiub":
-            wanted = "none" if space is None else f"{space.shape[0]} a row" if len(space.shape) == 1 else space.shape
+            expected = "none" if space is None else f"{space.shape[0]} a row" if len(space.shape) == 1 else space.shape
             raise ValueError(
                 f"dataset {path}: episode {episode.id} has {noun} {values.shape} of the type {values.dtype}; expected "
-                f"numbers, {wanted}"
+                f"numbers, {expected}"
             )
     missing = {sensor.name for sensor in spec.sensors} - set(_readings(episode, dataset))
     if missing:
         raise ValueError(f"dataset {path}: episode {episode.id} has no readings of the sensor {sorted(missing)[0]}")
 
 
-def _short(error: Exception) -> str:
-    """An error of another library in one line."""
+def _one_line(error: Exception) -> str:
+    """Return another library's error in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _checked(
     path: str | Path, episode: Any, spec: ObservationSpec, columns: dict[str, Float32Columns], rewards: bool
 ) -> dict[str, Any]:
-    """One episode's arrays by name, and its own name; `observations` by sensor."""
+    """Return one episode's arrays by name, and its own name; `observations` by sensor."""
     name = f"episode {episode.id}"
     given = episode.observations
     if not isinstance(given, dict):
@@ -220,15 +221,15 @@ def _from_logs(folder: Path) -> EpisodeData:
     bounds = (logs.description["action_low"], logs.description["action_high"])
     names = [name for name, *_ in kept]
     observations, actions = [obs for _, obs, _, _ in kept], [act for _, _, act, _ in kept]
-    return EpisodeData.of(observations, actions, positions, bounds, metadata, names)
+    return EpisodeData.of(observations, actions, bounds, states=positions, metadata=metadata, names=names)
 
 
 def open_minari(path: str | Path) -> Any:
-    """The Minari dataset in a folder, or of an id.
+    """Open the Minari dataset in a folder, or of an id.
 
     Raises:
       FileNotFoundError: no dataset there.
-      ValueError: no readable dataset, or spaces of another kind.
+      ValueError: not a readable dataset, or unsupported spaces.
     """
     import minari  # imported here: reading data is the only use, and planning with a model should not need it
     from gymnasium.spaces import Box, Dict
@@ -250,13 +251,13 @@ def open_minari(path: str | Path) -> Any:
 def _open(path: str | Path, minari: Any) -> Any:
     folder = Path(path).resolve()  # Minari doubles a relative path
     if folder.is_dir() and any((*folder.glob("*.npz"), *folder.glob("*.csv"))):
-        raise ValueError(f"{path} has logs and no {DESCRIPTION} beside them: docs/own_logs.md says what stands in it")
+        raise ValueError(f"{path} has logs and no {DESCRIPTION} next to them: docs/own_logs.md describes it")
     if folder.exists():
         data = folder / "data" if (folder / "data").is_dir() else folder
         try:
             return minari.MinariDataset(str(data))
-        except Exception as error:  # Minari raises whatever its storage backends raise on a foreign folder
-            raise ValueError(f"{path} is not a readable Minari dataset ({_short(error)})") from error
+        except Exception as error:  # Minari passes on any error of its storage backends on another kind of folder
+            raise ValueError(f"{path} is not a readable Minari dataset ({_one_line(error)})") from error
     try:
         return minari.load_dataset(str(path))
     except (ValueError, FileNotFoundError, OSError) as error:

@@ -32,51 +32,63 @@ class EpisodeData:
     action_high: Float[ndarray, "A"]
     metadata: dict[str, Any]
     spec: ObservationSpec  # the sensors in order
-    names: tuple[str, ...] = ()  # what each episode is called where it was read; empty: its number
-    rewards: Float[ndarray, "M"] | None = None  # of the action in each row, where they were asked for
-    terminated: Bool[ndarray, "M"] | None = None  # whether that action ended the episode for good
+    names: tuple[str, ...] = ()  # each episode's name in its source; empty: its number
+    rewards: Float[ndarray, "M"] | None = None  # of the action in each row, where they were requested
+    terminated: Bool[ndarray, "M"] | None = None  # whether that action terminated the episode
 
     @classmethod
     def of(
         cls,
-        observations: Sequence[Readings],
-        actions: Sequence[ndarray],
-        states: Sequence[ndarray],
+        observations: Sequence[Readings] | ndarray,
+        actions: Sequence[ndarray] | ndarray,
         bounds: tuple[Any, Any],
-        metadata: dict[str, Any],
+        *,
+        states: Sequence[ndarray] | ndarray = (),
+        metadata: dict[str, Any] | None = None,
         names: Sequence[str] = (),
         spec: ObservationSpec | None = None,
     ) -> EpisodeData:
         """Join episodes, at least one.
 
         Args:
-          observations: of each episode, [T+1, O] of the only sensor, or [T+1, ...] of each sensor by name.
+          observations: of each episode, [T+1, O] of the only sensor, or [T+1, ...] of each sensor by name; the last one
+            follows the last action.
           actions: [T, A] of each.
-          states: [T+1, S] of each; where not all have some they are left out.
           bounds: of the actions, lowest and highest, [A] each.
+          states: [T+1, S] simulator states of each; left out unless every episode has some.
           metadata: of the dataset.
-          names: what the episodes are called.
-          spec: the sensors; None: one vector, `state`.
+          names: of the episodes, for messages.
+          spec: the sensors; None: one vector, `state`, or what the shapes and dtypes say of sensors by name.
 
         Raises:
-          ValueError: a sensor is missing in an episode, or its readings have another shape or dtype.
+          ValueError: no episode, actions that are no vectors or bounds of another size, not one more observation than
+            actions, or an episode in which a sensor is missing or reads another shape.
         """
+        if len(observations) != len(actions) or len(actions) == 0:
+            raise ValueError(
+                f"there are observations of {len(observations)} episodes and actions of {len(actions)}: expected both "
+                "of each episode, and at least one"
+            )
         first = observations[0]
         if spec is None:
-            spec = vector(first.shape[1]) if isinstance(first, ndarray) else _described(first)
+            spec = _described(first) if isinstance(first, Mapping) else vector(np.asarray(first).shape[-1])
+        taken = [np.asarray(each, np.float32) for each in actions]
+        low, high = (np.asarray(bound, np.float32) for bound in bounds)
         named = [_named(each, spec) for each in observations]
-        lengths = np.array([len(each) + 1 for each in actions])
+        for episode, each in enumerate(taken):
+            _check_episode(_called(names, episode), named[episode], each, low, high)
+        lengths = np.array([len(each) + 1 for each in taken])
         ends = np.cumsum(lengths)
-        padded = [np.concatenate([each, np.zeros_like(each[:1])]) for each in actions]
+        padded = [np.concatenate([each, np.zeros((1, low.size), np.float32)]) for each in taken]
         return cls(
             readings={key: np.concatenate([each[key] for each in named]) for key in named[0]},
             actions=np.concatenate(padded),
             first=np.repeat(ends - lengths, lengths).astype(np.int32),
             last=np.repeat(ends - 1, lengths).astype(np.int32),
             states=np.concatenate(states) if len(states) == len(lengths) else None,
-            action_low=np.asarray(bounds[0], np.float32),
-            action_high=np.asarray(bounds[1], np.float32),
-            metadata=metadata,
+            action_low=low,
+            action_high=high,
+            metadata=metadata or {},
             spec=spec,
             names=tuple(names),
         )
@@ -87,11 +99,11 @@ class EpisodeData:
         return np.asarray(self.spec.numpy_row(self.readings), np.float32)
 
     def name(self, episode: int) -> str:
-        """What an episode is called, counted from 0 among those that were read."""
-        return self.names[episode] if self.names else f"episode {episode}"
+        """Return the name of an episode, counted from 0 among those that were read."""
+        return _called(self.names, episode)
 
     def last_episodes(self, count: int) -> EpisodeData:
-        """The last `count` episodes, or all where there are fewer."""
+        """Return the last `count` episodes, or all where there are fewer."""
         begin = int(np.unique(self.first)[-count:][0])
         return replace(
             self,
@@ -112,24 +124,43 @@ class EpisodeData:
 
     @property
     def episodes(self) -> int:
-        """How many episodes there are; empty ones were left out when reading."""
+        """Number of episodes; empty ones were left out when reading."""
         return len(np.unique(self.first))
 
     @property
     def steps(self) -> int:
-        """Environment steps, which is rows less one an episode."""
+        """Number of environment steps: rows less one per episode."""
         return self.rows - self.episodes
 
 
+def _called(names: Sequence[str], episode: int) -> str:
+    return names[episode] if names else f"episode {episode}"
+
+
+def _check_episode(name: str, readings: dict[str, ndarray], actions: ndarray, low: ndarray, high: ndarray) -> None:
+    """Raise ValueError unless an episode has actions [T, A], bounds of their size, and T+1 readings of each sensor."""
+    if actions.ndim != 2 or not actions.shape[1:] == low.shape == high.shape:
+        raise ValueError(
+            f"{name} has actions of the shape {actions.shape}, and their bounds are {low.shape} and {high.shape}: "
+            "expected [steps, A], [A] and [A]"
+        )
+    for sensor, values in readings.items():
+        if len(values) != len(actions) + 1:
+            raise ValueError(
+                f"{name} has {len(values)} readings of the sensor {sensor} and {len(actions)} actions: expected one "
+                "more reading than actions"
+            )
+
+
 def _named(readings: Readings, spec: ObservationSpec) -> dict[str, ndarray]:
-    """One episode's readings by sensor, in order."""
+    """Return one episode's readings by sensor, in order."""
     if not isinstance(readings, Mapping):
         readings = {spec.sensors[0].name: readings}
     found: dict[str, ndarray] = {}
     for sensor in spec.sensors:
         if sensor.name not in readings:
             raise ValueError(f"the sensor {sensor.name} is missing: the episode has {', '.join(readings)}")
-        values = readings[sensor.name]
+        values = np.asarray(readings[sensor.name])
         if values.shape[1:] != sensor.shape:
             raise ValueError(f"the sensor {sensor.name} reads {values.shape[1:]}; expected {sensor.shape}")
         found[sensor.name] = values.astype(sensor.dtype, copy=False)
@@ -140,5 +171,5 @@ def _named(readings: Readings, spec: ObservationSpec) -> dict[str, ndarray]:
 
 
 def _described(readings: Mapping[str, ndarray]) -> ObservationSpec:
-    """The sensors of readings of which nothing else is known."""
+    """Return sensors for readings without a description."""
     return ObservationSpec.of_arrays({name: (values.shape[1:], values.dtype) for name, values in readings.items()})

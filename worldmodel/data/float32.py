@@ -1,4 +1,4 @@
-"""From the precision of a log to float32, with a word on columns that lose what they tell by it."""
+"""Conversion of a log to float32, with a warning for columns that lose their information by rounding."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ logger = logging.getLogger(__name__)
 
 
 def as_float32(values: ndarray) -> Float[ndarray, "..."]:
-    """`values` as float32; those beyond its range become infinite, which is checked for where it matters."""
+    """Return `values` as float32; those beyond its range become infinite, which later checks catch."""
     with np.errstate(over="ignore"):
         return np.asarray(values, np.float32)
 
 
 class Float32Columns:
-    """Casts the tables of a dataset, file by file, and remembers what float32 makes of their columns.
+    """Casts the tables of a dataset, file by file, and tracks the rounding of their columns.
 
     Args:
-      noun: what a column is, as "sensor".
-      names: what the columns are called, or nothing.
+      noun: the noun for a column, such as "sensor".
+      names: of the columns, or empty.
     """
 
     def __init__(self, noun: str, names: Sequence[str] = ()):
@@ -34,14 +34,14 @@ class Float32Columns:
         self._where: list[str] = []  # for each column, the file with its largest magnitude
 
     def cast(self, values: ndarray, where: str) -> Float[ndarray, "T F"]:
-        """`values` as float32, as `as_float32` has it. `where` names their file or episode."""
+        """Cast `values` as `as_float32` does. `where` names their file or episode."""
         cast = as_float32(values)
         if values.ndim == 2 and len(values) and np.isfinite(cast).all():
             self._remember(Moments.of(values), where)
         return cast
 
     def warn(self, source: object) -> None:
-        """Log one sentence for each column of which float32 keeps too little."""
+        """Log one warning for each column of which float32 keeps too little."""
         moments = self._moments
         if moments is None:
             return
@@ -49,7 +49,7 @@ class Float32Columns:
             name = f"{index} ({self._names[index]})" if index < len(self._names) else str(index)
             logger.warning(
                 "%s %s in %s of %s reads about %.10g and deviates by %.2g, but float32 has steps of %.2g there, so "
-                "what it tells is rounded away: subtract %.10g from it where it is logged, and on the robot, too",
+                "its information is rounded away: subtract %.10g from it in the log, and on the robot",
                 self._noun,
                 name,
                 self._where[index],
@@ -64,7 +64,7 @@ class Float32Columns:
         known = self._moments
         if known is None:
             self._moments, self._where = moments, [where] * len(moments.mean)
-        elif len(known.mean) == len(moments.mean):  # another number of columns is refused elsewhere
+        elif len(known.mean) == len(moments.mean):  # a different number of columns is refused elsewhere
             self._where = [
                 where if larger else before
                 for larger, before in zip(moments.largest > known.largest, self._where, strict=True)

@@ -23,7 +23,7 @@ _ARRAYS = ("observations", "actions", "positions")
 
 @dataclass(frozen=True)
 class LogFile:
-    """What a file holds, as it was logged; T may be -1, where there is not even a first observation."""
+    """Content of a file, as logged; T may be -1, without even a first observation."""
 
     observations: ndarray  # [T+1, O]
     actions: ndarray  # [T, A]
@@ -32,24 +32,24 @@ class LogFile:
 
 
 def read_log(file: Path, settings: Mapping[str, Any]) -> LogFile:
-    """Read a file by what `dataset.json` says of it.
+    """Read a file as described by `dataset.json`.
 
     Raises:
       OSError: it cannot be read.
-      ValueError: another kind of file, arrays or columns that are missing, or a cell that is no number.
+      ValueError: another kind of file, arrays or columns that are missing, or a cell that is not a number.
     """
     return _read_npz(file, settings) if file.suffix.lower() == ".npz" else _read_csv(file, settings)
 
 
 def _read_npz(file: Path, settings: Mapping[str, Any]) -> LogFile:
-    """Arrays by name; others, such as text about the episode, are not looked at."""
+    """Read arrays by name; others, such as text about the episode, are ignored."""
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             names = arrays.files
             clock = log_time.time_column(names, settings["time"], ())
             found = {name: arrays[name] for name in (*_ARRAYS, *([clock] if clock else [])) if name in names}
     except Exception as error:  # zipfile, zlib and NumPy each have their own
-        raise ValueError(f"{file} is no npz file of numbers ({type(error).__name__})") from error
+        raise ValueError(f"{file} is not an npz file of numbers ({type(error).__name__})") from error
     if not {"observations", "actions"} <= set(found):
         raise ValueError(f"{file} has {', '.join(names) or 'nothing'}: expected observations [T+1, O], actions [T, A]")
     for name in _ARRAYS:
@@ -72,12 +72,12 @@ def _read_npz(file: Path, settings: Mapping[str, Any]) -> LogFile:
 
 
 def _read_csv(file: Path, settings: Mapping[str, Any]) -> LogFile:
-    """Columns by name; the last row's actions are empty, for none was taken there."""
+    """Read columns by name; the last row's actions are empty, because none was taken there."""
     sensors, actuators, places = (list(settings[words]) for words in ("sensors", "actuators", "positions"))
     if not sensors or not actuators:
         raise ValueError(f"{file}: csv files need sensors and actuators in dataset.json, which name their columns")
-    table = read_table(file, wanted := [*sensors, *actuators, *places])
-    if table.names and (missing := [name for name in wanted if name not in table.names]):
+    table = read_table(file, expected := [*sensors, *actuators, *places])
+    if table.names and (missing := [name for name in expected if name not in table.names]):
         raise ValueError(f"{file} has no column {missing[0]}, which dataset.json names")
     rows = len(table.rows)
 
@@ -85,7 +85,7 @@ def _read_csv(file: Path, settings: Mapping[str, Any]) -> LogFile:
         columns = [table.numbers(name, count) if count else [] for name in names]
         return np.array(columns, np.float64).reshape(len(names), count).T
 
-    clock = log_time.time_column(table.names, settings["time"], wanted) if rows else None
+    clock = log_time.time_column(table.names, settings["time"], expected) if rows else None
     times = None
     if clock is not None:
         if clock not in table.names:
@@ -99,10 +99,10 @@ def _read_csv(file: Path, settings: Mapping[str, Any]) -> LogFile:
 
 
 def _check_unnamed(file: Path, clock: str, settings: Mapping[str, Any], what: str) -> None:
-    """Raise ValueError where a clock that is no number was asked for, and warn where it only looked like one."""
+    """Raise ValueError where the named clock is not a number, and warn where an unnamed column only looks like one."""
     if settings["time"] is not None:
         raise ValueError(f"{file} has no numbers in {clock}, which dataset.json names as its time: {what}")
-    logger.warning("%s: gaps are not looked for, because its times are no numbers: %s", file, what)
+    logger.warning("%s: gaps are not detected, because its times are not numbers: %s", file, what)
 
 
 def _is_numeric(array: ndarray) -> bool:

@@ -1,4 +1,4 @@
-"""What a log's time column says: where an episode has a gap, and whether its steps last one control period."""
+"""Times of a log's rows: the gaps of an episode, and whether its steps last one control period."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from numpy import ndarray
 
 logger = logging.getLogger(__name__)
 
-_UNITS = {"": 1.0, "_s": 1.0, "_ms": 1e-3, "_us": 1e-6, "_ns": 1e-9}  # seconds, by how the name ends
+_UNITS = {"": 1.0, "_s": 1.0, "_ms": 1e-3, "_us": 1e-6, "_ns": 1e-9}  # seconds, by the name's suffix
 _BASES = ("time", "times", "t", "timestamp", "timestamps", "stamp", "stamps")
 _OBVIOUS = {base + ending: scale for base in _BASES for ending, scale in _UNITS.items()}
 _GAP = 1.5  # periods: a longer step has a row missing
 _WINDOW = 20  # steps over which a period is measured: jitter of single stamps cancels out
-_TOLERANCE = 0.15  # of the period, over a whole window; more over fewer steps, by one half of a period
-_REGULAR = 3  # gaps in a row that are alike: a period of their own
+_TOLERANCE = 0.15  # of the period, over a whole window; larger for fewer steps, by one half of a period
+_REGULAR = 3  # consecutive equal gaps: another period
 
 
 def time_column(names: Collection[str], named: str | None, others: Collection[str]) -> str | None:
-    """Which of a log's columns (or arrays) holds its times, or None.
+    """Return which of a log's columns (or arrays) holds its times, or None.
 
     Args:
       names: those that the log has.
       named: the one that dataset.json names as `time`, if it does.
-      others: those that dataset.json names otherwise: a sensor called `t` is no clock.
+      others: those that dataset.json names otherwise: a sensor called `t` is not a clock.
     """
     if named is not None:
         return named
@@ -36,12 +36,12 @@ def time_column(names: Collection[str], named: str | None, others: Collection[st
 
 
 def parts(file: Path, column: str, times: Float[ndarray, "N"], period: float) -> list[slice]:
-    """The rows of each episode: `times` cut where rows are missing.
+    """Return the rows of each episode: `times` cut where rows are missing.
 
     Args:
       file: named in messages.
       column: the name of the times, named in messages.
-      times: in the unit that the column's name ends with (`_ms`, `_us`, `_ns`), else in seconds, or in that of these
+      times: in the unit that the column's name ends with (`_ms`, `_us`, `_ns`), else in seconds, or in the one of these
         units in which the steps last the period.
       period: control period, in seconds.
 
@@ -57,7 +57,7 @@ def parts(file: Path, column: str, times: Float[ndarray, "N"], period: float) ->
         row = int(np.flatnonzero(steps <= 0)[0])
         raise ValueError(
             f"{file}: {column} does not increase from row {row + 1} to row {row + 2}: sort the rows by time, and leave "
-            "out those that are there twice"
+            "out duplicates"
         )
     gaps = np.flatnonzero(steps > _GAP * period)
     _check_gaps(file, column, steps, gaps, period)
@@ -81,7 +81,7 @@ def parts(file: Path, column: str, times: Float[ndarray, "N"], period: float) ->
 
 
 def _scale(column: str, times: ndarray, period: float) -> float:
-    """Seconds in one unit of the times."""
+    """Return the seconds in one unit of the times."""
     ending = next((end for end in ("_ms", "_us", "_ns", "_s") if column.lower().endswith(end)), "")
     if ending or len(times) < 2:
         return _UNITS[ending]
@@ -92,7 +92,7 @@ def _scale(column: str, times: ndarray, period: float) -> float:
 
 
 def _check_gaps(file: Path, column: str, steps: ndarray, gaps: ndarray, period: float) -> None:
-    """Raise ValueError where gaps follow one another and are alike."""
+    """Raise ValueError where consecutive gaps are equal."""
     for first in range(len(gaps) - _REGULAR + 1):
         several = gaps[first : first + _REGULAR]
         if several[-1] - several[0] == _REGULAR - 1 and np.ptp(steps[several]) < _TOLERANCE * steps[several].mean():
@@ -115,15 +115,15 @@ def _check_period(file: Path, column: str, steps: ndarray, begin: int, period: f
 def _other_period(file: Path, column: str, row: int, found: float, period: float) -> ValueError:
     return ValueError(
         f"{file}: the rows from row {row + 1} on are {found:.3g} s apart by their {column}, and control_period is "
-        f"{period:g} s: resample them, or put logs of each period into a folder of their own"
+        f"{period:g} s: resample them, or put logs of each period into a separate folder"
     )
 
 
 def npz_times(file: Path, arrays: Mapping[str, ndarray], column: str, rows: int) -> Float[ndarray, "N"]:
-    """The times of an npz file's rows, float64. Those of the actions alone do as well.
+    """Return the times of an npz file's rows, float64. Those of the actions alone suffice.
 
     Raises:
-      ValueError: the array is not there, or has another length.
+      ValueError: the array is missing, or has another length.
     """
     if column not in arrays:
         raise ValueError(f"{file} has no array {column}, which dataset.json names as its time")

@@ -21,15 +21,15 @@ logger = logging.getLogger(__name__)
 DESCRIPTION = "dataset.json"
 _REQUIRED = {"control_period", "action_low", "action_high"}
 _DATA = re.compile(r"\.(csv|tsv|npz|npy|parquet|xlsx?)\b", re.IGNORECASE)
-_NAMED = 4  # files that are named where there may be many
-WORDS = ("sensors", "sensor_units", "actuators", "action_units")  # what a robot's parts are called
+_NAMED = 4  # files that are named in one message
+WORDS = ("sensors", "sensor_units", "actuators", "action_units")  # names and units of a robot's parts
 
 
 @dataclass(frozen=True)
 class Logs:
-    """Everything in the folder: what the robot is, and for each file its observations, actions and positions."""
+    """Content of the folder: the robot's description, and for each file its observations, actions and positions."""
 
-    description: dict[str, Any]  # as `describe` of a task: name, control period, bounds, sizes, words
+    description: dict[str, Any]  # as from `describe` of a task: name, control period, bounds, sizes, words
     episodes: list[tuple[str, ndarray, ndarray, ndarray | None]]  # file, [T+1, O], [T, A], [T+1, Q]
 
 
@@ -42,7 +42,7 @@ def read_logs(folder: Path) -> Logs:
     settings = _description(folder)
     files = _files(folder)
     if not files:
-        raise ValueError(f"{folder} holds no episode: put one .npz or .csv file an episode beside {DESCRIPTION}")
+        raise ValueError(f"{folder} holds no episode: put one .npz or .csv file an episode next to {DESCRIPTION}")
     episodes: list[tuple[str, ndarray, ndarray, ndarray | None]] = []
     sensors, places = Float32Columns("sensor", settings["sensors"]), Float32Columns("position", settings["positions"])
     for file in files:
@@ -50,7 +50,7 @@ def read_logs(folder: Path) -> Logs:
         observations, actions = sensors.cast(log.observations, file.name), as_float32(log.actions)
         positions = log.positions if log.positions is None else places.cast(log.positions, file.name)
         _check(file, settings, observations, actions, positions, episodes[0] if episodes else None)
-        episodes += _cut(file, observations, actions, positions, log.times, settings["control_period"])
+        episodes += _split_at_gaps(file, observations, actions, positions, log.times, settings["control_period"])
     sensors.warn(folder)
     places.warn(folder)
     _, observations, actions, _ = episodes[0]
@@ -70,34 +70,34 @@ def read_logs(folder: Path) -> Logs:
 
 
 def is_period(value: Any) -> bool:
-    """Whether it can be a control period, in seconds."""
+    """Whether the value can be a control period, in seconds."""
     return type(value) in (int, float) and 0 < value < 1e6
 
 
 def are_words(value: Any) -> bool:
-    """Whether it is a list of words."""
+    """Whether the value is a list of strings."""
     return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
 def out_of_bounds(actions: ndarray, low: ndarray, high: ndarray) -> ndarray:
-    """Which actions [T, A] lie outside of their bounds [A], by more than rounding."""
+    """Mask of the actions [T, A] outside their bounds [A] by more than rounding."""
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
     slack = 1e-3 * np.where(np.isfinite(high - low), high - low, 0.0)
     return (actions < low - slack) | (actions > high + slack)
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files with episodes. Others that look like data are named in one line of the log."""
+    """Return the files with episodes. Others that look like data are named in one log line."""
     found, others = [], []
     for path in sorted(folder.iterdir()):
-        hidden = path.name.startswith((".", "~$"))  # macOS writes ._a.csv beside a.csv on other systems' disks
+        hidden = path.name.startswith((".", "~$"))  # macOS writes ._a.csv next to a.csv on other systems' disks
         if path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir():
             found.append(path)
         elif _DATA.search(path.name):
             others.append(path.name)
     if others:
         logger.warning(
-            "%s: left out, for they are hidden, folders, or neither .npz nor .csv: %s%s",
+            "%s: left out, because they are hidden, folders, or neither .npz nor .csv: %s%s",
             folder,
             ", ".join(others[:_NAMED]),
             " and others" if len(others) > _NAMED else "",
@@ -110,20 +110,20 @@ def _description(folder: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_bytes())  # in UTF-8, 16 or 32, with a byte order mark or without
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON ({error}): see docs/own_logs.md") from error
+        raise ValueError(f"{path} is not JSON ({error}): see docs/own_logs.md") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} must be an object with {', '.join(sorted(_REQUIRED))}: see docs/own_logs.md")
     if missing := sorted(_REQUIRED - set(values)):
-        raise ValueError(f"{path} does not say {', '.join(missing)}: see docs/own_logs.md")
+        raise ValueError(f"{path} lacks {', '.join(missing)}: see docs/own_logs.md")
     lists = (*WORDS, "positions")
     if unknown := sorted(set(values) - _REQUIRED - {*lists, "task", "time"}):
         raise ValueError(f"{path} has the unknown field {unknown[0]}: it may have task, time, {', '.join(lists)}")
     for name in lists:
         if not are_words(values.setdefault(name, [])):
-            raise ValueError(f"{path}: {name} must be a list of words")
+            raise ValueError(f"{path}: {name} must be a list of strings")
     name = values.setdefault("task", "custom")
     if not isinstance(name, str) or not name:
-        raise ValueError(f"{path}: task must be a word")
+        raise ValueError(f"{path}: task must be a string")
     if not isinstance(values.setdefault("time", None), str | None):
         raise ValueError(f"{path}: time must be the name of a column; got {values['time']!r}")
     period = values["control_period"]
@@ -145,10 +145,10 @@ def _description(folder: Path) -> dict[str, Any]:
 _Times = tuple[str, ndarray] | None  # the name of the time column, and its values [T+1], where there is one
 
 
-def _cut(
+def _split_at_gaps(
     file: Path, observations: ndarray, actions: ndarray, positions: ndarray | None, times: _Times, period: float
 ) -> list[tuple[str, ndarray, ndarray, ndarray | None]]:
-    """The episodes of a file: one, but where its times have gaps. The action before a gap is left out."""
+    """Return the episodes of a file: one, but where its times have gaps. The action before a gap is left out."""
     rows = [slice(0, len(observations))] if times is None else log_time.parts(file, *times, period)
     return [
         (
@@ -178,7 +178,7 @@ def _check(
     if first is not None and observations.shape[1] != first[1].shape[1]:
         raise ValueError(
             f"{file} has {observations.shape[1]} sensors, and {first[0]} has {first[1].shape[1]}: log the same ones in "
-            "each file, or put them into folders of their own"
+            "each file, or put them into separate folders"
         )
     if positions is not None and (positions.ndim != 2 or len(positions) != len(observations)):
         raise ValueError(f"{file} has positions {positions.shape}: expected one row for each observation")

@@ -1,7 +1,7 @@
-"""What was lived through, on the device: a ring for each of E environments, and windows that never cross an episode.
+"""Experience on the device: a ring buffer for each of E environments, and windows that never cross an episode.
 
 Everything is a pure function of the buffer, so that adding and sampling happen inside compiled code. A slot holds an
-observation and what was done there; an episode's last observation takes a slot of its own, where nothing was done.
+observation and the action taken there; an episode's last observation takes an extra slot, without an action.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class Replay:
     """The buffer. The slot at `head` always holds the newest observation, as if its episode ended there."""
 
     observations: Leaf  # [E, S, O]
-    actions: Leaf  # [E, S, A] what was done on them, in raw units
-    rewards: Leaf  # [E, S] what that earned
-    terminated: Leaf  # [E, S] bool, whether that ended the episode for good
-    last: Leaf  # [E, S] bool, whether nothing was done there: the next slot is another episode's
+    actions: Leaf  # [E, S, A] taken on them, in raw units
+    rewards: Leaf  # [E, S] of the actions
+    terminated: Leaf  # [E, S] bool, whether the action terminated the episode
+    last: Leaf  # [E, S] bool, whether no action was taken: the next slot starts another episode
     head: Leaf  # [E] int32, the newest slot
-    filled: Leaf  # [E] int32, slots that hold anything, the newest included
+    filled: Leaf  # [E] int32, slots in use, the newest included
 
     @classmethod
     def empty(cls, environments: int, slots: int, embedding_size: int, action_size: int) -> Replay:
-        """Room for `slots` observations of each environment."""
+        """Return an empty buffer with `slots` observations of each environment."""
         each = (environments, slots)
         return cls(
             observations=jnp.zeros((*each, embedding_size), jnp.float32),
@@ -48,7 +48,7 @@ class Replay:
 
     @property
     def slots(self) -> int:
-        """S, of each environment."""
+        """Number S of slots of each environment."""
         return self.observations.shape[1]
 
 
@@ -67,14 +67,14 @@ class Transitions:
 def of_episodes(
     episodes: Sequence[RewardEpisode], environments: int, slots: int, observation_size: int, action_size: int
 ) -> Replay:
-    """A buffer that holds whole episodes, dealt to its environments in turn.
+    """Return a buffer that holds whole episodes, dealt to its environments round-robin.
 
     Raises:
       ValueError: episodes of other sizes, more than fit, or fewer than environments.
     """
     if len(episodes) < environments:
         raise ValueError(
-            f"{len(episodes)} episodes cannot be dealt to {environments} environments: take fewer of those"
+            f"{len(episodes)} episodes cannot be dealt to {environments} environments: use fewer environments"
         )
     replay = Replay.empty(environments, slots, observation_size, action_size)
     arrays = {name: np.array(getattr(replay, name)) for name in Replay.__dataclass_fields__}
@@ -83,7 +83,7 @@ def of_episodes(
         if sizes != (observation_size, action_size):
             raise ValueError(
                 f"episodes with {sizes[0]} sensor values and {sizes[1]} actions do not fit a task with "
-                f"{observation_size} and {action_size}: take data of the same task"
+                f"{observation_size} and {action_size}: use data of the same task"
             )
         if len(episode.observations) != len(episode.actions) + 1:
             raise ValueError(
@@ -107,7 +107,7 @@ def of_episodes(
 
 
 def begin(replay: Replay, observations: Float[Array, "E O"], begins: Bool[Array, "E"]) -> Replay:
-    """The first observations of new episodes, where `begins`: in a slot after the one that ended the last."""
+    """Store the first observations of new episodes, where `begins`: in a slot after the one that ended the last."""
     rows = jnp.arange(len(begins), dtype=jnp.int32)
     head = jnp.where(begins & (replay.filled > 0), (replay.head + 1) % replay.slots, replay.head)
     kept = jnp.where(begins[:, None], observations, replay.observations[rows, head])
@@ -127,7 +127,7 @@ def add(
     terminated: Bool[Array, "E"],
     observations: Float[Array, "E O"],
 ) -> Replay:
-    """One step of each environment, from the newest observation to these."""
+    """Store one step of each environment, from the newest observation to these."""
     rows = jnp.arange(len(rewards), dtype=jnp.int32)
     here, there = replay.head, (replay.head + 1) % replay.slots
     return replace(
@@ -151,15 +151,15 @@ def take_back(replay: Replay, steps: Int[Array, "E"]) -> Replay:
 
 
 def sample(replay: Replay, key: PRNGKeyArray, batch: int, horizon: int) -> Transitions:
-    """Windows that begin at steps drawn alike from all that are kept. The key is consumed.
+    """Return windows that begin at steps drawn uniformly from all that are kept. The key is consumed.
 
     Each environment must have filled more than `horizon` slots. A window that begins at an episode's last observation
-    has no valid step: one in the length of an episode.
+    has no valid step: about one per episode length.
     """
     environments = replay.head.shape[0]
     row_key, slot_key = jax.random.split(key)
     rows = jax.random.randint(row_key, (batch,), 0, environments, jnp.int32)
-    # Counted from the oldest slot: what the head has yet to overwrite is never taken for what follows the newest.
+    # Counted from the oldest slot: slots that the head has yet to overwrite never count as following the newest.
     oldest = replay.head - replay.filled + 1
     most = jnp.maximum(replay.filled - horizon, 1)[rows]
     starts = oldest[rows] + jax.random.randint(slot_key, (batch,), 0, most, jnp.int32)

@@ -1,4 +1,4 @@
-"""Episodes with rewards, read from a Minari dataset: what learning from rewards may begin with."""
+"""Episodes with rewards, read from a Minari dataset: initial data for learning from rewards."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from .episodes import EpisodeData
 
 @dataclass(frozen=True, eq=False)
 class RewardEpisode:
-    """T decisions in a row."""
+    """T consecutive decisions."""
 
     actions: Float[ndarray, "T A"]  # in raw units
     observations: Float[ndarray, "T+1 O"]
     rewards: Float[ndarray, "T"]
-    terminated: Bool[ndarray, "T"]  # whether a decision ended the episode for good
+    terminated: Bool[ndarray, "T"]  # whether a decision terminated the episode
 
 
 def load_rewards(path: str | Path) -> list[RewardEpisode]:
-    """All episodes of a Minari dataset (a folder, or an id in Minari's own store) that have a step.
+    """Read all episodes of a Minari dataset (a folder, or an id in Minari's own store) that have a step.
 
     Raises:
       FileNotFoundError: no dataset there.
-      ValueError: what `load` refuses.
+      ValueError: as `load`.
     """
     return reward_episodes(load(path, rewards=True))
 
 
 def reward_episodes(data: EpisodeData) -> list[RewardEpisode]:
-    """The episodes of data that were read with their rewards.
+    """Return the episodes of data that were read with their rewards.
 
     Raises:
-      ValueError: they were read without.
+      ValueError: they were read without rewards.
     """
     if data.rewards is None or data.terminated is None:
         raise ValueError("these data were read without rewards: load(path, rewards=True)")

@@ -62,7 +62,7 @@ class WindowSampler:
                 f"({data.name(longest)}), and a window needs {span} ({blocks} blocks of {action_block}); take shorter "
                 "windows or longer episodes"
             )
-        _tell_of_short_ones(data, span)
+        _warn_of_short_episodes(data, span)
         if probe_targets is not None and len(probe_targets) != data.rows:
             raise ValueError(f"{len(probe_targets)} probe targets for {data.rows} rows of data")
         return cls(
@@ -78,20 +78,20 @@ class WindowSampler:
         )
 
     def stack(self, rows: Int[Array, "..."]) -> dict[str, Array]:
-        """The P observations that end at each row, each sensor [..., P, ...].
+        """Return the P observations that end at each row, each sensor [..., P, ...].
 
         An episode's first observation is repeated before its start.
         """
         back = jnp.arange(self.history - 1, -1, -1, dtype=rows.dtype)
-        wanted = rows[..., None] - back.reshape((1,) * rows.ndim + (-1,))
-        inside = jnp.maximum(wanted, self.first[rows][..., None])
+        reached = rows[..., None] - back.reshape((1,) * rows.ndim + (-1,))
+        inside = jnp.maximum(reached, self.first[rows][..., None])
         return {name: values[inside] for name, values in self.observations.items()}
 
     def sample(self, key: PRNGKeyArray, batch: int) -> Windows:
-        """`batch` windows, each with one goal for the critic. The key is consumed.
+        """Draw `batch` windows, each with one goal for the critic. The key is consumed.
 
         Half of the goals lie uniformly in the episode's future, half at a log-uniform offset, so that near goals are
-        seen as often as far ones.
+        as frequent as far ones.
         """
         begin, rows, offset = self._draw(key, batch)
         return Windows(
@@ -104,7 +104,7 @@ class WindowSampler:
         )
 
     def _draw(self, key: PRNGKeyArray, batch: int) -> tuple[Array, Array, Array]:
-        """Rows at which windows begin [B], those of their stacks [B, H+1], and steps to the goals [B]."""
+        """Draw the rows at which windows begin [B], those of their stacks [B, H+1], and steps to the goals [B]."""
         start_key, goal_key, near_key = jax.random.split(key, 3)
         begin = self.starts[jax.random.randint(start_key, (batch,), 0, len(self.starts))]
         blocks = jnp.arange(self.blocks + 1, dtype=begin.dtype) * self.action_block
@@ -124,7 +124,7 @@ class WindowSampler:
 @register_dataclass
 @dataclass(frozen=True)
 class LatentSampler:
-    """The same windows of a dataset that was encoded once: what is learned on top of an encoder that is finished."""
+    """Encoded windows of a dataset, the same as `WindowSampler` draws, to learn on top of a finished encoder."""
 
     windows: WindowSampler
     embeddings: Array  # [M, E]
@@ -138,13 +138,13 @@ class LatentSampler:
         encode: Callable[[Array], Array],
         rows: int = 8192,
     ) -> LatentSampler:
-        """Encode a whole dataset, so many rows at a time.
+        """Encode a whole dataset, `rows` rows at a time.
 
         Args:
           windows: the dataset.
           embed: from sensors [..., ...] to embeddings [..., E].
           encode: from the embeddings of stacks [..., P, E] to latents [..., D].
-          rows: encoded at once.
+          rows: encoded at a time.
         """
         total = len(windows.first)
 
@@ -155,7 +155,7 @@ class LatentSampler:
         if total <= rows:
             return cls(windows, *both(jnp.int32(0), total))
         chunk = jax.jit(lambda begin: both(begin, rows))
-        # The last chunk ends at the last row, and what it shares with the one before is written twice.
+        # The last chunk ends at the last row, and its overlap with the previous one is written twice.
         begins = [*range(0, total - rows, rows), total - rows]
         shapes = jax.eval_shape(chunk, jnp.int32(0))
         found = [jnp.zeros((total, *each.shape[1:]), jnp.float32) for each in shapes]
@@ -165,7 +165,7 @@ class LatentSampler:
         return cls(windows, *found)
 
     def sample(self, key: PRNGKeyArray, batch: int) -> LatentWindows:
-        """`batch` windows: those that the sampler of observations draws from the same key, encoded."""
+        """Draw `batch` windows: those that the sampler of observations draws from the same key, encoded."""
         begin, rows, offset = self.windows._draw(key, batch)
         return LatentWindows(
             latents=self.latents[rows],
@@ -177,8 +177,8 @@ class LatentSampler:
         )
 
 
-def _tell_of_short_ones(data: EpisodeData, span: int) -> None:
-    """Name the episodes in which no window fits: nothing is learned from them, and nobody would notice."""
+def _warn_of_short_episodes(data: EpisodeData, span: int) -> None:
+    """Log the episodes in which no window fits: nothing is learned from them."""
     short = np.flatnonzero(np.unique(data.last) - np.unique(data.first) < span)
     if len(short):
         names = ", ".join(data.name(int(episode)) for episode in short[:_NAMED])

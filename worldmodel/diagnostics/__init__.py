@@ -1,1 +1,1 @@
-"""Is this representation healthy: spread, foresight, probes."""
+"""Diagnostics of a representation: spread, foresight, probes."""

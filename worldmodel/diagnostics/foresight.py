@@ -1,4 +1,4 @@
-"""What a model foresees beside what came: with the true actions, with others, and if nothing changed."""
+"""Predictions next to the true outcome: with the true actions, with others, and with no change."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..models.freeze import FrozenModel
 
 @dataclass(frozen=True, eq=False)
 class Foresight:
-    """Mean squared errors in the representation after each of H model steps, and what they were made from."""
+    """Mean squared errors in the representation after each of H model steps, and their inputs."""
 
     model: Float[ndarray, "H"]  # of the prediction; of an ensemble, of its members' mean
-    unchanged: Float[ndarray, "H"]  # of predicting that nothing changes
+    unchanged: Float[ndarray, "H"]  # of predicting no change
     shuffled: Float[ndarray, "H"]  # of the prediction with the actions of another window
     error: Float[ndarray, "B"]  # of each window's last prediction
     disagreement: Float[ndarray, "B"] | None  # variance across an ensemble of that prediction; None for a single model

@@ -1,7 +1,7 @@
-"""Is this representation healthy? A few numbers that together tell what no loss tells alone.
+"""Health of a representation: a few numbers that together reveal what no loss shows alone.
 
-A collapsed model has the lowest prediction loss of all; what gives it away is the scale and rank of its features, and
-that its predictions are no better than "nothing changes" or do not care which action was taken.
+A collapsed model has the lowest prediction loss of all; it shows in the scale and rank of its features, and in
+predictions that are no better than "nothing changes" or that do not depend on the action.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ def diagnose(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, wind
       `horizon_ratio`: error of the last predicted latent over that of predicting no change.
       `action_sensitivity`: error with shuffled actions over error with the true ones.
       `feature_std`, `feature_std_min`, `rank`, `normality`: see `spread`.
-      `cosine`: mean cosine between uncentred latents of different moments: 1 when all point one way.
+      `cosine`: mean cosine between uncentred latents of different moments: 1 when all point in one direction.
       `straightness`: mean cosine between a latent's change over one block and over the next.
-      `critic_order`: share of pairs of successive moments in a window whose later one the critic calls nearer to the
+      `critic_order`: share of pairs of successive moments in a window whose later one the critic rates nearer to the
         window's end; absent where the model has no critic.
     """
     return _on_host(_measure(model, windows, sampler, key))
 
 
 def spread(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, moments: int = 512) -> dict[str, float]:
-    """The part of `diagnose` that tells collapse, for little: moments are encoded, and nothing is predicted.
+    """Measure the part of `diagnose` that shows collapse, cheaply: moments are encoded, and nothing is predicted.
 
     Returns:
       `feature_std`: the smallest and mean standard deviation of a feature are `feature_std_min` and `feature_std`.
@@ -101,7 +101,7 @@ def _mean_cosine(one: Float[Array, "... D"], other: Float[Array, "... D"]) -> Fl
 
 
 def _straightness(latents: Float[Array, "B S D"]) -> Float[Array, ""]:
-    """Of latent velocities, as LeWorldModel (arXiv 2603.19312) measures it; pairs in which nothing moved count 0."""
+    """Mean cosine of latent velocities, as in LeWorldModel (arXiv 2603.19312); pairs without motion count 0."""
     velocity = jnp.diff(latents, axis=1)
     return _mean_cosine(velocity[:, :-1], velocity[:, 1:])
 

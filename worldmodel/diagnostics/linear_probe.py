@@ -1,7 +1,7 @@
-"""What can be read from the representation by a linear map: ridge regression, judged on episodes it has not seen.
+"""Linear probe of the representation: ridge regression, evaluated on held-out episodes.
 
-A representation that a planner can use holds positions and velocities; encoders of single moments lose the latter
-(arXiv 2610.04585), and no loss tells.
+A representation that a planner can use contains positions and velocities; encoders of single moments lose the latter
+(arXiv 2610.04585), and no loss shows it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ RIDGE = 1e-3  # of standardised features, as a share of the number of samples
 def linear_probe(
     latents: Float[ndarray, "M D"], targets: Float[ndarray, "M Q"], episodes: Int[ndarray, "M"]
 ) -> Float[ndarray, "Q"]:
-    """Held-out R² of each target: fitted on every other episode, judged on those between.
+    """Return the held-out R² of each target: fitted on every other episode, evaluated on those between.
 
-    1 is perfect, 0 no better than the mean, below 0 worse. A target that does not move gives NaN: there is nothing to
-    read.
+    1 is perfect, 0 no better than the mean, below 0 worse. A target that does not move gives NaN: it has no
+    variance.
 
     Raises:
       ValueError: fewer than two episodes.
     """
     order = np.unique(episodes)
     if len(order) < 2:
-        raise ValueError(f"a linear probe needs at least two episodes, to learn and to be judged; got {len(order)}")
+        raise ValueError(f"a linear probe needs at least two episodes, to fit and to evaluate; got {len(order)}")
     training = np.isin(episodes, order[::2])
     latents, targets = latents.astype(np.float64), targets.astype(np.float64)
     seen = Moments.of(latents[training])

@@ -1,1 +1,1 @@
-"""The parts that training objectives are composed of: one idea a file."""
+"""Terms of training objectives: one idea a file."""

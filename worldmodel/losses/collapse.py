@@ -1,4 +1,4 @@
-"""What keeps a representation from collapsing to a constant: SIGReg, a test of normality along random directions.
+"""Regularisation against collapse to a constant: SIGReg, a test of normality along random directions.
 
 Balestriero and LeCun (LeJEPA, arXiv 2511.08544); constants as published with LeWorldModel (arXiv 2603.19312).
 """
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 KNOTS = 17
 LARGEST_KNOT = 3.0
-GAUSSIAN_VALUE = 1.06  # what the statistic comes to on samples of a standard normal, whatever their number
+GAUSSIAN_VALUE = 1.06  # value of the statistic on samples of a standard normal, whatever their number
 PUBLISHED_BATCH = 128  # the statistic grows with the batch; published weights belong to this one
 
 
@@ -39,7 +39,7 @@ def epps_pulley(samples: Float[Array, "B M"]) -> Float[Array, "M"]:
 
 
 def sigreg(latents: Float[Array, "B D"], key: PRNGKeyArray, projections: int = 64) -> Float[Array, ""]:
-    """The statistic, averaged over fresh random directions: 1.06 for a standard normal, 0.402·B at full collapse.
+    """Return the statistic, averaged over random directions: 1.06 for a standard normal, 0.402·B at full collapse.
 
     The key is consumed. Compute it in float32: the differences vanish in bfloat16.
     """
@@ -49,7 +49,7 @@ def sigreg(latents: Float[Array, "B D"], key: PRNGKeyArray, projections: int = 6
 
 
 def sigreg_loss(latents: Float[Array, "S B D"], key: PRNGKeyArray, projections: int = 64) -> Float[Array, ""]:
-    """SIGReg, averaged over S time steps, on the scale of a batch of 128: a weight means the same at any batch size."""
+    """SIGReg, averaged over S time steps, scaled to a batch of 128: a weight means the same at any batch size."""
     keys = jax.random.split(key, latents.shape[0])
     values = jax.vmap(sigreg, in_axes=(0, 0, None))(latents, keys, projections)
     return jnp.mean(values) * (PUBLISHED_BATCH / latents.shape[1])

@@ -1,7 +1,7 @@
-"""How many environment steps lie between two representations: the critic that shows a goal's direction from afar.
+"""Number of environment steps between two representations: the critic that shows a goal's direction from afar.
 
-Learned by bootstrapping over goals from the same episode and from others, so that a wall counts even where nobody drove
-around it in one episode. The steps that a behaviour took bound the steps that were needed from above, hence the minimum
+Learned by bootstrapping over goals from the same episode and from others, so that a wall counts even where no path
+around it is in one episode. The steps that a behaviour took are an upper bound of the steps needed, hence the minimum
 with them and the expectile regression towards shorter ones (Kostrikov et al., arXiv 2110.06169, with the sign turned).
 """
 
@@ -32,9 +32,9 @@ def bootstrapped_steps(
     block: int,
     longest: float,
 ) -> Float[Array, "B S-1"]:
-    """What the distances of all latents but the last to a goal should be, in environment steps.
+    """Return the target distances of all latents but the last to a goal, in environment steps.
 
-    One block more than from the next latent; no more than `known`, the steps that were really taken (+inf where the
+    One block more than from the next latent; no more than `known`, the steps that were actually taken (+inf where the
     goal is of another episode); exactly those where the goal lies within the block; and never above `longest`.
     """
     onward = block + target(latents[:, 1:], goals)
@@ -64,7 +64,7 @@ def distance_loss(
     taken = jnp.where(taken >= 0, taken, jnp.inf)
     own_losses, own_error, steps = _regression(model, target, latents, predicted, own, taken, block, longest, expectile)
 
-    # Towards foreign goals the moments of one window tell much the same, so few of them meet many goals instead.
+    # Towards foreign goals the moments of one window are much the same, so few of them meet many goals instead.
     few = slice(0, _FOREIGN_MOMENTS + 1)
     foreign = jnp.concatenate([jnp.roll(own, shift, axis=0) for shift in range(1, foreign_goals + 1)])  # [F·B, 1, D]
     moments = jnp.tile(latents[:, few], (foreign_goals, 1, 1))
@@ -95,15 +95,15 @@ def _regression(
     longest: float,
     expectile: float,
 ) -> tuple[tuple[Array, Array], Float[Array, ""], Float[Array, "N S-1"]]:
-    """Losses of encoded and of predicted latents, the mean error of the former, and the steps they should have said.
+    """Return losses of encoded and of predicted latents, the mean error of the former, and the target steps.
 
-    Errors are in units of `STEP_SCALE`. All latents meet the critic in one pass, which is what its time goes into.
+    Errors are in units of `STEP_SCALE`. All latents meet the critic in one pass, which takes most of the time.
     """
     steps = bootstrapped_steps(target, latents, goals, known, block, longest)
     encoded = steps.shape[1]
-    wanted = jnp.concatenate([steps, steps[:, 1:]], axis=1) / STEP_SCALE
+    targets = jnp.concatenate([steps, steps[:, 1:]], axis=1) / STEP_SCALE
     seen = jnp.concatenate([latents[:, :-1], predicted[:, :-1]], axis=1)
-    error = model.distance_head.scaled(seen, goals) - wanted
+    error = model.distance_head.scaled(seen, goals) - targets
     loss = expectile_loss(error, expectile)
     losses = jnp.mean(loss[:, :encoded]), jnp.mean(loss[:, encoded:])
     return losses, jnp.mean(jnp.abs(error[:, :encoded])), steps

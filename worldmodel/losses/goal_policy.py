@@ -1,8 +1,8 @@
-"""A policy that does in one pass what the planner searches for: it follows the critic down through the predictor.
+"""A policy that does in one pass what the planner searches for: it descends the critic through the predictor.
 
 The gradient of the imagined steps to the goal flows through critic and predictor into the actions, and no further: the
-policy changes nothing of the world model. (The amortised form of planning: Heess et al., arXiv 1510.09142, with a
-learned model; no rewards and no behaviour to imitate are needed, so random data will do.)
+policy does not change the world model. (The amortised form of planning: Heess et al., arXiv 1510.09142, with a
+learned model; no rewards and no behaviour to imitate are needed, so random data suffice.)
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..models.goal_model import WorldModel
 from ..types import LatentWindows
 
-WANDERED = 10  # action blocks at most between a moment of the data and one that the policy learns from
+WANDER_BLOCKS = 10  # action blocks at most between a state of the data and one that the policy learns from
 NEAR = 0.05  # scaled steps: below it, a goal counts as reached
 
 
 def policy_loss(model: WorldModel, windows: LatentWindows, key: PRNGKeyArray) -> Float[Array, ""]:
     """Mean logarithm of the distance to the goal along the policy's imagined path, as long as a window. Key consumed.
 
-    The logarithm, for the last steps are where precision counts. The path begins where the policy itself has led by
-    then: moments of rest beside a goal are rare in data, and a policy that never met them settles there. One half of
+    The logarithm, because precision counts in the last steps. The path begins where the policy itself has led by
+    then: moments of rest near a goal are rare in data, and a policy that never met them settles there. One half of
     the windows go to their own goal, the other to the goal of another window.
     """
     graphdef, state = nnx.split(model)
@@ -40,9 +40,9 @@ def policy_loss(model: WorldModel, windows: LatentWindows, key: PRNGKeyArray) ->
         return later, jnp.log(NEAR + world.distance_head.scaled(later, goals))
 
     begin = windows.latents[:, 0]
-    _, path = jax.lax.scan(wander, begin, None, length=WANDERED)
+    _, path = jax.lax.scan(wander, begin, None, length=WANDER_BLOCKS)
     moments = jnp.concatenate([begin[None], path])
     rows = jnp.arange(len(begin), dtype=jnp.int32)
-    root = moments[jax.random.randint(key, rows.shape, 0, WANDERED + 1), rows]
+    root = moments[jax.random.randint(key, rows.shape, 0, WANDER_BLOCKS + 1), rows]
     _, remaining = jax.lax.scan(step, jax.lax.stop_gradient(root), None, length=windows.actions.shape[1])
     return jnp.mean(remaining)

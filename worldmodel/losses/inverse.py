@@ -1,4 +1,4 @@
-"""Inverse dynamics: the representation must keep whatever tells which actions were taken."""
+"""Inverse dynamics: the representation must keep the information about the actions that were taken."""
 
 from __future__ import annotations
 

@@ -1,18 +1,19 @@
-"""Goals of which only some sensors are told, learned from whole ones with sensors left out at random."""
+"""Goals of which only some sensors are given, learned from whole ones with sensors left out at random."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..models.goal_model import WorldModel
 
 
 def partial_goals(model: WorldModel, embeddings: Float[Array, "B E"], key: PRNGKeyArray) -> Float[Array, "B D"]:
-    """Representations of goals with some of their numbers left out: few or many, a share at random each.
+    """Return representations of goals with some of their numbers left out: few or many, a random share each.
 
-    An optional sensor's flag is asked for together with its readings, and a goal asks for no reading that is missing.
+    An optional sensor's flag is included together with its readings, and a goal includes no reading that is missing.
     """
     encoder = model.encoder
     share_key, known_key = jax.random.split(key)
@@ -22,11 +23,23 @@ def partial_goals(model: WorldModel, embeddings: Float[Array, "B E"], key: PRNGK
         place, read = encoder.spec.slices[name], embeddings[:, flag : flag + 1] > 0
         known = known.at[:, place].set(known[:, place] & read)
         known = known.at[:, flag].set(jnp.any(known[:, place], axis=-1))
-    asked = jnp.where(known, embeddings, 0.0) if encoder.spec.flags else embeddings
-    features = jax.lax.stop_gradient(encoder.features(asked))
+    given = jnp.where(known, embeddings, 0.0) if encoder.spec.flags else embeddings
+    features = jax.lax.stop_gradient(encoder.features(given))
     return model.goal_head(features, encoder.feature_mask(known).astype(features.dtype))
 
 
-def goal_loss(told: Float[Array, "B D"], goals: Float[Array, "B D"]) -> Float[Array, ""]:
-    """Mean squared error towards the whole goals, which it does not change: it settles at the mean of what agrees."""
-    return jnp.mean(jnp.square(told - jax.lax.stop_gradient(goals)))
+def goal_loss(partial: Float[Array, "B D"], goals: Float[Array, "B D"]) -> Float[Array, ""]:
+    """Mean squared error towards the whole goals, which are constant: it settles at the mean of consistent goals."""
+    return jnp.mean(jnp.square(partial - jax.lax.stop_gradient(goals)))
+
+
+def goal_probe_loss(model: WorldModel, partial: Float[Array, "B D"], goals: Float[Array, "B D"]) -> Float[Array, ""]:
+    """Mean squared error between what the probe decodes from partial goals and from the whole ones.
+
+    A probe is not linear: its value at a mean of representations is not the mean of its values. Only the partial goals
+    learn from this loss; the model needs a probe.
+    """
+    assert model.probe_head is not None
+    definition, state = nnx.split(model.probe_head)
+    probe = nnx.merge(definition, jax.lax.stop_gradient(state))
+    return jnp.mean(jnp.square(probe.mlp(partial) - jax.lax.stop_gradient(probe.mlp(goals))))

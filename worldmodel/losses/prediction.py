@@ -1,4 +1,4 @@
-"""Predictions in representation space have to come true, over as many blocks as the planner will imagine."""
+"""Prediction loss in representation space, over as many blocks as the planner will imagine."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Predict = Callable[[Array, Array], Prediction]
 def rollout(
     predict: Predict, root: Float[Array, "*E B D"], blocks: Float[Array, "B H K A"]
 ) -> Float[Array, "*E B H D"]:
-    """The latents after each action block, every one predicted from the one before: nothing is looked up on the way.
+    """Return the latents after each action block, each predicted from the previous one without any observation.
 
-    Of an ensemble, with a leading axis of members, each from its own.
+    Of an ensemble, with a leading axis of members, each from its own latents.
     """
 
     def step(latent: Array, block: Array) -> tuple[Array, Array]:
@@ -34,16 +34,16 @@ def prediction_loss(
 ) -> Float[Array, ""]:
     """Mean squared error over all axes; the gradient flows into both sides, as in LeWorldModel.
 
-    `weights` say which windows a member learns from.
+    `weights` select which windows a member learns from.
     """
     errors = jnp.mean(jnp.square(predicted - encoded[None]), axis=(2, 3))
     return jnp.mean(jnp.sum(weights * errors, axis=1) / jnp.sum(weights, axis=1).clip(1.0))
 
 
 def bootstrap_weights(episodes: Int[Array, "B"], members: int, share: float) -> Float[Array, "{members} B"]:
-    """1 where a member learns from an episode: the first from all, each other one from a `share` of its own.
+    """Return 1 where a member learns from an episode: the first from all, each other one from its own `share`.
 
-    A function of the episode, so that a member never sees the episodes that are not its own.
+    A function of the episode, so that a member never sees the episodes outside its share.
     """
 
     def of_episode(episode: Array) -> Array:

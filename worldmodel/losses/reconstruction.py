@@ -1,4 +1,4 @@
-"""Decoding observations from representations: what this project does without, built to be compared with."""
+"""Decoding observations from representations: a baseline; the default objective does without it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def reconstruction_loss(
     if model.decoder is None:
         raise ValueError("objective.reconstruction needs a decoder: add model.decoder=true, or set it to 0")
     newest = {name: values[:, :, -1] for name, values in windows.observations.items()}
-    wanted = model.encoder.features(model.embed(newest))
-    encoded_error = jnp.mean(jnp.square(model.decoder(latents) - wanted))
-    return encoded_error + jnp.mean(jnp.square(model.decoder(predicted) - wanted[:, 1:]))
+    target = model.encoder.features(model.embed(newest))
+    encoded_error = jnp.mean(jnp.square(model.decoder(latents) - target))
+    return encoded_error + jnp.mean(jnp.square(model.decoder(predicted) - target[:, 1:]))

@@ -11,5 +11,5 @@ from ..nets.bins import two_hot
 
 def two_hot_loss(logits: Float[Array, "... K"], values: Float[Array, "..."], limit: float) -> Float[Array, "..."]:
     """Cross-entropy between the two-hot weights of `values` and a distribution over bins."""
-    wanted = two_hot(values, logits.shape[-1], limit)
-    return -jnp.sum(wanted * jax.nn.log_softmax(logits, axis=-1), axis=-1)
+    target = two_hot(values, logits.shape[-1], limit)
+    return -jnp.sum(target * jax.nn.log_softmax(logits, axis=-1), axis=-1)

@@ -54,16 +54,36 @@ class RewardCheckpoint:
 
 
 def save_model(
-    path: str | Path, model: WorldModel, config: ModelConfig, metadata: dict[str, Any], half: bool = False
+    path: str | Path,
+    model: FrozenModel | WorldModel,
+    config: ModelConfig | None = None,
+    metadata: dict[str, Any] | None = None,
+    half: bool = False,
 ) -> None:
-    """Write the weights, the architecture and `metadata` (JSON: task, bounds, control period, how it was trained).
+    """Write the weights, the architecture and `metadata` to one file.
 
-    With `half`, matrices are rounded to float16, for half the size; statistics and biases never are.
+    Args:
+      path: of the file.
+      model: frozen, or the module together with its `config`.
+      config: the architecture of a module; a frozen model has its own.
+      metadata: JSON. The commands of `jepa-mpc` read the robot from it (`task`: name, bounds, control period).
+      half: whether matrices are rounded to float16, for half the size; statistics and biases never are.
+
+    Raises:
+      ValueError: a module without its config.
+      OSError: the disk is full, or `path` cannot be written to; what was there is unchanged.
     """
-    tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(nnx.state(model))}
+    module: WorldModel
+    if isinstance(model, FrozenModel):
+        module, config = model.module(), model.config
+    elif config is not None:
+        module = model
+    else:
+        raise ValueError("a module does not keep its architecture: give save_model its config, or freeze it first")
+    tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(nnx.state(module))}
     if half:
         tensors = {name: each.astype(np.float16) if each.ndim == 2 else each for name, each in tensors.items()}
-    _write(path, MODEL, tensors, {"model": config.to_json(), "metadata": metadata})
+    _write(path, MODEL, tensors, {"model": config.to_json(), "metadata": metadata or {}})
 
 
 def load_model(path: str | Path) -> Checkpoint:

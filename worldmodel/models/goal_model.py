@@ -80,7 +80,7 @@ class WorldModel(nnx.Module):
         self.decoder = Decoder(size, features, width, depth, rngs) if config.decoder else None
         self.probe_head = Probe(size, config.probe_size, head_width, depth, rngs) if config.probe_size else None
 
-    def fit(
+    def fit_scales(
         self,
         rows: Float[ndarray, "M E"],
         actions: Float[ndarray, "N A"],

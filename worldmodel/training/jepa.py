@@ -18,7 +18,7 @@ from ..losses.collapse import GAUSSIAN_VALUE, PUBLISHED_BATCH, sigreg_loss
 from ..losses.distance import distance_loss
 from ..losses.goal_policy import policy_loss
 from ..losses.inverse import inverse_loss
-from ..losses.partial_goal import goal_loss, partial_goals
+from ..losses.partial_goal import goal_loss, goal_probe_loss, partial_goals
 from ..losses.prediction import bootstrap_weights, prediction_loss, rollout
 from ..losses.reconstruction import reconstruction_loss
 from ..models.goal_model import WorldModel
@@ -27,7 +27,7 @@ from ..types import LatentWindows, Metrics, Windows
 from .trainer import TrainingConfig
 from .updates import Stage
 
-_WEIGHTS = ("prediction", "sigreg", "inverse", "distance", "reconstruction")
+_WEIGHTS = ("prediction", "sigreg", "inverse", "distance", "reconstruction", "goal_probe")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class JepaConfig:
     inverse: float = 1.0
     distance: float = 1.0
     reconstruction: float = 0.0  # of the twin that decodes its input; needs `model.decoder`
+    goal_probe: float = 0.0  # of what the probe decodes from goals that ask for some of the sensors
     sigreg_projections: int = 64
     expectile: float = 0.3
     foreign_goals: int = 4  # goals of other windows that the critic learns from, for each of its own
@@ -198,11 +199,16 @@ def _on_latents(
         model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
     )
     loss = config.prediction * prediction + config.distance * distance + partial
+    goal_probe = {}
+    if config.goal_probe and model.probe_head is not None:
+        goal_probe["goal_probe"] = goal_probe_loss(model, told, windows.goals)
+        loss = loss + config.goal_probe * goal_probe["goal_probe"]
     change = jnp.mean(jnp.square(latents[:, -1] - latents[:, 0]))
     metrics = {
         "prediction": prediction,
         "distance": distance,
         "partial_goal": partial,
+        **goal_probe,
         "horizon_ratio": jnp.mean(jnp.square(imagined[0, :, -1] - latents[:, -1])) / change,
         **metrics,
     }

@@ -14,13 +14,16 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax.tree_util import register_dataclass
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+from numpy import ndarray
 
+from ..data.episodes import EpisodeData
 from ..data.windows import LatentSampler, WindowSampler
-from ..models.goal_model import WorldModel
+from ..models.goal_model import ModelConfig, WorldModel, create
 from ..types import Metrics, Params
 from .updates import Stage, descend, repeat
 
@@ -109,6 +112,33 @@ class Trainer:
         self._step = jax.jit(self._many_updates, static_argnums=0, donate_argnums=1)
         self._latents: LatentSampler | None = None
 
+    @classmethod
+    def of(
+        cls,
+        data: EpisodeData,
+        config: ModelConfig,
+        objective: Objective,
+        training: TrainingConfig,
+        probe_targets: Float[ndarray, "M Q"] | None = None,
+    ) -> Trainer:
+        """A trainer of a freshly initialised model that has the scales of the data.
+
+        Args:
+          data: the episodes.
+          config: the model's architecture, for the sensors and actions of the data.
+          objective: the losses.
+          training: how long and how fast; its seed initialises the model, too.
+          probe_targets: what the probe learns to decode in each row of the data; None where the model has no probe.
+
+        Raises:
+          ValueError: no episode is long enough for a window, or the parts do not fit each other.
+        """
+        model = create(config, training.seed)
+        taken = data.actions[data.last != np.arange(data.rows)]
+        model.fit_scales(data.observations, taken, data.action_low, data.action_high, probe_targets)
+        sampler = WindowSampler.of(data, config.history, config.train_blocks, config.action_block, probe_targets)
+        return cls(model, sampler, objective, training)
+
     @property
     def total(self) -> int:
         """All updates, of all stages."""
@@ -143,6 +173,30 @@ class Trainer:
             model = self.model(state)
             self._latents = LatentSampler.of(self.sampler, model.embed, model.encode)
         return self._step(name, state, self._latents if encoded else self.sampler, key)
+
+    def train(
+        self, state: TrainState, on_progress: Callable[[TrainState, dict[str, float]], None] | None = None
+    ) -> TrainState:
+        """Update until `total`; `state` is consumed.
+
+        Args:
+          state: of the first update, or of any later one.
+          on_progress: called after each compiled call, with the new state and the metrics on the host.
+
+        Raises:
+          FloatingPointError: the loss is no longer finite.
+        """
+        while int(state.update) < self.total:
+            state, metrics = self.step(state)
+            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+            if not math.isfinite(values["loss"]):
+                raise FloatingPointError(
+                    f"training diverged at update {int(state.update)} (loss {values['loss']}): "
+                    "lower training.learning_rate or look for outliers in the data"
+                )
+            if on_progress is not None:
+                on_progress(state, values)
+        return state
 
     def _optimizer(self, stage: Stage) -> optax.GradientTransformation:
         config, rate = self.config, stage.learning_rate
@@ -179,24 +233,3 @@ class Trainer:
 def _learned(params: Params, stage: Stage) -> Params:
     """The part of the parameters that learns in a stage."""
     return nnx.State({name: params[name] for name in stage.learns if name in params})
-
-
-def fit(
-    trainer: Trainer, state: TrainState, callback: Callable[[TrainState, dict[str, float]], None] | None = None
-) -> TrainState:
-    """Update until `trainer.total`; after each compiled call, `callback(state, metrics)` with metrics on the host.
-
-    Raises:
-      FloatingPointError: the loss is no longer finite.
-    """
-    while int(state.update) < trainer.total:
-        state, metrics = trainer.step(state)
-        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-        if not math.isfinite(values["loss"]):
-            raise FloatingPointError(
-                f"training diverged at update {int(state.update)} (loss {values['loss']}): "
-                "lower training.learning_rate or look for outliers in the data"
-            )
-        if callback is not None:
-            callback(state, values)
-    return state

@@ -1,1 +1,1 @@
-"""Towards goals: success over a grid of budgets and goals, pairs, constraints, partial goals."""
+"""Suites on goal tasks: success over a grid, paired comparisons, constraints, partial goals."""

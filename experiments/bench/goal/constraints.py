@@ -1,7 +1,7 @@
-"""How often a limit is broken in the true simulator: untold, as a penalty among the costs, and as a constraint.
+"""Rate of limit violations in the true simulator: without the limit, with it as a penalty, and as a constraint.
 
-The same model plans towards the same held-out goals from the same starts. What counts as broken is read from the true
-states, with the limit itself; the constraint is told a tighter one, since what it sees is predicted and decoded.
+The same model plans to the same held-out goals from the same starts. Violations are read from the true states with the
+limit itself; the constraint is given a tighter limit, since it sees predicted and decoded states.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ Limit = KeepOut | SpeedLimit
 
 
 def run(cfg: DictConfig) -> list[Value]:
-    """Measure every case, print it, and add its values to `robot_loop.csv`.
+    """Measure and print every case, and add its values to `robot_loop.csv`.
 
     Raises:
-      SystemExit: with code 1, where one of the suite's promises is broken.
+      SystemExit: with code 1, if one of the suite's promises is broken.
     """
     values: list[Value] = []
     table = Table(title="share of the steps that break the limit", box=SIMPLE_HEAD)
@@ -60,12 +60,12 @@ def run(cfg: DictConfig) -> list[Value]:
 
 
 def measure(cfg: DictConfig, settings: DictConfig) -> dict[str, tuple[float, float, float]]:
-    """Shares of steps and of episodes that break the limit, and success, for each way of telling the planner."""
+    """Shares of steps and episodes that break the limit, and of successes, for each variant of the planner."""
     seed, limit = int(cfg.suite.seed), OmegaConf.to_container(settings.limit)
     base = build.compose("plan", f"task={settings.task}", f"runs={cfg.runs}", f"seed={seed}")
     task, checkpoint = envs.make(str(settings.task)), ensure_model(base, seed)
     true_limit: Limit = build.make(settings.limit, "limit")
-    pairs = keeping(task, true_limit, honest(task, int(cfg.suite.episodes), seed))
+    pairs = feasible(task, true_limit, honest(task, int(cfg.suite.episodes), seed))
     slack = OmegaConf.merge(settings.limit, settings.slack)
     variants: dict[str, Any] = {"untold": {}}
     for weight in cfg.suite.penalties:
@@ -79,8 +79,8 @@ def measure(cfg: DictConfig, settings: DictConfig) -> dict[str, tuple[float, flo
     return found
 
 
-def keeping(task: Task, limit: Limit, pairs: Pairs) -> Pairs:
-    """The pairs that can be solved within the limit: none starts or ends in a forbidden place."""
+def feasible(task: Task, limit: Limit, pairs: Pairs) -> Pairs:
+    """The pairs that can be solved within the limit: neither start nor goal is in a forbidden place."""
     if isinstance(limit, SpeedLimit):
         return pairs
     view = planar_view(task)
@@ -90,7 +90,7 @@ def keeping(task: Task, limit: Limit, pairs: Pairs) -> Pairs:
 
 
 def broken(task: Task, limit: Limit, record: EpisodeRecord) -> Bool[ndarray, "T"]:
-    """Whether the true state breaks the limit at each step of an episode, its start left out."""
+    """Whether the true state breaks the limit at each step of an episode, the start excluded."""
     path = np.asarray(record.keypoints)[:, limit.point]
     if isinstance(limit, KeepOut):
         return _depth(limit, path[1:]) > 0
@@ -104,7 +104,7 @@ def _depth(limit: KeepOut, points: Float[ndarray, "... 2"]) -> Float[ndarray, ".
 def measure_variant(
     cfg: Any, name: str, task: Task, checkpoint: Checkpoint, pairs: Pairs, limit: Limit, seed: int
 ) -> tuple[float, float, float]:
-    """Shares of steps and of episodes that break the limit, and success, with one setting of the planner."""
+    """Shares of steps and episodes that break the limit, and of successes, with one setting of the planner."""
     agent = build.agent(cfg, checkpoint.model, task)
     with progress_bar(f"{name} on {task.name}", task.budget, compiles=True) as bar:
         records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar)

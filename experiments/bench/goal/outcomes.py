@@ -1,4 +1,4 @@
-"""Which episodes of a row succeed, part by part: what was measured before an interruption is not measured again."""
+"""Outcomes of a row's episodes, stored batch by batch, so that an interrupted run resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def outcomes(
     settings: str,
     progress: Callable[[int, int], None],
 ) -> list[bool]:
-    """Whether each episode succeeds; `size` of them advance together, and after them `path` is written.
+    """Whether each episode succeeds; `path` is written after each batch of `size` episodes that advance together.
 
-    The outcome of an episode does not depend on the others, so neither does it on where a run was interrupted. A file
-    of other `settings` counts for nothing. The caller removes it when the row is safe.
+    The outcome of an episode does not depend on the others, and hence not on where a run was interrupted. A file with
+    other `settings` is ignored. The caller removes it once the row is written.
     """
-    solved = _begun(path, settings)[: len(pairs)]
+    solved = _stored(path, settings)[: len(pairs)]
     while len(solved) < len(pairs):
         progress(len(solved), len(pairs))
         records = run_episodes(task, policy, pairs.part(len(solved), len(solved) + size))
@@ -38,9 +38,9 @@ def outcomes(
     return solved
 
 
-def _begun(path: Path, settings: str) -> list[bool]:
+def _stored(path: Path, settings: str) -> list[bool]:
     try:
         stored = json.loads(path.read_text())
         return [bool(each) for each in stored["solved"]] if stored["settings"] == settings else []
-    except (OSError, ValueError, KeyError, TypeError):  # none, or of no use
+    except (OSError, ValueError, KeyError, TypeError):  # missing or unusable
         return []

@@ -1,7 +1,8 @@
-"""Settings against one another on the same pairs: with few episodes between them, only those that differ count.
+"""Paired comparison of settings on the same starts and goals.
 
-Each variant plans with the same model towards the same goals from the same starts. A difference of success rates then
-rests on the episodes that just one of two variants solves, and its interval is far narrower than those of the rates.
+Each variant plans with the same model to the same goals from the same starts. A difference of success rates then
+depends only on the episodes that exactly one of two variants solves, and its interval is far narrower than those of the
+rates.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True, kw_only=True)
 class PairedRow:
-    """One variant on one task, beside the reference on the same pairs."""
+    """One variant on one task, compared with the reference on the same pairs."""
 
     task: str
     variant: str
@@ -53,7 +54,7 @@ class PairedRow:
     steps_mean: float  # environment steps of the episodes that succeeded
     only_this: int  # episodes that this variant solves and the reference does not
     only_reference: int
-    difference: float  # of the success rates, this one's less the reference's
+    difference: float  # of the success rates, this variant's minus the reference's
     difference_low: float
     difference_high: float
     plan_ms_p50: float
@@ -68,12 +69,12 @@ def run(cfg: DictConfig) -> list[PairedRow]:
     """Measure the reference and every variant, print them side by side, and write their rows.
 
     Raises:
-      ValueError: no variant, one called `reference`, or a setting that does not exist.
+      ValueError: there is no variant, one is called `reference`, or a setting does not exist.
     """
     suite, seed = cfg.suite, int(cfg.seed)
     if not suite.variants or REFERENCE in suite.variants:
         raise ValueError(
-            f"suite.variants must name settings to compare, none of them {REFERENCE}; got {list(suite.variants)}"
+            f"suite.variants must name settings to compare, none of them called {REFERENCE}; got {list(suite.variants)}"
         )
     settings = {REFERENCE: suite.reference, **suite.variants}
     composed = {
@@ -94,7 +95,7 @@ def run(cfg: DictConfig) -> list[PairedRow]:
 
 
 def show(rows: list[PairedRow]) -> None:
-    """Print one line a variant."""
+    """Print one line per variant."""
     table = Table(title=f"{rows[0].task}: {rows[0].episodes} pairs, the same for all", box=SIMPLE_HEAD)
     for column in ("variant", "success (95 %)", "only this / only reference", "difference (95 %)", "steps", "plan ms"):
         table.add_column(column, justify="left" if column == "variant" else "right", no_wrap=True)
@@ -113,7 +114,7 @@ def show(rows: list[PairedRow]) -> None:
 def measure(
     name: str, cfg: DictConfig, task: Task, checkpoint: Checkpoint, pairs: Pairs, seed: int, plans: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which episodes succeed, the steps of those that do, and milliseconds of single plans."""
+    """Whether each episode succeeds, steps of the successful ones, and milliseconds of single plans."""
     agent = build.agent(cfg, checkpoint.model, task)
     with progress_bar(f"{name} on {task.name}", task.budget, compiles=True) as bar:
         records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar)
@@ -133,7 +134,7 @@ def paired_row(
     steps: np.ndarray,
     times: np.ndarray,
 ) -> PairedRow:
-    """The row of one variant beside the reference on the same pairs."""
+    """The row of one variant, compared with the reference on the same pairs."""
     successes = int(solved.sum())
     low, high = wilson(successes, len(solved))
     only_this, only_reference = int((solved & ~reference).sum()), int((reference & ~solved).sum())

@@ -1,8 +1,7 @@
-"""Goals of which only some sensors are told: which way to say them reaches more of them?
+"""Success with goals that specify only some sensors, for three ways to state them.
 
-`rest`: the whole observation at rest there. `encoder`: the model's representation of the sensors that are told, the
-others NaN. `probe`: the distance of what the probe
-decodes. Each on the same starts.
+`rest`: the whole observation at rest at the goal. `encoder`: the model's representation of the given sensors, the
+others NaN. `probe`: the distance of the decoded values. Each on the same starts.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ NAN = float("nan")
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a task's goals: the sensors that tell it, the probe's numbers that do, and when it is reached."""
+    """A part of a task's goals: its sensors, its probe components, and the test of success."""
 
     sensors: tuple[int, ...]
-    probed: tuple[int, ...]  # the numbers of the probe that say the same
+    probed: tuple[int, ...]  # components of the probe for the same quantities
     reached: Callable[[envs.Task, ndarray, ndarray], Any]  # task, state, goal
 
 
@@ -78,7 +77,7 @@ def run(cfg: DictConfig) -> dict[str, float]:
     """Success by case; rows `partial_goal_<task>_<part>_<way>` where `cfg.results` is a folder.
 
     Raises:
-      ValueError: a task that has no parts here, or no checkpoint of it.
+      ValueError: a task has no parts here, or no checkpoint.
     """
     values, found = [], {}
     for name, checkpoint in cfg.suite.checkpoints.items():
@@ -102,8 +101,9 @@ def run(cfg: DictConfig) -> dict[str, float]:
 
 
 def measure(task: Any, agent: Agent, pairs: Pairs, part: Part, way: str, seed: int, name: str) -> list[bool]:
-    """Which of the episodes reach that part of their goal within the task's budget."""
+    """Whether each episode reaches that part of its goal within the task's budget."""
     targets = probe_targets(task, np.stack([resting(task, goal) for goal in pairs.goals]))
+    assert targets is not None  # of a task with a view from above
     if way == "probe":
         agent = _probing(agent, targets[0], part)
     controller = Controller(agent)
@@ -114,8 +114,8 @@ def measure(task: Any, agent: Agent, pairs: Pairs, part: Part, way: str, seed: i
             whole = task.goal_observation(goal)
             if way == "probe":
                 controller.agent = _probing(agent, targets[index], part)
-            told = _only(whole, part.sensors) if way == "encoder" else whole
-            controller.reset(goal=told, seed=seed + index)
+            given = _masked(whole, part.sensors) if way == "encoder" else whole
+            controller.reset(goal=given, seed=seed + index)
             reached.append(_drive(task, controller, state, goal, part))
             bar(index + 1, len(pairs))
     return reached
@@ -131,15 +131,15 @@ def _drive(task: Any, controller: Controller, state: ndarray, goal: ndarray, par
 
 
 def _probing(agent: Agent, target: ndarray, part: Part) -> Agent:
-    cost = ProbeDistance(jnp.asarray(_only(target, part.probed)))
+    cost = ProbeDistance(jnp.asarray(_masked(target, part.probed)))
     return replace(agent, costs={"probe": cost}, weights={"probe": 1.0})
 
 
-def _only(values: ndarray, told: tuple[int, ...]) -> ndarray:
-    """The values that are told, NaN for the others."""
-    only = np.full(values.shape, NAN, np.float32)
-    only[list(told)] = values[list(told)]
-    return only
+def _masked(values: ndarray, given: tuple[int, ...]) -> ndarray:
+    """The values at the indices `given`, NaN for the others."""
+    masked = np.full(values.shape, NAN, np.float32)
+    masked[list(given)] = values[list(given)]
+    return masked
 
 
 def resting(task: Any, goal: ndarray) -> ndarray:
@@ -148,6 +148,8 @@ def resting(task: Any, goal: ndarray) -> ndarray:
 
 
 def unsolved(task: Any, part: Part, pairs: Pairs) -> Pairs:
-    """Without the starts where that part of the goal is reached already."""
-    open_ones = [not part.reached(task, state, goal) for state, goal in zip(pairs.states, pairs.goals, strict=True)]
-    return replace(pairs, states=pairs.states[open_ones], goals=pairs.goals[open_ones])
+    """The pairs whose start does not already reach that part of the goal."""
+    unsolved_at_start = [
+        not part.reached(task, state, goal) for state, goal in zip(pairs.states, pairs.goals, strict=True)
+    ]
+    return replace(pairs, states=pairs.states[unsolved_at_start], goals=pairs.goals[unsolved_at_start])

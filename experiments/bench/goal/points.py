@@ -1,4 +1,4 @@
-"""The rows of `jepa-mpc bench suite=goal`: which policy, task, model and protocol, and the settings."""
+"""The points of `jepa-mpc bench suite=goal`: policy, task, model, protocol and settings of each row."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ _PAIRS = {"honest": ("task",), "lewm": ("task", "behaviour", "collection")}
 
 @dataclass(frozen=True)
 class Recipe:
-    """One recipe on one task: its settings with each planner."""
+    """A recipe on one task: its settings with each planner."""
 
     task: str
-    variant: str  # empty: the default
+    variant: str  # empty for the default recipe
     settings: dict[str, DictConfig] = field(compare=False)  # of `jepa-mpc plan`, by planner
 
     @property
     def cfg(self) -> DictConfig:
-        """The settings of whatever does not plan."""
+        """The settings for policies that do not plan."""
         return next(iter(self.settings.values()))
 
     def model_file(self, seed: int, default: Recipe) -> Path:
-        """Where its model lies: in the folder of the variant's name, but beside the data if it is the default's."""
+        """Path of its model: next to the data for the default's model, else in a folder named after the variant."""
         place = Paths.of(self.cfg, seed).model
         same = recipe(self.cfg, seed) == recipe(default.cfg, seed)
         return place if same else place.parent / self.variant / place.name
@@ -61,12 +61,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Point:
-    """What one row measures."""
+    """Specification of one row."""
 
     recipe: Recipe
     protocol: str
     policy: str
-    planner: str  # its file in configs/planner; empty where none plans
+    planner: str  # its file in configs/planner; empty for policies without one
     seed: int
     episodes: int
     budget: int = field(compare=False)
@@ -74,7 +74,7 @@ class Point:
 
     @property
     def cfg(self) -> DictConfig:
-        """The settings that it is measured with."""
+        """The settings of the measurement."""
         return self.recipe.settings[self.planner] if self.planner else self.recipe.cfg
 
     def __str__(self) -> str:
@@ -83,25 +83,25 @@ class Point:
 
     @cached_property
     def planner_name(self) -> str:
-        """The planner as rows name it."""
+        """The planner's name in rows."""
         return str(self.cfg.planner._target_).rpartition(".")[2].lower() if self.planner else ""
 
     def identity(self) -> tuple[str | int | None, ...]:
-        """Identity of its row."""
+        """Identity of the row."""
         model = "jepa" if self.policy in OF_MODEL else ""
         names = (self.recipe.task, "state", self.protocol, self.policy, self.planner_name, model)
         return (*names, self.recipe.variant, self.seed)
 
     @property
     def key(self) -> str:
-        """Name of its settings in the manifest, which the seeds share."""
+        """Key of its settings in the manifest, shared by all seeds."""
         return " ".join(
             filter(None, (self.recipe.task, self.protocol, self.policy, self.planner_name, self.recipe.variant))
         )
 
     @cached_property
     def settings(self) -> str:
-        """Everything but the seed that its row depends on, in one line. A row of other settings is measured again."""
+        """All settings except the seed that the row depends on, in one line. If they differ, it is measured again."""
         names = dict.fromkeys((*_PAIRS[self.protocol], *_SETTINGS.get(self.policy, ())))
         chosen = OmegaConf.masked_copy(self.cfg, [name for name in names if "." not in name])
         values: Any = OmegaConf.to_container(chosen, resolve=True)
@@ -112,7 +112,7 @@ class Point:
 
 
 def check(cfg: DictConfig) -> None:
-    """Raise ValueError on settings of which nothing could be measured, before anything is."""
+    """Raise ValueError on invalid settings before anything is measured."""
     suite = cfg.suite
     allowed = {"tasks": envs.TASKS, "policies": POLICIES, "simulated": SIMULATED, "protocols": PROTOCOLS}
     for name, known in allowed.items():
@@ -126,14 +126,16 @@ def check(cfg: DictConfig) -> None:
         if not suite[name] >= 1:
             raise ValueError(f"suite.{name} must be at least 1; got {suite[name]}")
     if "" in suite.variants:
-        raise ValueError("suite.variants has one without a name: the default recipe is measured in any case")
+        raise ValueError(
+            "suite.variants has a variant without a name: leave it out, the default recipe is always measured"
+        )
 
 
 def recipes(cfg: DictConfig) -> dict[tuple[str, str], Recipe]:
-    """Every recipe of the suite by task and variant, the default one first.
+    """All recipes of the suite by task and variant, the default one first.
 
     Raises:
-      ValueError: a setting that does not exist.
+      ValueError: a setting does not exist.
     """
     found = {}
     variants = {"": [], **{str(name): list(overrides) for name, overrides in cfg.suite.variants.items()}}
@@ -143,7 +145,7 @@ def recipes(cfg: DictConfig) -> dict[tuple[str, str], Recipe]:
             words = (f"task={task}", f"planner={planner}", *map(str, cfg.suite.overrides), *map(str, overrides))
             try:
                 settings[planner] = build.compose("plan", *words)
-            except Exception as error:  # Hydra's own, of many kinds
+            except Exception as error:  # Hydra raises errors of many types
                 raise ValueError(f"the settings {' '.join(words)} cannot be composed: {error}") from error
             settings[planner].runs, settings[planner].variant = cfg.runs, variant
         found[task, variant] = Recipe(task, variant, settings)
@@ -151,9 +153,9 @@ def recipes(cfg: DictConfig) -> dict[tuple[str, str], Recipe]:
 
 
 def points(cfg: DictConfig, found: dict[tuple[str, str], Recipe]) -> Iterator[Point]:
-    """Every row of the suite, in the order in which they are measured: a task after the other, in it seed by seed.
+    """All rows of the suite in the order of measurement: task by task, and seed by seed within a task.
 
-    What does not depend on the recipe is measured once, beside the default one.
+    Rows that do not depend on the recipe are measured once, with the default one.
     """
     suite, budgets = cfg.suite, {str(task): envs.make(str(task)).budget for task in cfg.suite.tasks}
     for task, seed in product(map(str, suite.tasks), map(int, suite.seeds)):
@@ -173,7 +175,7 @@ def points(cfg: DictConfig, found: dict[tuple[str, str], Recipe]) -> Iterator[Po
 
 
 def pairs_of(recipe: Recipe, protocol: str, episodes: int, seed: int) -> Pairs:
-    """The first so many pairs of a protocol."""
+    """The first `episodes` pairs of a protocol."""
     task = envs.make(recipe.task)
     if protocol == "honest":
         return honest(task, episodes, seed)

@@ -1,7 +1,7 @@
-"""Success towards goals, for all tasks, planners and seeds, beside floors, baselines and ablations.
+"""Success on goal tasks, for all tasks, planners and seeds, with floors, baselines and ablations.
 
-Everything that is finished is used again: datasets, models, rows and, within a row, its episodes. So a run that was
-killed goes on where it was, and a step that fails is named while the others go on.
+Finished datasets, models, rows and single episodes of a row are reused. A run that was killed therefore resumes where
+it stopped, and a step that fails is reported while the others continue.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ...shell.progress import progress_bar
 from ...training import cloning
 from ...training.ensure import ensure_data, ensure_model
 from ..missing import missing
-from ..steps import Step, exit_if, run_all
+from ..steps import Step, exit_on_failure, run_all
 from . import points as goal_points
 from . import table as goal_table
 from .outcomes import outcomes
@@ -39,17 +39,17 @@ from .points import BASELINES, START, Point, Recipe, pairs_of
 
 logger = logging.getLogger(__name__)
 
-TOGETHER = 25  # episodes that advance together; of simulated policies, one
+TOGETHER = 25  # episodes that advance together; one for simulated policies
 
 
 def run(cfg: DictConfig) -> list[Row]:
-    """Measure what is not yet in the table, write each row at once, then print the whole of it.
+    """Measure the rows that the table lacks, write each immediately, and print the whole table.
 
-    A row is measured already where it had the settings that it has now, and at least as many episodes.
+    A stored row counts if it has the same settings and at least as many episodes.
 
     Raises:
-      ValueError: a policy, protocol, task or setting that does not exist.
-      SystemExit: with code 1 after everything else was done, where a step failed.
+      ValueError: a policy, protocol, task or setting does not exist.
+      SystemExit: with code 1, once all other steps are done, if a step failed.
     """
     goal_points.check(cfg)
     recipes = goal_points.recipes(cfg)
@@ -61,15 +61,15 @@ def run(cfg: DictConfig) -> list[Row]:
         "settings": {point.key: point.settings for point in points},
     }
     failed = run_all(steps(Suite(cfg, recipes, path, made), todo))
-    wanted = {point.identity() for point in points}
-    rows = [row for row in (read_csv(path) if path.exists() else []) if row.identity() in wanted]
+    identities = {point.identity() for point in points}
+    rows = [row for row in (read_csv(path) if path.exists() else []) if row.identity() in identities]
     goal_table.show(rows)
-    exit_if(failed)
+    exit_on_failure(failed)
     return rows
 
 
 class Suite:
-    """Data, models, baselines and rows of one run of the suite, each made where it is missing."""
+    """Data, models, baselines and rows of one run of the suite, each created if missing."""
 
     def __init__(self, cfg: DictConfig, recipes: dict[tuple[str, str], Recipe], path: Path, made: dict[str, Any]):
         self.cfg = cfg
@@ -85,16 +85,16 @@ class Suite:
         return each.model_file(seed, self._recipes[each.task, ""])
 
     def _model(self, each: Recipe, seed: int) -> Checkpoint:
-        """The recipe's model, trained where it is missing."""
+        """The recipe's model, trained if missing."""
         return ensure_model(each.cfg, seed, self.model_file(each, seed))
 
     def baseline_file(self, name: str, each: Recipe, seed: int) -> Path:
-        """The file of a baseline, beside the default recipe's model."""
+        """The file of a baseline, next to the default recipe's model."""
         model = Paths.of(each.cfg, seed).model
         return model.with_name(f"{model.stem}-{name}.safetensors")
 
     def baseline_recipe(self, name: str, each: Recipe, seed: int) -> dict[str, Any]:
-        """Everything that decides what the baseline learns, as JSON."""
+        """All settings that determine what the baseline learns, as JSON."""
         settings = dict(self.cfg.suite.baselines[name])
         if name == "gcbc":
             return cloning.cloning_recipe(each.cfg, seed, settings)
@@ -102,7 +102,7 @@ class Suite:
         return {**data, "seed": seed, name: settings}
 
     def train_baseline(self, name: str, each: Recipe, seed: int) -> None:
-        """Train the baseline, unless its file is there."""
+        """Train the baseline unless its file exists."""
         path = self.baseline_file(name, each, seed)
         settings = dict(self.cfg.suite.baselines[name])
         if path.exists():
@@ -119,7 +119,7 @@ class Suite:
     def measure(self, point: Point) -> None:
         """Measure one row and write it."""
         task, most = envs.make(point.recipe.task), max(self.cfg.suite.episodes, self.cfg.suite.simulated_episodes)
-        if task.name != self._task:  # compiled programs of other tasks pile up
+        if task.name != self._task:  # compiled programs of other tasks accumulate
             jax.clear_caches()
             self._task = task.name
         pairs = self.pairs(point.recipe, point.protocol, int(most), point.seed).first(point.episodes)
@@ -142,10 +142,10 @@ class Suite:
 
     def _policy(self, point: Point, task: envs.Task) -> tuple[Policy[GoalEpisodes], Learned | None, Any]:
         if point.policy in BASELINES:
-            wanted = self.baseline_recipe(point.policy, point.recipe, point.seed)
+            expected = self.baseline_recipe(point.policy, point.recipe, point.seed)
             file = self.baseline_file(point.policy, point.recipe, point.seed)
             read = gcbc.load if point.policy == "gcbc" else sac_her.load
-            policy, known = read(file, task, wanted)
+            policy, known = read(file, task, expected)
             return policy, Learned("", known["env_steps"], known["train_seconds"], known["parameters"]), None
         if point.policy not in (*OF_MODEL, *PLANNING):
             return make_policy(point.policy, task, None, point.seed), None, None
@@ -156,7 +156,7 @@ class Suite:
 
 
 def steps(suite: Suite, todo: Sequence[Point]) -> list[Step]:
-    """The steps that the rows of `todo` need, each before the first row that needs it, and the rows themselves."""
+    """Steps for the rows of `todo` and their prerequisites, each before the first row that needs it."""
     found: dict[str, Step] = {}
 
     def add(name: str, kind: str, run: Callable[[], object], needs: Sequence[str] = ()) -> list[str]:
@@ -181,14 +181,14 @@ def steps(suite: Suite, todo: Sequence[Point]) -> list[Step]:
 
 
 def to_measure(points: Sequence[Point], path: Path, redo: bool) -> list[Point]:
-    """The points without a row at `path` of the same settings and of as many episodes; all of them for `redo`."""
+    """The points without a row at `path` with the same settings and enough episodes; all of them with `redo`."""
     rows = {row.identity(): row for row in read_csv(path)} if path.exists() else {}
     manifests = read_manifests(path)
 
     def is_measured(point: Point) -> bool:
         row = rows.get(point.identity())
         stored = manifests.get(point.identity(), {}).get("settings", {}).get(point.key) or ""
-        same = sorted(stored.split()) == sorted(point.settings.split())  # the order is that of the YAML files
+        same = sorted(stored.split()) == sorted(point.settings.split())  # their order follows the YAML files
         return row is not None and same and (row.episodes or 0) >= point.episodes
 
     return missing(points, is_measured, redo, "rows")

@@ -1,4 +1,4 @@
-"""The rows of `jepa-mpc bench suite=goal` as tables, one a protocol, pooled over seeds: for the eye and for README."""
+"""Tables of the rows of `jepa-mpc bench suite=goal`, one per protocol, pooled over seeds: for terminal and README."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import envs
 from ...records.intervals import pool
 from ...records.results import Row
 
-# What a column is called on a page, and in the terminal.
+# Titles of the columns in Markdown and in the terminal.
 COLUMNS = {
     "task": "task",
     "variant": "variant",
@@ -25,8 +25,8 @@ COLUMNS = {
     "robot time": "robot",
     "parameters": "params",
 }
-TIMES = ("step p50 / p99, ms", "training")  # columns that compare only where rows were measured alike
-# What a table shows first, whenever it was measured.
+TIMES = ("step p50 / p99, ms", "training")  # columns that compare only between rows measured under the same conditions
+# Order of the policies in a table.
 POLICIES = ("start", "model", "reflex", "oracle", "ceiling", "gcbc", "sac_her", "random", "noop")
 TITLES = {
     "honest": "honest: starts and goals that no training saw, none of them solved at the start",
@@ -36,7 +36,7 @@ TITLES = {
 
 
 def show(rows: Sequence[Row]) -> None:
-    """Print one table a protocol."""
+    """Print one table per protocol."""
     for protocol in dict.fromkeys(row.protocol for row in rows):
         lines = list(_lines([row for row in rows if row.protocol == protocol]))
         shown = _shown(lines)
@@ -50,7 +50,7 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def markdown(rows: Sequence[Row], protocol: str, leave_out: Sequence[str] = ()) -> str:
-    """The rows of one protocol as a table in Markdown, without the columns to leave out."""
+    """The rows of one protocol as a Markdown table, without the columns `leave_out`."""
     lines = list(_lines([row for row in rows if row.protocol == protocol]))
     shown = [name for name in _shown(lines) if name not in leave_out]
     text = [f"| {' | '.join(shown)} |", "|" + "---|" * len(shown)]
@@ -61,7 +61,7 @@ def markdown(rows: Sequence[Row], protocol: str, leave_out: Sequence[str] = ()) 
 
 
 def robot_hours(row: Row) -> float | None:
-    """How long a robot would have had to move for what the row's policy learned from, in hours."""
+    """Robot time of the training data of the row's policy, in hours; None without training data."""
     return None if row.env_steps is None else row.env_steps * _period(row.task) / 3600
 
 
@@ -71,7 +71,7 @@ def _period(task: str) -> float:
 
 
 def _lines(rows: Sequence[Row]) -> Iterator[tuple[bool, dict[str, str]]]:
-    """Each setting pooled over its seeds, and whether it is the model's own row of the default recipe."""
+    """Each setting pooled over its seeds, and whether it is the default recipe's model."""
     of: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in rows:
         of.setdefault((row.task, row.variant, row.policy, row.planner), []).append(row)
@@ -97,7 +97,7 @@ def _lines(rows: Sequence[Row]) -> Iterator[tuple[bool, dict[str, str]]]:
 
 
 def _order(rows: Sequence[Row], setting: tuple[str, str, str, str]) -> tuple[int, ...]:
-    """By task, variant, policy and planner: policies as in `POLICIES`, the rest as the rows have them first."""
+    """Sort key by task, variant, policy and planner: policies as in `POLICIES`, others in order of appearance."""
     task, variant, policy, planner = setting
 
     def place(name: str, value: str) -> int:
@@ -113,8 +113,8 @@ def _milliseconds(row: Row) -> str:
 
 
 def _shown(lines: Sequence[tuple[bool, dict[str, str]]]) -> list[str]:
-    """The columns that tell anything: with variants, the policy does only if there are several."""
-    telling = [name for name in COLUMNS if any(line[name] not in ("", "default") for _, line in lines)]
-    if "variant" in telling and len({line["policy"] for _, line in lines}) == 1:
-        telling.remove("policy")
-    return telling
+    """The columns with content; with variants, the policy only if there are several."""
+    shown = [name for name in COLUMNS if any(line[name] not in ("", "default") for _, line in lines)]
+    if "variant" in shown and len({line["policy"] for _, line in lines}) == 1:
+        shown.remove("policy")
+    return shown

@@ -1,1 +1,1 @@
-"""How long a plan takes, and what the shell around it adds."""
+"""Latency of plans, and the overhead of the host code around them."""

@@ -1,4 +1,4 @@
-"""The figure of the latency table: how a plan's time grows with samples, horizon and iterations, planner by planner."""
+"""The figure of the latency table: time of a plan against samples, horizon and iterations, for each planner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LABELS = {"num_samples": "samples N", "horizon": "horizon H (model steps)", "ite
 
 
 def draw(rows: Sequence[LatencyRow], table: Path) -> None:
-    """Write `<table>.png` and `<table>.svg`; nothing where no planner was measured along any axis."""
+    """Write `<table>.png` and `<table>.svg`, unless no planner was measured along any axis."""
     planners = list(dict.fromkeys(row.planner for row in rows))
     axes = [axis for axis in AXES if any(len(sweep(rows, planner, axis)) > 1 for planner in planners)]
     if not axes:

@@ -1,6 +1,6 @@
-"""What a control step costs beside the compiled plan, and what planning for many environments in one call saves.
+"""Overhead of a control step over the compiled plan, and speedup of planning for many environments in one call.
 
-What is compared is measured in turn, so that a busy moment of the machine meets both.
+The two sides of a comparison are measured alternately, so that a busy moment of the machine affects both.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ WARM = 3
 
 
 def run(cfg: DictConfig) -> list[Value]:
-    """Measure, print, and add to `planning.csv`.
+    """Measure and print the values, and add them to `planning.csv`.
 
     Raises:
-      RuntimeError: an environment's action depends on those that it was planned beside.
+      RuntimeError: an environment's action depends on the others in its batch.
     """
     planner = build.planner(build.compose("plan", f"planner={cfg.suite.planner}"))
     size = ModelConfig(observation=vector(1), action_size=1)
@@ -55,7 +55,7 @@ def run(cfg: DictConfig) -> list[Value]:
 
 
 def overhead(agent: Agent, repeats: int) -> list[Value]:
-    """Milliseconds of `Controller.act` and of the compiled step alone, and the median of what lies between them."""
+    """Milliseconds of `Controller.act` and of the compiled step alone, and the median of their difference."""
     controller = Controller(agent)
     controller.warmup()
     rng = np.random.default_rng(0)
@@ -79,7 +79,7 @@ def overhead(agent: Agent, repeats: int) -> list[Value]:
 
 
 def speedup(agent: Agent, environments: int, repeats: int) -> list[Value]:
-    """How many times faster one call plans for all environments than one call each."""
+    """Speedup of one call for all environments over one call each."""
     key = jax.random.key(0)
     observations = jax.random.normal(key, (environments, OBSERVATION))
     states = jax.jit(reset_many)(agent, observations, key, jnp.arange(environments))
@@ -97,7 +97,9 @@ def speedup(agent: Agent, environments: int, repeats: int) -> list[Value]:
         together[repeat], (actions, _, _) = _timed(many, agent, states, observations, active)
         each[repeat], singles = _timed(one_by_one)
         if not np.array_equal(actions, np.stack(singles)):
-            raise RuntimeError("an environment's action depends on those that it was planned beside")
+            raise RuntimeError(
+                "an environment's action depends on the others in its batch: planning for a batch is broken"
+            )
     return [
         Value(f"batch_{environments}_ms_each", float(np.median(together)) / environments, "ms"),
         Value(f"batch_{environments}_speedup", float(np.median(each / together)), "times"),
@@ -105,7 +107,7 @@ def speedup(agent: Agent, environments: int, repeats: int) -> list[Value]:
 
 
 def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
-    """Milliseconds until the result is there, and the result."""
+    """Milliseconds until the result is ready, and the result."""
     began = time.perf_counter()
     result = jax.block_until_ready(function(*arguments))
     return 1e3 * (time.perf_counter() - began), result

@@ -1,4 +1,4 @@
-"""The grid of `jepa-mpc bench suite=latency`: its points, the agent at each, and the work that a plan of it is."""
+"""The grid of `jepa-mpc bench suite=latency`: its points, their agents, and the work of a plan in FLOP."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .rows import IDENTITY
 
 logger = logging.getLogger(__name__)
 
-OBSERVATION, ACTION = 8, 2  # sizes of the environment that is planned for
+OBSERVATION, ACTION = 8, 2  # sizes of the environment
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of the grid. The fields are those of a row's identity."""
+    """A point of the grid. The fields are those of a row's identity."""
 
     planner: str
     num_samples: int
@@ -42,10 +42,10 @@ class Point:
 
 
 def planners(cfg: DictConfig) -> dict[str, Planner[Any]]:
-    """The planners of the suite by name, with the settings that they come with.
+    """The planners of the suite by name, with their own settings.
 
     Raises:
-      ValueError: a name that is not in configs/planner.
+      ValueError: a name is not in configs/planner.
     """
     known = sorted(file.stem for file in (config_dir() / "planner").glob("*.yaml"))
     names = known if cfg.suite.planners is None else [str(name) for name in cfg.suite.planners]
@@ -55,10 +55,10 @@ def planners(cfg: DictConfig) -> dict[str, Planner[Any]]:
 
 
 def points(cfg: DictConfig, chosen: dict[str, Planner[Any]]) -> Iterator[Point]:
-    """The points of the grid that each planner can be set to; what one cannot is logged and left out.
+    """The points of the grid that are valid for each planner; invalid ones are logged and left out.
 
     Raises:
-      ValueError: a point without one of the axes, or with another one.
+      ValueError: a point lacks an axis or has an unknown one.
     """
     base = {str(name): int(value) for name, value in cfg.grid.base.items()}
     axes = set(IDENTITY) - {"planner"}
@@ -101,9 +101,9 @@ def agent(point: Point, planner: Planner[Any], seed: int) -> Agent:
 
 
 def plan_flops(planner: Planner[Any], model: FrozenModel) -> int:
-    """Analytic work of one plan's matrix products: the encoder once, predictor and critic each candidate and step.
+    """Analytic FLOP of one plan's matrix products: encoder once, predictor and critic per candidate and step.
 
-    A planner that descends the gradient goes back through both, at the cost of going forward.
+    For a gradient planner the backward pass through both counts as much as the forward pass.
     """
     config = model.config
     size, width, depth = config.latent_size, config.width, config.depth

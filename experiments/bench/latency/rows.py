@@ -1,4 +1,4 @@
-"""The table of `jepa-mpc bench suite=latency`: its row, its files, and how cost grows along each axis."""
+"""The table of `jepa-mpc bench suite=latency`: its row, its files, and the growth of latency along each axis."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ AXES = ("num_samples", "horizon", "iterations")
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyRow:
-    """One measurement of one planner: milliseconds of a call that plans for `batch` environments."""
+    """A measurement of a planner: milliseconds of a call that plans for `batch` environments."""
 
     planner: str
-    num_samples: int  # candidates of the first iteration; of the gradient planner, its starts
+    num_samples: int  # candidates of the first iteration; starts for the gradient planner
     horizon: int  # model steps
     iterations: int
     latent_dim: int
-    width: int  # of encoder and predictor; the critic's is half of it
+    width: int  # of encoder and predictor; the critic has half of it
     batch: int  # environments planned for in one call
     p50_ms: float
     p95_ms: float
     p99_ms: float
     gflops: float  # GFLOP/s: analytic GEMM work of the call over its median time
-    sgemm_share: float  # of the matrix product's own rate, measured in the same run
+    sgemm_share: float  # share of a plain matrix product's rate, measured in the same run
     compile_s: float
     command: str
 
     def identity(self) -> tuple[str | int, ...]:
-        """What is measured."""
+        """The fields of `IDENTITY`, which specify the measurement."""
         return tuple(getattr(self, name) for name in IDENTITY)
 
 
@@ -44,16 +44,16 @@ IDENTITY = ("planner", "num_samples", "horizon", "iterations", "latent_dim", "wi
 
 
 def read(path: Path) -> list[LatencyRow]:
-    """The rows at `path`; none where no file is.
+    """The rows at `path`; empty if there is no file.
 
     Raises:
-      ValueError: the file is another table, or a row of it is broken.
+      ValueError: the file is another table, or a row is damaged.
     """
     return table_file.read(path, LatencyRow)
 
 
 def write(path: Path, rows: Sequence[LatencyRow], manifests: Sequence[Mapping[str, Any]]) -> None:
-    """Write the table and, beside it, the manifest of each row. Rows that other processes added are kept."""
+    """Write the table and, next to it, the manifest of each row. Rows that other processes added are kept."""
     with locked(path):
         ours = {row.identity() for row in rows}
         others = [row for row in read(path) if row.identity() not in ours]
@@ -62,7 +62,7 @@ def write(path: Path, rows: Sequence[LatencyRow], manifests: Sequence[Mapping[st
 
 
 def read_manifests(path: Path, rows: Sequence[LatencyRow]) -> list[dict[str, Any]]:
-    """Those of the manifests beside `path` that still belong to one of `rows`, each with those rows alone.
+    """The manifests next to `path` that belong to any of `rows`, each with these rows only.
 
     Raises:
       ValueError: the file of manifests is damaged.
@@ -76,13 +76,13 @@ def read_manifests(path: Path, rows: Sequence[LatencyRow]) -> list[dict[str, Any
                 entries.append({**entry, "rows": measured})
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f"the manifests beside {path.name} are damaged ({error!r}): restore them, or remove {path.name} as well"
+            f"the manifests next to {path.name} are damaged ({error!r}): restore them, or remove {path.name} as well"
         ) from error
     return entries
 
 
 def sweep(rows: Sequence[LatencyRow], planner: str, axis: str) -> list[LatencyRow]:
-    """The longest run of one planner's rows that differ in `axis` alone, in its order."""
+    """The longest series of one planner's rows that differ in `axis` only, in its order."""
     groups: dict[tuple[Any, ...], list[LatencyRow]] = {}
     for row in rows:
         if row.planner == planner:
@@ -93,7 +93,7 @@ def sweep(rows: Sequence[LatencyRow], planner: str, axis: str) -> list[LatencyRo
 
 
 def growth(rows: Sequence[LatencyRow], planner: str, axis: str) -> float | None:
-    """The exponent b of `p50 = a * axis^b` along the planner's sweep, by least squares; None without a sweep."""
+    """Exponent b of `p50 = a * axis^b` along the planner's sweep, by least squares; None without a sweep."""
     found = sweep(rows, planner, axis)
     if len(found) < 2:
         return None

@@ -1,7 +1,7 @@
-"""How long a plan takes, over a grid of planners, samples, horizons, iterations and model sizes.
+"""Latency of plans over a grid of planners, samples, horizons, iterations and model sizes.
 
-Weights are random: they cost as much as trained ones. A call is timed after warm-up until its action is on the host,
-and after each one an idle timer tells how late this machine wakes a process that does nothing.
+Weights are random: they cost as much as trained ones. A call is timed after warm-up until its action is on the host;
+after each call an idle timer measures how late this machine wakes a sleeping process.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from .rows import AXES, LatencyRow, growth, read, read_manifests, write
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.001
-WARM = 3  # calls before those that are counted
+WARM = 3  # calls before the timed ones
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What was measured at one point."""
+    """Measurements at one point."""
 
     calls: np.ndarray  # milliseconds
     idle: np.ndarray  # milliseconds that an idle timer was late
     compile_s: float
-    memory_mib: float  # beside arguments and results
+    memory_mib: float  # temporary memory, without arguments and results
 
 
 def run(cfg: DictConfig) -> list[LatencyRow]:
-    """Measure what is not yet in the table, write each row at once, then print and draw the whole table."""
+    """Measure the points that the table lacks, write each row immediately, then print and draw the whole table."""
     path = Path(cfg.results) / "latency.csv"
     planners = latency_grid.planners(cfg)
     points = list(dict.fromkeys(latency_grid.points(cfg, planners)))
@@ -76,14 +76,14 @@ def run(cfg: DictConfig) -> list[LatencyRow]:
                 current = {"manifest": {**made, "sgemm_gflops": round(peak, 1)}, "rows": list(measured.values())}
                 write(path, rows, [*_without(earlier, list(measured.values())), current])
                 bar(done + 1, len(todo))
-    wanted = {dataclasses.astuple(point) for point in points}
-    show([row for row in rows if row.identity() in wanted], read_manifests(path, rows))
+    identities = {dataclasses.astuple(point) for point in points}
+    show([row for row in rows if row.identity() in identities], read_manifests(path, rows))
     figure.draw(rows, path)
     return rows
 
 
 def measure(agent: Agent, batch: int, plans: int) -> Timing:
-    """Compile anew, warm up, and time `plans` calls; observations and states differ from call to call."""
+    """Compile without a cache, warm up, and time `plans` calls; observations and states differ from call to call."""
     key = jax.random.key(0)
     observations = np.random.default_rng(0).normal(size=(plans + WARM, batch, OBSERVATION)).astype(np.float32)
     goals, numbers, active = jnp.asarray(observations[0]), jnp.arange(batch), np.ones(batch, bool)
@@ -112,7 +112,7 @@ def measure(agent: Agent, batch: int, plans: int) -> Timing:
         seconds = time.perf_counter() - began
         jax.block_until_ready(state)
         if call >= WARM:
-            calls[call - WARM], idle[call - WARM] = 1e3 * seconds, 1e3 * _late()
+            calls[call - WARM], idle[call - WARM] = 1e3 * seconds, 1e3 * _idle_delay()
     memory = compiled.memory_analysis()
     return Timing(calls, idle, compile_s, getattr(memory, "temp_size_in_bytes", 0) / 2**20)
 
@@ -131,10 +131,10 @@ def sgemm_gflops(size: int = 1536, seconds: float = 0.3) -> float:
 
 
 def show(rows: list[LatencyRow], manifests: list[dict[str, Any]]) -> None:
-    """Print times, then rates, then how cost grows: three tables, since one would be too wide for a terminal.
+    """Print times, rates and growth in three tables, since one would be too wide for a terminal.
 
-    `GF/s` are GFLOP/s, `sgemm` their share of the matrix product's own, `build` seconds to compile, and `MiB` what a
-    call needs beside its arguments and results.
+    `GF/s` are GFLOP/s, `sgemm` their share of a plain matrix product's rate, `build` seconds to compile, and `MiB` the
+    temporary memory of a call.
     """
     details = {tuple(each["identity"]): each for entry in manifests for each in entry["rows"]}
     times = _table("ms a call", "planner", "N×H×I", "D/W", "p50", "p95", "p99", "idle p50", "idle p99")
@@ -181,14 +181,14 @@ def _row(point: Point, agent: Agent, timing: Timing) -> LatencyRow:
         p95_ms=p95,
         p99_ms=p99,
         gflops=gflops,
-        sgemm_share=0.0,  # not before the peak is known
+        sgemm_share=0.0,  # set once the peak rate is known
         compile_s=timing.compile_s,
         command=command(),
     )
 
 
 def _details(row: LatencyRow, agent: Agent, timing: Timing) -> dict[str, Any]:
-    """What the table has no columns for."""
+    """Entry of a row in the manifest, for values without a column in the table."""
     seconds = row.p50_ms / 1e3
     plans = row.batch * rollouts(agent.planner)
     return {
@@ -209,10 +209,10 @@ def _without(entries: list[dict[str, Any]], measured: list[dict[str, Any]]) -> l
 
 @contextmanager
 def no_compilation_cache() -> Iterator[None]:
-    """Compile for once without the cache on disk: a second run would time the reading of a file."""
+    """Disable the compilation cache on disk: with it, a second run would time the reading of a file."""
     enabled = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
     jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()  # JAX asks for the setting once a process
+    compilation_cache.reset_cache()  # JAX reads the setting once per process
     try:
         yield
     finally:
@@ -220,7 +220,7 @@ def no_compilation_cache() -> Iterator[None]:
         compilation_cache.reset_cache()
 
 
-def _late() -> float:
+def _idle_delay() -> float:
     """Seconds by which an idle timer was late."""
     began = time.perf_counter()
     time.sleep(IDLE_SECONDS)

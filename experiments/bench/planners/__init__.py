@@ -1,1 +1,1 @@
-"""Planners side by side on one model."""
+"""Comparison of planners on the same models."""

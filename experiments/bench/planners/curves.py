@@ -1,4 +1,4 @@
-"""What is read from the rows of `jepa-mpc bench suite=planners`: curves, and the evaluations that a success needs."""
+"""Curves of `jepa-mpc bench suite=planners`, and the evaluations that a planner needs for a given success."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .rows import PlannerRow, Run
 
 @dataclass(frozen=True)
 class Reference:
-    """What the other planners are compared with."""
+    """The planner and budget that the others are compared with."""
 
     planner: str
     plan_budget: int
@@ -21,7 +21,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Success:
-    """A point of a curve: the seeds of one setting, counted together."""
+    """A point of a curve: one setting, pooled over its seeds."""
 
     plan_budget: int
     evaluations: int
@@ -31,21 +31,21 @@ class Success:
 
     @property
     def rate(self) -> float:
-        """Share of the episodes."""
+        """Share of successful episodes."""
         return self.successes / self.episodes
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 %, Wilson."""
+        """Wilson interval of the rate, 95 %."""
         return wilson(self.successes, self.episodes)
 
 
 def curve(rows: Sequence[PlannerRow], task: str, policy: str, planner: str, budget: int) -> list[Success]:
-    """Success of a planner at each of its budgets of evaluations, within `budget` environment steps."""
-    wanted = (task, policy, planner, budget)
+    """Success of a planner at each of its evaluation budgets, within `budget` environment steps."""
+    key = (task, policy, planner, budget)
     groups: dict[tuple[int, int], list[PlannerRow]] = {}
     for row in rows:
-        if (row.task, row.policy, row.planner, row.budget) == wanted:
+        if (row.task, row.policy, row.planner, row.budget) == key:
             groups.setdefault((row.evaluations, row.plan_budget), []).append(row)
     return [
         Success(
@@ -60,20 +60,20 @@ def curve(rows: Sequence[PlannerRow], task: str, policy: str, planner: str, budg
 
 
 def comparable(curve: Sequence[Success], reference: Success) -> list[Success]:
-    """The points on the same models and as many episodes: both rates are then of the same pairs of start and goal."""
+    """The points on the same seeds and number of episodes, and hence on the same starts and goals."""
     return [point for point in curve if (point.seeds, point.episodes) == (reference.seeds, reference.episodes)]
 
 
 def needed(curve: Sequence[Success], reference: Success) -> Success | None:
-    """The comparable point with the fewest evaluations whose success is not below the reference's; None without one.
+    """The comparable point with the fewest evaluations and at least the reference's success; None without one.
 
-    A point estimate: it compares two rates, each of which has an interval of its own.
+    This is a point estimate: it ignores the intervals of both rates.
     """
     return next((point for point in comparable(curve, reference) if point.rate >= reference.rate), None)
 
 
 def tight_steps(runs: Sequence[Run], share: float) -> int:
-    """The steps within which the share of successful episodes is nearest to `share`: the fewest, if several are."""
+    """The number of steps within which the share of successful episodes is nearest to `share`; the fewest if tied."""
     steps = [each for run in runs for each in run.steps]
     candidates = range(1, max(run.budget for run in runs) + 1)
     within = [sum(each is not None and each <= candidate for each in steps) for candidate in candidates]
@@ -81,14 +81,14 @@ def tight_steps(runs: Sequence[Run], share: float) -> int:
 
 
 def step_budgets(rows: Sequence[PlannerRow], task: str) -> list[int]:
-    """The budgets of environment steps at which a task was read, its own first."""
+    """The step budgets at which a task was evaluated, its own first."""
     return sorted({row.budget for row in rows if row.task == task}, reverse=True)
 
 
 def need(rows: Sequence[PlannerRow], task: str, policy: str, planner: str, budget: int, reference: Reference) -> str:
-    """`needed` in words: the evaluations and their share of the reference's, `> N` where N are not enough, or nothing.
+    """Text of `needed`: the evaluations and their share of the reference's, or `> N` if the largest N is not enough.
 
-    Nothing where the reference or the planner was not measured on the same episodes.
+    Empty if the reference or the planner was not measured on the same episodes.
     """
     target = reference_success(rows, task, policy, budget, reference)
     points = comparable(curve(rows, task, policy, planner, budget), target) if target else []
@@ -101,7 +101,7 @@ def need(rows: Sequence[PlannerRow], task: str, policy: str, planner: str, budge
 def reference_success(
     rows: Sequence[PlannerRow], task: str, policy: str, budget: int, reference: Reference
 ) -> Success | None:
-    """That of the reference within `budget` steps; None where it was not measured."""
+    """Success of the reference within `budget` steps; None if not measured."""
     points = curve(rows, task, policy, reference.planner, budget)
     return next((point for point in points if point.plan_budget == reference.plan_budget), None)
 

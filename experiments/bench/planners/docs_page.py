@@ -1,7 +1,7 @@
-"""The tables of docs/choosing_a_planner.md, from the rows in experiments/results.
+"""The tables of docs/choosing_a_planner.md, generated from the rows in experiments/results.
 
-The prose is written by hand and holds no measured number; what stands between two markers is written by
-`python -m experiments.bench.planners.docs_page`.
+The prose is written by hand and contains no measured number; `python -m experiments.bench.planners.docs_page` writes
+the text between two markers.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ RESULTS = ROOT / "experiments" / "results"
 
 
 def page(text: str, results: Path) -> str:
-    """The page with its tables written anew from the rows in the folder `results`.
+    """The page with its tables regenerated from the rows in the folder `results`.
 
     Raises:
-      ValueError: the page has lost one of its markers.
+      ValueError: a marker is missing from the page.
     """
     reference = reference_of(build.compose("bench", "suite=planners"))
     rows = planners_table.read(results / "planners.csv")
@@ -42,7 +42,7 @@ def page(text: str, results: Path) -> str:
 
 
 def _success(rows: Sequence[PlannerRow], reference: Reference) -> str:
-    """The figure, and the evaluations with which each planner succeeds as often as the reference, on the models."""
+    """The figure, and the evaluations that each planner needs on the models for the success of the reference."""
     tasks = [(task, steps) for task in dict.fromkeys(row.task for row in rows) for steps in step_budgets(rows, task)]
     target = f"`{reference.planner}` at {reference.plan_budget}"
     lines = [
@@ -73,12 +73,14 @@ def _rate(rows: Sequence[PlannerRow], task: str, steps: int, reference: Referenc
 
 
 def _times(rows: Sequence[LatencyRow]) -> str:
-    """Milliseconds of a plan, with a planner's own settings and with those that all share."""
+    """Table of milliseconds per plan, with a planner's own settings and with shared ones."""
     cfg = build.compose("bench", "suite=latency")
     measured = {row.identity(): row for row in rows}
     lines = ["| planner | own settings | p50 / p99 | shared settings | p50 / p99 |", "|---|---|---|---|---|"]
     for name, planner in latency_grid.planners(cfg).items():
-        points = islice(latency_grid.points(cfg, {name: planner}), 2)  # its own settings, and the base of the grid
+        points = islice(
+            latency_grid.points(cfg, {name: planner}), 2
+        )  # the planner's own settings, and the base of the grid
         cells = [cell for point in points for cell in _time(measured.get(dataclasses.astuple(point)))]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(
@@ -103,9 +105,7 @@ def _list(numbers: set[int]) -> str:
 def _between(text: str, marker: str, content: str) -> str:
     pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not pattern.search(text):
-        raise ValueError(
-            f"{PAGE.name} needs a line <!-- {marker} --> and after it one with <!-- end -->: put them back"
-        )
+        raise ValueError(f"{PAGE.name} needs a line <!-- {marker} --> and after it one with <!-- end -->: restore them")
     return pattern.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text)
 
 

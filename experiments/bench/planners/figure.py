@@ -1,4 +1,4 @@
-"""The figure of the planners' table: success against evaluations a plan, task by task, at both budgets of steps."""
+"""The figure of the planners' table: success against evaluations per plan, for each task and step budget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STYLES = {"model": "o-", "oracle": "--"}
 
 
 def draw(rows: Sequence[PlannerRow], table: Path, reference: Reference) -> None:
-    """Write `<table>.png` and `<table>.svg`; nothing where there are no rows."""
+    """Write `<table>.png` and `<table>.svg`, unless there are no rows."""
     if not rows:
         return
     figure = _figure(rows, reference)

@@ -1,4 +1,4 @@
-"""The points of `jepa-mpc bench suite=planners`: which planner, with how much work a plan, on which task and model."""
+"""The points of `jepa-mpc bench suite=planners`: planner, evaluations per plan, task and model of each run."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ POLICIES = ("model", "oracle")
 
 @dataclass(frozen=True)
 class Point:
-    """What one run over episodes measures."""
+    """Specification of one run over episodes."""
 
     task: str
     policy: str
     planner: str
     seed: int
-    plan_budget: int  # evaluations that a plan may take
+    plan_budget: int  # maximum number of evaluations per plan
 
 
 @dataclass(frozen=True)
 class Split:
-    """How a budget of evaluations becomes samples and iterations."""
+    """The rule that splits a budget of evaluations into samples and iterations."""
 
-    iterations: dict[int, int]  # of the budgets from each key on
-    descent: int  # evaluations that one pass forward and back through the model counts as
+    iterations: dict[int, int]  # number of iterations from the budget in the key on
+    descent: int  # evaluations that one forward and backward pass counts as
 
     @classmethod
     def of(cls, cfg: DictConfig) -> Split:
-        """The suite's rule.
+        """The rule in the suite's settings.
 
         Raises:
-          ValueError: numbers below 1.
+          ValueError: a number is below 1.
         """
         numbers = {int(start): int(number) for start, number in cfg.suite.iterations.items()}
         if not numbers or min(numbers.values()) < 1:
@@ -55,17 +55,17 @@ class Split:
         return cls(numbers, int(cfg.suite.descent_evaluations))
 
     def evaluations(self, planner: Planner[Any]) -> int:
-        """What one plan costs: candidates of all iterations, or descents at what one of them counts as."""
+        """Cost of one plan: the candidates of all iterations, or descents times `descent`."""
         return rollouts(planner) * (1 if isinstance(planner, AskTell) else self.descent)
 
     def fitted(self, planner: Planner[Any], plan_budget: int) -> Planner[Any]:
         """The planner with the most samples (or starts) whose plan takes at most `plan_budget` evaluations.
 
-        Sampling planners share one number of iterations, the elites keep their share of the samples, and all else is
-        the planner's own. The gradient planner keeps its iterations; where not even one start fits, it makes fewer.
+        Sampling planners share one number of iterations, the share of elites is unchanged, and all other settings are
+        the planner's own. The gradient planner keeps its iterations unless not even one start fits.
 
         Raises:
-          ValueError: the budget is too small for any.
+          ValueError: the budget is too small for one sample.
         """
         if isinstance(planner, AskTell):
             start = max((start for start in self.iterations if start <= plan_budget), default=min(self.iterations))
@@ -85,7 +85,7 @@ class Split:
 
 
 def check(cfg: DictConfig) -> None:
-    """Raise ValueError on settings of which nothing could be measured, before anything is."""
+    """Raise ValueError on invalid settings before anything is measured."""
     for name in ("tasks", "policies", "seeds", "budgets"):
         if len(cfg.suite[name]) == 0:
             raise ValueError(f"suite.{name} is empty: name at least one")
@@ -104,10 +104,10 @@ def check(cfg: DictConfig) -> None:
 
 
 def planners(cfg: DictConfig) -> dict[str, Planner[Any]]:
-    """The planners of the suite by name: those of configs/planner as they come, and the suite's own entries.
+    """The planners of the suite by name: those of configs/planner, unchanged, and the suite's own entries.
 
     Raises:
-      ValueError: a name that is neither, or an entry with a setting that its planner does not have.
+      ValueError: a name is neither, or an entry has a setting that its planner lacks.
     """
     files = sorted(file.stem for file in (config_dir() / "planner").glob("*.yaml"))
     entries = {str(name): dict(entry) for name, entry in cfg.suite.entries.items()}
@@ -121,13 +121,13 @@ def planners(cfg: DictConfig) -> dict[str, Planner[Any]]:
 
 
 def points(cfg: DictConfig, chosen: dict[str, Planner[Any]]) -> dict[Point, Planner[Any]]:
-    """Every run that the suite asks for, with its planner; seeds follow one another, since they share what compiles.
+    """All runs of the suite with their planners; seeds are consecutive, since they share compiled programs.
 
-    A planner that has to differentiate what it plans in cannot plan in a simulator: that is left out. So is a budget
-    that is too small for a planner, which is logged.
+    A gradient planner on the simulator is left out, since it cannot differentiate it. So is a budget too small for a
+    planner, which is logged.
 
     Raises:
-      ValueError: nothing is left.
+      ValueError: no run is left.
     """
     split, found = Split.of(cfg), {}
     for name, planner in chosen.items():

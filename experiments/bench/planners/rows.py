@@ -1,7 +1,7 @@
 """The table of `jepa-mpc bench suite=planners`: its runs, its rows and its files.
 
-An episode ends at its first success, so one run tells of success within its task's budget of environment steps and
-within any smaller one. The manifest keeps the runs, episode by episode; the rows follow from them.
+An episode ends at its first success, so one run gives success within its task's budget of environment steps and within
+any smaller one. The manifest stores the runs, episode by episode; the rows are derived from them.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ class PlannerRow:
     policy: str  # model, or oracle: planning over the true dynamics with the model's encoder and cost
     planner: str  # its file in configs/planner, or an entry of the suite
     seed: int  # of the model and of the held-out pairs
-    plan_budget: int  # evaluations that a plan may take
-    evaluations: int  # those that it takes
-    num_samples: int  # candidates of the first iteration; of the gradient planner, its starts
+    plan_budget: int  # maximum number of evaluations per plan
+    evaluations: int  # evaluations that a plan takes
+    num_samples: int  # candidates of the first iteration; starts for the gradient planner
     iterations: int
-    budget: int  # environment steps in which the goal has to be reached
+    budget: int  # environment steps within which the goal must be reached
     episodes: int
     successes: int
     success_rate: float
     ci_low: float  # 95 % interval, Wilson
     ci_high: float
     steps_mean: float | None  # environment steps of the successful episodes
-    plan_ms_p50: float | None  # of one control step, where it was timed
+    plan_ms_p50: float | None  # of one control step, if timed
     command: str
 
 
@@ -47,7 +47,7 @@ IDENTITY = ("task", "policy", "planner", "seed", "plan_budget")
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one point gave, episode by episode: the steps to success, None where there was none within `budget`."""
+    """Result of one point: the steps to success of each episode, None if there was none within `budget`."""
 
     task: str
     policy: str
@@ -63,11 +63,11 @@ class Run:
     plan_ms_p50: float | None
 
     def identity(self) -> tuple[str | int, ...]:
-        """What is measured: a new run of the same replaces the old one."""
+        """The fields of `IDENTITY`; a new run with the same identity replaces the old one."""
         return tuple(getattr(self, name) for name in IDENTITY)
 
     def row(self, budget: int, command: str) -> PlannerRow:
-        """How many of the episodes succeed within `budget` steps, at most the task's own."""
+        """The row for success within `budget` steps, at most the task's own number."""
         steps = [each for each in self.steps if each is not None and each <= budget]
         low, high = wilson(len(steps), len(self.steps))
         shared = set(COLUMNS) & {field.name for field in fields(Run)} - {"budget"}
@@ -93,43 +93,45 @@ class Entry:
 
 
 def read(path: Path) -> list[PlannerRow]:
-    """The rows at `path`; none where no file is.
+    """The rows at `path`; empty if there is no file.
 
     Raises:
-      ValueError: the file is no table of planners, or a row of it is broken.
+      ValueError: the file is not a table of planners, or a row is damaged.
     """
     return table_file.read(path, PlannerRow)
 
 
 def read_entries(path: Path) -> list[Entry]:
-    """The runs behind the table at `path`, from its manifest; none where there is no table.
+    """The runs behind the table at `path`, from its manifest; empty if there is no table.
 
     Raises:
-      ValueError: the manifest is missing or broken, or a row of the table has no run in it.
+      ValueError: the manifest is missing or damaged, or lacks the run of a row.
     """
-    beside = path.with_suffix(".manifest.json")
-    mend = f"restore it, or remove {path.name} to measure anew"
+    manifest_file = path.with_suffix(".manifest.json")
+    fix = f"restore it, or remove {path.name} to measure again"
     rows = read(path)
-    if not beside.exists():
+    if not manifest_file.exists():
         if rows:
-            raise ValueError(f"{beside.name}, which holds the episodes behind {path.name}, is missing: {mend}")
+            raise ValueError(f"{manifest_file.name}, which holds the episodes behind {path.name}, is missing: {fix}")
         return []
     try:
         stored = table_file.read_beside(path)
         entries = [Entry(each["manifest"], tuple(map(_run, each["runs"]))) for each in stored]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{beside.name} is no manifest of a table of planners ({error!r}): {mend}") from error
+        raise ValueError(
+            f"{manifest_file.name} is not the manifest of a table of planners ({error!r}): {fix}"
+        ) from error
     known = {run.identity() for entry in entries for run in entry.runs}
     for row in rows:
         if (identity := tuple(getattr(row, name) for name in IDENTITY)) not in known:
-            raise ValueError(f"{beside.name} has no run for the row {identity} of {path.name}: {mend}")
+            raise ValueError(f"{manifest_file.name} has no run for the row {identity} of {path.name}: {fix}")
     return entries
 
 
 def write(path: Path, entries: Sequence[Entry], tight: Mapping[str, int]) -> list[PlannerRow]:
-    """Write the runs and the rows that follow from them: at each task's own budget of steps, and at its tight one.
+    """Write the runs and their rows: at each task's own step budget and at its tight one.
 
-    First the runs, so that no row is without. Runs that other processes added are kept.
+    The runs are written first, so that no row lacks its run. Runs that other processes added are kept.
 
     Returns:
       The rows of `entries`.
@@ -166,5 +168,5 @@ def _run(stored: Mapping[str, Any]) -> Run:
 
 
 def _plain(run: Run) -> dict[str, Any]:
-    """The run as JSON, its episodes in one line: the manifest of hundreds of runs stays small."""
+    """The run as JSON, with its episodes in one string, so that the manifest of hundreds of runs stays small."""
     return {**asdict(run), "steps": " ".join("-" if each is None else str(each) for each in run.steps)}

@@ -1,7 +1,7 @@
-"""Success against planning budget: every planner, from few evaluations a plan to many, on models and the true dynamics.
+"""Success against planning budget, for every planner, on learned models and on the true dynamics.
 
-Every planner drives the same held-out episodes with the same models. What a budget of evaluations is split into, and
-within how many environment steps success is counted, is written in configs/suite/planners.yaml.
+Every planner controls the same held-out episodes with the same models. configs/suite/planners.yaml defines the split of
+a budget into samples and iterations, and the step budgets within which success counts.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ logger = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> list[PlannerRow]:
-    """Measure what is not yet in the table, write each run at once, then print and draw the whole table.
+    """Measure the points that the table lacks, write each run immediately, then print and draw the whole table.
 
-    A point is measured already where its planner had the settings that it has now, on at least as many episodes.
+    A stored run counts if its planner has the same settings and it has at least as many episodes.
     """
     path = Path(cfg.results) / "planners.csv"
     planners_grid.check(cfg)
@@ -68,14 +68,14 @@ def run(cfg: DictConfig) -> list[PlannerRow]:
                 entries = [*_without(earlier, new), Entry(made, tuple(new))]
                 write(path, entries, tight)
                 bar(len(new), len(todo))
-    rows = write(path, entries, tight)  # the tight steps may be others than when the runs were made
+    rows = write(path, entries, tight)  # the tight steps may have changed since the runs were made
     show(cfg, list(planners), rows, [run for entry in entries for run in entry.runs])
     figure.draw(rows, path, reference_of(cfg))
     return rows
 
 
 def measure(cfg: DictConfig, point: Point, agent: Agent) -> Run:
-    """One planner on the held-out pairs of its seed; timed with the first seed's model, batch 1."""
+    """Run one planner on the held-out pairs of its seed; also time it, with the first seed's model and batch 1."""
     task = envs.make(point.task)
     agent.validate()
     pairs = honest(task, episodes_of(cfg, point.policy), point.seed)
@@ -98,7 +98,7 @@ def measure(cfg: DictConfig, point: Point, agent: Agent) -> Run:
 
 
 def show(cfg: DictConfig, planners: Sequence[str], rows: Sequence[PlannerRow], runs: Sequence[Run]) -> None:
-    """Print success at each budget, then the evaluations needed for the reference's success, then the tight steps."""
+    """Print success at each budget, the evaluations needed for the reference's success, and the tight steps."""
     console = Console()
     tasks, policies = [str(each) for each in cfg.suite.tasks], [str(each) for each in cfg.suite.policies]
     for policy, task in product(policies, tasks):
@@ -110,23 +110,23 @@ def show(cfg: DictConfig, planners: Sequence[str], rows: Sequence[PlannerRow], r
     reference = reference_of(cfg)
     for policy in policies:
         of = f"{reference.planner} at {reference.plan_budget}"
-        console.print(f"\n{policy}: evaluations for the success of {of}, and their share of its own")
+        console.print(f"\n{policy}: evaluations for the success of {of}, also as a share of its evaluations")
         console.print(_needs(rows, policy, tasks, planners, reference))
     for task in tasks:
-        wanted = (task, "model", reference.planner, reference.plan_budget)
-        of_it = [run for run in runs if (run.task, run.policy, run.planner, run.plan_budget) == wanted]
-        if of_it:
-            by_rule = tight_steps(of_it, float(cfg.suite.tight_share))
-            console.print(f"tight steps of {task}: {cfg.suite.tight[task]}; by the rule and these rows {by_rule}")
+        key = (task, "model", reference.planner, reference.plan_budget)
+        reference_runs = [run for run in runs if (run.task, run.policy, run.planner, run.plan_budget) == key]
+        if reference_runs:
+            nearest = tight_steps(reference_runs, float(cfg.suite.tight_share))
+            console.print(f"tight steps of {task}: {cfg.suite.tight[task]}; by the rule and these rows {nearest}")
 
 
 def reference_of(cfg: DictConfig) -> Reference:
-    """The suite's."""
+    """The reference in the suite's settings."""
     return Reference(str(cfg.suite.reference.planner), int(cfg.suite.reference.budget))
 
 
 def _successes(rows: Sequence[PlannerRow], planners: Sequence[str]) -> Table:
-    """Success of one policy on one task, in per cent, at the task's own budget of steps and at the tight one."""
+    """Table of success in per cent for one policy and task, at the task's own step budget and at the tight one."""
     task, policy = rows[0].task, rows[0].policy
     steps = step_budgets(rows, task)
     budgets = sorted({row.plan_budget for row in rows})
@@ -157,14 +157,14 @@ def _table(*columns: str) -> Table:
 
 
 def recipe_agent(cfg: DictConfig, task: str, seed: int) -> Agent:
-    """The agent of `jepa-mpc plan` on the recipe's model, trained first where it is missing."""
+    """The agent of `jepa-mpc plan` with the recipe's model, which is trained if missing."""
     settings = build.compose("plan", f"task={task}")
     settings.runs = cfg.runs
     return build.agent(settings, ensure_model(settings, seed).model, envs.make(task))
 
 
 def episodes_of(cfg: DictConfig, policy: str) -> int:
-    """Episodes that a point of this policy asks for."""
+    """Number of episodes of a point with this policy."""
     return int(cfg.suite.episodes if policy == "model" else cfg.suite.simulated_episodes)
 
 
@@ -176,7 +176,7 @@ def _is_measured(cfg: DictConfig, planner: Planner[Any], run: Run | None) -> boo
 
 
 def _without(entries: Sequence[Entry], new: Sequence[Run]) -> list[Entry]:
-    """Earlier entries without the runs that were made again."""
+    """The earlier entries without the runs that were measured again."""
     again = {run.identity() for run in new}
     left = [Entry(each.manifest, tuple(run for run in each.runs if run.identity() not in again)) for each in entries]
     return [each for each in left if each.runs]

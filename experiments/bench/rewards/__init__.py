@@ -1,1 +1,1 @@
-"""Learning from rewards: curves, and what fine-tuning needs."""
+"""Suites on learning from rewards: learning curves and fine-tuning."""

@@ -1,8 +1,8 @@
-"""`jepa-mpc bench suite=fine_tuning`: what a model that never saw a reward saves when a reward is learned at last.
+"""`jepa-mpc bench suite=fine_tuning`: steps that reward-free pretraining saves in learning from rewards.
 
-For each task and seed: episodes of noise are recorded, a model learns from them without their rewards, and rewards are
-then learned online twice, from that model's encoder and dynamics and from nothing. Rows of both go into one table of
-learning curves; the environment steps of the recording are not counted in them.
+For each task and seed, episodes of noise are recorded and a model is pretrained on them without their rewards. Rewards
+are then learned online twice: from that model's encoder and dynamics, and from scratch. The rows of both go into one
+table of learning curves, which does not count the environment steps of the recording.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ...shell.say import say
 from ...training import run as training
 from ...training.recording import record
 from ..missing import missing
-from ..steps import Step, exit_if, run_all
+from ..steps import Step, exit_on_failure, run_all
 from .suite import complete, key_of, learning_step
 
 logger = logging.getLogger(__name__)
@@ -35,40 +35,40 @@ FRESH, TUNED = "jepa-mpc", "from reward-free"  # methods
 
 
 def run(cfg: DictConfig) -> list[CurveRow]:
-    """Record and learn what is missing; the rows of the suite are returned.
+    """Record and train the missing runs; return the rows of the suite.
 
     Raises:
-      ValueError: nothing to measure, or a task or setting that does not exist.
-      SystemExit: with code 1 after everything else was done, where a run failed.
+      ValueError: there is nothing to measure, or a task or setting does not exist.
+      SystemExit: with code 1, once all other runs are done, if a run failed.
     """
     suite, path = cfg.suite, Path(cfg.results) / TABLE
     if not suite.tasks or not suite.seeds:
         raise ValueError("suite.tasks and suite.seeds must each name something to measure")
     runs = [each for seed in suite.seeds for task in suite.tasks for each in _runs(cfg, path, str(task), int(seed))]
     todo = missing(runs, lambda each: complete(each.recipe), cfg.redo, "runs")
-    exit_if(run_all([step for each in todo for step in each.steps(cfg.redo)]))
+    exit_on_failure(run_all([step for each in todo for step in each.steps(cfg.redo)]))
     settings = {"curves": [path], "at": int(suite.steps), "published": [], "baseline": FRESH}
     say(f"side by side: {command_line('compare', settings)}")
-    wanted = {key_of(each.recipe) for each in runs}
-    return [row for row in curves.read(path) if row.key() in wanted]
+    keys = {key_of(each.recipe) for each in runs}
+    return [row for row in curves.read(path) if row.key() in keys]
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One learning curve, and the steps that must be done before it."""
+    """A run for one learning curve, and the steps that it depends on."""
 
     recipe: DictConfig
     before: tuple[Step, ...]
 
-    def steps(self, anew: bool) -> list[Step]:
-        return [*self.before, learning_step(self.recipe, anew, tuple(step.name for step in self.before[-1:]))]
+    def steps(self, restart: bool) -> list[Step]:
+        return [*self.before, learning_step(self.recipe, restart, tuple(step.name for step in self.before[-1:]))]
 
 
 def _runs(cfg: DictConfig, path: Path, task: str, seed: int) -> list[_Run]:
-    """The two runs of one task and seed: from nothing, and from the model that never saw a reward."""
+    """The two runs of one task and seed: from scratch, and from the reward-free model."""
     suite, name = cfg.suite, f"{task} {seed}"
     stem = Path(cfg.runs) / "fine_tuning" / f"{task.replace('/', '-')}-seed{seed}"
-    # The number of episodes is part of the name: another number is another dataset.
+    # The number of episodes is part of the name, since it makes another dataset.
     data, free = Path(f"{stem}-{suite.episodes}-episodes"), Path(f"{stem}-free.safetensors")
     common = ["task=reward", f"task.name={task}", f"seed={seed}", f"runs={cfg.runs}", *suite.settings]
     recording = Step(f"episodes of {name}", "data", partial(_record, task, suite.episodes, seed, data))

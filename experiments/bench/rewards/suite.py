@@ -1,7 +1,7 @@
-"""`jepa-mpc bench suite=rewards`: what each method learns on each task, as learning curves in one table.
+"""`jepa-mpc bench suite=rewards`: learning curves of each method on each task, in one table.
 
-A run that is complete in the table is left as it is. One that was interrupted goes on, or begins anew where its method
-cannot; a run that fails is named while the others go on. Several processes may fill one table, each with its own tasks.
+A run that is complete in the table is skipped. An interrupted one resumes, or restarts if its method cannot resume; a
+run that fails is reported while the others continue. Several processes may fill one table, each with its own tasks.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ...shell.overrides import command_line
 from ...shell.say import say
 from ...training import run as training
 from ..missing import missing
-from ..steps import Step, exit_if, run_all
+from ..steps import Step, exit_on_failure, run_all
 
 TABLE = "dmc_curves.csv"
 
 
 def run(cfg: DictConfig) -> list[CurveRow]:
-    """Train what is missing, one after the other; the rows of the suite are returned.
+    """Train the missing runs one after the other; return the rows of the suite.
 
     Raises:
-      ValueError: nothing to measure, or a method, setting or task that does not exist.
-      SystemExit: with code 1 after everything else was done, where a run failed.
+      ValueError: there is nothing to measure, or a method, setting or task does not exist.
+      SystemExit: with code 1, once all other runs are done, if a run failed.
     """
     suite, path = cfg.suite, Path(cfg.results) / TABLE
     if not suite.methods or not suite.tasks or not suite.seeds:
@@ -45,35 +45,35 @@ def run(cfg: DictConfig) -> list[CurveRow]:
                 recipe.out = str(Path(cfg.runs) / "rewards" / f"{name}.safetensors")
                 recipes.append(recipe)
     todo = missing(recipes, complete, cfg.redo, "runs")
-    exit_if(run_all([learning_step(recipe, cfg.redo) for recipe in todo]))
-    wanted = {key_of(recipe) for recipe in recipes}
+    exit_on_failure(run_all([learning_step(recipe, cfg.redo) for recipe in todo]))
+    keys = {key_of(recipe) for recipe in recipes}
     say(f"side by side: {command_line('compare', {'curves': [path]})}")
-    return [row for row in curves.read(path) if row.key() in wanted]
+    return [row for row in curves.read(path) if row.key() in keys]
 
 
-def learning_step(recipe: DictConfig, anew: bool, needs: tuple[str, ...] = ()) -> Step:
-    """The step that learns with a recipe; `anew`, without what an earlier run left behind."""
+def learning_step(recipe: DictConfig, restart: bool, needs: tuple[str, ...] = ()) -> Step:
+    """The step that trains a recipe; with `restart`, after discarding what an earlier run left."""
     key = key_of(recipe)
-    return Step(" ".join(map(str, key)), key[0], partial(learn, recipe, anew), needs)
+    return Step(" ".join(map(str, key)), key[0], partial(learn, recipe, restart), needs)
 
 
 def key_of(recipe: DictConfig) -> curves.Key:
-    """Key of the run that the rows of a recipe belong to."""
-    method = recipe.online.get("method") or recipe.method  # sac and ppo name their rows themselves
+    """Key of a recipe's run in the table."""
+    method = recipe.online.get("method") or recipe.method  # sac and ppo have no online.method
     return str(method), str(recipe.task.name), int(recipe.seed)
 
 
 def complete(recipe: DictConfig) -> bool:
-    """Whether a recipe's run is in its table until the end."""
+    """Whether a recipe's run is in its table up to the last step."""
     key, steps = key_of(recipe), int(recipe.online.steps)
     return any(row.key() == key and row.env_steps >= steps for row in curves.read(Path(recipe.online.curves)))
 
 
-def learn(recipe: DictConfig, anew: bool) -> None:
-    """Learn with a recipe and replace the model at its place; `anew`, without what an earlier run left behind."""
+def learn(recipe: DictConfig, restart: bool) -> None:
+    """Train a recipe and replace its model file; with `restart`, discard what an earlier run left."""
     jax.clear_caches()  # compiled programs of the other tasks
-    if anew:
+    if restart:
         curves.discard(Path(recipe.online.curves), key_of(recipe))
         Path(recipe.out).with_suffix(".training.safetensors").unlink(missing_ok=True)
-    Path(recipe.out).unlink(missing_ok=True)  # a model whose curve is not in the table
+    Path(recipe.out).unlink(missing_ok=True)  # a model without a curve in the table
     training.run(recipe)

@@ -1,1 +1,1 @@
-"""The control loop on trial: real time, faults, storms, mutants."""
+"""Suites on the control loop: real time, faults, process storms, mutants."""

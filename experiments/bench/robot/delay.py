@@ -1,8 +1,8 @@
-"""What a delay of the actuators costs, and what rolling the model through the committed actions wins back.
+"""Cost of an actuator delay, and its recovery by rolling the model through the committed actions.
 
-Virtual time: every episode waits for its plan, and only the action is late, by whole physics steps. So an action may
-begin to act within a control period, whose first part still belongs to the one before. The three rows are paired: the
-same starts, goals and draws.
+Time is virtual: every episode waits for its plan, and only the action is late, by whole physics steps. An action may
+therefore take effect within a control period, whose first part still has the previous action. The three rows are
+paired: same starts, goals and draws.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from ...shell.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
-MODES = ("none", "off", "on")  # no delay; a delay that nobody compensates; one that is compensated
+MODES = ("none", "off", "on")  # no delay; a delay without compensation; a delay with compensation
 
 
 @jax.jit
 def _step(agent: Agent, states: AgentState, observations: Any, active: Any, offset: Any) -> tuple[Any, AgentState]:
-    """One step in every episode; the action sent is the plan's for `offset` periods from now."""
+    """Advance every episode by one step; the action sent is the plan's for `offset` periods from now."""
     _, plan, states = step_many(agent, states, observations, active)
     last = plan.actions.shape[1] - 1
     at = jnp.clip(states.executed - 1 + offset, 0, last)
@@ -56,13 +56,13 @@ _reset = jax.jit(reset_many)
 
 @final
 class Pipeline:
-    """What acts from now on, physics step by physics step: an action that is sent acts `late` steps later.
+    """Queue of the actions in effect, per physics step: an action that is sent takes effect `late` steps later.
 
     Args:
-      rest: [A] what acts before the first action does.
-      episodes: B.
-      late: physics steps.
-      substeps: physics steps in a control period.
+      rest: [A] action in effect before the first one sent.
+      episodes: number of episodes B.
+      late: delay in physics steps.
+      substeps: physics steps per control period.
     """
 
     def __init__(self, rest: Float[ndarray, "A"], episodes: int, late: int, substeps: int):
@@ -70,7 +70,7 @@ class Pipeline:
         self._ahead = np.broadcast_to(rest, (episodes, late + substeps, len(rest))).astype(np.float64)
 
     def send(self, actions: Float[ndarray, "B A"]) -> Float[ndarray, "B s A"]:
-        """Send actions, and let a control period pass: what acts in each of its physics steps."""
+        """Send actions and advance by one control period; return the actions in effect in each of its physics steps."""
         self._ahead[:, self._late :] = actions[:, None]
         acting = self._ahead[:, : self._substeps].copy()
         held = np.repeat(self._ahead[:, -1:], self._substeps, axis=1)
@@ -78,7 +78,7 @@ class Pipeline:
         return acting
 
     def committed(self, periods: int) -> Float[ndarray, "B n A"]:
-        """The mean action of each of the next periods: all that a model which knows only periods can be told."""
+        """The mean action of each of the next periods, for a model that steps by whole periods."""
         steps = periods * self._substeps
         held = np.repeat(self._ahead[:, -1:], max(0, steps - self._ahead.shape[1]), axis=1)
         known = np.concatenate([self._ahead, held], axis=1)[:, :steps]
@@ -87,10 +87,10 @@ class Pipeline:
 
 @final
 class DelayedLoop:
-    """A batch of episodes whose actions act `delay` seconds after they are sent.
+    """A batch of episodes whose actions take effect `delay` seconds after they are sent.
 
     Raises:
-      ValueError: a delay that is no number of physics steps, or that the plan's horizon does not reach beyond.
+      ValueError: the delay is not a whole number of physics steps, or exceeds the planning horizon.
     """
 
     def __init__(self, task: MujocoTask, agent: Agent, delay: float, compensate: bool, seed: int):
@@ -98,20 +98,20 @@ class DelayedLoop:
         self._late = round(delay / timestep)  # physics steps
         if delay < 0 or abs(self._late * timestep - delay) > 1e-6:
             raise ValueError(
-                f"the delay must be a number of physics steps of {1e3 * timestep:g} ms; got {1e3 * delay:g} ms"
+                f"the delay must be a whole number of physics steps of {1e3 * timestep:g} ms; got {1e3 * delay:g} ms"
             )
         if task.model.nu == 0:
-            raise ValueError(f"{task.name} has no actuators that could be late by physics steps: choose another task")
+            raise ValueError(f"{task.name} has no actuators to delay by physics steps: choose another task")
         self._task, self._agent = task, agent
         self._oracle = BatchPhysics(task.model, 1, task.physics.velocity_limit)
         self._key = jax.random.key(seed)
-        # An action mostly acts in this period from now: that is the one which the plan means it for.
+        # The period from now in which an action is mostly in effect; the plan's action for it is sent.
         self._periods = int(np.floor(self._late / task.physics.substeps + 0.5)) if compensate else 0
         if self._periods > agent.planner.horizon - 1:
             raise ValueError(f"plans of {agent.planner.horizon} steps end before a delay of {1e3 * delay:g} ms does")
 
     def run(self, pairs: Pairs, name: str) -> Bool[ndarray, "B"]:
-        """Which goals are reached within the task's budget."""
+        """Whether each goal is reached within the task's budget."""
         task, agent = self._task, self._agent
         goals = jnp.asarray(goal_rows(task, pairs.goals))
         searches = _reset(agent, goals, self._key, jnp.arange(len(pairs)))
@@ -142,10 +142,10 @@ class DelayedLoop:
 
 
 def run(cfg: DictConfig) -> dict[str, Bool[ndarray, "B"]]:
-    """Which of the paired episodes reach their goals, by mode; rows `delay_<ms>ms_success_<mode>`.
+    """Whether each paired episode reaches its goal, by mode; writes rows `delay_<ms>ms_success_<mode>`.
 
     Raises:
-      ValueError: no checkpoint, or one of another task.
+      ValueError: there is no checkpoint, or it is for another task.
     """
     suite = cfg.suite
     if suite.checkpoint is None:

@@ -1,7 +1,7 @@
-"""The control loop with one guard broken at a time: whatever soak test and tests do not notice is not promised.
+"""Mutation test of the control loop: break one guard at a time and check that the soak test or the tests notice.
 
-Each mutant is a change of one line of `planning/control` in a copy of the package. It counts as noticed where the soak
-test, in small, or else the tests of the control loop fail on it.
+Each mutant changes one line of `planning/control` in a copy of the package. It is noticed if a short soak test, or
+else the tests of the control loop, fail on it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SOAK = (
 
 
 class Mutant(NamedTuple):
-    """One line of `planning/control/FILE.py`, and what it becomes."""
+    """A line of `planning/control/FILE.py` and its replacement."""
 
     name: str
     file: str
@@ -48,16 +48,16 @@ class Mutant(NamedTuple):
 
 
 def run(cfg: DictConfig) -> dict[str, str]:
-    """Who noticed each mutant, `soak`, `tests` or nobody; rows `mutants*` where `cfg.results` is a folder.
+    """Detector of each mutant: `soak`, `tests` or an empty string; writes rows `mutants*` if `cfg.results` is set.
 
     Raises:
-      FileNotFoundError: this is no checkout: the tests do not come with an installed package.
-      ValueError: a mutant that is not known, or whose line is not in the code, or not once.
-      RuntimeError: soak test or tests fail on the code as it is: then nothing that they say of a mutant counts.
-      SystemExit: with code 1, where one is not noticed.
+      FileNotFoundError: this is not a checkout; an installed package has no tests.
+      ValueError: a mutant is unknown, or its line is not in the code exactly once.
+      RuntimeError: the soak test or the tests fail on the unchanged code, which makes the result meaningless.
+      SystemExit: with code 1, if a mutant is not noticed.
     """
     if not (ROOT / TESTS[0]).is_file():
-        raise FileNotFoundError(f"suite=mutants needs the tests of a checkout, and there is no {ROOT / TESTS[0]}")
+        raise FileNotFoundError(f"suite=mutants needs the tests of a checkout, but there is no {ROOT / TESTS[0]}")
     known = {str(name): Mutant(name=str(name), **values) for name, values in cfg.suite.mutants.items()}
     names = list(known) if cfg.suite.only is None else [str(name) for name in cfg.suite.only]
     if unknown := sorted(set(names) - set(known)):
@@ -66,10 +66,10 @@ def run(cfg: DictConfig) -> dict[str, str]:
     noticed: dict[str, str] = {}
     with progress_bar("mutants", len(chosen)) as bar, tempfile.TemporaryDirectory() as folder:
         if by := _noticed_by(None, Path(folder), int(cfg.suite.steps), int(cfg.seed)):
-            raise RuntimeError(f"the code as it is does not pass (by {by}): fix that first")
+            raise RuntimeError(f"the unchanged code fails ({by}): fix that first")
         for number, mutant in enumerate(chosen, 1):
             noticed[mutant.name] = _noticed_by(mutant, Path(folder), int(cfg.suite.steps), int(cfg.seed))
-            logger.info("%s: noticed by %s", mutant.name, noticed[mutant.name] or "NOBODY")
+            logger.info("%s: noticed by %s", mutant.name, noticed[mutant.name] or "neither")
             bar(number, len(chosen))
     counts = {who: sum(by == who for by in noticed.values()) for who in ("soak", "tests", "")}
     values = [
@@ -81,7 +81,7 @@ def run(cfg: DictConfig) -> dict[str, str]:
     if cfg.results:
         append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))
     for name in (name for name, by in noticed.items() if not by):
-        logger.error("the mutant %s was noticed by nobody", name)
+        logger.error("the mutant %s was not noticed", name)
     require(cfg.suite, values)
     return noticed
 
@@ -90,18 +90,18 @@ def mutated(mutant: Mutant, source: str) -> str:
     """The source with the mutant's change.
 
     Raises:
-      ValueError: its line is not there, or not once: the list is older than the code.
+      ValueError: its line is not in the source exactly once: the list is older than the code.
     """
     if source.count(mutant.line) != 1:
         raise ValueError(
-            f"the mutant {mutant.name} wants to change a line of {mutant.file}.py that is there "
-            f"{source.count(mutant.line)} times, and must be once: {mutant.line!r}"
+            f"the mutant {mutant.name} needs its line of {mutant.file}.py exactly once, but it is there "
+            f"{source.count(mutant.line)} times: {mutant.line!r}"
         )
     return source.replace(mutant.line, mutant.becomes)
 
 
 def _noticed_by(mutant: Mutant | None, folder: Path, steps: int, seed: int) -> str:
-    """`soak`, `tests`, or nobody; of the code as it is where there is no mutant."""
+    """The check that fails on the mutant (None: on the unchanged code): `soak`, `tests` or an empty string."""
     for package in PACKAGES:
         shutil.rmtree(folder / package, ignore_errors=True)
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", *UNUSED))
@@ -117,13 +117,13 @@ def _noticed_by(mutant: Mutant | None, folder: Path, steps: int, seed: int) -> s
 
 
 def _run(command: list[str], folder: Path) -> int:
-    """The exit code, with the packages of `folder` in place of ours."""
+    """Exit code of a command that imports the packages in `folder`."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(folder),
         "PYTHONDONTWRITEBYTECODE": "1",
         "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),  # no mutant changes what is compiled
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),  # no mutant changes the compiled programs
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False).returncode

@@ -1,8 +1,8 @@
-"""The loop in real time at 100 Hz: the planner in one process, a busy simulator in another, an idle timer beside.
+"""The loop in real time at 100 Hz: a planner process, a process with a busy simulator, and an idle timer.
 
-An action is late where it is handed out more than half a period after its tick. The idle timer is a process that only
-sleeps from tick to tick, at the same time, on the same machine and core and with the same priority: what it misses is
-the machine's fault.
+An action is late if it is returned more than half a period after its tick. The idle timer is a process that only sleeps
+from tick to tick, at the same time, on the same machine and core and with the same priority: the machine causes its
+misses.
 """
 
 from __future__ import annotations
@@ -50,11 +50,9 @@ def engine(checkpoint: str, task: str, overrides: tuple[str, ...] = ()) -> LiveE
 
 
 def simulate(task_name: str, states_file: int, actions_file: int, seed: int) -> None:
-    """A simulator that keeps its core busy: the task in real time, and further physics in between.
+    """Simulate the task in real time and keep the core busy with further physics in between.
 
-    It runs until it is killed, or its parent is.
-
-    Writes observation and time stamp, takes the newest action.
+    Writes observation and time stamp, and applies the newest action. Runs until it or its parent is killed.
     """
     task = envs.make(task_name)
     observations, actions = _mailboxes(task, (states_file, actions_file))
@@ -79,7 +77,7 @@ def simulate(task_name: str, states_file: int, actions_file: int, seed: int) -> 
 
 
 def idle(seconds: float, priority: int, *cores: int) -> None:
-    """Sleep from tick to tick, and print how often that was late."""
+    """Sleep from tick to tick, and print the number of ticks and of late ones as JSON."""
     real_time(priority, cores)
     ticks, late, moment = 0, 0, time.monotonic()
     end, parent = moment + seconds, os.getppid()
@@ -92,15 +90,15 @@ def idle(seconds: float, priority: int, *cores: int) -> None:
 
 
 def run(cfg: DictConfig) -> Counter[str]:
-    """Drive for `cfg.suite.seconds`; rows `loop_*` where `cfg.results` is a folder.
+    """Run the loop for `cfg.suite.seconds`; writes rows `loop_*` if `cfg.results` is set.
 
     Raises:
       ValueError: there is no checkpoint.
-      SystemExit: with code 1, where one of the suite's promises is broken.
+      SystemExit: with code 1, if one of the suite's promises is broken.
     """
     suite = cfg.suite
     if not suite.checkpoint or not Path(suite.checkpoint).is_file():
-        raise ValueError(f"suite.checkpoint={suite.checkpoint} is no file: give a trained model of {suite.task}")
+        raise ValueError(f"suite.checkpoint={suite.checkpoint} is not a file: give a trained model of {suite.task}")
     task = envs.make(suite.task)
     overrides = tuple(suite.overrides)
     recipe = Recipe.factory(
@@ -120,7 +118,7 @@ def run(cfg: DictConfig) -> Counter[str]:
     simulator = subprocess.Popen(
         [sys.executable, "-c", SIMULATOR, suite.task, *map(str, files), str(cfg.seed)], pass_fds=files
     )
-    everywhere = os.sched_getaffinity(0)
+    all_cores = os.sched_getaffinity(0)
     try:
         with controller:
             goal = goal_for(task, task.sample_goal(rng))
@@ -132,16 +130,16 @@ def run(cfg: DictConfig) -> Counter[str]:
             timer = subprocess.Popen(
                 [sys.executable, "-c", IDLE, str(seconds), *map(str, (priority, *cores))], stdout=subprocess.PIPE
             )
-            controller.get_action()  # the first call of anything takes its time
+            controller.get_action()  # the first call is slow
             real_time(priority, cores)
-            counts, late, elapsed = _drive(controller, task, observations, actions, rng, seconds)
-            resting = json.loads(timer.communicate()[0])
+            counts, late, elapsed = _run_loop(controller, task, observations, actions, rng, seconds)
+            idle_counts = json.loads(timer.communicate()[0])
     finally:
-        real_time(0, everywhere)
+        real_time(0, all_cores)
         simulator.kill()
         simulator.wait()
     plans, ticks = max(counts["plans"], 1), len(late)
-    late_share, idle_share = 100 * float(np.mean(late)), 100 * resting["late"] / max(resting["ticks"], 1)
+    late_share, idle_share = 100 * float(np.mean(late)), 100 * idle_counts["late"] / max(idle_counts["ticks"], 1)
     name = "loop_100hz" if priority else "loop_100hz_ordinary"
     values = [
         Value(f"{name}_plan_misses", 100 * counts["missed"] / plans, "%"),
@@ -149,7 +147,7 @@ def run(cfg: DictConfig) -> Counter[str]:
         Value(f"{name}_idle_late", idle_share, "%"),
         Value(
             f"{name}_late_beyond_idle", max(0.0, late_share - idle_share), "%"
-        ),  # the machine's own is no fault of ours
+        ),  # the machine causes the idle timer's share
         Value(f"{name}_ticks", ticks, "count"),
         Value(f"{name}_plans", counts["plans"], "count"),
         Value(f"{name}_get_action_ms_p99", 1e3 * float(np.quantile(elapsed, 0.99)), "ms"),
@@ -166,7 +164,7 @@ def run(cfg: DictConfig) -> Counter[str]:
     return counts
 
 
-def _drive(
+def _run_loop(
     controller: RealtimeController,
     task: envs.Task,
     observations: Mailbox,
@@ -174,9 +172,9 @@ def _drive(
     rng: np.random.Generator,
     seconds: float,
 ) -> tuple[Counter[str], list[bool], list[float]]:
-    """The loop itself, with another goal every few seconds: counts, and of each tick whether it was late, and seconds.
+    """Run the loop with a new goal every few seconds; return counts and, per tick, whether it was late and its seconds.
 
-    There is no progress bar here: its thread would take the interpreter's lock from the loop.
+    There is no progress bar: its thread would compete with the loop for the interpreter lock.
     """
     counts, late, elapsed, space = Counter[str](), [], [], task.action_space
     seen, moment = -1, time.monotonic()

@@ -1,4 +1,4 @@
-"""How long a robot waits for its planner: a new process that imports, loads a bundle and compiles, until it can act."""
+"""Startup time of a robot's planner: from a new process through imports, bundle and compilation to the first action."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ controller.act(zeros)
 
 
 def run(cfg: DictConfig) -> list[Value]:
-    """Export the recipe's model, start once without and several times with a warm cache, print and write the values."""
+    """Export the recipe's model, time one start with a cold cache and several with a warm one, print and write them."""
     suite = cfg.suite
     settings = build.compose("plan", f"task={suite.task}", f"runs={cfg.runs}", f"seed={suite.seed}")
     checkpoint = ensure_model(settings, int(suite.seed))
@@ -55,7 +55,7 @@ def run(cfg: DictConfig) -> list[Value]:
 
 
 def seconds(bundle: Path) -> float:
-    """From the start of a process to its first action.
+    """Seconds from the start of a process to its first action.
 
     Raises:
       RuntimeError: the process failed.

@@ -1,7 +1,7 @@
-"""How long an action takes while standard error is a pipe that nobody drains, and while it is drained, in turns.
+"""Latency of an action while standard error is a full pipe, alternating with a drained one.
 
-A log call blocks for as long as its handler does. The loop is driven in real time with faults that come and go, so that
-it has two lines to log at nearly every step, and a planner process beside it; telemetry is on.
+A log call blocks as long as its handler does. The loop runs in real time with faults that come and go, so that it logs
+two lines at nearly every step, with a planner process and telemetry.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from ...records.promises import require
 from ...records.results import Value, append_values
 from .tiny_engine import PERIOD
 
-SMALL = 4096  # bytes of the pipe: full after some dozen lines
+SMALL = 4096  # bytes of the pipe: full after a few dozen lines
 
 
 def run(cfg: DictConfig) -> dict[str, list[float]]:
-    """Milliseconds of every `get_action`, blocked and drained; rows `loop_*_stderr_*` where `cfg.results` is a folder.
+    """Milliseconds of every `get_action`, blocked and drained; writes rows `loop_*_stderr_*` if `cfg.results` is set.
 
     Raises:
-      ConnectionError: the planner gave up.
-      SystemExit: with code 1, where the two differ by more than is promised.
+      ConnectionError: the planner failed.
+      SystemExit: with code 1, if the two differ by more than promised.
     """
     suite = cfg.suite
-    took = _drive(float(suite.seconds), float(suite.turn), Path(suite.log), list(suite.priorities), suite.cores)
+    times_ms = _run_loop(float(suite.seconds), float(suite.turn), Path(suite.log), list(suite.priorities), suite.cores)
     values: list[Value] = []
-    for turn, times in took.items():
+    for turn, times in times_ms.items():
         for name, value in {
             "p50": np.percentile(times, 50),
             "p99": np.percentile(times, 99),
@@ -55,54 +55,54 @@ def run(cfg: DictConfig) -> dict[str, list[float]]:
     for each in values:
         logging.getLogger(__name__).info("%s %.4g %s", each.case, each.value, each.unit)
     require(suite, values)
-    return took
+    return times_ms
 
 
-def _drive(
+def _run_loop(
     seconds: float, turn: float, log: Path, priorities: list[int], cores: list[list[int]]
 ) -> dict[str, list[float]]:
-    """At the control rate; milliseconds of each action by how standard error was."""
+    """Run the loop at the control rate; return milliseconds of each action by the state of standard error."""
     planning = Planning(priority=int(priorities[1]), cores=tuple(cores[1]))
     fallback = Fallback(hold_seconds=0.05)
     recipe = Recipe.factory("experiments.bench.robot.tiny_engine:make")
     loop = Loop(max_observation_age=0.5 * PERIOD, observation_low=(-10.0, -10.0), observation_high=(10.0, 10.0))
-    took: dict[str, list[float]] = {"blocked": [], "drained": []}
+    times_ms: dict[str, list[float]] = {"blocked": [], "drained": []}
     with RealtimeController(recipe, loop, planning, fallback, worker="process", telemetry=log) as controller:
         controller.reset(goal=[0.5, 0.0])
         while not controller.ready:
             if controller.failed:
                 raise ConnectionError(str(controller.failure))
             time.sleep(0.05)
-        everywhere = os.sched_getaffinity(0)
+        all_cores = os.sched_getaffinity(0)
         real_time(int(priorities[0]), cores[0])
         try:
             with _piped_stderr() as drain:
                 for number in range(max(2, round(seconds / turn))):
                     name = ("drained", "blocked")[number % 2]
                     (drain.set if name == "drained" else drain.clear)()
-                    _turn(controller, turn, took[name])
+                    _turn(controller, turn, times_ms[name])
                 drain.set()
         finally:
-            real_time(0, everywhere)
-    return took
+            real_time(0, all_cores)
+    return times_ms
 
 
-def _turn(controller: RealtimeController, seconds: float, took: list[float]) -> None:
+def _turn(controller: RealtimeController, seconds: float, times_ms: list[float]) -> None:
     state, moment = np.zeros(2), time.monotonic()
     for number in range(round(seconds / PERIOD)):
         moment = max(moment + PERIOD, time.monotonic() - PERIOD)
         time.sleep(max(0.0, moment - time.monotonic()))
-        observation = state if number % 4 < 2 else [np.nan, 0.0]  # a fault begins, or ends, at every other step
+        observation = state if number % 4 < 2 else [np.nan, 0.0]  # a fault begins or ends at every other step
         controller.notify_observation(observation)
         began = time.perf_counter()
         action = controller.get_action()
-        took.append(1e3 * (time.perf_counter() - began))
+        times_ms.append(1e3 * (time.perf_counter() - began))
         state = state + PERIOD * np.asarray([state[1], float(action[0]) - state[1]])
 
 
 @contextmanager
 def _piped_stderr() -> Iterator[threading.Event]:
-    """Standard error as a small pipe, read while the event is set, with the loop's log lines going there."""
+    """Redirect standard error and the loop's log lines to a small pipe, which is read while the event is set."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, SMALL)
     kept = os.dup(2)
@@ -114,7 +114,7 @@ def _piped_stderr() -> Iterator[threading.Event]:
     handler, control = logging.StreamHandler(), logging.getLogger("planning")
     handler.setStream(open(2, "w", closefd=False))  # noqa: SIM115
     control.addHandler(handler)
-    control.propagate = False  # or the command's own log would have it all, too
+    control.propagate = False  # otherwise the command's own log would receive the lines too
     try:
         yield drain
     finally:

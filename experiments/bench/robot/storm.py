@@ -1,7 +1,7 @@
 """`jepa-mpc bench suite=storm`: a real planner process, started, stopped and sent signals at random moments.
 
-A thread drives the loop all the time: also before a start, during a stop, and between the two. Whatever happens to the
-process, that thread must see no exception and get actions that can be sent; and after each stop nothing may be left.
+A thread runs the loop all the time, also before a start, during a stop, and between the two. It must never see an
+exception and always get actions that can be sent, and each stop must release all resources.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from .tiny_engine import PERIOD
 
 logger = logging.getLogger(__name__)
 
-SOON = 0.5  # seconds: a process that starts is about to import and compile then
-PATIENCE = 300.0  # seconds until a process is ready, on a machine that is busy with other things
+STARTING = 0.5  # seconds in which a starting process still imports and compiles
+PATIENCE = 300.0  # seconds until a process is ready on a busy machine
 HANG = 2.0  # seconds without an answer after which a process is killed
-LEFT = 5.0  # seconds for the system to take back what a stop let go of
+RELEASE = 5.0  # seconds for the system to reclaim released resources
 FAILURES = (
-    "exceptions",  # on the thread that drives the loop, or out of start and stop
-    "unsafe",  # actions that are not finite, or out of bounds
-    "unbraked",  # stops after which anything but the brake is sent
+    "exceptions",  # on the loop's thread, or from start and stop
+    "unsafe",  # actions that are not finite or out of bounds
+    "unbraked",  # stops after which another action than the brake is sent
     "gave_up",  # cycles in which the planner failed, or was never ready
     "left_processes",
     "left_descriptors",
-    "left_memory",  # pieces of shared memory
+    "left_memory",  # shared memory files
     "left_threads",
 )
 
 
 class Storm:
-    """One controller, whose planner process is disturbed, and the thread that drives it.
+    """A controller with a disturbed planner process, and the thread that runs its loop.
 
     Args:
-      seed: of all that is random.
-      log: the telemetry's path.
+      seed: seed of everything random.
+      log: path of the telemetry.
     """
 
     def __init__(self, seed: int, log: Path):
@@ -67,10 +67,10 @@ class Storm:
         )
         self._controller.reset(goal=[0.5, 0.0])
         self._over = threading.Event()
-        self._caller = threading.Thread(target=self._drive, args=(np.random.default_rng([seed, 1]),), name="caller")
+        self._caller = threading.Thread(target=self._run_loop, args=(np.random.default_rng([seed, 1]),), name="caller")
 
     def __enter__(self) -> Storm:
-        self._before = left()
+        self._before = resources()
         self._caller.start()
         return self
 
@@ -80,40 +80,40 @@ class Storm:
         self._controller.stop()
 
     def cycle(self, kind: str) -> None:
-        """One start and one stop, and what `kind` says between them."""
+        """Start and stop the controller once, with the disturbance `kind` in between."""
         threads = 2 if kind == "threads" else 1
         self.counts[f"cycles_{kind}"] += 1
-        self._at_once(self._controller.start, threads)
+        self._call_concurrently(self._controller.start, threads)
         if kind == "ready":
             self._until_ready()
             self._disturb(str(self._rng.choice(["kill", "pause", "resume"])))
             self._until_ready()
         else:
-            self._wait(SOON)
+            self._wait(STARTING)
             self._disturb(kind)
-            self._wait(SOON / 2)
+            self._wait(STARTING / 2)
         self.counts["gave_up"] += self._controller.failed
         began = time.monotonic()
-        self._at_once(self._controller.stop, threads)
+        self._call_concurrently(self._controller.stop, threads)
         self.worst_stop = max(self.worst_stop, time.monotonic() - began)
-        self._look()
+        self._check_stopped()
 
-    def _look(self) -> None:
-        """What is sent after a stop, and what is left."""
-        self._at_once(self._act, 1)
+    def _check_stopped(self) -> None:
+        """Check the action after a stop, and count unreleased resources."""
+        self._call_concurrently(self._act, 1)
         command = self._controller.command
         self.counts["unbraked"] += command is None or command.source != Source.BRAKE
-        found, end = left(), time.monotonic() + LEFT
+        found, end = resources(), time.monotonic() + RELEASE
         while found - self._before and time.monotonic() < end:
             time.sleep(0.01)
-            found = left()
+            found = resources()
         self.counts.update(found - self._before)
 
     def _act(self) -> None:
         self._controller.get_action()
 
-    def _at_once(self, function: Callable[[], None], threads: int) -> None:
-        """Call a function from so many threads at once."""
+    def _call_concurrently(self, function: Callable[[], None], threads: int) -> None:
+        """Call a function concurrently from `threads` threads."""
 
         def call() -> None:
             try:
@@ -150,7 +150,7 @@ class Storm:
         elif kind in ("pause", "resume"):
             self._signal(signal.SIGSTOP)
             if kind == "resume":
-                self._wait(SOON / 2)
+                self._wait(STARTING / 2)
                 self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -163,8 +163,8 @@ class Storm:
     def _wait(self, longest: float) -> None:
         time.sleep(float(self._rng.uniform(0.0, longest)))
 
-    def _drive(self, rng: np.random.Generator) -> None:
-        """At the control rate, without a pause."""
+    def _run_loop(self, rng: np.random.Generator) -> None:
+        """Run the loop at the control rate until the storm is over."""
         state, moment, controller = np.zeros(2), time.monotonic(), self._controller
         while not self._over.is_set():
             moment = max(moment + PERIOD, time.monotonic() - PERIOD)
@@ -187,8 +187,8 @@ class Storm:
             state += rng.normal(scale=1e-4, size=2)
 
 
-def left() -> Counter[str]:
-    """What this process has of all that a stop should take back."""
+def resources() -> Counter[str]:
+    """Count the resources of this process that a stop must release."""
     with open("/proc/self/maps") as maps:
         memory = maps.read().count("memfd:jepa-mpc")
     return Counter(
@@ -202,7 +202,7 @@ def left() -> Counter[str]:
 
 
 def _children() -> int:
-    """Processes whose parent this one is, also those that have ended and were not waited for."""
+    """Number of child processes, including ended ones that were not waited for."""
     count = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
@@ -211,17 +211,17 @@ def _children() -> int:
 
 
 def resident_mib() -> float:
-    """Memory of this process."""
+    """Resident memory of this process in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def run(cfg: DictConfig) -> Counter[str]:
-    """Counts of what happened; rows `storm_*` where `cfg.results` is a folder.
+    """Run the storm and return its counts; writes rows `storm_*` if `cfg.results` is set.
 
     Raises:
-      ValueError: fewer than one cycle, or a kind of cycle that does not exist.
-      SystemExit: with code 1, where a promise is broken.
+      ValueError: there is fewer than one cycle, or a kind of cycle does not exist.
+      SystemExit: with code 1, if a promise is broken.
     """
     seed, cycles = int(cfg.seed), int(cfg.suite.cycles)
     mix = {str(kind): float(share) for kind, share in cfg.suite.mix.items()}

@@ -1,7 +1,7 @@
-"""How well surprise tells a robot that something broke from one that nothing happened to, within a few steps.
+"""Detection of faults by surprise within a few steps: AUROC and false alarms.
 
-The same episodes are driven in closed loop once undisturbed and once with each fault. Of each the highest score in the
-first steps after the onset counts, and AUROC is the chance that a broken episode scores above an undisturbed one.
+The same episodes run in closed loop once undisturbed and once with each fault. The highest score in the first steps
+after the onset counts, and AUROC is the probability that a faulty episode scores above an undisturbed one.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from ...records.results import Value, append_values
 from ...shell.progress import progress_bar
 from ...training.ensure import ensure_model
 
-CALIBRATION, EVALUATION = 1000, 2000  # added to the seed: pairs that neither training nor any other table has seen
+CALIBRATION, EVALUATION = 1000, 2000  # added to the seed, for pairs that neither training nor another table uses
 
 
 def run(cfg: DictConfig) -> list[Value]:
-    """Calibrate and measure on every task, print it, and add the values to `robot_loop.csv`.
+    """Calibrate and measure on every task, print the table, and add the values to `robot_loop.csv`.
 
     Raises:
-      SystemExit: with code 1, where one of the suite's promises is broken.
+      SystemExit: with code 1, if one of the suite's promises is broken.
     """
     suite = cfg.suite
     values: list[Value] = []
@@ -65,7 +65,7 @@ def run(cfg: DictConfig) -> list[Value]:
         table.add_row(str(name), "none", "", f"{alarms} in {minutes:.1f} min")
         for fault in suite.faults:
             broken = scores(suite, task, agent, surprise, pairs, onsets, fault=str(fault))
-            highest = [soon(each, onsets, int(suite.within)) for each in (healthy, broken)]
+            highest = [highest_after_onset(each, onsets, int(suite.within)) for each in (healthy, broken)]
             caught = float((highest[1] > surprise.threshold).mean())
             values.append(Value(f"surprise_auroc_{name}_{fault}", auroc(*highest), "AUROC"))
             values.append(Value(f"surprise_caught_{name}_{fault}", caught, "share of episodes"))
@@ -77,7 +77,7 @@ def run(cfg: DictConfig) -> list[Value]:
 
 
 def calibrated(suite: DictConfig, task: Task, agent: Agent) -> Surprise:
-    """What is usual under this planner, with the threshold of the suite's false-alarm rate."""
+    """The surprise alarm calibrated under this planner for the suite's false-alarm rate."""
     pairs = honest(task, int(suite.calibration_episodes), int(suite.seed) + CALIBRATION)
     observations, actions = drive(suite, task, agent, pairs, None, fault=None)
     rate = float(suite.false_alarms_per_minute) * task.control_period / 60
@@ -93,20 +93,20 @@ def scores(
     onsets: Int[ndarray, "B"] | None,
     fault: str | None,
 ) -> Float[ndarray, "B C"]:
-    """The score after each comparison: C of them, the first once an action block has been executed."""
+    """Score after each of C comparisons, the first once an action block has been executed."""
     engine = LiveEngine(agent)
     found = []
     for observed, acted in zip(*drive(suite, task, agent, pairs, onsets, fault), strict=True):
         monitor = SurpriseMonitor(surprise)
         found.append([monitor.add(each) for each in predictions(engine, observed, acted)])
-    # Comparison c looks at observation c + K. The first K - 1 steps of an episode are scored as -inf: nothing is known.
+    # Comparison c uses observation c + K. The first K - 1 steps of an episode have no comparison and score -inf.
     return np.pad(np.asarray(found), ((0, 0), (agent.model.action_block - 1, 0)), constant_values=-np.inf)
 
 
 def drive(
     suite: DictConfig, task: Task, agent: Agent, pairs: Pairs, onsets: Int[ndarray, "B"] | None, fault: str | None
 ) -> tuple[Float[ndarray, "B L+1 E"], Float[ndarray, "B L A"]]:
-    """What the sensors read, and what was done, in closed loop; episodes go on after they have reached their goal."""
+    """Observations and actions in closed loop; episodes continue after they have reached their goal."""
     policy = ModelPolicy(agent, int(suite.seed))
     policy.reset(GoalEpisodes(task, pairs))
     length = int(suite.length)
@@ -123,17 +123,17 @@ def drive(
 
 
 def count_alarms(above: Bool[ndarray, "B C"]) -> int:
-    """How often an alarm is raised: it lasts for as long as the score of its episode stays above the threshold."""
+    """Number of alarms; one lasts as long as the score of its episode stays above the threshold."""
     return int((above & ~np.pad(above, ((0, 0), (1, 0)))[:, :-1]).sum())
 
 
-def soon(scores: Float[ndarray, "B L"], onsets: Int[ndarray, "B"], within: int) -> Float[ndarray, "B"]:
-    """The highest score of the `within` steps from the onset on; column `t` is what was seen after step `t`."""
+def highest_after_onset(scores: Float[ndarray, "B L"], onsets: Int[ndarray, "B"], within: int) -> Float[ndarray, "B"]:
+    """The highest score in the `within` steps from the onset on; column `t` is the score after step `t`."""
     steps = np.arange(scores.shape[1])[None] - onsets[:, None]
     return np.where((steps >= 0) & (steps < within), scores, -np.inf).max(axis=1)
 
 
 def auroc(healthy: Float[ndarray, "N"], broken: Float[ndarray, "M"]) -> float:
-    """The chance that a broken one lies above a healthy one, ties counting half: Mann and Whitney's U / (N · M)."""
+    """Probability that a broken score exceeds a healthy one, ties counting half: Mann and Whitney's U / (N · M)."""
     above, equal = broken[:, None] > healthy[None], broken[:, None] == healthy[None]
     return float((above + 0.5 * equal).mean())

@@ -1,6 +1,6 @@
-"""An engine small enough to plan a million times: a point mass on a line, by hand, and how it can be broken on purpose.
+"""An engine small enough to plan a million times: an analytic point mass on a line, with faults to inject.
 
-The soak test drives it, in this process and in planner processes of its own.
+The soak test uses it in its own process and in planner processes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PERIOD = 0.01  # seconds
 @register_dataclass
 @dataclass(frozen=True)
 class Line:
-    """Position and velocity are observed, and are the latent. `params` is the mass."""
+    """Model of a point mass: position and velocity are both observation and latent. `params` holds the mass."""
 
     params: Any
     history = 1
@@ -38,19 +38,19 @@ class Line:
 
     @property
     def heads(self) -> Heads:
-        """A probe alone."""
+        """The probe only."""
         return Heads(probe=self.probe)
 
     def embed(self, params: Any, observation: Any) -> Any:
-        """The readings as they are."""
+        """The readings, unchanged."""
         return observation["state"]
 
     def encode(self, params: Any, embeddings: Any) -> Any:
-        """What is observed now."""
+        """The newest observation."""
         return embeddings[..., -1, :]
 
     def predict(self, params: Any, latent: Any, block: Any) -> Prediction:
-        """Newton's law, step by step."""
+        """Newton's law, integrated step by step."""
         for step in range(self.action_block):
             velocity = latent[..., 1:] + PERIOD * block[..., step, :] / params["mass"]
             latent = jnp.concatenate([latent[..., :1] + PERIOD * velocity, velocity], axis=-1)
@@ -71,7 +71,7 @@ def make(num_samples: int = 16, mass: float = 1.0) -> LiveEngine:
 
 
 class Breakable(LiveEngine):
-    """An engine that can be broken: `fault` names how, and everything else is the sound engine's."""
+    """An engine with an injected fault, named by `fault`; otherwise it behaves like the sound engine."""
 
     def __init__(self, agent: Agent):
         super().__init__(agent)
@@ -92,10 +92,10 @@ class Breakable(LiveEngine):
         self._agent = self._blind if fault == "model_nan" else self._sound
 
     def plan(self, state: AgentState) -> Plan:
-        """The plan as it stands, or far out of the bounds."""
+        """The plan, shifted far out of the bounds under the fault `wild`."""
         plan = super().plan(state)
         return replace(plan, actions=plan.actions + np.float32(3.0)) if self._fault == "wild" else plan
 
     def disagreement(self, state: AgentState) -> ndarray:
-        """Of an ensemble that does not exist: little, or a lot."""
+        """Simulated ensemble disagreement: 5 under the fault `surprise`, else 0."""
         return np.full(1, 5.0 if self._fault == "surprise" else 0.0)

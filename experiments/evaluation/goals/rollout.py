@@ -9,7 +9,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from envs import Task
-from envs.task import planar_view
+from envs.task import PlanarView
 
 from ...records.episodes import EpisodeRecord
 from ..episodes import Progress, execute
@@ -67,28 +67,30 @@ def run_episodes(
       policy: what acts.
       pairs: starts and goals.
       progress: called with (steps done, budget) after each step.
-      imagine_every: keep the plans of a `ModelPolicy` every so many steps; 0: none.
+      imagine_every: keep the plans of a `ModelPolicy` every so many steps, in a task with a view from above; 0: none.
     """
+    view = task if isinstance(task, PlanarView) else None
     plans: list[tuple[int, ndarray]] = []  # (step, positions [B, H+1, 2])
 
     def after(step: int, budget: int) -> None:
-        if imagine_every and (step - 1) % imagine_every == 0 and isinstance(policy, ModelPolicy):
+        if view is not None and imagine_every and (step - 1) % imagine_every == 0 and isinstance(policy, ModelPolicy):
             paths = policy.imagined()
             if paths is not None:
                 plans.append((step - 1, paths.reshape(*paths.shape[:2], -1, 2)[:, :, -1]))
         if progress is not None:
             progress(step, budget)
 
-    episodes, view = execute(policy, GoalEpisodes(task, pairs), after), planar_view(task)
+    episodes = execute(policy, GoalEpisodes(task, pairs), after)
     return [
         EpisodeRecord(
             policy=policy.name,
             success=not episodes.active[index],
-            keypoints=view.keypoints(path),
-            goal_keypoints=view.goal_keypoints(pairs.goals[index]),
+            keypoints=None if view is None else view.keypoints(path),
+            goal_keypoints=None if view is None else view.goal_keypoints(pairs.goals[index]),
             states=path,
             goal=pairs.goals[index],
             imagined=tuple((step, paths[index]) for step, paths in plans if step < len(path) - 1),
+            achieved=task.achieved_goal(path) if view is None else None,
         )
         for index, path in enumerate(episodes.paths)
     ]

@@ -1,1 +1,1 @@
-"""One file for the robot: programs, weights, contract, and the engine on them."""
+"""One file for the robot: programs, weights, contract, and the engine that runs them."""

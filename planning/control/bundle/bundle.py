@@ -1,8 +1,8 @@
-"""A bundle: everything that a robot needs to plan, in one safetensors file, and nothing that could run by being read.
+"""A bundle: everything that a robot needs to plan, in one safetensors file, and nothing that reading could execute.
 
-The weights and all other arrays of the agent are tensors; so are the bytes of the programs, which `jax.export` made;
-the contract is JSON in the header. Whoever wrote it: everything is checked against everything else, and the programs
-are read in a process of their own, before anything is compiled.
+The weights and all other arrays of the agent are tensors; so are the programs, as bytes from `jax.export`;
+the contract is JSON in the header. A file is not trusted: its parts are checked against one another, and the programs
+are read in a separate process, before anything is compiled.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class ReplacedBundleError(BundleError):
 
 @dataclass(frozen=True)
 class Bundle:
-    """What is in the file. `guards` and `extra` are for whoever watches over the plans: calibrations of any kind."""
+    """Content of a bundle. `guards` and `extra` hold calibrations of any kind for monitors of the plans."""
 
     contract: Contract
     agent: dict[str, ndarray]  # every array of the agent, by its path
     state: tuple[Spec, ...]  # the arrays of a state, in order, by their paths
-    programs: dict[str, bytes]  # as `jax.export` serialises them
+    programs: dict[str, bytes]  # as serialised by `jax.export`
     platforms: tuple[str, ...] = ("cpu",)
     guards: dict[str, Any] = field(default_factory=dict)  # JSON
     extra: dict[str, ndarray] = field(default_factory=dict)  # finite tensors
@@ -61,7 +61,7 @@ class Bundle:
         extra: Mapping[str, ndarray] | None = None,
         **words: Any,
     ) -> Bundle:
-        """Export an agent. `words` are what `engine.contract.with_words` takes: names, units and ranges.
+        """Export an agent. `words` are the arguments of `engine.contract.with_words`: names, units and ranges.
 
         Raises:
           ValueError: the agent's parts do not fit each other, its precision is not settled, an array is of a type that
@@ -77,18 +77,18 @@ class Bundle:
         arrays = {name: np.asarray(leaf) for name, leaf in named_leaves(agent).items()}
         extras = {name: np.asarray(value) for name, value in (extra or {}).items()}
         bundle = cls(contract, arrays, tuple(state), programs, tuple(platforms), dict(guards or {}), extras)
-        return cls.parse(bundle.to_bytes())  # what cannot be read again is refused here, where it can be put right
+        return cls.parse(bundle.to_bytes())  # what cannot be read back is refused here, where it can be fixed
 
     def save(self, path: str | Path) -> None:
-        """Write the file whole, or not at all.
+        """Write the file atomically.
 
         Raises:
-          OSError: the disk is full, or `path` cannot be written to; what was there is unchanged.
+          OSError: the disk is full, or `path` cannot be written to; an existing file is unchanged.
         """
         write_atomically(path, self.to_bytes())
 
     def to_bytes(self) -> bytes:
-        """The file's content."""
+        """Return the file's content."""
         tensors = {f"agent/{name}": array for name, array in self.agent.items()}
         tensors |= {f"program/{name}": np.frombuffer(code, np.uint8) for name, code in self.programs.items()}
         tensors |= {f"extra/{name}": array for name, array in self.extra.items()}
@@ -112,12 +112,12 @@ class Bundle:
 
         Args:
           path: of the file.
-          sha256: of its content, where only one certain file will do.
+          sha256: of its content, where exactly that file is required.
 
         Raises:
           FileNotFoundError: no file there.
           ReplacedBundleError: the content has another hash.
-          BundleError: anything else that keeps it from being used; nothing of it has been compiled or run.
+          BundleError: the file cannot be used; nothing of it has been compiled or run.
         """
         path = Path(path)
         if not path.is_file():
@@ -159,26 +159,26 @@ class Bundle:
 
     @property
     def signatures(self) -> dict[str, Signature]:
-        """What each program takes and gives."""
+        """Inputs and outputs of each program."""
         return signatures(self.contract)
 
     def leaves(self) -> list[ndarray]:
-        """The agent's arrays in order."""
+        """Return the agent's arrays in order."""
         return list(self.agent.values())
 
     def inputs(self, name: str) -> list[Spec]:
-        """All arrays that a program takes, in order."""
+        """Return the specs of all arrays that a program takes, in order."""
         signature = self.signatures[name]
         state = self.state if signature.state else ()
         return [*(Spec.of(leaf) for leaf in self.leaves()), *state, *signature.args]
 
     def outputs(self, name: str) -> list[Spec]:
-        """All arrays that a program gives, in order."""
+        """Return the specs of all arrays that a program returns, in order."""
         signature = self.signatures[name]
         return [*signature.outs, *(self.state if signature.gives_state else ())]
 
     def exported(self, name: str) -> export.Exported:
-        """A program as JAX calls it, checked against the contract from outside: its types, devices and effects.
+        """Return a program as JAX calls it, checked against the contract from outside: its types, devices and effects.
 
         Raises:
           BundleError: it does not fit.
@@ -194,16 +194,16 @@ class Bundle:
             shardings = (*program.in_shardings_hlo, *program.out_shardings_hlo)
         except ImportError as error:
             raise ImportError("programs of a bundle are read with flatbuffers: pip install flatbuffers") from error
-        except Exception as error:  # whatever a flatbuffer of garbage makes its reader raise
+        except Exception as error:  # the reader may raise anything on a corrupt flatbuffer
             raise BundleError(f"its program {name} is not intact ({type(error).__name__})") from error
-        wanted = [*self.inputs(name), *self.outputs(name)]
-        if len(avals) != len(wanted) or any(
+        expected = [*self.inputs(name), *self.outputs(name)]
+        if len(avals) != len(expected) or any(
             dtype != DTYPES[spec.dtype] or shape != spec.shape
-            for (dtype, shape), spec in zip(avals, wanted, strict=True)
+            for (dtype, shape), spec in zip(avals, expected, strict=True)
         ):
             raise BundleError(f"its program {name} takes or gives other arrays than the contract says")
         if not plain or any(sharding is not None for sharding in shardings):
-            raise BundleError(f"its program {name} is not for one device alone")
+            raise BundleError(f"its program {name} is not for a single device")
         if program.platforms != self.platforms:
             raise BundleError(f"its program {name} is for {', '.join(program.platforms)[:40]}")
         least, most = (
@@ -230,7 +230,7 @@ class Bundle:
             raise BundleError("it holds no arrays of an agent")
         for name, array in {**self.agent, **self.extra}.items():
             if array.dtype == np.float32 and np.isnan(array).any():
-                raise BundleError(f"its tensor {name} has a value that is no number")
+                raise BundleError(f"its tensor {name} has a value that is not a number")
         for name, array in self.extra.items():
             if not np.isfinite(array).all():
                 raise BundleError(f"its tensor extra/{name} must be finite")

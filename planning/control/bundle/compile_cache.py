@@ -1,8 +1,8 @@
-"""A folder of compiled programs that heals: what is damaged is deleted, compiled once more, and written again.
+"""A self-repairing folder of compiled programs: damaged entries are deleted, recompiled and rewritten.
 
-JAX leaves a damaged entry where it is, and compiles the program at every start; or a damaged entry takes the process
-down with it, for it is read as machine code. So each entry gets a seal: a hash of the entry and of what this machine's
-processor can do, in a file beside it. An entry whose seal does not fit is deleted before JAX sees it.
+JAX leaves a damaged entry in place, and compiles the program at every start; or a damaged entry crashes the process,
+because it is read as machine code. So each entry gets a seal: a hash of the entry and of this machine's
+processor features, in a file next to it. An entry whose seal does not match is deleted before JAX sees it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ENTRY, _SEAL = "-cache", "-sha256"
 
 @contextlib.contextmanager
 def compilation_cache(folder: Path) -> Iterator[CompileCache]:
-    """JAX's persistent compilation cache in `folder`, and afterwards where it was before.
+    """Set JAX's persistent compilation cache to `folder`, and restore the previous setting afterwards.
 
     A folder that cannot be used costs the time to compile, and a warning. An entry that JAX cannot read or write raises
     where it is compiled.
@@ -37,18 +37,18 @@ def compilation_cache(folder: Path) -> Iterator[CompileCache]:
     if not entries.prepare():
         yield entries
         return
-    wanted = {
+    settings = {
         "jax_compilation_cache_dir": str(folder.resolve()),
         "jax_enable_compilation_cache": True,
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
         "jax_raise_persistent_cache_errors": True,
-        # The folder's path would become a part of what entries are found by, and a copy beside a copied bundle useless.
+        # The folder's path would become part of the entries' keys, and a copy next to a copied bundle useless.
         "jax_persistent_cache_enable_xla_caches": "none",
     }
-    before = {name: getattr(jax.config, name) for name in wanted}
+    before = {name: getattr(jax.config, name) for name in settings}
     try:
-        for name, value in wanted.items():
+        for name, value in settings.items():
             jax.config.update(name, value)
         cache.reset_cache()
         yield entries
@@ -67,7 +67,7 @@ class CompileCache:
         self._machine = machine()
 
     def prepare(self) -> bool:
-        """Delete what is not whole. Whether the folder can be used."""
+        """Delete damaged entries; returns whether the folder can be used."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for entry in self._folder.glob(f"*{_ENTRY}"):
@@ -76,28 +76,28 @@ class CompileCache:
                     self._seal_of(entry).unlink(missing_ok=True)
             self._usable = True
         except OSError as error:
-            logger.warning("%s cannot hold compiled programs, so they are compiled again: %s", self._folder, error)
+            logger.warning("%s cannot hold compiled programs, so they are recompiled: %s", self._folder, error)
         return self._usable
 
     def seal(self) -> None:
-        """Write the seal of each entry that has none. What has none at the next start is taken for half an entry."""
+        """Write the seal of each entry without one. An entry without a seal at the next start counts as incomplete."""
         if not self._usable:
             return
         try:
             for entry in self._folder.glob(f"*{_ENTRY}"):
                 seal = self._seal_of(entry)
                 if not seal.exists():
-                    beside = seal.with_name(f"{seal.name}.{os.getpid()}.{threading.get_ident()}")
-                    beside.write_text(self._hash(entry))
-                    os.replace(beside, seal)
+                    temporary = seal.with_name(f"{seal.name}.{os.getpid()}.{threading.get_ident()}")
+                    temporary.write_text(self._hash(entry))
+                    os.replace(temporary, seal)
         except OSError as error:
             logger.warning("the compiled programs in %s cannot be kept: %s", self._folder, error)
 
     def clear(self, reason: object) -> None:
-        """Delete everything: what cannot be read or written is compiled without, and another time written anew."""
+        """Delete everything: unreadable entries are compiled without the cache, and written again another time."""
         if not self._usable:
             return
-        logger.warning("the compiled programs in %s are of no use, and are deleted: %.200s", self._folder, reason)
+        logger.warning("the compiled programs in %s are not usable, and are deleted: %.200s", self._folder, reason)
         with contextlib.suppress(OSError):
             for file in [*self._folder.glob(f"*{_ENTRY}"), *self._folder.glob(f"*{_SEAL}")]:
                 file.unlink(missing_ok=True)
@@ -116,9 +116,9 @@ class CompileCache:
 
 
 def machine() -> bytes:
-    """What machine code for this processor depends on."""
-    words = platform.machine().encode()
-    with contextlib.suppress(OSError):  # Linux alone has it
+    """Return the processor features that machine code depends on."""
+    features = platform.machine().encode()
+    with contextlib.suppress(OSError):  # only Linux has it
         lines = Path("/proc/cpuinfo").read_bytes().splitlines()
-        words += next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")
-    return words
+        features += next((line for line in lines if line.startswith((b"flags", b"Features"))), b"")
+    return features

@@ -1,4 +1,4 @@
-"""A bundle's programs behind the face of an engine: no agent, no model code, only arrays in and out."""
+"""A bundle's programs with the interface of an engine: no agent, no model code, only arrays in and out."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class BundleEngine:
 
     Args:
       bundle: as `Bundle.load` read it.
-      cache: a folder for what `warmup` compiles, so that the next start need not; what is damaged in it is compiled
-        and written again. It is read as machine code: keep it where only those may write who may also change the
+      cache: a folder for what `warmup` compiles, for the next start; damaged entries are recompiled
+        and rewritten. It is read as machine code: keep it where only users may write who may also change the
         program.
 
     Raises:
@@ -67,34 +67,34 @@ class BundleEngine:
         self._leaves = tuple(leaves)
 
     def embed(self, readings: Mapping[str, ndarray]) -> ndarray:
-        """One moment as a row [E]."""
+        """Return one moment as a row [E]."""
         arrays: list[Any] = [np.asarray(readings[spec.name], DTYPES[spec.dtype]) for spec in self._readings]
         return np.asarray(self._run("embed", (), *arrays)[0])
 
     def begin(self, goal: Any, seed: int, episode: int) -> State:
-        """The state at the start of an episode."""
+        """Return the state at the start of an episode."""
         return self._run("begin", (), np.asarray(goal, np.float32), key_data(seed), np.int32(episode))
 
     def observe(self, state: State, observation: Any) -> State:
-        """Take in one observation."""
+        """Take in one observation; returns the state."""
         return self._run("observe", state, np.asarray(observation, np.float32))
 
     def refine(self, state: State) -> State:
-        """One iteration on the plan."""
+        """Run one iteration on the plan."""
         return self._run("refine", state)
 
     def commit(self, state: State) -> tuple[ndarray, State]:
-        """The next action of the plan."""
+        """Return the next action of the plan."""
         action, *state = self._run("commit", state)
         return np.asarray(action), tuple(state)
 
     def step(self, state: State, observation: Any) -> tuple[ndarray, State]:
-        """Observe, plan where it is due, commit."""
+        """Observe, plan if due, and commit."""
         action, *state = self._run("step", state, np.asarray(observation, np.float32))
         return np.asarray(action), tuple(state)
 
     def freeze(self, state: State, actions: Any, count: int) -> State:
-        """Plan around actions that are committed already."""
+        """Plan around actions that are already committed."""
         changed = list(state)
         # What lies beyond is the memory of the actions before, as `Agent.freeze` leaves it.
         committed = np.array(changed[self._at["committed"]])
@@ -104,17 +104,17 @@ class BundleEngine:
         return tuple(changed)
 
     def with_previous(self, state: State, action: Any) -> State:
-        """The state, as if `action` had been the last one taken."""
+        """Return the state, as if `action` had been the last one taken."""
         changed = list(state)
         changed[self._at["previous"]] = np.asarray(action, np.float32)
         return tuple(changed)
 
     def status(self, state: State) -> Status:
-        """Of the plan."""
+        """Return the status of the plan."""
         return Status(int(state[self._at["plan.status"]]))
 
     def plan(self, state: State) -> Plan:
-        """The plan as it stands."""
+        """Return the current plan."""
         parts: dict[str, Any] = {
             name: np.asarray(state[index]) for name, index in self._at.items() if name.startswith("plan.")
         }
@@ -125,35 +125,35 @@ class BundleEngine:
         return Plan(**{name[5:]: part for name, part in parts.items()}, **named)
 
     def imagined(self, state: State) -> ndarray:
-        """Where the rest of the plan should lead."""
+        """Return the predicted outcome of the rest of the plan."""
         return np.asarray(self._run("imagined", state)[0])
 
     def root(self, state: State) -> ndarray:
-        """The latent now."""
+        """Return the current latent."""
         return np.asarray(state[self._at["root"]])
 
     def predict(self, latent: Any, block: Any) -> ndarray:
-        """One model step."""
+        """Predict one model step."""
         return np.asarray(self._run("predict", (), np.asarray(latent, np.float32), np.asarray(block, np.float32))[0])
 
     def disagreement(self, state: State) -> ndarray | None:
-        """Of an ensemble, along the plan."""
+        """Return an ensemble's disagreement along the plan."""
         return None if self.contract.members == 1 else np.asarray(self._run("disagreement", state)[0])
 
     def probe(self, latent: Any) -> ndarray | None:
-        """Positions decoded from latents."""
+        """Decode positions from latents."""
         if not self.contract.probe_size:
             return None
         return one_by_one(lambda each: self._run("probe", (), each)[0], latent, self.contract.probe_size)
 
     def reflex(self, window: Any, goal: Any) -> ndarray | None:
-        """What the model's policy does, without a plan."""
+        """Return the action of the model's policy, without a plan."""
         if not self.contract.reflex:
             return None
         return np.asarray(self._run("reflex", (), np.asarray(window, np.float32), np.asarray(goal, np.float32))[0])
 
     def evaluate(self, state: State, sequences: Any) -> Evaluation:
-        """What the objective says of k sequences."""
+        """Evaluate the objective on k sequences."""
         judged = self._run("evaluate", state, np.asarray(sequences, np.float32))
         cost, *rest = (np.asarray(each) for each in judged)
         count = len(self.contract.margins)
@@ -165,15 +165,15 @@ class BundleEngine:
         return Evaluation(*parts)
 
     def executed(self, state: State) -> int:
-        """Actions of the plan that have been taken."""
+        """Number of actions of the plan that have been taken."""
         return int(state[self._at["executed"]])
 
     def observed(self, state: State) -> int:
-        """Observations since the episode's start."""
+        """Number of observations since the episode's start."""
         return int(state[self._at["observed"]])
 
     def warmup(self) -> None:
-        """Compile every program, or take it from the cache, and call it once."""
+        """Compile every program, or read it from the cache, and call it once."""
         if self._cache is not None:
             self._fill(self._cache)
         for name in self.bundle.programs:
@@ -181,12 +181,12 @@ class BundleEngine:
         exercise(self)
 
     def _fill(self, folder: Path) -> None:
-        """Compile with a cache, as far as it is of use."""
+        """Compile with a cache, as far as it is usable."""
         with compilation_cache(folder) as entries:
             try:
                 for name in self.bundle.programs:
                     self._program(name)
-                    entries.seal()  # one by one: whoever is ended here need not begin anew
+                    entries.seal()  # one by one: a process that is killed here does not lose the earlier ones
             except BundleError as error:
                 entries.clear(error)
 
@@ -202,6 +202,6 @@ class BundleEngine:
             function = jax.jit(self.bundle.exported(name).call)
             try:
                 self._compiled[name] = function.lower(leaves, state, *args).compile()
-            except Exception as error:  # the compiler's own words are pages long
+            except Exception as error:  # the compiler's own message is pages long
                 raise BundleError(f"the program {name} of the bundle does not compile here: {error!s:.200}") from error
         return self._compiled[name]

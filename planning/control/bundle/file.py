@@ -1,7 +1,7 @@
-"""The bytes of a bundle, which nobody vouches for: read, checked for type, size and hash, and taken apart.
+"""The bytes of a bundle, an untrusted file: read, checked for type, size and hash, and taken apart.
 
-The hash tells an altered file from an intact one. It does not tell who wrote it, so nothing that is read here is
-believed yet: the bundle checks all of it against all the rest.
+The hash detects an altered file. It does not authenticate the author, so nothing that is read here is
+trusted yet: the bundle checks its parts against one another.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _NAME = re.compile(r"[\x21-\x7e ]{1,200}")
 
 
 class BundleError(ValueError):
-    """A file that cannot be used as a bundle, and why, in one sentence."""
+    """A file that cannot be used as a bundle; the message has the reason in one sentence."""
 
 
 def digest(header: Mapping[str, Any], tensors: Mapping[str, ndarray]) -> str:
-    """SHA-256 of everything but the digest itself."""
+    """Return the SHA-256 of everything but the digest itself."""
     rest = {name: value for name, value in header.items() if name != "sha256"}
     total = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
     for name in sorted(tensors):
@@ -46,10 +46,10 @@ def digest(header: Mapping[str, Any], tensors: Mapping[str, ndarray]) -> str:
 
 
 def read(content: bytes) -> tuple[dict[str, Any], dict[str, ndarray]]:
-    """Header and tensors, their types and sizes checked, and the hash. Raises BundleError."""
+    """Return header and tensors after checks of types, sizes and the hash. Raises BundleError."""
     size = int.from_bytes(content[:8], "little")
     if len(content) < 8 or size > min(_LARGEST_HEADER, len(content) - 8):
-        raise BundleError("it is truncated, or no safetensors file: take an intact copy")
+        raise BundleError("it is truncated, or not a safetensors file: take an intact copy")
     try:
         outer = json.loads(content[8 : 8 + size])
         text = outer["__metadata__"][KEY]
@@ -67,26 +67,26 @@ def read(content: bytes) -> tuple[dict[str, Any], dict[str, ndarray]]:
             raise BundleError("it has a tensor without a proper name")
         dtype = np.uint8 if entry["dtype"] == "U8" and name.startswith("program/") else DTYPES.get(entry["dtype"])
         if dtype is None:
-            raise BundleError(f"its tensor {name} is of the type {entry['dtype']}: expected {', '.join(DTYPES)}")
+            raise BundleError(f"its tensor {name} has the type {entry['dtype']}: expected {', '.join(DTYPES)}")
         array = np.frombuffer(entry["data"], np.uint8 if dtype is np.bool_ else dtype).reshape(entry["shape"])
         if dtype is np.bool_:
             if (array > 1).any():
-                raise BundleError(f"its tensor {name} has truth values other than 0 and 1")
+                raise BundleError(f"its tensor {name} has booleans other than 0 and 1")
             array = array.astype(bool)
         tensors[name] = array
     if header["sha256"] != digest(header, tensors):
-        raise BundleError("it was altered after it was written (its hash is another one): take an intact copy")
-    header = {**_DEFAULTS, **header}  # what has a default may be missing
+        raise BundleError("it was altered after it was written (its hash does not match): take an intact copy")
+    header = {**_DEFAULTS, **header}  # fields with a default may be missing
     if not isinstance(header["guards"], dict):
         raise BundleError("guards must be an object")
     return header, tensors
 
 
-def listed(header: dict[str, Any], what: str, tensors: dict[str, ndarray]) -> dict[str, ndarray]:
-    """The tensors of a list of names in the header. Raises BundleError."""
-    prefix = "program" if what == "programs" else what
+def listed(header: dict[str, Any], kind: str, tensors: dict[str, ndarray]) -> dict[str, ndarray]:
+    """Return the tensors of a list of names in the header. Raises BundleError."""
+    prefix = "program" if kind == "programs" else kind
     found = {}
-    for name in word_list(header, what):
+    for name in word_list(header, kind):
         if f"{prefix}/{name}" not in tensors or name in found:
             raise BundleError(f"it has no tensor {prefix}/{name[:60]}, or names it twice")
         found[name] = tensors[f"{prefix}/{name}"]
@@ -94,7 +94,7 @@ def listed(header: dict[str, Any], what: str, tensors: dict[str, ndarray]) -> di
 
 
 def state_of(header: dict[str, Any]) -> tuple[Spec, ...]:
-    """The arrays of a state as the header lists them. Raises BundleError."""
+    """Return the arrays of a state as the header lists them. Raises BundleError."""
     entries = header["state"]
     if not isinstance(entries, list):
         raise BundleError("state must be a list")
@@ -113,15 +113,15 @@ def state_of(header: dict[str, Any]) -> tuple[Spec, ...]:
 
 
 def word_list(header: dict[str, Any], name: str) -> list[str]:
-    """One field of the header that is a list of words. Raises BundleError."""
+    """Return a field of the header that is a list of strings. Raises BundleError."""
     values = header[name]
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise BundleError(f"{name} must be a list of words")
+        raise BundleError(f"{name} must be a list of strings")
     return values
 
 
 def _check_fields(header: dict[str, Any]) -> None:
-    """Check the version, which the contract's upgrades bring up to the present one, and the names of the fields."""
+    """Check the version, which the contract's upgrades raise to the present one, and the names of the fields."""
     version = header.get("format")
     try:
         check_version(version)
@@ -138,16 +138,16 @@ def _check_fields(header: dict[str, Any]) -> None:
 
 
 def _check_json(value: Any, depth: int = 0) -> None:
-    """Nothing nested too deep, too long, or not finite."""
+    """Raise BundleError on values that are nested too deep, too long, or not finite."""
     if depth > _DEEPEST:
         raise BundleError(f"its header is nested deeper than {_DEEPEST}")
     if isinstance(value, float) and not math.isfinite(value):
         raise BundleError("its header has a number that is not finite")
     if isinstance(value, int) and abs(value) > 2**63:
-        raise BundleError("its header has a number beyond all bounds")
+        raise BundleError("its header has a number that is too large")
     for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _check_json(each, depth + 1)
 
 
 def _no_constant(word: str) -> float:
-    raise ValueError(f"{word} is no JSON")
+    raise ValueError(f"{word} is not JSON")

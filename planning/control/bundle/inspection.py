@@ -1,4 +1,4 @@
-"""A stranger's programs are read in a process of their own first: garbage may crash or hang the parser."""
+"""Untrusted programs are first read in a separate process: garbage may crash or hang the parser."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _CHECK_SECONDS = 55.0  # of a busy machine's time; the process itself may comput
 
 
 def inspect(programs: dict[str, tuple[export.Exported, list[Spec], list[Spec]]]) -> None:
-    """Have a process of its own read the programs: garbage may crash or hang the parser.
+    """Read the programs in a separate process: garbage may crash or hang the parser.
 
     Raises:
-      BundleError: a program that it did not find suitable, or did not survive.
+      BundleError: a program that is not suitable, or that crashed the parser.
     """
     head, body = [], []
     for program, inputs, outputs in programs.values():

@@ -1,11 +1,11 @@
-"""Is a StableHLO program what a planner's can be? Run as a script of its own: the parser may not survive garbage.
+"""Check whether a StableHLO program is one of a planner. Runs as a separate script: garbage may crash the parser.
 
-StableHLO's reader is native code that trusts its input: single flipped bits have made it crash and hang. So it reads a
-stranger's programs here first. What passes has known operations only, loops that count to a constant, no recursion,
-arrays and work of limited size, and the inputs and outputs that were announced.
+StableHLO's reader is native code that trusts its input: single flipped bits have made it crash and hang. So it reads
+untrusted programs here first. A program that passes has known operations only, loops that count to a constant, no
+recursion, arrays and work of limited size, and the inputs and outputs that are declared.
 
 Input: a line of JSON, `[{"size": bytes, "inputs": [types], "outputs": [types]}, ...]`, then the programs' bytes.
-Output: a line of JSON for each, the empty string or what is wrong. It needs jaxlib, and starts no backend.
+Output: a line of JSON for each, the empty string or the fault. It needs jaxlib, and starts no backend.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ ALLOWED = STRUCTURE | {f"stablehlo.{name}" for name in OPERATIONS}
 
 
 class Unsuitable(Exception):
-    """The program is none that a planner has."""
+    """The program is not one of a planner."""
 
 
 class Work:
-    """How many elementary operations a module's functions take, at most; every rule is checked on the way."""
+    """Upper bound of the elementary operations of a module's functions; every rule is checked on the way."""
 
     def __init__(self, module: Any):
         self._functions = {_text(op.attributes["sym_name"]): op for op in module.body.operations}
@@ -50,7 +50,7 @@ class Work:
         self._total = 0.0
 
     def of_function(self, name: str) -> float:
-        """That of one function, and all that it calls."""
+        """Return the work of one function and of all functions that it calls."""
         if name in self._open:
             raise Unsuitable("it calls itself")
         if name not in self._functions:
@@ -62,7 +62,7 @@ class Work:
         return self._known[name]
 
     def main(self) -> Any:
-        """The function that is called from outside."""
+        """Return the function that is called from outside."""
         if "main" not in self._functions:
             raise Unsuitable("it has no main function")
         return self._functions["main"]
@@ -88,7 +88,7 @@ class Work:
             size = float(sum(_elements(operand.type) for operand in operation.operands)) * (inner + 1.0) * 8
         elif operation.name == "stablehlo.dot_general":
             left, right = (float(_elements(operand.type)) for operand in operation.operands)
-            size += math.sqrt(left * right * size) / 16  # exact for one matrix product, above it for many at once
+            size += math.sqrt(left * right * size) / 16  # exact for one matrix product, an overestimate for a batch
         elif operation.name == "stablehlo.convolution":
             size += size * _kernel(operation) / 16
         elif operation.name == "stablehlo.reduce_window":
@@ -99,7 +99,7 @@ class Work:
 
 
 def check(content: bytes, inputs: list[str], outputs: list[str]) -> None:
-    """Raise Unsuitable, or whatever the parser raises, on a program that must not run."""
+    """Raise Unsuitable, or any error of the parser, on a program that must not run."""
     from jaxlib.mlir import ir
     from jaxlib.mlir.dialects import stablehlo
 
@@ -111,14 +111,14 @@ def check(content: bytes, inputs: list[str], outputs: list[str]) -> None:
     work = Work(module)
     main = work.main()
     kind = main.type if hasattr(main, "type") else main.attributes["function_type"].value
-    for what, found, wanted in (("inputs", kind.inputs, inputs), ("outputs", kind.results, outputs)):
-        if [str(each) for each in found] != wanted:
+    for what, found, expected in (("inputs", kind.inputs, inputs), ("outputs", kind.results, outputs)):
+        if [str(each) for each in found] != expected:
             raise Unsuitable(f"its {what} are not those of the contract")
     work.of_function("main")
 
 
 def _trips(loop: Any) -> float:
-    """How often a loop runs: it must count one of its values from a constant, by one, to a constant."""
+    """Return the number of iterations of a loop: it must count a value from a constant, by one, to a constant."""
     condition, body = (region.blocks[0] for region in loop.regions)
     counter = -1
     end = 0
@@ -146,7 +146,7 @@ def _trips(loop: Any) -> float:
 
 
 def _kernel(convolution: Any) -> float:
-    """Products in one number of a convolution's result: the kernel's elements for one output feature."""
+    """Return the products in one number of a convolution's result: the kernel's elements for one output feature."""
     numbers = str(convolution.attributes["dimension_numbers"])  # as in [b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]
     dimensions = [each.strip() for each in numbers.partition("]x[")[2].partition("]")[0].split(",")]
     kernel = convolution.operands[1].type
@@ -157,7 +157,7 @@ def _kernel(convolution: Any) -> float:
 
 
 def _window(reduction: Any) -> float:
-    """Elements in one window of a reduction."""
+    """Return the number of elements in one window of a reduction."""
     from jaxlib.mlir import ir
 
     count = 1.0
@@ -179,10 +179,10 @@ def _constant(value: Any) -> int:
 
 
 def _elements(kind: Any) -> int:
-    """How many elements an array of this type has."""
+    """Return the number of elements in an array of this type."""
     words = str(kind)
     if not words.startswith("tensor<") or "?" in words:
-        raise Unsuitable(f"it has a value that is no array of a fixed shape: {words[:40]}")
+        raise Unsuitable(f"it has a value that is not an array of a fixed shape: {words[:40]}")
     *sizes, dtype = words[len("tensor<") : -1].split("x")
     if dtype not in TYPES:
         raise Unsuitable(f"it has a value of a type that no planner has: {words[:40]}")
@@ -199,10 +199,10 @@ def _text(attribute: Any) -> str:
 
 
 def main() -> None:
-    """Check what comes in, one program after the other."""
+    """Check the programs on standard input, one after the other."""
     import resource
 
-    sys.path.insert(0, sys.argv[1])  # where jaxlib lies: the process is isolated from everything else
+    sys.path.insert(0, sys.argv[1])  # the folder of jaxlib: the process is isolated from everything else
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
     resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
@@ -214,7 +214,7 @@ def main() -> None:
             verdict = ""
         except Unsuitable as error:
             verdict = str(error)
-        except Exception as error:  # the parser's own words are long and of its own kind
+        except Exception as error:  # the parser's own message is long and technical
             verdict = f"it cannot be read ({type(error).__name__})"
         sys.stdout.write(json.dumps(verdict) + "\n")
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""The functions of an engine over flat lists of arrays, and their signatures: what a bundle carries as programs.
+"""An engine's functions over flat lists of arrays, and their signatures: the programs of a bundle.
 
 Every array of the agent is an input, so that weights, goals and parameters change without a new program. Random keys
 are raw numbers outside, and keys again inside.
@@ -6,7 +6,8 @@ are raw numbers outside, and keys again inside.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,18 +41,18 @@ class Spec:
 
     @classmethod
     def of(cls, array: Any, name: str = "") -> Spec:
-        """Those of an array. Raises ValueError on a type that no bundle holds."""
+        """Spec of an array. Raises ValueError on a type that no bundle holds."""
         for word, dtype in DTYPES.items():
             if array.dtype == dtype:
                 return cls(word, tuple(array.shape), name)
         raise ValueError(f"{name or 'an array'} is {array.dtype}, and a bundle holds {', '.join(DTYPES)}")
 
     def aval(self) -> jax.ShapeDtypeStruct:
-        """As JAX describes it."""
+        """Spec as JAX describes it."""
         return jax.ShapeDtypeStruct(self.shape, DTYPES[self.dtype])
 
     def mlir(self) -> str:
-        """As StableHLO writes it."""
+        """Type as StableHLO writes it."""
         kind = {"F32": "f32", "I32": "i32", "U32": "ui32", "U8": "ui8", "BOOL": "i1"}[self.dtype]
         return f"tensor<{''.join(f'{size}x' for size in self.shape)}{kind}>"
 
@@ -61,7 +62,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a program takes after the agent's arrays, and what it gives: `state` stands for all arrays of the state."""
+    """Inputs of a program after the agent's arrays, and its outputs: `state` stands for all arrays of the state."""
 
     state: bool
     args: tuple[Spec, ...]
@@ -70,7 +71,7 @@ class Signature:
 
 
 def signatures(contract: Contract) -> dict[str, Signature]:
-    """Every program of a bundle with this contract, by name."""
+    """Return every program of a bundle with this contract, by name."""
     c = contract
     observation, action = _f32(c.embedding_size), _f32(c.action_size)
     latent, blocks = _f32(c.latent_size), c.horizon // c.action_block
@@ -100,7 +101,7 @@ def signatures(contract: Contract) -> dict[str, Signature]:
 
 
 def readings(contract: Contract) -> tuple[Spec, ...]:
-    """What `embed` takes: the reading of each sensor in order, a flag after each optional one."""
+    """Return the inputs of `embed`: the reading of each sensor in order, a flag after each optional one."""
     names = {"float32": "F32", "uint8": "U8"}
     found = []
     for sensor in contract.observation.sensors:
@@ -111,7 +112,7 @@ def readings(contract: Contract) -> tuple[Spec, ...]:
 
 
 def state_specs(contract: Contract) -> dict[str, Spec]:
-    """The arrays that every state has, by name; a planner adds those of its search."""
+    """Return the arrays that every state has, by name; a planner adds those of its search."""
     c = contract
     blocks, count, flag = c.horizon // c.action_block, Spec("I32", ()), Spec("BOOL", ())
     plan = {
@@ -142,18 +143,18 @@ def state_specs(contract: Contract) -> dict[str, Spec]:
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
-    """The leaves of a pytree by their paths, keys as raw numbers."""
+    """Return the leaves of a pytree by their paths, keys as raw numbers."""
     found = jax.tree_util.tree_flatten_with_path(tree)[0]
     return {jax.tree_util.keystr(path, simple=True, separator="."): _raw(leaf) for path, leaf in found}
 
 
 def key_data(seed: int) -> np.ndarray:
-    """The raw key of a seed, as `jax.random.key` makes it; of a seed beyond 32 bits the lower ones count."""
+    """Return the raw key of a seed, as `jax.random.key` makes it; of a seed beyond 32 bits the lower ones count."""
     return np.array([0, seed & 0xFFFFFFFF], np.uint32)
 
 
 def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) -> tuple[dict[str, bytes], list[Spec]]:
-    """Every program of an agent, serialised by `jax.export`, and the arrays of its state in order."""
+    """Export every program of an agent, serialised by `jax.export`; also the arrays of its state in order."""
     leaves, structure = jax.tree.flatten(agent)
     key = jax.random.key(0, impl=_IMPL)
     state = jax.eval_shape(live.begin, agent, jnp.zeros(contract.embedding_size), key, jnp.int32(0))
@@ -197,7 +198,8 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
         avals = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
         args = (avals, raw_state if signature.state else (), *(spec.aval() for spec in signature.args))
         try:
-            programs[name] = bytes(export.export(jax.jit(flat), platforms=list(platforms))(*args).serialize())
+            with _without_source_paths():
+                programs[name] = bytes(export.export(jax.jit(flat), platforms=list(platforms))(*args).serialize())
         except NotImplementedError as error:  # callbacks, for example
             raise ValueError(f"the program {name} cannot be exported: {error!s:.200}") from error
     specs = [Spec.of(leaf, name) for name, leaf in zip(named_leaves(raw_or_shape(state)), raw_state, strict=True)]
@@ -205,8 +207,22 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
 
 
 def raw_or_shape(tree: Any) -> Any:
-    """The same structure with zeros for shapes: its names are what counts."""
+    """Return the same structure with zeros for shapes: only its names matter."""
     return jax.tree.map(lambda leaf: 0, tree)
+
+
+@contextlib.contextmanager
+def _without_source_paths() -> Iterator[None]:
+    """Keep this machine's file names out of exported programs, where JAX writes the traceback of every operation."""
+    settings = {"jax_include_full_tracebacks_in_locations": True, "jax_traceback_in_locations_limit": 0}  # no frame
+    before = {name: getattr(jax.config, name) for name in settings}
+    try:
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 def _and_state(result: tuple[Any, AgentState], outside: Callable[[AgentState], tuple[Any, ...]]) -> tuple[Any, ...]:

@@ -1,1 +1,1 @@
-"""What plans a step: the contract with the robot, the interface of an engine, the live one."""
+"""The planning step: the contract with the robot, the interface of an engine, and the live engine."""

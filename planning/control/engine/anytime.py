@@ -1,8 +1,8 @@
 """Planning against a deadline: iterations, one compiled call each, until the next one would be late.
 
 A compiled call cannot be stopped, so it must not be started too late: its time is predicted by a quantile over a window
-of measured ones, as acados predicts its own (`timeout_heuristic`). The plan is the best of what was evaluated whenever
-one stops.
+of measured ones, as acados does (`timeout_heuristic`). Whenever iterations stop, the plan is the best of what was
+evaluated.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ logger = logging.getLogger(__name__)
 
 
 class Timings:
-    """The last durations of something, in seconds, and what the next one is expected to take."""
+    """The last durations of an operation, in seconds, and the expected next one."""
 
     def __init__(self, quantile: float, window: int):
         self._quantile = quantile
         self._durations: deque[float] = deque(maxlen=window)
 
     def add(self, seconds: float) -> None:
-        """One more; the oldest is forgotten where the window is full."""
+        """Add a duration; the oldest is forgotten where the window is full."""
         self._durations.append(seconds)
 
     def forget_oldest(self) -> None:
-        """One less."""
+        """Drop the oldest duration."""
         if self._durations:
             self._durations.popleft()
 
     def expected(self) -> float:
-        """The quantile, rounded up to a duration that was measured; 0 where nothing is known."""
+        """Return the quantile, rounded up to a measured duration; 0 without any."""
         if not self._durations:
             return 0.0
         return float(np.quantile(self._durations, self._quantile, method="higher"))
@@ -52,18 +52,18 @@ class Timings:
 class Anytime:
     """One environment step of an agent, or of any engine, within a deadline.
 
-    `iterations`, `elapsed` and `late` tell of the last step. The first step of an episode makes one iteration in any
-    case; later ones go on with the previous plan where there is no time for any.
+    `iterations`, `elapsed` and `late` describe the last step. The first step of an episode makes one iteration in any
+    case; later ones continue the previous plan where there is no time for any.
 
     Args:
       deadline: seconds from the observation to the action.
-      max_iterations: of one step; by default the planner's own number.
+      max_iterations: of one step; by default the planner's own.
       quantile: of the measured times of an iteration, which the next one is expected to take.
-      window: how many times are remembered, so that one slow moment is forgotten again.
+      window: how many durations are kept, so that one slow moment is forgotten again.
       clock: seconds, as `time.perf_counter` gives them.
 
     Raises:
-      ValueError: a deadline that is not positive, fewer than 1 iteration or measured time, or no quantile.
+      ValueError: a deadline that is not positive, fewer than 1 iteration or measured time, or an invalid quantile.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Anytime:
         return self.elapsed > self.deadline
 
     def warmup(self, agent: Agent | Engine, state: Any, observation: Any, repeats: int = 5) -> None:
-        """Compile, and measure what an iteration takes. `state` stays as it is."""
+        """Compile, and measure an iteration. `state` does not change."""
         engine = self._engine(agent)
         observed = engine.observe(state, observation)
         for repeat in range(repeats + 1):
@@ -130,7 +130,7 @@ class Anytime:
             self._refining.add(seconds)
             self.iterations += 1
         if due and self.iterations == 0:
-            self._refining.forget_oldest()  # or a slow moment, never measured again, would end all planning
+            self._refining.forget_oldest()  # otherwise one slow moment, never measured again, would end all planning
         (action, state), seconds = self._timed(engine.commit, state)
         self._committing.add(seconds)
         self.elapsed = self._clock() - began
@@ -140,7 +140,7 @@ class Anytime:
         if not isinstance(agent, Agent):
             return agent
         if self._live is None or self._live[0] is not agent:
-            from .live import LiveEngine  # which itself imports this package
+            from .live import LiveEngine  # it imports this package
 
             self._live = agent, LiveEngine(agent)
         return self._live[1]

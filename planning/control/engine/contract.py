@@ -1,4 +1,4 @@
-"""What a controller and its robot agree on, in plain numbers and words: what a bundle says of itself in JSON."""
+"""The contract between a controller and its robot, in plain numbers and strings: a bundle's description in JSON."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ...observation import ObservationSpec
 from ...parameterization import ORDERS, Knots, Parameterization, Steps
 from .formats import FORMAT, upgraded
 
-MOST = 1_000_000  # of anything that is counted here; a robot's planner needs far less, a file's slip gives far more
+MOST = 1_000_000  # of any count here; a robot's planner needs far less, a corrupt file may give far more
 WORD = 200  # characters of a name
 LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class Contract:
-    """Everything that a control loop has to know of a planner without looking into it.
+    """Description of a planner for a control loop, which needs nothing else of it.
 
-    Observations are those of the sensors in `observation`, raw, as they were when the model was trained: whatever
-    normalisation there is, is part of the model. A goal is an observation, too. Actions lie in the bounds.
+    Observations are those of the sensors in `observation`, raw, as they were when the model was trained: any
+    normalisation is part of the model. A goal is an observation, too. Actions lie in the bounds.
     """
 
     observation: ObservationSpec
@@ -31,7 +31,7 @@ class Contract:
     control_period: float  # seconds between two actions
     horizon: int  # T, control periods in a plan
     action_block: int  # K, control periods in one step of the model
-    history: int  # P, observations that one latent is made from
+    history: int  # P, observations that one latent is encoded from
     latent_size: int  # D
     iterations: int  # of the planner, without a deadline
     replan_every: int  # control periods
@@ -40,36 +40,36 @@ class Contract:
     weights: dict[str, float]  # of the costs; the values at the time of writing
     margins: tuple[str, ...] = ()  # the constraints by name
     probe_size: int = 0  # Q, positions that the model decodes from a latent; 0: none
-    goals: bool = True  # whether there is anything that asks for a goal; otherwise an episode needs none
+    goals: bool = True  # whether an episode needs a goal
     partial_goals: bool = False  # whether NaN in a goal may stand for any value
-    reflex: bool = False  # whether the model brings a policy that acts without a plan
+    reflex: bool = False  # whether the model has a policy that acts without a plan
     members: int = 1  # E, models of the ensemble
-    playback: str = "zero"  # how a plan goes from one action to the next: zero (held), linear or cubic
+    playback: str = "zero"  # interpolation between a plan's actions: zero (held), linear or cubic
     task: str = ""
     actuators: tuple[str, ...] = ()  # a name for each number of an action, or none
     action_units: tuple[str, ...] = ()  # likewise
     rest: tuple[float, ...] = ()  # the declared rest action; none: zero, or the bound nearest to it
-    versions: dict[str, str] = field(default_factory=dict)  # of what made it
+    versions: dict[str, str] = field(default_factory=dict)  # of the software that made it
     format: int = FORMAT
 
     @property
     def embedding_size(self) -> int:
-        """E: the numbers that stand for one moment."""
+        """Size E of the embedding of one moment."""
         return self.observation.size
 
     @property
     def observation_size(self) -> int:
-        """The numbers in an observation that is one vector: the same as `embedding_size` there."""
+        """Size of an observation that is one vector: equal to `embedding_size` there."""
         return self.observation.size
 
     @property
     def sensors(self) -> tuple[str, ...]:
-        """A name for each number of an embedding, or none."""
+        """Name of each number of an embedding, or none."""
         return self.observation.components
 
     @property
     def sensor_units(self) -> tuple[str, ...]:
-        """A unit for each number of an embedding, or none."""
+        """Unit of each number of an embedding, or none."""
         return self.observation.units
 
     @property
@@ -79,34 +79,34 @@ class Contract:
 
     @property
     def low(self) -> ndarray:
-        """[A] float32."""
+        """Lower action bounds [A], float32."""
         return np.asarray(self.action_low, np.float32)
 
     @property
     def high(self) -> ndarray:
-        """[A] float32."""
+        """Upper action bounds [A], float32."""
         return np.asarray(self.action_high, np.float32)
 
     @property
     def rest_action(self) -> ndarray:
-        """[A] float32, what the actuators are sent when there is nothing better to send."""
+        """Action [A] float32 that the actuators are sent when nothing better is available."""
         if self.rest:
             return np.asarray(self.rest, np.float32)
         return np.clip(np.zeros(self.action_size, np.float32), self.low, self.high)
 
     @property
     def plausible(self) -> tuple[ndarray, ndarray] | None:
-        """Lowest and highest plausible embedding [E] float32, or None where the training data are not known.
+        """Lowest and highest plausible embedding [E] float32, or None where the training data are unknown.
 
-        The range of the training data, widened by itself on either side: sensors may leave what a model has seen a
-        little, and a reading beyond that tells of a broken sensor, a wrong unit or a foreign goal.
+        The range of the training data, widened by its own width on either side: sensors may leave the training data a
+        little, and a reading beyond that indicates a broken sensor, a wrong unit or another system's goal.
         """
         low, high = self.observation.low.astype(np.float64), self.observation.high.astype(np.float64)
         if not (np.isfinite(low) | np.isfinite(high)).any():
             return None
         # A sensor that never moved has no range: a hundredth of its value, or any small number around zero.
         width = np.where(high > low, high - low, np.maximum(0.01 * np.abs(high), 1e-3))
-        unknown = ~np.isfinite(low) | (self.observation.period > 0)  # an angle may be counted on past a turn
+        unknown = ~np.isfinite(low) | (self.observation.period > 0)  # an angle may exceed one turn
         least, most = np.maximum(low - width, -LARGEST), np.minimum(high + width, LARGEST)
         return (
             np.where(unknown, -np.inf, least).astype(np.float32),
@@ -114,7 +114,7 @@ class Contract:
         )
 
     def range_with(self, low: Any, high: Any) -> tuple[ndarray, ndarray]:
-        """The plausible range [E], with a user's own bounds in place of it: one number, or one for each of them.
+        """Return the plausible range [E], with a user's own bounds in place of it: one number, or one for each of them.
 
         Raises:
           ValueError: bounds that do not fit the sensors.
@@ -131,11 +131,11 @@ class Contract:
         return found[0], found[1]
 
     def parameterization(self) -> Parameterization:
-        """What plays a plan [T, A] at any moment, exactly as the planner meant it: `play(actions, seconds, period)`."""
+        """Return the playback of a plan [T, A] at any time, exactly as planned: `play(actions, seconds, period)`."""
         return Steps() if self.playback == "zero" or self.horizon < 2 else Knots(self.horizon, self.playback)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name."""
+        """Return the fields by name."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)} | {
             "observation": self.observation.to_json()
         }
@@ -143,7 +143,7 @@ class Contract:
 
     @classmethod
     def from_json(cls, values: Any) -> Contract:
-        """Read what `to_json` gave, from a file that nobody vouches for. Fields with a default may be missing.
+        """Read the output of `to_json` from an untrusted file. Fields with a default may be missing.
 
         A contract of an earlier format is upgraded to the present one.
 
@@ -171,7 +171,7 @@ class Contract:
         return contract
 
     def check(self) -> None:
-        """Raise ValueError, in one sentence, where the fields cannot be true together."""
+        """Raise ValueError, in one sentence, where the fields contradict each other."""
         counts = ("embedding_size", "horizon", "action_block", "history", "latent_size", "iterations")
         for name in (*counts, "replan_every", "num_best", "members", "format"):
             _between(name, getattr(self, name), 1)
@@ -206,12 +206,12 @@ class Contract:
             raise ValueError(f"rest must lie within the action bounds; got {_few(list(self.rest))}")
 
 
-# Words of an observation that is made of vectors, by the fields of their sensors.
+# Names of an observation of vectors, by the fields of their sensors.
 _SENSOR_WORDS = {"sensors": "components", "sensor_units": "units", "sensor_low": "low", "sensor_high": "high"}
 
 
 def with_words(contract: Contract, **words: Any) -> Contract:
-    """The contract with further words.
+    """Return the contract with further names, units and ranges.
 
     Args:
       contract: without them.
@@ -219,7 +219,7 @@ def with_words(contract: Contract, **words: Any) -> Contract:
         of the vector sensors, in order.
 
     Raises:
-      ValueError: another number of words than there are sensors or actuators.
+      ValueError: the number of words differs from that of the sensors or actuators.
     """
     spec = contract.observation
     given = {field: list(words.pop(word)) for word, field in _SENSOR_WORDS.items() if word in words}
@@ -240,7 +240,7 @@ def with_words(contract: Contract, **words: Any) -> Contract:
 
 
 def _read(name: str, kind: str, value: Any) -> Any:
-    """One field of the type that its annotation names."""
+    """Read one field as the type that its annotation names."""
     if kind == "int":
         if type(value) is not int:
             raise ValueError(f"{name} must be a whole number; got {_few([value])}")
@@ -270,7 +270,7 @@ def _number(name: str, value: Any) -> float:
 
 def _word(name: str, value: Any) -> str:
     if not isinstance(value, str) or len(value) > WORD or not value.isprintable():
-        raise ValueError(f"{name} must be a word of at most {WORD} printable characters; got {_few([value])}")
+        raise ValueError(f"{name} must be a string of at most {WORD} printable characters; got {_few([value])}")
     return value
 
 
@@ -280,5 +280,5 @@ def _between(name: str, value: int, least: int) -> None:
 
 
 def _few(values: list[Any]) -> str:
-    """A few of them, short enough for a sentence."""
+    """Return a few of them, short enough for a sentence."""
     return ", ".join(repr(value)[:40] for value in values[:4])

@@ -1,4 +1,4 @@
-"""From the readings of one moment to its row, where a sensor is no vector."""
+"""Conversion of one moment's readings to its row, where a sensor is not a vector."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Embed = Callable[[Mapping[str, ndarray], ndarray], ndarray]  # other readings an
 
 
 def no_embedding(others: Mapping[str, ndarray], row: ndarray) -> ndarray:
-    """Of sensors that are all vectors: the row is the embedding."""
+    """Return the row of sensors that are all vectors: it is the embedding."""
     return row
 
 
 def readings_of(row: ndarray, others: Mapping[str, ndarray], spec: ObservationSpec) -> dict[str, ndarray]:
-    """What an engine's `embed` takes: the vectors in a row [E], the other readings, and all flags."""
+    """Return the arguments of an engine's `embed`: the vectors in a row [E], the other readings, and all flags."""
     found: dict[str, ndarray] = {}
     for sensor in spec.sensors:
         place = spec.slices[sensor.name]
@@ -33,7 +33,7 @@ def readings_of(row: ndarray, others: Mapping[str, ndarray], spec: ObservationSp
 
 
 def embedding(engine: Engine) -> Embed:
-    """What makes rows with an engine: its `embed`, or nothing at all where every sensor is a vector."""
+    """Return the function that makes rows with an engine: its `embed`, or none where every sensor is a vector."""
     spec = engine.contract.observation
 
     def embed(others: Mapping[str, ndarray], row: ndarray) -> ndarray:

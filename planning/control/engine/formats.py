@@ -18,7 +18,7 @@ _WORDS = {"sensors": "components", "sensor_units": "units", "sensor_low": "low",
 
 
 def one_vector(contract: Fields) -> Fields:
-    """From 1 to 2: the observation was one vector of `observation_size` numbers, with words for each of them."""
+    """Upgrade from 1 to 2: the observation was one vector of `observation_size` numbers, with words for each."""
     size = contract["observation_size"]
     if type(size) is not int or size < 1:
         raise ValueError(f"observation_size must be a whole number from 1; got {size!r:.40}")
@@ -27,7 +27,7 @@ def one_vector(contract: Fields) -> Fields:
     return {**kept, "observation": [{"name": "state", "shape": [size], **words}]}
 
 
-# From each earlier version to the next one. An upgrade is a pure function that is named after what it changes.
+# From each earlier version to the next one. An upgrade is a pure function, named after what it changes.
 UPGRADES: dict[int, Upgrade] = {1: one_vector}
 
 
@@ -45,15 +45,15 @@ def check_version(version: Any) -> None:
         )
     if not whole or not all(older in UPGRADES for older in range(version, FORMAT)):
         raise ValueError(
-            f"it has another format than {FORMAT}, which this version reads (it says {version!r:.40}): export it again"
+            f"it has another format than {FORMAT}, which this version reads (it has {version!r:.40}): export it again"
         )
 
 
 def upgraded(contract: Fields) -> Fields:
-    """The contract in the present format, `format` included; one that names no format is of the present one.
+    """Return the contract in the present format, `format` included; one without a format counts as the present one.
 
     Raises:
-      ValueError: a version that this one does not read, or a contract that an upgrade cannot use.
+      ValueError: an unknown version, or a contract that an upgrade cannot use.
     """
     version = contract.get("format", FORMAT)
     check_version(version)

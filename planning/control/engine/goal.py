@@ -1,4 +1,4 @@
-"""Goals as people have them: an observation, only some of its sensors, or several such in order."""
+"""Goals as a user gives them: an observation, only some of its sensors, or several of these in order."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .readings import Fault, Range, Reading, read
 
 @dataclass(frozen=True)
 class Goal:
-    """A goal: an observation, and what of it is asked for.
+    """A goal: an observation, and which parts of it are requested.
 
     Args:
       observation: what the sensors read there: an array of the only sensor, or a mapping; sensors that are left out are
         free.
-      mask: by sensor, whether it is asked for, or which of its components are; for the only sensor, the mask itself.
-        None: all that is given. What lies outside may be any value.
+      mask: by sensor, whether it is requested, or which of its components are; for the only sensor, the mask itself.
+        None: everything given. Values outside the mask are free.
 
     Example: `Goal({"position": [0.2, 0.8]})`, `Goal([0.2, 0.8, 0.0, 0.0], mask=[True, True, False, False])`.
     """
@@ -33,13 +33,13 @@ class Goal:
 
 
 def checked_goal(goal: Any, contract: Contract, plausible: Range | None = None, embed: Embed | None = None) -> ndarray:
-    """The goal as a row [E] in float32: the embedding of what the sensors read there, NaN where any value will do.
+    """Return the goal as a row [E] in float32: the embedding of the readings there, NaN for free values.
 
     Args:
       goal: a `Goal`; or its observation alone, in which NaN stands for any value of a component.
       contract: of the planner.
       plausible: the range that the goal must lie in; None: the contract's, if it has one.
-      embed: of the engine; needed where a sensor is no vector.
+      embed: of the engine; needed where a sensor is not at a vector.
 
     Raises:
       ValueError: another shape, not plain real numbers, an infinite or implausible value, no value at all, or something
@@ -55,7 +55,7 @@ def checked_goal(goal: Any, contract: Contract, plausible: Range | None = None, 
     if mask is not None:
         row[~_row_mask(mask, spec)] = np.nan
     free = np.isnan(row)
-    for name, flag in spec.flags.items():  # a sensor of which nothing is asked for need not be there
+    for name, flag in spec.flags.items():  # an optional sensor that is free need not be present
         row[flag] = np.nan if free[spec.slices[name]].all() else 1.0
     if not contract.partial_goals and (free := np.isnan(row)).any():
         which = int(np.argmax(free))
@@ -71,7 +71,7 @@ def checked_goal(goal: Any, contract: Contract, plausible: Range | None = None, 
 
 
 def _row_mask(mask: Any, spec: ObservationSpec) -> ndarray:
-    """The mask [E] of a row, from one by sensor.
+    """Return the mask [E] of a row, from one by sensor.
 
     Raises:
       ValueError: a sensor that does not exist, or a mask of another shape than its sensor.
@@ -83,19 +83,19 @@ def _row_mask(mask: Any, spec: ObservationSpec) -> ndarray:
             raise ValueError(
                 f"the goal's mask names the sensor {name!r:.40}, and the model knows {', '.join(spec.slices)}"
             )
-        place, asked = spec.slices[name], np.asarray(each)
+        place, chosen = spec.slices[name], np.asarray(each)
         width = place.stop - place.start
-        if asked.dtype != bool or asked.shape not in ((), (width,)):
+        if chosen.dtype != bool or chosen.shape not in ((), (width,)):
             raise ValueError(f"the goal's mask of {name} must be true, false, or {width} of them; got {each!r:.60}")
-        found[place] = asked
+        found[place] = chosen
     return found
 
 
 def checked_observation(observation: Any, contract: Contract, plausible: Range | None = None) -> Reading:
-    """An observation that passed. Arguments and errors are those of `checked_goal`; nothing may be free.
+    """Return an observation after its checks. Arguments and errors are those of `checked_goal`; nothing may be free.
 
     Raises:
-      ValueError: what is wrong with it, and what was expected.
+      ValueError: the observation is refused; the message has the fault and what was expected.
     """
     found = read(observation, contract.observation, plausible or contract.plausible)
     if isinstance(found, Fault):
@@ -110,10 +110,10 @@ def episode_goal(
     plausible: Range | None = None,
     embed: Embed | None = None,
 ) -> ndarray:
-    """The row [E] of an episode's goal: the given one, else the last one; zeros where nothing asks for a goal.
+    """Return the row [E] of an episode's goal: the given one, else the last one; zeros where no goal is needed.
 
     Raises:
-      ValueError: as `checked_goal`, or there has never been one and something asks for it.
+      ValueError: as `checked_goal`, or there has never been one and the planner needs it.
     """
     if goal is not None:
         return checked_goal(goal, contract, plausible, embed)

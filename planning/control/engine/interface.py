@@ -1,7 +1,7 @@
-"""What a control loop drives: a live agent, or the compiled programs of a bundle, behind one face.
+"""The interface that a control loop drives: a live agent, or the compiled programs of a bundle.
 
-Every method is pure: the whole situation is in the state, a pytree of arrays that nobody else looks into. NumPy arrays
-may go in, and what a method is asked for comes out as NumPy.
+Every method is pure: all state is in the state argument, an opaque pytree of arrays. NumPy arrays
+may go in, and results are NumPy arrays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ModelReflex = Callable[[ndarray, ndarray], Any]  # observations [P, O] and goal 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Observes, plans and acts, one explicit state after the other. It has no clock, no thread and no memory."""
+    """Observes, plans and acts, with explicit states. It has no clock, no thread and no memory."""
 
     @property
     def contract(self) -> Contract:
@@ -29,95 +29,95 @@ class Engine(Protocol):
 
     @property
     def weights(self) -> dict[str, float]:
-        """The weight of each cost. Others may be set at any time: nothing compiles."""
+        """The weight of each cost. They may be set at any time, without a compile."""
         ...
 
     @weights.setter
     def weights(self, weights: Mapping[str, float]) -> None: ...
 
     def embed(self, readings: Mapping[str, ndarray]) -> ndarray:
-        """One moment as a row [E], from the readings by sensor and the flags of optional ones.
+        """Return one moment as a row [E], from the readings by sensor and the flags of optional ones.
 
-        Only asked for where a sensor is no vector: rows of vectors are put together without it.
+        Called only where a sensor is not a vector: rows of vectors are assembled without it.
         """
         ...
 
     def begin(self, goal: Any, seed: int, episode: int) -> Any:
-        """The state at an episode's start. Draws follow from `seed` and `episode`.
+        """Return the state at an episode's start. Random draws follow from `seed` and `episode`.
 
-        `goal` [E] is the embedding of the goal's observation, NaN where any value will do.
+        `goal` [E] is the embedding of the goal's observation, NaN where any value is accepted.
         """
         ...
 
     def observe(self, state: Any, observation: Any) -> Any:
-        """Take in the moment now, embedded, [E]."""
+        """Take in the current moment, embedded, [E]."""
         ...
 
     def refine(self, state: Any) -> Any:
-        """One iteration on the plan, from the latest observation."""
+        """Run one iteration on the plan, from the latest observation."""
         ...
 
     def commit(self, state: Any) -> tuple[ndarray, Any]:
-        """The next action [A] of the plan; the last one is held where the plan is used up."""
+        """Return the next action [A] of the plan; the last one is held where the plan is used up."""
         ...
 
     def step(self, state: Any, observation: Any) -> tuple[ndarray, Any]:
-        """Observe, plan anew with all iterations where that is due, and commit: the action [A]."""
+        """Observe, replan with all iterations if due, and commit: returns the action [A]."""
         ...
 
     def freeze(self, state: Any, actions: Any, count: int) -> Any:
-        """Plan, until the next `freeze`, around the first `count` of `actions` [T, A]: they are committed already.
+        """Plan, until the next `freeze`, around the first `count` of `actions` [T, A]: they are already committed.
 
         They count from the latest observation on: call it between `observe` and `refine`. 0 frees everything.
         """
         ...
 
     def with_previous(self, state: Any, action: Any) -> Any:
-        """The state, as if `action` [A] had been the last one taken: what costs and limits of change count from."""
+        """Return the state, as if `action` [A] had been the last one: the start for costs and limits of change."""
         ...
 
     def status(self, state: Any) -> Status:
-        """What became of the last planning call."""
+        """Return the status of the last planning call."""
         ...
 
     def plan(self, state: Any) -> Plan:
-        """The plan as it stands, in NumPy."""
+        """Return the current plan, in NumPy."""
         ...
 
     def imagined(self, state: Any) -> ndarray:
-        """Where the rest of the plan should lead: positions [H, Q] if the model has a probe, else latents [H, D]."""
+        """Return the predicted outcome of the rest of the plan: positions [H, Q] with a probe, else latents [H, D]."""
         ...
 
     def root(self, state: Any) -> ndarray:
-        """The latent [D] of the latest observations."""
+        """Return the latent [D] of the latest observations."""
         ...
 
     def predict(self, latent: Any, block: Any) -> ndarray:
-        """The latent [D] after a block of actions [K, A]; of an ensemble, the mean of its members'."""
+        """Predict the latent [D] after a block of actions [K, A]; of an ensemble, the mean of its members'."""
         ...
 
     def disagreement(self, state: Any) -> ndarray | None:
-        """Variance across an ensemble along the rest of the plan, summed over D: [H]; None for a single model."""
+        """Return the variance across an ensemble along the rest of the plan, summed over D: [H]; None for one model."""
         ...
 
     def probe(self, latent: Any) -> ndarray | None:
-        """Positions [..., Q] decoded from latents [..., D]; None for a model without a probe."""
+        """Decode positions [..., Q] from latents [..., D]; None for a model without a probe."""
         ...
 
     def reflex(self, window: Any, goal: Any) -> ndarray | None:
-        """The action [A] of the model's policy after the observations [P, O], towards a goal [O]; None without one."""
+        """Return the action [A] of the model's policy after observations [P, O], towards a goal [O], if it has one."""
         ...
 
     def evaluate(self, state: Any, sequences: Any) -> Evaluation:
-        """What the objective says now of k sequences [k, T, A], k being the contract's `num_best`, in NumPy."""
+        """Evaluate the present objective on k sequences [k, T, A], k being the contract's `num_best`, in NumPy."""
         ...
 
     def executed(self, state: Any) -> int:
-        """Actions of the plan that have been taken; the plan's horizon at an episode's start: it is used up."""
+        """Number of actions of the plan that have been taken; at an episode's start the horizon: it is used up."""
         ...
 
     def observed(self, state: Any) -> int:
-        """Observations since the episode's start."""
+        """Number of observations since the episode's start."""
         ...
 
     def warmup(self) -> None:
@@ -126,7 +126,7 @@ class Engine(Protocol):
 
 
 def exercise(engine: Engine) -> None:
-    """Call every method of an engine once, on an episode of zeros; what one returns is waited for."""
+    """Call every method of an engine once, on an episode of zeros, and wait for the results."""
     contract = engine.contract
     zeros = np.zeros(contract.embedding_size, np.float32)
     state = engine.with_previous(engine.begin(zeros, seed=0, episode=0), contract.rest_action)
@@ -143,7 +143,7 @@ def exercise(engine: Engine) -> None:
 
 
 def checked_weights(weights: Mapping[str, float], costs: Any) -> dict[str, float]:
-    """Raise ValueError unless there is one finite number for each cost."""
+    """Return the weights; raise ValueError unless there is one finite number for each cost."""
     if set(weights) != set(costs):
         raise ValueError(f"weights are {sorted(weights)}, and the costs are {sorted(costs)}: give one for each")
     for name, value in weights.items():
@@ -153,18 +153,18 @@ def checked_weights(weights: Mapping[str, float], costs: Any) -> dict[str, float
 
 
 def checked_prefix(contract: Contract, actions: Any, count: int) -> ndarray:
-    """The actions [T, A] in float32. Raise ValueError unless they fit and the first `count` of them are finite."""
+    """Return the actions [T, A] in float32. Raise ValueError unless they fit and the first `count` are finite."""
     actions = np.asarray(actions, np.float32)
     shape = (contract.horizon, contract.action_size)
     if actions.shape != shape or not 0 <= count <= contract.horizon:
         raise ValueError(f"freeze takes actions {shape} and a count from 0 to {shape[0]}; got {actions.shape}, {count}")
     if not np.isfinite(actions[:count]).all():
-        raise ValueError("freeze takes actions that were or will be taken, and these are not all finite")
+        raise ValueError(f"freeze takes actions that were or will be taken: the first {count} must be finite")
     return actions
 
 
 def one_by_one(decode: Any, latents: Any, size: int) -> ndarray:
-    """`decode` [D] -> [Q] over latents [..., D]."""
+    """Apply `decode` [D] -> [Q] to latents [..., D]."""
     latents = np.asarray(latents, np.float32)
     flat = latents.reshape(-1, latents.shape[-1])
     return np.stack([np.asarray(decode(each)) for each in flat]).reshape(*latents.shape[:-1], size)

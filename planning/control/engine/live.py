@@ -1,4 +1,4 @@
-"""An agent as an engine: its functions compiled one by one, its parameters an argument of all of them."""
+"""An agent as an engine: each function compiled, with the agent's parameters as an argument."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from .interface import checked_prefix, checked_weights, exercise, one_by_one
 
 
 def begin(agent: Agent, goal: Array, key: Array, episode: Array) -> AgentState:
-    """The state at an episode's start; NaN stands for what the goal [E] leaves free."""
+    """Return the state at an episode's start; NaN stands for the free values of the goal [E]."""
     mask = ~jnp.isnan(goal)
     return agent.reset(agent.init(key), jnp.where(mask, goal, 0.0), key, episode, mask)
 
 
 def embed(agent: Agent, readings: dict[str, Array]) -> Array:
-    """One moment as a row [E]."""
+    """Return one moment as a row [E]."""
     return agent.model.embed(agent.model.params, readings)
 
 
@@ -41,14 +41,14 @@ def step(agent: Agent, state: AgentState, observation: Array) -> tuple[Array, Ag
 
 
 def imagined(agent: Agent, state: AgentState) -> Array:
-    """Where the rest of the plan should lead, decoded where the model has a probe."""
+    """Return the predicted outcome of the rest of the plan, decoded where the model has a probe."""
     latents = agent.imagined(state)
     probe = agent.model.heads.probe
     return latents if probe is None else probe(agent.model.params, latents)
 
 
 def predict(agent: Agent, latent: Array, block: Array) -> Array:
-    """One model step; the mean over the members."""
+    """Predict one model step; the mean over the members."""
     members = agent.model.ensemble
     if members == 1:
         return agent.model.predict(agent.model.params, latent, block).latent
@@ -57,20 +57,20 @@ def predict(agent: Agent, latent: Array, block: Array) -> Array:
 
 
 def probe(agent: Agent, latents: Array) -> Array:
-    """Positions decoded from latents."""
+    """Decode positions from latents."""
     decode = agent.model.heads.probe
     assert decode is not None
     return decode(agent.model.params, latents)
 
 
 def disagreement(agent: Agent, state: AgentState) -> Array:
-    """Variance across the members along the plan."""
+    """Return the variance across the members along the plan."""
     latents = imagine(agent.model, state.root, state.plan.actions[None], agent.precision).latent
     return jnp.sum(jnp.var(latents, axis=0), axis=-1)[0]
 
 
 def reflex(agent: Agent, window: Array, goal: Array) -> Array:
-    """The first action [A] of the policy's next block, from the last moments [P, E] towards a goal [E]."""
+    """Return the first action [A] of the policy's next block, from the last moments [P, E] towards a goal [E]."""
     policy = agent.model.heads.policy
     assert policy is not None
     params = agent.model.params
@@ -80,12 +80,12 @@ def reflex(agent: Agent, window: Array, goal: Array) -> Array:
 
 
 def evaluate(agent: Agent, state: AgentState, sequences: Array) -> Evaluation:
-    """The objective's word on some sequences, without what it imagined of them."""
+    """Evaluate the objective on some sequences, without the imagined latents."""
     objective: LatentObjective = agent.objective(state)
     return replace(objective(sequences), latents=None)
 
 
-# Compiled once a process and structure: an agent is a pytree, so other weights are only another argument.
+# Compiled once per process and structure: an agent is a pytree, so other weights are only another argument.
 _begin = jax.jit(begin)
 _embed = jax.jit(embed)
 _observe = jax.jit(Agent.observe)
@@ -105,8 +105,8 @@ class LiveEngine:
     """An agent, compiled function by function.
 
     Args:
-      agent: its precision must be settled: for auto, take what `planning.fastest_precision` returns.
-      task: what it was made for, for the contract.
+      agent: its precision must be settled: for auto, use the result of `planning.fastest_precision`.
+      task: its task, for the contract.
       words: further fields of the contract: names, units and ranges of sensors, names and units of actuators.
 
     Raises:
@@ -118,7 +118,7 @@ class LiveEngine:
         self._agent: Agent = as_arrays(agent)
         self._task, self._words = task, words
         if words:
-            self.contract  # noqa: B018  # the words are checked when it is made
+            self.contract  # noqa: B018  # building it checks the words
 
     @property
     def agent(self) -> Agent:
@@ -141,96 +141,96 @@ class LiveEngine:
         self._agent = replace(self._agent, weights={name: jnp.float32(value) for name, value in checked.items()})
 
     def embed(self, readings: Mapping[str, ndarray]) -> ndarray:
-        """One moment as a row [E]."""
+        """Return one moment as a row [E]."""
         return np.asarray(_embed(self._agent, dict(readings)))
 
     def begin(self, goal: Any, seed: int, episode: int) -> AgentState:
-        """The state at the start of an episode."""
+        """Return the state at the start of an episode."""
         return _begin(self._agent, np.asarray(goal, np.float32), jax.random.key(seed), np.int32(episode))
 
     def observe(self, state: AgentState, observation: Any) -> AgentState:
-        """Take in one observation."""
+        """Take in one observation; returns the state."""
         return _observe(self._agent, state, observation)
 
     def refine(self, state: AgentState) -> AgentState:
-        """One iteration on the plan."""
+        """Run one iteration on the plan."""
         return _refine(self._agent, state)
 
     def commit(self, state: AgentState) -> tuple[ndarray, AgentState]:
-        """The next action of the plan."""
+        """Return the next action of the plan."""
         action, state = _commit(self._agent, state)
         return np.asarray(action), state
 
     def step(self, state: AgentState, observation: Any) -> tuple[ndarray, AgentState]:
-        """Observe, plan where it is due, commit."""
+        """Observe, plan if due, and commit."""
         action, state = _step(self._agent, state, observation)
         return np.asarray(action), state
 
     def freeze(self, state: AgentState, actions: Any, count: int) -> AgentState:
-        """Plan around actions that are committed already."""
+        """Plan around actions that are already committed."""
         return _freeze(self._agent, state, checked_prefix(self.contract, actions, count), np.int32(count))
 
     def with_previous(self, state: AgentState, action: Any) -> AgentState:
-        """The state, as if `action` had been the last one taken."""
+        """Return the state, as if `action` had been the last one taken."""
         previous: Any = np.asarray(action, np.float32)
         return replace(state, previous=previous)
 
     def status(self, state: AgentState) -> Status:
-        """Of the plan."""
+        """Return the status of the plan."""
         return Status(int(state.plan.status))
 
     def plan(self, state: AgentState) -> Plan:
-        """The plan as it stands."""
+        """Return the current plan."""
         return jax.tree.map(np.asarray, state.plan)
 
     def imagined(self, state: AgentState) -> ndarray:
-        """Where the rest of the plan should lead."""
+        """Return the predicted outcome of the rest of the plan."""
         return np.asarray(_imagined(self._agent, state))
 
     def root(self, state: AgentState) -> ndarray:
-        """The latent now."""
+        """Return the current latent."""
         return np.asarray(state.root)
 
     def predict(self, latent: Any, block: Any) -> ndarray:
-        """One model step."""
+        """Predict one model step."""
         return np.asarray(_predict(self._agent, np.asarray(latent, np.float32), np.asarray(block, np.float32)))
 
     def disagreement(self, state: AgentState) -> ndarray | None:
-        """Of an ensemble, along the plan."""
+        """Return an ensemble's disagreement along the plan."""
         return None if self.contract.members == 1 else np.asarray(_disagreement(self._agent, state))
 
     def probe(self, latent: Any) -> ndarray | None:
-        """Positions decoded from latents, one after the other: only one shape is ever compiled."""
+        """Decode positions from latents, one after the other: only one shape is ever compiled."""
         if self._agent.model.heads.probe is None:
             return None
         return one_by_one(lambda each: _probe(self._agent, each), latent, self.contract.probe_size)
 
     def reflex(self, window: Any, goal: Any) -> ndarray | None:
-        """What the model's policy does, without a plan."""
+        """Return the action of the model's policy, without a plan."""
         if not self.contract.reflex:
             return None
         return np.asarray(_reflex(self._agent, np.asarray(window, np.float32), np.asarray(goal, np.float32)))
 
     def evaluate(self, state: AgentState, sequences: Any) -> Evaluation:
-        """What the objective says of k sequences."""
+        """Evaluate the objective on k sequences."""
         evaluation = _evaluate(self._agent, state, np.asarray(sequences, np.float32))
         return jax.tree.map(np.asarray, evaluation)
 
     def executed(self, state: AgentState) -> int:
-        """Actions of the plan that have been taken."""
+        """Number of actions of the plan that have been taken."""
         return int(state.executed)
 
     def observed(self, state: AgentState) -> int:
-        """Observations since the episode's start."""
+        """Number of observations since the episode's start."""
         return int(state.observed)
 
     def warmup(self) -> None:
-        """Call everything once."""
+        """Call every function once."""
         exercise(self)
 
 
 def contract_of(agent: Agent, task: str = "") -> Contract:
-    """What an agent says of itself."""
+    """Return the contract of an agent."""
     model, planner = agent.model, agent.planner
     state = jax.eval_shape(agent.init, jax.random.key(0))
     latent = jax.ShapeDtypeStruct((model.latent_size,), jnp.float32)
@@ -266,7 +266,7 @@ def contract_of(agent: Agent, task: str = "") -> Contract:
 
 
 def as_arrays(agent: Agent) -> Agent:
-    """All leaves on the device, Python's numbers as float32: a number and an array of it would compile twice."""
+    """Return the agent with all leaves on the device as arrays: a Python number would compile separately."""
 
     def array(leaf: Any) -> Array:
         return jnp.asarray(leaf, jnp.float32) if isinstance(leaf, (int, float)) else jnp.asarray(leaf)

@@ -1,4 +1,4 @@
-"""What comes from a robot, read without guessing: one check for observations and goals, wherever they come in."""
+"""A robot's readings, checked strictly: one check for all observations and goals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Range = tuple[ndarray, ndarray]  # lowest and highest embedding [E]
 
 
 class Kind(Enum):
-    """What can be wrong with a reading."""
+    """Kinds of faults of a reading."""
 
     MALFORMED = 0
     NONFINITE = 1
@@ -26,7 +26,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a reading, and how to put it right in one sentence."""
+    """A reading's fault, and its fix in one sentence."""
 
     kind: Kind
     sentence: str
@@ -36,8 +36,8 @@ class Fault:
 class Reading:
     """An observation or a goal that passed.
 
-    `row` is its embedding [E], float32; where a sensor is no vector, its place is zero until `others`, the readings of
-    those sensors, went through the engine's `embed`. Of a goal, NaN stands for what it leaves free.
+    `row` is its embedding [E], float32; where a sensor is not a vector, its place is zero until `others`, the readings
+    of those sensors, went through the engine's `embed`. In a goal, NaN stands for free values.
     """
 
     row: ndarray
@@ -47,14 +47,14 @@ class Reading:
 def read(
     value: Any, spec: ObservationSpec, plausible: Range | None, what: str = "observation", is_goal: bool = False
 ) -> Reading | Fault:
-    """Check and convert what a user or a robot gives. It never raises, whatever comes.
+    """Check and convert the input of a user or a robot. It never raises, whatever the input.
 
     Args:
       value: a mapping from sensor names to readings; the reading alone where there is one sensor. An optional sensor
         that is missing is left out, is None, or has 0 as `<name>_present`.
       spec: the sensors.
       plausible: lowest and highest values; None: any.
-      what: the word for it in sentences.
+      what: the noun for it in messages.
       is_goal: whether sensors may be left out, and NaN stands for any value of a component.
     """
     given: Mapping[Any, Any]
@@ -77,15 +77,15 @@ def read(
             if is_goal:
                 row[place.start : place.stop + sensor.optional] = np.nan
             continue
-        called = what if len(spec.sensors) == 1 else f"{what} of the sensor {sensor.name}"
+        label = what if len(spec.sensors) == 1 else f"{what} of the sensor {sensor.name}"
         if sensor.is_vector:
-            values, fault = _vector(reading, sensor, called, is_goal)
+            values, fault = _vector(reading, sensor, label, is_goal)
             if fault is None and plausible is not None:
                 low, high = plausible[0][place], plausible[1][place]
-                fault = _implausible(values, low, high, called, spec, place.start)
+                fault = _implausible(values, low, high, label, spec, place.start)
             row[place] = values if fault is None else 0
         else:
-            values, fault = _array(reading, sensor, called)
+            values, fault = _array(reading, sensor, label)
             others[sensor.name] = values
         if fault is not None:
             return fault
@@ -95,16 +95,16 @@ def read(
 
 
 def numbers_of(value: Any) -> ndarray | None:
-    """The value as a new float32 array, infinite beyond float32's range; None where it is not plain real numbers.
+    """Return the value as a new float32 array, infinite beyond float32's range; None unless plain real numbers.
 
-    Masked arrays, complex numbers, strings, dates and objects are no readings: NumPy would turn some of them into
-    numbers in silence.
+    Masked arrays, complex numbers, strings, dates and objects are not readings: NumPy would silently turn some of them
+    into numbers.
     """
     if isinstance(value, np.ma.MaskedArray):
         return None
     try:
         raw = np.asarray(value)  # a masked element in a list becomes NaN
-    except Exception:  # whatever an object's own conversion raises
+    except Exception:  # an object's own conversion may raise anything
         return None
     if raw.dtype.kind not in "biuf":
         return None
@@ -113,7 +113,7 @@ def numbers_of(value: Any) -> ndarray | None:
 
 
 def checked_action(action: Any, contract: Contract) -> ndarray:
-    """What the actuators do now, [A] float32, brought into the bounds.
+    """Return what the actuators do now, [A] float32, clipped to the bounds.
 
     Raises:
       ValueError: it is not one finite number for each actuator.
@@ -127,7 +127,7 @@ def checked_action(action: Any, contract: Contract) -> ndarray:
 
 
 def one_of_batch(observation: Any, spec: ObservationSpec) -> tuple[Any, bool]:
-    """The observation of one environment, and whether it came as a batch of one.
+    """Return the observation of one environment, and whether it came as a batch of one.
 
     Raises:
       ValueError: a batch of several.
@@ -146,36 +146,36 @@ def one_of_batch(observation: Any, spec: ObservationSpec) -> tuple[Any, bool]:
 _NOTHING = np.zeros(0, np.float32)
 
 
-def _vector(value: Any, sensor: Sensor, called: str, is_goal: bool) -> tuple[ndarray, Fault | None]:
-    """A vector's numbers."""
+def _vector(value: Any, sensor: Sensor, label: str, is_goal: bool) -> tuple[ndarray, Fault | None]:
+    """Return a vector's numbers, or the fault."""
     values = numbers_of(value)
     if values is None:
-        return _NOTHING, _malformed(f"the {called} must be {sensor.size} plain real numbers; got {_kind(value)}")
+        return _NOTHING, _malformed(f"the {label} must be {sensor.size} plain real numbers; got {_kind(value)}")
     if values.shape != sensor.shape:
-        return _NOTHING, _malformed(f"the {called} must have shape {sensor.shape}; got {values.shape}")
+        return _NOTHING, _malformed(f"the {label} must have shape {sensor.shape}; got {values.shape}")
     wrong = np.isinf(values) if is_goal else ~np.isfinite(values)
     if wrong.any():
         which = int(np.argmax(wrong))
-        return values, Fault(Kind.NONFINITE, f"the {called} must be finite; element {which} is {values[which]}")
+        return values, Fault(Kind.NONFINITE, f"the {label} must be finite; element {which} is {values[which]}")
     return values, None
 
 
-def _array(value: Any, sensor: Sensor, called: str) -> tuple[ndarray, Fault | None]:
-    """The reading of a sensor that is no vector: nothing is converted, for a picture in floats is another picture."""
+def _array(value: Any, sensor: Sensor, label: str) -> tuple[ndarray, Fault | None]:
+    """Check a sensor that is not a vector: nothing is converted, because a float image has another scale."""
     found = value if isinstance(value, ndarray) else _NOTHING
     if type(found) is not ndarray or found.shape != sensor.shape or found.dtype != sensor.dtype:
-        wanted = f"an array of {sensor.dtype} {list(sensor.shape)}"
+        expected = f"an array of {sensor.dtype} {list(sensor.shape)}"
         got = f"{value.dtype} {list(value.shape)}" if isinstance(value, ndarray) else _kind(value)
-        return _NOTHING, _malformed(f"the {called} must be {wanted}; got {got}")
+        return _NOTHING, _malformed(f"the {label} must be {expected}; got {got}")
     if found.dtype.kind == "f" and not np.isfinite(found).all():
-        return _NOTHING, Fault(Kind.NONFINITE, f"the {called} must be finite")
+        return _NOTHING, Fault(Kind.NONFINITE, f"the {label} must be finite")
     return found, None
 
 
 def _implausible(
-    values: ndarray, low: ndarray, high: ndarray, called: str, spec: ObservationSpec, at: int
+    values: ndarray, low: ndarray, high: ndarray, label: str, spec: ObservationSpec, at: int
 ) -> Fault | None:
-    """What lies outside of the plausible range; NaN does not."""
+    """Return the fault of values outside the plausible range, or None; NaN is never outside."""
     outside = (values < low) | (values > high)
     if not outside.any():
         return None
@@ -183,14 +183,14 @@ def _implausible(
     name = f" ({spec.name_of(at + which)})" if spec.components else ""
     return Fault(
         Kind.IMPLAUSIBLE,
-        f"the {called} is implausible: element {which}{name} is {values[which]:g}, and the model "
+        f"the {label} is implausible: element {which}{name} is {values[which]:g}, and the model "
         f"was trained on values for which {low[which]:g} to {high[which]:g} is plausible; give observation_low and "
         "observation_high where the robot's range is wider",
     )
 
 
 def _is_present(flag: Any) -> bool:
-    """Whether a companion flag, if there is any, says that its sensor was read."""
+    """Whether the companion flag, if there is one, marks its sensor as read."""
     if flag is None:
         return True
     values = numbers_of(flag)

@@ -14,7 +14,7 @@ from .readings import Fault, read
 
 @final
 class Route:
-    """Goals to pass in order, and the last one to stay at.
+    """Goals to pass in order; the last one is where to stay.
 
     ```py
     route = Route([[0.2, 0.8, nan, nan], [0.9, 0.8, 0, 0]], tolerance=0.05)
@@ -28,14 +28,14 @@ class Route:
 
     Args:
       goals: W of them: arrays [O], or mappings from the sensors of `observation`; NaN, or a sensor left out, where any
-        value will do, as for the speed on the way.
-      tolerance: how near what a goal asks for must be for it to count as passed, in the sensors' units: one number, or
+        value is accepted, as for the speed on the way.
+      tolerance: distance within which a goal counts as passed, in the sensors' units: one number, or
         one for each number of an embedding.
-      observation: the sensors, as a contract has them: needed for mappings, and for angles, of which the shorter way
+      observation: the sensors, as in a contract: needed for mappings, and for angles, where the shorter way
         round counts. None: one vector without angles.
 
     Raises:
-      ValueError: no goal, goals of different lengths, one that asks for nothing, a sensor that is no vector, or a
+      ValueError: no goal, goals of different lengths, one without a value, a sensor that is not a vector, or a
         tolerance that is not positive.
     """
 
@@ -43,15 +43,15 @@ class Route:
         if observation is None:
             lengths = sorted({np.size(goal) for goal in goals})
             if len(lengths) != 1 or not lengths[0] or any(np.ndim(goal) != 1 for goal in goals):
-                words = " and of ".join(map(str, lengths))
-                raise ValueError(f"a route is a list of goals of one length; got some of {words or 'no'} numbers")
+                counts = " and of ".join(map(str, lengths))
+                raise ValueError(f"a route is a list of goals of one length; got some of {counts or 'no'} numbers")
             observation = vector(lengths[0])
         if not observation.is_vectors:
-            raise ValueError("a route compares vectors, and one of these sensors is none: compare its goals yourself")
+            raise ValueError("a route compares vectors, and one of these sensors is not: compare its goals yourself")
         self._spec = observation
         self._goals, self._rows = list(goals), np.stack([self._row(goal, "goal", True) for goal in goals])
         if np.isnan(self._rows).all(axis=1).any():
-            raise ValueError("each goal of a route must tell at least one sensor's value")
+            raise ValueError("each goal of a route must have a value of at least one sensor")
         self.tolerance = np.broadcast_to(np.asarray(tolerance, np.float32), self._rows.shape[1:])
         if not (self.tolerance > 0).all():
             raise ValueError(f"the tolerance must be positive; got {tolerance}")
@@ -59,12 +59,12 @@ class Route:
 
     @property
     def goal(self) -> Any:
-        """The goal to go to now: [O], or the mapping that was given."""
+        """The current goal: [O], or the mapping that was given."""
         return self._rows[self.leg] if self._spec.is_plain else self._goals[self.leg]
 
     @property
     def goals(self) -> ndarray:
-        """[W, E] all goals as rows, NaN where any value will do."""
+        """All goals as rows [W, E], NaN where any value is accepted."""
         return self._rows
 
     @property
@@ -73,22 +73,22 @@ class Route:
         return self.leg == len(self._rows) - 1
 
     def passed(self, observation: Any) -> bool:
-        """Whether `observation` passes the present goal and another one comes next: then `goal` is that one.
+        """Whether `observation` passes the present goal and another one follows: then `goal` is that one.
 
         Raises:
           ValueError: an observation of other sensors than the goals.
         """
         if self.last:
             return False
-        wanted = self._rows[self.leg]
-        apart = np.abs(self._spec.difference(self._row(observation, "observation", False), wanted))
-        if not (np.isnan(wanted) | (apart <= self.tolerance)).all():
+        target = self._rows[self.leg]
+        apart = np.abs(self._spec.difference(self._row(observation, "observation", False), target))
+        if not (np.isnan(target) | (apart <= self.tolerance)).all():
             return False
         self.leg += 1
         return True
 
     def _row(self, value: Any, what: str, is_goal: bool) -> ndarray:
-        """The embedding [E] of a goal or an observation. Raises ValueError where it is neither."""
+        """Return the embedding [E] of a goal or an observation. Raises ValueError where it is neither."""
         found = read(value, self._spec, None, what, is_goal)
         if isinstance(found, Fault):
             raise ValueError(f"{found.sentence} (the route's goals have {self._spec.size} numbers)")

@@ -1,1 +1,1 @@
-"""Messages and lines of a robot, written off the control path."""
+"""A robot's log messages and lines, written off the control path."""

@@ -1,8 +1,8 @@
 """Log lines from code that must not block: queued by `write`, handed to `logging` by a thread.
 
-A call into `logging` blocks for as long as its handler does: on standard error that is a pipe which nobody drains, for
-ever. The handler's lock then blocks every other thread that logs, too. Code on the control path, and code that watches
-over the planner, therefore writes to a journal.
+A call into `logging` blocks for as long as its handler does: on standard error, a pipe that is not drained blocks
+forever. The handler's lock then blocks every other thread that logs, too. Code on the control path, and code that
+watches over the planner, therefore writes to a journal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Journal:
 
     Args:
       logger: takes the lines.
-      capacity: lines that may wait; what comes beyond is dropped and counted.
+      capacity: lines that may wait; further ones are dropped and counted.
 
     Raises:
       ValueError: a capacity below 1.
@@ -36,7 +36,7 @@ class Journal:
         self.dropped = 0  # lines, since construction
         self._logger, self._capacity, self._reported = logger, capacity, 0
         self._lines: SimpleQueue[tuple[float, int, str, tuple[Any, ...]] | None] = SimpleQueue()  # None wakes
-        self._lock = threading.Lock()  # of the thread's life; `write` never takes it
+        self._lock = threading.Lock()  # of the thread's start and end; `write` never takes it
         self._thread: threading.Thread | None = None
         self._closing = self._woken = False
 
@@ -53,17 +53,17 @@ class Journal:
         self._lines.put((time.time(), level, message, tuple(map(_plain, args))))
 
     def start(self) -> None:
-        """Begin to hand lines to the logger, unless it does."""
+        """Start handing lines to the logger, unless it is running."""
         with self._lock:
             self._closing = False
             if self._thread is None:
                 self._begin()
 
     def close(self, timeout: float = 1.0) -> None:
-        """Hand over what waits, also what was written without a `start`, and end the thread.
+        """Hand over all queued lines, including those written without a `start`, and end the thread.
 
         Args:
-          timeout: seconds to wait for that. A thread that is stuck in a handler ends when the handler returns, or with
+          timeout: seconds to wait. A thread that is stuck in a handler ends when the handler returns, or with
             the process; a `start` before then takes it over.
         """
         with self._lock:
@@ -78,7 +78,7 @@ class Journal:
 
     def _begin(self) -> None:
         thread = threading.Thread(target=self._work, name="journal", daemon=True)
-        thread.start()  # before it is noted: a system without room for another thread raises here
+        thread.start()  # before it is stored: this raises where the system has no room for another thread
         self._thread = thread
 
     def _work(self) -> None:
@@ -89,11 +89,11 @@ class Journal:
             if self.dropped > self._reported and self._lines.empty():
                 missing, self._reported = self.dropped - self._reported, self.dropped
                 self._log(time.time(), logging.WARNING, "%d log lines were dropped: the log is too slow", (missing,))
-            if line is None and self._ended():
+            if line is None and self._should_end():
                 return
 
-    def _ended(self) -> bool:
-        """Whether the thread that was woken is to end; otherwise it is woken again, or goes on."""
+    def _should_end(self) -> bool:
+        """Whether the woken thread is to end; otherwise it is woken again, or continues."""
         with self._lock:
             if self._closing and self._lines.empty():
                 self._thread, self._woken = None, False
@@ -104,18 +104,18 @@ class Journal:
             return False
 
     def _log(self, moment: float, level: int, message: str, args: tuple[Any, ...]) -> None:
-        """Hand one line over, stamped with the moment it was written at."""
+        """Hand one line to the logger, stamped with the moment it was written at."""
         try:
             if self._logger.isEnabledFor(level):
                 record = self._logger.makeRecord(self._logger.name, level, __file__, 0, message, args, None)
                 record.created, record.msecs = moment, (moment % 1) * 1000
                 self._logger.handle(record)
-        except Exception:  # a handler of the user's: the lines after this one are still worth having
+        except Exception:  # a user's handler: the lines after this one still count
             return
 
 
 def _plain(value: Any) -> Any:
-    """A value without references, of bounded size."""
+    """Return a value without references, of bounded size."""
     try:
         if isinstance(value, np.generic):
             value = value.item()
@@ -127,6 +127,6 @@ def _plain(value: Any) -> Any:
             value = f"{type(value).__name__}: {value}"
         if isinstance(value, str):
             return str(value[:_LONGEST])
-    except Exception:  # an exception whose own text raises
+    except Exception:  # an exception whose text raises
         pass
     return type(value).__name__

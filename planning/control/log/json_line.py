@@ -11,12 +11,12 @@ import numpy as np
 
 
 def as_line(values: dict[str, Any]) -> str:
-    """One line of strict JSON."""
+    """Return one line of strict JSON."""
     return json.dumps(_strict(values), allow_nan=False, separators=(",", ":")) + "\n"
 
 
 def _strict(value: Any) -> Any:
-    """What JSON can say: no NaN, no infinity, no array, no enumeration."""
+    """Convert to what JSON can express: no NaN, no infinity, no array, no enumeration."""
     if isinstance(value, Enum):
         return value.name.lower()
     if isinstance(value, bool | str | int) or value is None:

@@ -12,12 +12,12 @@ from typing import final
 
 @final
 class RotatingFile:
-    """A file of whole lines that is rotated by size. Not for two threads at once.
+    """A file of whole lines that is rotated by size. Not thread-safe.
 
     Args:
       path: of the file.
       max_bytes: of one file.
-      keep: files beside it.
+      keep: files in addition to it.
     """
 
     def __init__(self, path: Path, max_bytes: int, keep: int):
@@ -27,10 +27,10 @@ class RotatingFile:
         self._size = 0  # of whole lines
 
     def write(self, line: bytes, header: Callable[[], bytes]) -> None:
-        """Add a line, behind the header where it is the first of its file.
+        """Append a line, after the header where it is the first of its file.
 
         Raises:
-          OSError: the file cannot be written, and ends with a whole line all the same.
+          OSError: the file cannot be written; it still ends with a whole line.
         """
         if self._file is None or (self._size and self._size + len(line) > self._max_bytes):
             self.close()
@@ -50,11 +50,11 @@ class RotatingFile:
         """Close the file. The next line begins another one."""
         file, self._file = self._file, None
         if file is not None:
-            with contextlib.suppress(OSError):  # a network's disk may report a failed write as late as here
+            with contextlib.suppress(OSError):  # a network disk may report a failed write only here
                 file.close()
 
     def _cut(self) -> None:
-        """Take back what was written of a line."""
+        """Remove the part of a line that was written."""
         assert self._file is not None
         try:
             self._file.truncate(self._size)
@@ -65,7 +65,7 @@ class RotatingFile:
     def _rotate(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if not self._path.exists() or not self._path.stat().st_size:
-            return  # or every failed attempt to begin a file would push an old one out
+            return  # otherwise every failed attempt to begin a file would push an old one out
         for younger, older in reversed(list(zip(self._names, self._names[1:], strict=False))):
             if younger.exists():
                 os.replace(younger, older)

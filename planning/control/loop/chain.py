@@ -1,4 +1,4 @@
-"""The fallback chain at work: which of its links gives the action of this moment."""
+"""The fallback chain at run time: the link that gives the current action."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from .status import Reason, Source
 
 @dataclass(frozen=True)
 class Situation:
-    """What the chain chooses from. `moment` is when the action takes effect, seconds on the loop's clock."""
+    """Inputs of the chain's choice. `moment` is when the action takes effect, seconds on the loop's clock."""
 
     moment: float
-    plan: PublishedPlan | None  # the newest sound one, valid or not
-    recent: ndarray | None  # [P, O], the last observations if the newest is good and recent: the reflex needs them
-    newest: ndarray | None  # [O], the last good observation of any age: a brake of the user's may need it
-    goal: ndarray | None  # [O], if there is one: the model's reflex needs it
-    previous: ndarray | None  # [A], the last action, if there was one that could be held
+    plan: PublishedPlan | None  # the newest sound plan, valid or not
+    recent: ndarray | None  # [P, O], the last observations if the newest is good and recent, for the reflex
+    newest: ndarray | None  # [O], the last good observation of any age, for a user's brake
+    goal: ndarray | None  # [O], if there is one, for the model's reflex
+    previous: ndarray | None  # [A], the last action, if there is one to hold
 
 
 @final
 class Chain:
-    """Down from where a fault enters the chain to the first link that is available.
+    """Descends from where a fault enters the chain to the first link that is available.
 
-    Time is the loop's own: it only grows, whatever the clock does, so that no reset, new goal or leap of the clock
+    Time is the loop's own: it only grows, whatever the clock does, so that no reset, new goal or jump of the clock
     buys a hold or a reflex more time. Only an action of a validated plan does.
 
     Args:
-      fallback: what is declared.
+      fallback: the declared answers.
       contract: of the planner.
       journal: takes log lines.
       validator: its checks are applied to the reflex and to a held action; resolved.
-      model_reflex: the policy that the model brings along, where it is asked for.
+      model_reflex: the model's own policy, where it is requested.
 
     Raises:
       ValueError: a brake that does not fit the actuators.
@@ -61,31 +61,31 @@ class Chain:
         self._fallback, self._journal, self._validator = fallback, journal, validator
         self._model_reflex, self._horizon = model_reflex, contract.horizon
         self._low, self._high = contract.low, contract.high
-        self._since_plan, self._planned = 0.0, False  # seconds since a plan's action, or since the start without one
+        self._since_plan, self._planned = 0.0, False  # seconds since a plan's action, or since the start
         self.latched: Reason | None = None
         self.reflex_refused = False  # in the last answer
 
     def pass_time(self, seconds: float) -> None:
-        """Some time has gone by, on any clock."""
+        """Add elapsed seconds, whatever clock measured them."""
         self._since_plan += max(seconds, 0.0)
 
     def start(self) -> None:
-        """The controller starts: no plan has acted yet, and the reflex may bridge the time to the first one."""
+        """Start the controller: no plan has acted yet, and the reflex may bridge the time to the first one."""
         self._since_plan, self._planned = 0.0, False
 
     def acknowledge(self) -> Reason | None:
-        """Let go of the brake that a fault latched; what had latched."""
+        """Release the brake that a fault latched; returns that fault."""
         latched, self.latched = self.latched, None
         return latched
 
     def entry(self, wrong: tuple[Reason, ...]) -> Source:
-        """The most cautious of what the faults are answered by."""
+        """Return the most cautious entry point of all faults."""
         if any(reason in FINAL for reason in wrong):
             return Source.BRAKE
         return max((self._fallback.entry(reason) for reason in wrong), default=self._fallback.entry(Reason.OK))
 
     def answer(self, wrong: tuple[Reason, ...], now: Situation) -> tuple[Source, ndarray]:
-        """Where the action comes from, and the action [A]."""
+        """Return the source of the action, and the action [A]."""
         source, action = self._first(self.entry(wrong), now)
         if source == Source.BRAKE and self._planned and self.latched is None and Reason.STOPPED not in wrong:
             self.latched = self._fallback.latches(wrong)
@@ -105,21 +105,21 @@ class Chain:
         return Source.BRAKE, self.brake_action(now.newest)
 
     def _reflex(self, now: Situation) -> ndarray | None:
-        """What the reflex policy says; None where it says nothing of use."""
+        """Return the reflex policy's action; None where it is not usable."""
         reflex, of_model = self._fallback.reflex, self._model_reflex
         if reflex is None or now.recent is None or (isinstance(reflex, str) and (of_model is None or now.goal is None)):
             return None
         self.reflex_refused = True
         try:
             if not isinstance(reflex, str):
-                said = reflex(now.recent[-1].copy())
+                answer = reflex(now.recent[-1].copy())
             else:
                 assert of_model is not None and now.goal is not None
-                said = of_model(now.recent, now.goal)
+                answer = of_model(now.recent, now.goal)
         except Exception as error:
             self._journal.write(logging.ERROR, "the reflex policy raised, and is not used in this step: %s", error)
             return None
-        action = numbers_of(said)
+        action = numbers_of(answer)
         if action is None or action.shape != self.brake.shape or not np.isfinite(action).all():
             return None
         action = np.clip(action, self._low, self._high)
@@ -135,7 +135,7 @@ class Chain:
         return self._validator.objection(np.repeat(action[None], self._horizon, axis=0)) is None
 
     def brake_action(self, newest: ndarray | None) -> ndarray:
-        """The declared brake [A]; the rest action where a function of the user's gives no action.
+        """Return the declared brake [A]; the rest action where a user's function gives no action.
 
         Args:
           newest: [O], the last good observation, if there is one.

@@ -1,4 +1,4 @@
-"""An action as it was handed out, and the report of it."""
+"""An action as it was handed out, and its report."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Command:
     action: ndarray  # [A]
     source: Source
     reason: Reason
-    wrong: tuple[Reason, ...]  # all that was wrong, most serious first
+    wrong: tuple[Reason, ...]  # all faults, most serious first
     guards: tuple[str, ...]  # what changed the action: bounds, rate, nonfinite
-    events: tuple[str, ...]  # what began (+) and ended (-)
-    plan: PublishedPlan | None  # what is executed, or was last
+    events: tuple[str, ...]  # faults that began (+) and ended (-)
+    plan: PublishedPlan | None  # the plan in execution, or the last one
 
 
 def report(
@@ -37,13 +37,13 @@ def report(
     deadline: float,
     threshold: float | None,
 ) -> PlanReport:
-    """The line of one control step.
+    """Build the telemetry line of one control step.
 
     Args:
       command: of the step.
       step: its number.
       contract: names costs and constraints.
-      record: what the planner said last, of `plan_type(contract)`; None: nothing yet.
+      record: the planner's latest record, of `plan_type(contract)`; None: nothing yet.
       age: seconds, of the newest observation; NaN where there is none.
       latency: seconds, from an observation that is sent to the use of its plan.
       deadline: seconds, for a plan.

@@ -1,9 +1,9 @@
 """The robot's side of the loop: observations in, situations out to the planner; its plans in, commands out.
 
-Three times are kept apart. An observation has an *age*; a plan takes its *latency* from the observation to its use,
-measured, of which a p95 over the last ones counts; an action takes effect after the *actuation delay*, declared. A plan
+Three times are kept apart. An observation has an *age*. A plan has a measured *latency* from the observation to its
+use, of which the p95 over the last ones counts. An action takes effect after the declared *actuation delay*. A plan
 begins at its observation, the actions that are committed until it can take effect are frozen into it, and it is read at
-`now + actuation_delay`: what the planner imagines is where the robot will be.
+`now + actuation_delay`: the planner's rollout is where the robot will be.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ from .settings import Loop
 from .status import Reason, Source
 from .window import Commanded, Observed
 
-STANDSTILL = 100  # commands in a row without any progress of the clock, after which it counts as stopped
+STANDSTILL = 100  # consecutive commands without progress of the clock, after which it counts as stopped
 
 
 @final
 class ControlCycle:
-    """One step after the other, on a clock that it is handed. It has no lock and no thread, and waits for nobody.
+    """Advances one step per call, on the clock that it is given. It has no lock and no thread, and never waits.
 
     Args:
       worker: plans.
       contract: of the planner.
-      loop: what the robot's side declares.
+      loop: declaration of the robot's side.
       fallback: how faults are answered.
       weights: of the costs, in the contract's order.
       seed: of the first episodes.
       journal: takes log lines, without blocking.
-      validator: checks the reflex and what is held, as the planner's side checks plans; resolved.
-      model_reflex: the policy that the model brings along, where the fallback asks for it.
-      embed: makes a row [E] of a moment in which a sensor is no vector.
+      validator: checks the reflex and a held action, as the planner's side checks plans; resolved.
+      model_reflex: the model's own policy, where the fallback requests it.
+      embed: turns a moment into a row [E] where a sensor is not a vector.
 
     Raises:
       ValueError: a brake, a limit or a range that does not fit actuators or sensors.
@@ -92,10 +92,10 @@ class ControlCycle:
 
     def start(self, previous: ndarray | None) -> None:
         """Begin to act, from `previous` [A], what the actuators do now; None: from what was sent last."""
-        if not self.running:  # or another start would buy a hold or a reflex more time
+        if not self.running:  # otherwise another start would buy a hold or a reflex more time
             self.running = True
             self.chain.start()
-            self._forget()  # plans of an earlier start are nobody's any more
+            self._forget()  # plans of an earlier start no longer count
         self._restart(previous)
 
     def stop(self) -> None:
@@ -109,14 +109,14 @@ class ControlCycle:
         self._restart(previous)
 
     def redirect(self, goal: ndarray) -> None:
-        """Another goal [O] in the same episode; the first goal begins one."""
+        """Set another goal [O] in the same episode; the first goal begins one."""
         if self.link.goal is None:
             self.reset(goal, None, None)
         else:
             self.link.redirect(goal)
 
     def notify(self, observation: Any, stamp: float, now: float) -> Reason:
-        """Take in an observation, or refuse it; what was wrong."""
+        """Take in an observation, or refuse it; returns the fault, or `OK`."""
         reading, fault = self._guard.check(observation)
         if reading is not None and not self._in_order(stamp, now):
             reading, fault = None, Reason.OUT_OF_ORDER_OBSERVATION
@@ -124,36 +124,36 @@ class ControlCycle:
         if reading is not None:
             self.observed.add(stamp, self._embed(reading.others, reading.row) if reading.others else reading.row)
             if self.running and self.link.due(stamp):
-                self.link.ask(self.observed, self._commanded, self._delay, now)
+                self.link.send(self.observed, self._commanded, self._delay, now)
         return fault
 
     def act(self, now: float) -> Command:
-        """The command of this moment. Whatever raises on the way to it, a command there is: a step to the brake."""
+        """Return the current command. If anything raises on the way, it is a step towards the brake."""
         now, elapsed, backwards = self._tick(now)
         try:
-            source, wanted, wrong = self._choose(now, backwards)
-            action, guards = self._limiter.limit(wanted, elapsed)
+            source, requested, wrong = self._choose(now, backwards)
+            action, guards = self._limiter.limit(requested, elapsed)
         except Exception as error:
             self._journal.write(logging.ERROR, "the control loop raised, and brakes: %s", error)
             source, action, wrong, guards = Source.BRAKE, self._brake(), (Reason.LOOP_ERROR,), ()
         return self._send(now, elapsed, action, source, wrong, guards)
 
     def _choose(self, now: float, backwards: bool) -> tuple[Source, ndarray, tuple[Reason, ...]]:
-        """Where the action comes from, the action [A] before any limit, and all that is wrong."""
-        if backwards:  # whatever bears a stamp of the old time is gone
+        """Return the source of the action, the action [A] before any limit, and all faults."""
+        if backwards:  # everything with an old stamp is dropped
             self._forget()
             self._commanded.clear()
         self.link.receive(now)
-        wrong = self._wrong(now, backwards)
-        source, wanted = self.chain.answer(wrong, self._situation(now))
+        wrong = self._faults(now, backwards)
+        source, requested = self.chain.answer(wrong, self._situation(now))
         if self.chain.reflex_refused:
             wrong = _most_serious_first((*wrong, Reason.REFLEX_REFUSED))
-        return source, wanted, wrong
+        return source, requested, wrong
 
     def _tick(self, now: float) -> tuple[float, float, bool]:
-        """The moment, the seconds in which a command may have changed since the last one, and whether time went back.
+        """Return the time, the seconds in which a command may have changed since the last, and whether time went back.
 
-        How long it really was cannot be known of a clock that went back: no change is allowed, and a period counts
+        The true elapsed time is unknown for a clock that went back: no change is allowed, and a period counts
         against holding. A clock that makes no progress for long is replaced by the system's own.
         """
         previous, second = self._previous_now, time.monotonic()
@@ -179,7 +179,7 @@ class ControlCycle:
         wrong: tuple[Reason, ...],
         guards: tuple[str, ...],
     ) -> Command:
-        """The command that leaves, once the output invariant holds of it."""
+        """Return the command to send, once it satisfies the output invariant."""
         sent, safe = self._output.check(action, self._brake, elapsed)
         if not safe:
             source, wrong = Source.BRAKE, _most_serious_first((*wrong, Reason.UNSAFE_OUTPUT))
@@ -191,11 +191,11 @@ class ControlCycle:
         return self.command
 
     def _brake(self) -> ndarray:
-        """The declared brake [A]."""
+        """Return the declared brake [A]."""
         return self.chain.brake_action(self.observed.newest if len(self.observed) else None)
 
     def _situation(self, now: float) -> Situation:
-        """What the fallback chain chooses from."""
+        """Return the inputs of the fallback chain."""
         fresh = len(self.observed) and now - self.observed.stamp <= self._oldest
         return Situation(
             moment=now + self._delay,
@@ -206,8 +206,8 @@ class ControlCycle:
             previous=None if self.command is None else self._limiter.previous,
         )
 
-    def _wrong(self, now: float, backwards: bool) -> tuple[Reason, ...]:
-        """All that is wrong, most serious first."""
+    def _faults(self, now: float, backwards: bool) -> tuple[Reason, ...]:
+        """Return all faults, most serious first."""
         wrong = []
         if not self.running:
             wrong.append(Reason.STOPPED)
@@ -240,14 +240,14 @@ class ControlCycle:
         return math.isfinite(stamp) and not early and stamp <= now + 0.5 * self._period
 
     def _restart(self, previous: ndarray | None) -> None:
-        """Go on from what the actuators do now, [A], where it is known."""
+        """Continue from what the actuators do now, [A], where it is known."""
         if previous is not None:
             self._limiter.restart(previous)
             self._output.restart(self._limiter.previous)
             self._commanded.restart(self._limiter.previous)
 
     def _forget(self) -> None:
-        """Nothing is known of the episode that begins. What was sent last still is, and so is how long ago that was."""
+        """Forget the last episode, but neither what was sent last nor how long ago."""
         self.observed.clear()
         self._observation_fault = Reason.OK
         self.link.forget()

@@ -1,4 +1,4 @@
-"""What is wrong, logged once when it begins and once when it ends, and counted."""
+"""Faults, logged once when they begin and once when they end, and counted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .status import Reason
 
 @final
 class Events:
-    """Beginnings and ends of faults, of one controller alone.
+    """Beginnings and ends of the faults of one controller.
 
     Args:
       journal: takes the log lines; it never blocks.
@@ -27,11 +27,11 @@ class Events:
 
     @property
     def active(self) -> tuple[Reason, ...]:
-        """What is wrong now, most serious first."""
+        """Current faults, most serious first."""
         return tuple(sorted(self._active, reverse=True))
 
     def update(self, wrong: Iterable[Reason], now: float) -> tuple[str, ...]:
-        """Take note of all that is wrong `now`; returns what began (`+late`) and ended (`-late`)."""
+        """Record all faults at `now`; returns what began (`+late`) and ended (`-late`)."""
         current = set(wrong)
         if not current and not self._active:
             return ()

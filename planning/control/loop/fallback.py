@@ -1,8 +1,8 @@
-"""The declared answers to everything that can go wrong, from the plan down to a brake.
+"""The declared answer to each fault, from the plan down to a brake.
 
-plan -> previous plan until it expires -> reflex policy -> hold the last action -> brake. A fault says where in the
-chain to begin; what is not available there (no valid plan, no reflex) hands on to the next. Everything but the brake is
-validated and bounded in time, and time counts from the last action that a validated plan gave.
+plan -> previous plan until it expires -> reflex policy -> hold the last action -> brake. A fault determines where the
+chain is entered; a link that is not available (no valid plan, no reflex) passes on to the next. All but the brake are
+validated and bounded in time, and time counts from the last action of a validated plan.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ ANSWERS: Mapping[Reason, Source] = MappingProxyType(
         Reason.LATCHED: Source.BRAKE,
     }
 )
-FINAL = (Reason.LOOP_ERROR, Reason.UNSAFE_OUTPUT, Reason.STOPPED, Reason.LATCHED)  # the brake, whatever is declared
+FINAL = (Reason.LOOP_ERROR, Reason.UNSAFE_OUTPUT, Reason.STOPPED, Reason.LATCHED)  # always the brake
 
 
 @dataclass(frozen=True)
 class Fallback:
-    """Where each fault enters the chain, and what its last links do.
+    """Entry point of each fault into the chain, and the settings of its last links.
 
     Raises:
-      ValueError: a time that is negative or no number, an answer that is none, a reflex or a brake of another kind.
+      ValueError: a time that is negative or not a number, an invalid answer, reflex or brake.
     """
 
-    answers: Mapping[Reason, Source] = field(default_factory=dict)  # in place of those of `ANSWERS`
-    hold_seconds: float = 0.2  # since the last action of a plan, in which the last action may be repeated; 0: never
-    reflex_seconds: float = 5.0  # likewise, in which the reflex policy may act; also from the start to the first plan
+    answers: Mapping[Reason, Source] = field(default_factory=dict)  # override `ANSWERS`
+    hold_seconds: float = 0.2  # how long after a plan's last action it may be repeated; 0: never
+    reflex_seconds: float = 5.0  # likewise for the reflex policy, also between the start and the first plan
     brake: tuple[float, ...] | Brake | None = None  # [A], or a function; None: the contract's rest action
-    reflex: Reflex | None = None  # observation [O] -> action [A]; "model": the policy that the model brings along
-    latch: bool | tuple[Reason, ...] = False  # faults after which a brake stays until `acknowledge`; True: all
+    reflex: Reflex | None = None  # observation [O] -> action [A]; "model": the model's own policy
+    latch: bool | tuple[Reason, ...] = False  # faults whose brake stays until `acknowledge`; True: all
 
     def __post_init__(self) -> None:
         for name in ("hold_seconds", "reflex_seconds"):
@@ -83,17 +83,17 @@ class Fallback:
             raise ValueError(f"latch must be true, false or a tuple of Reason; got {self.latch!r}")
 
     def entry(self, reason: Reason) -> Source:
-        """Where in the chain a fault begins."""
+        """Return where in the chain a fault enters."""
         return Source(self.answers.get(reason, ANSWERS[reason]))
 
     def latches(self, wrong: tuple[Reason, ...]) -> Reason | None:
-        """The most serious of some faults that latches, if any does."""
+        """Return the most serious of these faults that latches, if any does."""
         if isinstance(self.latch, bool):
             return wrong[0] if self.latch and wrong else None
         return next((reason for reason in wrong if reason in self.latch), None)
 
     def brake_action(self, contract: Contract) -> ndarray:
-        """The declared last resort [A], float32; where that is a function, what stands in for it if it fails.
+        """Return the declared last resort [A], float32; where that is a function, the action used if it fails.
 
         Raises:
           ValueError: it is not one finite number for each actuator within its bounds.

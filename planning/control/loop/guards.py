@@ -11,15 +11,15 @@ from .status import Reason
 
 @final
 class ObservationGuard:
-    """Whether an observation is one that the model may see. Of two faults it reports the more serious one.
+    """Decides whether the model may see an observation. Of two faults it reports the more serious one.
 
-    Episodes and clocks mean nothing to it, as they mean nothing to a sensor: what was counted before a reset still
-    counts.
+    Like a sensor, it ignores episodes and clocks: equal readings from before a reset still
+    count.
 
     Args:
       spec: the sensors.
       plausible: lowest and highest embedding [E]; None: any.
-      stuck_after: so many equal observations in a row are a stuck sensor; None where a sensor may well stand still.
+      stuck_after: this many equal observations in a row are a stuck sensor; None where a sensor may well stand still.
     """
 
     def __init__(self, spec: ObservationSpec, plausible: Range | None = None, stuck_after: int | None = None):
@@ -28,7 +28,7 @@ class ObservationGuard:
         self._equal = 0
 
     def check(self, observation: Any) -> tuple[Reading | None, Reason]:
-        """The observation and `OK`; or what is wrong with it."""
+        """Return the observation and `OK`; or None and its fault."""
         found = read(observation, self._spec, self._plausible)
         if isinstance(found, Fault):
             return None, _REASONS[found.kind]

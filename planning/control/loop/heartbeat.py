@@ -27,7 +27,7 @@ _LAYOUT = struct.Struct("<QdII")
 
 @dataclass(frozen=True)
 class Beat:
-    """What a heartbeat's file says."""
+    """Content of a heartbeat's file."""
 
     count: int
     time: float  # seconds, of time.monotonic
@@ -39,11 +39,11 @@ class Beat:
 class Heartbeat:
     """Counts commands in a file that other processes map: `/dev/shm/NAME` on Linux never touches a disk.
 
-    Pass `beat` to `RealtimeController(heartbeat=...)`. A drive's own watchdog is fed by whoever watches the counter: as
-    long as it grows, and the source is one that the drive may follow.
+    Pass `beat` to `RealtimeController(heartbeat=...)`. A process that watches the counter feeds the drive's watchdog as
+    long as the counter grows and the source is one that the drive may follow.
 
     Args:
-      path: of the file; what was there before is replaced.
+      path: of the file; an existing file is replaced.
     """
 
     def __init__(self, path: str | Path):
@@ -58,23 +58,23 @@ class Heartbeat:
         self._memory[:] = bytes(_LAYOUT.size)
 
     def beat(self, command: Any) -> None:
-        """One more command was handed out. Some stores to memory: it cannot block."""
+        """Count a command that was handed out. A few stores to memory: it cannot block."""
         self._count += 1
         struct.pack_into("<dII", self._memory, 8, time.monotonic(), command.source, command.reason)
         struct.pack_into("<Q", self._memory, 0, self._count)
 
     def close(self) -> None:
-        """Let go of the memory and remove the file."""
+        """Unmap the memory and remove the file."""
         self._memory.close()
         self.path.unlink(missing_ok=True)
 
 
 def read_heartbeat(path: str | Path) -> Beat:
-    """What a heartbeat's file says now.
+    """Read a heartbeat's file.
 
     Raises:
       FileNotFoundError: no such file: the controller does not run, or never did.
-      ValueError: the file is none of a heartbeat.
+      ValueError: the file is not a heartbeat.
     """
     content = Path(path).read_bytes()
     if len(content) != _LAYOUT.size:

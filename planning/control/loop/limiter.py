@@ -1,6 +1,6 @@
-"""The last stage before an actuator: bounds, rate and acceleration of a command, and a check of what is about to leave.
+"""The last stage before an actuator: bounds, rate and acceleration of a command, and a check of the output.
 
-`Limiter` shapes commands, `OutputGuard` believes nobody: it looks at the very numbers that are sent, and keeps its own
+`Limiter` shapes commands, `OutputGuard` trusts no other code: it checks the numbers that are sent, and keeps its own
 record of what was sent before. A command that breaks the invariant never leaves; a step towards the brake does.
 """
 
@@ -14,15 +14,15 @@ import numpy as np
 from numpy import ndarray
 
 TOLERANCE = 1e-5  # of a step, for float32
-SHORTEST = 1e-6  # seconds between two commands; less is none
+SHORTEST = 1e-6  # seconds between two commands; less counts as zero
 
 
 @final
 class Limiter:
-    """Brings commands within the bounds, and limits how fast they change.
+    """Keeps commands within the bounds, and limits how fast they change.
 
-    A bound comes before the rate, and the rate before the acceleration. Under an acceleration limit a command slows
-    down ahead of its bounds, so that none of the three is ever broken.
+    The bounds take precedence over the rate, and the rate over the acceleration. Under an acceleration limit a
+    command slows down before it reaches its bounds, so that none of the three is ever broken.
 
     Args:
       low: [A] bounds, in the units of the actuator.
@@ -45,7 +45,7 @@ class Limiter:
         self.restart(start)
 
     def restart(self, start: Any) -> None:
-        """Go on from what the actuators do now, [A], at rest.
+        """Continue from what the actuators do now, [A], at rest.
 
         Raises:
           ValueError: it is not one finite number for each actuator.
@@ -57,16 +57,16 @@ class Limiter:
         self._speed = np.zeros(self._low.size)  # units a second, of the last command
 
     def limit(self, action: Any, elapsed: float) -> tuple[ndarray, tuple[str, ...]]:
-        """The command [A] that may leave `elapsed` seconds after the last one, and which limits changed it.
+        """Return the command [A] to send `elapsed` seconds after the last one, and which limits changed it.
 
-        What is no number is replaced by the last command.
+        A value that is not finite is replaced by the last command.
         """
-        wanted = np.asarray(action, np.float32)
-        if wanted.shape != self._low.shape or not np.isfinite(wanted).all():
+        requested = np.asarray(action, np.float32)
+        if requested.shape != self._low.shape or not np.isfinite(requested).all():
             self._speed[:] = 0.0
             return self.previous.copy(), ("nonfinite",)
-        allowed = np.clip(wanted, self._low, self._high)
-        acted: tuple[str, ...] = ("bounds",) if (allowed != wanted).any() else ()
+        allowed = np.clip(requested, self._low, self._high)
+        acted: tuple[str, ...] = ("bounds",) if (allowed != requested).any() else ()
         seconds = _seconds(elapsed, self._longest)
         if elapsed > 2 * self._longest:
             self._speed[:] = 0.0  # the last command has been in force, unchanged, for a while
@@ -80,20 +80,20 @@ class Limiter:
         self.previous = allowed
         return allowed.copy(), acted
 
-    def _rated(self, wanted: ndarray, seconds: float) -> ndarray:
+    def _rated(self, requested: ndarray, seconds: float) -> ndarray:
         if self._rate is None:
-            return wanted
+            return requested
         step = largest_step(self._rate, seconds)
-        return self._bounded(np.clip(wanted, self.previous - step, self.previous + step))
+        return self._bounded(np.clip(requested, self.previous - step, self.previous + step))
 
-    def _accelerated(self, wanted: ndarray, seconds: float) -> ndarray:
-        """Within what the speed may change by, and slow enough to stop at the bounds: v²/2a of way is left."""
+    def _accelerated(self, requested: ndarray, seconds: float) -> ndarray:
+        """Limit the change of speed, and keep slow enough to stop at the bounds: v²/2a of way is left."""
         limit = self._acceleration
         if limit is None:
-            return wanted
+            return requested
         free = np.isinf(limit)
         if seconds == 0:
-            return np.where(free, wanted, self.previous)
+            return np.where(free, requested, self.previous)
         most = np.where(free, 0.0, limit)
         before = self.previous.astype(np.float64)
         change = most * seconds
@@ -101,8 +101,8 @@ class Limiter:
             np.sqrt(change**2 + 2 * most * np.maximum(way, 0.0)) - change
             for way in (self._high - before, before - self._low)
         )
-        speed = np.clip((wanted - before) / seconds, self._speed - change, self._speed + change)
-        return np.where(free, wanted, self._bounded(before + np.clip(speed, -down, up) * seconds))
+        speed = np.clip((requested - before) / seconds, self._speed - change, self._speed + change)
+        return np.where(free, requested, self._bounded(before + np.clip(speed, -down, up) * seconds))
 
     def _bounded(self, action: ndarray) -> ndarray:
         return np.clip(action.astype(np.float32), self._low, self._high)
@@ -110,7 +110,7 @@ class Limiter:
 
 @final
 class OutputGuard:
-    """The output invariant: what leaves is finite, within the bounds, and within the rate from what left before.
+    """The output invariant: finite, within the bounds, and within the rate from the previous output.
 
     Args:
       low: [A] bounds.
@@ -127,14 +127,14 @@ class OutputGuard:
         self.restart(start)
 
     def restart(self, start: ndarray) -> None:
-        """Go on from what the actuators do now, [A], within the bounds."""
+        """Continue from what the actuators do now, [A], within the bounds."""
         self._sent: ndarray = np.clip(np.asarray(start, np.float32), self._low, self._high)
 
     def check(self, action: Any, brake: Callable[[], ndarray], elapsed: float) -> tuple[ndarray, bool]:
-        """What leaves [A], and whether it is `action`: otherwise it is a step towards `brake`.
+        """Return the output [A], and whether it is `action`: otherwise it is a step towards `brake`.
 
         Args:
-          action: [A] what is about to be sent.
+          action: [A] the command to check.
           brake: gives the declared brake [A]; called only where it is needed.
           elapsed: seconds since the last command.
         """
@@ -163,12 +163,12 @@ class OutputGuard:
 
 
 def _seconds(elapsed: float, longest: float) -> float:
-    """The time that counts: none where the clock went back or made no progress that a speed could be derived from."""
+    """Return the time that counts: zero where the clock went back or its progress is too small to derive a speed."""
     return min(elapsed, longest) if elapsed > SHORTEST else 0.0
 
 
 def limits_of(name: str, value: Any, size: int) -> ndarray | None:
-    """Positive limits [A] in float64, inf where there is none; None where there is none at all.
+    """Positive limits [A] in float64, inf for unlimited actuators; None if all are unlimited.
 
     Raises:
       ValueError: not one positive number, or one for each actuator.
@@ -185,5 +185,5 @@ def limits_of(name: str, value: Any, size: int) -> ndarray | None:
 
 
 def largest_step(rate: ndarray, seconds: float) -> ndarray:
-    """[A] by how much a command may change in some seconds; without a limit by any amount, even in none."""
+    """Largest change [A] of a command in some seconds; without a limit infinite, even in zero seconds."""
     return np.where(np.isinf(rate), math.inf, np.where(np.isinf(rate), 0.0, rate) * seconds)

@@ -1,4 +1,4 @@
-"""The loop's link to its planner: situations out, plans in, and which of them count."""
+"""The loop's link to its planner: situations out, plans in, and which plans count."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .window import Commanded, Observed
 
 @final
 class PlannerLink:
-    """Sends situations to a worker, and keeps the newest sound plan of the present episode.
+    """Sends situations to a worker, and keeps the newest sound plan of the current episode.
 
     Args:
       worker: plans.
       contract: of the planner.
-      loop: what the robot's side declares.
+      loop: declaration of the robot's side.
       weights: [J] of the costs, in the contract's order.
       seed: of the first episodes.
     """
@@ -41,12 +41,12 @@ class PlannerLink:
         self.weights, self._seed, self._episode, self._epoch = weights, seed, -1, 0
         self.goal: ndarray | None = None  # [O]
         self.latencies = Timings(0.95, 64)
-        self.plan: PublishedPlan | None = None  # the newest sound one of this episode
-        self.last_record: Any = None  # what the planner said last, sound or not
+        self.plan: PublishedPlan | None = None  # the newest sound plan of this episode
+        self.last_record: Any = None  # the planner's latest record, sound or not
         self.fault = Reason.OK  # of its newest plan
         self.surprised = False
         self._number = self._newest = 0  # of the situation sent last, and of the newest plan
-        self._asked: float | None = None  # stamp of the newest observation that was sent
+        self._sent_stamp: float | None = None  # stamp of the newest observation that was sent
         self._sent: deque[tuple[int, float]] = deque(maxlen=256)  # numbers of situations, and when they were sent
 
     def begin(self, goal: ndarray, seed: int | None) -> None:
@@ -57,20 +57,20 @@ class PlannerLink:
         self.forget()
 
     def redirect(self, goal: ndarray) -> None:
-        """Another goal [O]: the present plan counts until the first one towards it is there."""
-        self.goal, self._epoch, self._asked = goal, self._epoch + 1, None
+        """Set another goal [O]: the current plan counts until the first one towards it arrives."""
+        self.goal, self._epoch, self._sent_stamp = goal, self._epoch + 1, None
 
     def forget(self) -> None:
-        """Drop everything that was planned."""
+        """Drop all plans."""
         self._epoch += 1
-        self.plan = self.last_record = self._asked = None
+        self.plan = self.last_record = self._sent_stamp = None
         self.fault, self.surprised = Reason.OK, False
         self._newest = self._number
         self._sent.clear()
 
     def due(self, stamp: float) -> bool:
-        """Whether an observation of this stamp is to be sent."""
-        return self.goal is not None and (self._asked is None or stamp - self._asked >= self._replan_after)
+        """Whether an observation of this stamp is due to be sent."""
+        return self.goal is not None and (self._sent_stamp is None or stamp - self._sent_stamp >= self._replan_after)
 
     def receive(self, now: float) -> None:
         """Take the newest plan, if there is one: for this episode, newer than the last, and sound."""
@@ -94,11 +94,11 @@ class PlannerLink:
         else:
             self.fault, self.plan = Reason.OK, plan
 
-    def ask(self, observed: Observed, commanded: Commanded, delay: float, now: float) -> None:
+    def send(self, observed: Observed, commanded: Commanded, delay: float, now: float) -> None:
         """Send the situation to the planner.
 
         Args:
-          observed: the last observations; the newest is what the plan begins at.
+          observed: the last observations; the plan begins at the newest.
           commanded: the last actions.
           delay: seconds from handing out an action to its effect, as far as it is compensated.
           now: seconds on the loop's clock.
@@ -130,11 +130,11 @@ class PlannerLink:
         }.items():
             request[name] = value
         self._sent.append((self._number, now))
-        self._asked = stamp
+        self._sent_stamp = stamp
         self._worker.send(request.tobytes(), now)
 
     def _committed(self, stamp: float, frozen: int, past: ndarray, newest: float) -> ndarray:
-        """[T, A]: what is in force in the first `frozen` steps from `stamp`: commands that are out, then the plan."""
+        """Return the actions [T, A] in force in the first `frozen` steps from `stamp`: sent commands, then the plan."""
         actions, plan = past.copy(), self.plan
         out_until = newest + self._loop.actuation_delay
         for step in range(frozen):

@@ -1,4 +1,4 @@
-"""What is declared of the robot's side of the loop."""
+"""Declaration of the robot's side of the loop."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Loop:
-    """Declaration of the robot's side. Times in seconds; None: a default, as said beside each field.
+    """Declaration of the robot's side. Times in seconds; None: the default given at each field.
 
     Raises:
-      ValueError: a declaration that makes no sense, such as an infinite delay or a bound that is no number.
+      ValueError: a declaration that makes no sense, such as an infinite delay or a bound that is not a number.
     """
 
     actuation_delay: float = 0.0  # from handing out an action to its effect
-    compensate: bool = True  # roll the model through what is committed, and read plans at the moment of effect
+    compensate: bool = True  # roll the model through the committed actions, and read plans at the moment of effect
     replan_period: float | None = None  # between two plans; None: the contract's `replan_every` control periods
     rate_limit: float | tuple[float, ...] | None = None  # of each action, units a second; None or inf: any step
     acceleration_limit: float | tuple[float, ...] | None = None  # of each action's rate, units a second squared
     max_observation_age: float | None = None  # None: 3 control periods
-    late_after: float | None = None  # age at which a plan should have been followed; None: 3 periods beyond replanning
+    late_after: float | None = None  # age of a plan from which it is late; None: 3 periods beyond replanning
     observation_low: tuple[float, ...] | None = None  # [O] what a sensor can read; None: the contract's plausible range
     observation_high: tuple[float, ...] | None = None
-    stuck_after: int | None = None  # so many equal observations are a stuck sensor; None: any number may be
+    stuck_after: int | None = None  # this many equal observations are a stuck sensor; None: never
     latency: float | Callable[[], float] = 0.0  # of an inline planner, on the loop's clock
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ def _finite_number(value: Any, least: float) -> bool:
 
 
 def _numbers(value: Any) -> np.ndarray:
-    """The value as an array; NaN where it is no numbers."""
+    """Return the value as an array; NaN where it is not numeric."""
     try:
         return np.asarray(value, np.float64)
     except (TypeError, ValueError):

@@ -1,8 +1,8 @@
-"""What happened at each step, as strict JSON lines: written by a thread of its own, off the control path.
+"""One strict JSON line for each control step, written by a separate thread, off the control path.
 
-`run` opens each file, `step` lines hold actions, `plan` lines all that it takes to make a plan again, and a `missing`
-line says how many were dropped in its place. What is not finite is null. Files rotate by size; where the disk cannot
-keep up, lines are dropped and counted, never waited for.
+`run` opens each file, `step` lines hold actions, `plan` lines everything needed to recompute a plan, and a `missing`
+line counts the lines that were dropped in its place. Values that are not finite are null. Files rotate by size; where
+the disk cannot keep up, lines are dropped and counted, never waited for.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class PlanReport:
     source: Source
     reason: Reason
     action: list[float]
-    guards: tuple[str, ...] = ()  # what changed the action: bounds, rate, nonfinite
-    events: tuple[str, ...] = ()  # what began (+) and ended (-)
-    plan: int | None = None  # sequence number of what is executed
+    guards: tuple[str, ...] = ()  # limits that changed the action: bounds, rate, nonfinite
+    events: tuple[str, ...] = ()  # faults that began (+) and ended (-)
+    plan: int | None = None  # sequence number of the plan in execution
     plan_age_ms: float | None = None
     observation_age_ms: float | None = None
     latency_ms: float | None = None  # from an observation sent to its plan in use: p95 of the last ones
     compute_ms: float | None = None  # of the newest plan
-    deadline_margin_ms: float | None = None  # what was left of the plan's deadline
+    deadline_margin_ms: float | None = None  # time left until the plan's deadline
     iterations: int | None = None
     frozen: int | None = None  # actions that were committed before the plan began
     cost: float | None = None
@@ -51,22 +51,22 @@ class PlanReport:
     surprise: float | None = None
     surprise_threshold: float | None = None
     disagreement: float | None = None
-    prediction_error: float | None = None  # how far off the previous plan's own picture of now is
+    prediction_error: float | None = None  # error of the previous plan's prediction of now
 
 
 @final
 class Telemetry:
-    """Lines into `path`; when it grows beyond `max_bytes` it becomes `path.1`, what was that `path.2`, and so on.
+    """Writes lines into `path`; beyond `max_bytes` it becomes `path.1`, the former `path.1` `path.2`, and so on.
 
-    While the file cannot be written, lines wait, and what does not fit is dropped. Once it can be written again, what
-    waited is written, and then a line `{"kind": "missing", "lines": n}` in place of those that were dropped.
+    While the file cannot be written, lines wait, and the excess is dropped. Once it can be written again, the waiting
+    lines are written, and then a line `{"kind": "missing", "lines": n}` in place of those that were dropped.
 
     Args:
-      path: of the file that is written to; an older one is turned over first.
+      path: of the file that is written to; an existing one is rotated first.
       max_bytes: of one file.
-      keep: files beside the one that is written to.
+      keep: files in addition to the one that is written to.
       capacity: lines that may wait.
-      header: what belongs to the run: the bundle's hash, its contract.
+      header: description of the run: the bundle's hash, its contract.
 
     Raises:
       ValueError: a size that is not a whole number in its range, or a path that is a folder.
@@ -91,16 +91,16 @@ class Telemetry:
         self._capacity, self._missing = capacity, 0
         self._waiting: deque[Any] = deque()
         self._file = RotatingFile(self.path, max_bytes, keep)
-        self._lock = threading.Lock()  # of the file; nobody on the control path takes it
-        self._life = threading.Lock()  # of `start` and `close`
+        self._lock = threading.Lock()  # of the file; the control path never takes it
+        self._lifecycle_lock = threading.Lock()  # of `start` and `close`
         self._state = threading.Lock()  # of `_closing` and `_thread`
         self._wake, self._closing = threading.Event(), False
         self._thread: threading.Thread | None = None
         self._journal = Journal(logger)
 
     def start(self) -> None:
-        """Begin to write in the background, unless it does."""
-        with self._life:
+        """Start writing in the background, unless it is running."""
+        with self._lifecycle_lock:
             self._journal.start()
             with self._state:
                 self._closing = False
@@ -111,13 +111,13 @@ class Telemetry:
                     self._thread = thread
 
     def write(self, line: PlanReport | dict[str, Any]) -> None:
-        """Take a line. It is written soon, or dropped where too many wait. Never blocks."""
+        """Queue a line. It is written soon, or dropped where too many wait. Never blocks."""
         if len(self._waiting) >= self._capacity:
             self.dropped += 1
             self._missing += 1
             if self._missing == 1:
                 name = self.path.name
-                self._journal.write(logging.WARNING, "telemetry: lines are dropped, for %s takes them too slowly", name)
+                self._journal.write(logging.WARNING, "telemetry: lines are dropped, because %s is too slow", name)
             return
         if self._missing:
             missing, self._missing = self._missing, 0
@@ -125,10 +125,10 @@ class Telemetry:
         self._waiting.append(line)
 
     def flush(self) -> None:
-        """Write what waits.
+        """Write all queued lines.
 
         Raises:
-          OSError: the file cannot be written. What waits still waits.
+          OSError: the file cannot be written. The lines stay queued.
         """
         with self._lock:
             while True:
@@ -148,12 +148,12 @@ class Telemetry:
                 self._waiting.popleft()
 
     def close(self, timeout: float = 5.0) -> None:
-        """Write what waits, and end. Never raises.
+        """Write all queued lines, and end. Never raises.
 
         Args:
           timeout: seconds to wait for a disk that hangs; lines that it has not taken by then are lost.
         """
-        with self._life:
+        with self._lifecycle_lock:
             with self._state:
                 thread, self._closing = self._thread, True
                 self._wake.set()
@@ -166,7 +166,7 @@ class Telemetry:
             self._journal.close()
 
     def _finish(self) -> None:
-        """Write what waits, or give it up, and close the file."""
+        """Write all queued lines, or give them up, and close the file."""
         try:
             self.flush()
         except OSError as error:
@@ -176,7 +176,7 @@ class Telemetry:
             self.dropped += lost
             self._missing += before + lost
             if lost:
-                words = "telemetry: %d lines are lost, for %s cannot be written: %s"
+                words = "telemetry: %d lines are lost, because %s cannot be written: %s"
                 self._journal.write(logging.WARNING, words, lost, self.path.name, error.strerror)
         with self._lock:
             self._file.close()
@@ -192,7 +192,7 @@ class Telemetry:
                 broken = False
             except Exception as error:
                 if not broken:
-                    words = "telemetry: %s cannot be written, and is tried again: %s"
+                    words = "telemetry: %s cannot be written, and is retried: %s"
                     self._journal.write(logging.WARNING, words, self.path.name, error)
                 broken = True
             with self._state:
@@ -204,16 +204,16 @@ class Telemetry:
 
 
 def _missing(line: Any) -> int:
-    """How many lines a line stands for that are missing."""
+    """Count of missing lines that a line stands for."""
     return int(line["lines"]) if isinstance(line, dict) and line.get("kind") == "missing" else 0
 
 
 def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
-    """Every line of a log, the files that it was turned over into first. A last line that is cut off is left out.
+    """Every line of a log, rotated files first. A last line that is cut off is left out.
 
     Raises:
       FileNotFoundError: there is no such log.
-      ValueError: a line that is no JSON object.
+      ValueError: a line that is not a JSON object.
     """
     path = Path(path)
     older: list[Path] = []
@@ -223,11 +223,11 @@ def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:
         with file.open(encoding="utf-8", errors="replace") as lines:
             for number, text in enumerate(lines, 1):
                 if not text.endswith("\n"):
-                    break  # the writer died in the middle of it
+                    break  # the writer died in the middle of the line
                 try:
                     line = json.loads(text)
                 except (ValueError, RecursionError):
                     line = None
                 if not isinstance(line, dict):
-                    raise ValueError(f"{file.name}, line {number} is no JSON object: is this a log of jepa-mpc?")
+                    raise ValueError(f"{file.name}, line {number} is not a JSON object: is this a log of jepa-mpc?")
                 yield line

@@ -1,7 +1,7 @@
-"""What was seen and what was done, by time stamp: the loop's short memory, from which situations are made.
+"""Recent observations and commands by time stamp: the loop's short memory, from which situations are built.
 
-Sensors, control and actuators have their own times. The model wants observations and actions one control period apart;
-here they are brought to that grid.
+Sensors, control and actuators each have their own times. The model expects observations and actions one control period
+apart; here they are brought to that grid.
 """
 
 from __future__ import annotations
@@ -32,43 +32,43 @@ class Observed:
 
     @property
     def stamp(self) -> float:
-        """Of the newest one."""
+        """Time stamp of the newest observation."""
         return self._stamps[-1]
 
     @property
     def newest(self) -> ndarray:
-        """Its embedding, [E]."""
+        """Embedding [E] of the newest observation."""
         return self._values[-1]
 
     def clear(self) -> None:
-        """Another episode."""
+        """Forget everything: another episode."""
         self._stamps.clear()
         self._values.clear()
 
     def add(self, stamp: float, values: ndarray) -> None:
-        """One more, later than those before."""
+        """Add an observation, later than those before."""
         if not self._stamps:
             self._first = stamp
         self._stamps.append(stamp)
         self._values.append(values)
 
     def window(self, rows: int) -> tuple[ndarray, int]:
-        """[rows, E] one control period apart, the newest last, and how many of them are not a repeated first one.
+        """Return [rows, E] one control period apart, the newest last, and how many are not a repeated first one.
 
-        Between two observations it is interpolated, so a dropped one does not look like a leap: angles the shorter way
-        round. What cannot be interpolated, or was not read at both moments, is that of the nearer one.
+        Values are interpolated between two observations, so a dropped one does not look like a jump: angles the shorter
+        way round. What cannot be interpolated, or was not read at both moments, is that of the nearer one.
         """
         stamps = np.asarray(self._stamps)
-        wanted = stamps[-1] - self._period * np.arange(rows - 1, -1, -1)
+        grid = stamps[-1] - self._period * np.arange(rows - 1, -1, -1)
         known = min(rows, int((stamps[-1] - self._first) / self._period + 1.25))
         if len(stamps) == 1:
             return np.repeat(self._values[0][None], rows, axis=0), 1
-        after = np.searchsorted(stamps, wanted).clip(1, len(stamps) - 1)
+        after = np.searchsorted(stamps, grid).clip(1, len(stamps) - 1)
         before = after - 1
-        share = ((wanted - stamps[before]) / (stamps[after] - stamps[before])).clip(0.0, 1.0)
+        share = ((grid - stamps[before]) / (stamps[after] - stamps[before])).clip(0.0, 1.0)
         close = 0.1 * self._period  # a jitter that small is not worth a blend of two observations
-        share[np.abs(wanted - stamps[before]) < close] = 0.0
-        share[np.abs(wanted - stamps[after]) < close] = 1.0
+        share[np.abs(grid - stamps[before]) < close] = 0.0
+        share[np.abs(grid - stamps[after]) < close] = 1.0
         values = np.stack(self._values)
         share = share.astype(np.float32)[:, None]
         earlier, later = values[before], values[after]
@@ -76,7 +76,7 @@ class Observed:
         return np.where(self._blends(earlier, later), blend, np.where(share >= 0.5, later, earlier)), known
 
     def _blends(self, earlier: ndarray, later: ndarray) -> ndarray:
-        """Which numbers of two moments may be interpolated, [rows, E]."""
+        """Mask [rows, E] of the numbers that may be interpolated between two moments."""
         found = np.broadcast_to(self._spec.interpolates, earlier.shape).copy()
         for name, flag in self._spec.flags.items():
             read = (earlier[:, flag] > 0) & (later[:, flag] > 0)
@@ -94,30 +94,30 @@ class Commanded:
         self._start = start
 
     def restart(self, start: ndarray) -> None:
-        """The actuators do `start` [A] now, whatever was sent before."""
+        """Restart from what the actuators do now, `start` [A], whatever was sent before."""
         self._start = start
         self._moments.clear()
         self._actions.clear()
 
     @property
     def moment(self) -> float:
-        """When the newest went out; minus infinity before the first."""
+        """Time at which the newest went out; minus infinity before the first."""
         return self._moments[-1] if self._moments else -np.inf
 
     def clear(self) -> None:
-        """The clock started anew: only what is in force is kept, without its moment."""
+        """Restart with the clock: only the action in force is kept, without its time."""
         if self._actions:
             self._start = self._actions[-1]
         self._moments.clear()
         self._actions.clear()
 
     def add(self, moment: float, action: ndarray) -> None:
-        """One more."""
+        """Add an action from the moment it goes out."""
         self._moments.append(moment)
         self._actions.append(action)
 
     def at(self, moments: ndarray) -> ndarray:
-        """[n, A] what was, or is still, in force at some moments [n]."""
+        """Return the actions [n, A] in force at some moments [n]."""
         if not self._actions:
             return np.repeat(self._start[None], len(moments), axis=0)
         index = np.searchsorted(np.asarray(self._moments), moments, side="right")

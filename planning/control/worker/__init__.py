@@ -1,1 +1,1 @@
-"""Who plans beside the loop: in line, in a thread, in a process."""
+"""Workers that plan for the loop: inline, in a thread, in a process."""

@@ -1,4 +1,4 @@
-"""One planner process, seen from the loop's side: how it is started, what it says, and how it is ended."""
+"""One planner process, seen from the loop's side: its start, its output, and its end."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from ..log.journal import Journal
 _PROGRAM = f"{__package__}.process_main"
 _PIECE = 2**16
 _LONGEST_LINE = 2**24  # bytes
-_LONGEST_COMPLAINT = 2000  # bytes of a line on standard error
-_COMPLAINTS = 40  # lines of standard error at once, and
-_COMPLAINTS_A_SECOND = 10.0  # from then on
+_LONGEST_ERROR_LINE = 2000  # bytes of a line on standard error
+_ERROR_LINES = 40  # lines of standard error in a burst, and
+_ERROR_LINES_A_SECOND = 10.0  # as the sustained rate
 
 
 @final
 class PlannerChild:
-    """A planner process. `ring`, `alive` and `kill` are for any thread, everything else for its supervisor's.
+    """A planner process. Any thread may call `ring`, `alive` and `kill`, only its supervisor the rest.
 
-    It leads a process group of its own, so an interrupt at the terminal does not reach it.
+    It leads a separate process group, so an interrupt at the terminal does not reach it.
 
     Args:
-      order: the line that it is given first.
+      order: the first line of its standard input.
       files: descriptors that it inherits, as its arguments.
-      cores: where it may run until it chooses for itself; none: wherever this process may.
+      cores: the cores it starts on until it chooses its own; none: those of this process.
       journal: takes its standard error.
 
     Raises:
@@ -44,11 +44,11 @@ class PlannerChild:
 
     def __init__(self, order: bytes, files: Sequence[int], cores: Sequence[int], journal: Journal):
         self.ready = False  # to answer
-        self.iteration_seconds = 0.0  # what one took when the process started
+        self.iteration_seconds = 0.0  # duration of one iteration when the process started
         self._journal, self._order, self._rest = journal, memoryview(order), b""
-        self._complaints, self._has_error = _Complaints(journal), True
-        self._closing = threading.Lock()  # of the pipe that is rung through: its number may soon be another file's
-        # -P: a folder `planning` where the robot's program was started must not stand in for ours.
+        self._error_output, self._has_error = _ErrorOutput(journal), True
+        self._closing = threading.Lock()  # of the wake-up pipe: its descriptor may soon be another file's
+        # -P: a folder `planning` in the working directory of the robot's program must not shadow ours.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
         command = [sys.executable, "-P", "-m", _PROGRAM, *map(str, files), str(os.getpid())]
         with ExitStack() as theirs, ExitStack() as ours:
@@ -59,19 +59,19 @@ class PlannerChild:
                 command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=files, env=environment, process_group=0
             )
             self._pipes: ExitStack | None = ours.pop_all()
-        if cores:  # importing and compiling may be interrupted by anyone, whatever was inherited from the loop
+        if cores:  # importing and compiling get ordinary priority, whatever was inherited from the loop
             try:
                 os.sched_setscheduler(self.pid, os.SCHED_OTHER, os.sched_param(0))
                 os.sched_setaffinity(self.pid, cores)
             except ProcessLookupError:
                 pass  # it has ended, which is noticed where its lines are read
             except OSError as error:
-                words = "the planner's process cannot be put on the cores %s: %s"
-                journal.write(logging.WARNING, words, ", ".join(map(str, cores)), error)
+                message = "the planner's process cannot be put on the cores %s: %s"
+                journal.write(logging.WARNING, message, ", ".join(map(str, cores)), error)
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """Process id."""
         return self._process.pid
 
     def alive(self) -> bool:
@@ -79,7 +79,7 @@ class PlannerChild:
         return self._process.poll() is None
 
     def ring(self) -> None:
-        """Wake it. Never blocks: where the pipe is full it has been rung for, and where it is closed it has ended."""
+        """Wake it. Never blocks: a full pipe means that it was woken already, a closed one that it has ended."""
         if self._closing.acquire(blocking=False):
             try:
                 if self._pipes is not None:
@@ -90,10 +90,10 @@ class PlannerChild:
                 self._closing.release()
 
     def lines(self, seconds: float) -> list[dict[str, Any]] | None:
-        """What it has said, after at most so many seconds; None once it has ended and everything is read.
+        """Return its output within at most `seconds`; None once it has ended and everything is read.
 
         Raises:
-          ValueError: it said something that is no line of JSON.
+          ValueError: a line of its output is not JSON.
         """
         waiting = select.poll()
         waiting.register(self._output, select.POLLIN)
@@ -106,32 +106,32 @@ class PlannerChild:
             try:
                 self._order = self._order[os.write(self._input, self._order) :]
             except BrokenPipeError:
-                self._order = self._order[:0]  # it has ended, which its output will tell
+                self._order = self._order[:0]  # it has ended, which its output will show
         if self._error in happened:
-            self._has_error = self._complaints.read(self._error)
+            self._has_error = self._error_output.read(self._error)
         data = _read(self._output) if self._output in happened else None
         if data is None:
             return []
         if not data:
             return None
         if len(self._rest) > _LONGEST_LINE:
-            raise ValueError(f"it said a line of more than {_LONGEST_LINE} bytes")
+            raise ValueError(f"it wrote a line of more than {_LONGEST_LINE} bytes")
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [json.loads(line) for line in lines]
 
     def kill(self) -> None:
-        """End it at once, also while it is stopped."""
+        """Kill it immediately, also while it is stopped."""
         self._process.kill()
 
     def end(self) -> str:
-        """Kill it, reap it and close the pipes, once; how it ended."""
-        self.ready = False  # at once: while it is waited for below, nobody else can ask the system
+        """Kill it, reap it and close the pipes, once; returns how it ended."""
+        self.ready = False  # first: during the wait below no other thread can query the system
         self.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in a driver: it ends when that lets go of it
+        with contextlib.suppress(subprocess.TimeoutExpired):  # stuck in a driver: it ends when the driver releases it
             self._process.wait(5.0)
         if self._has_error:
-            self._complaints.read(self._error)
-        self._complaints.close()
+            self._error_output.read(self._error)
+        self._error_output.close()
         with self._closing:
             if self._pipes is not None:
                 self._pipes.close()
@@ -143,54 +143,54 @@ class PlannerChild:
 
 
 @final
-class _Complaints:
-    """The lines of standard error, so many a second, into the journal."""
+class _ErrorOutput:
+    """Passes the lines of standard error into the journal, at a limited rate."""
 
     def __init__(self, journal: Journal):
         self._journal, self._rest = journal, b""
-        self._allowed, self._moment, self._left_out = float(_COMPLAINTS), time.monotonic(), 0
+        self._allowed, self._moment, self._dropped = float(_ERROR_LINES), time.monotonic(), 0
 
     def read(self, error: int) -> bool:
-        """Read what is there; whether there may be more one day."""
+        """Read what is available; returns whether the stream is still open."""
         data = _read(error)
         if not data:
             return data is None
         *lines, self._rest = (self._rest + data).split(b"\n")
-        self._rest = self._rest[:_LONGEST_COMPLAINT]
+        self._rest = self._rest[:_LONGEST_ERROR_LINE]
         for line in lines:
             self._pass_on(line)
         return True
 
     def close(self) -> None:
-        """Nothing more will be said."""
+        """Flush the last line and the count of dropped ones."""
         self._pass_on(self._rest)
         self._rest = b""
-        self._say_left_out()
+        self._log_dropped()
 
     def _pass_on(self, line: bytes) -> None:
         now = time.monotonic()
-        self._allowed = min(self._allowed + (now - self._moment) * _COMPLAINTS_A_SECOND, float(_COMPLAINTS))
+        self._allowed = min(self._allowed + (now - self._moment) * _ERROR_LINES_A_SECOND, float(_ERROR_LINES))
         self._moment = now
         if not line.strip():
             return
         if self._allowed < 1.0:
-            self._left_out += 1
+            self._dropped += 1
             return
-        self._say_left_out()
+        self._log_dropped()
         self._allowed -= 1.0
-        self._say("planner process: %s", line[:_LONGEST_COMPLAINT].decode(errors="replace"))
+        self._log("planner process: %s", line[:_LONGEST_ERROR_LINE].decode(errors="replace"))
 
-    def _say_left_out(self) -> None:
-        if self._left_out:
-            self._say("planner process: %d lines were left out", self._left_out)
-            self._left_out = 0
+    def _log_dropped(self) -> None:
+        if self._dropped:
+            self._log("planner process: %d lines were left out", self._dropped)
+            self._dropped = 0
 
-    def _say(self, words: str, *args: Any) -> None:
-        self._journal.write(logging.WARNING, words, *args)
+    def _log(self, message: str, *args: Any) -> None:
+        self._journal.write(logging.WARNING, message, *args)
 
 
 def _pipe(theirs: ExitStack, ours: ExitStack, number: int) -> tuple[int, int]:
-    """A pipe for the standard descriptor `number`: both ends, each closed by the stack of the side that keeps it."""
+    """Open a pipe for the standard descriptor `number`: both ends, each closed by the stack of its side."""
     ends = os.pipe()
     for stack, end in zip((theirs, ours) if number == 0 else (ours, theirs), ends, strict=True):
         stack.callback(os.close, end)
@@ -199,7 +199,7 @@ def _pipe(theirs: ExitStack, ours: ExitStack, number: int) -> tuple[int, int]:
 
 
 def _read(descriptor: int) -> bytes | None:
-    """What is there; nothing at the end, and None where there may be more one day."""
+    """Return what is available; empty at the end of the stream, None where nothing is available yet."""
     try:
         return os.read(descriptor, _PIECE)
     except BlockingIOError:

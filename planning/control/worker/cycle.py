@@ -1,7 +1,7 @@
 """The planner's side of the loop: one situation in, one published plan out, and a log line that replays it.
 
-It runs in a thread, in a process of its own, or in the caller's hands. It knows no time but the stamps that it is given
-and how long its own work takes, so that a loop on a virtual clock plans exactly as one on the wall's does.
+It runs in a thread, in a separate process, or inline. It uses no time but the stamps that it is given
+and the duration of its own work, so that a loop on a virtual clock plans exactly as one on the wall clock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .plan_log import plan_line
 from .settings import Log, Planning
 from .surprise import Prediction, SurpriseMonitor
 
-KEPT = 64  # latents and imagined places of the last plans
+KEPT = 64  # latents and imagined positions of the last plans
 
 
 @final
@@ -63,12 +63,12 @@ class PlanningCycle:
         self._weights = np.asarray([engine.weights[name] for name in contract.terms], np.float32)
         self._epoch, self._state, self._sequence = -1, None, 0
         self._stamp, self._window = 0.0, np.zeros(0, np.float32)
-        self._aligned = 0.0  # the moment that the state's plan begins at, in whole control periods
+        self._aligned = 0.0  # start of the state's plan, in whole control periods
         self._roots: deque[tuple[float, ndarray]] = deque(maxlen=KEPT)
-        self._pictures: deque[tuple[float, ndarray]] = deque(maxlen=KEPT)
+        self._predicted: deque[tuple[float, ndarray]] = deque(maxlen=KEPT)
 
     def warmup(self) -> None:
-        """Compile all that an answer needs. What was planned before is forgotten."""
+        """Compile everything that an answer needs. Earlier plans are forgotten."""
         self._engine.warmup()
         contract, request = self._contract, np.zeros((), self._request_type)
         request["known"], request["weights"] = contract.history, self._weights
@@ -81,7 +81,7 @@ class PlanningCycle:
         self._refining, self._finishing = Timings(0.95, 64), Timings(0.95, 64)
 
     def answer(self, message: bytes) -> bytes | None:
-        """A message of `plan_type` for one of `request_type`; None where it asks nothing new."""
+        """Answer a message of `request_type` with one of `plan_type`; None where it requests nothing new."""
         began = self._clock()
         request = np.frombuffer(message, self._request_type)[0]
         epoch, stamp, window = int(request["epoch"]), float(request["stamp"]), request["window"]
@@ -121,17 +121,17 @@ class PlanningCycle:
         if self._log is not None:
             self._log(plan_line(request, record, plan, self._weights, follows, steps, rows))
         if not np.isfinite(record["actions"]).all():
-            self._state = None  # whatever became of it, the next answer begins anew
+            self._state = None  # the next answer starts afresh after any error
         return record.tobytes()
 
     def _catch_up(self, request: Any, fresh: bool) -> tuple[int, ndarray]:
-        """Bring the state to the request's observation; how many actions were taken, and which rows were new."""
+        """Bring the state to the request's observation; returns the count of actions taken, and which rows were new."""
         contract, window, stamp = self._contract, request["window"], float(request["stamp"])
         latest = window[-contract.history :]
         if fresh:
             self._state = self._engine.begin(request["goal"], int(request["seed"]), int(request["episode"]))
             self._roots.clear()
-            self._pictures.clear()
+            self._predicted.clear()
             if self._monitor is not None:
                 self._monitor.reset()
             steps, rows = 0, latest[-max(1, min(int(request["known"]), contract.history)) :]
@@ -151,7 +151,7 @@ class PlanningCycle:
         return steps, rows
 
     def _refine(self, state: Any, began: float) -> tuple[Any, int]:
-        """As many iterations as fit the deadline, at least one."""
+        """Refine the plan for as many iterations as fit the deadline, at least one."""
         made = 0
         while made < self._limit:
             expected = self._refining.expected() + self._finishing.expected()
@@ -164,7 +164,7 @@ class PlanningCycle:
         return state, made
 
     def _judge(self, record: Any, state: Any, plan: Any) -> None:
-        """Which of the best sequences is published, if any."""
+        """Choose which of the best sequences is published, if any."""
         contract, validator = self._contract, self._planning.validator
         record["actions"], record["cost"], rank = plan.actions, plan.cost, 0
         record["terms"] = [plan.terms[name] for name in contract.terms]
@@ -187,7 +187,7 @@ class PlanningCycle:
         record["verdict"], record["rank"] = Status.OK, rank
 
     def _compare(self, record: Any, request: Any, state: Any) -> None:
-        """What was predicted for now, by the model and by the last plans, against what is seen."""
+        """Compare the predictions for now, by the model and by the last plans, with the observation."""
         contract, planning = self._contract, self._planning
         record["surprise"] = record["disagreement"] = record["prediction_error"] = np.nan
         stamp, span = float(request["stamp"]), contract.action_block * contract.control_period
@@ -210,23 +210,23 @@ class PlanningCycle:
         if planning.imagine:
             root = self._engine.root(state)
             seen = root if (decoded := self._engine.probe(root)) is None else decoded
-            expected = self._near(self._pictures, stamp)
+            expected = self._near(self._predicted, stamp)
             if expected is not None:
                 record["prediction_error"] = np.linalg.norm(expected - seen)
-            record["imagined"] = picture = self._engine.imagined(state)
-            self._pictures.append((stamp + span, picture[0]))
+            record["imagined"] = prediction = self._engine.imagined(state)
+            self._predicted.append((stamp + span, prediction[0]))
         else:
             record["imagined"] = np.nan
 
     def _near(self, known: deque[tuple[float, ndarray]], moment: float) -> ndarray | None:
-        """What was kept for a moment, within a quarter of a control period."""
+        """Return the entry kept for a moment, within a quarter of a control period."""
         for stamp, value in reversed(known):
             if abs(stamp - moment) < 0.25 * self._contract.control_period:
                 return value
         return None
 
     def _root_of(self, window: ndarray, state: Any) -> ndarray:
-        """The latent of earlier observations [P, O]; the state stays as it is."""
+        """Return the latent of earlier observations [P, O]; the state does not change."""
         for row in window:
             state = self._engine.observe(state, row)
         return self._engine.root(state)

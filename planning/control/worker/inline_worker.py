@@ -1,4 +1,4 @@
-"""Planning in the caller's hands, in virtual time."""
+"""Planning in the caller's thread, in virtual time."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ logger = logging.getLogger(__name__)
 
 @final
 class InlineWorker:
-    """Plans in the caller's hands, on the caller's clock: for virtual time, and for tests.
+    """Plans in the caller's thread, on the caller's clock: for virtual time, and for tests.
 
-    Any thread may call any method; while one plans, the others wait. An exception of the engine ends it: `failure` says
-    which.
+    Any thread may call any method; while one plans, the others wait. An exception of the engine ends it: `failure` has
+    the reason.
 
     Args:
       engine: plans.
-      planning: how; its deadline means nothing here, for all iterations are made.
+      planning: settings; the deadline has no effect, because all iterations are made.
       log: takes the plans' lines.
-      latency: seconds, or a function that gives them, after which a plan is there; one plan at a time.
+      latency: seconds, or a function that returns them, after which a plan is available; one plan at a time.
     """
 
     restarts = 0
@@ -39,13 +39,13 @@ class InlineWorker:
         self.ready = False
         self.failure: str | None = None
         self._stopped = False
-        self._making: tuple[float, bytes | None] | None = None  # when it will be there
-        self._made: bytes | None = None
+        self._in_progress: tuple[float, bytes | None] | None = None  # time at which the plan is available
+        self._finished: bytes | None = None
         self._waiting: bytes | None = None
         self._sent = -float("inf")
 
     def start(self) -> None:
-        """Compile, unless everything is. Raises what the engine does."""
+        """Compile, unless everything is compiled. Raises whatever the engine raises."""
         with self._lock:
             if not self.ready:
                 self._journal.start()
@@ -55,31 +55,31 @@ class InlineWorker:
                 self.ready = True
 
     def stop(self) -> None:
-        """Forget what is planned."""
+        """Drop all plans and situations."""
         with self._lock:
             self.ready, self._stopped = False, True
             self._forget()
         self._journal.close()
 
     def send(self, message: bytes, now: float) -> None:
-        """Plan, unless a plan is being made: then keep the newest situation for later."""
+        """Plan, unless a plan is in progress: then keep the newest situation for later."""
         with self._lock:
             if self._stopped or self.failure is not None:
                 return
-            if now < self._sent:  # the clock went back, and what is being made would be there in an age
+            if now < self._sent:  # the clock went back, and the plan in progress would be available only much later
                 self._forget()
             self._sent = now
             self._finish(now)
-            if self._making is None:
-                self._making = now + self._latency(), self._answer(message)
+            if self._in_progress is None:
+                self._in_progress = now + self._latency(), self._answer(message)
             else:
                 self._waiting = message
 
     def receive(self, now: float) -> bytes | None:
-        """The newest plan whose time has come."""
+        """Return the newest plan that is available by `now`."""
         with self._lock:
             self._finish(now)
-            plan, self._made = self._made, None
+            plan, self._finished = self._finished, None
             return plan
 
     def dead(self) -> bool:
@@ -87,20 +87,20 @@ class InlineWorker:
         return self._stopped or self.failure is not None
 
     def _forget(self) -> None:
-        self._making = self._made = self._waiting = None
+        self._in_progress = self._finished = self._waiting = None
         self._sent = -float("inf")
 
     def _finish(self, now: float) -> None:
-        """Whatever is there by now; the situation that waited is begun when the plan before it ended."""
-        while self._making is not None and self._making[0] <= now:
-            due, plan = self._making
-            self._made, self._making = plan or self._made, None
+        """Finish plans that are due by now; a situation that waited is begun when the plan before it ended."""
+        while self._in_progress is not None and self._in_progress[0] <= now:
+            due, plan = self._in_progress
+            self._finished, self._in_progress = plan or self._finished, None
             if self._waiting is not None:
-                self._making = due + self._latency(), self._answer(self._waiting)
+                self._in_progress = due + self._latency(), self._answer(self._waiting)
                 self._waiting = None
 
     def _answer(self, message: bytes) -> bytes | None:
-        """A plan, or none where the engine raises."""
+        """Return a plan, or None where the engine raises."""
         try:
             return self._cycle.answer(message)
         except Exception as error:

@@ -1,7 +1,7 @@
-"""One message in shared memory, the newest: written by one side, read by the other, and nobody ever waits.
+"""The newest message in shared memory: written by one side, read by the other, and neither ever waits.
 
-A sequence lock: the version is odd while somebody writes, and a reader that met a writer simply has nothing new. A
-checksum over version and message tells of a writer that died in the middle, and of a machine that reorders stores.
+A sequence lock: the version is odd during a write, and a reader that meets a writer simply gets nothing new. A
+checksum over version and message detects a writer that died in the middle, and a machine that reorders stores.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Mailbox:
         """Replace the message.
 
         Raises:
-          ValueError: it is not as long as the mailbox's messages are.
+          ValueError: it does not have the mailbox's message size.
         """
         if len(message) != self._size:
             raise ValueError(f"a message must have {self._size} bytes; got {len(message)}")
         (before,) = struct.unpack_from("<Q", self._buffer, 0)
-        version = (before + 2) | 1  # a writer that died in the middle left an odd one behind
+        version = (before + 2) | 1  # a writer that died in the middle left an odd version
         struct.pack_into("<Q", self._buffer, 0, version)
         self._buffer[HEAD.size : HEAD.size + self._size] = message
         version += 1
@@ -48,7 +48,7 @@ class Mailbox:
         struct.pack_into("<Q", self._buffer, 0, version)
 
     def read(self) -> bytes | None:
-        """The message, if it is whole and another one than was read last."""
+        """Return the message, if it is whole and not the one that was read last."""
         version, again, checksum = HEAD.unpack_from(self._buffer, 0)
         if version == self._seen or version % 2 or version != again:
             return None
@@ -60,12 +60,12 @@ class Mailbox:
 
     @property
     def version(self) -> int:
-        """Another number for each message."""
+        """Version of the message, a different number for each."""
         return int(struct.unpack_from("<Q", self._buffer, 0)[0])
 
 
 def shared_file(size: int) -> int:
-    """A descriptor of `size` bytes of nameless memory (a nameless file elsewhere): it dies with the last who has it.
+    """Return a descriptor of `size` bytes of anonymous memory (an unlinked file elsewhere), freed with its last holder.
 
     Raises:
       OSError: the system has no room for it.

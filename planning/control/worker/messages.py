@@ -1,7 +1,7 @@
-"""What the two sides of the loop tell each other: the situation goes to the planner, a plan comes back.
+"""Messages between the two sides of the loop: the situation goes to the planner, a plan comes back.
 
 Both are records of fixed size, so that they fit a mailbox in shared memory. Times are seconds on the loop's own clock:
-the planner only hands them back, and has no clock of its own to disagree with.
+the planner only returns them, and has no clock of its own that could disagree.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..engine.contract import Contract
 
 
 def request_type(contract: Contract) -> np.dtype:
-    """The situation.
+    """Record type of a situation.
 
     `window` are the last observations one control period apart, newest last, of which `known` are real and the earliest
     repeated before them; `executed` are the actions that led from the K-th last of them to the last, `committed` those
@@ -44,7 +44,7 @@ def request_type(contract: Contract) -> np.dtype:
 
 
 def plan_type(contract: Contract) -> np.dtype:
-    """A plan, and what is known of how it came about. What does not apply is NaN."""
+    """Record type of a plan and its statistics. What does not apply is NaN."""
     steps = contract.horizon // contract.action_block
     return np.dtype(
         [
@@ -74,7 +74,7 @@ def plan_type(contract: Contract) -> np.dtype:
 
 @dataclass(frozen=True)
 class PublishedPlan:
-    """A plan as the loop executes it. `stamp` is the moment, on the loop's clock, that its first action belongs to."""
+    """A plan as the loop executes it. `stamp` is the time of its first action on the loop's clock."""
 
     sequence: int  # the number of the situation that it answers, so it always grows
     epoch: int
@@ -83,7 +83,7 @@ class PublishedPlan:
     control_period: float  # seconds
     verdict: Status
     actions: ndarray  # [T, A]
-    record: Any  # everything else that the planner said, a record of `plan_type`
+    record: Any  # the rest of the planner's answer, a record of `plan_type`
     playback: Parameterization
 
     @classmethod
@@ -103,7 +103,7 @@ class PublishedPlan:
         )
 
     def at(self, moment: float) -> ndarray:
-        """The action [A] that takes effect at `moment`, by the planner's own interpolation."""
+        """Return the action [A] that takes effect at `moment`, by the planner's own interpolation."""
         horizon = len(self.actions)
         return self.playback.evaluate(self.actions, moment - self.stamp, self.control_period, horizon)
 

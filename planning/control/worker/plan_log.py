@@ -1,7 +1,7 @@
-"""The log of an episode's plans, and the plans that come of it again.
+"""The log of an episode's plans, and their replay.
 
-A line holds all that it takes to make its plan, given that those before it were made: the actions taken since, the
-observations, what was committed, and how many iterations there was time for.
+A line holds everything needed to recompute its plan, after those before it: the actions taken since, the
+observations, what was committed, and how many iterations fit the deadline.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...types import Plan, Status
 from ..engine.contract import MOST
 from ..engine.interface import Engine
 
-# What a plan is made from.
+# The inputs of a plan.
 _FIELDS: dict[str, Any] = {
     "follows": int | None,
     "steps": int,
@@ -33,7 +33,7 @@ _FIELDS: dict[str, Any] = {
 def plan_line(
     request: Any, record: Any, plan: Plan, weights: ndarray, follows: int | None, steps: int, rows: ndarray
 ) -> dict[str, Any]:
-    """All that it takes to make this plan again, given that those before it were."""
+    """Log everything needed to recompute this plan, after those before it."""
     frozen = int(request["frozen"])
     line: dict[str, Any] = {"kind": "plan", "sequence": int(request["number"]), "follows": follows}
     line |= {"epoch": int(request["epoch"])}
@@ -58,32 +58,32 @@ def plan_line(
 
 
 def digest(actions: Any) -> str:
-    """A fingerprint of a plan's actions [T, A], bit for bit."""
+    """Return a fingerprint of a plan's actions [T, A], bit for bit."""
     return hashlib.sha256(np.ascontiguousarray(actions, np.float32).tobytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """What one controller logged from its start to its end."""
+    """Log of one controller from its start to its end."""
 
     header: dict[str, Any]  # the bundle's hash and its contract
     episodes: list[list[dict[str, Any]]] = field(default_factory=list)  # their plans, in order
 
     def plans(self) -> list[dict[str, Any]]:
-        """The plans of all episodes."""
+        """Return the plans of all episodes."""
         return [line for episode in self.episodes for line in episode]
 
 
 def runs_of(lines: Iterable[dict[str, Any]]) -> list[LoggedRun]:
-    """The runs in a log, the oldest first: each `run` line opens a file, and a run may take several.
+    """Return the runs in a log, the oldest first: each `run` line opens a file, and a run may take several.
 
-    A file that continues a run has the same header, and its steps and plans go on counting.
+    A file that continues a run has the same header, and its step and plan numbers continue.
 
     Raises:
       ValueError: a plan without its number.
     """
     runs: list[LoggedRun] = []
-    opened: dict[str, Any] | None = None  # a file that was opened, and not yet counted in
+    opened: dict[str, Any] | None = None  # a file that was opened, and not yet assigned to a run
     last: dict[str, int] = {}
     for line in lines:
         kind = str(line.get("kind"))
@@ -107,13 +107,13 @@ def runs_of(lines: Iterable[dict[str, Any]]) -> list[LoggedRun]:
 
 
 def replay(engine: Engine, lines: list[dict[str, Any]], until: int | None = None) -> tuple[ndarray, list[int]]:
-    """Make the plans of one episode's log again, up to the one with the sequence number `until`.
+    """Recompute the plans of one episode's log, up to the one with the sequence number `until`.
 
     Returns:
-      The last plan's actions [T, A], and the sequence numbers of plans that came out otherwise than they were logged.
+      The last plan's actions [T, A], and the sequence numbers of plans that differ from the log.
 
     Raises:
-      ValueError: the log does not begin with the episode, misses a plan, is damaged, or is another bundle's.
+      ValueError: the log does not begin with the episode, misses a plan, is damaged, or belongs to another bundle.
     """
     if not lines or "begin" not in lines[0]:
         raise ValueError("the log does not hold the beginning of this episode: keep more files when it rotates")
@@ -124,10 +124,10 @@ def replay(engine: Engine, lines: list[dict[str, Any]], until: int | None = None
     for line in lines:
         _check(line)
         if line["follows"] not in (None, before):
-            raise ValueError(f"the log misses the plan {line['follows']}, on which the plan {line['sequence']} stands")
+            raise ValueError(f"the log misses the plan {line['follows']}, which the plan {line['sequence']} continues")
         before = line["sequence"]
         try:
-            state = _again(engine, state, line)
+            state = _recompute(engine, state, line)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ValueError(f"the plan {before} in the log does not fit this bundle: {error}") from error
         actions = np.asarray(engine.plan(state).actions)
@@ -138,8 +138,8 @@ def replay(engine: Engine, lines: list[dict[str, Any]], until: int | None = None
     return actions, different
 
 
-def _again(engine: Engine, state: Any, line: dict[str, Any]) -> Any:
-    """The state after the plan of one line was made."""
+def _recompute(engine: Engine, state: Any, line: dict[str, Any]) -> Any:
+    """Recompute the plan of one line; returns the state after it."""
     contract = engine.contract
     engine.weights = dict(zip(contract.terms, line["weights"], strict=True))
     if "begin" in line:
@@ -160,7 +160,7 @@ def _again(engine: Engine, state: Any, line: dict[str, Any]) -> Any:
 
 
 def _check(line: dict[str, Any]) -> None:
-    """Raise ValueError where a line lacks what its plan is made from, or would plan for ever."""
+    """Raise ValueError where a line lacks an input of its plan, or would plan forever."""
     for name, kind in _FIELDS.items():
         if name not in line:
             raise ValueError(f"the plan {line['sequence']} in the log has no {name}: take an intact copy")
@@ -170,7 +170,7 @@ def _check(line: dict[str, Any]) -> None:
 
 
 def _number(kind: str, line: dict[str, Any]) -> int | None:
-    """What numbers a line, where anything does."""
+    """Return the number of a line, where it has one."""
     value = line.get({"plan": "sequence", "step": "step"}.get(kind, ""))
     return value if _is_count(value) else None
 

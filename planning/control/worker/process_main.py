@@ -1,4 +1,4 @@
-"""What a planner process runs: standard input says what to plan with, and the process ends with the one that asked."""
+"""Main function of a planner process: standard input has its engine and settings, and it ends with its parent."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _PR_SET_PDEATHSIG = 1
 
 
 class ChangedContractError(ValueError):
-    """An engine that is not the one that was validated."""
+    """The engine is not the one that was validated."""
 
 
 def main() -> None:
-    """Answer situations until there is nobody who asks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt at the terminal is the other process's to handle
+    """Answer situations until the other side closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process handles an interrupt at the terminal
     end_with(int(sys.argv[3]))
     output = os.dup(1)
-    os.dup2(2, 1)  # whatever a library prints must not get between our lines
+    os.dup2(2, 1)  # a library's output must not get between our lines
 
-    def tell(line: dict[str, Any]) -> None:
+    def send(line: dict[str, Any]) -> None:
         data = as_line(line).encode()
         while data:
             data = data[os.write(output, data) :]
@@ -59,18 +59,18 @@ def main() -> None:
         files = map(int, sys.argv[1:3])
         maps = [mapped(file, Mailbox.room(size)) for file, size in zip(files, sizes, strict=True)]
         requests, plans = (Mailbox(*pair) for pair in zip(maps, sizes, strict=True))
-        cycle = PlanningCycle(engine, planning, tell)
+        cycle = PlanningCycle(engine, planning, send)
         cycle.warmup()
         seconds = iteration_seconds(engine)
     except Exception as error:
         final = isinstance(error, ReplacedBundleError | ChangedContractError)
         if not final:
             traceback.print_exc()
-        tell({"kind": "failed", "error": f"{type(error).__name__}: {error}", "final": final})
+        send({"kind": "failed", "error": f"{type(error).__name__}: {error}", "final": final})
         sys.exit(1)
     for refusal in scheduled(planning, order["cores"]):
-        tell({"kind": "warning", "text": f"planning goes on, but {refusal}"})
-    tell({"kind": "ready", "seconds": seconds})
+        send({"kind": "warning", "text": f"planning continues, but {refusal}"})
+    send({"kind": "ready", "seconds": seconds})
     while True:
         message = requests.read()
         if message is None:
@@ -83,12 +83,12 @@ def main() -> None:
 
 
 def end_with(parent: int) -> None:
-    """End this process when the process `parent` has: also during a compilation, and whoever else holds its pipes.
+    """End this process when the process `parent` has ended: also during a compilation, whoever holds its pipes.
 
-    The signal comes when the thread ends that started this process: that is its supervisor, without which nobody would
-    end it. Where the system has no such signal, the number of the parent process changes when it ends.
+    The signal comes when the thread that started this process ends: that is its supervisor, and nothing else would
+    end it. Where the system has no such signal, the parent's process id changes when it ends.
     """
-    before = os.getppid()  # `parent`, unless Python itself is started by a launcher here
+    before = os.getppid()  # `parent`, unless a launcher starts Python here
 
     def watch() -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -103,9 +103,9 @@ def end_with(parent: int) -> None:
 
 
 def scheduled(planning: Planning, cores: Sequence[int]) -> list[str]:
-    """Take the priority and the cores that are declared; what the system does not grant of them, and why.
+    """Set the declared priority and cores; returns what the system refused, and why.
 
-    Where no cores are declared, or they are not granted, `cores` are taken.
+    Where no cores are declared, or they are not granted, `cores` are used.
     """
     refusals: list[str] = []
     for chosen in (planning.cores or cores, cores, ()):
@@ -119,7 +119,7 @@ def scheduled(planning: Planning, cores: Sequence[int]) -> list[str]:
 
 
 def iteration_seconds(engine: Engine) -> float:
-    """What one iteration on a plan takes: no plan takes less, whatever its deadline."""
+    """Measure one iteration on a plan, in seconds: no plan takes less, whatever its deadline."""
     zeros = np.zeros(engine.contract.embedding_size, np.float32)
     state = jax.block_until_ready(engine.observe(engine.begin(zeros, seed=0, episode=0), zeros))
     began = time.perf_counter()
@@ -128,7 +128,7 @@ def iteration_seconds(engine: Engine) -> float:
 
 
 def _first_line() -> bytes:
-    """Without reading further: what comes after it are only rings."""
+    """Read one line and nothing beyond it: the rest is wake-ups only."""
     data = b""
     while not data.endswith(b"\n"):
         piece = os.read(0, 2**20)

@@ -1,4 +1,4 @@
-"""How an engine is made wherever it is needed: what crosses to a planner process are words, never objects."""
+"""Descriptions from which an engine is built where it is needed: a planner process receives strings, never objects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .validator import named
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a planner process makes its engine: a bundle's path and hash, or `module:function` with arguments in JSON."""
+    """Builds an engine in a planner process: a bundle's path and hash, or `module:function` with arguments in JSON."""
 
     contract: Contract
     spec: dict[str, Any]
@@ -29,7 +29,7 @@ class Recipe:
 
     @classmethod
     def bundle(cls, path: str | Path, cache: bool = False) -> Recipe:
-        """From a bundle, with the calibration of surprise that it may bring along. Raises what loading one does."""
+        """Recipe from a bundle, with the surprise calibration that it may hold. Raises what loading a bundle raises."""
         sha256 = file_hash(path) if Path(path).is_file() else None
         bundle = Bundle.load(path, sha256)
         spec = {"bundle": str(Path(path).resolve()), "cache": cache, "sha256": sha256}
@@ -37,16 +37,16 @@ class Recipe:
 
     @classmethod
     def factory(cls, name: str, **arguments: Any) -> Recipe:
-        """From a function of yours that returns an engine. It is called once here, for its contract."""
+        """Recipe from your function that returns an engine. It is called once here, for its contract."""
         return cls(make_engine(spec := {"factory": name, "arguments": arguments}).contract, spec)
 
 
 def make_engine(spec: dict[str, Any]) -> Engine:
-    """The engine that a recipe describes.
+    """Build the engine that a recipe describes.
 
     Raises:
       ReplacedBundleError: the file is not the one that the recipe was made from.
-      ValueError: the bundle is no good, or the function cannot be imported.
+      ValueError: the bundle cannot be used, or the function cannot be imported.
     """
     if "bundle" in spec:
         path = Path(spec["bundle"])
@@ -56,24 +56,24 @@ def make_engine(spec: dict[str, Any]) -> Engine:
 
 
 def reflex_of(planner: Engine | Recipe) -> ModelReflex:
-    """The policy that the planner's model brings along, compiled, for whoever must act while the planner cannot.
+    """Return the policy of the planner's model, compiled, for acting while the planner cannot answer.
 
     Raises:
-      ValueError: it brings none.
+      ValueError: the model has none.
     """
     engine = make_engine(planner.spec) if isinstance(planner, Recipe) else planner
     contract = engine.contract
     nothing = np.zeros((contract.history, contract.embedding_size), np.float32)
     if engine.reflex(nothing, nothing[-1]) is None:
         raise ValueError(
-            "the fallback asks for the model's reflex, and this model has none: train it with model.policy=true, or "
-            "give a function of yours as the reflex"
+            "the fallback requests the model's reflex, and this model has none: train it with model.policy=true, or "
+            "pass a function as the reflex"
         )
     return engine.reflex
 
 
 def embedding_of(planner: Engine | Recipe) -> Embed:
-    """What makes a row of a moment, for the control loop: compiled where a sensor is no vector, else nothing at all."""
+    """Return the function that embeds a moment, for the control loop: compiled where a sensor is not a vector."""
     spec = planner.contract.observation
     if spec.is_vectors:
         return no_embedding
@@ -83,6 +83,6 @@ def embedding_of(planner: Engine | Recipe) -> Embed:
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's content."""
+    """Return the SHA-256 of a file's content."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,9 +1,9 @@
-"""Before whom a process runs, and where: what a control loop asks of Linux.
+"""Real-time priority and cores of a process on Linux.
 
-On a busy machine an ordinary thread waits some milliseconds whenever another one is in the middle of its turn. A
-control loop that must not wait asks for a real-time priority. And Linux keeps a share of each core for ordinary
-threads: a planner that never sleeps is stopped for up to 50 ms a second, and with it whoever happens to be woken on its
-core. So loop and planner are best given cores of their own.
+On a busy machine an ordinary thread waits some milliseconds whenever another thread is using its time slice. A
+control loop that must not wait requests a real-time priority. But Linux reserves a share of each core for ordinary
+threads: a planner that never sleeps is stopped for up to 50 ms a second, and with it every thread that is woken on its
+core. So loop and planner should each have dedicated cores.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pathlib import Path
 
 
 def real_time(priority: int, cores: Collection[int] = ()) -> None:
-    """Run all present threads of this process before all ordinary ones (`SCHED_FIFO`); 0: as an ordinary process.
+    """Run all present threads of this process before all ordinary ones (`SCHED_FIFO`); 0: with ordinary priority.
 
-    `cores` are the only ones that they run on from now on; none named: as before.
-    A higher priority comes before a lower one. Linux grants it to root, and to whom `limits.conf` allows an `rtprio`.
-    Threads and processes that are started later inherit it; a planner process always takes its own,
+    From now on they run only on `cores`; empty: as before.
+    A higher priority comes before a lower one. Linux grants it to root, and to users with an `rtprio` in `limits.conf`.
+    Threads and processes that are started later inherit it; a planner process always sets its own,
     `Planning(priority=...)`.
 
     Raises:
-      ValueError: the system knows no such priority or core, or does not grant it.
+      ValueError: the system has no such priority or core, or does not grant it.
     """
     if not hasattr(os, "sched_setscheduler"):
         if priority or cores:
@@ -33,7 +33,7 @@ def real_time(priority: int, cores: Collection[int] = ()) -> None:
             _all_threads(lambda thread: os.sched_setaffinity(thread, cores))
         except (OSError, ValueError) as error:
             there = sorted(os.sched_getaffinity(0))
-            raise ValueError(f"cores={list(cores)} must be some of those that this process has: {there}") from error
+            raise ValueError(f"cores={list(cores)} must be some of those available to this process: {there}") from error
     policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
     try:
         _all_threads(lambda thread: os.sched_setscheduler(thread, policy, os.sched_param(priority)))

@@ -1,4 +1,4 @@
-"""What is declared of the planner's side of the loop."""
+"""Declaration of the planner's side of the loop."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Log = Callable[[dict[str, Any]], None]  # takes a line
 
 @dataclass(frozen=True)
 class Planning:
-    """How a planner answers, and when it counts as stuck. Times in seconds.
+    """Settings of a planner, and when it counts as stuck. Times in seconds.
 
     Raises:
-      ValueError: a setting that makes no sense.
+      ValueError: an invalid setting.
     """
 
     deadline: float | None = None  # for one plan; None: the control period
@@ -28,13 +28,13 @@ class Planning:
     validator: Validator = Validator()
     surprise: Surprise | None = None
     most_disagreement: float | None = None  # of an ensemble along the plan, above which it counts as surprised
-    imagine: bool = False  # publish where the plan should lead, and how far the last one was off
-    log: bool = False  # write a line for each plan, from which `replay` makes it again
+    imagine: bool = False  # publish the plan's predicted positions, and the error of the last plan's
+    log: bool = False  # write a line for each plan, from which `replay` recomputes it
     priority: int = 0  # real-time priority of a planner process once it is ready; 0: an ordinary process
-    cores: tuple[int, ...] = ()  # the only ones that a planner process runs on once it is ready; none named: any
+    cores: tuple[int, ...] = ()  # of a planner process once it is ready; empty: any
     start_timeout: float = 300.0  # to import and compile; a planner process that takes longer is killed and retried
     # Time without an answer after which a planner process is killed; None: 5 times the deadline and one iteration, as
-    # it is measured when the process starts, and at least 2 s.
+    # measured when the process starts, and at least 2 s.
     hang_after: float | None = None
 
     def __post_init__(self) -> None:
@@ -60,7 +60,7 @@ class Planning:
                 raise ValueError(f"{name} must be True or False; got {getattr(self, name)!r}")
 
     def to_json(self) -> dict[str, Any]:
-        """For a planner process. Raises ValueError on a check that is a function: there it must be named."""
+        """Convert for a planner process. Raises ValueError on a check that is a function: there it must be named."""
         if any(not isinstance(check, str) for check in self.validator.checks):
             raise ValueError("a planner process imports its checks: name each as module:function")
         values = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__}
@@ -72,7 +72,7 @@ class Planning:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Planning:
-        """Read what `to_json` gave."""
+        """Read the output of `to_json`."""
         validator = Validator(tuple(values["validator"]["checks"]), values["validator"]["tolerance"])
         surprise = None if values["surprise"] is None else Surprise.from_json(values["surprise"])
         return cls(**{**values, "validator": validator, "surprise": surprise, "cores": tuple(values["cores"])})
@@ -87,7 +87,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A setting as JSON has it: NumPy's numbers become Python's."""
+    """Convert a setting to plain JSON: NumPy's numbers become Python's."""
     if isinstance(value, tuple):
         return tuple(map(_plain, value))
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

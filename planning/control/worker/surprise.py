@@ -1,7 +1,7 @@
-"""How far what is seen is from what was predicted for now: one number, and a threshold with a known false-alarm rate.
+"""Surprise, the distance of an observation from its prediction: one number, and a threshold of known false-alarm rate.
 
-Three statistics of the whitened prediction error, each scaled by what is usual near the predicted latent: its size
-(teleports, blows), and how much of what the actions, or the motion, should have done is missing, over three steps (weak
+Three statistics of the whitened prediction error, each scaled by the usual value near the predicted latent: its size
+(teleports, blows), and the missing part of the expected effect of the actions, or of the motion, over three steps (weak
 actuators, friction, frozen sensors). Each becomes -log of its tail probability on held-out data; the largest counts.
 The threshold is split conformal: Angelopoulos and Bates, A Gentle Introduction to Conformal Prediction, 2021.
 """
@@ -23,16 +23,16 @@ from ..engine.interface import Engine
 
 logger = logging.getLogger(__name__)
 
-WINDOW = 3  # steps over which a missing effect is summed up: enough for weak actuators, few enough to be quick
-NEIGHBOURS = 16  # held-out predictions near the present one that say what error is usual there
+WINDOW = 3  # steps over which a missing effect is summed: enough for weak actuators, few enough to be quick
+NEIGHBOURS = 16  # held-out predictions near the present one that give the usual error there
 BANK = 2000  # held-out predictions that are kept
-PRIOR = 0.3  # of a step's expected effect, in variances: so much effect must be expected before its absence tells
+PRIOR = 0.3  # of a step's expected effect, in variances: least expected effect whose absence counts
 TAILS = np.concatenate([np.linspace(0.5, 0.9, 5), 1 - np.geomspace(0.08, 0.02, 4)])  # quantiles that are kept
 NAMES = ("size", "action", "motion")
 
 
 def threshold(scores: Any, false_alarm_rate: float) -> float:
-    """The value that a further score exceeds with at most this probability, if it is exchangeable with `scores`.
+    """Return the value that a further score exceeds with at most this probability, if exchangeable with `scores`.
 
     It is the ceil((n + 1)(1 - rate))-th smallest of them; infinite where n is too small for the rate.
 
@@ -50,7 +50,7 @@ def threshold(scores: Any, false_alarm_rate: float) -> float:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One comparison: what was predicted for now against what is seen. All [D]."""
+    """One comparison: the prediction for now and the observation. All [D]."""
 
     seen: ndarray
     predicted: ndarray
@@ -60,7 +60,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Surprise:
-    """What is usual on held-out data. Made by `calibrate`, kept in a bundle as JSON."""
+    """Statistics of held-out data. Made by `calibrate`, kept in a bundle as JSON."""
 
     mean: ndarray  # [D] of the prediction error
     whiten: ndarray  # [D, D]
@@ -70,15 +70,15 @@ class Surprise:
     scales: ndarray  # [3] mean excess over the last of them
     threshold: float  # of the score
     false_alarm_rate: float  # a comparison
-    scores: int  # that the threshold stands on
+    scores: int  # that the threshold is based on
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, arrays as lists."""
+        """Return the fields, arrays as lists."""
         return {name: value.tolist() if isinstance(value, ndarray) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, values: Any) -> Surprise:
-        """Read what `to_json` gave.
+        """Read the output of `to_json`.
 
         Raises:
           ValueError: something is missing, unknown, not finite or of the wrong shape.
@@ -109,14 +109,14 @@ class Surprise:
         return cls(**arrays, **{**single, "scores": int(single["scores"])})
 
     def for_bundle(self) -> tuple[dict[str, Any], dict[str, ndarray]]:
-        """What a bundle keeps of it: its `guards`, and its `extra` tensors."""
+        """Return what a bundle stores: its `guards`, and its `extra` tensors."""
         parts = vars(self)
         numbers = {name: value for name, value in parts.items() if not isinstance(value, ndarray)}
         return {"surprise": numbers}, {f"surprise/{name}": parts[name] for name in parts.keys() - numbers.keys()}
 
     @classmethod
     def of_bundle(cls, bundle: Bundle) -> Surprise | None:
-        """What a bundle keeps of it, or None.
+        """Read the calibration from a bundle, or None.
 
         Raises:
           ValueError: it is damaged, or for another size of latent.
@@ -131,7 +131,7 @@ class Surprise:
         return surprise
 
     def error(self, prediction: Prediction) -> tuple[ndarray, ndarray, ndarray]:
-        """The prediction error [D], and the effects [D] of the actions and of the motion, in usual errors."""
+        """Return the prediction error [D], and the effects [D] of the actions and of the motion, in usual errors."""
         scale = self.whiten / math.sqrt(self._usual(prediction.predicted) + 0.1)
         error = (prediction.seen - prediction.predicted - self.mean) @ scale
         return (
@@ -141,7 +141,7 @@ class Surprise:
         )
 
     def score(self, statistics: ndarray) -> float:
-        """-log of the smallest tail probability of the statistics [3]: infinite where one is no number."""
+        """Return -log of the smallest tail probability of the statistics [3]: infinite where one is NaN."""
         if not np.isfinite(statistics).all():
             return math.inf
         return max(map(self._tail, range(len(NAMES)), statistics.tolist()))
@@ -153,7 +153,7 @@ class Surprise:
         return -math.log1p(-TAILS[-1]) + (value - float(levels[-1])) / float(self.scales[index])
 
     def _usual(self, predicted: ndarray) -> float:
-        """Mean square of the whitened errors of the held-out predictions next to this one."""
+        """Return the mean square of the whitened errors of the held-out predictions next to this one."""
         if not np.isfinite(predicted).all():
             return math.inf
         distance = np.square(self.bank - predicted[None]).sum(axis=1)
@@ -170,15 +170,15 @@ class SurpriseMonitor:
         self._window: deque[tuple[float, float, float, float]] = deque(maxlen=WINDOW)
 
     def reset(self) -> None:
-        """Another episode: forget."""
+        """Forget the last episode."""
         self._window.clear()
 
     def add(self, prediction: Prediction) -> float:
-        """The score after one more comparison; above `surprise.threshold` it is an alarm."""
+        """Add a comparison; returns the score, which is an alarm above `surprise.threshold`."""
         return self.surprise.score(self.statistics(prediction))
 
     def statistics(self, prediction: Prediction) -> ndarray:
-        """[3] the size of the error, and how much of the actions' and the motion's effect is missing or too much."""
+        """Return the statistics [3]: size of the error, missing or excess effect of the actions, and of the motion."""
         error, action, motion = self.surprise.error(prediction)
         size = math.sqrt(float(error @ error) / len(error))
         missing = (float(error @ action), float(action @ action), float(error @ motion), float(motion @ motion))
@@ -194,10 +194,10 @@ def calibrate(
     false_alarm_rate: float,
     seed: int = 0,
 ) -> Surprise:
-    """What is usual in episodes, (observations [L + 1, O], actions [L, A]), that the model was not trained on.
+    """Calibrate on episodes, (observations [L + 1, O], actions [L, A]), that the model was not trained on.
 
-    Half of the episodes tell what errors are usual, a quarter how the statistics are distributed, and a quarter where
-    the threshold lies. `false_alarm_rate` is that of one comparison: `control_period / 60` for one alarm a minute.
+    Half of the episodes give the usual errors, a quarter the distribution of the statistics, and a quarter
+    the threshold. `false_alarm_rate` is that of one comparison: `control_period / 60` for one alarm a minute.
 
     Raises:
       ValueError: fewer than 8 episodes that are longer than an action block.
@@ -241,7 +241,7 @@ def calibrate(
 
 
 def predictions(engine: Engine, observations: ndarray, actions: ndarray) -> list[Prediction]:
-    """Every comparison of an episode, observations [L + 1, O] and actions [L, A], in its order."""
+    """Return every comparison of an episode, observations [L + 1, O] and actions [L, A], in order."""
     contract = engine.contract
     block = contract.action_block
     idle = np.broadcast_to(contract.rest_action, (block, contract.action_size)).astype(np.float32)

@@ -20,7 +20,7 @@ _STOP = 1.0  # seconds that `stop` waits
 
 
 class _Run:
-    """What one `start` begins and the next `stop` ends."""
+    """State of a worker between `start` and the next `stop`."""
 
     def __init__(self, sizes: tuple[int, int]):
         self.requests, self.plans = (Mailbox(bytearray(Mailbox.room(size)), size) for size in sizes)
@@ -30,14 +30,14 @@ class _Run:
         self.failure: str | None = None
 
     def active(self) -> bool:
-        """Whether it plans, or is about to."""
+        """Whether it plans, or is starting."""
         alive = self.thread is not None and self.thread.is_alive()
         return alive and self.failure is None and not self.stopping.is_set()
 
 
 @final
 class ThreadWorker:
-    """Plans in a thread of this process. An exception of the engine ends it: `failure` says which.
+    """Plans in a thread of this process. An exception of the engine ends it: `failure` has the reason.
 
     Any thread may call any method.
     """
@@ -46,30 +46,30 @@ class ThreadWorker:
 
     def __init__(self, engine: Engine, planning: Planning, log: Log):
         self._cycle = PlanningCycle(engine, planning, log)
-        self._at_work = threading.Lock()  # of the cycle: one thread plans at a time
+        self._planning_lock = threading.Lock()  # of the cycle: one thread plans at a time
         contract = engine.contract
         self._sizes = request_type(contract).itemsize, plan_type(contract).itemsize
         self._journal = Journal(logger)
-        self._life = threading.Lock()  # of `start` and `stop`; nobody on the control path takes it
+        self._lifecycle_lock = threading.Lock()  # of `start` and `stop`; the control path never takes it
         self._run = _Run(self._sizes)
 
     @property
     def ready(self) -> bool:
-        """Whether everything is compiled, and the thread plans."""
+        """Whether everything is compiled and the thread plans."""
         return self._run.ready and self._run.active()
 
     @property
     def failure(self) -> str | None:
-        """What the engine raised. `start` tries again."""
+        """The engine's exception. `start` tries again."""
         return self._run.failure
 
     def start(self) -> None:
-        """Begin, unless it plans or is about to: also after `stop`, and after a failure.
+        """Start the thread, unless it plans or is starting: also after `stop`, and after a failure.
 
         Raises:
           RuntimeError: the system has no room for another thread.
         """
-        with self._life:
+        with self._lifecycle_lock:
             if self._run.active():
                 return
             run = _Run(self._sizes)
@@ -79,8 +79,8 @@ class ThreadWorker:
             self._run = run
 
     def stop(self) -> None:
-        """End. A thread cannot be ended from outside: what it compiles or plans now is finished, and then dropped."""
-        with self._life:
+        """End. A thread cannot be ended from outside: its current compilation or plan is finished, and then dropped."""
+        with self._lifecycle_lock:
             run = self._run
             run.stopping.set()
             run.bell.set()
@@ -96,17 +96,17 @@ class ThreadWorker:
             run.bell.set()
 
     def receive(self, now: float) -> bytes | None:
-        """The newest plan."""
+        """Return the newest plan."""
         run = self._run
         return None if run.stopping.is_set() else run.plans.read()
 
     def dead(self) -> bool:
-        """Whether it was stopped, or has failed."""
+        """Whether it is stopped, or has failed."""
         run = self._run
         return run.stopping.is_set() or run.failure is not None or (run.ready and not run.active())
 
     def _work(self, run: _Run) -> None:
-        while not self._at_work.acquire(timeout=0.05):  # what was stopped before may still compile
+        while not self._planning_lock.acquire(timeout=0.05):  # an earlier run that was stopped may still compile
             if run.stopping.is_set():
                 return
         try:
@@ -117,10 +117,10 @@ class ThreadWorker:
             for line in traceback.format_exc(limit=-8).splitlines():
                 self._journal.write(logging.ERROR, "%s", line)
         finally:
-            self._at_work.release()
+            self._planning_lock.release()
 
     def _answer(self, run: _Run) -> None:
-        """Compile, and then answer what comes, until the end."""
+        """Compile, and then answer situations, until the end."""
         if not run.stopping.is_set():
             self._cycle.warmup()
             run.ready = True

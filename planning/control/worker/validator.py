@@ -15,15 +15,15 @@ Check = Callable[[ndarray], float]
 
 @dataclass(frozen=True)
 class Validator:
-    """Checks the best plans once more, outside the planner, and takes the first that passes.
+    """Checks the best plans again, outside the planner, and takes the first that passes.
 
-    `checks` are functions of a plan's actions [T, A] in NumPy that give a margin, safe at or below 0; a dotted name,
-    `module:function`, stands for one that a planner process imports by itself. What raises does not pass. A margin of
-    the objective passes up to `tolerance`. The loop applies the checks to what the reflex policy says and to an action
-    that it holds, too, as to a plan that repeats that action: keep them fast.
+    `checks` are functions of a plan's actions [T, A] in NumPy that return a margin, safe at or below 0; a dotted name,
+    `module:function`, stands for one that a planner process imports itself. A check that raises does not pass. A margin
+    of the objective passes up to `tolerance`. The loop also applies the checks to the reflex policy's action and to an
+    action that it holds, as to a plan that repeats that action: keep them fast.
 
     Raises:
-      ValueError: a check that is neither a function nor a name, or a tolerance that is no number.
+      ValueError: a check that is neither a function nor a name, or a tolerance that is not a number.
     """
 
     checks: tuple[Check | str, ...] = ()
@@ -37,7 +37,7 @@ class Validator:
             raise ValueError(f"tolerance must be a finite margin; got {self.tolerance!r}")
 
     def resolved(self) -> Validator:
-        """With functions in place of names.
+        """Return the validator with functions in place of names.
 
         Raises:
           ValueError: a name that cannot be imported.
@@ -49,7 +49,7 @@ class Validator:
     def first(
         self, sequences: ndarray, costs: Sequence[float] | ndarray, margins: dict[str, ndarray]
     ) -> tuple[int | None, list[str]]:
-        """The first of `sequences` [k, T, A] that passes, or None; and what kept those before it from passing."""
+        """Return the first of `sequences` [k, T, A] that passes, or None; and why those before it did not."""
         objections: list[str] = []
         for rank, sequence in enumerate(sequences):
             objection = self._objection(rank, sequence, float(costs[rank]), margins)
@@ -67,12 +67,12 @@ class Validator:
         return self.objection(sequence)
 
     def objection(self, sequence: ndarray) -> str | None:
-        """The check that a sequence of actions [T, A] does not pass; None where it passes all of them."""
+        """Return the check that a sequence of actions [T, A] does not pass; None where it passes all of them."""
         for check in self.checks:
             assert not isinstance(check, str)
             try:
                 passed = bool(check(sequence) <= 0)  # NaN does not pass
-            except Exception:  # a check that cannot tell does not say that it is safe
+            except Exception:  # a check that raises does not prove that it is safe
                 passed = False
             if not passed:
                 return getattr(check, "__name__", "check")
@@ -80,10 +80,10 @@ class Validator:
 
 
 def named(name: str) -> Any:
-    """What `module:attribute` names.
+    """Import the object that `module:attribute` names.
 
     Raises:
-      ValueError: there is no such thing.
+      ValueError: it cannot be imported.
     """
     module, _, attribute = name.partition(":")
     try:

@@ -1,7 +1,7 @@
-"""Where the planner runs: in the caller's hands, in a thread, or in a process of its own that may die and come back.
+"""Workers that run the planner: inline, in a thread, or in a separate process that may die and be restarted.
 
 All three take the newest situation and give the newest plan through mailboxes, so the loop's own side is the same code
-whatever is behind it, and never waits.
+in each case, and never waits.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from .thread_worker import ThreadWorker
 class Worker(Protocol):
     """Answers situations with plans.
 
-    Any thread may call any method at any time. `start` and `stop` may follow one another as often as one likes. Only
-    they may take time: nothing else waits for the planner, or for a log.
+    Any thread may call any method at any time. `start` and `stop` may be called any number of times. Only
+    they may take time: no other method waits for the planner, or for a log.
     """
 
     @property
     def failure(self) -> str | None:
-        """Why it has given up since the last `start`; None while it has not."""
+        """Reason why it has given up since the last `start`; None while it has not."""
         ...
 
     @property
     def restarts(self) -> int:
-        """How often the planner was started again by itself since the last `start`."""
+        """Number of automatic restarts of the planner since the last `start`."""
         ...
 
     @property
@@ -45,36 +45,36 @@ class Worker(Protocol):
         ...
 
     def start(self) -> None:
-        """Begin, unless it has; `ready` becomes true some time later. Also after `stop`, and after a failure."""
+        """Start, unless it runs; `ready` becomes true some time later. Also after `stop`, and after a failure."""
 
     def stop(self) -> None:
-        """End, and leave nothing behind."""
+        """End, and release everything."""
 
     def send(self, message: bytes, now: float) -> None:
-        """Give it a newer situation. After `stop`, nothing happens."""
+        """Pass a newer situation. After `stop`, it has no effect."""
 
     def receive(self, now: float) -> bytes | None:
-        """The newest plan, if there is one that was not received yet. None after `stop`."""
+        """Return the newest plan, if it was not received yet. None after `stop`."""
 
     def dead(self) -> bool:
-        """Whether it was stopped, has failed, or has ended and is not ready again. Not: whether it is not ready yet."""
+        """Whether it is stopped, has failed, or has ended and is not ready again. False before it is ready first."""
         ...
 
 
 def make_worker(
     planner: Engine | Recipe, kind: str, planning: Planning, log: Log, latency: float | Callable[[], float]
 ) -> tuple[Worker, Contract, ndarray]:
-    """The worker, the contract, and the weights to begin with.
+    """Build the worker; returns it, the contract, and the initial weights.
 
     Raises:
-      ValueError: an engine that already lives here for a process, or another kind of worker.
+      ValueError: an engine object for a worker of kind "process", or another kind of worker.
     """
     if kind not in ("process", "thread", "inline"):
         raise ValueError(f"worker must be process, thread or inline; got {kind!r}")
     if kind == "process":
         if not isinstance(planner, Recipe):
             raise ValueError(
-                "a planner process makes its engine by itself: give the path of a bundle, or a Recipe; or take "
+                "a planner process builds its own engine: give the path of a bundle, or a Recipe; or take "
                 'worker="thread"'
             )
         contract = planner.contract

@@ -3,7 +3,7 @@ import copy
 import pytest
 
 from experiments import cli
-from experiments.build.checkpoints import learned
+from experiments.build.learned import learned
 from experiments.build.reward_metadata import check_metadata
 from worldmodel.models.checkpoint import load_reward_model, save_reward_model
 

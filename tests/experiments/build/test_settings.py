@@ -273,5 +273,5 @@ def test_the_policy_suggests_and_members_imagine_as_they_are_asked_to():
     assert build.agent(build.compose("plan", "suggestions=3"), freeze(create(bare, 0), bare), task).proposals == ()
     with pytest.raises(ValueError, match="members must lie between 1 and the 2 that the model has; got 5"):
         build.agent(build.compose("plan", "members=5"), model, task)
-    with pytest.raises(ValueError, match="the risk Worst compares the members of an ensemble, and a single one"):
+    with pytest.raises(ValueError, match="the risk Worst compares the members of an ensemble, and only one predicts"):
         build.agent(build.compose("plan", "risk=worst"), model, task)

@@ -127,5 +127,5 @@ def test_a_damaged_plan_is_named(engine, log, tmp_path, change, words):
 def test_bytes_that_are_no_log_are_refused(tmp_path, content):
     path = tmp_path / "run.jsonl"
     path.write_bytes(b'{"kind":"run"}\n' + content)
-    with pytest.raises(ValueError, match="run.jsonl, line 2 is no JSON object"):
+    with pytest.raises(ValueError, match="run.jsonl, line 2 is not a JSON object"):
         list(read_lines(path))

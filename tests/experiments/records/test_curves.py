@@ -115,7 +115,7 @@ def test_whole_numbers_may_be_written_with_a_point(tmp_path):
 def test_a_file_that_is_no_text_is_told(tmp_path):
     path = tmp_path / "curves.csv"
     path.write_bytes(b"\x89PNG\r\n\x1a\n\x00" * 20)
-    with pytest.raises(ValueError, match="curves.csv is no text in a usual encoding"):
+    with pytest.raises(ValueError, match="curves.csv is not text in a usual encoding"):
         curves.read(path)
 
 

@@ -54,7 +54,7 @@ def test_gcbc_is_trained_on_the_recipes_data_and_read_again(tmp_path, capfd):
         (["gcbc.width=0"], "gcbc.width must be at least 1; got 0"),
         (["gcbc.width=wide"], "gcbc.width must be a whole number; got 'wide'"),
         (["task=dmc/walker-walk"], "dmc/walker-walk has rewards and no goals"),
-        (["online.steps=3"], "online.steps=3 goes with another method: add method=ceiling"),
+        (["online.steps=3"], "online.steps=3 belongs to another method: add method=ceiling"),
     ],
 )
 def test_what_cannot_be_cloned_is_refused(words, said, tmp_path, capfd):

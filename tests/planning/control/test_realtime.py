@@ -271,7 +271,7 @@ def test_the_three_times_are_told_apart(engine, tmp_path):
 def test_bad_settings_are_refused_in_one_sentence(engine):
     with pytest.raises(ValueError, match="worker must be process, thread or inline"):
         RealtimeController(engine, worker="cloud")
-    with pytest.raises(ValueError, match="a planner process makes its engine by itself"):
+    with pytest.raises(ValueError, match="a planner process builds its own engine"):
         RealtimeController(engine)
     with pytest.raises(ValueError, match="brake must be 2 numbers"):
         RealtimeController(engine, worker="inline", fallback=Fallback(brake=(9.0, 0.0)))

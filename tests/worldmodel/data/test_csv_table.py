@@ -90,18 +90,21 @@ def test_what_spreadsheets_write_is_read(tmp_path: Path, content, numbers):
         ("x;y\n1,5;2\n1.5;2\n", "line 3 has '1.5' in its column x, and other lines have decimal commas"),
         (
             "x;y\n1.234,5;2\n",
-            "line 2 has the cell '1.234,5', which is no number, in its column x: write numbers as 1234.5",
+            "line 2 has the cell '1.234,5', which is not a number, in its column x: write numbers as 1234.5",
         ),
-        ('x,y\n"1,234.5",2\n', "line 2 has the cell '1,234.5', which is no number, in its column x: write numbers as"),
-        ("x,y\n1_000,2\n", "line 2 has the cell '1_000', which is no number, in its column x"),
+        (
+            'x,y\n"1,234.5",2\n',
+            "line 2 has the cell '1,234.5', which is not a number, in its column x: write numbers as",
+        ),
+        ("x,y\n1_000,2\n", "line 2 has the cell '1_000', which is not a number, in its column x"),
         ("x,y\n1,2\n,2\n", "line 3 has an empty cell in its column x"),
         ("x,y\n1,2,3\n", "line 2 has 3 cells for 2 columns"),
         ("x,x\n1,2\n", "has more than one column x"),
-        ("x,y\n1,\x002\n", "is no text in a usual encoding"),
-        (f"x,y\n{'9' * 200_000},2\n", "line 2 is no line of a CSV file: field larger than field limit"),
+        ("x,y\n1,\x002\n", "is not text in a usual encoding"),
+        (f"x,y\n{'9' * 200_000},2\n", "line 2 is not a line of a CSV file: field larger than field limit"),
         (
             'x,y\n"1,2\n' + "1,2\n" * 50_000,
-            "is no line of a CSV file: field larger than field limit",
+            "is not a line of a CSV file: field larger than field limit",
         ),  # a quote left open
     ],
 )

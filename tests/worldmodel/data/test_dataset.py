@@ -159,3 +159,19 @@ def test_no_dataset_and_no_minari_folder(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(ValueError, match="is not a readable Minari dataset"):
         load(tmp_path / "folder")
+
+
+def test_sensors_keep_the_order_of_their_task(tmp_path):
+    """Minari gives the keys of a space back sorted."""
+    space = spaces.Dict([("zeta", spaces.Box(-1, 1, (1,))), ("alpha", spaces.Box(-1, 1, (2,)))])
+    rows = {"zeta": np.zeros((3, 1), np.float32), "alpha": np.ones((3, 2), np.float32)}
+    path = write(tmp_path / "d", [(rows, np.zeros((2, 1), np.float32))], observation_space=space)
+    assert [sensor.name for sensor in load(path).spec.sensors] == ["alpha", "zeta"]  # as nobody says otherwise
+    described = [
+        {"name": name, "shape": [size], "dtype": "float32", "period": None, "interpolates": True, "optional": False}
+        for name, size in (("zeta", 1), ("alpha", 2))
+    ]
+    MinariStorage.read(path).update_metadata({"task": json.dumps({"observation": described})})
+    data = load(path)
+    assert [sensor.name for sensor in data.spec.sensors] == ["zeta", "alpha"]
+    np.testing.assert_array_equal(data.observations[0], [0, 1, 1])

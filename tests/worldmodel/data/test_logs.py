@@ -76,11 +76,11 @@ def test_a_file_without_a_step_is_left_out_with_its_name(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"H\xf6he,y,a\n1,2,x\n3,4,\n", "line 2 has the cell 'x', which is no number, in its column a"),
+        (b"H\xf6he,y,a\n1,2,x\n3,4,\n", "line 2 has the cell 'x', which is not a number, in its column a"),
         (f"Höhe,y,a\n{'9' * 200_000},2,0\n1,2,\n".encode(), "field larger than field limit"),
         ("Höhe,y,y,a\n1,2,2,0\n1,2,2,\n".encode(), "has more than one column y"),
-        ("Höhe,y,a\n1,2,0\n1,2\x00,\n".encode(), "is no text in a usual encoding"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is no text in a usual encoding"),
+        ("Höhe,y,a\n1,2,0\n1,2\x00,\n".encode(), "is not text in a usual encoding"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is not text in a usual encoding"),
         ("Höhe,y,a\n1,2,0\n1,2,0\n,,\n".encode(), None),
     ],
 )
@@ -117,7 +117,7 @@ def test_text_beside_the_arrays_of_an_npz_file_is_no_obstacle(folder: Path, extr
 def test_a_column_of_clock_times_as_text_is_no_obstacle(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (folder / "e0.csv").write_text("time,Höhe,y,a\n12:00:01,1.5,2,0.5\n12:00:02,2.5,3,\n")
     check(folder)
-    assert "gaps are not looked for, because its times are no numbers: line 2 has the cell '12:00:01'" in caplog.text
+    assert "gaps are not detected, because its times are not numbers: line 2 has the cell '12:00:01'" in caplog.text
     (folder / "dataset.json").write_text(json.dumps({**DESCRIPTION, "time": "time"}))
     with pytest.raises(ValueError, match="e0.csv has no numbers in time, which dataset.json names as its time: line 2"):
         load(folder)
@@ -143,7 +143,7 @@ def test_an_npz_file_without_numbers_is_one_sentence(folder: Path, changes: dict
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00", b"x,y\n1,2\n"])
 def test_what_is_no_npz_file_is_named(folder: Path, content: bytes) -> None:
     (folder / "e0.npz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"e0.npz is no npz file of numbers \(\w+\)"):
+    with pytest.raises(ValueError, match=r"e0.npz is not an npz file of numbers \(\w+\)"):
         load(folder)
 
 
@@ -153,5 +153,5 @@ def test_a_description_that_another_editor_saved_is_read(folder: Path, encoding:
     (folder / "e0.csv").write_text(PLAIN)
     check(folder)
     (folder / "dataset.json").write_text("[" * 100_000)
-    with pytest.raises(ValueError, match="dataset.json is no JSON"):
+    with pytest.raises(ValueError, match="dataset.json is not JSON"):
         load(folder)

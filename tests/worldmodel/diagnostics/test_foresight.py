@@ -116,5 +116,5 @@ def test_linear_probe_is_judged_on_other_episodes():
     groups = np.repeat(np.arange(20), 30)
     targets = rng.normal(size=20)[groups][:, None]
     assert linear_probe(np.eye(20)[groups], targets, groups)[0] < 0.1
-    with pytest.raises(ValueError, match="at least two episodes, to learn and to be judged; got 1"):
+    with pytest.raises(ValueError, match="at least two episodes, to fit and to evaluate; got 1"):
         linear_probe(np.eye(20)[groups], targets, np.zeros(600, int))

@@ -6,17 +6,18 @@ import pytest
 from worldmodel.losses.distance import bootstrapped_steps, expectile_loss
 from worldmodel.losses.prediction import prediction_loss, rollout
 from worldmodel.nets.heads import TemporalDistance
+from worldmodel.types import Prediction
 
 
 def test_rollout_is_repeated_prediction(key):
     def predict(latent, block):
-        return 0.5 * latent + jnp.sum(block, axis=(-2, -1))[..., None]
+        return Prediction(0.5 * latent + jnp.sum(block, axis=(-2, -1))[..., None])
 
     root, blocks = jax.random.normal(key, (4, 3)), jax.random.normal(jax.random.key(1), (4, 5, 2, 2))
     latent = root
     found = rollout(predict, root, blocks)
     for step in range(5):
-        latent = predict(latent, blocks[:, step])
+        latent = predict(latent, blocks[:, step]).latent
         np.testing.assert_allclose(found[:, step], latent, rtol=1e-6)
 
 

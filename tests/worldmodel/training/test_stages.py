@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from worldmodel.data.windows import LatentSampler
-from worldmodel.losses.partial_goal import goal_loss, partial_goals
+from worldmodel.losses.partial_goal import goal_loss, goal_probe_loss, partial_goals
 from worldmodel.losses.prediction import bootstrap_weights
 from worldmodel.models.checkpoint import load_training, save_training
-from worldmodel.training.trainer import TrainingConfig, fit
+from worldmodel.training.trainer import TrainingConfig
 
 from ..small import trainer
 
@@ -38,7 +39,7 @@ def states(run):
         kept[int(state.update)] = jax.tree.map(jnp.copy, state)
         history.append(metrics)
 
-    fit(run, run.init(), keep)
+    run.train(run.init(), keep)
     return kept, history
 
 
@@ -73,7 +74,7 @@ def test_a_run_that_stops_in_any_stage_goes_on_to_the_same_bits(run, states, tmp
         save_training(tmp_path / "t.safetensors", kept[update], {}, {})
         state, _ = load_training(tmp_path / "t.safetensors", run.init(), {})
         fresh = trainer(**LENGTHS) if update == 30 else run
-        final = fit(fresh, state)
+        final = fresh.train(state)
         for a, b in zip(jax.tree.leaves(final), jax.tree.leaves(kept[END]), strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -119,6 +120,17 @@ def test_a_goal_that_is_told_in_full_is_that_observation_at_rest(run, states):
     np.testing.assert_allclose(goals[0], model.encode(jnp.repeat(observation[:1], 2, axis=0)), atol=1e-6)
     assert np.isfinite(goals).all() and not np.allclose(goals[0], goals[1])
     np.testing.assert_array_equal(goals[1], goals[2])  # what lies outside of the mask does not matter
+
+
+def test_what_the_probe_says_of_partial_goals_teaches_them_alone(run, states):
+    model = run.model(states[0][END])
+    goals = jax.random.normal(jax.random.key(3), (16, 8))
+    told = goals + 0.1
+    assert goal_probe_loss(model, told, goals) > goal_probe_loss(model, goals, goals) == 0
+    slope = nnx.grad(lambda model: goal_probe_loss(model, told, goals))(model)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(slope))  # neither the probe nor the goals learn
+    assert np.any(jax.grad(lambda told: goal_probe_loss(model, told, goals))(told))
+    assert not np.any(jax.grad(lambda goals: goal_probe_loss(model, told, goals))(goals))
 
 
 def test_partial_goals_settle_at_the_mean_of_what_agrees(run, states):

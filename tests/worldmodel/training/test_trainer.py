@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from worldmodel.models.checkpoint import load_model, load_training, save_model, save_training
 from worldmodel.models.formats import FORMAT
 from worldmodel.training.jepa import JepaConfig
-from worldmodel.training.trainer import TrainingConfig, fit
+from worldmodel.training.trainer import TrainingConfig
 
 from ..small import SMALL, trainer
 
@@ -36,7 +36,7 @@ def trained(run):
         if int(state.update) == 20:
             half.append(jax.tree.map(jnp.copy, state))
 
-    return fit(run, run.init(), keep), history, half[0]
+    return run.train(run.init(), keep), history, half[0]
 
 
 def same(one, other):
@@ -51,7 +51,7 @@ def test_learns(trained):
 
 def test_equal_seeds_give_equal_weights_and_another_seed_others(run, trained):
     final, _, _ = trained
-    assert same(fit(run, run.init()), final)
+    assert same(run.train(run.init()), final)
     other = trainer(seed=1)
     assert not same(other.step(other.init())[0].params, run.step(run.init())[0].params)
 
@@ -61,7 +61,7 @@ def test_resumed_run_gives_the_same_bits(run, trained, tmp_path):
     save_training(tmp_path / "t.safetensors", half, FINGERPRINT, {"history": [1]})
     restored, extra = load_training(tmp_path / "t.safetensors", run.init(), FINGERPRINT)
     assert extra == {"history": [1]}
-    assert same(fit(run, restored), final)
+    assert same(run.train(restored), final)
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(trained, tmp_path):
@@ -75,7 +75,6 @@ import numpy as np, jax
 from tests.worldmodel.small import trainer
 from worldmodel.models.checkpoint import load_training, save_training
 from worldmodel.training.jepa import JepaConfig
-from worldmodel.training.trainer import fit
 run = trainer()
 state = run.init()
 if os.path.exists({str(state)!r}):
@@ -84,7 +83,7 @@ def after(state, metrics):
     save_training({str(state)!r}, state, {{}}, {{}})
     if int(state.update) == 20 and "--die" in sys.argv:
         os.kill(os.getpid(), signal.SIGKILL)
-state = fit(run, state, after)
+state = run.train(state, after)
 np.save({str(out)!r}, np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state.params)]))
 """
     killed = subprocess.run([sys.executable, "-c", script, "--die"], check=False)
@@ -98,7 +97,7 @@ def test_divergence_is_told_and_stops(run):
     state = run.init()
     poisoned = dataclasses.replace(state, params=jax.tree.map(lambda leaf: leaf * jnp.nan, state.params))
     with pytest.raises(FloatingPointError, match="diverged at update 10 .* lower training.learning_rate"):
-        fit(run, poisoned)
+        run.train(poisoned)
 
 
 @pytest.mark.parametrize(

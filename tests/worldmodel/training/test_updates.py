@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from worldmodel.training.trainer import Trainer, TrainingConfig, fit
+from worldmodel.training.trainer import Trainer, TrainingConfig
 from worldmodel.training.updates import Stage, descend, repeat
 
 from ..small import trainer
@@ -54,7 +54,7 @@ def states():
         kept.append(jax.tree.map(jnp.copy, state))
         losses.append(metrics["loss"])
 
-    fit(run, run.init(), keep)
+    run.train(run.init(), keep)
     return run, kept, losses
 
 

@@ -1,1 +1,1 @@
-"""Bundles that were damaged or forged on purpose."""
+"""The suite on deliberately damaged or forged bundles."""

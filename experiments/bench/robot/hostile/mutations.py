@@ -1,6 +1,6 @@
-"""Broken bundles, one for each number: bits flipped, files cut, headers spliced, arrays reshaped, programs swapped.
+"""Broken bundles by number: bits flipped, files cut, headers spliced, arrays reshaped, programs swapped.
 
-Half of them carry the right hash of what they have become: for those the hash is no guard.
+Half of them carry a valid hash of their changed content, so that the hash does not protect against them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VALUES: tuple[Any, ...] = (
 
 @dataclass(frozen=True)
 class Mutated:
-    """A file's content, what was done to it, and whether its hash was made right again."""
+    """A file's changed content, the kind of change, and whether its hash was recomputed."""
 
     content: bytes
     kind: str
@@ -56,7 +56,7 @@ def mutate(content: bytes, number: int, seed: int) -> Mutated:
     if kind == "splice":
         text = _spliced(text, rng)
     if rehashed:
-        with contextlib.suppress(ValueError, RecursionError, TypeError, AttributeError):  # it may be no JSON any more
+        with contextlib.suppress(ValueError, RecursionError, TypeError, AttributeError):  # it may no longer be JSON
             changed = json.loads(text)
             changed["sha256"] = digest(changed, parts.tensors)
             text = json.dumps(changed)
@@ -110,7 +110,7 @@ _RAW: dict[str, Callable[[bytearray, np.random.Generator], bytes]] = {
 
 
 def _header_value(parts: _Parts, rng: np.random.Generator) -> None:
-    """Another value somewhere in the header."""
+    """Replace a random value in the header."""
     place: Any = parts.header
     while True:
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
@@ -123,7 +123,7 @@ def _header_value(parts: _Parts, rng: np.random.Generator) -> None:
 
 
 def _header_number(parts: _Parts, rng: np.random.Generator) -> None:
-    """A size of the contract a little off, or far off."""
+    """Change a size in the contract, slightly or by much."""
     contract = parts.header["contract"]
     names = [name for name, value in contract.items() if type(value) in (int, float)]
     name = names[rng.integers(len(names))]
@@ -131,7 +131,7 @@ def _header_number(parts: _Parts, rng: np.random.Generator) -> None:
 
 
 def _header_key(parts: _Parts, rng: np.random.Generator) -> None:
-    """A field less, or one more."""
+    """Add or remove a field."""
     place = parts.header if rng.random() < 0.4 else parts.header["contract"]
     if rng.random() < 0.5:
         place["surprise"] = _VALUES[rng.integers(len(_VALUES))]
@@ -140,7 +140,7 @@ def _header_key(parts: _Parts, rng: np.random.Generator) -> None:
 
 
 def _splice(parts: _Parts, rng: np.random.Generator) -> None:
-    """Done to the text afterwards."""
+    """Do nothing: `_spliced` changes the text afterwards."""
 
 
 def _spliced(text: str, rng: np.random.Generator) -> str:
@@ -156,7 +156,7 @@ def _tensor(parts: _Parts, rng: np.random.Generator) -> str:
 
 
 def _tensor_value(parts: _Parts, rng: np.random.Generator) -> None:
-    """Values that are no numbers, infinite or huge."""
+    """Set a value to NaN, infinity or a huge number."""
     name = _tensor(parts, rng)
     flat = parts.tensors[name].reshape(-1)
     if flat.size and flat.dtype == np.float32:
@@ -166,7 +166,7 @@ def _tensor_value(parts: _Parts, rng: np.random.Generator) -> None:
 
 
 def _tensor_scale(parts: _Parts, rng: np.random.Generator) -> None:
-    """Weights so large that everything overflows."""
+    """Scale the weights until everything overflows."""
     for name, array in parts.tensors.items():
         if array.dtype == np.float32 and name.startswith("agent/model"):
             parts.tensors[name] = array * np.float32(10.0 ** float(rng.integers(2, 15)))
@@ -192,7 +192,7 @@ def _tensor_type(parts: _Parts, rng: np.random.Generator) -> None:
 
 
 def _tensor_names(parts: _Parts, rng: np.random.Generator) -> None:
-    """A tensor less, one more, two exchanged, or one under another name."""
+    """Remove, add, exchange or rename a tensor."""
     name, other = _tensor(parts, rng), _tensor(parts, rng)
     match rng.integers(4):
         case 0:
@@ -222,7 +222,7 @@ def _program_bits(parts: _Parts, rng: np.random.Generator) -> None:
 
 
 def _program_bytes(parts: _Parts, rng: np.random.Generator) -> None:
-    """Bytes that mean something elsewhere in the program, at another place in it."""
+    """Copy bytes from one place of the program to another."""
     code = parts.tensors[_program(parts, rng)]
     length = int(rng.integers(1, 64))
     start, place = (int(each) for each in rng.integers(len(code) - length, size=2))

@@ -1,7 +1,7 @@
-"""`jepa-mpc bench suite=hostile_bundles`: does any broken bundle crash, hang, or act out of bounds?
+"""`jepa-mpc bench suite=hostile_bundles`: count broken bundles that crash, hang or act out of bounds.
 
-A tiny bundle is broken in as many ways as are asked for, half of them with the right hash of what they have become.
-Processes of their own load each, and act with those that load: a crash ends one of them, and is counted.
+A tiny bundle is broken in `suite.files` ways, half of them with a valid hash of the changed content. Separate processes
+load each file and act with those that load: a crash ends only its process, and is counted.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from ....shell.shadowing import ROOT
 
 logger = logging.getLogger(__name__)
 
-RESTART = 150  # files after which a process starts anew: compiled programs pile up
+RESTART = 150  # files after which a process is restarted, since compiled programs accumulate
 
 
 def run(cfg: DictConfig) -> dict[str, int]:
-    """Count the outcomes of `suite.files` broken bundles; the row is added to `robot_loop.csv`.
+    """Count the outcomes of `suite.files` broken bundles and add the rows to `robot_loop.csv`.
 
     Raises:
-      ValueError: fewer than one file, process or second.
-      SystemExit: with code 1, where one of the suite's promises is broken.
+      ValueError: files, workers or seconds are not positive.
+      SystemExit: with code 1, if one of the suite's promises is broken.
     """
     files, workers, seconds = int(cfg.suite.files), int(cfg.suite.workers), float(cfg.suite.seconds)
     if files < 1 or workers < 1 or not seconds > 0:
@@ -75,7 +75,7 @@ def run(cfg: DictConfig) -> dict[str, int]:
 
 
 def tiny() -> Bundle:
-    """A bundle of a planner that is as small as it can be and has all parts."""
+    """A minimal bundle that has all parts."""
     config = ModelConfig(
         observation=vector(3), action_size=2, probe_size=2, latent_size=4, width=8, head_width=8, depth=1
     )
@@ -89,7 +89,7 @@ def tiny() -> Bundle:
 def judge_all(
     intact: Path, files: int, workers: int, seconds: float, seed: int, progress: Any = None
 ) -> list[dict[str, Any]]:
-    """The outcome of every file, in order: what the process said of it, or that it crashed or hung."""
+    """The outcome of every file, in order: the answer of its process, or `crash` or `hang`."""
     numbers, lock = iter(range(files)), threading.Lock()
     outcomes: dict[int, dict[str, Any]] = {}
 
@@ -97,19 +97,19 @@ def judge_all(
         process, left = None, 0
         for number in iter(lambda: _next(numbers, lock), None):
             if process is None or left == 0:
-                _end(process)
+                _kill(process)
                 process, left = _start(intact, seed), RESTART
-            outcomes[number] = outcome = _ask(process, number, seconds)
+            outcomes[number] = outcome = _request(process, number, seconds)
             left -= 1
             if outcome["outcome"] in ("crash", "hang"):
                 logger.warning("file %d: %s", number, outcome)
-                _end(process)
+                _kill(process)
                 process = None
             elif outcome["outcome"] == "unclean":
                 logger.warning("file %d: %s", number, outcome)
             if progress is not None:
                 progress(len(outcomes), files)
-        _end(process)
+        _kill(process)
 
     threads = [threading.Thread(target=work) for _ in range(workers)]
     for thread in threads:
@@ -136,7 +136,7 @@ def _start(intact: Path, seed: int) -> subprocess.Popen[str]:
     settings = {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "JAX_PLATFORMS": jax.default_backend(),
-        "JAX_COMPILATION_CACHE_DIR": str(intact.parent / "cache"),  # most files have intact programs
+        "JAX_COMPILATION_CACHE_DIR": str(intact.parent / "cache"),  # most files have unchanged programs
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
@@ -144,7 +144,7 @@ def _start(intact: Path, seed: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=null, text=True, env={**os.environ, **settings})
 
 
-def _ask(process: subprocess.Popen[str], number: int, seconds: float) -> dict[str, Any]:
+def _request(process: subprocess.Popen[str], number: int, seconds: float) -> dict[str, Any]:
     assert process.stdin is not None and process.stdout is not None
     try:
         process.stdin.write(f"{number}\n")
@@ -160,7 +160,7 @@ def _ask(process: subprocess.Popen[str], number: int, seconds: float) -> dict[st
     return json.loads(line)
 
 
-def _end(process: subprocess.Popen[str] | None) -> None:
+def _kill(process: subprocess.Popen[str] | None) -> None:
     if process is None:
         return
     process.kill()

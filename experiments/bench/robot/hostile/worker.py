@@ -1,7 +1,7 @@
-"""Loads broken bundles, and acts with those that load: a process that may die of it, as `hostile_bundles` starts it.
+"""Process that loads broken bundles and acts with those that load; it may crash. Started by `suite=hostile_bundles`.
 
-Arguments: the intact bundle, a folder, the seed. Input: a number a line. Output: for each a line of JSON, `outcome` and
-`words`.
+Arguments: the intact bundle, a folder, the seed. Input: one number per line. Output: one line of JSON for each, with
+`outcome` and `words`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .mutations import mutate
 
 
 def judge(path: Path) -> tuple[str, str]:
-    """What became of a file: `refused` in one sentence, `acted` within bounds, or what must never be, `unclean`."""
+    """Outcome and message of a file: `refused` in one sentence, `acted` within bounds, or `unclean`, a defect."""
     try:
         controller = Controller.load(path)
         controller.warmup()
@@ -34,12 +34,12 @@ def judge(path: Path) -> tuple[str, str]:
     except BundleError as error:
         words = str(error)
         return ("refused", words) if "\n" not in words else ("unclean", words)
-    except Exception as error:  # any other error is what this looks for
+    except Exception as error:  # any other error is a defect
         return "unclean", f"{type(error).__name__}: {error!s:.300}"
 
 
 def main() -> None:
-    """Judge the numbered files until there are no more."""
+    """Judge the files whose numbers arrive on standard input."""
     intact, folder, seed = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2]), int(sys.argv[3])
     for line in sys.stdin:
         number = int(line)

@@ -1,1 +1,1 @@
-"""A control loop through a long stretch of faults, judged from outside."""
+"""The soak test: a control loop under a long series of faults, with an independent judge."""

@@ -1,4 +1,4 @@
-"""What can go wrong in the soak test: faults of sensors, clock, model, planner and operator, drawn at random."""
+"""Random faults of sensors, clock, model, planner and operator for the soak test."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy import ndarray
 
 REPLAN = 16  # steps between two plans
-STUCK = 6  # equal observations that are a stuck sensor
-MOMENTARY = ("back", "forward", "pause")  # one step each; all others last
+STUCK = 6  # equal observations that count as a stuck sensor
+MOMENTARY = ("back", "forward", "pause")  # last one step; all others last longer
 KINDS = (
     "nan",
     "out_of_range",
@@ -21,12 +21,12 @@ KINDS = (
     "model_nan",  # the model gives NaN
     "wild",  # the planner's actions are far out of the bounds
     "surprise",
-    "latency",  # plans come late, and after a reset for an episode that is over
-    "dead",  # the planner's process is gone
-    "stopped",  # the controller is stopped, and started again
+    "latency",  # plans arrive late, after a reset even for the previous episode
+    "dead",  # the planner process has died
+    "stopped",  # the controller is stopped and started again
     "no_clock",  # the clock gives NaN
     "step_back",  # the clock goes back by 5 ms at every fourth call
-    "again",  # two actions at one instant
+    "again",  # two actions at the same instant
     *MOMENTARY,
 )
 MALFORMED: tuple[Any, ...] = (
@@ -43,21 +43,21 @@ MALFORMED: tuple[Any, ...] = (
 
 @dataclass
 class Fault:
-    """What is wrong in a step, and for how many steps it has been."""
+    """The fault in the current step, and its duration so far."""
 
     kind: str = ""
     left: int = 0
     steps: int = 0
-    resets: bool = False  # whether an operator resets the episode at every fourth step meanwhile
+    resets: bool = False  # whether an operator resets the episode at every fourth step of the fault
 
     @property
     def active(self) -> str:
-        """The kind, where it shows in this step."""
+        """The kind if it is effective in this step, else an empty string."""
         return "" if self.kind == "step_back" and self.steps % 4 else self.kind
 
 
 def draw(rng: np.random.Generator) -> Fault:
-    """A fault, for 1 to 24 steps, or long enough to count."""
+    """Draw a fault of 1 to 24 steps, longer where its kind needs time to be noticed."""
     kind = KINDS[rng.integers(len(KINDS))]
     if kind in MOMENTARY:
         return Fault(kind)
@@ -66,7 +66,7 @@ def draw(rng: np.random.Generator) -> Fault:
 
 
 def broken(kind: str, state: ndarray, stuck: ndarray, rng: np.random.Generator) -> Any:
-    """What the sensors make of the state [2] under a fault."""
+    """The observation of the state [2] under a fault."""
     observation: Any = state.copy()
     if kind == "nan":
         observation[rng.integers(2)] = rng.choice([np.nan, np.inf, -np.inf])

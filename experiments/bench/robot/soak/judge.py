@@ -1,4 +1,4 @@
-"""The judge of the soak test: what must hold of every command, worked out apart from the controller's own judgement."""
+"""The judge of the soak test: conditions on every command, derived independently of the controller."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from planning.control.loop.command import Command
 from ..tiny_engine import PERIOD
 from .faults import REPLAN, STUCK, Fault
 
-# Of each kind of fault: a reason that must be among those of the command, and the least cautious source allowed.
+# For each kind of fault: a reason that the command must give, and the least cautious source allowed.
 ANSWERS: dict[str, tuple[Reason, Source]] = {
     "nan": (Reason.NONFINITE_OBSERVATION, Source.PREVIOUS_PLAN),
     "out_of_range": (Reason.OUT_OF_RANGE_OBSERVATION, Source.PREVIOUS_PLAN),
@@ -30,15 +30,15 @@ ANSWERS: dict[str, tuple[Reason, Source]] = {
     "dead": (Reason.PLANNER_DEAD, Source.PREVIOUS_PLAN),
     "stopped": (Reason.STOPPED, Source.BRAKE),
 }
-DEFECTS = (Reason.LOOP_ERROR, Reason.UNSAFE_OUTPUT)  # what a sound loop never says of itself
+DEFECTS = (Reason.LOOP_ERROR, Reason.UNSAFE_OUTPUT)  # reasons that a sound loop never gives
 
 
 @dataclass(frozen=True)
 class Promises:
-    """What the loop under test was declared with."""
+    """Declared limits of the loop under test."""
 
-    rate: float = np.inf  # units a second
-    acceleration: float = np.inf  # units a second squared
+    rate: float = np.inf  # units/s
+    acceleration: float = np.inf  # units/s²
     hold_seconds: float = 0.05
     reflex_seconds: float = 0.5
     brake: float = 0.0
@@ -47,47 +47,49 @@ class Promises:
 
 @final
 class Judge:
-    """Counts broken promises. Names that begin with `unsafe_` or `unanswered_` are broken promises."""
+    """Counter of broken promises: the counts whose names begin with `unsafe_` or `unanswered_`."""
 
     def __init__(self, promises: Promises):
         self._promises = promises
-        self._last = self._before = self._speed = self._seconds = 0.0  # actions, change a second, seconds between
-        self._since_plan = np.inf  # seconds since the last action of a plan, by a clock that only grows
+        self._last = self._before = self._speed = self._seconds = (
+            0.0  # last two actions, rate of change, seconds between them
+        )
+        self._since_plan = np.inf  # seconds since the last action of a plan, on a monotonic clock
         self._since_start = 0.0
         self._latched = self._planned = False
         self._first_seen = np.inf  # stamp of the episode's first observation, on the loop's clock
         self.counts: Counter[str] = Counter()
 
     def started(self) -> None:
-        """The loop was started."""
+        """Record a start of the loop."""
         self.began()
         self._since_start, self._since_plan, self._planned = 0.0, np.inf, False
 
     def acknowledged(self) -> None:
-        """A latched fault was acknowledged."""
+        """Record the acknowledgement of a latched fault."""
         self._latched = False
 
     def began(self) -> None:
-        """An episode begins, or time does: plans of situations before it do not count any more."""
+        """Record the beginning of an episode or of a new time base: earlier plans are no longer valid."""
         self._first_seen = np.inf
 
     def accepted(self, stamp: float) -> None:
-        """The loop took in an observation of this stamp."""
+        """Record that the loop accepted an observation with this stamp."""
         self._first_seen = min(self._first_seen, stamp)
 
     def judge(self, command: Command, action: ndarray, elapsed: float, now: float, fault: Fault, calm: int) -> None:
-        """One command.
+        """Judge one command.
 
         Args:
-          command: as the controller reports it.
-          action: [1] what it handed out.
-          elapsed: seconds since the last command, on the loop's clock; negative where it went back.
+          command: the command as the controller reports it.
+          action: [1] the action that the controller returned.
+          elapsed: seconds since the last command, on the loop's clock; negative if the clock went back.
           now: seconds on the loop's clock.
-          fault: what is wrong in this step, and for how long.
+          fault: the fault in this step.
           calm: steps since the last fault.
         """
         passed = PERIOD if elapsed < 0 else elapsed
-        if elapsed < 0:  # stamps of the time before say nothing any more
+        if elapsed < 0:  # earlier stamps are meaningless
             self.began()
         self._since_plan, self._since_start = self._since_plan + passed, self._since_start + passed
         self.counts[f"source_{command.source.name.lower()}"] += 1
@@ -100,7 +102,7 @@ class Judge:
             self._latched = True
 
     def _output(self, action: ndarray, elapsed: float) -> None:
-        """Finite, in bounds, in rate, in acceleration."""
+        """Check that the action is finite and within bounds, rate and acceleration."""
         counts, promises, seconds = self.counts, self._promises, min(elapsed, PERIOD)
         if action.shape != (1,) or action.dtype != np.float32 or not np.isfinite(action).all():
             counts["unsafe_nonfinite"] += 1
@@ -118,7 +120,7 @@ class Judge:
         self._before, self._last, self._seconds = self._last, value, seconds
 
     def _source(self, command: Command, action: ndarray, now: float) -> None:
-        """That the source is one that may act now, and that what it sends is what it is said to send."""
+        """Check that the source may act now, and that the action is the one that this source declares."""
         counts, promises, source, plan = self.counts, self._promises, command.source, command.plan
         counts["unsafe_defect"] += any(reason in command.wrong for reason in DEFECTS)
         if source <= Source.PREVIOUS_PLAN:
@@ -141,24 +143,24 @@ class Judge:
         counts["limited_bounds"] += "bounds" in command.guards
         counts["limited_rate"] += "rate" in command.guards
 
-    def _follows(self, action: ndarray, wanted: float) -> bool:
-        """Whether the action is the wanted one, as near to it as bounds and rate allow."""
+    def _follows(self, action: ndarray, target: float) -> bool:
+        """Whether the action is as near to `target` as bounds and rate allow."""
         if np.isfinite(self._promises.acceleration):
             return True  # judged by its acceleration alone
         step = np.inf if np.isinf(self._promises.rate) else self._promises.rate * self._seconds
-        expected = np.clip(np.clip(wanted, -1.0, 1.0), self._before - step, self._before + step)
+        expected = np.clip(np.clip(target, -1.0, 1.0), self._before - step, self._before + step)
         return bool(abs(float(action[0]) - expected) <= 1e-5)
 
     def _answer(self, command: Command, fault: Fault, elapsed: float) -> None:
-        """That each fault is answered as it is declared, in the very step."""
+        """Check that each fault is answered as declared, in the same step."""
         wrong, source, counts = set(command.wrong), command.source, self.counts
         expected: list[tuple[Reason, Source]] = []
-        unseen = fault.active in ("back", "step_back") and elapsed >= 0  # after a clock that gave no time for a while
-        if fault.active in ANSWERS and not unseen:
+        invisible = fault.active in ("back", "step_back") and elapsed >= 0  # a step back after a clock without time
+        if fault.active in ANSWERS and not invisible:
             expected.append(ANSWERS[fault.active])
-        if fault.kind == "stuck" and fault.steps >= STUCK - 1:  # through resets, too
+        if fault.kind == "stuck" and fault.steps >= STUCK - 1:  # also across resets
             expected.append((Reason.STUCK_OBSERVATION, Source.HOLD))
-        if fault.steps > REPLAN + 7 and not fault.resets:  # by then there is a plan that was made under the fault
+        if fault.steps > REPLAN + 7 and not fault.resets:  # by then there is a plan made under the fault
             if fault.kind == "model_nan":
                 expected.append((Reason.NONFINITE_PLAN, Source.PREVIOUS_PLAN))
             if fault.kind == "surprise":

@@ -1,4 +1,4 @@
-"""The soak test's loop in real time, whose planner process is killed at random moments."""
+"""The soak test's loop in real time, with its planner process killed at random moments."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from planning.control import Fallback, Loop, Planning, RealtimeController, Reaso
 from ..tiny_engine import PERIOD
 from .loop import reflex
 
-RATE = 20.0  # units a second
+RATE = 20.0  # units/s
 
 
 def kill_planners(kills: int, seed: int, log: Path, counts: Counter[str], stop: threading.Event) -> None:
-    """Drive at the control rate in real time, and kill the planner process at random moments."""
+    """Run the loop in real time at the control rate, and kill the planner process at random moments."""
     rng = np.random.default_rng([seed, 1])
     recipe = Recipe.factory("experiments.bench.robot.tiny_engine:make")
     loop, fallback = Loop(rate_limit=RATE, max_observation_age=0.5), Fallback(reflex=reflex, hold_seconds=0.05)
@@ -56,9 +56,9 @@ def kill_planners(kills: int, seed: int, log: Path, counts: Counter[str], stop: 
 
 
 def _alive(pid: int) -> bool:
-    """Whether anything of the process has not ended yet: it can be waited for once its last thread has."""
+    """Whether a thread of the process is still alive; the process can be waited for once all have ended."""
     try:
         threads = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
     except OSError:
-        return True  # one ended while the list was read
+        return True  # a thread ended while the list was read
     return len(threads) > 1 or any(state not in "ZX" for state in threads)

@@ -1,4 +1,4 @@
-"""The soak test's loop on a virtual clock: guards, chain and a tiny planner are the product's own, faults are drawn."""
+"""The soak test's loop on a virtual clock: real guards, fallback chain and tiny planner under random faults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..tiny_engine import PERIOD, Breakable, make
 from .faults import REPLAN, STUCK, Fault, broken, draw
 from .judge import Judge, Promises
 
-# Each is soaked for the same share of the steps; a tuple with an infinite limit is one of a user's ways to say "none".
+# Each declaration gets the same share of the steps; a tuple with an infinite limit is one way to declare no limit.
 DECLARED: dict[str, tuple[dict[str, Any], Promises]] = {
     "rate": ({"rate_limit": 20.0}, Promises(rate=20.0)),
     "infinite": ({"rate_limit": (math.inf,)}, Promises()),
@@ -30,7 +30,7 @@ DECLARED: dict[str, tuple[dict[str, Any], Promises]] = {
 
 
 def reflex(observation: ndarray) -> ndarray:
-    """A spring and a damper; and wrong in two ways now and then, as a policy may be."""
+    """Spring and damper that fails in two ways in some states, as a policy may."""
     if observation[0] > 0.9:
         raise RuntimeError("this reflex does not know what to do")
     return np.asarray([np.nan if observation[0] < -0.9 else -observation[0] - observation[1]])
@@ -38,12 +38,12 @@ def reflex(observation: ndarray) -> ndarray:
 
 @final
 class VirtualLoop:
-    """One controller, one body and their faults.
+    """A controller, a point mass and their faults.
 
     Args:
-      seed: of body and faults.
-      declared: which of `DECLARED`.
-      share: of the steps in which a fault begins, where there is none.
+      seed: seed of the body and the faults.
+      declared: key of `DECLARED`.
+      share: share of the steps without a fault in which one begins.
     """
 
     def __init__(self, seed: int, declared: str = "rate", share: float = 0.02):
@@ -83,11 +83,11 @@ class VirtualLoop:
 
     @property
     def totals(self) -> Counter[str]:
-        """Everything counted so far."""
+        """All counts so far, including the judge's."""
         return self.counts + self._judge.counts
 
     def step(self, number: int) -> None:
-        """One control period."""
+        """Advance by one control period."""
         self._now += PERIOD
         self._draw()
         kind, controller = self._fault.active, self.controller
@@ -111,7 +111,7 @@ class VirtualLoop:
         self._state += self._rng.normal(scale=1e-4, size=2)
 
     def _act(self) -> ndarray:
-        """One action, judged."""
+        """Get one action and judge it."""
         action = self.controller.get_action()
         command, missing = self.controller.command, self._fault.active == "no_clock"
         assert command is not None
@@ -126,7 +126,7 @@ class VirtualLoop:
         return action
 
     def _draw(self) -> None:
-        """Perhaps another fault, once the one before is over."""
+        """Advance the current fault; once it is over, perhaps draw another."""
         fault, rng = self._fault, self._rng
         fault.steps += 1
         if fault.left > 0:
@@ -149,13 +149,13 @@ class VirtualLoop:
             self._now -= PERIOD + 0.005
 
     def _reset(self) -> None:
-        """A new goal, as an operator gives it: in motion, and whatever else is wrong."""
+        """Reset to a new goal as an operator does, in motion and during any fault."""
         self._calm = 0
         self.controller.reset(goal=[self._rng.uniform(-0.5, 0.5), 0.0])
         self._judge.began()
 
     def _sense(self, kind: str) -> None:
-        """What the sensors make of it."""
+        """Send the observation of the state, broken by the current fault."""
         observation = broken(kind, self._state, self._stuck, self._rng)
         if kind == "dropped":
             return
@@ -169,7 +169,7 @@ class VirtualLoop:
 
 
 def broken_promises(steps: int, seed: int) -> dict[str, int]:
-    """What the judge counts against the loop in so many steps of each declaration; empty where all is kept."""
+    """Counts of broken promises in `steps` steps of each declaration; empty if all are kept."""
     logging.getLogger("planning").setLevel(logging.CRITICAL)
     counts = Counter[str]()
     for number, declared in enumerate(DECLARED):

@@ -1,9 +1,9 @@
-"""A million control steps with everything going wrong at random, and a planner that is killed a hundred times.
+"""A million control steps with random faults, and a planner process that is killed a hundred times.
 
-Two kinds of loop run at once on the product's own code. One has a virtual clock: the consumer, its guards, its
-fallbacks and a tiny planner are real, sensors, clock, model, planner and operator are broken on purpose, and a judge
-works out what must follow apart from the controller. The other runs in real time with a planner process that gets
-SIGKILL.
+Two kinds of loop run concurrently on the product's own code. One has a virtual clock: the consumer, its guards, its
+fallbacks and a tiny planner are real; sensors, clock, model, planner and operator are broken on purpose, and a judge
+derives the required commands independently of the controller. The other runs in real time with a planner process that
+receives SIGKILL.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ EXERCISED = ("limited_bounds", "limited_rate", "source_hold", "source_brake", "s
 
 
 def run(cfg: DictConfig) -> Counter[str]:
-    """Both loops; their counts, and rows `soak_*` where `cfg.results` is a folder.
+    """Run both loops and return their counts; writes rows `soak_*` if `cfg.results` is set.
 
     Raises:
-      SystemExit: with code 1, where one of the suite's promises is broken.
+      SystemExit: with code 1, if one of the suite's promises is broken.
     """
-    with log_level("planning", logging.CRITICAL):  # faults are what this is about
+    with log_level("planning", logging.CRITICAL):  # the faults are intended
         values, counts = _measure(cfg)
     if cfg.results:
         append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(cfg.seed)]))
@@ -81,7 +81,7 @@ def _values(counts: Counter[str], steps: int, growth: float, seconds: float) -> 
     values += [Value("soak_steps", float(steps), "steps")]
     parts = sorted(name for name in counts if name.startswith(("unsafe_", "unanswered_")) and counts[name])
     values += [Value(f"soak_{name}", float(counts[name]), "count") for name in parts]
-    # A promise that nothing put to the test is not kept: each of these must have happened.
+    # An untested promise does not count as kept: each of these must have happened.
     values += [Value("soak_unexercised", float(sum(not counts[name] for name in EXERCISED)), "count")]
     for name in ("needless", "faulty_steps", "kills", "limited_bounds", "limited_rate"):
         values.append(Value(f"soak_{name}", float(counts[name]), "count"))
@@ -89,13 +89,13 @@ def _values(counts: Counter[str], steps: int, growth: float, seconds: float) -> 
 
 
 def _growth(memory: list[float]) -> float:
-    """From the end of the first fifth to the last tenth."""
+    """Growth of memory in MiB from the third tenth of the run to the last."""
     tenth = max(1, len(memory) // 10)
     return float(np.mean(memory[-tenth:]) - np.mean(memory[2 * tenth : 3 * tenth] or memory[:1]))
 
 
 def resident_mib() -> float:
-    """Memory of this process."""
+    """Resident memory of this process in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 

@@ -11,12 +11,12 @@ from omegaconf import OmegaConf
 import envs
 from experiments import build
 from experiments.bench.goal import constraints
-from experiments.bench.goal.constraints import broken, keeping
+from experiments.bench.goal.constraints import broken, feasible
 from experiments.commands import bench
 from experiments.evaluation.goals.protocols import honest
 from experiments.training.offline import probe_targets
 from planning import AccelerationLimit, Imagined, JerkLimit, JointLimits, KeepOut, SpeedLimit
-from worldmodel.models.freeze import freeze
+from worldmodel.models.freeze import ModelFunction, freeze
 from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.observation import vector
 
@@ -45,7 +45,7 @@ def test_pairs_that_begin_or_end_in_the_disc_are_left_out():
     pairs = honest(task, 3, 0)
     goals = np.array([[0.5, 0.1], [-0.5, 0.0], [0.5, 0.3]])
     states = np.stack([task.pack(np.array(start), np.zeros(2)) for start in ([-0.5, 0.0], [0.4, 0.0], [-0.5, 0.5])])
-    kept = keeping(task, DISC, replace(pairs, states=states, goals=goals))
+    kept = feasible(task, DISC, replace(pairs, states=states, goals=goals))
     np.testing.assert_array_equal(kept.goals, goals[2:])
 
 
@@ -93,13 +93,19 @@ def test_limits_are_made_of_settings(settings, expected):
         np.testing.assert_array_equal(getattr(made, field.name), getattr(expected, field.name))
 
 
+class Identity(ModelFunction):
+    def __call__(self, params, *args):
+        return args[0]
+
+
 def test_the_joints_of_the_reacher_are_read_from_the_points_that_its_probe_learns():
     task = envs.make("reacher")
     angles = np.random.default_rng(0).uniform([-3, -2.7], [3, 2.7], (50, 2))
     states = task.pack(angles, np.zeros((50, 2)))
     decoded = jnp.asarray(probe_targets(task, states))
     config = ModelConfig(observation=vector(6), action_size=2, probe_size=4, latent_size=4, width=8, head_width=8)
-    model = replace(freeze(create(config, 0), config), probe=lambda params, latents: latents)
+    frozen = freeze(create(config, 0), config)
+    model = replace(frozen, heads=replace(frozen.heads, probe=Identity("probe", config)))
     root = tuple(float(each) for each in task.scene().root)
     spec = build.action_spec(task)
     for row, (shoulder, wrist) in zip(decoded, angles, strict=True):

@@ -250,7 +250,7 @@ def test_a_broken_table_is_told_and_never_overwritten(tmp_path, fake):
     refused("planners.manifest.json has no run for the row .*'mppi'.* of planners.csv: restore it")
     path.write_text(table)
     beside.write_text(stored[:-20])
-    refused("planners.manifest.json is no manifest of a table of planners")
+    refused("planners.manifest.json is not the manifest of a table of planners")
     beside.unlink()
     refused("planners.manifest.json, which holds the episodes behind planners.csv, is missing")
     broken = "\n".join([lines[0], lines[1].replace(",24,", ",many,", 1), *lines[2:]])

@@ -17,7 +17,7 @@ def test_each_mutant_changes_one_line_that_is_there_and_still_compiles(mutant):
 
 
 def test_a_mutant_of_a_line_that_is_gone_is_refused():
-    with pytest.raises(ValueError, match=r"line of chain.py that is there 0 times, and must be once: 'gone'"):
+    with pytest.raises(ValueError, match=r"line of chain.py exactly once, but it is there 0 times: 'gone'"):
         mutated(Mutant("old", "chain", "gone", ""), "present")
 
 

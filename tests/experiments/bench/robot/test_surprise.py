@@ -5,7 +5,7 @@ import pytest
 
 import envs
 from experiments import build
-from experiments.bench.robot.surprise import auroc, count_alarms, soon
+from experiments.bench.robot.surprise import auroc, count_alarms, highest_after_onset
 from experiments.commands import bench
 
 from ...recipe import save_random_models
@@ -21,8 +21,8 @@ def test_auroc_is_the_chance_to_score_higher():
 
 def test_only_the_steps_after_the_onset_count():
     scores = np.array([[9.0, 1.0, 2.0, 3.0, 8.0], [0.0, 0.0, 0.0, 5.0, 9.0]])
-    np.testing.assert_array_equal(soon(scores, np.array([1, 3]), within=3), [3.0, 9.0])
-    np.testing.assert_array_equal(soon(scores, np.array([1, 3]), within=1), [1.0, 5.0])
+    np.testing.assert_array_equal(highest_after_onset(scores, np.array([1, 3]), within=3), [3.0, 9.0])
+    np.testing.assert_array_equal(highest_after_onset(scores, np.array([1, 3]), within=1), [1.0, 5.0])
 
 
 def test_an_alarm_lasts_until_the_score_falls():

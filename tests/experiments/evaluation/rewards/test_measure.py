@@ -84,13 +84,13 @@ def test_the_planner_is_the_one_that_it_learned_with_but_for_what_is_asked_for(c
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["task=two_room"], "learned on the task gym/Pendulum-v1, and task=two_room was asked for"),
-        (["task=dmc/walker-walk"], "and task=dmc/walker-walk was asked for: add task=gym/Pendulum-v1"),
+        (["task=two_room"], "learned on the task gym/Pendulum-v1, but task=two_room was requested"),
+        (["task=dmc/walker-walk"], "but task=dmc/walker-walk was requested: add task=gym/Pendulum-v1"),
         (["policies=[model]"], "no row called 'model' for a model that learned from rewards: choose from planner,"),
-        (["cost=goal_distance"], "cost says nothing to a model that learned from rewards"),
-        (["risk=worst"], "risk says nothing to a model that learned from rewards"),
-        (["method=ceiling"], "was trained by method=td, and method=ceiling was asked for"),
-        (["objective=true_dynamics"], "was trained by method=td, and method=ceiling was asked for"),
+        (["cost=goal_distance"], "cost has no effect on a model that learned from rewards"),
+        (["risk=worst"], "risk has no effect on a model that learned from rewards"),
+        (["method=ceiling"], "was trained by method=td, but method=ceiling was requested"),
+        (["objective=true_dynamics"], "was trained by method=td, but method=ceiling was requested"),
         (["planner.num_samples=1"], "num_samples"),
         (["planner.num_sample=8"], "did you mean planner.num_samples?"),
         (["episodes=0"], "episodes must be at least 1; got 0"),
@@ -171,7 +171,7 @@ def test_its_bundle_acts_as_it_does(checkpoint, tmp_path, controller, capfd):
     out = tmp_path / "pendulum.bundle"
     words = ["export", f"checkpoint={checkpoint}", f"out={out}", "planner.num_samples=12"]
     assert cli.main([*words, "calibration=logs"]) == 2
-    assert "its alarm of surprise cannot be calibrated" in capfd.readouterr().err
+    assert "its surprise alarm cannot be calibrated" in capfd.readouterr().err
     assert cli.main(words) == 0, capfd.readouterr().err
     loaded = Controller.load(out)
     assert not loaded.engine.contract.goals and loaded.engine.contract.task == TASK

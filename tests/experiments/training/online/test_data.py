@@ -130,7 +130,7 @@ def test_what_is_recorded_says_what_it_is_of(tmp_path):
 
 def test_a_contract_asks_for_the_control_period(tmp_path):
     path = save_random_reward_model(tmp_path / "model.safetensors", "gym/SilentEnv-v0", action_repeat=1)
-    asked = r"gym/SilentEnv-v0 does not say how often it acts \(.*\): add control_period=SECONDS"
+    asked = r"gym/SilentEnv-v0 does not define its control period \(.*\): add control_period=SECONDS"
     with pytest.raises(ValueError, match=asked):
         learned(path).agent(needs_period=True)
     with pytest.raises(ValueError, match=asked):

@@ -144,6 +144,24 @@ def test_what_travels_along_comes_back(path):
         _ = Controller(BundleEngine(bundle)).agent
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_no_file_name_of_the_exporting_machine_is_inside(full):
+    settings = {"jax_include_full_tracebacks_in_locations": full, "jax_traceback_in_locations_limit": 50}
+    before = {name: getattr(jax.config, name) for name in settings}
+    try:
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        content = Bundle.of(make()).to_bytes()
+        assert settings == {name: getattr(jax.config, name) for name in settings}
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+    found = {
+        name for name in (str(ROOT), str(Path(jax.__file__).parent), sys.prefix, ".py") if name.encode() in content
+    }
+    assert not found
+
+
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9999])
 def test_a_truncated_file_is_refused(path, tmp_path, share):
     content = path.read_bytes()
@@ -236,8 +254,8 @@ def change(header, tensors, what):
         ("missing", "no tensor agent/model.params.mass"),
         ("unnamed", "nothing names: agent/more"),
         ("shape", "takes or gives other arrays than the contract says"),
-        ("type", "is of the type F64"),
-        ("nan", "no number"),
+        ("type", "has the type F64"),
+        ("nan", "not a number"),
         ("extra", "extra/scale must be finite"),
         ("weight", "not the weight in its contract"),
         ("unknown program", "missing or unknown: run"),

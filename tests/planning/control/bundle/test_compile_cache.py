@@ -80,7 +80,7 @@ def test_what_jax_cannot_read_although_its_seal_fits_is_deleted_and_planning_sta
     seal.write_text(hashlib.sha256(compile_cache.machine() + b"no machine code").hexdigest())
     engine = BundleEngine(bundle, folder)
     engine.warmup()
-    assert "are of no use, and are deleted" in caplog.text and entry.name not in contents(folder)
+    assert "are not usable, and are deleted" in caplog.text and entry.name not in contents(folder)
     BundleEngine(bundle, folder).warmup()
     assert set(contents(folder)) == set(cold)
 

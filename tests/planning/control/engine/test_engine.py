@@ -77,10 +77,10 @@ PLACE = {"name": "state", "shape": [2]}
         ({"observation": [PLACE | {"components": ["x"]}]}, "components of the sensor state must be empty or have 2"),
         ({"observation": [PLACE | {"shape": [True]}]}, "shape of a sensor must be int; got True"),
         ({"observation": [PLACE | {"dtype": "float64"}]}, "dtype of the sensor state must be float32 or uint8"),
-        ({"observation": [PLACE, PLACE]}, "sensors with names of their own"),
+        ({"observation": [PLACE, PLACE]}, "sensors with distinct names"),
         ({"observation": [{"name": "state"}]}, "a sensor has no shape"),
         ({"observation": [PLACE | {"colour": 1}]}, "a sensor has the unknown field 'colour'"),
-        ({"observation": []}, "sensors with names of their own; got none"),
+        ({"observation": []}, "sensors with distinct names; got none"),
         ({"observation": [{"name": "eye", "shape": [4, 4, 3], "dtype": "uint8"}]}, "a vector needs none, any other"),
         ({"task": "a\nb"}, "printable"),
         ({"playback": "quintic"}, "playback must be one of"),
@@ -167,7 +167,7 @@ def test_a_prefix_that_does_not_fit_is_refused(live, started):
     for actions, count, words in (
         (np.zeros((7, 2)), 1, r"freeze takes actions \(8, 2\)"),
         (np.zeros((8, 2)), 9, "count from 0 to 8"),
-        (np.full((8, 2), np.nan), 1, "not all finite"),
+        (np.full((8, 2), np.nan), 1, "the first 1 must be finite"),
     ):
         with pytest.raises(ValueError, match=words):
             live.freeze(started, actions, count)

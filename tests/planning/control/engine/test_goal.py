@@ -119,7 +119,7 @@ def test_the_contract_keeps_the_word_and_checks_it(forgiving):
         ([], 0.1, "a list of goals of one length"),
         ([0.1, 0.2], 0.1, "a list of goals of one length"),
         ([[0.1, 0.2], [0.1]], 0.1, "got some of 1 and of 2 numbers"),
-        ([[0.1, 0.2], [NAN, NAN]], 0.1, "must tell at least one sensor"),
+        ([[0.1, 0.2], [NAN, NAN]], 0.1, "must have a value of at least one sensor"),
         ([[0.1, np.inf]], 0.1, "the goal must be finite; element 1 is inf"),
         ([[0.1, 0.2]], 0.0, "the tolerance must be positive; got 0.0"),
     ],

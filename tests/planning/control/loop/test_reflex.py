@@ -66,7 +66,7 @@ def test_a_bundle_brings_the_policy_along(engine, tmp_path):
 
 
 def test_a_model_without_a_policy_cannot_be_asked_for_it():
-    with pytest.raises(ValueError, match="this model has none: train it with model.policy=true, or give a function"):
+    with pytest.raises(ValueError, match="this model has none: train it with model.policy=true, or pass a function"):
         RealtimeController(make_engine(), worker="inline", fallback=ASKED)
     with pytest.raises(ValueError, match="reflex must be a function of an observation, or \"model\"; got 'modle'"):
         Fallback(reflex="modle")

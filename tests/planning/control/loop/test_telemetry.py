@@ -54,7 +54,7 @@ def test_a_line_that_was_cut_off_ends_its_file_and_another_format_is_refused(tmp
     path.write_text('{"kind":"run"}\n{"kind":"st')
     assert [line["kind"] for line in read_lines(path)] == ["run"]
     path.write_text("time,action\n1,2\n")
-    with pytest.raises(ValueError, match="line 1 is no JSON object"):
+    with pytest.raises(ValueError, match="line 1 is not a JSON object"):
         list(read_lines(path))
 
 
@@ -67,7 +67,7 @@ def test_lines_are_dropped_and_counted_rather_than_waited_for(tmp_path, caplog):
     log.write(report(10))
     log.close()
     assert [record.getMessage() for record in caplog.records] == [
-        "telemetry: lines are dropped, for run.jsonl takes them too slowly"
+        "telemetry: lines are dropped, because run.jsonl is too slow"
     ]
     assert summary(log.path) == ["run", 0, 1, 2, (7,), 10]
 
@@ -104,7 +104,7 @@ def test_a_full_disk_is_waited_out_and_what_is_missing_is_said(tmp_path, caplog)
         log.start()
         for step in range(1, 10):
             log.write(report(step))
-        until(lambda: "is tried again" in caplog.text)
+        until(lambda: "is retried" in caplog.text)
         assert log.path.read_bytes().endswith(b"}\n")
     until(lambda: "is written again" in caplog.text)
     log.write(report(10))
@@ -120,7 +120,7 @@ def test_closing_on_a_full_disk_does_not_raise_and_a_later_start_says_what_was_l
         for step in range(9):
             log.write(report(step))
         log.close()
-        assert log.dropped == 9 and "5 lines are lost, for run.jsonl cannot be written: " in caplog.text
+        assert log.dropped == 9 and "5 lines are lost, because run.jsonl cannot be written: " in caplog.text
         for _ in range(3):
             log.start()
             log.close()

@@ -17,7 +17,7 @@ from ..asking import Asker, until
 
 ENGINES = """
 import os, sys, time
-from experiments.tiny_engine import make as tiny
+from experiments.bench.robot.tiny_engine import make as tiny
 from planning.control import LiveEngine
 
 class Slow(LiveEngine):
@@ -93,7 +93,7 @@ def test_standard_error_goes_through_the_journal_and_blocks_nobody(engines, tmp_
         logger.removeHandler(handler)
     lines = [record.getMessage() for record in caplog.records]
     assert "planner process: complaint 0" in lines and len(lines) < 500
-    assert "the planner's process ended (exit code 3) and is started again" in lines
+    assert "the planner's process ended (exit code 3) and is restarted" in lines
     assert any(line.startswith("planner process: ") and line.endswith(" lines were left out") for line in lines)
 
 
@@ -103,7 +103,7 @@ def test_scheduling_that_is_not_granted_is_reported_and_planning_goes_on(recipe,
     worker.start()
     until(lambda: worker.ready)
     worker.stop()
-    assert "planning goes on, but cores=[4095] must be some of those that this process has" in caplog.text
+    assert "planning continues, but cores=[4095] must be some of those available to this process" in caplog.text
     assert [line["kind"] for line in lines] == ["warning"]
 
 

@@ -124,7 +124,7 @@ def test_a_process_that_cannot_be_spawned_is_tried_again_and_then_reported(recip
     assert worker.failure is None
     worker.stop()
     assert resources() == before
-    assert "is started again" in caplog.text
+    assert "is restarted" in caplog.text
 
 
 def test_a_bundle_that_was_replaced_is_refused_at_once(tmp_path):

@@ -151,7 +151,7 @@ def test_all_threads_go_to_the_cores_that_are_named():
 def test_a_core_that_is_not_there_is_refused():
     there = sorted(os.sched_getaffinity(0))
     with pytest.raises(
-        ValueError, match=re.escape(f"cores=[4095] must be some of those that this process has: {there}")
+        ValueError, match=re.escape(f"cores=[4095] must be some of those available to this process: {there}")
     ):
         real_time(0, [4095])
     assert sorted(os.sched_getaffinity(0)) == there

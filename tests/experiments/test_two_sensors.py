@@ -1,0 +1,38 @@
+"""Two sensors, one of which is missing now and then, from data to a drive and its replay."""
+
+from __future__ import annotations
+
+from experiments.build import compose
+from experiments.commands import collect, drive, export, plan, replay, train
+from planning.control import Bundle
+from worldmodel.data.dataset import load
+
+from .recipe import settings
+
+TASK = "task=two_room_sensors"
+
+
+def test_collect_train_plan_export_drive_replay(tmp_path, capsys):
+    runs = tmp_path / "runs"
+    small = (TASK, "model.ensemble=1")
+    collect.run(settings("collect", runs, *small))
+    data = load(runs / "two_room_sensors-seed0-data")
+    assert [sensor.name for sensor in data.spec.sensors] == ["position", "velocity"]
+    missing = 1 - data.observations[:, data.spec.flags["velocity"]].mean()
+    assert 0.15 < missing < 0.25
+    trained = train.run(settings("train", runs, *small))
+    assert trained.model.observation == data.spec
+    rows = plan.run(settings("plan", runs, *small, "policies=[model]"))
+    assert rows[0].task == "two_room_sensors" and rows[0].episodes == 4
+    bundle, log = tmp_path / "own.bundle", tmp_path / "run.jsonl"
+    file = f"checkpoint='{runs}/two_room_sensors-seed0.safetensors'"
+    export.run(settings("export", runs, *small, file, f"out='{bundle}'"))
+    assert "sensors position, velocity" in capsys.readouterr().out
+    exported = Bundle.load(bundle).contract.observation.sensors
+    assert [(sensor.name, sensor.optional) for sensor in exported] == [("position", False), ("velocity", True)]
+    summary = drive.run(
+        settings("drive", runs, *small, f"bundle='{bundle}'", "timing=ideal", "episodes=1", f"telemetry='{log}'")
+    )
+    assert summary.episodes == 1 and summary.task == "two_room_sensors"
+    replayed = replay.run(compose("replay", f"log='{log}'", f"bundle='{bundle}'"))
+    assert replayed.plans == summary.steps and not replayed.different and replayed.same_bundle

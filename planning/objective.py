@@ -16,7 +16,7 @@ from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float, Int
 from .constraints import Constraint
-from .costs import Cost, Imagined
+from .imagined import Cost, Imagined
 from .model import LatentModel, Prediction, PredictionLike
 from .pytree import static
 from .risk import Mean, Risk, require_ensemble

@@ -39,7 +39,7 @@ def reward_bundle(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> Bund
     Raises:
       ValueError: `cfg.calibration` is set; these models have no surprise alarm.
     """
-    from .learned import learned  # which imports MuJoCo, for the bounds of the simulated task
+    from .learned import learned  # imports MuJoCo, for the bounds of the simulated task
 
     if cfg.calibration is not None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Trees of arrays as tensors with names, as a file holds them."""
+"""The leaves of a tree by name: tensors as files keep them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ import numpy as np
 
 
 def fill(path: str | Path, template: Any, tensors: dict[str, np.ndarray]) -> Any:
-    """Replace the leaves of `template` by the tensors of the same names.
+    """Return `template` with its leaves replaced by the tensors of the same names, shapes and dtypes.
+
+    Args:
+      path: of the file, for messages.
+      template: a tree of arrays or their shapes.
+      tensors: by name.
 
     Raises:
-      ValueError: tensors are missing or unknown, or of another shape or dtype.
+      ValueError: names, shapes or dtypes do not fit.
     """
     named = leaves_of(template)
-    names = {name_of(path_) for path_, _ in named}
+    names = {name_of(place) for place, _ in named}
     if names != set(tensors):
         raise ValueError(
             f"{path} does not fit: tensors missing or unknown: {', '.join(sorted(names ^ set(tensors))[:4])}"
         )
     leaves = []
-    for name, leaf in ((name_of(path_), leaf) for path_, leaf in named):
+    for name, leaf in ((name_of(place), leaf) for place, leaf in named):
         stored = tensors[name]
         if stored.shape != leaf.shape or stored.dtype != leaf.dtype:
             raise ValueError(
@@ -35,10 +40,10 @@ def fill(path: str | Path, template: Any, tensors: dict[str, np.ndarray]) -> Any
 
 
 def leaves_of(tree: Any) -> list[tuple[Any, Any]]:
-    """Return path and value of each leaf, in order."""
+    """Return the leaves of a tree with their key paths, in order."""
     return jax.tree_util.tree_flatten_with_path(tree)[0]
 
 
 def name_of(path: Any) -> str:
-    """Return the name of the leaf at a path."""
+    """Return the name of a leaf in a file: its key path with dots."""
     return jax.tree_util.keystr(path, simple=True, separator=".")

@@ -1,12 +1,23 @@
 """Strictness for every test: shapes are checked at each call, and JAX promotes neither ranks nor types silently."""
 
+import gc
 import os
+from importlib.metadata import version
 
 from experiments.shell.folders import cache_dir
 
 # What is compiled once is there for the other workers and for the next run, as it is for the command line.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir()))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # hundreds of small ones are what takes long
+# Most of a test's time is XLA's, on programs that then run for milliseconds: without LLVM's optimisations, and with the
+# emitter that writes less code, it takes a third. `XLA_FLAGS= make test` compiles as users do. XLA ends the process on a
+# flag that it does not know, so only versions that were tried get them.
+if version("jax").startswith("0.10."):
+    os.environ.setdefault(
+        "XLA_FLAGS",
+        "--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1 "
+        "--xla_cpu_use_fusion_emitters=false",
+    )
 
 # What is said to the last bit is said of processors: a GPU adds up in another order, and multiplies with fewer digits.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -27,3 +38,11 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """A process that keeps the programs of every file grows by gigabytes; from the disk they come back in milliseconds."""
+    yield
+    jax.clear_caches()
+    gc.collect()

@@ -10,7 +10,7 @@ from experiments.shell.folders import cache_dir
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir()))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # hundreds of small ones are what takes long
 # Most of a test's time is XLA's, on programs that then run for milliseconds: without LLVM's optimisations, and with the
-# emitter that writes less code, it takes a third. `XLA_FLAGS= make test` compiles as users do. XLA ends the process on a
+# emitter that writes less code, it takes a third. `XLA_FLAGS= make test` compiles as users do. XLA ends a process on a
 # flag that it does not know, so only versions that were tried get them.
 if version("jax").startswith("0.10."):
     os.environ.setdefault(
@@ -42,7 +42,7 @@ def key():
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled_programs():
-    """A process that keeps the programs of every file grows by gigabytes; from the disk they come back in milliseconds."""
+    """Keep the process small: with the programs of every file it grows by gigabytes, and the disk has them too."""
     yield
     jax.clear_caches()
     gc.collect()

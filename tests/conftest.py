@@ -22,6 +22,7 @@ if version("jax").startswith("0.10."):
 # What is said to the last bit is said of processors: a GPU adds up in another order, and multiplies with fewer digits.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import hypothesis
 import jax
 import pytest
 from jaxtyping import install_import_hook
@@ -30,6 +31,9 @@ install_import_hook(["planning", "worldmodel", "envs"], "beartype.beartype")
 
 # imageio-ffmpeg forks by hand otherwise, which JAX warns of; the command line sets the same.
 os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
+
+hypothesis.settings.register_profile("tests", deadline=None)  # no test is about how busy the machine is
+hypothesis.settings.load_profile("tests")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

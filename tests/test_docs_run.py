@@ -70,6 +70,10 @@ SUITES = {
         "suite.tasks=[dmc/cartpole-swingup]", "suite.seeds=[0]", "suite.episodes=1", "suite.updates=5",
         "suite.steps=1000", "suite.evaluate_every=1000", listed("suite.settings", FAST_LEARNER[2:]),
     ),
+    "stirred_tank": (
+        "suite.changes=2", "suite.simulated_changes=1", "suite.disturbed_changes=1", "~suite.promises",
+        listed("suite.overrides", ("budget=smoke",)),
+    ),
     "hostile_bundles": ("suite.files=20",),
     "soak": ("suite.steps=2000", "suite.kills=1"),
 }  # fmt: skip

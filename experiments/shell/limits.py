@@ -119,21 +119,20 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Whole(2), "bins critics train_blocks"),
     (
         Whole(1),
-        "action_block action_repeat at batch calibration_episodes count critic_width cycles depth descent_evaluations "
-        "draws "
-        "encoder_width ensemble environments episodes evaluate_episodes evaluate_every files foreign_goals head_width "
-        "held_out hindsight_goals history horizon iterations latent_dim latent_size length members num_best num_elites "
-        "num_samples num_starts policy_width repeats replan_every representation_size round run save_every "
-        "seed_decisions "
-        "sigreg_projections simplex simulated_episodes size slots steps undisturbed_episodes updates updates_per_call "
-        "width within workers",
+        "action_block action_repeat at batch calibration_episodes changes count critic_width cycles depth "
+        "descent_evaluations draws encoder_width ensemble environments episodes evaluate_episodes evaluate_every "
+        "files foreign_goals head_width disturbed_changes held_out hindsight_goals history horizon iterations "
+        "latent_dim latent_size length members num_best num_elites num_samples num_starts policy_width repeats "
+        "replan_every representation_size round run save_every seed_decisions sigreg_projections simplex "
+        "simulated_changes simulated_episodes size slots steps undisturbed_episodes updates updates_per_call width "
+        "within workers",
     ),
     (
         Whole(0),
-        "critic_updates dwell frozen_updates kills latency_plans learning_starts num_keep offline_updates patience "
-        "plan plans policy_updates suggestions video_episodes",
+        "critic_updates disturbed_at dwell frozen_updates kills latency_plans learning_starts num_keep "
+        "offline_updates patience plan plans policy_updates suggestions video_episodes",
     ),
-    (_SEED, "seed"),
+    (_SEED, "changes_seed seed"),
     (Whole(0, 65535), "port"),
     (
         _POSITIVE,
@@ -142,8 +141,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Number(0),
-        "consistency delay_ms distance entropy fault_at hold_seconds inverse min_free_gib min_std penalty prediction "
-        "reconstruction reward scale sigreg suggestion_noise termination value weight_decay",
+        "consistency delay_ms distance entropy fault_at goal_probe hold_seconds inverse min_free_gib min_std penalty "
+        "prediction reconstruction reward scale sigreg suggestion_noise termination value weight_decay",
     ),
     (Number(), "beta noise_beta running terminal weight"),
     (_SHARE, "keep momentum partial_goals"),
@@ -152,8 +151,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view"),
     (
         Word(),
-        "_target_ baseline bundle calibration checkpoint data fault host log method name ours out planner results runs "
-        "task telemetry variant start_from",
+        "_target_ baseline bundle calibration checkpoint data fault host log method name ours out planner results "
+        "runs task telemetry variant start_from",
     ),
     (Word(("ppo", "sac")), "algorithm"),
     (Word(("policy", "planner")), "actor"),
@@ -182,6 +181,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
 # By the whole key, where its last part has another meaning elsewhere.
 _EXACTLY: dict[str, Kind] = {
+    "cost.set_point.weights": Several(Number(0)),
     "baseline": Word(),  # of `compare`; of `train` a group with keys
     "delay_ms": Number(0),
     "objective.decay": _PART,

@@ -15,6 +15,7 @@ import envs
 from envs.behaviours import Behaviour
 
 from ... import build
+from ...build.defaults import defaults
 from ...build.recipes import Paths, as_trained, recipe
 from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED
 from ...evaluation.goals.protocols import LEWM_BUDGET, Pairs, honest, lewm
@@ -102,13 +103,23 @@ class Point:
     @cached_property
     def settings(self) -> str:
         """All settings except the seed that the row depends on, in one line. If they differ, it is measured again."""
+        return " ".join(f"{name}={value}" for name, value in _flat(self._values))
+
+    def same_settings(self, stored: str) -> bool:
+        """Whether a stored row has the same settings, in any order; one that is newer than the row has its default."""
+        had, has = set(stored.split()), set(self.settings.split())
+        usual = {f"{name}={value}" for name, value in _flat(defaults(self._values))}
+        return had <= has and has - had <= usual
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
         names = dict.fromkeys((*_PAIRS[self.protocol], *_SETTINGS.get(self.policy, ())))
         chosen = OmegaConf.masked_copy(self.cfg, [name for name in names if "." not in name])
         values: Any = OmegaConf.to_container(chosen, resolve=True)
         if "training" in values:
             values["training"] = as_trained(values["training"])
         values |= {name: OmegaConf.select(self.cfg, name) for name in names if "." in name}
-        return " ".join(f"{name}={value}" for name, value in _flat({"budget": self.budget, **values, **self.extra}))
+        return {"budget": self.budget, **values, **self.extra}
 
 
 def check(cfg: DictConfig) -> None:

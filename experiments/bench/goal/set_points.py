@@ -107,7 +107,7 @@ def run(cfg: DictConfig) -> list[Value]:
     settings = build.compose("plan", "task=stirred_tank", f"runs='{cfg.runs}'", f"seed={seed}", *suite.overrides)
     task, checkpoint = StirredTank(), ensure_model(settings, seed)
     agent = build.agent(settings, checkpoint.model, task)
-    pairs = honest(task, int(suite.changes), seed)
+    pairs = honest(task, int(suite.changes), int(suite.changes_seed))
     few, disturbed = pairs.first(int(suite.simulated_changes)), pairs.first(int(suite.disturbed_changes))
     values = [Value("stirred_tank_train_seconds", float(checkpoint.metadata["train_seconds"]), "s")]
     found: dict[str, Followed] = {}

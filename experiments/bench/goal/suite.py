@@ -188,7 +188,6 @@ def to_measure(points: Sequence[Point], path: Path, redo: bool) -> list[Point]:
     def is_measured(point: Point) -> bool:
         row = rows.get(point.identity())
         stored = manifests.get(point.identity(), {}).get("settings", {}).get(point.key) or ""
-        same = sorted(stored.split()) == sorted(point.settings.split())  # their order follows the YAML files
-        return row is not None and same and (row.episodes or 0) >= point.episodes
+        return row is not None and point.same_settings(stored) and (row.episodes or 0) >= point.episodes
 
     return missing(points, is_measured, redo, "rows")

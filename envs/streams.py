@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-_STREAMS = {"collect": 0, "evaluate": 1, "random_policy": 2, "validate": 3, "sense": 4}
+_STREAMS = {"collect": 0, "evaluate": 1, "random_policy": 2, "validate": 3, "sense": 4, "sense_ahead": 5}
 
 
 def stream(name: str) -> int:
-    """The fixed number of a named stream: collect, evaluate, random_policy, validate or sense.
+    """The fixed number of a named stream: collect, evaluate, random_policy, validate, sense or sense_ahead.
 
     Raises:
       ValueError: a name that no stream has.

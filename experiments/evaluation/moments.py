@@ -52,6 +52,17 @@ def true_rows(task: Task, states: Float[ndarray, "... S"]) -> Float[ndarray, "..
     return np.asarray(spec_of(task).numpy_row(task.observe(states)), np.float32)
 
 
+def sensed_rows(task: Task, states: Float[ndarray, "N T S"], seed: int) -> Float[ndarray, "N T E"]:
+    """The rows of what the sensors would read along `N` futures: each with the same noise, and the same missing.
+
+    What a model has learned to encode: readings that are complete at every moment it may never have seen.
+    """
+    if type(task).sense is Task.sense:
+        return true_rows(task, states)
+    rngs = [np.random.default_rng(seed) for _ in states]
+    return np.asarray(spec_of(task).numpy_row(task.sense(states, rngs)), np.float32)
+
+
 @final
 class Senses:
     """What the sensors of a batch of episodes read, with their noise and what is missing.

@@ -19,10 +19,11 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from envs import Task
+from envs.streams import episode_rng
 from envs.task import with_script
 from planning import ActionSpec, Agent, AskTell, Evaluation, Imagined, plan_on_host, score
 
-from ..moments import History, repeated, true_rows
+from ..moments import History, repeated, sensed_rows, true_rows
 from .rollout import GoalEpisodes
 
 
@@ -73,6 +74,7 @@ class _Search:
     actions: ndarray  # [T, A]
     previous: ndarray  # [A] the action taken last
     executed: int
+    future: np.random.Generator  # of what the sensors would read in the futures that a plan looks at
 
 
 @final
@@ -99,8 +101,11 @@ class SimulatedPolicy:
         self._stacks = repeated(true_rows(self._task, episodes.states), agent.model.history)
         rest, horizon = np.asarray(agent.spec.rest_action), agent.planner.horizon
         empty = np.zeros((horizon, agent.spec.size), np.float32)
-        keys = [jax.random.fold_in(key, number) for number in episodes.numbers]
-        self._searches = [_Search(agent.planner.init(agent.spec, each), empty, rest, horizon) for each in keys]
+        self._searches = []
+        for number in episodes.numbers:
+            state = agent.planner.init(agent.spec, jax.random.fold_in(key, number))
+            future = episode_rng(self._seed, "sense_ahead", number)
+            self._searches.append(_Search(state, empty, rest, horizon, future))
 
     def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """The next action of each plan, replanned where it is due; zeros where the episode is not active."""
@@ -134,7 +139,8 @@ class SimulatedPolicy:
 
     def _oracle(self, index: int, state: ndarray, actions: Float[ndarray, "N T A"]) -> Evaluation:
         model, history, previous = self._agent.model, self._stacks[index], self._searches[index].previous
-        observed = true_rows(self._task, self._simulate(state, actions))
+        seed = int(self._searches[index].future.integers(2**63))
+        observed = sensed_rows(self._task, self._simulate(state, actions), seed)
         past = np.broadcast_to(history, (len(actions), *history.shape))
         trace = np.concatenate([past, observed], axis=1)  # row P - 1 is the present
         ends = np.arange(model.action_block, actions.shape[1] + 1, model.action_block) + model.history - 1

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import envs
-from experiments import build, published
+from experiments import build
+from experiments.build import published
 from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.rollout import run_episodes
 from experiments.evaluation.policy import ModelPolicy

@@ -69,7 +69,7 @@ def test_what_differs_is_counted_on_either_side():
 
 def test_a_variant_cannot_be_called_reference():
     cfg = build.compose("bench", "suite=paired", "+suite.variants.reference=[]")
-    with pytest.raises(ValueError, match="none of them reference"):
+    with pytest.raises(ValueError, match="none of them called reference"):
         bench.run(cfg)
 
 

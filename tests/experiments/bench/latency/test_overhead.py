@@ -31,7 +31,7 @@ def test_a_batch_that_changes_an_action_is_no_result(agent, monkeypatch):
         return actions + 1e-6, plans, states
 
     monkeypatch.setattr(overhead, "step_many", mixed)
-    with pytest.raises(RuntimeError, match="planned beside"):
+    with pytest.raises(RuntimeError, match="depends on the others in its batch"):
         overhead.speedup(agent, 3, 12)
 
 

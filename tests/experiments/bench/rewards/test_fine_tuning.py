@@ -16,7 +16,7 @@ from worldmodel.models.checkpoint import load_reward_model
 
 TINY = ["model.width=16", "model.encoder_width=16", "model.critic_width=16", "model.policy_width=16"]
 TINY += ["online.seed_decisions=100", "online.slots=1000", "online.evaluate_episodes=1", "training.batch=8"]
-TINY += ["online.actor=policy"]
+TINY += ["online.actor=policy", "model.depth=1", "objective.horizon=1"]
 
 
 def test_episodes_are_recorded_whole_and_each_by_its_own_number(tmp_path):

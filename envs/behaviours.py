@@ -28,7 +28,14 @@ class Behaviour(ABC):
     def rollout(
         self, task: Task, start: Float[ndarray, "B S"], rngs: Generators, steps: int
     ) -> tuple[Float[ndarray, "B {steps}+1 S"], Float[ndarray, "B {steps} A"]]:
-        """States (the start first) and the float32 actions between them; episode i draws from `rngs[i]` alone."""
+        """States (the start first) and the float32 actions between them; episode i draws from `rngs[i]` alone.
+
+        Args:
+          task: the task.
+          start: state at the beginning of each episode.
+          rngs: one for each episode.
+          steps: environment steps of each.
+        """
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -42,7 +49,14 @@ class OpenLoop(Behaviour):
     def actions(
         self, low: Float[ndarray, "A"], high: Float[ndarray, "A"], steps: int, rng: np.random.Generator
     ) -> Float[ndarray, "T A"]:
-        """The actions of one episode, within the bounds."""
+        """The actions of one episode, within the bounds.
+
+        Args:
+          low: bounds of the actions.
+          high: likewise.
+          steps: T.
+          rng: of the episode.
+        """
 
     def rollout(
         self, task: Task, start: Float[ndarray, "B S"], rngs: Generators, steps: int

@@ -62,11 +62,19 @@ def collect(
     progress: Callable[[int, int], None] | None = None,
     batch: int = 256,
 ) -> Collected:
-    """Roll out `episodes` of `steps` environment steps and write them to the directory `path`, which must not exist.
+    """Roll out episodes and write them to a Minari dataset in the directory `path`.
 
-    Each episode depends on (seed, its number) alone, so `batch`, the number of episodes rolled out together, changes
-    nothing but the memory taken. `progress(done, total)` is called after every batch. The dataset is written beside
-    `path` and renamed when complete, so an interrupted run leaves nothing at `path`.
+    The dataset is written beside `path` and renamed when complete, so an interrupted run leaves nothing there.
+
+    Args:
+      task: the task.
+      behaviour: what acts.
+      episodes: how many.
+      steps: environment steps of each.
+      seed: each episode depends on it and on its number alone.
+      path: of the dataset, where nothing may be yet.
+      progress: called as `progress(done, total)` after every batch.
+      batch: episodes rolled out together; it changes nothing but the memory taken.
 
     Raises:
       ValueError: fewer than one episode or step, or a seed below zero.
@@ -217,6 +225,13 @@ def benchmark_collection(
     Collection is all but the disk: drawing starts and actions, physics, observations. The raw rate steps states and
     controls that the collection met, 25 physics steps a call so that Python costs little, keeps nothing, and clips no
     velocity. The two alternate, so that a busy machine slows both.
+
+    Args:
+      task: on MuJoCo.
+      behaviour: what acts; None: coloured noise.
+      episodes: in a round.
+      steps: environment steps of each.
+      rounds: of both, whose times are added.
 
     Returns: `collection` and `raw` in physics steps a second, their `ratio`, `env_steps` a second, and `threads`.
     """

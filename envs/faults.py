@@ -158,6 +158,14 @@ def simulate_with(
 ) -> Reading:
     """`Task.simulate` with a fault: the true states [B, T, S], the sensors' readings [B, T, O] and their ages [B, T].
 
+    Args:
+      task: the task.
+      fault: one of `names(task)`.
+      onset: environment step at which it begins, one or one for each episode.
+      states: at the beginning.
+      actions: that are given.
+      rng: of what is random in a fault.
+
     Raises:
       ValueError: a fault that does not exist, or a negative onset.
     """

@@ -20,10 +20,15 @@ _MOCAP = int(mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_Q
 
 
 class MocapPhysics(BatchPhysics):
-    """Batched rollouts in which an action `[x, y, z]` in [-1, 1] leads the body `hand` by so many times `reach` metres.
+    """Batched rollouts in which an action `[x, y, z]` in [-1, 1] leads a body of the model by its first mocap body.
 
-    The hand is turned towards the orientation `turn` (a quaternion, which is added to its own as the original does),
-    and the joints `locked` are put back to zero after each action. The model's first mocap body is the one that leads.
+    Args:
+      model: with a mocap body.
+      substeps: physics steps of an action.
+      hand: body that is led.
+      reach: metres that an action of 1 moves it.
+      turn: quaternion that is added to its orientation, as the original does.
+      locked: joints that are put back to zero after each action.
     """
 
     def __init__(

@@ -56,12 +56,21 @@ class RewardBatch:
     An environment that raises, or whose observation or reward is not finite, is made anew and begins its next episode;
     what it gave of the spoilt one is taken back (`Steps.dropped`), counted in `faults` and logged once a kind.
 
+    Args:
+      task_factory: makes one environment.
+      count: E.
+      seed: of all episodes.
+      stream: name of the random stream: "collect" or "evaluate".
+
     Attributes:
       observations: `[E, O]` float32.
       env_steps: control steps taken so far, those of dropped episodes among them.
       dropped_episodes: how many episodes were dropped.
       dropped_steps: how many decisions were taken back with them.
       faults: how often each kind of fault came.
+
+    Raises:
+      ValueError: no environment, an unknown stream, or a factory that returns one environment twice.
     """
 
     def __init__(self, task_factory: Callable[[], RewardTask], count: int, seed: int, stream: str = "collect"):

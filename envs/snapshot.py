@@ -49,8 +49,15 @@ def restore_physics(
 ) -> None:
     """Bring `model` and `data` to the moment of `snapshot`.
 
-    `recompute` (mj_step1 or mj_forward) makes anew what cannot be written, contacts and constraints, as the original
-    stepping had made it; the derived quantities are then written over, since some of them were older than the state.
+    Derived quantities are written over what `recompute` made, since some of them were older than the state.
+
+    Args:
+      model: to change.
+      data: to change.
+      original: arrays of the model as it was made.
+      snapshot: of the moment.
+      recompute: mj_step1 or mj_forward, as the original stepping had it: makes anew what cannot be written, contacts
+        and constraints.
     """
     for name, array in _editable(model).items():
         array[...] = snapshot.get(f"model/{name}", original[name])

@@ -14,22 +14,11 @@ from .constraints import (
     WorkspaceBox,
 )
 from .control.engine.anytime import Anytime
-from .costs import (
-    ActionRate,
-    Cost,
-    Custom,
-    Effort,
-    GoalDistance,
-    Imagined,
-    Penalty,
-    Return,
-    Reward,
-    TemporalDistance,
-    Value,
-)
+from .costs import ActionRate, Custom, Effort, GoalDistance, Penalty, TemporalDistance
 from .gradient import Gradient
 from .host import plan_on_host
 from .icem import ICEM
+from .imagined import Cost, Imagined
 from .model import Heads, LatentModel, Prediction
 from .mppi import MPPI, EliteMPPI
 from .noise import coloured_noise
@@ -39,6 +28,7 @@ from .precision import fastest_precision
 from .predictive_sampling import PredictiveSampling
 from .probe_costs import ProbeDistance, ProbeGoalDistance
 from .proposals import Given, InverseDynamics, ModelProposal, NoOp, PolicyPrior, Proposal, TakesProposals, given_by
+from .returns import Return, Reward, Value
 from .risk import CVaR, Disagreement, Mean, Risk, Worst
 from .sampling import SamplingPlanner
 from .types import ActionSpec, AskTell, Evaluation, Objective, Plan, Planner, Status

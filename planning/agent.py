@@ -16,7 +16,7 @@ from jax.tree_util import register_dataclass
 from .arrays import Array, Bool, Float, Int, PRNGKeyArray
 from .best import shift
 from .constraints import Constraint
-from .costs import Cost
+from .imagined import Cost
 from .model import LatentModel
 from .objective import PRECISIONS, LatentObjective, imagine, with_prefix
 from .proposals import ModelProposal, TakesProposals, given_by

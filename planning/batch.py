@@ -21,7 +21,14 @@ GROUP = 4  # environments side by side on a CPU: of 1, 2, 4, 8 and 16 the fastes
 def step_many(
     agent: Agent, states: AgentState, embeddings: Float[Array, "B E"], active: Bool[Array, "B"]
 ) -> tuple[Float[Array, "B A"], Plan, AgentState]:
-    """Run `Agent.step` for a batch of environments. Where `active` is false, nothing is planned, no state changes."""
+    """Run `Agent.step` for a batch of environments.
+
+    Args:
+      agent: the same for all environments.
+      states: one for each environment, stacked.
+      embeddings: of the present moment in each.
+      active: where it is false, nothing is planned, and the state stays.
+    """
 
     def in_groups(states: AgentState, embeddings: Array, active: Array) -> tuple[Array, Plan, AgentState]:
         count = len(active)
@@ -53,7 +60,15 @@ def reset_many(
     environments: Int[Array, "B"],
     mask: Bool[Array, "E"] | None = None,
 ) -> AgentState:
-    """Run `Agent.reset` for a batch of environments, each with its own number; `mask` applies to all their goals."""
+    """Run `Agent.reset` for a batch of environments.
+
+    Args:
+      agent: the same for all environments.
+      goal_embeddings: one for each environment.
+      key: of the episodes.
+      environments: number of each environment.
+      mask: what of the goals is asked for; None: all of it.
+    """
     state = agent.init(key)
 
     def reset(goal: Array, environment: Array) -> AgentState:

@@ -45,10 +45,16 @@ class Best:
     def merged(
         self, candidates: Float[Array, "N T A"], evaluation: Evaluation, order: Int[Array, "N"], again: int
     ) -> Best:
-        """Take the best of the kept sequences and of the new candidates, whose `order` is known.
+        """Take the best of the kept sequences and of the new candidates.
 
         The first `again` kept sequences were proposed again, so they count with their new cost, and only once. Where no
         candidate had a finite cost, everything stays as it was.
+
+        Args:
+          candidates: new sequences.
+          evaluation: of the candidates.
+          order: their indices, the cheapest first.
+          again: number of kept sequences that are among the candidates.
         """
         num_best = self.known.shape[0]
         top = order[:num_best]
@@ -74,7 +80,14 @@ class Best:
         effective_samples: Float[Array, ""],
         progress: Float[Array, "I"],
     ) -> Plan:
-        """Return the plan that executes the best sequence."""
+        """Return the plan that executes the best sequence.
+
+        Args:
+          finite_fraction: share of the candidates with a finite cost.
+          spread: mean standard deviation of the search distribution, as a share of the half range.
+          effective_samples: 1 / sum of squared weights of the candidates in the last update.
+          progress: best cost after each iteration.
+        """
         first = jax.tree.map(lambda leaf: leaf[0], self.evaluation)
         failed = ~jnp.isfinite(first.cost)
         safe = self.evaluation.violation()[0] <= 0

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float
-from .costs import Imagined, action_changes, needed
+from .imagined import Imagined, action_changes, needed
 from .model import LatentModel
 from .pytree import static
 from .types import ActionSpec, Leaf, Number

@@ -8,48 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float
+from .imagined import Imagined, action_changes, over_time
 from .model import LatentModel
 from .pytree import static
-from .types import ActionSpec, Leaf, Number
-
-T = TypeVar("T")
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Imagined:
-    """Predicted outcome of `N` action sequences from one root. `latents` begin after the first action block.
-
-    A cost over members sees all of an ensemble: `latents`, `rewards` and `continuations` with a leading axis `E`.
-    """
-
-    root: Leaf  # [D]
-    latents: Leaf  # [N, H, D]
-    goal: Leaf  # [D]
-    actions: Leaf  # [N, T, A]
-    previous: Leaf | None = None  # [A] the last action before the root, where known
-    earlier: Leaf | None = None  # [2, A] those before that one, newest last, where known
-    rewards: Leaf | None = None  # [N, H] reward of each action block, where the model predicts it
-    continuations: Leaf | None = None  # [N, H] probability that the episode does not end in it, likewise
-
-
-@runtime_checkable
-class Cost(Protocol):
-    """A callable that is a pytree: a new cost is one frozen dataclass like those below.
-
-    A cost whose `knows_no_goal` is true never uses the goal: where all costs are such, an episode needs none.
-    """
-
-    def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """Return one cost for each of the `N` imagined futures."""
-        ...
+from .types import ActionSpec, Number
 
 
 @register_dataclass
@@ -126,75 +95,6 @@ class ActionRate:
 
 @register_dataclass
 @dataclass(frozen=True)
-class Reward:
-    """Minus the sum of the predicted rewards, `discount ** h` for that of model step `h`.
-
-    Raises:
-      ValueError: the model predicts no rewards.
-    """
-
-    discount: Number = 1.0  # a model step
-
-    knows_no_goal: ClassVar[bool] = True
-
-    def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """Return one cost for each of the `N` imagined futures."""
-        rewards = needed(imagined.rewards, "reward", "Reward", "train with the reward loss").astype(jnp.float32)
-        discounts = jnp.asarray(self.discount, jnp.float32) ** jnp.arange(rewards.shape[1], dtype=jnp.float32)
-        return -jnp.sum(rewards * discounts[None], axis=1)
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Value:
-    """Minus `discount ** H` times the value of the last latent: the predicted return beyond the horizon.
-
-    Raises:
-      ValueError: the model has no `value`.
-    """
-
-    discount: Number = 1.0  # a model step
-
-    knows_no_goal: ClassVar[bool] = True
-
-    def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """Return one cost for each of the `N` imagined futures."""
-        value = needed(model.heads.value, "value", "Value", "train with the value loss")
-        discount = jnp.asarray(self.discount, jnp.float32) ** imagined.latents.shape[1]
-        return -discount * value(model.params, imagined.latents[:, -1]).astype(jnp.float32)
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Return:
-    """Minus the discounted return of an imagined future: the rewards on the way, and the value of the last latent.
-
-    Where the model also predicts the probability that a step does not end the episode, later terms are scaled by it.
-
-    Raises:
-      ValueError: the model predicts no rewards, or has no `value`.
-    """
-
-    discount: Number = 0.99  # a model step
-
-    knows_no_goal: ClassVar[bool] = True
-
-    def __call__(self, model: LatentModel, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
-        """Return one cost for each of the `N` imagined futures."""
-        fix = "train one with objective=td"
-        rewards = needed(imagined.rewards, "reward", "Return", fix).astype(jnp.float32)
-        value = needed(model.heads.value, "value", "Return", fix)
-        latents, steps, goes_on = imagined.latents, imagined.latents.shape[1], imagined.continuations
-        goes_on = jnp.ones_like(rewards) if goes_on is None else goes_on.astype(jnp.float32)
-        # [N, H] weight of later steps; a cumulative product would be an operation that no bundle may have.
-        after = jax.lax.associative_scan(jnp.multiply, jnp.asarray(self.discount, jnp.float32) * goes_on, axis=1)
-        before = jnp.concatenate([jnp.ones_like(after[:, :1]), after[:, : steps - 1]], axis=1)
-        beyond = value(model.params, latents[:, -1]).astype(jnp.float32)
-        return -(jnp.sum(before * rewards, axis=1) + after[:, -1] * beyond)
-
-
-@register_dataclass
-@dataclass(frozen=True)
 class Custom:
     """A user-defined function: `function(model, imagined, spec, **data) -> [N]`, for a cost or a margin.
 
@@ -223,45 +123,3 @@ class Penalty:
     def __call__(self, model: Any, imagined: Imagined, spec: ActionSpec) -> Float[Array, "N"]:
         """Return the positive part of the margin."""
         return jnp.maximum(self.of(model, imagined, spec), 0.0)
-
-
-def needed(part: T | None, name: str, user: str, fix: str) -> T:
-    """Return `part`, which not every model has.
-
-    Args:
-      part: a head of the model, or one of its predictions.
-      name: of the part.
-      user: the cost or constraint that needs it.
-      fix: how to get a model that has it.
-
-    Raises:
-      ValueError: it is None.
-    """
-    if part is None:
-        raise ValueError(f"{user} needs a model with a {name} head, and this one has none: {fix}, or leave it out")
-    return part
-
-
-def action_changes(imagined: Imagined, spec: ActionSpec, past: int = 1) -> Float[Array, "N C A"]:
-    """Return the change from each action to the next, in half ranges, C = T + past - 1 of them.
-
-    Args:
-      imagined: whose actions.
-      spec: their bounds.
-      past: number of actions before the first one, at most 3. Where they are not known, the earliest
-        known one is repeated: as if nothing had moved before.
-    """
-    actions = imagined.actions
-    known = [] if imagined.previous is None else [imagined.previous[None]]
-    if known and imagined.earlier is not None:
-        known.insert(0, imagined.earlier)
-    before = jnp.concatenate(known)[-past:] if known else actions[:0, 0]
-    first = jnp.broadcast_to(before[None], (len(actions), *before.shape))
-    missing = jnp.repeat(jnp.concatenate([first, actions], axis=1)[:, :1], past - before.shape[0], axis=1)
-    half = jnp.where(spec.half_range > 0, spec.half_range, 1.0)
-    return jnp.diff(jnp.concatenate([missing, first, actions], axis=1), axis=1) / half[None, None]
-
-
-def over_time(steps: Float[Array, "N H"], running: Number, terminal: Number) -> Float[Array, "N"]:
-    """Return the sum over the model steps of `running * c_h`, plus `terminal * c_H`."""
-    return running * jnp.sum(steps, axis=1) + terminal * steps[:, -1]

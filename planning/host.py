@@ -39,7 +39,13 @@ def plan_on_host(
     state: State,
     spec: ActionSpec,
 ) -> tuple[Plan, State]:
-    """Run all iterations of `planner` against `objective`, which takes and returns NumPy arrays.
+    """Run all iterations of `planner` against an objective on the host, such as a simulator.
+
+    Args:
+      planner: with the two halves `propose` and `update`.
+      objective: of sequences [N, T, A], NumPy in and out.
+      state: the planner's.
+      spec: of the actions.
 
     Raises:
       ValueError: the objective did not return one cost (or margin, or term) for each candidate.

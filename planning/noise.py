@@ -20,8 +20,15 @@ def coloured_noise(
 ) -> Float[Array, "{num_samples} {horizon} {size}"]:
     """Draw Gaussian sequences with a power-law spectrum in time, independent over samples and action dimensions.
 
-    Every element has unit variance, whatever `beta` (0: white, 1: pink, 2: Brownian-like); `beta` may be traced. The
-    lowest frequency, a constant over the horizon, gets the density of one cycle per horizon: its own would be infinite.
+    Every element has unit variance, whatever `beta`. The lowest frequency, a constant over the horizon, gets the
+    density of one cycle per horizon: its own would be infinite.
+
+    Args:
+      key: consumed.
+      num_samples: number of sequences.
+      horizon: steps of each.
+      size: action dimensions.
+      beta: exponent of the spectrum (0: white, 1: pink, 2: Brownian-like); it may be traced.
     """
     white = jax.random.normal(key, (horizon, num_samples * size), jnp.float32)
     coloured = spectral_mixing(horizon, beta) @ white

@@ -16,7 +16,7 @@ from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float, Int
 from .constraints import Constraint
-from .costs import Cost, Imagined
+from .imagined import Cost, Imagined
 from .model import LatentModel, Prediction, PredictionLike
 from .pytree import static
 from .risk import Mean, Risk, require_ensemble
@@ -114,8 +114,16 @@ def score(
 ) -> Evaluation:
     """Return the weighted costs of an imagined future, each under its name, their sum in float32, and the margins.
 
-    Where `imagined` holds the futures of an ensemble, `risk` makes one cost of the members' total costs (by default
-    their mean), and a margin is that of the worst member.
+    Of an ensemble, a margin is that of the worst member.
+
+    Args:
+      model: the model.
+      costs: by name.
+      weights: of the costs, under the same names.
+      imagined: where the candidates lead; of an ensemble, by each member.
+      spec: of the actions.
+      constraints: by name; None: none.
+      risk: makes one cost of the members' total costs; None: their mean.
 
     Raises:
       ValueError: `costs` is empty, or does not have the same names as `weights`; or one of them did not give one number

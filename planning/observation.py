@@ -191,11 +191,11 @@ class ObservationSpec:
 
     def difference(self, one: Float[ndarray, "... E"], other: Float[ndarray, "... E"]) -> Float[ndarray, "... E"]:
         """Return `one - other`, for angles the shorter way round."""
-        apart = one - other
+        delta = one - other
         if not self.period.any():
-            return apart
+            return delta
         period = np.where(self.period > 0, self.period, np.inf)
-        return np.where(self.period > 0, apart - self.period * np.round(apart / period), apart).astype(apart.dtype)
+        return np.where(self.period > 0, delta - self.period * np.round(delta / period), delta).astype(delta.dtype)
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the sensors by field, without fields at their defaults; `from_json` reads them back."""

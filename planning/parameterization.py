@@ -59,9 +59,15 @@ class Parameterization(ABC):
 
     @final
     def evaluate(self, params: Any, seconds: Any, control_period: float, horizon: int) -> Any:
-        """Return the actions [..., A] of one plan's parameters [n, A] at any moments [...], in seconds into the plan.
+        """Return the actions [..., A] of one plan at any moments.
 
-        NumPy where both are (a control loop never compiles), JAX otherwise.
+        NumPy where parameters and moments are (a control loop never compiles), JAX otherwise.
+
+        Args:
+          params: [n, A] of one plan.
+          seconds: [...] moments, from the beginning of the plan.
+          control_period: seconds between two actions.
+          horizon: T, environment steps of the plan.
         """
         traced = isinstance(params, jax.Array) or isinstance(seconds, jax.Array)
         xp: Any = jnp if traced else np

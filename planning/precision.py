@@ -27,8 +27,13 @@ def fastest_precision(
 ) -> Agent:
     """Return `agent` with `precision="auto"` replaced by the faster one here; any other agent unchanged.
 
-    `run` makes one plan with an agent and waits for it: by default one step on an observation of zeros. Both precisions
-    alternate, so that a busy moment affects both, and their least times are compared.
+    Both precisions alternate, so that a busy moment affects both, and their least times are compared.
+
+    Args:
+      agent: the agent.
+      run: makes one plan with an agent and waits for it; None: one step on an observation of zeros.
+      repeats: plans in each precision.
+      clock: in seconds.
     """
     if agent.precision != "auto":
         return agent

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float
-from .costs import Imagined, needed, over_time
+from .imagined import Imagined, needed, over_time
 from .model import LatentModel
 from .types import ActionSpec, Leaf, Number
 

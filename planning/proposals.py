@@ -147,7 +147,14 @@ class InverseDynamics:
 def given_by(
     proposals: Sequence[ModelProposal], objective: LatentObjective, horizon: int, key: PRNGKeyArray
 ) -> Float[Array, "n {horizon} A"]:
-    """Return the sequences of several proposals, one after the other, each with its own key, for `with_given`."""
+    """Return the sequences of several proposals, one after the other, for `with_given`.
+
+    Args:
+      proposals: of the model.
+      objective: that they start from.
+      horizon: T, environment steps.
+      key: from which each proposal has its own.
+    """
     sequences = [propose(objective, horizon, jax.random.fold_in(key, index)) for index, propose in enumerate(proposals)]
     return jnp.concatenate([jnp.zeros((0, horizon, objective.spec.size), jnp.float32), *sequences])
 
@@ -156,7 +163,7 @@ def _roll(
     objective: LatentObjective,
     head: Head | None,
     name: str,
-    who: str,
+    proposal: str,
     count: int,
     horizon: int,
     noise_std: Number,
@@ -168,7 +175,9 @@ def _roll(
     """
     model, spec = objective.model, objective.spec
     if head is None:
-        raise ValueError(f"the proposal {who} needs a model with a function `{name}`, and this one has none: drop it")
+        raise ValueError(
+            f"the proposal {proposal} needs a model with a function `{name}`, and this one has none: drop it"
+        )
     goals = jnp.broadcast_to(objective.goal[None], (count, *objective.goal.shape))
     block, members = model.action_block, objective.imagining
     root = jnp.broadcast_to(objective.root[None], (count, *objective.root.shape))

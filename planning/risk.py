@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.tree_util import register_dataclass
 
 from .arrays import Array, Float
-from .costs import Imagined
+from .imagined import Imagined
 from .model import LatentModel
 from .types import ActionSpec, Number
 

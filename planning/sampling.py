@@ -147,24 +147,31 @@ class SamplingPlanner(ABC):
     ) -> Search:
         """Return the state after one iteration, with everything that a plan reports.
 
-        `weights` are those of the sequences behind `mean` and `std`, with sum 1, or all 0 where nothing was learned:
-        the Gaussian then stays. The first `again` of the best so far were proposed again. Only the candidates that are
-        `counted` count towards the finite fraction (by default all).
+        Args:
+          state: before the iteration.
+          candidates: of the iteration.
+          evaluation: of the candidates.
+          order: their indices, the cheapest first.
+          mean: of the new Gaussian, in parameters.
+          std: likewise.
+          weights: of the sequences behind the Gaussian, with sum 1; all 0 where nothing was learned, and it stays.
+          again: how many of the best so far were proposed again.
+          counted: candidates that count towards the finite fraction; None: all.
         """
         finite = jnp.isfinite(evaluation.cost)
         counted = jnp.ones_like(finite) if counted is None else counted
         best = state.best.merged(candidates, evaluation, order, again=again)
         squares = jnp.sum(weights**2)
-        learnt = squares > 0
+        learned_any = squares > 0
         last = jnp.minimum(state.iteration, self.iterations - 1)
         return replace(
             state,
             iteration=state.iteration + 1,
-            mean=jnp.where(learnt, mean, state.mean),
-            std=jnp.where(learnt, std, state.std),
+            mean=jnp.where(learned_any, mean, state.mean),
+            std=jnp.where(learned_any, std, state.std),
             best=best,
             finite=state.finite + jnp.sum(finite & counted) / jnp.sum(counted),
-            effective=jnp.where(learnt, 1.0 / jnp.where(learnt, squares, 1.0), 0.0),
+            effective=jnp.where(learned_any, 1.0 / jnp.where(learned_any, squares, 1.0), 0.0),
             progress=state.progress.at[last].set(best.evaluation.finite_cost()[0]),
         )
 
@@ -210,7 +217,14 @@ class SamplingPlanner(ABC):
 
     @final
     def draws(self, state: Search, spec: ActionSpec, key: PRNGKeyArray, num: int) -> Float[Array, "{num} T A"]:
-        """Return sequences from the Gaussian, clipped to the bounds."""
+        """Return sequences from the Gaussian, clipped to the bounds.
+
+        Args:
+          state: with the Gaussian.
+          spec: of the actions.
+          key: consumed.
+          num: number of sequences.
+        """
         noise = coloured_noise(key, num, self.parameterization.num(self.horizon), spec.size, self.noise_beta)
         return self.expand(state.mean[None] + self.width(state, spec)[None] * noise, spec)
 
@@ -269,7 +283,15 @@ def fitted_gaussian(
 
 
 def check_number(name: str, value: Number, low: float, high: float, low_open: bool = False) -> None:
-    """Raise ValueError unless `low <= value < high` (`low < value` if open). A traced value is not checked."""
+    """Raise ValueError unless a setting lies in a range.
+
+    Args:
+      name: of the setting.
+      value: of it; a traced one is not checked.
+      low: smallest allowed value.
+      high: what it must stay below.
+      low_open: whether `low` itself is not allowed.
+    """
     if isinstance(value, jax.core.Tracer):
         return
     value = float(value)  # of an array that a trace closes over, a comparison would be traced

@@ -30,7 +30,7 @@ from worldmodel.observation import ObservationSpec
 
 from .settings import checked, make
 
-if TYPE_CHECKING:  # it imports MuJoCo, which a robot may not have
+if TYPE_CHECKING:  # imports MuJoCo, which a robot may not have
     from envs.reward_task import RewardTask
 
 

@@ -16,14 +16,16 @@ from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import Checkpoint
 
 from .agents import agent_for
+from .robots import robot_of
 from .sensor_ranges import contract_words
 
 
 def make_bundle(cfg: DictConfig, checkpoint: Checkpoint, **parts: Any) -> Bundle:
     """The bundle of a checkpoint; `parts` are further arguments of `Bundle.of` (guards, extra)."""
-    robot = checkpoint.metadata["task"]
     agent = bundle_agent(cfg, checkpoint)
-    return Bundle.of(agent, task=robot["task"], platforms=tuple(cfg.platforms), **contract_words(checkpoint), **parts)
+    return Bundle.of(
+        agent, task=robot_of(checkpoint)["task"], platforms=tuple(cfg.platforms), **contract_words(checkpoint), **parts
+    )
 
 
 def reward_bundle(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> Bundle:
@@ -37,7 +39,7 @@ def reward_bundle(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> Bund
     Raises:
       ValueError: `cfg.calibration` is set; these models have no surprise alarm.
     """
-    from .learned import learned  # which imports MuJoCo, for the bounds of the simulated task
+    from .learned import learned  # imports MuJoCo, for the bounds of the simulated task
 
     if cfg.calibration is not None:
         raise ValueError(
@@ -50,7 +52,7 @@ def reward_bundle(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> Bund
 
 def bundle_agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:
     """The agent for a bundle, with the action bounds and control period that the model was trained with."""
-    robot = checkpoint.metadata["task"]
+    robot = robot_of(checkpoint, "action_low", "action_high", "control_period")
     rest = None if cfg.rest is None else [float(value) for value in cfg.rest]
     spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"], rest)
     return agent_for(cfg, checkpoint.model, spec)

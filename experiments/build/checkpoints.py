@@ -13,6 +13,7 @@ from . import agents
 from .goal_tasks import is_goal_task
 from .published import PUBLISHED, checkpoint_file, tasks
 from .recipes import CUSTOM
+from .robots import robot_of
 from .sensor_ranges import contract_words
 from .settings import compose
 
@@ -44,13 +45,14 @@ def controller(checkpoint: str | Path, *overrides: str, task: str | None = None)
         known = learned(path, *task_words, *overrides)
         return Controller(known.agent(needs_period=True), words=contract_words(known.checkpoint))
     loaded = load_model(path)
-    robot, words = loaded.metadata["task"], contract_words(loaded)
+    robot, words = robot_of(loaded), contract_words(loaded)
     trained_for = str(robot["task"])
     if task not in (None, trained_for):
         raise ValueError(f'{path} was trained for the task {trained_for}, not {task}: pass task="{trained_for}"')
     if trained_for in envs.TASKS:
         made = agents.agent(compose("plan", f"task={trained_for}", *overrides), loaded.model, envs.make(trained_for))
     else:  # its file holds what an agent needs: a robot may not have the simulator
+        robot = robot_of(loaded, "action_low", "action_high", "control_period")
         spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"])
         chosen = trained_for if is_goal_task(trained_for) else CUSTOM
         made = agents.agent_for(compose("plan", f"task={chosen}", *overrides), loaded.model, spec)

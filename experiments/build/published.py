@@ -14,7 +14,7 @@ from worldmodel.models.checkpoint import load_model, save_model, with_members
 
 from ..shell.overrides import command_line
 
-PUBLISHED = "published"  # in place of a path
+PUBLISHED = "published"  # value in place of a path
 FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
 MEMBERS = 2
 

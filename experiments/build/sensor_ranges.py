@@ -49,7 +49,7 @@ def _range_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, tuple[f
 
 def contract_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, Any]:
     """The checkpoint's fields of a contract: names and units of sensors and actuators, and sensor ranges."""
-    robot = checkpoint.metadata["task"]
+    robot = checkpoint.metadata.get("task")
     names = {name: tuple(robot.get(name, ())) for name in WORDS} if isinstance(robot, dict) else {}
     if isinstance(robot, dict) and not names["sensor_units"]:
         names["sensor_units"] = _units(robot.get("observation", ()))

@@ -13,6 +13,7 @@ from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from ..build.bundles import bundle_agent, calibrated, make_bundle, reward_bundle
 from ..build.published import PUBLISHED, checkpoint_file
+from ..build.robots import robot_of
 from ..shell.command_words import words_of_command
 from ..shell.say import say
 from ..training.data_checks import check_data, check_moves, check_range
@@ -40,7 +41,7 @@ def run(cfg: DictConfig) -> Bundle:
     parts: dict[str, Any] = {}
     if cfg.calibration is not None:
         data = load(cfg.calibration)
-        check_data(data, checkpoint.metadata["task"], cfg.calibration, owner=f"the model {cfg.checkpoint}")
+        check_data(data, robot_of(checkpoint), cfg.calibration, owner=f"the model {cfg.checkpoint}")
         check_range(data, cfg.calibration)
         check_moves(data, cfg.calibration)
         engine = LiveEngine(bundle_agent(cfg, checkpoint))

@@ -17,7 +17,7 @@ from ..records.curves import MeanCurve, Run
 from .published import SUITE, PublishedScore, published_name
 from .time_to_score import Race, run_races
 
-HIGHEST = 1000.0  # the return of DeepMind Control that no episode exceeds
+HIGHEST = 1000.0  # upper bound of returns on DeepMind Control
 MEASURED, PUBLISHED = "measured", "published"
 
 
@@ -77,7 +77,7 @@ class Comparison:
     aggregates: tuple[Aggregate, ...]
     improvements: tuple[Improvement, ...]
     races: tuple[Race, ...]
-    left_out: tuple[Run, ...]  # not evaluated until `at`
+    left_out: tuple[Run, ...]  # not evaluated up to `at`
 
     def geometric_mean(self, column: int) -> float | None:
         """Geometric mean of the races' ratios of steps (column 0) or seconds (1); None if any of them is unknown."""

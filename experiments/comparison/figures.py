@@ -22,7 +22,7 @@ from .tables import short
 AXES = {"env_steps": "environment steps", "gradient_steps": "gradient steps", "wall_s": "seconds of training"}
 COLUMNS = 4  # of panels
 MARKERS = "DsP^vX*<>"
-ROOM = 1.04  # length of the horizontal axis, so that a marker at its end is not cut
+ROOM = 1.04  # factor on the horizontal axis, so that a marker at its end is not cut
 
 
 def draw(

@@ -24,6 +24,7 @@ from worldmodel.models.freeze import FrozenModel
 
 from .. import build
 from ..build.recipes import CUSTOM
+from ..build.robots import robot_of
 from ..evaluation.goals.protocols import honest
 from ..evaluation.goals.rollout import run_episodes
 from ..evaluation.policy import ModelPolicy
@@ -71,7 +72,7 @@ def diagnosis(cfg: DictConfig, checkpoint: Checkpoint) -> Diagnosis:
     Raises:
       ValueError: the data do not fit the model, or are too short for the planner's horizon.
     """
-    model, robot = checkpoint.model, checkpoint.metadata["task"]
+    model, robot = checkpoint.model, robot_of(checkpoint, "control_period")
     task = None if cfg.task.name == CUSTOM else envs.make(cfg.task.name)
     agent = None if task is None else build.agent(cfg, model, task)
     held = _held_out(cfg, task, checkpoint)
@@ -101,7 +102,7 @@ def _held_out(cfg: DictConfig, task: envs.Task | None, checkpoint: Checkpoint) -
     data = load(cfg.data)
     if task is not None:
         check_task(data, cfg.task.name, cfg.data)
-    check_data(data, checkpoint.metadata["task"], cfg.data, owner="the model")
+    check_data(data, robot_of(checkpoint), cfg.data, owner="the model")
     held = end_of(data, cfg.data, task, int(cfg.held_out))
     check_range(held.data, cfg.data)
     check_moves(held.data, cfg.data)

@@ -195,7 +195,7 @@ _EXACTLY: dict[str, Kind] = {
     "task": Group(),
 }
 _LISTS_TOO = frozenset({"beta", "init_std", "max_std", "min_std", "noise_beta"})  # one number for each action
-# Groups whose names and values are the user's.
+# Groups with names and values that the user defines.
 _FREE: tuple[str, ...] = (
     "constraint.",
     "suite.cases.",

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 FOLDERS = ("runs",)
 FILES = ("out", "results", "telemetry", "online.curves", "suite.log")  # or folders; their parent must be writable
-TABLES = ("results", "online.curves")  # CSV files; of `bench`, results are a folder
+TABLES = ("results", "online.curves")  # CSV files; in `bench`, `results` is a folder
 
 
 def check_outputs(cfg: DictConfig) -> None:

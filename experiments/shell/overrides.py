@@ -43,7 +43,7 @@ def command_line(command: str, settings: Mapping[str, Any], words: Sequence[str]
 
     Args:
       command: a command of the program.
-      settings: values by key; strings and paths are taken literally, whatever characters they have.
+      settings: values by key; strings and paths are taken literally, including special characters.
       words: further overrides, already written for Hydra.
     """
     return " ".join(

@@ -26,6 +26,7 @@ from ..build import goal_tasks, make
 from ..build.defaults import defaults, defaults_of
 from ..build.published import checkpoint_file
 from ..build.recipes import CUSTOM, Paths, recipe
+from ..build.robots import robot_of
 from ..shell.progress import progress_bar
 from .data_checks import check_checkpoint
 from .offline import train_model
@@ -120,15 +121,14 @@ def chosen_checkpoint(cfg: DictConfig, seed: int, command: str = "plan") -> Chec
         goal_tasks.make(cfg.task.name, command)
         return ensure_model(cfg, seed)
     checkpoint = load_model(checkpoint_file(cfg.checkpoint, cfg.task.name))
-    trained_for = checkpoint.metadata.get("task", {}).get("task")
-    if trained_for is not None:
-        goal_tasks.require_simulator(str(trained_for), cfg.checkpoint, command)
+    trained_for = robot_of(checkpoint)["task"]
+    goal_tasks.require_simulator(str(trained_for), cfg.checkpoint, command)
     if trained_for != cfg.task.name:
         raise ValueError(
             f"{cfg.checkpoint} was trained for the task {trained_for}, and task={cfg.task.name} was asked for: "
             f"add task={trained_for}"
         )
-    check_checkpoint(checkpoint.metadata["task"], envs.make(cfg.task.name).describe(), cfg.checkpoint)
+    check_checkpoint(robot_of(checkpoint), envs.make(cfg.task.name).describe(), cfg.checkpoint)
     return checkpoint
 
 

@@ -43,8 +43,7 @@ class Controller:
     the rest of the last good plan is executed; once that is used up, or where it is not finite, the rest action of
     the contract is sent. Both are logged once.
 
-    One thread at a time may call it: a second one is refused with a RuntimeError. From several threads, or where no
-    thread may wait for a plan, use `RealtimeController`.
+    One thread at a time may call it (RuntimeError otherwise); where none may wait, use `RealtimeController`.
 
     Args:
       agent: or any engine, such as a bundle's. An agent with `precision="auto"` plans in the precision that `warmup`
@@ -56,8 +55,7 @@ class Controller:
       words: additions to an agent's contract, as `LiveEngine` takes it: names, units and ranges of sensors.
 
     Raises:
-      ValueError: the parts of the agent do not fit each other, a range does not fit the sensors, or the deadline is not
-        positive.
+      ValueError: the parts of the agent, or range and sensors, do not fit, or the deadline is not positive.
     """
 
     def __init__(
@@ -232,12 +230,14 @@ class Controller:
     ) -> tuple[ndarray, Any]:
         """Return `act` in the signature of Stable-Baselines3's policies: `[O]` gives `[A]`, `[1, O]` gives `[1, A]`.
 
-        A true `episode_start` resets towards the same goal, from the rest action. `state` is returned unchanged,
-        as the controller has its own memory; `deterministic` has no effect, as a plan depends on the seed alone.
+        Args:
+          observation: as `act` takes it, or a batch of one.
+          state: returned unchanged, as the controller has its own memory.
+          episode_start: true to reset towards the same goal, from the rest action.
+          deterministic: without effect, as a plan depends on the seed alone.
 
         Raises:
-          ValueError: the observation is neither `[O]` nor `[1, O]`, is not finite or implausible.
-          RuntimeError: there was no `reset` yet, or another thread is in a call.
+          ValueError, RuntimeError: as `act`.
         """
         with self._alone("predict"):
             self._current("predict")

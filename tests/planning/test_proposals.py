@@ -137,7 +137,7 @@ def test_an_answer_that_is_no_whole_block_is_refused(key):
             return jnp.zeros((len(latent), 3, 2))
 
     wrong = Wrong({"mass": jnp.float32(1.0)}, action_block=2)
-    with pytest.raises(ValueError, match=r"answer \[2, M, 2\] with M a multiple of its action block of 2; got shape"):
+    with pytest.raises(ValueError, match=r"return \[2, M, 2\] with M a multiple of its action block of 2; got shape"):
         PolicyPrior(2)(objective(wrong), HORIZON, key)
 
 

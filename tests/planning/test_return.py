@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from planning import Return
-from planning.costs import Imagined
+from planning.imagined import Imagined
 
 from .toys import PointMass, box, point_mass
 

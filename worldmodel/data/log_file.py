@@ -73,10 +73,10 @@ def _read_npz(file: Path, settings: Mapping[str, Any]) -> LogFile:
 
 def _read_csv(file: Path, settings: Mapping[str, Any]) -> LogFile:
     """Read columns by name; the last row's actions are empty, because none was taken there."""
-    sensors, actuators, places = (list(settings[words]) for words in ("sensors", "actuators", "positions"))
+    sensors, actuators, position_names = (list(settings[words]) for words in ("sensors", "actuators", "positions"))
     if not sensors or not actuators:
         raise ValueError(f"{file}: csv files need sensors and actuators in dataset.json, which name their columns")
-    table = read_table(file, expected := [*sensors, *actuators, *places])
+    table = read_table(file, expected := [*sensors, *actuators, *position_names])
     if table.names and (missing := [name for name in expected if name not in table.names]):
         raise ValueError(f"{file} has no column {missing[0]}, which dataset.json names")
     rows = len(table.rows)
@@ -94,7 +94,7 @@ def _read_csv(file: Path, settings: Mapping[str, Any]) -> LogFile:
             times = clock, np.array(table.numbers(clock), np.float64)
         except ValueError as error:
             _check_unnamed(file, clock, settings, str(error).removeprefix(f"{file}, "))
-    positions = numbers(places, rows) if places else None
+    positions = numbers(position_names, rows) if position_names else None
     return LogFile(numbers(sensors, rows), numbers(actuators, max(rows - 1, 0)), positions, times)
 
 

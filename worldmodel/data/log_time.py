@@ -120,7 +120,13 @@ def _other_period(file: Path, column: str, row: int, found: float, period: float
 
 
 def npz_times(file: Path, arrays: Mapping[str, ndarray], column: str, rows: int) -> Float[ndarray, "N"]:
-    """Return the times of an npz file's rows, float64. Those of the actions alone suffice.
+    """Return the times of an npz file's rows, float64.
+
+    Args:
+      file: where the arrays come from, for messages.
+      arrays: of the file, by name.
+      column: name of the array of times.
+      rows: of the observations; times of the actions alone, one less, suffice.
 
     Raises:
       ValueError: the array is missing, or has another length.

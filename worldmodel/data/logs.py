@@ -82,8 +82,8 @@ def are_words(value: Any) -> bool:
 def out_of_bounds(actions: ndarray, low: ndarray, high: ndarray) -> ndarray:
     """Mask of the actions [T, A] outside their bounds [A] by more than rounding."""
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
-    slack = 1e-3 * np.where(np.isfinite(high - low), high - low, 0.0)
-    return (actions < low - slack) | (actions > high + slack)
+    tolerance = 1e-3 * np.where(np.isfinite(high - low), high - low, 0.0)
+    return (actions < low - tolerance) | (actions > high + tolerance)
 
 
 def _files(folder: Path) -> list[Path]:

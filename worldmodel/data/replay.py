@@ -34,7 +34,14 @@ class Replay:
 
     @classmethod
     def empty(cls, environments: int, slots: int, embedding_size: int, action_size: int) -> Replay:
-        """Return an empty buffer with `slots` observations of each environment."""
+        """Return an empty buffer.
+
+        Args:
+          environments: that act side by side.
+          slots: observations kept of each.
+          embedding_size: numbers in one observation.
+          action_size: numbers in one action.
+        """
         each = (environments, slots)
         return cls(
             observations=jnp.zeros((*each, embedding_size), jnp.float32),
@@ -68,6 +75,13 @@ def of_episodes(
     episodes: Sequence[RewardEpisode], environments: int, slots: int, observation_size: int, action_size: int
 ) -> Replay:
     """Return a buffer that holds whole episodes, dealt to its environments round-robin.
+
+    Args:
+      episodes: whole ones, at least one for each environment.
+      environments: that the episodes are dealt to.
+      slots: observations kept of each environment.
+      observation_size: numbers in one observation.
+      action_size: numbers in one action.
 
     Raises:
       ValueError: episodes of other sizes, more than fit, or fewer than environments.
@@ -127,7 +141,15 @@ def add(
     terminated: Bool[Array, "E"],
     observations: Float[Array, "E O"],
 ) -> Replay:
-    """Store one step of each environment, from the newest observation to these."""
+    """Store one step of each environment, from the newest observation to these.
+
+    Args:
+      replay: the buffer; it is not changed.
+      actions: taken at the newest observations.
+      rewards: of these actions.
+      terminated: whether the action ended the episode for good.
+      observations: after the actions.
+    """
     rows = jnp.arange(len(rewards), dtype=jnp.int32)
     here, there = replay.head, (replay.head + 1) % replay.slots
     return replace(
@@ -144,17 +166,23 @@ def add(
 
 def take_back(replay: Replay, steps: Int[Array, "E"]) -> Replay:
     """Forget the newest steps of each environment, and with any of them the observation that they began at."""
-    gone = jnp.where(steps > 0, jnp.minimum(steps + 1, replay.filled), 0)
-    rows, head = jnp.arange(len(gone), dtype=jnp.int32), (replay.head - gone) % replay.slots
-    last = replay.last.at[rows, head].set(jnp.where(gone > 0, True, replay.last[rows, head]))
-    return replace(replay, last=last, head=head, filled=replay.filled - gone)
+    removed = jnp.where(steps > 0, jnp.minimum(steps + 1, replay.filled), 0)
+    rows, head = jnp.arange(len(removed), dtype=jnp.int32), (replay.head - removed) % replay.slots
+    last = replay.last.at[rows, head].set(jnp.where(removed > 0, True, replay.last[rows, head]))
+    return replace(replay, last=last, head=head, filled=replay.filled - removed)
 
 
 def sample(replay: Replay, key: PRNGKeyArray, batch: int, horizon: int) -> Transitions:
-    """Return windows that begin at steps drawn uniformly from all that are kept. The key is consumed.
+    """Return windows that begin at steps drawn uniformly from all that are kept.
 
     Each environment must have filled more than `horizon` slots. A window that begins at an episode's last observation
     has no valid step: about one per episode length.
+
+    Args:
+      replay: the buffer.
+      key: consumed.
+      batch: number of windows.
+      horizon: steps in a window.
     """
     environments = replay.head.shape[0]
     row_key, slot_key = jax.random.split(key)

@@ -48,6 +48,13 @@ class WindowSampler:
     ) -> WindowSampler:
         """Move the data to the device.
 
+        Args:
+          data: the episodes.
+          history: observations in one stack, P.
+          blocks: model steps in a window, H.
+          action_block: environment steps in a block, K.
+          probe_targets: `[M, Q]`, what the probe learns to decode in each row; None: nothing.
+
         Raises:
           ValueError: no episode is long enough for a window, or probe targets that do not belong to the rows.
         """

@@ -31,7 +31,14 @@ class Foresight:
 
 
 def foresight(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, windows: int = 512) -> Foresight:
-    """Measure `model` over the `sampler.blocks` model steps of random windows; the key is consumed."""
+    """Measure `model` over the `sampler.blocks` model steps of random windows.
+
+    Args:
+      model: the model.
+      sampler: of the data; its blocks are the steps predicted.
+      key: consumed.
+      windows: number of windows.
+    """
     values = jax.device_get(_measure(model, windows, sampler, key))
     arrays: dict[str, Any] = {name: None if value is None else np.asarray(value) for name, value in values.items()}
     return Foresight(**arrays)

@@ -21,7 +21,13 @@ _EPSILON = 1e-8
 
 
 def diagnose(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, windows: int = 1024) -> dict[str, float]:
-    """Measure `model` on windows of data; the key is consumed.
+    """Measure `model` on windows of data.
+
+    Args:
+      model: the model.
+      sampler: of the data.
+      key: consumed.
+      windows: number of windows.
 
     Returns:
       `horizon_ratio`: error of the last predicted latent over that of predicting no change.
@@ -37,6 +43,12 @@ def diagnose(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, wind
 
 def spread(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, moments: int = 512) -> dict[str, float]:
     """Measure the part of `diagnose` that shows collapse, cheaply: moments are encoded, and nothing is predicted.
+
+    Args:
+      model: the model.
+      sampler: of the data.
+      key: consumed.
+      moments: number of moments.
 
     Returns:
       `feature_std`: the smallest and mean standard deviation of a feature are `feature_std_min` and `feature_std`.

@@ -34,8 +34,16 @@ def bootstrapped_steps(
 ) -> Float[Array, "B S-1"]:
     """Return the target distances of all latents but the last to a goal, in environment steps.
 
-    One block more than from the next latent; no more than `known`, the steps that were actually taken (+inf where the
-    goal is of another episode); exactly those where the goal lies within the block; and never above `longest`.
+    One block more than from the next latent; no more than `known`; exactly that where the goal lies within the block;
+    and never above `longest`.
+
+    Args:
+      target: the slowly following copy of the critic.
+      latents: of a window.
+      goals: one for each window.
+      known: steps that were actually taken from each latent to the goal; +inf where the goal is of another episode.
+      block: environment steps in a block, K.
+      longest: distance above which nothing counts.
     """
     onward = block + target(latents[:, 1:], goals)
     taken = known[:, :-1]
@@ -55,7 +63,16 @@ def distance_loss(
     """Regress the steps from the latents of a window, encoded and predicted, to its own goal and to foreign ones.
 
     The own goal lies in the future of the window's episode; foreign ones are the own goals of other windows in the
-    batch. `target` is the slowly following copy of the critic.
+    batch.
+
+    Args:
+      model: with the critic that learns.
+      target: the slowly following copy of the critic.
+      predicted: latents predicted from the first one of each window.
+      windows: encoded.
+      expectile: of the regression, 0 to 1.
+      longest: distance in environment steps above which nothing counts.
+      foreign_goals: goals of other windows for each own one.
     """
     latents, block = windows.latents, windows.actions.shape[2]
     own = windows.goals[:, None]  # [B, 1, D]

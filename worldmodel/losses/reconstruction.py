@@ -14,6 +14,12 @@ def reconstruction_loss(
 ) -> Float[Array, ""]:
     """Mean squared error of the normalised observations decoded from encoded and from predicted latents.
 
+    Args:
+      model: with the decoder.
+      windows: the observations.
+      latents: encoded from them.
+      predicted: latents predicted from the first one of each window.
+
     Raises:
       ValueError: the model has no decoder.
     """

@@ -73,7 +73,17 @@ def few(names: Iterable[str]) -> str:
 
 
 def check_count(name: str, value: Any, least: int, most: int = MOST) -> None:
-    """Raise ValueError where a field is no whole number from `least` to `most`."""
+    """Check that a field is a whole number within limits.
+
+    Args:
+      name: of the field.
+      value: what it holds.
+      least: the smallest allowed number.
+      most: the largest.
+
+    Raises:
+      ValueError: it is not.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ValueError(f"model.{name} must be a whole number from {least} to {most}; got {value!r:.40}")
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from safetensors import SafetensorError
@@ -27,6 +26,7 @@ from .formats import FORMAT, check_fields, check_version, unusable, upgraded
 from .freeze import FrozenModel, FrozenRewardModel, Weights, freeze, freeze_reward_model
 from .goal_model import ModelConfig, WorldModel, create
 from .reward_model import RewardModelConfig
+from .tensors import fill, leaves_of, name_of
 
 MODEL, REWARD_MODEL, TRAINING = "model", "reward model", "training"  # kinds of files
 _KEY = "jepa-mpc"
@@ -73,17 +73,14 @@ def save_model(
       ValueError: a module without its config.
       OSError: the disk is full, or `path` cannot be written to; what was there is unchanged.
     """
-    module: WorldModel
-    if isinstance(model, FrozenModel):
-        module, config = model.module(), model.config
-    elif config is not None:
-        module = model
-    else:
-        raise ValueError("a module does not keep its architecture: give save_model its config, or freeze it first")
-    tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(nnx.state(module))}
+    if isinstance(model, WorldModel):
+        if config is None:
+            raise ValueError("a module does not keep its architecture: give save_model its config, or freeze it first")
+        model = freeze(model, config)
+    tensors = {name_of(names): np.asarray(leaf) for names, leaf in leaves_of(nnx.state(model.module()))}
     if half:
         tensors = {name: each.astype(np.float16) if each.ndim == 2 else each for name, each in tensors.items()}
-    _write(path, MODEL, tensors, {"model": config.to_json(), "metadata": metadata or {}})
+    _write(path, MODEL, tensors, {"model": model.config.to_json(), "metadata": metadata or {}})
 
 
 def load_model(path: str | Path) -> Checkpoint:
@@ -100,7 +97,7 @@ def load_model(path: str | Path) -> Checkpoint:
     config, metadata = _described(path, ModelConfig, header, tensors)
     abstract = nnx.eval_shape(lambda: create(config, 0))
     graphdef, state = nnx.split(abstract)
-    model = freeze(nnx.merge(graphdef, _fill(path, state, tensors)), config)
+    model = freeze(nnx.merge(graphdef, fill(path, state, tensors)), config)
     objective = metadata.get("objective")
     if isinstance(objective, dict) and objective.get("distance") == 0:
         model = replace(model, heads=replace(model.heads, distance=None, policy=None))
@@ -116,17 +113,24 @@ def with_members(model: WorldModel, config: ModelConfig, members: int) -> tuple[
     if not 1 <= members <= config.ensemble:
         raise ValueError(f"members must lie between 1 and the {config.ensemble} that the model has; got {members}")
     smaller = replace(config, ensemble=members)
-    known = {_name(names): leaf for names, leaf in _leaves(nnx.state(model))}
+    known = {name_of(names): leaf for names, leaf in leaves_of(nnx.state(model))}
     graphdef, state = nnx.split(nnx.eval_shape(lambda: create(smaller, 0)))
-    leaves = [known[_name(names)] for names, _ in _leaves(state)]
+    leaves = [known[name_of(names)] for names, _ in leaves_of(state)]
     return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), leaves)), smaller
 
 
 def save_reward_model(path: str | Path, weights: Weights, config: RewardModelConfig, metadata: dict[str, Any]) -> None:
-    """Write a model for rewards: `weights` as `freeze_reward_model` takes them."""
+    """Write a model for rewards to one file.
+
+    Args:
+      path: of the file.
+      weights: as `freeze_reward_model` takes them.
+      config: the architecture.
+      metadata: JSON.
+    """
     _, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
-    named = zip(_leaves(state), weights, strict=True)
-    tensors = {_name(names): np.asarray(weight) for (names, _), weight in named}
+    named = zip(leaves_of(state), weights, strict=True)
+    tensors = {name_of(names): np.asarray(weight) for (names, _), weight in named}
     _write(path, REWARD_MODEL, tensors, {"model": config.to_json(), "metadata": metadata})
 
 
@@ -140,7 +144,7 @@ def load_reward_model(path: str | Path) -> RewardCheckpoint:
     tensors, header = _read(path, REWARD_MODEL)
     config, metadata = _described(path, RewardModelConfig, header, tensors)
     _, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
-    weights = tuple(jax.tree.leaves(_fill(path, state, tensors)))
+    weights = tuple(jax.tree.leaves(fill(path, state, tensors)))
     return RewardCheckpoint(freeze_reward_model(weights, config), metadata)
 
 
@@ -151,11 +155,16 @@ def save_training(
     extra: dict[str, Any],
     arrays: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write a training state; `fingerprint` says which run it belongs to, `extra` travels along (history, times).
+    """Write a training state.
 
-    So do `arrays`, of any shape and type: what is not on the device, as an environment's state.
+    Args:
+      path: of the file.
+      state: a pytree of arrays on the device.
+      fingerprint: JSON that identifies the run, which `load_training` compares.
+      extra: JSON that comes back with the state: history, times.
+      arrays: of any shape and type, which are not on the device: an environment's state.
     """
-    tensors = {_name(names): np.asarray(leaf) for names, leaf in _leaves(state)}
+    tensors = {name_of(names): np.asarray(leaf) for names, leaf in leaves_of(state)}
     tensors |= {f"{_ARRAYS}{name}": np.asarray(array, order="C") for name, array in (arrays or {}).items()}
     _write(path, TRAINING, tensors, {"fingerprint": fingerprint, "extra": extra})
 
@@ -191,7 +200,7 @@ def load_training(
             f"this one has {wanted}: choose another run folder, or remove it"
         )
     arrays = {name[len(_ARRAYS) :]: tensors.pop(name) for name in [*tensors] if name.startswith(_ARRAYS)}
-    return _fill(path, template, tensors), {**extra, "arrays": arrays} if arrays else extra
+    return fill(path, template, tensors), {**extra, "arrays": arrays} if arrays else extra
 
 
 def kind_of(path: str | Path) -> str:
@@ -272,31 +281,3 @@ def _header(path: str | Path, text: bytes) -> dict[str, Any]:
 
 def _broken(path: str | Path, error: Exception) -> ValueError:
     return ValueError(f"{path} is truncated or is not a safetensors file ({error}): take an intact copy")
-
-
-def _fill(path: str | Path, template: Any, tensors: dict[str, np.ndarray]) -> Any:
-    """`template` with its leaves replaced by the tensors of the same names, shapes and dtypes."""
-    named = _leaves(template)
-    names = {_name(path_) for path_, _ in named}
-    if names != set(tensors):
-        raise ValueError(
-            f"{path} does not fit: tensors missing or unknown: {', '.join(sorted(names ^ set(tensors))[:4])}"
-        )
-    leaves = []
-    for name, leaf in ((_name(path_), leaf) for path_, leaf in named):
-        stored = tensors[name]
-        if stored.shape != leaf.shape or stored.dtype != leaf.dtype:
-            raise ValueError(
-                f"{path} does not fit: {name} is {stored.dtype}{list(stored.shape)}, "
-                f"expected {leaf.dtype}{list(leaf.shape)}"
-            )
-        leaves.append(jnp.asarray(stored))
-    return jax.tree.unflatten(jax.tree.structure(template), leaves)
-
-
-def _leaves(tree: Any) -> list[tuple[Any, Any]]:
-    return jax.tree_util.tree_flatten_with_path(tree)[0]
-
-
-def _name(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator=".")

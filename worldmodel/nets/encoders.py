@@ -22,6 +22,14 @@ class StateEncoder(nnx.Module):
     """Stacked, normalised sensor vectors through an MLP: `[..., P, E] -> [..., D]`.
 
     An angle enters as sine and cosine of its share of the period; what is missing enters as 0, beside its flag.
+
+    Args:
+      spec: the sensors.
+      history: moments in one latent, P.
+      latent_size: D.
+      width: of the hidden layers.
+      depth: number of hidden layers.
+      rngs: of the initial weights.
     """
 
     def __init__(self, spec: ObservationSpec, history: int, latent_size: int, width: int, depth: int, rngs: nnx.Rngs):
@@ -71,6 +79,14 @@ class SymlogEncoder(MLP):
 
     For data that arrive while it learns, of which no statistics are known beforehand. It is an MLP itself, so that the
     names of its weights are those of files written when reward models had no encoder class.
+
+    Args:
+      spec: the sensors.
+      history: moments in one latent, P.
+      latent_size: D.
+      width: of the hidden layers.
+      depth: number of hidden layers.
+      rngs: of the initial weights.
     """
 
     def __init__(self, spec: ObservationSpec, history: int, latent_size: int, width: int, depth: int, rngs: nnx.Rngs):

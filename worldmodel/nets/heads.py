@@ -20,6 +20,13 @@ class InverseDynamics(nnx.Module):
 
     The endpoint form (Toso et al., arXiv 2610.07540) keeps in the representation what actions control, over the
     horizon.
+
+    Args:
+      latent_size: D.
+      output_size: numbers in all actions between the two latents, H·K·A.
+      width: of the hidden layers.
+      depth: number of hidden layers.
+      rngs: of the initial weights.
     """
 
     def __init__(self, latent_size: int, output_size: int, width: int, depth: int, rngs: nnx.Rngs):
@@ -34,6 +41,14 @@ class GoalPolicy(nnx.Module):
     """What to do to get from one latent to another: `[..., D], [..., D] -> [..., K, A]`, the next action block.
 
     The reflex ("Mode 1") beside the planner ("Mode 2"): one pass through a small network in place of a search.
+
+    Args:
+      latent_size: D.
+      action_size: A.
+      action_block: environment steps in a block, K.
+      width: of the hidden layers.
+      depth: number of hidden layers.
+      rngs: of the initial weights.
     """
 
     def __init__(self, latent_size: int, action_size: int, action_block: int, width: int, depth: int, rngs: nnx.Rngs):
@@ -60,6 +75,13 @@ class PartialGoal(nnx.Module):
     """The representation of a goal of which only some numbers are asked for: `[..., F], [..., F] -> [..., D]`.
 
     What the rest may be is for the data to say: it is trained to give the mean of the representations that agree.
+
+    Args:
+      latent_size: D.
+      features: numbers that the encoder makes of one moment, F.
+      width: of the hidden layers.
+      depth: number of hidden layers.
+      rngs: of the initial weights.
     """
 
     def __init__(self, latent_size: int, features: int, width: int, depth: int, rngs: nnx.Rngs):
@@ -71,7 +93,15 @@ class PartialGoal(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """From a latent to the features of the newest moment: only for the twin that learns by reconstruction."""
+    """From a latent to the features of the newest moment: only for the twin that learns by reconstruction.
+
+    Args:
+      latent_size: D.
+      features: numbers that the encoder makes of one moment.
+      width: of the hidden layers.
+      depth: number of hidden layers.
+      rngs: of the initial weights.
+    """
 
     def __init__(self, latent_size: int, features: int, width: int, depth: int, rngs: nnx.Rngs):
         self.mlp = MLP(latent_size, features, width, depth, rngs)
@@ -87,6 +117,12 @@ class TemporalDistance(nnx.Module):
     `d(z, g) = ‖u(z, g) − u(g, g)‖`: never negative, and nothing at the goal itself by construction. A free output
     learns that last part badly, since moments of rest at just the goal are rare in data, and a plan then settles beside
     its goal.
+
+    Args:
+      latent_size: D.
+      width: of the hidden layers.
+      depth: number of hidden layers.
+      rngs: of the initial weights.
     """
 
     def __init__(self, latent_size: int, width: int, depth: int, rngs: nnx.Rngs):
@@ -107,7 +143,15 @@ class TemporalDistance(nnx.Module):
 
 
 class Probe(nnx.Module):
-    """Decodes positions from a latent, for the eye and for guards; none of its gradients reach the representation."""
+    """Decodes positions from a latent, for the eye and for guards; none of its gradients reach the representation.
+
+    Args:
+      latent_size: D.
+      target_size: numbers to decode, Q.
+      width: of the hidden layers.
+      depth: number of hidden layers.
+      rngs: of the initial weights.
+    """
 
     def __init__(self, latent_size: int, target_size: int, width: int, depth: int, rngs: nnx.Rngs):
         self.normalizer = Normalizer(target_size)

@@ -13,6 +13,14 @@ class MLP(nnx.Module):
 
     Several inputs are joined at the first layer, each with its own weights, and broadcast against one another: a goal
     that all candidates share is multiplied once and not once a candidate.
+
+    Args:
+      in_sizes: of each input.
+      out_size: of the output.
+      width: of the hidden layers.
+      depth: number of hidden layers.
+      rngs: of the initial weights.
+      zero_output: whether the output layer starts at zero.
     """
 
     def __init__(

@@ -15,6 +15,15 @@ class EnsemblePredictor(nnx.Module):
 
     The output layers start at zero, so that an untrained predictor is the "nothing changes" one. Members begin and are
     trained differently (Lakshminarayanan et al., arXiv 1612.01474): where data were scarce, they do not agree.
+
+    Args:
+      latent_size: D.
+      action_size: A.
+      action_block: environment steps in a block, K.
+      width: of the hidden layers.
+      depth: number of hidden layers.
+      members: of the ensemble, E.
+      rngs: of the initial weights.
     """
 
     def __init__(

@@ -108,10 +108,17 @@ class JepaConfig:
 def jepa_loss(
     model: WorldModel, target: TemporalDistance, windows: Windows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """The objective on one batch of windows, and its parts as metrics. The key is consumed.
+    """The objective on one batch of windows, and its parts as metrics.
 
     `horizon_ratio` is the error of the last predicted latent over that of predicting no change: below 1 the model knows
     something, and it is the number to watch, since a collapsed model has the lowest prediction loss of all.
+
+    Args:
+      model: the model; the modules of the stage learn.
+      target: the slowly following copy of the critic.
+      windows: of observations.
+      key: consumed.
+      config: weights of the losses.
     """
     latents = model.encode(model.embed(windows.observations))  # [B, H+1, D]
     sigreg_key, goal_key = jax.random.split(key)
@@ -143,7 +150,15 @@ def jepa_loss(
 def latent_loss(
     model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """What predictor and critic go on to learn on an encoder that is finished. The key is consumed."""
+    """The loss of predictor and critic on an encoder that is finished.
+
+    Args:
+      model: the model; the modules of the stage learn.
+      target: the slowly following copy of the critic.
+      windows: encoded.
+      key: consumed.
+      config: weights of the losses.
+    """
     loss, metrics, _ = _on_latents(model, target, windows, key, config)
     return loss, {"loss": loss, **metrics}
 
@@ -151,7 +166,15 @@ def latent_loss(
 def critic_loss(
     model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """What the critic goes on to learn on representations and predictions that are finished. The key is consumed."""
+    """The loss of the critic on representations and predictions that are finished.
+
+    Args:
+      model: the model; the modules of the stage learn.
+      target: the slowly following copy of the critic.
+      windows: encoded.
+      key: consumed.
+      config: weights of the losses.
+    """
     windows = _with_partial_goals(windows, partial_goals(model, windows.goal_embeddings, key), config)
     predicted = rollout(model.predict, windows.latents[:, 0], windows.actions)  # the first member's, who plans
     loss, metrics = distance_loss(
@@ -163,7 +186,15 @@ def critic_loss(
 def reflex_loss(
     model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """The policy's loss on a world model that is finished; it needs no target. The key is consumed."""
+    """The loss of the policy on a world model that is finished.
+
+    Args:
+      model: the model; the modules of the stage learn.
+      target: not used.
+      windows: encoded.
+      key: consumed.
+      config: weights of the losses.
+    """
     told_key, path_key = jax.random.split(key)
     told = partial_goals(model, windows.goal_embeddings, told_key)
     loss = policy_loss(model, _with_partial_goals(windows, told, config), path_key)

@@ -96,11 +96,18 @@ def td_loss(
 def policy_loss(
     model: RewardModel, seen: Float[Array, "B D"], spread: Float[Array, ""], key: PRNGKeyArray, config: TdConfig
 ) -> tuple[Float[Array, ""], tuple[Metrics, Float[Array, ""]]]:
-    """What the policy learns from: the critics' word on what it draws, in units of `spread`; and the present spread.
+    """The policy's loss: the critics' values of the actions it draws, in units of `spread`; and the present spread.
 
     It learns where windows begin alone, and not along what is imagined from there, which would cost three times as much
     for nearly the same representations. The spread is the range from the 5th to the 95th percentile, of which the
     caller keeps a moving average.
+
+    Args:
+      model: with the policy that learns and the critics that judge.
+      seen: latents at which windows begin.
+      spread: moving average of the spread, which the critics' values are divided by.
+      key: consumed.
+      config: weights of the losses.
     """
     actions, log_prob = model.act(seen, key)
     returns = jnp.mean(model.decoded(model.critics(seen, actions)), axis=0)  # [B]

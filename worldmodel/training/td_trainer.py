@@ -113,7 +113,15 @@ class TdTrainer:
     def updates_together(
         self, lanes: Lanes, states: TdState, replays: Replay, keys: Key[Array, "..."], count: int
     ) -> tuple[TdState, Metrics]:
-        """`updates` of all runs, a lane each, with their keys in place of the trainer's seed."""
+        """`updates` of all runs, a lane each, with their keys in place of the trainer's seed.
+
+        Args:
+          lanes: the runs.
+          states: of all runs, stacked.
+          replays: likewise.
+          keys: one for each run.
+          count: number of updates.
+        """
         return self._together(lanes, states, replays, keys, count)
 
     def _many_together(

@@ -98,7 +98,14 @@ class TrainState:
 
 
 class Trainer:
-    """Builds the compiled steps for one architecture, objective and dataset. It holds no state that changes."""
+    """Builds the compiled steps for one architecture, objective and dataset. It holds no state that changes.
+
+    Args:
+      model: with its initial weights and the scales of the data.
+      sampler: of the data.
+      objective: the losses, and which modules learn in which stage.
+      config: how long and how fast.
+    """
 
     def __init__(self, model: WorldModel, sampler: WindowSampler, objective: Objective, config: TrainingConfig):
         self.config = config

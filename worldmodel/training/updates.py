@@ -44,7 +44,14 @@ class Step(NamedTuple):
 def descend(
     loss: Callable[[Any], tuple[Array, Any]], params: Any, optimizer: optax.GradientTransformation, state: Any
 ) -> Step:
-    """One step of `optimizer` on `params`, down the gradient of `loss(params) -> (loss, aux)`."""
+    """One step of `optimizer` on `params`, down the gradient of `loss(params) -> (loss, aux)`.
+
+    Args:
+      loss: of the parameters; its second value is returned as it is.
+      params: a pytree.
+      optimizer: of optax.
+      state: the optimizer's.
+    """
     (_, aux), gradients = jax.value_and_grad(loss, has_aux=True)(params)
     with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; everything of ours is strict
         changes, state = optimizer.update(gradients, state, params)

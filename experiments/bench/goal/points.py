@@ -118,7 +118,7 @@ def check(cfg: DictConfig) -> None:
     for name, known in allowed.items():
         for each in suite[name]:
             if each not in known:
-                raise ValueError(f"suite.{name} has nothing called {each!r}: choose from {', '.join(known)}")
+                raise ValueError(f"{each!r} is not a choice of suite.{name}: choose from {', '.join(known)}")
     for name in ("tasks", "seeds", "planners", "protocols"):
         if len(suite[name]) == 0:
             raise ValueError(f"suite.{name} is empty: name at least one")

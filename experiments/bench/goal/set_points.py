@@ -1,8 +1,8 @@
-"""Set-point changes of the stirred tank: how closely its temperature follows, and whether it ever breaks its limit.
+"""Set-point changes of the stirred tank: tracking error of its temperature, and breaches of its limit.
 
-Every policy is given the same changes, and all of an episode counts: it does not end when the set-point is reached.
-`oracle` plans with the model's encoder and cost on the true dynamics, from the true state: what it lacks is not the
-predictor's fault. It is slow, and measured on the first changes alone; `model_on_the_oracles` is the model on those.
+Every policy gets the same changes, and the whole episode counts: it does not end when the set-point is reached.
+`oracle` plans with the model's encoder and cost on the true dynamics, from the true state, so the predictor causes none
+of its errors. It is slow and measured on the first changes only; `model_on_the_oracles` is the model on these changes.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ from ...training.ensure import ensure_model
 logger = logging.getLogger(__name__)
 
 POLICIES = ("model", "pid", "oracle", "ceiling", "random")
-DISTURBANCES = {"feed": (FEED, 1.1), "cooling": (COOLING, 0.8)}  # by name: which part of the state, and its new value
-RECOVERED = 20  # periods at the end of an episode that say whether it has recovered
+DISTURBANCES = {"feed": (FEED, 1.1), "cooling": (COOLING, 0.8)}  # by name: index in the state, and new value
+RECOVERED = 20  # periods at the end of an episode that measure the recovery
 TOGETHER = 50  # episodes that advance together
 
 
 class PidPolicy:
-    """The task's PID controller on the measured temperature; it begins where the coolant is, without a jump."""
+    """The task's PID controller on the measured temperature; its first command is the coolant's current one."""
 
     name = "pid"
 
     def __init__(self, task: StirredTank):
-        self._pid, self._place = task.pid(), spec_of(task).slices["temperature"]
+        self._pid, self._slice = task.pid(), spec_of(task).slices["temperature"]
         self._state: PidState | None = None
 
     def reset(self, episodes: GoalEpisodes) -> None:
-        """Take over the episodes, with their set-points and what the coolant does at their start."""
+        """Start the episodes, with their set-points and the coolant's initial command."""
         self._episodes, self._state = episodes, None
 
     def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """The controls of this period."""
-        measured = observations[:, self._place].ravel().astype(np.float64)
+        """Controls of this period."""
+        measured = observations[:, self._slice].ravel().astype(np.float64)
         if self._state is None:
             self._state = self._pid.init(measured, self._episodes.states[:, COMMAND])
         controls, self._state = self._pid.control(self._state, self._episodes.pairs.goals[:, 0], measured)
@@ -69,24 +69,24 @@ class PidPolicy:
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """What came of set-point changes: squared errors of the temperature (K²), breaches of its limit, and successes."""
+    """Results of set-point changes: squared errors of the temperature (K²), breaches of its limit, and successes."""
 
     errors: Float[ndarray, "B T"]
     breached: Bool[ndarray, "B"]
     reached: Bool[ndarray, "B"]
 
     def first(self, count: int) -> Followed:
-        """The first so many changes."""
+        """The first `count` changes."""
         return Followed(self.errors[:count], self.breached[:count], self.reached[:count])
 
     @property
     def squared_error(self) -> float:
-        """Mean over all periods of all episodes, K²."""
+        """Mean squared error over all periods of all episodes, K²."""
         return float(self.errors.mean())
 
     @property
     def final_error(self) -> float:
-        """Root of the mean square over the last periods, K: what a policy comes back to after a disturbance."""
+        """Root mean square error over the last periods, K: the error that remains after a disturbance."""
         return float(np.sqrt(self.errors[:, -RECOVERED:].mean()))
 
 
@@ -94,8 +94,8 @@ def run(cfg: DictConfig) -> list[Value]:
     """Measure every policy, print a table, and write `stirred_tank.csv`.
 
     Raises:
-      ValueError: a policy that does not exist.
-      SystemExit: with code 1, where one of the suite's promises is broken.
+      ValueError: a policy does not exist.
+      SystemExit: with code 1, if one of the suite's promises is broken.
     """
     suite, seed = cfg.suite, int(cfg.suite.seed)
     for name in suite.policies:
@@ -140,10 +140,10 @@ def follow(
 
     Args:
       task: the tank.
-      policy: what controls it.
+      policy: the policy that controls it.
       pairs: starts and set-points.
-      disturbance: one of `DISTURBANCES`, if any.
-      onset: the period in which that begins.
+      disturbance: key of `DISTURBANCES`; None: no disturbance.
+      onset: control period in which the disturbance begins.
     """
     parts = []
     title = policy.name if disturbance is None else f"{policy.name}, {disturbance}"

@@ -85,7 +85,9 @@ def step_budgets(rows: Sequence[PlannerRow], task: str) -> list[int]:
     return sorted({row.budget for row in rows if row.task == task}, reverse=True)
 
 
-def need(rows: Sequence[PlannerRow], task: str, policy: str, planner: str, budget: int, reference: Reference) -> str:
+def needed_text(
+    rows: Sequence[PlannerRow], task: str, policy: str, planner: str, budget: int, reference: Reference
+) -> str:
     """Text of `needed`: the evaluations and their share of the reference's, or `> N` if the largest N is not enough.
 
     Empty if the reference or the planner was not measured on the same episodes.

@@ -20,7 +20,7 @@ from ..latency import points as latency_grid
 from ..latency import rows as latency_table
 from ..latency.rows import LatencyRow
 from . import rows as planners_table
-from .curves import Reference, need, reference_success, step_budgets
+from .curves import Reference, needed_text, reference_success, step_budgets
 from .rows import PlannerRow
 from .suite import reference_of
 
@@ -56,7 +56,7 @@ def _success(rows: Sequence[PlannerRow], reference: Reference) -> str:
         f"| success of {target} | {' | '.join(_rate(rows, task, steps, reference) for task, steps in tasks)} |",
     ]
     for planner in sorted({row.planner for row in rows}):
-        cells = [need(rows, task, "model", planner, steps, reference) for task, steps in tasks]
+        cells = [needed_text(rows, task, "model", planner, steps, reference) for task, steps in tasks]
         lines.append(f"| {planner} | {' | '.join(cells)} |")
     seeds, episodes = {row.seed for row in rows}, {row.episodes for row in rows if row.policy == "model"}
     models = f"Seed {_list(seeds)}" if len(seeds) == 1 else f"Seeds {_list(seeds)}"

@@ -58,7 +58,7 @@ class Run:
     num_samples: int
     iterations: int
     budget: int  # environment steps, the task's own
-    settings: str  # of the planner, all of them
+    settings: str  # all settings of the planner
     steps: tuple[int | None, ...]
     plan_ms_p50: float | None
 

@@ -34,7 +34,7 @@ from ...training.ensure import ensure_model
 from ..missing import missing
 from . import figure
 from . import points as planners_grid
-from .curves import Reference, curve, need, step_budgets, tight_steps
+from .curves import Reference, curve, needed_text, step_budgets, tight_steps
 from .points import Point, Split
 from .rows import Entry, PlannerRow, Run, read_entries, write
 
@@ -144,7 +144,7 @@ def _needs(
     columns = [(task, steps) for task in tasks for steps in step_budgets(rows, task)]
     table = _table(*(f"{task}\n{steps} steps" for task, steps in columns))
     for planner in planners:
-        table.add_row(planner, *(need(rows, task, policy, planner, steps, reference) for task, steps in columns))
+        table.add_row(planner, *(needed_text(rows, task, policy, planner, steps, reference) for task, steps in columns))
     return table
 
 

@@ -73,7 +73,7 @@ def simulate(task_name: str, states_file: int, actions_file: int, seed: int) -> 
             observation = true_rows(task, state)
             observations.write(np.float64(time.monotonic()).tobytes() + observation.tobytes())
             moment += 1 / RATE_HZ
-        task.simulate(other[:1], np.zeros((1, 4, action.size)))  # the rest of the core
+        task.simulate(other[:1], np.zeros((1, 4, action.size)))  # keeps the core busy
 
 
 def idle(seconds: float, priority: int, *cores: int) -> None:

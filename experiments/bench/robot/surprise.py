@@ -110,7 +110,7 @@ def drive(
     policy = ModelPolicy(agent, int(suite.seed))
     policy.reset(GoalEpisodes(task, pairs))
     length = int(suite.length)
-    begins = np.full(len(pairs), length) if fault is None or onsets is None else onsets  # at the end: never
+    begins = np.full(len(pairs), length) if fault is None or onsets is None else onsets  # at the end, hence never
     faulty = Faulty(task, fault or "teleport", begins, pairs.states, np.random.default_rng(0))
     spec = spec_of(task)
     observed, acted, active = [true_rows(task, pairs.states)], [], np.ones(len(pairs), bool)

@@ -61,7 +61,15 @@ class Bundle:
         extra: Mapping[str, ndarray] | None = None,
         **words: Any,
     ) -> Bundle:
-        """Export an agent. `words` are the arguments of `engine.contract.with_words`: names, units and ranges.
+        """Export an agent.
+
+        Args:
+          agent: with a settled precision.
+          task: name of the task, for people.
+          platforms: that the programs are compiled for: some of `PLATFORMS`.
+          guards: JSON for whoever watches over the plans.
+          extra: finite tensors, likewise.
+          words: arguments of `engine.contract.with_words`: names, units and ranges.
 
         Raises:
           ValueError: the agent's parts do not fit each other, its precision is not settled, an array is of a type that

@@ -180,12 +180,12 @@ def _constant(value: Any) -> int:
 
 def _elements(kind: Any) -> int:
     """Return the number of elements in an array of this type."""
-    words = str(kind)
-    if not words.startswith("tensor<") or "?" in words:
-        raise Unsuitable(f"it has a value that is not an array of a fixed shape: {words[:40]}")
-    *sizes, dtype = words[len("tensor<") : -1].split("x")
+    text = str(kind)
+    if not text.startswith("tensor<") or "?" in text:
+        raise Unsuitable(f"it has a value that is not an array of a fixed shape: {text[:40]}")
+    *sizes, dtype = text[len("tensor<") : -1].split("x")
     if dtype not in TYPES:
-        raise Unsuitable(f"it has a value of a type that no planner has: {words[:40]}")
+        raise Unsuitable(f"it has a value of a type that no planner has: {text[:40]}")
     count = 1
     for size in sizes:
         count *= int(size)

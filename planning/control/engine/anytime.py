@@ -95,7 +95,14 @@ class Anytime:
         return self.elapsed > self.deadline
 
     def warmup(self, agent: Agent | Engine, state: Any, observation: Any, repeats: int = 5) -> None:
-        """Compile, and measure an iteration. `state` does not change."""
+        """Compile, and measure an iteration. `state` does not change.
+
+        Args:
+          agent: or an engine.
+          state: of an episode.
+          observation: embedding [E] of a moment.
+          repeats: iterations measured, after a first one that compiles.
+        """
         engine = self._engine(agent)
         observed = engine.observe(state, observation)
         for repeat in range(repeats + 1):

@@ -112,6 +112,13 @@ def episode_goal(
 ) -> ndarray:
     """Return the row [E] of an episode's goal: the given one, else the last one; zeros where no goal is needed.
 
+    Args:
+      goal: as `checked_goal` takes it; None: the last one.
+      last: row [E] of the last goal; None: there has never been one.
+      contract: of the planner.
+      plausible: range that the goal must lie in; None: the contract's, if it has one.
+      embed: of the engine; needed where a sensor is no vector.
+
     Raises:
       ValueError: as `checked_goal`, or there has never been one and the planner needs it.
     """

@@ -24,7 +24,14 @@ from .interface import checked_prefix, checked_weights, exercise, one_by_one
 
 
 def begin(agent: Agent, goal: Array, key: Array, episode: Array) -> AgentState:
-    """Return the state at an episode's start; NaN stands for the free values of the goal [E]."""
+    """Return the state at an episode's start.
+
+    Args:
+      agent: the agent.
+      goal: row [E]; NaN stands for values that are free.
+      key: of the episodes.
+      episode: number of this one.
+    """
     mask = ~jnp.isnan(goal)
     return agent.reset(agent.init(key), jnp.where(mask, goal, 0.0), key, episode, mask)
 

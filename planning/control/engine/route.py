@@ -81,8 +81,8 @@ class Route:
         if self.last:
             return False
         target = self._rows[self.leg]
-        apart = np.abs(self._spec.difference(self._row(observation, "observation", False), target))
-        if not (np.isnan(target) | (apart <= self.tolerance)).all():
+        distance = np.abs(self._spec.difference(self._row(observation, "observation", False), target))
+        if not (np.isnan(target) | (distance <= self.tolerance)).all():
             return False
         self.leg += 1
         return True

@@ -176,8 +176,8 @@ class Telemetry:
             self.dropped += lost
             self._missing += before + lost
             if lost:
-                words = "telemetry: %d lines are lost, because %s cannot be written: %s"
-                self._journal.write(logging.WARNING, words, lost, self.path.name, error.strerror)
+                message = "telemetry: %d lines are lost, because %s cannot be written: %s"
+                self._journal.write(logging.WARNING, message, lost, self.path.name, error.strerror)
         with self._lock:
             self._file.close()
 
@@ -192,8 +192,8 @@ class Telemetry:
                 broken = False
             except Exception as error:
                 if not broken:
-                    words = "telemetry: %s cannot be written, and is retried: %s"
-                    self._journal.write(logging.WARNING, words, self.path.name, error)
+                    message = "telemetry: %s cannot be written, and is retried: %s"
+                    self._journal.write(logging.WARNING, message, self.path.name, error)
                 broken = True
             with self._state:
                 if ended := self._closing:

@@ -48,17 +48,17 @@ class PlannerChild:
         self._journal, self._order, self._rest = journal, memoryview(order), b""
         self._error_output, self._has_error = _ErrorOutput(journal), True
         self._closing = threading.Lock()  # of the wake-up pipe: its descriptor may soon be another file's
-        # -P: a folder `planning` in the working directory of the robot's program must not shadow ours.
+        # -P: a folder `planning` in the working directory of the robot's program must not shadow this one.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
         command = [sys.executable, "-P", "-m", _PROGRAM, *map(str, files), str(os.getpid())]
-        with ExitStack() as theirs, ExitStack() as ours:
+        with ExitStack() as child_ends, ExitStack() as parent_ends:
             (stdin, self._input), (self._output, stdout), (self._error, stderr) = (
-                _pipe(theirs, ours, n) for n in range(3)
+                _pipe(child_ends, parent_ends, n) for n in range(3)
             )
             self._process = subprocess.Popen(
                 command, stdin=stdin, stdout=stdout, stderr=stderr, pass_fds=files, env=environment, process_group=0
             )
-            self._pipes: ExitStack | None = ours.pop_all()
+            self._pipes: ExitStack | None = parent_ends.pop_all()
         if cores:  # importing and compiling get ordinary priority, whatever was inherited from the loop
             try:
                 os.sched_setscheduler(self.pid, os.SCHED_OTHER, os.sched_param(0))
@@ -101,15 +101,15 @@ class PlannerChild:
             waiting.register(self._error, select.POLLIN)
         if self._order:
             waiting.register(self._input, select.POLLOUT)
-        happened = dict(waiting.poll(seconds * 1000))
-        if self._input in happened:
+        events = dict(waiting.poll(seconds * 1000))
+        if self._input in events:
             try:
                 self._order = self._order[os.write(self._input, self._order) :]
             except BrokenPipeError:
                 self._order = self._order[:0]  # it has ended, which its output will show
-        if self._error in happened:
+        if self._error in events:
             self._has_error = self._error_output.read(self._error)
-        data = _read(self._output) if self._output in happened else None
+        data = _read(self._output) if self._output in events else None
         if data is None:
             return []
         if not data:
@@ -189,10 +189,10 @@ class _ErrorOutput:
         self._journal.write(logging.WARNING, message, *args)
 
 
-def _pipe(theirs: ExitStack, ours: ExitStack, number: int) -> tuple[int, int]:
+def _pipe(child_ends: ExitStack, parent_ends: ExitStack, number: int) -> tuple[int, int]:
     """Open a pipe for the standard descriptor `number`: both ends, each closed by the stack of its side."""
     ends = os.pipe()
-    for stack, end in zip((theirs, ours) if number == 0 else (ours, theirs), ends, strict=True):
+    for stack, end in zip((child_ends, parent_ends) if number == 0 else (parent_ends, child_ends), ends, strict=True):
         stack.callback(os.close, end)
     os.set_blocking(ends[1 if number == 0 else 0], False)
     return ends

@@ -88,7 +88,14 @@ class PublishedPlan:
 
     @classmethod
     def of(cls, message: bytes, kind: np.dtype, contract: Contract, playback: Parameterization) -> PublishedPlan:
-        """Read a message of `plan_type(contract)`."""
+        """Read a message.
+
+        Args:
+          message: bytes from the mailbox.
+          kind: `plan_type(contract)`.
+          contract: of the planner.
+          playback: how the actions go between the plan's steps.
+        """
         record = np.frombuffer(message, kind)[0]
         return cls(
             sequence=int(record["sequence"]),

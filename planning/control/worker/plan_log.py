@@ -33,7 +33,17 @@ _FIELDS: dict[str, Any] = {
 def plan_line(
     request: Any, record: Any, plan: Plan, weights: ndarray, follows: int | None, steps: int, rows: ndarray
 ) -> dict[str, Any]:
-    """Log everything needed to recompute this plan, after those before it."""
+    """Log everything needed to recompute this plan, after those before it.
+
+    Args:
+      request: the situation that was planned for.
+      record: header of the published plan.
+      plan: the plan.
+      weights: of the costs.
+      follows: number of the plan that this one started from; None: none.
+      steps: actions taken since that plan.
+      rows: [n, E] embeddings that are new since then.
+    """
     frozen = int(request["frozen"])
     line: dict[str, Any] = {"kind": "plan", "sequence": int(request["number"]), "follows": follows}
     line |= {"epoch": int(request["epoch"])}

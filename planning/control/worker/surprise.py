@@ -194,10 +194,16 @@ def calibrate(
     false_alarm_rate: float,
     seed: int = 0,
 ) -> Surprise:
-    """Calibrate on episodes, (observations [L + 1, O], actions [L, A]), that the model was not trained on.
+    """Calibrate on held-out episodes.
 
     Half of the episodes give the usual errors, a quarter the distribution of the statistics, and a quarter
-    the threshold. `false_alarm_rate` is that of one comparison: `control_period / 60` for one alarm a minute.
+    the threshold.
+
+    Args:
+      engine: of the model.
+      episodes: observations [L + 1, O] and actions [L, A] of each, from data that the model was not trained on.
+      false_alarm_rate: of one comparison: `control_period / 60` for one alarm a minute.
+      seed: of the split of the episodes.
 
     Raises:
       ValueError: fewer than 8 episodes that are longer than an action block.
@@ -216,8 +222,8 @@ def calibrate(
     pick = rng.permutation(len(known))[:BANK]
     usual = np.mean(((errors - mean) @ whiten) ** 2, axis=1)[pick]
     bank = np.stack([known[index].predicted for index in pick])
-    blank = np.zeros((len(NAMES), len(TAILS)))
-    arrays = [np.asarray(part, np.float32) for part in (mean, whiten, bank, usual, blank, np.ones(len(NAMES)))]
+    no_levels = np.zeros((len(NAMES), len(TAILS)))
+    arrays = [np.asarray(part, np.float32) for part in (mean, whiten, bank, usual, no_levels, np.ones(len(NAMES)))]
     surprise = Surprise(arrays[0], arrays[1], arrays[2], arrays[3], arrays[4], arrays[5], math.inf, false_alarm_rate, 0)
     statistics = np.concatenate([_statistics(surprise, episode) for episode in compared[half : half + quarter]])
     levels = np.quantile(statistics, TAILS, axis=0).T

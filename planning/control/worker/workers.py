@@ -66,6 +66,13 @@ def make_worker(
 ) -> tuple[Worker, Contract, ndarray]:
     """Build the worker; returns it, the contract, and the initial weights.
 
+    Args:
+      planner: an engine, or a recipe from which the worker builds one.
+      kind: inline, thread or process.
+      planning: settings of the worker.
+      log: of the robot.
+      latency: seconds that a plan takes in the time of an inline worker.
+
     Raises:
       ValueError: an engine object for a worker of kind "process", or another kind of worker.
     """

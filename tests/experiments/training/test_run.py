@@ -45,7 +45,7 @@ def test_gcbc_is_trained_on_the_recipes_data_and_read_again(tmp_path, capfd):
     assert cli.main(words) == 0 and "was trained with this recipe already" in capfd.readouterr().out
     assert file.stat().st_mtime_ns == before
     assert cli.main([*words, "gcbc.width=16"]) == 2
-    assert "was made with gcbc={'width': 8, 'depth': 1}, and this recipe has" in capfd.readouterr().err
+    assert "was made with gcbc={'width': 8}, and this recipe has {'width': 16}" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_ignored_actions_show(sampler, key):
 
 def test_straight_and_jagged_paths_differ(sampler, key):
     still = dataclasses.replace(sampler, actions=jnp.zeros_like(sampler.actions))
-    line = jnp.arange(len(sampler.observations), dtype=jnp.float32)[:, None] * jnp.ones((1, 4))
+    line = jnp.arange(len(sampler.observations["state"]), dtype=jnp.float32)[:, None] * jnp.ones((1, 4))
     straight = dataclasses.replace(still, observations={"state": line})
     jagged = dataclasses.replace(still, observations={"state": line * (1 - 2 * (line % 4 < 2).astype(jnp.float32))})
     assert diagnose(exact(), straight, key, 64)["straightness"] == pytest.approx(1.0, abs=1e-4)

@@ -33,7 +33,8 @@ class Slowness:
         )
 
     def slowness(self, model, target, windows, key):
-        latents, followed = model.encode(windows.observations), target(windows.observations)
+        observed = windows.observations["state"]
+        latents, followed = model.encode(observed), target(observed)
         loss = jnp.mean(jnp.square(latents[:, 1:] - followed[:, :-1]))
         return loss, {"loss": loss}
 

@@ -22,7 +22,7 @@ from experiments.bench.planners import (
 from experiments.bench.planners import (
     suite as bench_planners,
 )
-from experiments.bench.planners.curves import Reference, comparable, curve, need, needed, tight_steps
+from experiments.bench.planners.curves import Reference, comparable, curve, needed, needed_text, tight_steps
 from experiments.bench.planners.points import Split
 from experiments.bench.planners.rows import Entry, Run
 from experiments.commands import bench
@@ -218,11 +218,11 @@ def test_the_evaluations_needed_are_the_fewest_that_reach_the_reference():
     assert [point.evaluations for point in comparable(points, reference)] == [24, 90]
     assert needed(points, reference).evaluations == 90
     at = Reference("cem_plain", 1280)
-    assert need(rows, "two_room", "model", "cem", 20, at) == "90 (7%)"
-    assert need(rows, "two_room", "model", "cem", 80, at) == "24 (2%)"
-    assert need(rows_of(*of_seeds, *worse), "two_room", "model", "cem", 20, at) == "> 24"
-    assert need(rows_of(*of_seeds, *fewer), "two_room", "model", "cem", 20, at) == ""
-    assert need(rows, "two_room", "oracle", "cem", 20, at) == ""
+    assert needed_text(rows, "two_room", "model", "cem", 20, at) == "90 (7%)"
+    assert needed_text(rows, "two_room", "model", "cem", 80, at) == "24 (2%)"
+    assert needed_text(rows_of(*of_seeds, *worse), "two_room", "model", "cem", 20, at) == "> 24"
+    assert needed_text(rows_of(*of_seeds, *fewer), "two_room", "model", "cem", 20, at) == ""
+    assert needed_text(rows, "two_room", "oracle", "cem", 20, at) == ""
 
 
 def test_tight_steps_are_those_of_the_share():

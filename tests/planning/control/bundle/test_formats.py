@@ -91,7 +91,7 @@ def test_upgrades_are_applied_in_their_order(fields, tmp_path, monkeypatch):
     known, seen = Contract.from_json(fields), []
 
     def first(contract):
-        seen.append("sensor_count" in contract)
+        seen.append("code_size" in contract)
         return {**contract, "format": 0}
 
     monkeypatch.setitem(formats.UPGRADES, -1, first)

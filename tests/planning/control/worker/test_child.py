@@ -110,7 +110,7 @@ def test_scheduling_that_is_not_granted_is_reported_and_planning_goes_on(recipe,
 CONSUMER = """
 import os, sys, time
 from planning.control import Planning, Recipe
-from planning.control.process_worker import ProcessWorker
+from planning.control.worker.process_worker import ProcessWorker
 
 recipe = Recipe.factory("experiments.bench.robot.tiny_engine:make")
 worker = ProcessWorker(recipe, Planning(), print)

@@ -43,7 +43,7 @@ print(json.dumps(found))
 PLANNERS = """
 import json, os, time
 from planning.control import Planning, Recipe, real_time
-from planning.control.process_worker import ProcessWorker
+from planning.control.worker.process_worker import ProcessWorker
 
 recipe = Recipe.factory("experiments.bench.robot.tiny_engine:make")
 try:

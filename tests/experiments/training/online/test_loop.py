@@ -27,7 +27,7 @@ from worldmodel.training.td import TdConfig
 from worldmodel.training.td_trainer import TdTrainer, TdTrainingConfig
 
 MODEL = RewardModelConfig(
-    vector(3), 1, representation_size=16, width=16, encoder_width=16, critic_width=16, policy_width=16
+    vector(3), 1, representation_size=16, width=16, encoder_width=16, critic_width=16, policy_width=16, depth=1
 )
 CONFIG = OnlineConfig(
     steps=480, environments=2, seed_decisions=200, updates=1, slots=300, evaluate_every=440, evaluate_episodes=2,
@@ -44,7 +44,7 @@ def parts():
     task, cfg = make_task(), build.compose("train", "method=td", "task=reward", "task.name=gym/Pendulum-v1")
     model = MODEL.create(0)
     model.scale.fit(task.low, task.high)
-    trainers = [TdTrainer(model, TdConfig(), TdTrainingConfig(batch=8, seed=seed)) for seed in (7, 8)]
+    trainers = [TdTrainer(model, TdConfig(horizon=2), TdTrainingConfig(batch=8, seed=seed)) for seed in (7, 8)]
     spec = ActionSpec.of(task.low, task.high, task.control_period)
     return trainers, OnlineActor(RewardAgents(cfg, MODEL, ActorConfig(suggestions=4), spec, 0.99), "planner")
 

@@ -26,7 +26,7 @@ def task():
 
 def test_the_pid_follows_set_points_and_chance_does_not(task):
     pairs = honest(task, 60, 0)
-    pid = follow(task, PidPolicy(task, 0), pairs)
+    pid = follow(task, PidPolicy(task), pairs)
     assert pid.errors.shape == (60, task.budget)
     assert pid.squared_error < 5 and pid.final_error < 0.5 and not pid.breached.any() and pid.reached.all()
     random = follow(task, make_policy("random", task, None, 0), pairs.first(20))
@@ -35,7 +35,7 @@ def test_the_pid_follows_set_points_and_chance_does_not(task):
 
 def test_a_change_is_the_same_alone_and_among_others(task):
     pairs = honest(task, 55, 0)
-    whole, part = follow(task, PidPolicy(task, 0), pairs), follow(task, PidPolicy(task, 0), pairs.part(52, 54))
+    whole, part = follow(task, PidPolicy(task), pairs), follow(task, PidPolicy(task), pairs.part(52, 54))
     np.testing.assert_array_equal(whole.errors[52:54], part.errors)
     np.testing.assert_array_equal(whole.first(3).errors, whole.errors[:3])
 
@@ -43,7 +43,7 @@ def test_a_change_is_the_same_alone_and_among_others(task):
 @pytest.mark.parametrize("kind", set_points.DISTURBANCES)
 def test_a_disturbance_begins_at_its_onset(task, kind):
     pairs = honest(task, 10, 0)
-    still, pushed = follow(task, PidPolicy(task, 0), pairs), follow(task, PidPolicy(task, 0), pairs, kind, 40)
+    still, pushed = follow(task, PidPolicy(task), pairs), follow(task, PidPolicy(task), pairs, kind, 40)
     np.testing.assert_array_equal(still.errors[:, :40], pushed.errors[:, :40])
     assert pushed.errors[:, 40:50].mean() > 1.5 * still.errors[:, 40:50].mean()
     assert pushed.breached.any() == (kind == "cooling")  # a fifth of the cooling lost at once is more than it can hold
@@ -65,7 +65,9 @@ def test_the_suite_writes_every_row_and_drive_has_one_sentence(tmp_path):
     cfg = OmegaConf.merge(cfg, {"suite": suite})
     cfg.suite.promises = {}  # a model that learned little keeps none
     bench.run(cfg)
-    rows = {row["case"]: row for row in csv.DictReader((tmp_path / "rows" / "stirred_tank.csv").open())}
+    rows = {
+        row["case"]: row for row in csv.DictReader((tmp_path / "rows" / "stirred_tank.csv").read_text().splitlines())
+    }
     for name in ("model", "pid", "oracle", "ceiling", "random", "model_feed", "pid_cooling"):
         assert float(rows[f"stirred_tank_squared_error_{name}"]["value"]) > 0
     assert rows["stirred_tank_breaches_oracle"]["unit"] == "of 1 changes"

@@ -62,8 +62,9 @@ def test_the_suite_writes_every_row_and_drive_has_one_sentence(tmp_path):
     words = [*TINY, "planner.horizon=4", "model.train_blocks=2", "collection.episodes=8"]
     cfg = compose("bench", "suite=stirred_tank", f"runs='{tmp_path}'", f"results='{tmp_path}/rows'")
     suite = {"changes": 2, "simulated_changes": 1, "disturbed_changes": 1, "overrides": words}
-    cfg.suite.promises = {}  # what so small a model does not keep; a merge would leave them
-    bench.run(OmegaConf.merge(cfg, {"suite": suite}))
+    cfg = OmegaConf.merge(cfg, {"suite": suite})
+    cfg.suite.promises = {}  # a model that learned little keeps none
+    bench.run(cfg)
     rows = {
         row["case"]: row for row in csv.DictReader((tmp_path / "rows" / "stirred_tank.csv").read_text().splitlines())
     }

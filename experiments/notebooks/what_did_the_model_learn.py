@@ -78,7 +78,8 @@ def room(axes):
 
 # %%
 rows = np.random.default_rng(0).permutation(len(data.observations))[:2000]
-latents = model.encode(model.params, sampler.stack(jnp.asarray(rows, jnp.int32)))
+stacks = model.embed(model.params, sampler.stack(jnp.asarray(rows, jnp.int32)))
+latents = model.encode(model.params, stacks)
 scores = linear_probe(np.asarray(latents), np.stack(list(held.targets.values()), axis=1)[rows], data.first[rows])
 for name, score in zip(held.targets, scores, strict=True):
     print(f"{name:<10} R² {score:.3f}")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+import envs
+
 from experiments.build import compose, recipes
 from worldmodel.models.checkpoint import save_model
 from worldmodel.models.goal_model import ModelConfig, create
@@ -34,5 +36,5 @@ def save_random_models(runs: Path, *seeds: int) -> None:
     config = ModelConfig(observation=vector(4), action_size=2, latent_size=4, width=8, head_width=8)
     cfg = compose("plan", "task=two_room")
     for seed in seeds:
-        metadata = {"recipe": recipes.recipe(cfg, seed), "task": {"task": "two_room"}}
+        metadata = {"recipe": recipes.recipe(cfg, seed), "task": envs.make("two_room").describe()}
         save_model(runs / f"two_room-seed{seed}.safetensors", create(config, seed), config, metadata)

@@ -59,11 +59,15 @@ class Buttons(OwnPoint):
 
 @pytest.fixture(scope="module", autouse=True)
 def registered():
-    for kind in (OwnPoint, NoJudge, Buttons):
-        gymnasium.register(f"{kind.__name__}-v0", kind, max_episode_steps=20)
+    names = {f"{kind.__name__}-v0": kind for kind in (OwnPoint, NoJudge, Buttons)}
+    before = {name: gymnasium.registry.pop(name, None) for name in names}  # those of other tests in this process
+    for name, kind in names.items():
+        gymnasium.register(name, kind, max_episode_steps=20)
     yield
-    for kind in (OwnPoint, NoJudge, Buttons):
-        del gymnasium.registry[f"{kind.__name__}-v0"]
+    for name, spec in before.items():
+        del gymnasium.registry[name]
+        if spec is not None:
+            gymnasium.registry[name] = spec
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def test_a_cost_of_ones_own_is_found(tmp_path):
 def test_a_module_that_is_nowhere_is_said_so(tmp_path):
     done = call(tmp_path, *WORDS, "+cost.smooth={_target_: my_module.Smoothness}")
     assert done.returncode == 2
-    assert "cost.smooth._target_=my_module.Smoothness cannot be imported: give the dotted name of a class, whose" in (
+    assert "cost.smooth._target_=my_module.Smoothness cannot be imported: give the dotted name of a class in a" in (
         " ".join(done.stderr.split())
     )
 

@@ -118,6 +118,6 @@ def test_the_rest_action_is_declared_at_export(checkpoint, tmp_path, capsys):
     assert main([*arguments, f"out='{out}'", "rest=[0.5,-1.5]"]) == 0, capsys.readouterr().err
     contract = Bundle.load(out).contract
     np.testing.assert_array_equal(contract.rest_action, np.float32([0.5, -1.5]))
-    assert len(contract.sensor_low) == len(contract.sensor_high) == 3
+    assert np.isfinite([contract.observation.low, contract.observation.high]).all() and contract.embedding_size == 3
     assert main([*arguments, f"out='{tmp_path / 'other.bundle'}'", "rest=[9,0]"]) == 2
     assert "rest must be 2 numbers within the action bounds" in capsys.readouterr().err

@@ -78,7 +78,7 @@ def test_manifests_of_other_tables_are_told(tmp_path: Path) -> None:
     (tmp_path / "v.manifest.json").write_text("[7]")
     with pytest.raises(ValueError, match="the manifests beside v.csv are those of another table"):
         append_values(tmp_path / "v.csv", [Value("a", 1.0, "s")], {"command": "x"})
-    with pytest.raises(ValueError, match="the manifests beside v.csv are damaged"):
+    with pytest.raises(ValueError, match="the manifests next to v.csv are damaged"):
         latency_table.read_manifests(tmp_path / "v.csv", [])
 
 

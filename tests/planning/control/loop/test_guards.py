@@ -3,6 +3,7 @@ import pytest
 
 from planning.control.loop.guards import ObservationGuard
 from planning.control.loop.status import Reason
+from planning.observation import vector
 from planning.control.worker.validator import Validator, named
 
 
@@ -20,12 +21,13 @@ from planning.control.worker.validator import Validator, named
     ],
 )
 def test_an_observation_is_refused_for_what_is_wrong_with_it(observation, reason):
-    values, found = ObservationGuard(2, low=-5.0, high=5.0).check(observation)
+    plausible = np.full(2, -5, np.float32), np.full(2, 5, np.float32)
+    values, found = ObservationGuard(vector(2), plausible).check(observation)
     assert found == reason and (values is None) == (reason != Reason.OK)
 
 
 def test_equal_observations_in_a_row_are_a_stuck_sensor_until_one_differs():
-    guard = ObservationGuard(1, stuck_after=3)
+    guard = ObservationGuard(vector(1), stuck_after=3)
     found = [guard.check([value])[1] for value in (1, 1, 1, 1, 2, 2, 1)]
     stuck, fine = Reason.STUCK_OBSERVATION, Reason.OK
     assert found == [fine, fine, stuck, stuck, fine, fine, fine]

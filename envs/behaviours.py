@@ -1,7 +1,7 @@
-"""What moves the body while data is collected: coloured noise, sticky random actions, a noisy script, and mixtures.
+"""Behaviours for data collection: coloured noise, sticky random actions, a noisy script, and mixtures.
 
-Open-loop behaviours know a whole episode beforehand and leave it to the C threads; the script looks at the state, so
-all its episodes advance together, one batched call per control step. Every episode draws from its own generator only.
+Open-loop behaviours draw a whole episode in advance and run it in the C threads; the script depends on the state, so
+all its episodes advance together, one batched call per control step. Every episode uses only its own generator.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Generators = Sequence[np.random.Generator]
 
 
 class Behaviour(ABC):
-    """A policy that makes data."""
+    """Policy for data collection."""
 
     @abstractmethod
     def rollout(
         self, task: Task, start: Float[ndarray, "B S"], rngs: Generators, steps: int
     ) -> tuple[Float[ndarray, "B {steps}+1 S"], Float[ndarray, "B {steps} A"]]:
-        """States (the start first) and the float32 actions between them; episode i draws from `rngs[i]` alone.
+        """Return states (the start first) and the float32 actions between them; episode i draws only from `rngs[i]`.
 
         Args:
           task: the task.
@@ -43,7 +43,7 @@ class Behaviour(ABC):
 
 
 class OpenLoop(Behaviour):
-    """A behaviour that looks at nothing."""
+    """Behaviour that does not depend on the state."""
 
     @abstractmethod
     def actions(
@@ -101,7 +101,7 @@ class ColouredNoise(OpenLoop):
 
 @dataclass(frozen=True)
 class StickyRandom(OpenLoop):
-    """Uniform random actions, each kept for one more step with probability `keep`."""
+    """Uniform random actions, each repeated for one more step with probability `keep`."""
 
     keep: float = 0.8
 
@@ -125,10 +125,10 @@ class StickyRandom(OpenLoop):
 
 @dataclass(frozen=True)
 class Scripted(Behaviour):
-    """The task's script plus coloured noise, towards goals that are drawn anew some time after they were reached.
+    """The task's script plus coloured noise, towards goals that are redrawn some time after they are reached.
 
-    The noise of an episode is scaled by a factor drawn from [0, 1]: careless and careful drives in one dataset. A goal
-    is kept for `dwell` steps once it was reached, so that what rest at a goal looks like is seen often, and given up
+    The noise of an episode is scaled by a factor drawn from [0, 1], which gives precise and imprecise runs. A goal
+    is kept for `dwell` steps once it is reached, so that states at rest at a goal are frequent, and abandoned
     after `patience` steps.
     """
 
@@ -169,12 +169,12 @@ class Scripted(Behaviour):
 
 @dataclass(frozen=True)
 class FromPolicy(Behaviour):
-    """A policy of your own, towards goals that are drawn anew every `patience` steps.
+    """Custom policy, towards goals that are redrawn every `patience` steps.
 
     Args:
       act: from observations `[B, ...]` (a dictionary where the task has several sensors) and goals `[B, G]` to actions
         `[B, A]`, which are clipped to the bounds.
-      name: what the dataset calls it.
+      name: of the policy in the dataset's metadata.
       noise: added to the actions.
       patience: steps after which another goal is drawn.
     """
@@ -252,7 +252,7 @@ def coloured(beta: Float[ndarray, "A"], steps: int, rng: np.random.Generator) ->
     amplitude = frequency[:, None] ** (-beta / 2.0)
     parts = rng.standard_normal((2, len(frequency), len(beta)))
     spectrum = amplitude * (parts[0] + 1j * parts[1])
-    real = [0, -1] if steps % 2 == 0 else [0]  # these frequencies have no phase: all their power is real
+    real = [0, -1] if steps % 2 == 0 else [0]  # these frequencies have no phase, so their power is real
     spectrum[real] = amplitude[real] * parts[0, real] * np.sqrt(2.0)
     weight = np.full((len(frequency), 1), 2.0)
     weight[real] = 1.0

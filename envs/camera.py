@@ -1,7 +1,7 @@
-"""Frames of a MuJoCo model, drawn off screen through one of its cameras. Nothing else here touches OpenGL.
+"""Frames of a MuJoCo model, rendered off screen through one of its cameras. No other module uses OpenGL.
 
-On Linux the context is EGL, which needs no display, unless MUJOCO_GL names another; elsewhere it is the platform's own.
-Shadows, reflections and the sky are off: with software rendering they cost most of a frame and show nothing.
+On Linux the context is EGL, which needs no display, unless MUJOCO_GL names another; elsewhere the platform's default.
+Shadows, reflections and the sky are off: with software rendering they take most of the render time and add nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 _FIX = "install EGL and a driver (on Debian: apt-get install libegl1 libgl1-mesa-dri)"
-_LARGE = 128  # pixels: from here on frames are for people, and edges are smoothed
+_LARGE = 128  # pixels: frames of this size or more are for people, and are anti-aliased
 _OFF = (
     mujoco.mjtRndFlag.mjRND_SHADOW,
     mujoco.mjtRndFlag.mjRND_REFLECTION,
@@ -31,13 +31,13 @@ _OFF = (
 
 
 class Camera:
-    """Draws physics states of `model` through its camera "top". Close it, or leave that to the interpreter's exit.
+    """Renderer of physics states of `model` through its camera "top", closed by `close` or at the interpreter's exit.
 
     Args:
       model: copied, since the copy's buffer takes the size of the frame.
       width: of a frame, in pixels.
       height: of a frame, in pixels.
-      place_goal: puts a goal's marks where they belong, as `MujocoTask.place_goal` does.
+      place_goal: moves the goal's marks, as `MujocoTask.place_goal` does.
 
     Raises:
       ValueError: a width or height below one pixel.
@@ -72,7 +72,7 @@ class Camera:
         atexit.register(self._free)
 
     def frame(self, state: Float[ndarray, "S"], goal: Float[ndarray, "G"] | None = None) -> UInt8[ndarray, "h w 3"]:
-        """The model in `state`, with the goal's marks at `goal` (or where they were last), as RGB.
+        """Render the model in `state` as RGB, with the goal's marks at `goal` (or where they were last).
 
         Raises:
           ValueError: a goal, for a camera that was made without `place_goal`.
@@ -100,9 +100,9 @@ class Camera:
 
 
 def available() -> str | None:
-    """None when frames can be drawn here, else the reason and the fix in one sentence.
+    """Return None if frames can be rendered here, else the reason and the fix in one sentence.
 
-    It is tried in another process, since a broken driver may end the one that loads it.
+    The check runs in another process, since a broken driver may crash the process that loads it.
     """
     tried = subprocess.run([sys.executable, "-P", __file__], capture_output=True, text=True, check=False, timeout=120)
     if tried.returncode == 0:
@@ -125,7 +125,7 @@ def _contexts(model: mujoco.MjModel, width: int, height: int) -> tuple[Any, mujo
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, renderer)
     except (
         Exception
-    ) as error:  # PyOpenGL raises whatever its missing library leads to: AttributeError, ImportError, ...
+    ) as error:  # PyOpenGL raises various errors where its library is missing: AttributeError, ImportError, ...
         reason = " ".join(str(error).split()) or "no reason given"
         raise RuntimeError(f"no OpenGL context ({type(error).__name__}: {reason}): {_FIX}") from error
     return gl, renderer

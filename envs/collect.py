@@ -1,4 +1,4 @@
-"""Collect rollouts into a Minari dataset: in parallel, reproducible whatever the batches, complete or not at all.
+"""Collect rollouts into a Minari dataset: in parallel, reproducible for any batch size, complete or not at all.
 
 Simulator states go into `infos["state"]`, so that protocols and probes can start from recorded moments.
 """
@@ -32,20 +32,20 @@ from .task import Task
 if TYPE_CHECKING:
     from .mujoco_task import MujocoTask
 
-_BYTES_PER_EPISODE = 20_000  # what HDF5 spends on the headers of one episode: 18.2 kB measured
-_BYTES_PER_ARRAY = 4_000  # and on each further array of its observations
-_DATA_FILE = "main_data.hdf5"  # where Minari's HDF5 storage keeps everything but its metadata
+_BYTES_PER_EPISODE = 20_000  # HDF5 headers of one episode: 18.2 kB measured
+_BYTES_PER_ARRAY = 4_000  # HDF5 headers of each further array of observations
+_DATA_FILE = "main_data.hdf5"  # Minari's HDF5 storage without its metadata
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What a collection came to."""
+    """Summary of a collection."""
 
     path: Path
     episodes: int
     steps: int  # environment steps in all
     simulated_seconds: float
-    detour_share: float  # of the episodes, those that came to where a wall stands between them and their start
+    detour_share: float  # of episodes that reach a state behind a wall, seen from their start
     rollout_seconds: float  # wall time of behaviours and physics
     write_seconds: float  # wall time of writing the dataset
     megabytes: float
@@ -64,17 +64,17 @@ def collect(
 ) -> Collected:
     """Roll out episodes and write them to a Minari dataset in the directory `path`.
 
-    The dataset is written beside `path` and renamed when complete, so an interrupted run leaves nothing there.
+    The dataset is written next to `path` and renamed when complete, so an interrupted run leaves nothing there.
 
     Args:
       task: the task.
-      behaviour: what acts.
-      episodes: how many.
+      behaviour: the policy.
+      episodes: number of episodes.
       steps: environment steps of each.
-      seed: each episode depends on it and on its number alone.
-      path: of the dataset, where nothing may be yet.
+      seed: each episode depends only on it and on the episode's number.
+      path: of the dataset; it must not exist yet.
       progress: called as `progress(done, total)` after every batch.
-      batch: episodes rolled out together; it changes nothing but the memory taken.
+      batch: episodes rolled out together; it affects only memory use.
 
     Raises:
       ValueError: fewer than one episode or step, or a seed below zero.
@@ -116,7 +116,7 @@ def collect(
             raise _full(path, needed) from error
         raise
     finally:
-        shutil.rmtree(partial, ignore_errors=True)  # gone already when all went well
+        shutil.rmtree(partial, ignore_errors=True)  # already renamed after success
     return Collected(
         path=path,
         episodes=episodes,
@@ -130,10 +130,10 @@ def collect(
 
 
 class _Writer:
-    """Appends episodes to a new Minari storage and keeps the time it took."""
+    """Writer that appends episodes to a new Minari storage and measures the time taken."""
 
     def __init__(self, task: Task, behaviour: Behaviour, seed: int, directory: Path):
-        # Imported here: Minari brings h5py and much else, which those who only simulate need not wait for.
+        # Imported here: Minari loads h5py and much else, which pure simulation does not need.
         import h5py
         from minari.dataset.minari_storage import MinariStorage
 
@@ -155,7 +155,7 @@ class _Writer:
         )
         h5py.File(
             self._file, "a", track_order=True
-        ).close()  # Minari's is empty still: no space can be reserved behind it
+        ).close()  # Minari's file is still empty: no space can be reserved behind it
 
     def write(self, actions: Float[ndarray, "B T A"], states: Float[ndarray, "B T+1 S"], rngs: Generators) -> None:
         from minari.data_collector import EpisodeBuffer
@@ -182,9 +182,9 @@ class _Writer:
     def _reserve(self, size: int) -> None:
         """Claim disk space behind the end of the file, or raise OSError: HDF5 itself crashes where a write fails.
 
-        The next opening by HDF5 fills the space, and its closing gives back what was too much.
+        HDF5 uses the space when it opens the file, and frees the excess when it closes it.
         """
-        if not hasattr(os, "posix_fallocate"):  # macOS: only the check of free space stands guard
+        if not hasattr(os, "posix_fallocate"):  # macOS: only the check of free space applies
             return
         with self._file.open("r+b") as file:
             try:
@@ -205,7 +205,7 @@ def _estimated_bytes(task: Task, episodes: int, steps: int) -> int:
     per_step = reading + 4 * task.action_space.shape[0] + 8 * task.state.shape[0] + 6
     payload = episodes * (steps + 1) * per_step
     headers = _BYTES_PER_EPISODE + _BYTES_PER_ARRAY * (len(boxes) - 1)
-    return payload + payload // 8 + episodes * headers + 2**16  # an eighth: the last chunks are not full
+    return payload + payload // 8 + episodes * headers + 2**16  # an eighth more, because the last chunks are not full
 
 
 def _full(path: Path, needed: int) -> OSError:
@@ -213,23 +213,23 @@ def _full(path: Path, needed: int) -> OSError:
         f"the disk is full, or a quota used up: {needed / 1e6:.1f} MB needed at {path.parent}, "
         f"{shutil.disk_usage(path.parent).free / 1e6:.1f} MB free; nothing was written"
     )
-    error.errno = errno.ENOSPC  # given to the constructor, it would stand in front of the sentence
+    error.errno = errno.ENOSPC  # as an argument of the constructor, it would prefix the message
     return error
 
 
 def benchmark_collection(
     task: MujocoTask, behaviour: OpenLoop | None = None, *, episodes: int = 256, steps: int = 200, rounds: int = 3
 ) -> dict[str, float]:
-    """Rate of open-loop collection beside the raw `mj_step` rate of the same model, threads and run.
+    """Rate of open-loop collection, and the raw `mj_step` rate of the same model and threads, measured in the same run.
 
-    Collection is all but the disk: drawing starts and actions, physics, observations. The raw rate steps states and
-    controls that the collection met, 25 physics steps a call so that Python costs little, keeps nothing, and clips no
+    Collection is everything except disk writes: starts, actions, physics, observations. The raw rate steps states and
+    controls from the collection, 25 physics steps a call so that Python costs little, stores nothing, and clips no
     velocity. The two alternate, so that a busy machine slows both.
 
     Args:
       task: on MuJoCo.
-      behaviour: what acts; None: coloured noise.
-      episodes: in a round.
+      behaviour: the policy; None: coloured noise.
+      episodes: per round.
       steps: environment steps of each.
       rounds: of both, whose times are added.
 
@@ -260,7 +260,7 @@ def benchmark_collection(
 
 
 def _raw_seconds(task: MujocoTask, states: Float[ndarray, "M S"], actions: Float[ndarray, "M A"]) -> float:
-    """Wall time of as many plain physics steps as these states stand for, shared among the threads."""
+    """Wall time of the same number of plain physics steps as in these states, shared among the threads."""
     import mujoco
 
     threads, block, spec = task.physics.threads, 25, int(mujoco.mjtState.mjSTATE_FULLPHYSICS)

@@ -1,7 +1,7 @@
-"""Broken physics and sensors on purpose: what a robot's guards have to notice, at a moment that is known.
+"""Injected faults of physics and sensors, with a known onset, for testing a robot's guards.
 
-Up to its onset a fault changes no bit. From then on the truth goes its own way (teleport, half_gain, double_damping,
-wall), or the sensors stop telling it (frozen_sensor, nan_sensor, dropped_observations, delayed_observations).
+Before its onset a fault changes nothing, bit for bit. From then on the true state deviates (teleport, half_gain,
+double_damping, wall), or the sensors fail (frozen_sensor, nan_sensor, dropped_observations, delayed_observations).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ FAULTS = {
     "delayed_observations": f"observations arrive {DELAY} control periods late",
 }
 
-_FAR = 1e3  # rad or m: where a stop stands that no joint comes near
+_FAR = 1e3  # rad or m: a stop beyond the reach of any joint
 
 
 def names(task: Task) -> tuple[str, ...]:
-    """The faults that `task` can have; gains are halved only where there are actuators.
+    """Return the faults that `task` can have; gains are halved only where there are actuators.
 
     Raises:
-      ValueError: a task without a MuJoCo model of its own, which nothing here can break.
+      ValueError: a task without a MuJoCo model, to which no fault here applies.
     """
     gains = _breakable(task).model.nu > 0
     return tuple(name for name in FAULTS if gains or name != "half_gain")
@@ -48,22 +48,22 @@ def names(task: Task) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is true after a step, and what can be known of it; with a time axis after the first where there are more."""
+    """True states after a step and the observations available; with a time axis after the first for several steps."""
 
     states: ndarray  # [B, S]
-    observations: Observation  # [B, O], or a dictionary: the newest one that has arrived, true or not
-    ages: ndarray  # [B] int, control periods since that one was new, as its time stamp says
+    observations: Observation  # [B, O], or a dictionary: the newest that has arrived, correct or not
+    ages: ndarray  # [B] int, control periods since that observation's time stamp
 
 
 class Faulty:
-    """A batch of episodes in which one thing breaks.
+    """Batch of episodes with one fault.
 
     Args:
-      task: whose physics and sensors.
+      task: the task, with its physics and sensors.
       fault: one of `names(task)`.
       onset: the step whose action is the first to meet the fault, counted from 0; for all episodes or for each, [B].
-      states: [B, S] where the episodes begin.
-      rng: of what the fault draws; each episode's draws depend on its place alone, not on how many there are.
+      states: [B, S] at the start of the episodes.
+      rng: for the fault; each episode's draws depend only on its index, not on the batch size.
 
     Raises:
       ValueError: a fault that does not exist, or a negative onset.
@@ -89,7 +89,7 @@ class Faulty:
         self._states = states.copy()
         size = sum(sensor.size for sensor in task.sensors)
         self._broken_sensor = np.array([each.integers(size) for each in self._rngs], int)  # of all components in order
-        self._seen = [task.sense(states, self._rngs)]  # while nothing is broken, at each step
+        self._seen = [task.sense(states, self._rngs)]  # at each step before the onset
 
     @property
     def steps(self) -> int:
@@ -111,7 +111,7 @@ class Faulty:
         return Reading(self._states.copy(), observations, ages)
 
     def _sensed(self, now: int) -> tuple[Observation, Int[ndarray, "B"]]:
-        """What has arrived after step `now`; `_seen[i]` was true after `i` steps."""
+        """Return what has arrived after step `now`; `_seen[i]` was true after `i` steps."""
         broken, last_good = self._onset <= now, np.minimum(self._onset, now + 1)
         source = np.full(len(self._onset), now + 1)
         if self.fault in ("frozen_sensor", "dropped_observations"):
@@ -125,7 +125,7 @@ class Faulty:
         return observations, np.zeros_like(source) if pretends else now + 1 - source
 
     def _spoil(self, observations: Observation, broken: Bool[ndarray, "B"]) -> None:
-        """Write NaN over the component that each broken episode drew; a missing reading stays missing."""
+        """Write NaN over the component drawn for each faulty episode; a missing reading stays missing."""
         first = 0
         for sensor in self._task.sensors:
             mine = broken & (first <= self._broken_sensor) & (self._broken_sensor < first + sensor.size)
@@ -141,7 +141,7 @@ class Faulty:
 
 
 def stacked(observations: Sequence[Observation], axis: int) -> Observation:
-    """One observation of many, with a new axis."""
+    """Stack observations along a new axis."""
     arrays: list[Any] = list(observations)
     if isinstance(arrays[0], dict):
         return {key: np.stack([each[key] for each in arrays], axis) for key in arrays[0]}
@@ -161,10 +161,10 @@ def simulate_with(
     Args:
       task: the task.
       fault: one of `names(task)`.
-      onset: environment step at which it begins, one or one for each episode.
+      onset: environment step at which the fault begins, one for all or one for each episode.
       states: at the beginning.
-      actions: that are given.
-      rng: of what is random in a fault.
+      actions: to execute.
+      rng: for the fault.
 
     Raises:
       ValueError: a fault that does not exist, or a negative onset.
@@ -179,7 +179,7 @@ def simulate_with(
 
 
 def broken_model(task: Task, fault: str, state: Float[ndarray, "S"]) -> mujoco.MjModel:
-    """The physics from the onset on, for a fault that begins in `state`; the task's own model where they stay whole."""
+    """Return the physics for a fault that begins in `state`; the task's model if they do not change."""
     task = _breakable(task)
     if fault not in ("half_gain", "double_damping", "wall"):
         return task.model
@@ -199,7 +199,7 @@ def broken_model(task: Task, fault: str, state: Float[ndarray, "S"]) -> mujoco.M
 
 
 def elsewhere(task: Task, state: Float[ndarray, "S"], rng: np.random.Generator) -> Float[ndarray, "S"]:
-    """The state after a jump: a position drawn as starts are, at least a tenth of the scene away, at the same speed."""
+    """Return `state` moved to a drawn start position, at least a tenth of the scene away, at the same speed."""
     task = _breakable(task)
     view = planar_view(task)
     scene = view.scene()

@@ -1,6 +1,6 @@
-"""Shortest way round walls for a disc, as a visibility graph over the corners of axis-aligned boxes.
+"""Shortest path of a disc around walls, as a visibility graph over the corners of axis-aligned boxes.
 
-It is the privileged cost of the tasks with walls and steers their scripts. Planners and models never see it.
+It is the privileged cost of tasks with walls, and guides their scripts. Planners and models never see it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-_SLACK = 0.01  # metres: a wall blocks only this much inside its inflated face, for contacts are a little soft
-_MARGIN = 0.01  # metres: the way round a corner keeps this much more distance than touching
+_SLACK = 0.01  # metres: a wall blocks only this far inside its inflated face, because contacts are slightly soft
+_MARGIN = 0.01  # metres: clearance of the path around a corner
 
 
 class Geodesic:
@@ -35,7 +35,7 @@ class Geodesic:
         self.corners = ends[:, :2] + ends[:, 2:] * (radius + _MARGIN)
         between = np.linalg.norm(self.corners[:, None] - self.corners[None], axis=-1)
         between = np.where(self.visible(self.corners[:, None], self.corners[None]), between, np.inf)
-        for k in range(len(between)):  # Floyd and Warshall: all shortest ways from corner to corner
+        for k in range(len(between)):  # Floyd-Warshall: shortest paths between all corners
             between = np.minimum(between, between[:, k, None] + between[None, k])
         self._between = between
 
@@ -55,12 +55,12 @@ class Geodesic:
         return np.asarray(~blocked)
 
     def distance(self, points: Float[ndarray, "*#p 2"], goals: Float[ndarray, "*#p 2"]) -> Float[ndarray, "*p"]:
-        """Length of the shortest way, in metres."""
+        """Length of the shortest path, in metres."""
         straight, via = self._ways(points, goals)
         return np.asarray(np.minimum(straight, via.min(axis=-1, initial=np.inf)))
 
     def waypoint(self, points: Float[ndarray, "*#p 2"], goals: Float[ndarray, "*#p 2"]) -> Float[ndarray, "*p 2"]:
-        """Where to head first: the goal when it is in sight, else the corner on the shortest way."""
+        """First waypoint: the goal if it is in sight, else the corner on the shortest path."""
         straight, via = self._ways(points, goals)
         goals = np.broadcast_to(goals, (*straight.shape, 2))
         if not len(self.corners):
@@ -71,7 +71,7 @@ class Geodesic:
     def _ways(
         self, points: Float[ndarray, "*#p 2"], goals: Float[ndarray, "*#p 2"]
     ) -> tuple[Float[ndarray, "*p"], Float[ndarray, "*p C"]]:
-        """The straight way (inf where a wall stands in it), and the shortest way over each first corner."""
+        """Lengths of the straight path (inf where a wall blocks it) and of the shortest path via each first corner."""
         straight = np.linalg.norm(points - goals, axis=-1)
         straight = np.where(self.visible(points, goals), straight, np.inf)
         onward = (self._to_corners(goals)[..., None, :] + self._between).min(axis=-1, initial=np.inf)

@@ -1,4 +1,4 @@
-"""The dynamics of a robot whose hand is led by a mocap body, as gymnasium-robotics' Fetch is.
+"""Dynamics of a robot whose hand follows a mocap body, as in gymnasium-robotics' Fetch.
 
 At each action the original puts the mocap body where the hand is, moves it by the action, and leaves it there; a soft
 weld pulls the hand after it. Where the hand is follows from the joints, so a physics state is complete.
@@ -20,12 +20,12 @@ _MOCAP = int(mujoco.mjtState.mjSTATE_MOCAP_POS | mujoco.mjtState.mjSTATE_MOCAP_Q
 
 
 class MocapPhysics(BatchPhysics):
-    """Batched rollouts in which an action `[x, y, z]` in [-1, 1] leads a body of the model by its first mocap body.
+    """Batched rollouts in which an action `[x, y, z]` in [-1, 1] moves the first mocap body, and a body follows it.
 
     Args:
       model: with a mocap body.
       substeps: physics steps of an action.
-      hand: body that is led.
+      hand: body that follows the mocap body.
       reach: metres that an action of 1 moves it.
       turn: quaternion that is added to its orientation, as the original does.
       locked: joints that are put back to zero after each action.
@@ -52,7 +52,7 @@ class MocapPhysics(BatchPhysics):
         return {**super().__getstate__(), "_scratch": None}
 
     def command(self, data: mujoco.MjData, action: Float[ndarray, "A"]) -> None:
-        """Put the leading body before the hand of `data`, which is in some state."""
+        """Place the mocap body relative to the hand of `data`, which may be in any state."""
         mujoco.mj_kinematics(self.model, data)
         data.mocap_pos[0] = data.xpos[self._hand] + self._reach * np.clip(action, self.action_low, self.action_high)
         data.mocap_quat[0] = data.xquat[self._hand] + self._turn
@@ -64,7 +64,7 @@ class MocapPhysics(BatchPhysics):
         controls: Float[ndarray, "B T A"],
         out: Float[ndarray, "B T S"],
     ) -> None:
-        """One C call for each action, since it starts from where the hand came to."""
+        """Fill `out` with one C call per action, since each starts from the hand's current position."""
         current, after = states.copy(), np.empty((len(states), self.substeps, self.state_size))
         for t in range(controls.shape[1]):
             leads = np.repeat(self._leads(current, controls[:, t])[:, None], self.substeps, axis=1)

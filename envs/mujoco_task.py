@@ -1,6 +1,6 @@
-"""The half of a task that all MuJoCo tasks share: physics, episodes, checks and drawing.
+"""Shared base of all MuJoCo tasks: physics, episodes, checks and drawing.
 
-A concrete task gives a model and its sensors, and fills in what differs: sampling, observations, success, cost, script
+A concrete task provides a model and its sensors, and implements sampling, observations, success, cost, script
 and view.
 """
 
@@ -24,11 +24,11 @@ from .task import Task
 
 
 class MujocoTask(Task[ObsType]):
-    """A task over one MuJoCo model, which moves as `physics` says.
+    """Task over one MuJoCo model, with the dynamics of `physics`.
 
     Args:
       physics: the model and its batched dynamics.
-      sensors: what it observes, in order.
+      sensors: of the task, in order.
       observation_bound: by sensor, the magnitude that each component stays within in practice; nothing is clipped.
       render_mode: "rgb_array" for a task that draws itself.
 
@@ -65,7 +65,7 @@ class MujocoTask(Task[ObsType]):
 
     @abstractmethod
     def place_goal(self, data: mujoco.MjData, goal: Float[ndarray, "G"]) -> None:
-        """Put the goal's marks (mocap bodies, which no physics touches) where they belong."""
+        """Move the goal's marks (mocap bodies, which do not affect the physics) to the goal."""
 
     def pack(self, qpos: Float[ndarray, "... nq"], qvel: Float[ndarray, "... nv"]) -> Float[ndarray, "... S"]:
         """Physics states at time zero from positions and velocities."""
@@ -91,7 +91,7 @@ class MujocoTask(Task[ObsType]):
         if self.render_mode is None:
             return None
         if self._camera is None:
-            from .camera import Camera  # OpenGL is loaded only by those who draw
+            from .camera import Camera  # OpenGL is loaded only for drawing
 
             self._camera = Camera(self.model, 480, 480, self.place_goal)
         return self._camera.frame(self.state, self.goal)
@@ -105,7 +105,7 @@ class MujocoTask(Task[ObsType]):
     def describe(self) -> dict[str, Any]:
         """Name, control period, bounds, sizes and physics versions, as JSON: stored with every dataset and model."""
         described = super().describe()
-        return {  # in the order of earlier versions, which datasets are compared with
+        return {  # in the order of earlier versions, with whose datasets it is compared
             "task": self.name,
             "control_period": self.control_period,
             "timestep": self.model.opt.timestep,

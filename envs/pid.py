@@ -1,4 +1,4 @@
-"""A discrete PID controller for batches of loops: the baseline of process control, and a maker of data."""
+"""A discrete PID controller for batches of loops: the baseline of process control, and a source of data."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy import ndarray
 
 
 class PidState(NamedTuple):
-    """What the controller remembers of B loops."""
+    """Controller state of B loops."""
 
     integral: ndarray  # [B] in units of the control
-    reference: ndarray  # [B] the set-point on its way to the one asked for
-    slope: ndarray  # [B] filtered rate of the measurement, a second
-    last: ndarray  # [B] the measurement before
+    reference: ndarray  # [B] rate-limited set-point
+    slope: ndarray  # [B] filtered rate of the measurement, per second
+    last: ndarray  # [B] previous measurement
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Pid:
       high: greatest control.
       period: seconds between two measurements.
       bias: control at rest.
-      setpoint_rate: units of measurement a second that the set-point moves at most; infinity for no limit.
+      setpoint_rate: maximum rate of the set-point, in units of measurement per second; infinity for no limit.
       filter_time: seconds, of the derivative's first-order filter; 0 for none.
       tracking_time: Tt, seconds, of the anti-windup; infinity for none.
 
@@ -66,7 +66,7 @@ class Pid:
             raise ValueError(f"the bounds are low={self.low} and high={self.high}, but low must lie below high")
 
     def init(self, measured: Float[ndarray, "B"], control: Float[ndarray, "B"] | float | None = None) -> PidState:
-        """The state of loops at rest at the measurements, where `control` (`bias` without it) holds them."""
+        """Return the state of loops at rest at the measurements, held there by `control` (default: `bias`)."""
         start = np.asarray(measured, np.float64)
         held = np.broadcast_to(self.bias if control is None else control, start.shape)
         return PidState(held - self.bias, start.copy(), np.zeros_like(start), start.copy())
@@ -74,13 +74,13 @@ class Pid:
     def control(
         self, state: PidState, setpoint: Float[ndarray, "B"], measured: Float[ndarray, "B"]
     ) -> tuple[Float[ndarray, "B"], PidState]:
-        """The controls of this period, within the bounds, and the state for the next."""
+        """Return the controls of this period, within the bounds, and the state for the next."""
         step = self.setpoint_rate * self.period
         reference = state.reference + np.clip(setpoint - state.reference, -step, step)
         keep = math.exp(-self.period / self.filter_time) if self.filter_time else 0.0
         slope = keep * state.slope + (1 - keep) * (measured - state.last) / self.period
         error = reference - measured
-        wanted = self.bias + self.gain * (error - self.derivative_time * slope) + state.integral
-        given = np.clip(wanted, self.low, self.high)
-        rise = self.gain / self.integral_time * error + (given - wanted) / self.tracking_time
-        return given, PidState(state.integral + self.period * rise, reference, slope, np.array(measured, np.float64))
+        unclipped = self.bias + self.gain * (error - self.derivative_time * slope) + state.integral
+        clipped = np.clip(unclipped, self.low, self.high)
+        rise = self.gain / self.integral_time * error + (clipped - unclipped) / self.tracking_time
+        return clipped, PidState(state.integral + self.period * rise, reference, slope, np.array(measured, np.float64))

@@ -1,6 +1,6 @@
-"""What the planar point tasks share: a puck with two slide joints among walls, seen as position and velocity.
+"""Shared base of the planar point tasks: a puck with two slide joints among walls, observed as position and velocity.
 
-Two rooms and mazes differ only in their model, their walls and where starts and goals are drawn.
+Two rooms and mazes differ only in their model, their walls and the sampling of starts and goals.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class PointTask(MujocoTask[Observation]):
 
     Args:
       physics: the model and its batched dynamics.
-      scene: what stands still, for drawing.
-      geodesic: ways around the walls.
+      scene: static geometry, for drawing.
+      geodesic: shortest paths around the walls.
       bound: the magnitudes that x, y, vx and vy stay within.
       sensors: `STATE` or `APART`.
       render_mode: "rgb_array" for a task that draws itself.
@@ -39,7 +39,7 @@ class PointTask(MujocoTask[Observation]):
 
     goal_size = 2
     tolerance: float
-    gains: tuple[float, float]  # of the script: action per metre, and per metre a second
+    gains: tuple[float, float]  # of the script: action per metre, and per metre per second
 
     def __init__(
         self,
@@ -81,18 +81,18 @@ class PointTask(MujocoTask[Observation]):
         return np.asarray(np.linalg.norm(self.qpos(state) - goal, axis=-1) <= self.tolerance)
 
     def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
-        """Length of the shortest way round the walls, in metres."""
+        """Length of the shortest path around the walls, in metres."""
         return np.asarray(self.geodesic.distance(self.qpos(states), goal))
 
     def script(self, states: Float[ndarray, "B S"], goals: Float[ndarray, "B G"]) -> Float[ndarray, "B A"]:
-        """Proportional-derivative control towards the next corner on the shortest way, or the goal."""
+        """Proportional-derivative control towards the next corner on the shortest path, or the goal."""
         position, velocity = self.qpos(states), self.qvel(states)
         towards = self.geodesic.waypoint(position, goals) - position
         action = self.gains[0] * towards - self.gains[1] * velocity
         return np.clip(action, self.action_space.low, self.action_space.high)
 
     def needs_detour(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
-        """Whether a wall blocks the straight way."""
+        """Whether a wall blocks the straight path."""
         return np.asarray(~self.geodesic.visible(self.qpos(state), goal))
 
     def keypoints(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... J 2"]:

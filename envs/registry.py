@@ -54,7 +54,7 @@ def make(
     action_repeat: int | None = None,
     control_period: float | None = None,
 ) -> Task | RewardTask:
-    """The task called `name`: a goal-reaching `Task`, or a `RewardTask` for a name with a suite in front.
+    """Return the task called `name`: a goal-reaching `Task`, or a `RewardTask` for a name with a suite prefix.
 
     Args:
       name: one of `TASKS`, `goal/<id>` for a Gymnasium goal environment, or `dmc/<domain>-<task>` or `gym/<id>` for a
@@ -90,19 +90,19 @@ def make(
 
 
 def make_reward_task(source: Any, action_repeat: int = 1, control_period: float | None = None) -> RewardTask:
-    """The reward task called `dmc/<domain>-<task>` or `gym/<id>`, or a Gymnasium environment of your own.
+    """Return the reward task `dmc/<domain>-<task>` or `gym/<id>`, or one over your own Gymnasium environment.
 
     Names of dm_control tasks are the suite's or the short ones of the literature: `dmc/cup-catch`, `dmc/walker-walk`.
 
     Args:
       source: the name, or a `gymnasium.Env`.
       action_repeat: control steps that an action is held for.
-      control_period: seconds between two decisions, for an environment that does not say, or says it wrongly.
+      control_period: seconds between two decisions, for an environment whose period is unknown or wrong.
 
     Raises:
       ValueError: an unknown name, actions that are not a bounded Box, observations that are not one vector, or a period
         that is not positive seconds.
-      WrongInterface: no Gymnasium environment, or several in one.
+      WrongInterface: not a Gymnasium environment, or a vectorized one.
       ImportError: the environment's package is not installed.
     """
     task = _reward_task(source, action_repeat)
@@ -152,7 +152,7 @@ def _reward_task(source: Any, action_repeat: int) -> RewardTask:
 
 
 def _no_environment(source: Any) -> str:
-    """What to say of an object that is not a `gymnasium.Env`."""
+    """Return the error message for an object that is not a `gymnasium.Env`."""
     kind = type(source).__name__
     if hasattr(source, "num_envs"):
         return f"{kind} is a vector of environments, and planning steps a single one: give that"

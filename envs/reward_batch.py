@@ -1,4 +1,4 @@
-"""Several environments stepped in turn, whose episodes begin anew by themselves and survive what goes wrong in one.
+"""Batch of environments, stepped sequentially, with automatic resets and tolerance of faults in single environments.
 
 They run in this thread: a step of a simulator costs less than handing it to another process would on a few cores. The
 whole batch can be stopped at any step and resumed exactly.
@@ -30,21 +30,21 @@ _log = logging.getLogger(__name__)
 class Steps(NamedTuple):
     """One decision in each of E environments, in rows that can be stored as they are: all but `returns` is finite.
 
-    `dropped[e] = n > 0` says that the episode of environment e is spoilt: its last n rows, this one included, are to be
+    `dropped[e] = n > 0` marks the episode of environment e as invalid: its last n rows, including this one, are to be
     taken back. Store the rows first, then take back; `next_observations` of an ended episode is its own last one, and
     the first of the next is in `RewardBatch.observations`.
     """
 
-    observations: ndarray  # [E, O] float32, what the actions were chosen on
+    observations: ndarray  # [E, O] float32, for which the actions were chosen
     actions: ndarray  # [E, A] float32, as executed: clipped to the raw bounds
     rewards: ndarray  # [E] float32, summed over the control steps of the decision
     next_observations: ndarray  # [E, O] float32
     terminated: ndarray  # [E] bool
     truncated: ndarray  # [E] bool
     control_steps: ndarray  # [E] int64, action repeat counted
-    dropped: ndarray  # [E] int64, rows to take back, this one included; 0 where all is well
-    returns: ndarray  # [E] float64, undiscounted return of the episode that ended here; nan where none did
-    lengths: ndarray  # [E] int64, its control steps; 0 where none did
+    dropped: ndarray  # [E] int64, rows to take back, this one included; 0 if the step is valid
+    returns: ndarray  # [E] float64, undiscounted return of the episode that ended here; nan if none ended
+    lengths: ndarray  # [E] int64, its control steps; 0 if none ended
 
 
 class RewardBatch:
@@ -53,8 +53,8 @@ class RewardBatch:
     Episode k of environment e has its own seed, drawn from `seed`, the random stream's name, e and k: two batches with
     other streams ("collect", "evaluate") never share an episode.
 
-    An environment that raises, or whose observation or reward is not finite, is made anew and begins its next episode;
-    what it gave of the spoilt one is taken back (`Steps.dropped`), counted in `faults` and logged once a kind.
+    An environment that raises, or whose observation or reward is not finite, is recreated and begins its next episode;
+    the invalid episode is taken back (`Steps.dropped`), counted in `faults` and logged once per kind.
 
     Args:
       task_factory: makes one environment.
@@ -65,9 +65,9 @@ class RewardBatch:
     Attributes:
       observations: `[E, O]` float32.
       env_steps: control steps taken so far, those of dropped episodes among them.
-      dropped_episodes: how many episodes were dropped.
-      dropped_steps: how many decisions were taken back with them.
-      faults: how often each kind of fault came.
+      dropped_episodes: number of dropped episodes.
+      dropped_steps: number of decisions taken back with them.
+      faults: number of faults of each kind.
 
     Raises:
       ValueError: no environment, an unknown stream, or a factory that returns one environment twice.
@@ -93,7 +93,7 @@ class RewardBatch:
             self._begin(index)
 
     def step(self, actions: ArrayLike) -> Steps:
-        """One decision `[E, A]` in every environment, in the raw bounds; episodes that end begin anew.
+        """One decision `[E, A]` in every environment, in the raw bounds; environments whose episode ends are reset.
 
         Raises:
           ValueError: actions of another shape, or not finite.
@@ -108,14 +108,14 @@ class RewardBatch:
         if not np.isfinite(chosen).all():
             raise ValueError(f"the actions of environments {_not_finite(chosen)} are not finite: every value has to be")
         steps = _blank(self.observations, np.clip(chosen, self.task.low, self.task.high))
-        self.observations = self.observations.copy()  # whoever still reads the old ones keeps them
+        self.observations = self.observations.copy()  # the caller may still hold the old array
         for index in range(self.count):
             self._step_one(index, steps)
         self.env_steps += int(steps.control_steps.sum())
         return steps
 
     def snapshot(self) -> Snapshot:
-        """The present moment of the whole batch: flat, of numeric arrays and of words that JSON can hold."""
+        """Return the state of the whole batch: a flat mapping of numeric arrays and JSON values."""
         moments = [task.snapshot() for task in self.tasks]
         return {
             **self._identity(),
@@ -133,10 +133,10 @@ class RewardBatch:
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> Bool[ndarray, "E"]:
-        """Go on from `snapshot`: True for the environments whose episode goes on bit for bit.
+        """Resume from `snapshot`: True for the environments whose episode continues bit for bit.
 
-        Where it is False (an environment that cannot be told, or other versions) a new episode has begun, so that the
-        last row stored of that environment is the end of a cut-off one; a line is logged.
+        Where it is False (no snapshot of the environment, or other versions), a new episode has begun, so that the
+        last stored row of that environment is the end of a truncated episode; a line is logged.
 
         Raises:
           ValueError: the snapshot is of another task, action repeat, number of environments, seed or stream.
@@ -175,7 +175,7 @@ class RewardBatch:
         try:
             step = self.tasks[index].step(steps.actions[index])
         except Exception as error:
-            steps.control_steps[index] = self.task.action_repeat  # as far as anybody knows
+            steps.control_steps[index] = self.task.action_repeat  # the actual number is unknown
             self._drop(index, steps, f"raised {type(error).__name__}", error)
             return
         steps.control_steps[index] = step.control_steps
@@ -193,7 +193,7 @@ class RewardBatch:
             self._begin(index)
 
     def _drop(self, index: int, steps: Steps, kind: str, cause: Exception | None) -> None:
-        """Mark the running episode as spoilt and begin the next one."""
+        """Mark the running episode as invalid and begin the next one."""
         steps.dropped[index] = self._decisions[index]
         steps.truncated[index] = True
         self.dropped_episodes += 1
@@ -202,7 +202,7 @@ class RewardBatch:
         self._begin(index)
 
     def _begin(self, index: int) -> None:
-        """Begin the next episode of one environment, with another environment where this one cannot."""
+        """Begin the next episode of one environment; recreate the environment if its reset fails."""
         self._decisions[index] = self._lengths[index] = self._returns[index] = 0
         while True:
             identity = [self.seed, stream_number(self.stream), index, int(self._episodes[index])]
@@ -218,18 +218,18 @@ class RewardBatch:
             self._renew(index, "gave an observation that is not finite", None)
 
     def _renew(self, index: int, kind: str, cause: Exception | None) -> None:
-        """Count and log a fault, and make the environment anew. Raises RuntimeError at the tenth in a row."""
+        """Count and log a fault, and recreate the environment. Raises RuntimeError at the tenth in a row."""
         self._in_a_row[index] += 1
-        said = f"{self.task.name} {kind} at decision {self._decisions[index]}" + (f" ({cause})" if cause else "")
+        description = f"{self.task.name} {kind} at decision {self._decisions[index]}" + (f" ({cause})" if cause else "")
         if self._in_a_row[index] >= _MAX_FAULTS:
             raise RuntimeError(
-                f"{said}, and so did {_MAX_FAULTS} episodes of environment {index} in a row: run "
+                f"{description}, and so did {_MAX_FAULTS} episodes of environment {index} in a row: run "
                 "check_reward_task on it, and mend what it says"
             ) from cause
         if not self.faults[kind]:
-            _log.warning("%s: the episode is dropped and the environment made anew (said once a kind)", said)
+            _log.warning("%s: the episode is dropped and the environment made anew (said once a kind)", description)
         self.faults[kind] += 1
-        with contextlib.suppress(Exception):  # what is broken may not close either
+        with contextlib.suppress(Exception):  # a broken environment may fail to close
             self.tasks[index].close()
         self.tasks[index] = self._factory()
 
@@ -258,7 +258,7 @@ class RewardBatch:
 
 
 def _blank(observations: Float[ndarray, "E O"], actions: Float[ndarray, "E A"]) -> Steps:
-    """Rows in which nothing has happened yet: finite ones, whatever the environments do."""
+    """Return initial rows, with finite values whatever the environments do."""
     count = len(observations)
     return Steps(
         observations=observations,

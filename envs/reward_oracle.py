@@ -1,7 +1,7 @@
-"""The true dynamics of a reward task: what action sequences would earn from the present moment of an episode.
+"""True dynamics of a reward task: returns of action sequences from the current state of an episode.
 
-They are tried, one after the other, on a second environment of the same kind: the one that is lived in never moves.
-Any task that can tell its present moment (`RewardTask.snapshot`) can be foreseen so, rewards and ends included.
+Sequences run, one after the other, in a second environment of the same kind; the running one is unchanged.
+This works for any task with `RewardTask.snapshot`, rewards and terminations included.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from .snapshot import Snapshot
 
 
 class RewardOracle:
-    """Futures of one kind of task. It is exact: the same actions earn the same when they are taken."""
+    """Simulator of one kind of task. It is exact: executed actions earn the simulated rewards."""
 
     def __init__(self, make_task: Callable[[], RewardTask]):
         self._task = make_task()
         self._task.reset(0)
 
     def returns(self, moment: Snapshot, actions: Float[ndarray, "N T A"]) -> Float[ndarray, "N"]:
-        """Undiscounted return of each sequence from `moment` on, one decision an action; an end earns nothing more.
+        """Undiscounted return of each sequence from `moment` on, one decision per action, up to the episode's end.
 
-        A future that the simulator gives up on is NaN.
+        NaN where the simulation diverges.
         """
         return np.array([self._return(moment, sequence) for sequence in actions])
 
@@ -43,16 +43,16 @@ class RewardOracle:
                 total += step.reward
                 if step.terminated or step.truncated:
                     break
-        except RuntimeError:  # dm_control's own word for physics that diverged
+        except RuntimeError:  # raised by dm_control where the physics diverged
             return np.nan
         return total
 
 
 def present(task: RewardTask) -> Snapshot:
-    """The present moment of the running episode.
+    """Return the current state of the running episode.
 
     Raises:
-      ValueError: the task cannot tell it, so that nothing can be tried from there.
+      ValueError: the task has no snapshot to simulate from.
     """
     moment = task.snapshot()
     if moment is None:

@@ -1,6 +1,6 @@
-"""What online learning steps: an environment with a reward, Box actions and one flat vector of observations.
+"""Environment of online learning, with a reward, Box actions and one flat vector of observations.
 
-dm_control's suite and everything Gymnasium can make stand behind this one face, action repeat included, so that the
+dm_control's suite and all Gymnasium environments share this interface, action repeat included, so that the
 learner, its baselines and its evaluation see the same steps. Goal-reaching tasks have their own contract (`task.py`).
 """
 
@@ -23,23 +23,23 @@ logger = logging.getLogger(__name__)
 
 
 class WrongInterface(ValueError):
-    """An environment whose calls are not those of `gymnasium.Env`."""
+    """Environment whose methods do not follow `gymnasium.Env`."""
 
 
 class Step(NamedTuple):
-    """What came of one decision: of up to `action_repeat` control steps with the same action."""
+    """Outcome of one decision: of up to `action_repeat` control steps with the same action."""
 
     observation: ndarray  # [O] float32, after the last of them
     reward: float  # summed over them
     terminated: bool  # the episode is over for good: nothing is earned after it
-    truncated: bool  # the episode was cut off, by a time limit as a rule: its value goes on
+    truncated: bool  # the episode was cut off, by a time limit as a rule: the return continues beyond it
     control_steps: int  # how many there were; fewer than action_repeat where the episode ended
 
 
 class RewardTask(ABC):
-    """An environment with a reward. A concrete one fills in the attributes and the methods below."""
+    """Environment with a reward. Subclasses set the attributes and implement the methods below."""
 
-    name: str  # dmc/<domain>-<task>, gym/<id>, or gym/<class> for an environment of one's own
+    name: str  # dmc/<domain>-<task>, gym/<id>, or gym/<class> for a custom environment
     observation_size: int
     action_size: int
     low: ndarray  # [A] float32, the raw bounds of the actions
@@ -47,7 +47,7 @@ class RewardTask(ABC):
     control_period: float  # seconds between two decisions, action repeat included; nan where it is not known
     episode_steps: int | None  # the time limit in control steps, action repeat not divided out; None without a limit
     action_repeat: int
-    may_terminate: bool = True  # whether an episode may be over for good; True where nobody can tell
+    may_terminate: bool = True  # whether an episode may terminate; True where it is unknown
 
     def __init__(self, action_repeat: int):
         if isinstance(action_repeat, bool) or not isinstance(action_repeat, int) or action_repeat < 1:
@@ -56,7 +56,7 @@ class RewardTask(ABC):
         self._running = False
 
     def reset(self, seed: int | None = None) -> Float[ndarray, "O"]:
-        """Begin an episode: the one of `seed`, or without one whichever the environment draws next. float32."""
+        """Begin an episode: that of `seed`, or the next one that the environment draws. Returns float32."""
         self._begin(seed)
         self._running = True
         return self._observe()
@@ -84,11 +84,11 @@ class RewardTask(ABC):
         return Step(self._observe(), total, terminated, truncated, count)
 
     def snapshot(self) -> Snapshot | None:
-        """The running episode's present moment, for `restore`; None where the environment cannot tell it."""
+        """Return the running episode's state, for `restore`; None where the environment does not support it."""
         return None
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on from `snapshot`, bit for bit. Raises ValueError where other versions or another task made it."""
+        """Resume from `snapshot`, bit for bit. Raises ValueError where it is from other versions or another task."""
         raise ValueError(f"{self.name} cannot go on from a snapshot")
 
     def describe(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class RewardTask(ABC):
         }
 
     def close(self) -> None:  # noqa: B027 (most simulators hold nothing open)
-        """Free what the environment holds open."""
+        """Free the environment's resources."""
 
     @abstractmethod
     def _begin(self, seed: int | None) -> None:
@@ -112,24 +112,24 @@ class RewardTask(ABC):
 
     @abstractmethod
     def _advance(self, control: Float[ndarray, "A"]) -> tuple[float, bool, bool]:
-        """One control step with an action inside the bounds: reward, terminated, truncated."""
+        """Take one control step with an action inside the bounds: reward, terminated, truncated."""
 
     @abstractmethod
     def _observe(self) -> Float[ndarray, "O"]:
-        """What the sensors read now, float32, in memory of its own."""
+        """Current sensor readings, float32, as a copy."""
 
 
 class Tried(NamedTuple):
-    """What random decisions earned."""
+    """Rewards of random decisions."""
 
     rewards: ndarray  # [N] float64
     ended: ndarray  # [N] bool, whether that decision ended an episode
 
 
 def check_reward_task(task: RewardTask, steps: int = 200, seed: int = 0) -> Tried:
-    """Run `steps` random decisions and raise on anything that a learner would choke on.
+    """Run `steps` random decisions and raise on anything that would break a learner.
 
-    Warns where the environment ignores the seed of its `reset`: its episodes are then not the same for all.
+    Warns where the environment ignores the seed of its `reset`: its episodes are then not reproducible.
 
     Raises:
       ValueError: observations or rewards that are not finite, or that change their shape.
@@ -152,7 +152,7 @@ def check_reward_task(task: RewardTask, steps: int = 200, seed: int = 0) -> Trie
 
 
 def check_seed(task: RewardTask, seed: int) -> None:
-    """Begin the episode of `seed` twice, and warn where the second one begins elsewhere.
+    """Begin the episode of `seed` twice, and warn if the two begin differently.
 
     Raises:
       ValueError: an observation of another shape, or one that is not finite.

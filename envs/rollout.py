@@ -1,6 +1,6 @@
-"""The true dynamics as a batch rollout: many states and action sequences at once, in C threads.
+"""True dynamics as a batch rollout: many states and action sequences in parallel, in C threads.
 
-Open-loop collection, the oracle and the ceiling all stand on it. Solver warm start is off in the model, so that a state
+Open-loop collection, the oracle and the ceiling all use it. Solver warm start is off in the model, so that a state
 is complete: the same state and actions give the same next states, bit for bit, one by one, in a batch, in any order.
 """
 
@@ -40,12 +40,12 @@ class BatchPhysics:
 
     @property
     def threads(self) -> int:
-        """How many threads share a batch: one for every processor."""
+        """Number of threads that share a batch: one per processor."""
         return os.cpu_count() or 1
 
     @property
     def action_size(self) -> int:
-        """How many numbers an action has."""
+        """Size of an action."""
         return len(self.action_low)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -59,11 +59,11 @@ class BatchPhysics:
     ) -> Float[ndarray, "B T S"]:
         """States after each control, `[B, T, S]` float64.
 
-        `models` gives each sequence a model of its own: copies of this one in which numbers differ, and no sizes.
+        `models` gives a separate model for each sequence: copies of this one that differ in numbers, not in sizes.
 
         Raises:
-          ValueError: sizes that are not the model's, another number of states than of control sequences, or values
-            that are not finite (MuJoCo would quietly take them for zero).
+          ValueError: sizes that do not match the model, unequal numbers of states and control sequences, or values
+            that are not finite (MuJoCo would silently treat them as zero).
         """
         batch, horizon = controls.shape[:2]
         if states.shape != (batch, self.state_size) or controls.shape[2] != self.action_size:
@@ -82,7 +82,7 @@ class BatchPhysics:
         return out
 
     def command(self, data: mujoco.MjData, action: Float[ndarray, "A"]) -> None:
-        """Give `data`, which is in some state, the inputs that an action means there."""
+        """Set the inputs of `data` that correspond to an action in its current state."""
         data.ctrl[:] = action
 
     def _simulate(
@@ -92,7 +92,7 @@ class BatchPhysics:
         controls: Float[ndarray, "B T A"],
         out: Float[ndarray, "B T S"],
     ) -> None:
-        """Fill `out`; everything is checked."""
+        """Fill `out`; the arguments are already checked."""
         if self.velocity_limit is not None:
             self._simulate_limited(models, states, controls, self.velocity_limit, out)
             return
@@ -130,7 +130,7 @@ class BatchPhysics:
         out: Float[ndarray, "b t S"],
         inputs: int = int(mujoco.mjtState.mjSTATE_CTRL),
     ) -> None:
-        """One C call that fills `out`; `controls` holds the inputs that the bits of `inputs` name.
+        """Fill `out` with one C call; `controls` holds the inputs that the bits of `inputs` select.
 
         A single sequence stays on this thread: the pool would only cost time.
         """

@@ -1,7 +1,7 @@
-"""What a task observes: an ordered tuple of sensors, and the observations and spaces that follow from it.
+"""Sensors of a task: an ordered tuple, and the observations and spaces that follow from it.
 
-A task with one sensor that never misses gives plain arrays. Any other gives dictionaries of arrays, in the order of its
-sensors; beside each optional sensor stands `<name>_present`, 1 where it was read and 0 where it is missing.
+A task with a single, non-optional sensor returns plain arrays. Others return dictionaries of arrays in the order of the
+sensors; each optional sensor comes with `<name>_present`, 1 where it was read and 0 where it is missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PRESENT = "_present"
 
 @dataclass(frozen=True)
 class Sensor:
-    """One sensor of a task.
+    """Sensor of a task.
 
     Attributes:
       name: its key in an observation.
@@ -65,16 +65,16 @@ class Sensor:
 
     @property
     def size(self) -> int:
-        """How many numbers a reading has."""
+        """Number of components of a reading."""
         return math.prod(self.shape)
 
     def describe(self) -> dict[str, Any]:
-        """All fields, as JSON; `from_json` of this gives the sensor back."""
+        """Return all fields as JSON, in the format that `from_json` reads."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Sensor:
-        """The sensor that `describe` wrote down."""
+        """Return the sensor that `describe` has written."""
         known: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
         }
@@ -83,7 +83,7 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Limit:
-    """A safety limit on one component of a sensor: the truth should stay within [low, high]. None: no limit there."""
+    """Safety limit on one component of a sensor: the true value should stay within [low, high]. None: no limit."""
 
     sensor: str
     component: int
@@ -97,17 +97,17 @@ class Limit:
 
 
 def plain(sensors: Sequence[Sensor]) -> bool:
-    """Whether observations are plain arrays: there is one sensor, and it is never missing."""
+    """Whether observations are plain arrays: there is a single sensor, and it is not optional."""
     return len(sensors) == 1 and not sensors[0].optional
 
 
 def present_key(sensor: Sensor) -> str:
-    """The key that says whether an optional sensor was read."""
+    """Key of the flag of an optional sensor."""
     return sensor.name + PRESENT
 
 
 def observation_space(sensors: Sequence[Sensor], bounds: Mapping[str, tuple[Any, Any]]) -> gymnasium.spaces.Space[Any]:
-    """The Gymnasium space of these sensors: a Box, or a Dict in their order.
+    """Return the Gymnasium space of these sensors: a Box, or a Dict in their order.
 
     Args:
       sensors: in order.
@@ -132,7 +132,7 @@ def observation_space(sensors: Sequence[Sensor], bounds: Mapping[str, tuple[Any,
 
 
 def complete(sensors: Sequence[Sensor], readings: Mapping[str, ndarray]) -> Observation:
-    """An observation in which every sensor is present, from a reading `[..., *shape]` of each."""
+    """Return an observation with every sensor present, from a reading `[..., *shape]` of each."""
     if plain(sensors):
         return readings[sensors[0].name].astype(sensors[0].dtype)
     observation = {}
@@ -145,7 +145,7 @@ def complete(sensors: Sequence[Sensor], readings: Mapping[str, ndarray]) -> Obse
 
 
 def hide(observation: Observation, sensor: Sensor, missing: Bool[ndarray, "..."]) -> Observation:
-    """`observation` without the readings of an optional sensor where it is `missing`: zeros, and marked as absent."""
+    """Return `observation` with an optional sensor's readings zeroed and marked as absent where it is `missing`."""
     assert isinstance(observation, dict) and sensor.optional
     reading, present = observation[sensor.name], observation[present_key(sensor)]
     wide = missing.reshape(missing.shape + (1,) * len(sensor.shape))
@@ -164,6 +164,6 @@ def at(observation: Any, index: Any) -> Any:
 
 
 def ask_everything(sensors: Sequence[Sensor]) -> Mask:
-    """The goal mask that asks for every component of every sensor."""
+    """Return the goal mask that includes every component of every sensor."""
     masks = {sensor.name: np.ones(sensor.shape, bool) for sensor in sensors}
     return masks[sensors[0].name] if plain(sensors) else masks

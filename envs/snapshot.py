@@ -1,4 +1,4 @@
-"""The complete moment of a simulation as plain arrays and words, so that an interrupted episode goes on bit for bit.
+"""Complete simulation state as plain arrays and JSON values, from which an interrupted episode resumes bit for bit.
 
 A physics state is not enough: rewards and sensors read quantities that MuJoCo derived before its last integration,
 tasks move targets by editing the model, and starts are drawn from random streams. Nothing here is pickled.
@@ -16,20 +16,20 @@ from jaxtyping import Float
 from numpy import ndarray
 
 Word: TypeAlias = str | int | float | bool | None
-Snapshot: TypeAlias = dict[str, ndarray | Word]  # flat: numeric arrays, and words that JSON can hold
+Snapshot: TypeAlias = dict[str, ndarray | Word]  # flat: numeric arrays and JSON values
 
 _SIGNATURE = mujoco.mjtState.mjSTATE_INTEGRATION
-_CONSTANT = ("tex_", "mesh_", "skin_", "bvh_", "oct_")  # large, and edited by nobody
-_NOT_DERIVED = ("plugin", "plugin_data", "bvh_active")  # pointers, and what only drawing reads (megabytes with meshes)
+_CONSTANT = ("tex_", "mesh_", "skin_", "bvh_", "oct_")  # large, and never edited
+_NOT_DERIVED = ("plugin", "plugin_data", "bvh_active")  # pointers, and data for drawing only (megabytes with meshes)
 
 
 def model_arrays(model: mujoco.MjModel) -> dict[str, ndarray]:
-    """Copies of the arrays of `model` that a task may edit, to be compared with later."""
+    """Return copies of the arrays of `model` that a task may edit, for later comparison."""
     return {name: array.copy() for name, array in _editable(model).items()}
 
 
 def save_physics(model: mujoco.MjModel, data: mujoco.MjData, original: Mapping[str, ndarray]) -> Snapshot:
-    """The simulation now; of the model only the arrays that differ from `original` (see `model_arrays`)."""
+    """Return the current simulation state, with the model arrays that differ from `original` (see `model_arrays`)."""
     state = np.empty(mujoco.mj_stateSize(model, _SIGNATURE))
     mujoco.mj_getState(model, data, state, _SIGNATURE)
     edited = {name: array for name, array in _editable(model).items() if not np.array_equal(array, original[name])}
@@ -47,16 +47,16 @@ def restore_physics(
     snapshot: Mapping[str, Any],
     recompute: Callable[[mujoco.MjModel, mujoco.MjData], None],
 ) -> None:
-    """Bring `model` and `data` to the moment of `snapshot`.
+    """Restore `model` and `data` to the state in `snapshot`.
 
-    Derived quantities are written over what `recompute` made, since some of them were older than the state.
+    Stored derived quantities overwrite those of `recompute`, since some of them were older than the state.
 
     Args:
       model: to change.
       data: to change.
-      original: arrays of the model as it was made.
-      snapshot: of the moment.
-      recompute: mj_step1 or mj_forward, as the original stepping had it: makes anew what cannot be written, contacts
+      original: arrays of the model as created.
+      snapshot: the stored state.
+      recompute: mj_step1 or mj_forward, as in the original stepping: recomputes what cannot be written, contacts
         and constraints.
     """
     for name, array in _editable(model).items():
@@ -71,13 +71,13 @@ def restore_physics(
 
 
 def save_random(random: np.random.RandomState | np.random.Generator) -> str:
-    """The state of a random stream as one JSON word."""
+    """Return the state of a random stream as a JSON string."""
     state = random.get_state(legacy=False) if isinstance(random, np.random.RandomState) else random.bit_generator.state
     return json.dumps(state, default=lambda array: array.tolist())
 
 
 def restore_random(random: np.random.RandomState | np.random.Generator, word: str) -> None:
-    """Bring a random stream of the same kind to the state of `word`."""
+    """Set a random stream of the same kind to the state in `word`."""
     if isinstance(random, np.random.RandomState):
         random.set_state(json.loads(word))
     else:
@@ -85,7 +85,7 @@ def restore_random(random: np.random.RandomState | np.random.Generator, word: st
 
 
 def save_attributes(holder: Any) -> Snapshot:
-    """The numbers, words and numeric arrays among an object's attributes; NumPy scalars keep their type."""
+    """Return the numbers, strings and numeric arrays among an object's attributes; NumPy scalars keep their type."""
     plain: Snapshot = {}
     for name, value in vars(holder).items():
         if isinstance(value, (ndarray, np.generic)):
@@ -97,18 +97,18 @@ def save_attributes(holder: Any) -> Snapshot:
 
 
 def restore_attributes(holder: Any, attributes: Mapping[str, Any]) -> None:
-    """Write `attributes` back; an array of no dimensions was a NumPy scalar."""
+    """Write `attributes` back; a zero-dimensional array was a NumPy scalar."""
     for name, value in attributes.items():
         setattr(holder, name, value.copy()[()] if isinstance(value, ndarray) else value)
 
 
 def prefixed(prefix: str, snapshot: Mapping[str, Any]) -> Snapshot:
-    """`snapshot` as a part of a larger one."""
+    """Return `snapshot` with prefixed keys, as part of a larger one."""
     return {f"{prefix}/{name}": value for name, value in snapshot.items()}
 
 
 def part(prefix: str, snapshot: Mapping[str, Any]) -> Snapshot:
-    """What `prefixed` put under `prefix`."""
+    """Return the part of a snapshot that `prefixed` stored under `prefix`."""
     return {name[len(prefix) + 1 :]: value for name, value in snapshot.items() if name.startswith(prefix + "/")}
 
 
@@ -127,5 +127,5 @@ def _derived_names(model: mujoco.MjModel) -> list[str]:
 
 
 def _flat(arrays: list[ndarray]) -> Float[ndarray, "D"]:
-    """One vector; float64 holds the 32-bit integers among them exactly."""
+    """Concatenate to one vector; float64 holds 32-bit integers exactly."""
     return np.concatenate([array.ravel().astype(np.float64) for array in arrays])

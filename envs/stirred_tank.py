@@ -1,6 +1,6 @@
-"""An exothermic stirred-tank reactor, held where it would run away or go out: a process, and no robot.
+"""Exothermic stirred-tank reactor, held at an unstable steady state: a process-control task.
 
-A first-order reaction heats the tank, and a jacket cools it. The steady states that are worth having (about half of the
+A first-order reaction heats the tank, and a jacket cools it. The desirable steady states (about half of the
 feed converted, 350 K) are saddles: left alone, the tank leaves them within a minute, either way. The temperature is
 measured in every period, the composition by a slow analyser. Equations and constants: Seborg, Edgar and Mellichamp,
 Process Dynamics and Control, example 2.5, as in pc-gym.
@@ -104,7 +104,7 @@ class StirredTank(Task[Observation]):
 
     @property
     def goal_mask(self) -> Mask:
-        """See Task: the temperature alone."""
+        """See Task: only the temperature."""
         free = np.zeros(1, bool)
         return {"temperature": ~free, "composition": free, "coolant": free}
 
@@ -119,7 +119,7 @@ class StirredTank(Task[Observation]):
         return rng.uniform(self.goal_low, self.goal_high, 1)
 
     def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
-        """A start and a set-point that is a change, of at least 4 K: nearer ones are met by chance."""
+        """A start and a set-point that differ by at least 4 K: smaller changes succeed by chance."""
         while True:
             state, goal = super().sample_pair(rng)
             if abs(state[TEMPERATURE] - goal[0]) >= self.least_change:
@@ -143,7 +143,7 @@ class StirredTank(Task[Observation]):
         return hide(self.observe(noisy), self.sensors[1], states[..., TIME] % self.analyser != 0)
 
     def goal_observation(self, goal: Float[ndarray, "... G"]) -> Observation:
-        """The set-point, and the composition and coolant that hold it, which are not asked for."""
+        """The set-point, and the composition and coolant that hold it, which the goal mask excludes."""
         return self.observe(steady(goal[..., 0]))
 
     def readout(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... 2"]:
@@ -188,21 +188,21 @@ class StirredTank(Task[Observation]):
         return out
 
     def script(self, states: Float[ndarray, "B S"], goals: Float[ndarray, "B G"]) -> Float[ndarray, "B A"]:
-        """The coolant that gives the temperature a wanted rate towards the set-point, by inversion of the true model.
+        """Coolant for a desired rate of the temperature towards the set-point, by inversion of the true model.
 
-        A PID would do, but keeps a memory; this one looks at the state alone, and one period ahead, since a control
-        acts so late.
+        A PID would work, but has a state; this one depends only on the task's state, one period ahead, since a control
+        acts one period late.
         """
         ahead = advance(states)
         ahead[:, COMMAND] = 0.0
         _, slope = rates(ahead[:, COMPOSITION], ahead[:, TEMPERATURE], ahead)
-        wanted = (goals[:, 0] - ahead[:, TEMPERATURE]) / _APPROACH
-        return np.clip((wanted - slope) / (_COOLING * ahead[:, COOLING]), -_SWING, _SWING)[:, None]
+        rate = (goals[:, 0] - ahead[:, TEMPERATURE]) / _APPROACH
+        return np.clip((rate - slope) / (_COOLING * ahead[:, COOLING]), -_SWING, _SWING)[:, None]
 
     def pid(self) -> Pid:
-        """The controller of the temperature, which tables name beside ours.
+        """Return a PID controller of the temperature, the baseline in the result tables.
 
-        Tuned by a random search for the least squared error over set-point changes, with no breach among them.
+        Tuned by a random search for the least squared error over set-point changes without a limit violation.
         """
         return Pid(
             gain=6.4,
@@ -230,7 +230,7 @@ class StirredTank(Task[Observation]):
 def rates(composition: ndarray, temperature: ndarray, states: ndarray) -> tuple[ndarray, ndarray]:
     """Rates of composition (mol/L) and temperature (K) a minute, under the control and disturbances of `states`.
 
-    All but the states `[..., S]` are `[...]`; the annotations leave it out, since checking them would cost the tests
+    All but the states `[..., S]` are `[...]`; the annotations omit it, since checking them would cost the tests
     more than the arithmetic.
     """
     reaction = _RATE * np.exp(-_ACTIVATION / temperature) * composition
@@ -264,12 +264,12 @@ def integrate(states: Float[ndarray, "B S"], substeps: int) -> Float[ndarray, "B
 
 
 def conversion(temperature: Float[ndarray, "..."], feed: Float[ndarray, "..."] | float) -> Float[ndarray, "..."]:
-    """The composition that stays as it is at a temperature, mol/L."""
+    """Composition in steady state at a temperature, mol/L."""
     return np.asarray(feed / (1 + _RATE * np.exp(-_ACTIVATION / temperature) / _FLOW))
 
 
 def steady(temperature: Float[ndarray, "..."] | float) -> Float[ndarray, "... S"]:
-    """The steady state at a temperature, with the feed as it should be; the coolant that holds it is on its way."""
+    """Steady state at a temperature, with nominal feed; the control that holds it is the pending one."""
     kelvin = np.asarray(temperature, np.float64).ravel()
     states = np.zeros((len(kelvin), 7))
     states[:, COMPOSITION], states[:, TEMPERATURE] = conversion(kelvin, _FEED), kelvin

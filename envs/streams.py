@@ -1,4 +1,4 @@
-"""Random streams by name, so that data, evaluation and tests never share an episode, whatever seed they are given."""
+"""Random streams by name, so that data, evaluation and tests never share an episode, whatever their seed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _STREAMS = {"collect": 0, "evaluate": 1, "random_policy": 2, "validate": 3, "sen
 
 
 def stream(name: str) -> int:
-    """The fixed number of a named stream: collect, evaluate, random_policy, validate, sense or sense_ahead.
+    """Number of a named stream: collect, evaluate, random_policy, validate, sense or sense_ahead.
 
     Raises:
-      ValueError: a name that no stream has.
+      ValueError: an unknown name.
     """
     if name not in _STREAMS:
         raise ValueError(f"there is no random stream {name!r}: the streams are {', '.join(_STREAMS)}")
@@ -19,5 +19,5 @@ def stream(name: str) -> int:
 
 
 def episode_rng(seed: int, name: str, episode: int) -> np.random.Generator:
-    """The generator of one episode: it depends on nothing else, so neither on workers nor on batches."""
+    """Generator of one episode, independent of workers and batches."""
     return np.random.default_rng([seed, stream(name), episode])

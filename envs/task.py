@@ -1,8 +1,8 @@
-"""The contract between a simulated task and everything that uses one.
+"""Interface of simulated tasks.
 
 A task is a Gymnasium environment whose dynamics can also be driven in batches and from any state. Collection, the
-oracle and the benchmarks rely on nothing else, so a new task is one file that fills in what is abstract here. What only
-some tasks have, a view from above and a script, are protocols of their own.
+oracle and the benchmarks rely on nothing else, so a new task is one file that implements the abstract methods.
+Optional features, a view from above and a script, are separate protocols.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from .sensors import Limit, Mask, Sensor, ask_everything, at
 
 @dataclass(frozen=True)
 class Scene:
-    """What stands still in a task, seen from above, in metres: enough to draw it without a camera."""
+    """Static geometry of a task, seen from above, in metres: enough to draw it without a camera."""
 
     low: tuple[float, float]
     high: tuple[float, float]
     walls: tuple[tuple[float, float, float, float], ...]  # (x, y, half width, half height) of each box
-    radius: float  # how large the moving body is drawn
-    root: tuple[float, float] | None = None  # where a chain of keypoints is fastened, for arms
+    radius: float  # of the moving body as drawn
+    root: tuple[float, float] | None = None  # where a chain of keypoints is attached, for arms
 
 
 class Task(gymnasium.Env[ObsType, ndarray]):
-    """A goal-reaching task over a deterministic simulation.
+    """Goal-reaching task over a deterministic simulation.
 
     In the shapes, `...` is any number of leading batch dimensions, `S` the size of a simulation state, `G` of a goal,
     `O` of an observation, `A` of an action, `T` environment steps. States are float64 and complete: the same state and
@@ -44,7 +44,7 @@ class Task(gymnasium.Env[ObsType, ndarray]):
     truncated after `budget` steps; `info` holds `state`, `goal` and `success`. `reset(options={"state": s, "goal": g})`
     starts from a chosen pair.
 
-    Observations (`ObsType`) are those of `sensors`: plain arrays `[..., O]` where there is one that never misses, else
+    Observations (`ObsType`) are those of `sensors`: plain arrays `[..., O]` for a single, non-optional sensor, else
     dictionaries; see `envs.sensors.Observation`.
     """
 
@@ -110,35 +110,35 @@ class Task(gymnasium.Env[ObsType, ndarray]):
 
     @abstractmethod
     def observe(self, states: Float[ndarray, "... S"]) -> ObsType:
-        """What the sensors would read in these states: complete and without noise."""
+        """Ideal sensor readings in these states: complete and without noise."""
 
     def sense(self, states: Float[ndarray, "B ... S"], rngs: Sequence[np.random.Generator]) -> ObsType:
-        """What the sensors do read in these states, with noise and missing readings: what an episode observes.
+        """Actual sensor readings in these states, with noise and missing readings, as observed in an episode.
 
-        `observe` itself in a task whose sensors are perfect; that draws nothing.
+        The same as `observe` in a task whose sensors are perfect; nothing is drawn then.
 
         Args:
           states: of `B` episodes; time is the second axis where there is one.
-          rngs: one for each episode, which draws from its own alone: a moment at a time or all at once, it is the same.
+          rngs: one for each episode, used by it alone; the draws are the same step by step or in one call.
         """
         return self.observe(states)
 
     @abstractmethod
     def goal_observation(self, goal: Float[ndarray, "... G"]) -> ObsType:
-        """What the sensors would read at rest at the goal: complete and without noise."""
+        """Ideal sensor readings at rest at the goal: complete and without noise."""
 
     @property
     def goal_mask(self) -> Mask:
-        """Which components of a goal observation are asked for: bool, of the shapes of one observation.
+        """Mask of the components that a goal specifies: bool, of the shapes of one observation.
 
-        A dictionary by sensor (no `_present` keys) where observations are dictionaries. Everything, unless a task says
-        otherwise; what is not asked for is free, and its value in a goal observation is only a placeholder.
+        A dictionary by sensor (no `_present` keys) where observations are dictionaries. All components, unless a
+        task defines otherwise; the others are free, and their values in a goal observation are only placeholders.
         """
         return ask_everything(self.sensors)
 
     @abstractmethod
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
-        """The goal that these states fulfil: any recorded moment can be a goal."""
+        """Goal that these states fulfil: any recorded state can be a goal."""
 
     @abstractmethod
     def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
@@ -190,41 +190,41 @@ class Task(gymnasium.Env[ObsType, ndarray]):
 
 @runtime_checkable
 class PlanarView(Protocol):
-    """A task that can be drawn from above. `J` is the number of keypoints."""
+    """Task that can be drawn from above. `J` is the number of keypoints."""
 
     def keypoints(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... J 2"]:
-        """Where the body is, seen from above, in metres; the last keypoint is the one whose path is drawn."""
+        """Keypoints of the body, seen from above, in metres; the path of the last one is drawn."""
         ...
 
     def goal_keypoints(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... J 2"]:
-        """The same for a body at the goal."""
+        """Keypoints of a body at the goal, in metres."""
         ...
 
     def scene(self) -> Scene:
-        """What stands still, for drawing."""
+        """Static geometry, for drawing."""
         ...
 
 
 @runtime_checkable
 class HasReadout(Protocol):
-    """A task without a view from above that names what a probe is to read from a model's latents."""
+    """Task without a view from above that defines the targets of a model's probe."""
 
     def readout(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... Q"]:
-        """Quantities for constraints, costs and figures, in units of their own."""
+        """Quantities for constraints, costs and figures, each in its unit."""
         ...
 
 
 @runtime_checkable
 class HasScript(Protocol):
-    """A task with a simple hand-written controller."""
+    """Task with a simple hand-written controller."""
 
     def script(self, states: Float[ndarray, "B S"], goals: Float[ndarray, "B G"]) -> Float[ndarray, "B A"]:
-        """Actions towards the goals, from privileged state. They make data, never decisions."""
+        """Actions towards the goals, from privileged state. Used to generate data, never to make decisions."""
         ...
 
 
 def planar_view(task: Task) -> PlanarView:
-    """`task` as something to draw from above.
+    """Return `task` as one with a view from above.
 
     Raises:
       ValueError: the task has no view from above.
@@ -235,7 +235,7 @@ def planar_view(task: Task) -> PlanarView:
 
 
 def with_script(task: Task) -> HasScript:
-    """`task` as something that a script moves.
+    """Return `task` as one with a script.
 
     Raises:
       ValueError: the task has no script.

@@ -1,4 +1,4 @@
-"""Two rooms and a door: a puck with inertia must find the way through, and a straight line often ends at the wall.
+"""Two rooms and a door: a puck with inertia must pass through it, and a straight line often ends at the wall.
 
 The smallest task in which a planner has to look further than its goal. Starts and goals are uniform over both rooms, so
 half of the pairs lie in different ones.
@@ -23,12 +23,12 @@ from .task import Scene
 
 _RADIUS = 0.05
 _HALF_WALL = 0.05
-_ROOM = 0.95 - _RADIUS  # how far from the middle starts and goals may lie: 5 cm of air to every outer wall
+_ROOM = 0.95 - _RADIUS  # limit of starts and goals from the middle: 5 cm clearance to every outer wall
 _WALLS = ("west", "east", "south", "north", "below", "above")
 
 
 class TwoRoom(PointTask):
-    """A 2 × 2 m arena, cut at x = 0 by a wall with one door. Actions: two forces in [-1, 1] × 4 N, held for 0.05 s."""
+    """Arena of 2 × 2 m, a wall at x = 0 with one door. Actions: two forces in [-1, 1] × 4 N, held for 0.05 s."""
 
     name = "two_room"
     budget = 80
@@ -54,22 +54,22 @@ class TwoRoom(PointTask):
         )
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
-        """Somewhere in either room, at rest."""
+        """Return a random position in either room, at rest."""
         return self.pack(self.sample_goal(rng), np.zeros(2))
 
     def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
-        """Somewhere in either room, clear of the walls."""
+        """Return a random position in either room, clear of the walls."""
         nearest = _HALF_WALL + _RADIUS + 0.05
         x = rng.choice([-1.0, 1.0]) * rng.uniform(nearest, _ROOM)
         return np.array([x, rng.uniform(-_ROOM, _ROOM)])
 
     def needs_detour(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
-        """Whether start and goal lie in different rooms, so that the way leads through the door."""
+        """Whether start and goal lie in different rooms, so that the path leads through the door."""
         return np.asarray((self.qpos(state)[..., 0] > 0) != (goal[..., 0] > 0))
 
 
 class TwoRoomSensors(TwoRoom):
-    """Two rooms with two sensors: `position` in every moment, and `velocity`, which is missing in some.
+    """`TwoRoom` with two sensors: `position` in every moment, and `velocity`, which is missing in some.
 
     Args:
       render_mode: "rgb_array" for a task that draws itself.
@@ -89,7 +89,7 @@ class TwoRoomSensors(TwoRoom):
         self.dropout = dropout
 
     def sense(self, states: Float[ndarray, "B ... S"], rngs: Sequence[np.random.Generator]) -> Observation:
-        """See Task: one draw a moment says whether the velocity is missing."""
+        """See Task: one draw per step decides whether the velocity is missing."""
         draws = np.stack([rng.random(states.shape[1:-1]) for rng in rngs])
         return hide(self.observe(states), self.sensors[1], draws < self.dropout)
 

@@ -20,16 +20,16 @@ _FIXES = {
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> None:
-    """Write a file beside `path`, sync it to the disk, and rename it to `path`; missing folders are created.
+    """Write a file next to `path`, sync it to disk, and rename it to `path`; missing folders are created.
 
     Any number of threads, processes and containers may write the same path at once: the last one wins. A new file gets
-    the permissions that the umask allows, an older one keeps its own; a symbolic link keeps pointing to its target.
+    the permissions that the umask allows, an existing one keeps its permissions; a symbolic link keeps its target.
 
     Raises:
       OSError: the disk is full, the folder cannot be written to, or `path` is no regular file; `path` is unchanged and
         nothing else is left behind.
     """
-    # Names of files may hold bytes that are no UTF-8, and a command line that names one comes into many a text.
+    # File names may hold bytes that are not UTF-8, and a command line with such a name ends up in many text files.
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     target = Path(os.path.realpath(path))
     # Process ids repeat in containers that share a disk. The name is short because that of `path` may be the longest.
@@ -57,14 +57,14 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
 
 
 def _mode(target: Path) -> int | None:
-    """The permissions of an existing file; None without one."""
+    """Permissions of an existing file; None if there is no file."""
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:
         return None
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(mode):  # renaming onto /dev/null would replace the device for everybody
+    if not stat.S_ISREG(mode):  # renaming onto /dev/null would replace the device for every process
         raise OSError(errno.EINVAL, "it is a device, not a file")
     return stat.S_IMODE(mode)
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-_CHUNK = 65_536  # rows: what is converted to float64 at a time
+_CHUNK = 65_536  # rows converted to float64 at a time
 _EPS = float(np.finfo(np.float32).eps)
 _TINY = float(np.finfo(np.float32).tiny)
 _FINE = 0.01  # of the deviation: float32 steps below this share of it lose nothing
@@ -20,7 +20,7 @@ _FINE = 0.01  # of the deviation: float32 steps below this share of it lose noth
 
 @dataclass(frozen=True)
 class Moments:
-    """Of the columns of a table."""
+    """Moments of the columns of a table."""
 
     count: int
     mean: Float[ndarray, "F"]  # float64
@@ -29,7 +29,7 @@ class Moments:
 
     @classmethod
     def of(cls, values: Float[ndarray, "M F"]) -> Moments:
-        """Those of `values`, in any precision. Without a row they are 0."""
+        """Return the moments of `values`, in any precision; zeros if there are no rows."""
         total = cls.none(values.shape[1])
         for begin in range(0, len(values), _CHUNK):
             chunk = np.asarray(values[begin : begin + _CHUNK], np.float64)
@@ -40,10 +40,10 @@ class Moments:
 
     @classmethod
     def of_columns(cls, columns: Sequence[Float[ndarray, "..."]]) -> Moments:
-        """Those of columns that differ in length; `count` is the longest one's."""
+        """Return the moments of columns that differ in length; `count` is the longest one's."""
         each = [cls.of(column[:, None]) for column in columns]
         most = max(one.count for one in each)
-        # As if every column had been continued with values that deviate as much.
+        # As if every column continued with values of the same deviation.
         squares = [one.squares * (most / max(one.count, 1)) for one in each]
         return cls(
             most,
@@ -54,12 +54,12 @@ class Moments:
 
     @classmethod
     def none(cls, size: int) -> Moments:
-        """Of `size` columns without a row."""
+        """Return the moments of `size` columns without rows."""
         zero = np.zeros(size)
         return cls(0, zero, zero, zero)
 
     def merged(self, other: Moments) -> Moments:
-        """Those of both tables, one after the other (Chan, Golub & LeVeque, 1983)."""
+        """Return the moments of both tables concatenated (Chan, Golub & LeVeque, 1983)."""
         count = self.count + other.count
         share = other.count / max(count, 1)
         apart = other.mean - self.mean
@@ -73,9 +73,9 @@ class Moments:
 
     @property
     def still(self) -> Bool[ndarray, "F"]:
-        """Which columns do not move: they deviate by no more than a rounding error of their own size in float32.
+        """Mask of constant columns: they deviate by no more than a float32 rounding error of their magnitude.
 
-        Relative, because a sensor may read in any unit: one that reads 1e-5 moves as well as one that reads 1.
+        Relative, because a sensor may have any unit: a reading of 1e-5 may vary just as one of 1 does.
         """
         return self.std <= np.maximum(_EPS * self.largest, _TINY)
 
@@ -86,5 +86,5 @@ class Moments:
 
     @property
     def coarse(self) -> Bool[ndarray, "F"]:
-        """Which columns move, but by so little beside their size that float32 rounds what they tell."""
+        """Mask of columns that vary so little relative to their magnitude that float32 loses their information."""
         return (self.squares > 0) & (self.step > _FINE * self.std)

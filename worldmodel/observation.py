@@ -1,6 +1,6 @@
-"""What a model observes: an ordered tuple of sensors, and how the readings of one moment become one row of numbers.
+"""Observations of a model: an ordered tuple of sensors, and the conversion of one moment's readings to a row.
 
-An observation is a mapping from sensor names to arrays; beside an optional sensor stands `<name>_present`, 1 where it
+An observation is a mapping from sensor names to arrays; an optional sensor comes with `<name>_present`, 1 where it
 was read and 0 where it is missing. Where every sensor is a vector, one array of that sensor may stand for the mapping,
 and the *row* of a moment is all vectors one after the other, each optional one followed by its flag.
 """
@@ -26,7 +26,7 @@ Observation = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Sensor:
-    """One sensor, as far as it shapes a model.
+    """Sensor, described as far as the model depends on it.
 
     Args:
       name: its key in an observation.
@@ -35,7 +35,7 @@ class Sensor:
       period: for each component, the period of an angle, 0 where it has none; empty: no component has one.
       optional: whether a reading may be missing; its values are zeros then.
       interpolates: whether a reading between two others lies between them.
-      features: how many numbers stand for a reading that is no vector, once a network has seen it; 0 for a vector.
+      features: size of the embedding of a reading that is not a vector, such as an image; 0 for a vector.
 
     Raises:
       ValueError: no name, sizes that are not positive, no number type, or another number of periods than components.
@@ -66,12 +66,12 @@ class Sensor:
 
     @property
     def size(self) -> int:
-        """How many numbers a reading has."""
+        """Number of components of a reading."""
         return math.prod(self.shape)
 
     @property
     def width(self) -> int:
-        """How many numbers stand for a reading in an embedding, its flag not counted."""
+        """Size of a reading in an embedding, its flag not counted."""
         return self.size if self.is_vector else self.features
 
     @property
@@ -82,7 +82,7 @@ class Sensor:
 
 @dataclass(frozen=True)
 class ObservationSpec:
-    """The sensors of a model, in order. Hashable: it is part of an architecture.
+    """Sensors of a model, in order. Hashable, because it is part of an architecture.
 
     Raises:
       ValueError: no sensor, or two of one name.
@@ -96,7 +96,7 @@ class ObservationSpec:
         if not names or len(set(names)) < len(names):
             raise ValueError(f"an observation needs sensors with names of their own; got {names!r:.80}")
 
-    def __hash__(self) -> int:  # of every call of a compiled function: computed once
+    def __hash__(self) -> int:  # computed once: every call of a compiled function needs it
         return self._hash
 
     @cached_property
@@ -115,7 +115,7 @@ class ObservationSpec:
 
     @cached_property
     def slices(self) -> dict[str, slice]:
-        """Where the numbers of each sensor stand in an embedding, without its flag."""
+        """Slice of each sensor in an embedding, without its flag."""
         found, at = {}, 0
         for sensor in self.sensors:
             found[sensor.name] = slice(at, at + sensor.width)
@@ -124,12 +124,12 @@ class ObservationSpec:
 
     @cached_property
     def flags(self) -> dict[str, int]:
-        """Where the flag of each optional sensor stands in an embedding."""
+        """Index of each optional sensor's flag in an embedding."""
         return {each.name: self.slices[each.name].stop for each in self.sensors if each.optional}
 
     @cached_property
     def period(self) -> Float[ndarray, "E"]:
-        """The period of each number in a row; 0 where it has none."""
+        """Period of each number in a row; 0 where it is not periodic."""
         found = np.zeros(self.size, np.float32)
         for sensor in self.sensors:
             if sensor.is_vector and sensor.period:
@@ -137,7 +137,7 @@ class ObservationSpec:
         return found
 
     def row(self, observation: Observation | Array) -> Float[Array, "... E"]:
-        """The row of an observation inside compiled code; an array is the row of a single sensor already."""
+        """Convert an observation to a row inside compiled code; an array is already the row of a single sensor."""
         if not isinstance(observation, Mapping):
             return observation
         parts = []
@@ -149,7 +149,7 @@ class ObservationSpec:
         return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
 
     def numpy_row(self, observation: Observation | ndarray) -> Float[ndarray, "... E"]:
-        """The same of NumPy arrays, outside of compiled code; nothing is copied where one sensor is all."""
+        """Convert an observation of NumPy arrays to a row, outside compiled code; a single sensor is not copied."""
         if not isinstance(observation, Mapping):
             return observation
         parts: list[ndarray] = []
@@ -161,19 +161,19 @@ class ObservationSpec:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
     def tree(self, row: Float[Any, "... E"]) -> dict[str, Any]:
-        """The readings in a row, by sensor: the inverse of `row` where all sensors are vectors."""
+        """Readings in a row, by sensor: the inverse of `row` where all sensors are vectors."""
         found = {name: row[..., place] for name, place in self.slices.items()}
         return found | {name + PRESENT: row[..., place : place + 1] for name, place in self.flags.items()}
 
     def presence(self, rows: Float[ndarray, "M E"]) -> Bool[ndarray, "M E"]:
-        """Which numbers of rows were read; flags always are."""
+        """Mask of the numbers of rows that were read; always true for flags."""
         found = np.ones(rows.shape, bool)
         for name, place in self.flags.items():
             found[:, self.slices[name]] = rows[:, place : place + 1] > 0
         return found
 
     def to_json(self) -> list[dict[str, Any]]:
-        """The sensors by field; `from_json` takes them back."""
+        """Return the sensors by field, in the format that `from_json` reads."""
         return [
             {
                 field.name: list(value) if isinstance(value := getattr(sensor, field.name), tuple) else value
@@ -184,10 +184,10 @@ class ObservationSpec:
 
     @classmethod
     def from_json(cls, values: Any) -> ObservationSpec:
-        """Read what `to_json` gave. Fields with a default may be missing, `null` periods count as 0.
+        """Read the output of `to_json`. Fields with a default may be missing, `null` periods count as 0.
 
         Raises:
-          ValueError: no list of sensors, a field that this version does not know, or values that make no sensor.
+          ValueError: no list of sensors, a field unknown to this version, or values that are not valid for a sensor.
         """
         known = {field.name for field in fields(Sensor)}
         if not isinstance(values, list) or not all(isinstance(each, dict) for each in values):
@@ -210,9 +210,9 @@ class ObservationSpec:
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, tuple[tuple[int, ...], Any]]) -> ObservationSpec:
-        """From shapes and dtypes by name: uint8 stays, every other dtype is read as float32.
+        """Build from shapes and dtypes by name: uint8 stays, every other dtype is read as float32.
 
-        A key `<name>_present` makes the sensor of that name an optional one.
+        A key `<name>_present` makes the sensor of that name optional.
         """
         sensors = []
         for name, (shape, dtype) in arrays.items():
@@ -224,7 +224,7 @@ class ObservationSpec:
 
     @classmethod
     def of(cls, sensors: Any) -> ObservationSpec:
-        """From anything that describes sensors by these names, such as a task's own; what else it says is left out."""
+        """Build from objects with these attributes, such as a task's sensors; other attributes are ignored."""
         return cls(
             tuple(
                 Sensor(
@@ -241,5 +241,5 @@ class ObservationSpec:
 
 
 def vector(size: int, name: str = "state") -> ObservationSpec:
-    """One vector of `size` numbers: what most robots have."""
+    """Build one vector sensor of `size` numbers, as most robots have."""
     return ObservationSpec((Sensor(name, (size,)),))

@@ -1,7 +1,7 @@
-"""The mark of dataclass fields that are no leaves of a pytree.
+"""Marker of dataclass fields that are not leaves of a pytree.
 
-Under `@register_dataclass @dataclass(frozen=True)`, arrays and numbers are leaves; what decides shapes or code is
-static.
+Under `@register_dataclass @dataclass(frozen=True)`, arrays and numbers are leaves; values that decide shapes or code
+are static.
 """
 
 from __future__ import annotations
@@ -11,5 +11,5 @@ from typing import Any
 
 
 def static(default: Any = dataclasses.MISSING) -> Any:
-    """A field that is no leaf, and must be hashable: another value of it compiles anew."""
+    """Return a field that is not a leaf and must be hashable: another value triggers a recompilation."""
     return dataclasses.field(default=default, metadata={"static": True})

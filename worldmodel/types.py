@@ -18,7 +18,7 @@ Metrics = dict[str, Array]
 
 
 class Prediction(NamedTuple):
-    """The outcome of one model step; None for what a model does not foresee."""
+    """Outcome of one model step; None for quantities that a model does not predict."""
 
     latent: Array  # [..., D]
     reward: Array | None = None  # [...] what the block of actions earns
@@ -30,7 +30,7 @@ class Windows:
     """A batch of sub-trajectories with goals for the temporal-distance critic; rows never cross an episode's end."""
 
     observations: dict[str, Array]  # each [B, H+1, P, ...], one stack every K environment steps
-    actions: Array  # [B, H, K, A] what was done between two stacks
+    actions: Array  # [B, H, K, A] taken between two stacks
     goals: dict[str, Array]  # each [B, P, ...], the stack at a later row of the same episode
     goal_offset: Array  # [B] int32: environment steps from the first stack to the goal
     episode: Array  # [B] int32: the same for all windows of one episode
@@ -39,7 +39,7 @@ class Windows:
 
 @struct.dataclass
 class LatentWindows:
-    """The same, encoded."""
+    """Encoded windows."""
 
     latents: Array  # [B, H+1, D]
     actions: Array  # [B, H, K, A]

@@ -1,1 +1,1 @@
-"""Tasks of outside suites behind the face of `envs.task.Task`."""
+"""Tasks of external suites behind the interface of `envs.task.Task`."""

@@ -33,11 +33,11 @@ from ..snapshot import (
     save_random,
 )
 
-_SHORT = {"cup": "ball_in_cup"}  # domains that the literature calls otherwise
+_SHORT = {"cup": "ball_in_cup"}  # domains with another name in the literature
 
 
 class DmControlTask(RewardTask):
-    """One task of the suite. Observations are its dictionary flattened in its own order.
+    """Task of the suite. Observations are its dictionary, flattened in the suite's order.
 
     It terminates where the suite's discount is 0 and is truncated at the suite's time limit (1,000 control steps).
     """
@@ -45,13 +45,13 @@ class DmControlTask(RewardTask):
     def __init__(self, domain: str, task: str, action_repeat: int):
         super().__init__(action_repeat)
         suite, base = _suite()
-        # The seed makes the model the same in every process where the suite draws it; episodes have seeds of their own.
+        # With a fixed seed, randomly generated models are the same in every process; episodes have separate seeds.
         env = suite.load(domain, task, task_kwargs={"random": 0})
         self.name = f"dmc/{_name(domain, task)}"
         self._env, self._task, self._physics = env, env.task, env.physics
         self._original = model_arrays(self._model)
         self._substeps = round(env.control_timestep() / env.physics.timestep())
-        limit = env._step_limit  # the suite has no public word for it
+        limit = env._step_limit  # the suite has no public attribute for it
         self.episode_steps = None if math.isinf(limit) else math.ceil(limit)
         self.control_period = action_repeat * env.control_timestep()
         spec = env.action_spec()
@@ -64,7 +64,7 @@ class DmControlTask(RewardTask):
         self.observation_size = sum(math.prod(spec.shape) for spec in env.observation_spec().values())
 
     def snapshot(self) -> Snapshot:
-        """Physics, what the task changed in its model, its random stream, its own numbers and the episode's clock."""
+        """Return the physics, the task's changes of the model, its random stream and attributes, and the clock."""
         return {
             "versions": _versions(),
             "elapsed": self._elapsed,
@@ -74,7 +74,7 @@ class DmControlTask(RewardTask):
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on from `snapshot`, bit for bit. Raises ValueError where other versions made it."""
+        """Resume from `snapshot`, bit for bit. Raises ValueError where it is from other versions."""
         if snapshot["versions"] != _versions():
             raise ValueError(
                 f"the snapshot of {self.name} was made with {snapshot['versions']}, but this is {_versions()}"
@@ -119,10 +119,10 @@ class DmControlTask(RewardTask):
 
 
 def make(name: str, action_repeat: int) -> DmControlTask:
-    """The task called `<domain>-<task>`, in the suite's words or the literature's.
+    """Return the task called `<domain>-<task>`, by the suite's name or the literature's.
 
     Raises:
-      ValueError: a name that no task of the suite has.
+      ValueError: an unknown name.
       ImportError: dm_control is not installed.
     """
     suite, _ = _suite()
@@ -142,10 +142,10 @@ def _name(domain: str, task: str) -> str:
 
 
 def _suite() -> tuple[ModuleType, Any]:
-    """The suite, and what all its tasks are."""
+    """Return the suite and the base class of its tasks."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # without a display it looks loudly for OpenGL, and nothing is drawn here
+            warnings.simplefilter("ignore")  # without a display it warns about OpenGL, which is not used here
             from dm_control import suite
             from dm_control.rl.control import Task
     except ModuleNotFoundError as error:

@@ -1,6 +1,6 @@
-"""dm_control's Reacher, asked for a joint configuration: a two-link arm must bring both joints to given angles.
+"""dm_control's Reacher with joint-space goals: a two-link arm must bring both joints to given angles.
 
-What is ours: the goal is a configuration instead of a fingertip position, and the look. The dynamics are the suite's.
+Changed: the goal is a configuration instead of a fingertip position, and the look. The dynamics are the suite's.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Reacher(MujocoTask[ndarray]):
         return _sensed(self.qpos(states), self.qvel(states))
 
     def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
-        """The same at rest in the goal's configuration."""
+        """Observation at rest in the goal's configuration, float32."""
         return _sensed(goal, np.zeros_like(goal))
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
@@ -70,7 +70,7 @@ class Reacher(MujocoTask[ndarray]):
         return np.asarray((np.abs(_difference(self.qpos(state), goal)) <= self.tolerance).all(axis=-1))
 
     def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
-        """Distance between the configurations in radians, the shoulder the short way round."""
+        """Distance between the configurations in radians, the shoulder by the shorter rotation."""
         return np.asarray(np.linalg.norm(_difference(self.qpos(states), goal), axis=-1))
 
     def script(self, states: Float[ndarray, "B S"], goals: Float[ndarray, "B G"]) -> Float[ndarray, "B A"]:
@@ -92,7 +92,7 @@ class Reacher(MujocoTask[ndarray]):
         return Scene(low=(-0.3, -0.3), high=(0.3, 0.3), walls=(), radius=0.01, root=(0.0, 0.0))
 
     def place_goal(self, data: mujoco.MjData, goal: Float[ndarray, "G"]) -> None:
-        """Lay the ghost of an arm at the goal."""
+        """Place the ghost of the arm at the goal."""
         for i, (joint, angle) in enumerate(
             zip(np.vstack([[0.0, 0.0], self.goal_keypoints(goal)[:1]]), np.cumsum(goal), strict=True)
         ):
@@ -112,8 +112,8 @@ def _sensed(angles: Float[ndarray, "... 2"], velocities: Float[ndarray, "... 2"]
 
 
 def _model() -> mujoco.MjModel:
-    """The suite's reacher.xml with its target replaced by a ghost of the arm, and a friendlier look."""
-    suite = find_spec("dm_control")  # its files are read; importing it would look for an OpenGL library
+    """The suite's reacher.xml with its target replaced by a ghost of the arm, and the shared look."""
+    suite = find_spec("dm_control")  # only its files are read; importing it would look for an OpenGL library
     if suite is None or suite.origin is None:
         raise ImportError("this task needs dm_control: pip install dm_control")
     spec = mujoco.MjSpec.from_file(str(Path(suite.origin).parent / "suite/reacher.xml"))

@@ -1,8 +1,8 @@
-"""gymnasium-robotics' FetchReach: a seven-joint arm must bring its gripper to a place in the air.
+"""gymnasium-robotics' FetchReach: a seven-joint arm must bring its gripper to a position in the air.
 
-What is ours: the gripper's own action, which the original ignores, is left out; the sensors are the gripper's place and
-velocity alone; starts are anywhere that goals are, not only at home; goals keep to what the arm reaches; and success
-means within 2 cm. (Within the original's 5 cm a random policy arrives now and then.) The dynamics are the original's.
+Changed: the gripper's own action, which the original ignores, is left out; the sensors are the gripper's position and
+velocity only; starts are anywhere that goals are, not only at home; goals are limited to the arm's reach; and success
+means within 2 cm. (Within the original's 5 cm a random policy sometimes succeeds.) The dynamics are the original's.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ARM = tuple(
 
 
 class FetchReach(MujocoTask[ndarray]):
-    """Actions in [-1, 1]: where the gripper is pulled to, × 5 cm in x, y and z. Observation: its place and velocity.
+    """Actions in [-1, 1]: where the gripper is pulled to, × 5 cm in x, y and z. Observation: its position and velocity.
 
     A goal is `[x, y, z]` in metres; success is the gripper within the tolerance of it, at any speed.
     """
@@ -77,7 +77,7 @@ class FetchReach(MujocoTask[ndarray]):
         return self.pack(qpos, np.zeros(self.model.nv))
 
     def _posture(self, place: Float[ndarray, "3"]) -> Float[ndarray, "nq"] | None:
-        """The joints that bring the gripper there, nearest to home, or None: Newton's method on those of the arm."""
+        """Return the joint angles for a gripper position, nearest to home, or None: Newton's method on the arm."""
         model, data = self.model, self._data
         down, turned, error, jacobian = np.array(_DOWN) / np.sqrt(2), np.empty(4), np.empty(6), np.empty((6, model.nv))
         data.qpos[:] = self._home
@@ -97,7 +97,7 @@ class FetchReach(MujocoTask[ndarray]):
         return None
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
-        """Anywhere that goals are, at rest."""
+        """Return a state at rest, sampled like a goal."""
         return self.at(self.sample_goal(rng))
 
     def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
@@ -108,7 +108,7 @@ class FetchReach(MujocoTask[ndarray]):
                 return place
 
     def observe(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
-        """The gripper's place and velocity, float32."""
+        """Position and velocity of the gripper, float32."""
         model, data, nv = self.model, self._data, self.model.nv
         sensed, jacobian = np.empty((*states.shape[:-1], 6)), np.empty((3, nv))
         for row, qpos, qvel in zip(
@@ -129,7 +129,7 @@ class FetchReach(MujocoTask[ndarray]):
         return np.concatenate([goal, np.zeros_like(goal)], axis=-1).astype(np.float32)
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
-        """Where the gripper is, in metres."""
+        """Position of the gripper, in metres."""
         model, data = self.model, self._data
         places = np.empty((*states.shape[:-1], 3))
         for place, qpos in zip(places.reshape(-1, 3), self.qpos(states).reshape(-1, model.nq), strict=True):
@@ -147,7 +147,7 @@ class FetchReach(MujocoTask[ndarray]):
         return np.asarray(np.linalg.norm(self.achieved_goal(states) - goal, axis=-1))
 
     def script(self, states: Float[ndarray, "B S"], goals: Float[ndarray, "B G"]) -> Float[ndarray, "B A"]:
-        """Proportional-derivative control of the gripper's place."""
+        """Proportional-derivative control of the gripper's position."""
         place, velocity = np.split(self.observe(states).astype(np.float64), 2, axis=-1)
         action = self.gains[0] * (goals - place) - self.gains[1] * velocity
         return np.clip(action, self.action_space.low, self.action_space.high)
@@ -157,7 +157,7 @@ class FetchReach(MujocoTask[ndarray]):
         return self.goal_keypoints(self.achieved_goal(states))
 
     def goal_keypoints(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... J 2"]:
-        """The goal's place."""
+        """Position of the goal, in metres."""
         return goal[..., None, :2]
 
     def scene(self) -> Scene:
@@ -171,7 +171,7 @@ class FetchReach(MujocoTask[ndarray]):
 
 
 def _home(model: mujoco.MjModel) -> Float[ndarray, "nq"]:
-    """The joints after the original's own way of coming home: the hand is led there, and ten control periods pass."""
+    """Return the joints after the original's homing: the hand follows the mocap body home for ten control periods."""
     data = mujoco.MjData(model)
     for name, value in _BASE.items():
         data.joint(name).qpos = value
@@ -185,8 +185,8 @@ def _home(model: mujoco.MjModel) -> Float[ndarray, "nq"]:
 
 
 def _model() -> mujoco.MjModel:
-    """The suite's reach.xml with a ball for the goal, a friendlier look, and an arm that can be looked through."""
-    suite = find_spec("gymnasium_robotics")  # its files are read; importing it would import every one of its suites
+    """The suite's reach.xml with a ball for the goal, the shared look, and a transparent arm."""
+    suite = find_spec("gymnasium_robotics")  # only its files are read; importing it would import all of its suites
     if suite is None or suite.origin is None:
         raise ImportError("this task needs gymnasium-robotics: pip install gymnasium-robotics")
     spec = mujoco.MjSpec.from_file(str(Path(suite.origin).parent / "envs/assets/fetch/reach.xml"))

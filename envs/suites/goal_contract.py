@@ -1,4 +1,4 @@
-"""What a Gymnasium goal environment says of itself: its spaces, its time, and when a goal is reached."""
+"""Interface of a Gymnasium goal environment: its spaces, its time, and when a goal is reached."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from numpy import ndarray
 
 KEYS = ("observation", "achieved_goal", "desired_goal")
 Judgement: TypeAlias = Callable[[ndarray, ndarray], Any]  # of achieved and desired goals [..., G]
-_BUDGET = 100  # of an environment without a time limit
-_NEAR = 1e-6  # the step away from a goal that tells a sparse reward from a dense one
+_BUDGET = 100  # steps, for an environment without a time limit
+_NEAR = 1e-6  # offset from a goal that distinguishes a sparse reward from a dense one
 
 
 def parts(name: str, env: gymnasium.Env) -> list[Any]:
-    """Spaces of observation, achieved and desired goal; ValueError where the environment is no goal environment."""
+    """Spaces of observation, achieved and desired goal; ValueError if it is not a goal environment."""
     if not callable(getattr(env.unwrapped, "compute_reward", None)):
         raise ValueError(
             f"{name} has no compute_reward(achieved_goal, desired_goal, info), so it cannot say whether a goal is "
@@ -56,7 +56,7 @@ def period(inner: Any) -> float:
 
 
 def judge(name: str, inner: Any, goal: Float[ndarray, "G"]) -> Judgement:
-    """The environment's own word on whether achieved goals `[..., G]` are the desired ones."""
+    """Return the environment's judgement whether achieved goals `[..., G]` are the desired ones."""
     for method in ("is_success", "_is_success"):
         if callable(reached := getattr(inner, method, None)):
             truth = _batched(reached, goal)
@@ -79,10 +79,10 @@ def _batched(function: Judgement, goal: Float[ndarray, "G"]) -> Judgement:
         pairs = zip(achieved.reshape(-1, len(goal)), desired.reshape(-1, len(goal)), strict=True)
         return np.array([float(np.asarray(function(*pair))) for pair in pairs]).reshape(achieved.shape[:-1])
 
-    tried = goal + np.geomspace(1e-3, 10, len(goal) + 3)[:, None]  # as many rows as a goal has no numbers
+    tried = goal + np.geomspace(1e-3, 10, len(goal) + 3)[:, None]  # a number of rows different from a goal's size
     try:
         together = np.asarray(function(tried, np.broadcast_to(goal, tried.shape)), np.float64)
-    except Exception:  # whatever a function for one pair makes of many
+    except Exception:  # a function for one pair may raise anything on a batch
         return pair_by_pair
     one_by_one = pair_by_pair(tried, np.broadcast_to(goal, tried.shape))
     if together.shape != one_by_one.shape or not np.allclose(together, one_by_one):

@@ -1,4 +1,4 @@
-"""The state of a goal environment as one vector: read, written exactly, and stepped from.
+"""State of a goal environment as one vector, which can be read, written exactly and stepped.
 
 Environments on MuJoCo give their physics; where a step does no more than hold the controls, many are rolled out at once
 in C. All others are stepped one by one: a state is then the numbers among the environment's attributes.
@@ -20,7 +20,7 @@ from numpy import ndarray
 from ..rollout import BatchPhysics
 from ..snapshot import restore_attributes, save_attributes
 
-_TRIALS, _FAST = 8, 10.0  # steps that judge whether an environment's step is plain, and their velocities, rad/s or m/s
+_TRIALS, _FAST = 8, 10.0  # steps to test whether an environment's step is plain, and their velocities, rad/s or m/s
 _FULL = int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
 _CONTROL = int(mujoco.mjtState.mjSTATE_CTRL)
 _BESIDE = _CONTROL | int(
@@ -32,32 +32,32 @@ _BESIDE = _CONTROL | int(
 
 
 class Read(NamedTuple):
-    """What a goal environment says of one moment."""
+    """Observation and achieved goal of one state."""
 
     observation: ndarray  # [O]
     achieved: ndarray  # [G]
 
 
 class Simulator(ABC):
-    """One environment that can be put into any state. `kind` is what descriptions call it."""
+    """Environment that can be set to any state. `kind` is its name in descriptions."""
 
     kind: str
     state_size: int
 
     @abstractmethod
     def get(self) -> Float[ndarray, "S"]:
-        """The present state."""
+        """Return the current state."""
 
     @abstractmethod
     def read(self, state: Float[ndarray, "S"]) -> Read:
-        """What the environment observes in `state`."""
+        """Return the environment's observation in `state`."""
 
     @abstractmethod
     def step(self, state: Float[ndarray, "S"], action: ndarray) -> Float[ndarray, "S"]:
-        """The state after one step of the environment itself from `state`."""
+        """Return the state after one step of the environment from `state`."""
 
     def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
-        """States after each action, which lies in the bounds: one by one, unless a simulator knows a faster way."""
+        """Return the states after each action (within the bounds), one by one unless a subclass is faster."""
         out = np.empty((*actions.shape[:2], self.state_size))
         for state, controls, after in zip(states, actions, out, strict=True):
             for t, action in enumerate(controls):
@@ -66,7 +66,7 @@ class Simulator(ABC):
 
 
 class MujocoSimulator(Simulator):
-    """An environment on MuJoCo. Solver warm start is switched off in its model, so that a state is complete.
+    """Simulator of an environment on MuJoCo. Solver warm start is off in its model, so that a state is complete.
 
     A state is the full physics state (time, positions, velocities, activations) and the controls; also mocap bodies,
     active equalities and user data where the step does more than hold the controls.
@@ -108,7 +108,7 @@ class MujocoSimulator(Simulator):
         self._set(state)
         if self._layer is None or self._layer is self._inner:
             seen = self._inner._get_obs()
-        else:  # gymnasium-robotics' mazes: an environment that hands over what the one within observes
+        else:  # gymnasium-robotics' mazes: a wrapper environment that returns the inner one's observation
             within = self._layer._get_obs()
             seen = self._inner._get_obs(within[0] if isinstance(within, tuple) else within)
         return _read(seen)
@@ -130,10 +130,10 @@ class MujocoSimulator(Simulator):
         mujoco.mj_setState(self._model, self._data, state[: self._physics_size], _FULL)
         mujoco.mj_setState(self._model, self._data, state[self._physics_size :], self._beside)
         mujoco.mj_forward(self._model, self._data)
-        mujoco.mj_rnePostConstraint(self._model, self._data)  # contact forces, which Gymnasium's robots feel
+        mujoco.mj_rnePostConstraint(self._model, self._data)  # contact forces, which Gymnasium's robots observe
 
     def _plain(self) -> bool:
-        """Whether a step is the controls held for `frame_skip` physics steps, tried from slow and fast moments."""
+        """Whether a step holds the controls for `frame_skip` physics steps, tested from slow and fast states."""
         if self._layer is None or self._env.action_space.shape != (self._model.nu,):
             return False
         self._physics = BatchPhysics(self._model, self._layer.frame_skip)
@@ -154,9 +154,9 @@ class MujocoSimulator(Simulator):
 
 
 class AttributeSimulator(Simulator):
-    """Any other environment. A state holds the numbers among its attributes, and then what it observed there.
+    """Simulator of any other environment. A state holds its numeric attributes, then its observation.
 
-    An environment with `get_state()` and `set_state(state)` says itself what its state is.
+    An environment with `get_state()` and `set_state(state)` defines its state itself.
     """
 
     kind = "python, step by step"
@@ -177,7 +177,7 @@ class AttributeSimulator(Simulator):
         return np.concatenate(flat)
 
     def began(self, observation: Mapping[str, Any]) -> None:
-        """Take note of the observation that a reset gave."""
+        """Store the observation that a reset returned."""
         self._last = _read(observation)
 
     def read(self, state: Float[ndarray, "S"]) -> Read:
@@ -225,10 +225,10 @@ _FIX = "make its dynamics deterministic, or give it get_state() and set_state(st
 
 
 def simulator(name: str, env: gymnasium.Env) -> Simulator:
-    """The simulator of a goal environment.
+    """Return the simulator of a goal environment.
 
     Raises:
-      ValueError: the environment cannot be put into a state, or does not say what a state looks like.
+      ValueError: the environment's state cannot be set, or is not known.
     """
     inner: Any = env.unwrapped
     on_mujoco = isinstance(getattr(inner, "model", None), mujoco.MjModel)

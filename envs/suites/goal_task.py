@@ -1,4 +1,4 @@
-"""Any Gymnasium goal environment as a task: `goal/FetchPush-v4`, or an environment of your own.
+"""Gymnasium goal environments as tasks: `goal/FetchPush-v4`, or your own environment.
 
 A goal environment observes a dictionary of `observation`, `achieved_goal` and `desired_goal`, and judges with
 `compute_reward(achieved_goal, desired_goal, info)`, as those of gymnasium-robotics do.
@@ -37,7 +37,7 @@ class GoalTask(Task[ndarray]):
     `is_success(achieved, desired)` (or `_is_success`, as gymnasium-robotics calls it) says so; without one, where its
     `compute_reward(achieved, desired, {})` is what it is at the goal itself. Its end of an episode counts for nothing.
 
-    A goal observation asks for the achieved goal alone (`goal_mask`); the observation beside it is that of a start, and
+    A goal observation specifies only the achieved goal (`goal_mask`); its observation is that of a start, and
     only a placeholder. The privileged cost is the distance between achieved and desired goal.
 
     On MuJoCo a state is the physics, and where a step does no more than hold the controls, batches run in
@@ -48,11 +48,11 @@ class GoalTask(Task[ndarray]):
 
     Args:
       env: a `gymnasium.Env`.
-      budget: environment steps in which a goal has to be reached; without one, the environment's time limit, or 100.
-      control_period: seconds between two actions, for an environment that does not say.
+      budget: environment steps in which a goal has to be reached; default: the environment's time limit, or 100.
+      control_period: seconds between two actions, for an environment whose period is unknown.
 
     Raises:
-      ValueError: no goal environment, actions that are not a bounded Box, a reward that does not say when a goal is
+      ValueError: not a goal environment, actions that are not a bounded Box, a reward that does not show when a goal is
         reached, or an environment that cannot be put back to an earlier state.
     """
 
@@ -99,7 +99,7 @@ class GoalTask(Task[ndarray]):
         return self._start(int(rng.integers(2**31)))[1]
 
     def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
-        """Start and goal of one reset, one whose goal is not reached yet."""
+        """Start and goal of one reset, with a goal that is not reached yet."""
         while True:
             state, goal = self._start(int(rng.integers(2**31)))
             if not self.success(state, goal):
@@ -110,12 +110,12 @@ class GoalTask(Task[ndarray]):
         return self._read(states).astype(np.float32)
 
     def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
-        """A start's observation, which is not asked for, and the goal as the achieved one, float32."""
+        """A start's observation, which the goal mask excludes, and the goal as the achieved one, float32."""
         beside = np.broadcast_to(self._placeholder, (*goal.shape[:-1], self.observed_size))
         return np.concatenate([beside, goal], axis=-1).astype(np.float32)
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
-        """What the environment says is achieved."""
+        """Achieved goal, from the environment."""
         return self._read(states)[..., self.observed_size :]
 
     def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
@@ -141,7 +141,7 @@ class GoalTask(Task[ndarray]):
         return self._workers.simulate(states.astype(np.float64), held.astype(np.float64))
 
     def render(self) -> Any:
-        """The environment's own picture of the present state and goal, where it was made with a render mode."""
+        """Render the current state and goal, if the environment was created with a render mode."""
         if self.render_mode is None:
             return None
         inner: Any = self.env.unwrapped
@@ -153,7 +153,7 @@ class GoalTask(Task[ndarray]):
         return self.env.render()
 
     def close(self) -> None:
-        """Close the environment, and end the processes that step others like it."""
+        """Close the environment, and end its worker processes."""
         self._workers.close()
         self.env.close()
 
@@ -181,19 +181,19 @@ class GoalTask(Task[ndarray]):
 
 
 def make(name: str, render_mode: str | None = None) -> GoalTask:
-    """The goal environment registered as `name`, gymnasium-robotics' among them.
+    """Return the goal environment registered as `name`, including those of gymnasium-robotics.
 
     Raises:
       ValueError: an id that is not registered, or an environment that is no goal environment; see `GoalTask`.
       ImportError: the environment's package is not installed.
     """
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # it prints notices about others of its environments
+        with contextlib.redirect_stderr(io.StringIO()):  # it prints notices about its other environments
             import gymnasium_robotics
 
         gymnasium.register_envs(gymnasium_robotics)
     except ModuleNotFoundError:
-        pass  # environments of others are registered without it
+        pass  # other packages' environments are registered without it
     settings = {} if render_mode is None else {"render_mode": render_mode}
     env = registered("goal", name, **settings)
     try:

@@ -1,4 +1,4 @@
-"""The process that `goal_workers` starts: requests come through its standard input, answers go to its output."""
+"""Worker process of `goal_workers`: requests arrive on its standard input, answers go to its standard output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .goal_workers import read, receive, send
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Step what is asked for. Raises EOFError when the requests end."""
+    """Step the requested states. Raises EOFError when the requests end."""
     head = json.loads(read(requests))
     env = gymnasium.make(EnvSpec.from_json(head["spec"]), disable_env_checker=True)
     own = simulator(head["name"], env)
@@ -27,6 +27,6 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 if __name__ == "__main__":
     pipe = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what an environment prints does not stand among the answers
+    os.dup2(2, 1)  # keeps an environment's prints out of the answers
     with contextlib.suppress(EOFError, BrokenPipeError):
         serve(sys.stdin.buffer, pipe)

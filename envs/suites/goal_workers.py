@@ -1,7 +1,7 @@
-"""Goal environments whose step cannot be rolled out in C, stepped in one process for each processor.
+"""Workers for goal environments whose step cannot be rolled out in C: one process per processor.
 
 A worker is `python -m envs.suites.goal_worker`: it reads the environment's specification once, then states and actions,
-and answers with the states after them, all as plain bytes. So nothing of the caller's is imported anew or pickled.
+and answers with the states after them, all as plain bytes: nothing of the caller's is imported or pickled.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from .goal_simulators import Simulator
 
 logger = logging.getLogger(__name__)
 
-WORTH_WORKERS = 4000  # steps in one call, from which on the seconds that workers take to start come back
+WORTH_WORKERS = 4000  # steps in one call that outweigh the seconds that workers take to start
 
 
 class Workers:
-    """A simulator for every processor but one, each in a process of its own, beside the one of this process.
+    """Simulators in worker processes, one per processor but one, in addition to that of this process.
 
     They are started at the first large batch, and end with `close`, or with the interpreter.
 
     Args:
       own: the simulator of this process.
-      name: what errors call the environment.
+      name: of the environment, for errors.
       env: the environment of `own`; without a specification that JSON can hold, no workers are started.
     """
 
@@ -77,10 +77,10 @@ class Workers:
         return {**self.__dict__, "_processes": None, "_finalizer": None}
 
     def _started(self, count: int) -> list[subprocess.Popen[bytes]]:
-        """Processes that step as this one does: none where they cannot be started, or step otherwise."""
+        """Return the started workers: none if they cannot be started or if their steps differ from this process's."""
         try:
             spec = self._env.spec.to_json() if self._env.spec is not None else None
-        except ValueError:  # an entry point that is no name, as a class defined in a notebook
+        except ValueError:  # an entry point that is not a name, such as a class defined in a notebook
             spec = None
         if spec is None:
             return []
@@ -108,7 +108,7 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
     for process in processes:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                with contextlib.suppress(OSError):  # it died with our words unread
+                with contextlib.suppress(OSError):  # it died with requests unread
                     pipe.close()
         process.kill()
         process.wait()
@@ -121,7 +121,7 @@ def write(pipe: Any, data: bytes) -> None:
 
 
 def read(pipe: Any) -> bytes:
-    """The next message; EOFError where there is none any more."""
+    """Read the next message; EOFError at the end."""
     length = int.from_bytes(_exactly(pipe, 8), "little")
     return _exactly(pipe, length)
 
@@ -134,7 +134,7 @@ def _exactly(pipe: Any, length: int) -> bytes:
 
 
 def send(pipe: Any, *arrays: ndarray) -> None:
-    """Send arrays, each a message of its own."""
+    """Send arrays, each as a separate message."""
     for array in arrays:
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
@@ -142,6 +142,6 @@ def send(pipe: Any, *arrays: ndarray) -> None:
 
 
 def receive(pipe: Any) -> ndarray:
-    """The next array. Raises EOFError where there is none any more."""
+    """Receive the next array. Raises EOFError at the end."""
     array: ndarray = np.load(io.BytesIO(read(pipe)), allow_pickle=False)
     return array

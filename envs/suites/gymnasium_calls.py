@@ -1,4 +1,4 @@
-"""What an environment's reset and step give, which has to be what Gymnasium's interface says."""
+"""Checked reset and step of an environment, according to Gymnasium's interface."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _FIX = "have it follow gymnasium.Env, or wrap it (the package shimmy has GymV21C
 
 
 def reset(env: gymnasium.Env, name: str, seed: int | None) -> Any:
-    """The first observation of an episode.
+    """Return the first observation of an episode.
 
     Raises:
-      WrongInterface: the environment takes no seed, or does not give an observation and a dictionary.
+      WrongInterface: the environment takes no seed, or does not return an observation and a dictionary.
     """
     try:
         answer: Any = env.reset(seed=seed)
@@ -34,10 +34,10 @@ def reset(env: gymnasium.Env, name: str, seed: int | None) -> Any:
 
 
 def step(env: gymnasium.Env, name: str, action: ndarray) -> tuple[Any, float, bool, bool]:
-    """The next observation, the reward, and whether the episode terminated and was truncated.
+    """Return the next observation, the reward, and whether the episode terminated and was truncated.
 
     Raises:
-      WrongInterface: the environment gives anything but an observation, a number, two truth values and a dictionary.
+      WrongInterface: the environment returns anything but an observation, a number, two truth values and a dictionary.
     """
     expected = "Gymnasium's gives 5, an observation, a reward, terminated, truncated and a dictionary"
     try:
@@ -62,7 +62,7 @@ def step(env: gymnasium.Env, name: str, action: ndarray) -> tuple[Any, float, bo
 
 
 def _is_unpacking(error: Exception) -> bool:
-    """Whether a wrapper was given another number of values than it takes apart."""
+    """Whether a wrapper received another number of values than it unpacks."""
     return "values to unpack" in str(error)
 
 

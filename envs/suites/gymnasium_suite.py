@@ -1,4 +1,4 @@
-"""Gymnasium environments with Box spaces as reward tasks: `gym/HalfCheetah-v5`, or an environment of one's own."""
+"""Gymnasium environments with Box spaces as reward tasks: `gym/HalfCheetah-v5`, or your own environment."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..snapshot import (
 )
 from . import gymnasium_calls
 
-# Environments and wrappers whose every moment is in plain attributes, one random stream and MuJoCo's data.
+# Environments and wrappers whose whole state is in plain attributes, one random stream and MuJoCo's data.
 _KNOWN = ("gymnasium.envs.mujoco.", "gymnasium.envs.classic_control.")
 _KNOWN_WRAPPERS = (
     wrappers.TimeLimit,
@@ -43,7 +43,7 @@ _KNOWN_WRAPPERS = (
 
 
 class GymnasiumTask(RewardTask):
-    """A Gymnasium environment. Episodes can be resumed exactly in Gymnasium's own MuJoCo and classic-control ones."""
+    """Gymnasium environment. Episodes of Gymnasium's MuJoCo and classic-control environments resume exactly."""
 
     def __init__(self, env: gymnasium.Env, action_repeat: int):
         super().__init__(action_repeat)
@@ -73,7 +73,7 @@ class GymnasiumTask(RewardTask):
         self._observation: Any = np.zeros(self.observation_size, np.float32)
 
     def snapshot(self) -> Snapshot | None:
-        """Attributes of every layer, the random stream and the physics; None where the environment is not known."""
+        """Return attributes of every layer, random stream and physics; None where the environment is not supported."""
         if not self._can_snapshot():
             return None
         return {
@@ -90,7 +90,7 @@ class GymnasiumTask(RewardTask):
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        """Go on from `snapshot`, bit for bit. Raises ValueError where other versions or other wrappers made it."""
+        """Resume from `snapshot`, bit for bit. Raises ValueError where it is from other versions or wrappers."""
         if not self._can_snapshot():
             super().restore(snapshot)
         present = {"versions": _versions(), "layers": "/".join(type(layer).__name__ for layer in self._layers)}
@@ -117,7 +117,7 @@ class GymnasiumTask(RewardTask):
         return reward, terminated, truncated
 
     def _observe(self) -> Float[ndarray, "O"]:
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        with np.errstate(over="ignore"):  # values beyond float32 become infinite, which is refused
             observation = np.array(self._observation, np.float32)
         if observation.shape != (self.observation_size,):
             raise ValueError(
@@ -132,7 +132,7 @@ class GymnasiumTask(RewardTask):
 
 
 def make(name: str, action_repeat: int) -> GymnasiumTask:
-    """The environment registered as `name`, as a reward task.
+    """Return the environment registered as `name`, as a reward task.
 
     Raises:
       ValueError: an id that is not registered, or spaces that do not fit.
@@ -147,10 +147,10 @@ def make(name: str, action_repeat: int) -> GymnasiumTask:
 
 
 def registered(suite: str, name: str, **settings: Any) -> gymnasium.Env:
-    """The environment registered as `name`, without Gymnasium's passive checker (see `check_reward_task`).
+    """Return the environment registered as `name`, without Gymnasium's passive checker (see `check_reward_task`).
 
     Args:
-      suite: what stands before the name in error messages.
+      suite: prefix of the name in error messages.
       name: the id.
       settings: of `gymnasium.make`.
 
@@ -159,7 +159,7 @@ def registered(suite: str, name: str, **settings: Any) -> gymnasium.Env:
       ImportError: the environment's package is not installed.
     """
     try:
-        with warnings.catch_warnings(record=True) as raised:  # that it is an old version, which the error says as well
+        with warnings.catch_warnings(record=True) as raised:  # deprecated versions, which the error also mentions
             warnings.simplefilter("always")
             env = gymnasium.make(name, disable_env_checker=True, **settings)
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
@@ -177,7 +177,7 @@ def registered(suite: str, name: str, **settings: Any) -> gymnasium.Env:
 
 
 def _newest(name: str) -> str | None:
-    """The newest version of the environment, where it is another one."""
+    """Return the newest version of the environment, if it is not this one."""
     base, dash, _ = name.rpartition("-v")
     known = [
         spec
@@ -189,7 +189,7 @@ def _newest(name: str) -> str | None:
 
 
 def checked_actions(name: str, space: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
-    """`space` as a bounded Box. Raises ValueError where the actions of `name` are anything else."""
+    """Return `space` as a bounded Box. Raises ValueError where the actions of `name` are anything else."""
     if not isinstance(space, gymnasium.spaces.Box) or not np.issubdtype(space.dtype, np.floating):
         raise ValueError(
             f"the actions of {name} are {space}, but planning needs a Box of real numbers: take the environment's "
@@ -214,7 +214,7 @@ def _checked_observations(name: str, space: gymnasium.Space[Any]) -> gymnasium.s
 
 
 def _layers(env: gymnasium.Env) -> list[Any]:
-    """The wrappers from the outside in, and the environment inside them."""
+    """Return the wrappers from the outside in, then the environment inside them."""
     layers: list[Any] = [env]
     while isinstance(layers[-1], gymnasium.Wrapper):
         layers.append(layers[-1].env)

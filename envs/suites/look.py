@@ -1,4 +1,4 @@
-"""The look that outside models are given, so that all tasks are drawn alike. It changes nothing physical."""
+"""Shared look of external models, so that all tasks are rendered in the same style. It does not affect the physics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GOAL, GOAL_FAINT = [0.13, 0.62, 0.47, 0.9], [0.13, 0.62, 0.47, 0.3]
 
 
 def dress(spec: mujoco.MjSpec, half_width: float, centre: tuple[float, float] = (0.0, 0.0)) -> None:
-    """Even light, and a camera "top" that shows `half_width` metres around the centre without perspective."""
+    """Add even light, and an orthographic camera "top" that shows `half_width` metres around the centre."""
     for light in spec.lights:
         spec.delete(light)
     headlight = spec.visual.headlight

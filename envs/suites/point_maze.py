@@ -1,6 +1,6 @@
 """gymnasium-robotics' PointMaze: a heavy ball in a maze, with the original body, walls and velocity limit.
 
-What is ours: an action is held for several physics steps, observations are one vector, and success means arriving:
+Changed: an action is held for several physics steps, observations are one vector, and success means arriving:
 close and slow, within a short budget. (The ball hardly brakes: a random policy often flies through the original's goal
 of 0.45 m, at whatever speed.)
 """
@@ -31,9 +31,9 @@ Box = tuple[float, float, float, float]
 
 
 class PointMaze(PointTask):
-    """A ball of 4.2 kg, almost without friction, pushed by two forces in [-1, 1] × 100 N through cells of 1 × 1 m.
+    """Ball of 4.2 kg, almost without friction, pushed by two forces in [-1, 1] × 100 N through cells of 1 × 1 m.
 
-    `maze` holds one string a row, '#' for a wall; the outermost cells are walls, and the maze is centred at the origin.
+    `maze` holds one string per row, '#' for a wall; the outer cells are walls, and the maze is centred at the origin.
     """
 
     maze: tuple[str, ...]
@@ -129,13 +129,13 @@ def _corners(maze: tuple[str, ...]) -> Iterator[Box]:
         for j in range(1, len(maze[0])):
             walls = [(di, dj) for di in (0, 1) for dj in (0, 1) if maze[i - di][j - dj] == "#"]
             if len(walls) == 1:
-                (di, dj) = walls[0]  # di = 1: the wall is above the vertex, so the way leads below it
+                (di, dj) = walls[0]  # di = 1: the wall is above the vertex, so the path leads below it
                 yield j - len(maze[0]) / 2, len(maze) / 2 - i, (1.0 if dj else -1.0), (-1.0 if di else 1.0)
 
 
 def _model(maze: tuple[str, ...]) -> mujoco.MjModel:
-    """The suite's point.xml with a block for every wall cell, as the original builds it, and a friendlier look."""
-    suite = find_spec("gymnasium_robotics")  # its files are read; importing it would import every one of its suites
+    """The suite's point.xml with a block for every wall cell, as the original builds it, and the shared look."""
+    suite = find_spec("gymnasium_robotics")  # only its files are read; importing it would import all of its suites
     if suite is None or suite.origin is None:
         raise ImportError("this task needs gymnasium-robotics: pip install gymnasium-robotics")
     spec = mujoco.MjSpec.from_file(str(Path(suite.origin).parent / "envs/assets/point/point.xml"))

@@ -67,9 +67,9 @@ class Table:
 
 
 def read_table(path: Path, expected: Sequence[str] = ()) -> Table:
-    """Read a file whose first line names its columns, the `expected` ones among others; without a line, an empty table.
+    """Read a file whose first line names its columns, including the `expected` ones. An empty file is an empty table.
 
-    Lines without a single cell are left out. Numbers have a decimal comma where the separator is no comma and no cell
+    Lines without a cell are skipped. Numbers have a decimal comma where the separator is not a comma and no cell
     of an expected column has a point.
 
     Raises:

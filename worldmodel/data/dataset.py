@@ -1,7 +1,7 @@
 """Datasets read into memory: Minari datasets, and a robot's own logs.
 
-Any Minari dataset can be read whose actions are a one-dimensional Box and whose observations are one, too, or a Dict of
-Boxes: one entry a sensor. Pixels stay uint8.
+Any Minari dataset can be read whose actions are a one-dimensional Box and whose observations are also one, or a Dict of
+Boxes: one entry per sensor. Pixels stay uint8.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
 
     Args:
       path: the folder or id.
-      rewards: whether to read rewards and terminations, too.
+      rewards: whether to read rewards and terminations as well.
 
     Raises:
       FileNotFoundError: no dataset there.
-      ValueError: unsupported spaces, no step at all, parts of an episode that differ in length or a value that is
+      ValueError: unsupported spaces, no steps, parts of an episode that differ in length or a value that is
         not finite (the episode is named), or no rewards where they were requested.
     """
     if (Path(path) / DESCRIPTION).is_file():
@@ -106,9 +106,9 @@ def _spec(dataset: Any) -> ObservationSpec:
                 for each in json.loads(dataset.storage.metadata["task"])["observation"]
             ]
         )
-    except (KeyError, TypeError, ValueError):  # metadata of another program, or of an earlier version
+    except (KeyError, TypeError, ValueError):  # metadata from another program or an earlier version
         return spec
-    # In the task's order: Minari gives a space back with its keys sorted.
+    # In the task's order: Minari returns a space with its keys sorted.
     same = {(each.name, each.shape, each.dtype, each.optional) for each in spec.sensors}
     return described if {(s.name, s.shape, s.dtype, s.optional) for s in described.sensors} == same else spec
 
@@ -157,7 +157,7 @@ def _one_line(error: Exception) -> str:
 def _checked(
     path: str | Path, episode: Any, spec: ObservationSpec, columns: dict[str, Float32Columns], rewards: bool
 ) -> dict[str, Any]:
-    """Return one episode's arrays by name, and its own name; `observations` by sensor."""
+    """Return one episode's arrays by name, and the episode's name; `observations` by sensor."""
     name = f"episode {episode.id}"
     given = episode.observations
     if not isinstance(given, dict):
@@ -256,7 +256,7 @@ def _open(path: str | Path, minari: Any) -> Any:
         data = folder / "data" if (folder / "data").is_dir() else folder
         try:
             return minari.MinariDataset(str(data))
-        except Exception as error:  # Minari passes on any error of its storage backends on another kind of folder
+        except Exception as error:  # on another kind of folder, Minari raises whatever its storage backends raise
             raise ValueError(f"{path} is not a readable Minari dataset ({_one_line(error)})") from error
     try:
         return minari.load_dataset(str(path))

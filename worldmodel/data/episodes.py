@@ -58,7 +58,7 @@ class EpisodeData:
           states: [T+1, S] simulator states of each; left out unless every episode has some.
           metadata: of the dataset.
           names: of the episodes, for messages.
-          spec: the sensors; None: one vector, `state`, or what the shapes and dtypes say of sensors by name.
+          spec: the sensors; None: one vector, `state`, or sensors inferred from the names, shapes and dtypes.
 
         Raises:
           ValueError: no episode, actions that are no vectors or bounds of another size, not one more observation than
@@ -95,7 +95,7 @@ class EpisodeData:
 
     @cached_property
     def observations(self) -> Float[ndarray, "M E"]:
-        """The rows of all vector sensors (`ObservationSpec.row`), float32."""
+        """Rows of all vector sensors (`ObservationSpec.row`), float32."""
         return np.asarray(self.spec.numpy_row(self.readings), np.float32)
 
     def name(self, episode: int) -> str:
@@ -119,7 +119,7 @@ class EpisodeData:
 
     @property
     def rows(self) -> int:
-        """M."""
+        """Number of rows, M."""
         return len(self.actions)
 
     @property

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def as_float32(values: ndarray) -> Float[ndarray, "..."]:
-    """Return `values` as float32; those beyond its range become infinite, which later checks catch."""
+    """Return `values` as float32; values beyond its range become infinite, which later checks catch."""
     with np.errstate(over="ignore"):
         return np.asarray(values, np.float32)
 
@@ -41,7 +41,7 @@ class Float32Columns:
         return cast
 
     def warn(self, source: object) -> None:
-        """Log one warning for each column of which float32 keeps too little."""
+        """Log one warning for each column that loses too much to float32 rounding."""
         moments = self._moments
         if moments is None:
             return

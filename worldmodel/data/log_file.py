@@ -48,7 +48,7 @@ def _read_npz(file: Path, settings: Mapping[str, Any]) -> LogFile:
             names = arrays.files
             clock = log_time.time_column(names, settings["time"], ())
             found = {name: arrays[name] for name in (*_ARRAYS, *([clock] if clock else [])) if name in names}
-    except Exception as error:  # zipfile, zlib and NumPy each have their own
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own
         raise ValueError(f"{file} is not an npz file of numbers ({type(error).__name__})") from error
     if not {"observations", "actions"} <= set(found):
         raise ValueError(f"{file} has {', '.join(names) or 'nothing'}: expected observations [T+1, O], actions [T, A]")

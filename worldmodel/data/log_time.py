@@ -25,9 +25,9 @@ def time_column(names: Collection[str], named: str | None, others: Collection[st
     """Return which of a log's columns (or arrays) holds its times, or None.
 
     Args:
-      names: those that the log has.
-      named: the one that dataset.json names as `time`, if it does.
-      others: those that dataset.json names otherwise: a sensor called `t` is not a clock.
+      names: of the log's columns or arrays.
+      named: the column that dataset.json gives as `time`, if any.
+      others: columns that dataset.json uses for something else: a sensor called `t` is not a clock.
     """
     if named is not None:
         return named
@@ -86,7 +86,7 @@ def _scale(column: str, times: ndarray, period: float) -> float:
     if ending or len(times) < 2:
         return _UNITS[ending]
     usual = float(np.median(np.diff(times)))
-    # No robot acts every 50 s: steps of 50 are of 50 ms where the period is 0.05 s.
+    # No robot acts every 50 s: where the period is 0.05 s, steps of 50 are milliseconds.
     fits = (scale for scale in (1e-3, 1e-6, 1e-9) if abs(usual * scale / period - 1) < _TOLERANCE)
     return next(fits, 1.0)
 
@@ -100,7 +100,7 @@ def _check_gaps(file: Path, column: str, steps: ndarray, gaps: ndarray, period: 
 
 
 def _check_period(file: Path, column: str, steps: ndarray, begin: int, period: float) -> None:
-    """Raise ValueError where the steps between two gaps last another time, measured over windows."""
+    """Raise ValueError where the steps between two gaps do not last the control period, measured over windows."""
     if not len(steps):
         return
     window = min(_WINDOW, len(steps))

@@ -1,4 +1,4 @@
-"""A robot's own logs as episodes: a folder with `dataset.json` and one npz or csv file an episode. docs/own_logs.md."""
+"""Robot logs as episodes: a folder with `dataset.json` and one npz or csv file per episode. docs/own_logs.md."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WORDS = ("sensors", "sensor_units", "actuators", "action_units")  # names and un
 class Logs:
     """Content of the folder: the robot's description, and for each file its observations, actions and positions."""
 
-    description: dict[str, Any]  # as from `describe` of a task: name, control period, bounds, sizes, words
+    description: dict[str, Any]  # in the format of a task's `describe`: name, control period, bounds, sizes, words
     episodes: list[tuple[str, ndarray, ndarray, ndarray | None]]  # file, [T+1, O], [T, A], [T+1, Q]
 
 
@@ -87,7 +87,7 @@ def out_of_bounds(actions: ndarray, low: ndarray, high: ndarray) -> ndarray:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files with episodes. Others that look like data are named in one log line."""
+    """Return the files with episodes. Other files that look like data are listed in one log line."""
     found, others = [], []
     for path in sorted(folder.iterdir()):
         hidden = path.name.startswith((".", "~$"))  # macOS writes ._a.csv next to a.csv on other systems' disks
@@ -148,7 +148,7 @@ _Times = tuple[str, ndarray] | None  # the name of the time column, and its valu
 def _split_at_gaps(
     file: Path, observations: ndarray, actions: ndarray, positions: ndarray | None, times: _Times, period: float
 ) -> list[tuple[str, ndarray, ndarray, ndarray | None]]:
-    """Return the episodes of a file: one, but where its times have gaps. The action before a gap is left out."""
+    """Return the episodes of a file: one, or several where its times have gaps. The action before a gap is left out."""
     rows = [slice(0, len(observations))] if times is None else log_time.parts(file, *times, period)
     return [
         (

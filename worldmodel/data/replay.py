@@ -22,7 +22,7 @@ from .rewards import RewardEpisode
 @register_dataclass
 @dataclass(frozen=True)
 class Replay:
-    """The buffer. The slot at `head` always holds the newest observation, as if its episode ended there."""
+    """Ring buffer. The slot at `head` always holds the newest observation, as if its episode ended there."""
 
     observations: Leaf  # [E, S, O]
     actions: Leaf  # [E, S, A] taken on them, in raw units
@@ -37,8 +37,8 @@ class Replay:
         """Return an empty buffer.
 
         Args:
-          environments: that act side by side.
-          slots: observations kept of each.
+          environments: number E of environments, stepped in parallel.
+          slots: observations kept for each environment.
           embedding_size: numbers in one observation.
           action_size: numbers in one action.
         """
@@ -55,7 +55,7 @@ class Replay:
 
     @property
     def slots(self) -> int:
-        """Number S of slots of each environment."""
+        """Number of slots of each environment, S."""
         return self.observations.shape[1]
 
 
@@ -84,7 +84,7 @@ def of_episodes(
       action_size: numbers in one action.
 
     Raises:
-      ValueError: episodes of other sizes, more than fit, or fewer than environments.
+      ValueError: episodes of other sizes, more than fit, or fewer than there are environments.
     """
     if len(episodes) < environments:
         raise ValueError(
@@ -141,7 +141,7 @@ def add(
     terminated: Bool[Array, "E"],
     observations: Float[Array, "E O"],
 ) -> Replay:
-    """Store one step of each environment, from the newest observation to these.
+    """Store one step of each environment, from its newest observation to the given one.
 
     Args:
       replay: the buffer; it is not changed.
@@ -165,7 +165,7 @@ def add(
 
 
 def take_back(replay: Replay, steps: Int[Array, "E"]) -> Replay:
-    """Forget the newest steps of each environment, and with any of them the observation that they began at."""
+    """Remove the newest steps of each environment, together with the observation that they started from."""
     removed = jnp.where(steps > 0, jnp.minimum(steps + 1, replay.filled), 0)
     rows, head = jnp.arange(len(removed), dtype=jnp.int32), (replay.head - removed) % replay.slots
     last = replay.last.at[rows, head].set(jnp.where(removed > 0, True, replay.last[rows, head]))

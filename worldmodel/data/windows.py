@@ -24,7 +24,7 @@ from .episodes import EpisodeData
 
 logger = logging.getLogger(__name__)
 
-_NAMED = 5  # episodes in one message
+_NAMED = 5  # episodes listed in one message
 
 
 @register_dataclass
@@ -172,7 +172,7 @@ class LatentSampler:
         return cls(windows, *found)
 
     def sample(self, key: PRNGKeyArray, batch: int) -> LatentWindows:
-        """Draw `batch` windows: those that the sampler of observations draws from the same key, encoded."""
+        """Draw `batch` windows: the windows that `WindowSampler` draws from the same key, encoded."""
         begin, rows, offset = self.windows._draw(key, batch)
         return LatentWindows(
             latents=self.latents[rows],
@@ -185,7 +185,7 @@ class LatentSampler:
 
 
 def _warn_of_short_episodes(data: EpisodeData, span: int) -> None:
-    """Log the episodes in which no window fits: nothing is learned from them."""
+    """Log the episodes that are too short for a window and are not used in training."""
     short = np.flatnonzero(np.unique(data.last) - np.unique(data.first) < span)
     if len(short):
         names = ", ".join(data.name(int(episode)) for episode in short[:_NAMED])

@@ -45,7 +45,7 @@ def foresight(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, win
 
 
 def foresee(model: FrozenModel, root: Float[Array, "B D"], blocks: Float[Array, "B H K A"]) -> Float[Array, "E B H D"]:
-    """The latents after each block as each member sees them; a single model counts as an ensemble of one."""
+    """Latents after each block, predicted by each member; a single model counts as an ensemble of one."""
     start = jnp.broadcast_to(root[None], (model.ensemble, *root.shape))
     return rollout(partial(model.predict, model.params), start, blocks)
 

@@ -1,1 +1,1 @@
-"""Terms of training objectives: one idea a file."""
+"""Terms of training objectives: one idea per file."""

@@ -20,8 +20,8 @@ def epps_pulley(samples: Float[Array, "B M"]) -> Float[Array, "M"]:
     """Distance between each column's empirical characteristic function and the standard normal's, times B.
 
     `B · ∫ |φ_emp(t) − φ(t)|² e^{−t²/2} dt` by the trapezoid rule over 17 knots in [0, 3], doubled for the negative
-    half. The knots are multiples of one step, so cos(k·x) and sin(k·x) follow from those of the first by rotation: two
-    trigonometric calls a sample in place of thirty-two.
+    half. The knots are multiples of one step, so cos(k·x) and sin(k·x) follow from the first knot's by rotation: two
+    trigonometric calls per sample instead of thirty-two.
     """
     step = LARGEST_KNOT / (KNOTS - 1)
     knots = np.arange(KNOTS) * step

@@ -1,7 +1,7 @@
 """Number of environment steps between two representations: the critic that shows a goal's direction from afar.
 
-Learned by bootstrapping over goals from the same episode and from others, so that a wall counts even where no path
-around it is in one episode. The steps that a behaviour took are an upper bound of the steps needed, hence the minimum
+Learned by bootstrapping over goals from the same episode and from others, so that a wall is accounted for even if no
+one episode contains the path around it. The steps a behaviour took bound the needed steps from above, hence the minimum
 with them and the expectile regression towards shorter ones (Kostrikov et al., arXiv 2110.06169, with the sign turned).
 """
 
@@ -34,8 +34,8 @@ def bootstrapped_steps(
 ) -> Float[Array, "B S-1"]:
     """Return the target distances of all latents but the last to a goal, in environment steps.
 
-    One block more than from the next latent; no more than `known`; exactly that where the goal lies within the block;
-    and never above `longest`.
+    One block more than from the next latent; at most `known`, and exactly `known` where the goal lies within the block;
+    never above `longest`.
 
     Args:
       target: the slowly following copy of the critic.
@@ -43,7 +43,7 @@ def bootstrapped_steps(
       goals: one for each window.
       known: steps that were actually taken from each latent to the goal; +inf where the goal is of another episode.
       block: environment steps in a block, K.
-      longest: distance above which nothing counts.
+      longest: distance above which targets are clipped.
     """
     onward = block + target(latents[:, 1:], goals)
     taken = known[:, :-1]

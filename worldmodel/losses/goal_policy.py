@@ -1,6 +1,6 @@
-"""A policy that does in one pass what the planner searches for: it descends the critic through the predictor.
+"""Policy that replaces the planner's search by one forward pass: it descends the critic through the predictor.
 
-The gradient of the imagined steps to the goal flows through critic and predictor into the actions, and no further: the
+The gradient of the predicted steps to the goal flows through critic and predictor into the actions, and no further: the
 policy does not change the world model. (The amortised form of planning: Heess et al., arXiv 1510.09142, with a
 learned model; no rewards and no behaviour to imitate are needed, so random data suffice.)
 """
@@ -20,10 +20,10 @@ NEAR = 0.05  # scaled steps: below it, a goal counts as reached
 
 
 def policy_loss(model: WorldModel, windows: LatentWindows, key: PRNGKeyArray) -> Float[Array, ""]:
-    """Mean logarithm of the distance to the goal along the policy's imagined path, as long as a window. Key consumed.
+    """Mean log distance to the goal along the policy's predicted path, as long as a window. The key is consumed.
 
-    The logarithm, because precision counts in the last steps. The path begins where the policy itself has led by
-    then: moments of rest near a goal are rare in data, and a policy that never met them settles there. One half of
+    The logarithm, because precision matters in the last steps. The path begins at a state that the policy has reached
+    itself: states at rest near a goal are rare in data, and a policy that never saw them stops there. One half of
     the windows go to their own goal, the other to the goal of another window.
     """
     graphdef, state = nnx.split(model)

@@ -1,4 +1,4 @@
-"""Goals of which only some sensors are given, learned from whole ones with sensors left out at random."""
+"""Goals with only some sensors specified, learned from complete goals with sensors left out at random."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def partial_goals(model: WorldModel, embeddings: Float[Array, "B E"], key: PRNGK
 
 
 def goal_loss(partial: Float[Array, "B D"], goals: Float[Array, "B D"]) -> Float[Array, ""]:
-    """Mean squared error towards the whole goals, which are constant: it settles at the mean of consistent goals."""
+    """Mean squared error to the complete goals, which are constant: its minimum is the mean of consistent goals."""
     return jnp.mean(jnp.square(partial - jax.lax.stop_gradient(goals)))
 
 
 def goal_probe_loss(model: WorldModel, partial: Float[Array, "B D"], goals: Float[Array, "B D"]) -> Float[Array, ""]:
-    """Mean squared error between what the probe decodes from partial goals and from the whole ones.
+    """Mean squared error between the probe's outputs for partial goals and for complete ones.
 
     A probe is not linear: its value at a mean of representations is not the mean of its values. Only the partial goals
     learn from this loss; the model needs a probe.

@@ -1,4 +1,4 @@
-"""Prediction loss in representation space, over as many blocks as the planner will imagine."""
+"""Prediction loss in representation space, over the planner's horizon."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def rollout(
 ) -> Float[Array, "*E B H D"]:
     """Return the latents after each action block, each predicted from the previous one without any observation.
 
-    Of an ensemble, with a leading axis of members, each from its own latents.
+    For an ensemble, latents have a leading axis of members, and each member continues from its own.
     """
 
     def step(latent: Array, block: Array) -> tuple[Array, Array]:

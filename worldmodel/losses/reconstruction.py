@@ -1,4 +1,4 @@
-"""Decoding observations from representations: a baseline; the default objective does without it."""
+"""Decoding observations from representations: a baseline; the default objective does not use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers that shape a module, as a model file's header keeps them."""
+"""Hyperparameters that define a module's shape, as stored in the header of a model file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..observation import ObservationSpec
 
 A = TypeVar("A", bound="Architecture")
 
-MOST = 1_000_000  # of anything that sizes an array
-# Each is a module of its own, and a thousand of them take minutes to build.
+MOST = 1_000_000  # upper limit of any field that sizes an array
+# Each is a separate module, and a thousand of them take minutes to build.
 MOST_LAYERS = 16
 MOST_MEMBERS = 32
 
@@ -32,26 +32,26 @@ class Architecture(ABC):
     @property
     @abstractmethod
     def latent_size(self) -> int:
-        """D, the numbers in one latent."""
+        """D, the size of a latent."""
 
     @property
     @abstractmethod
     def fewest_tensors(self) -> int:
-        """A number of tensors that the module has at least: known before it is built."""
+        """Lower bound on the module's number of tensors, known before it is built."""
 
     @property
     def embedding_size(self) -> int:
-        """E: the numbers that stand for one moment."""
+        """E, the size of the embedding of one moment."""
         return self.observation.size
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name; `from_json` takes them back."""
+        """Return the fields by name, in the format that `from_json` reads."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return values | {"observation": self.observation.to_json()}
 
     @classmethod
     def from_json(cls: type[A], values: Any) -> A:
-        """Read what `to_json` gave. Fields with a default may be missing: they were added after the file was written.
+        """Read the output of `to_json`. Fields with a default may be missing: they may be newer than the file.
 
         Raises:
           ValueError: a field that is missing, unknown to this version, of another type, or out of range.
@@ -68,7 +68,7 @@ class Architecture(ABC):
 
 
 def few(names: Iterable[str]) -> str:
-    """A few names, short enough for a sentence."""
+    """Return the first few names, short enough for a sentence."""
     return ", ".join(f"{name!r:.40}" for name in [*names][:4])
 
 
@@ -77,9 +77,9 @@ def check_count(name: str, value: Any, least: int, most: int = MOST) -> None:
 
     Args:
       name: of the field.
-      value: what it holds.
+      value: of the field.
       least: the smallest allowed number.
-      most: the largest.
+      most: the largest allowed number.
 
     Raises:
       ValueError: it is not.

@@ -1,7 +1,7 @@
-"""Weights on disk: one safetensors file, its JSON in the header. No pickle, so a file from a stranger can do no harm.
+"""Weights on disk: one safetensors file, its JSON in the header. No pickle, so an untrusted file cannot run code.
 
-A model file holds what planning needs. A training file holds the whole training state, and a run that is started again
-goes on from it as if nothing had happened.
+A model file holds the weights for planning. A training file holds the whole training state, and a restarted run
+continues from it as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from .tensors import fill, leaves_of, name_of
 
 MODEL, REWARD_MODEL, TRAINING = "model", "reward model", "training"  # kinds of files
 _KEY = "jepa-mpc"
-_LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
-_ARRAYS = "arrays/"  # before the names of what is not on the device
+_LONGEST_HEADER = 100_000_000  # bytes, the limit of safetensors
+_ARRAYS = "arrays/"  # prefix of the names of arrays that are not on the device
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Architecture)
@@ -39,7 +39,7 @@ A = TypeVar("A", bound=Architecture)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model ready to plan with, and what is known about it."""
+    """Goal model ready for planning, with its metadata."""
 
     model: FrozenModel
     metadata: dict[str, Any]
@@ -47,7 +47,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class RewardCheckpoint:
-    """A model for rewards, ready to plan with, and what is known about it."""
+    """Reward model ready for planning, with its metadata."""
 
     model: FrozenRewardModel
     metadata: dict[str, Any]
@@ -71,7 +71,7 @@ def save_model(
 
     Raises:
       ValueError: a module without its config.
-      OSError: the disk is full, or `path` cannot be written to; what was there is unchanged.
+      OSError: the disk is full, or `path` cannot be written to; an existing file is unchanged.
     """
     if isinstance(model, WorldModel):
         if config is None:
@@ -86,7 +86,7 @@ def save_model(
 def load_model(path: str | Path) -> Checkpoint:
     """Read a model file, checked against the architecture that its header names.
 
-    One that was trained without a critic has none, and no policy, which learns from it, whatever their weights are.
+    A model that was trained without a critic is returned without one, and without the policy, which learns from it.
 
     Raises:
       FileNotFoundError: no file there.
@@ -105,10 +105,10 @@ def load_model(path: str | Path) -> Checkpoint:
 
 
 def with_members(model: WorldModel, config: ModelConfig, members: int) -> tuple[WorldModel, ModelConfig]:
-    """The same model with the first `members` of its ensemble alone.
+    """Return the model with only the first `members` of its ensemble.
 
     Raises:
-      ValueError: it has not so many.
+      ValueError: the ensemble has fewer members.
     """
     if not 1 <= members <= config.ensemble:
         raise ValueError(f"members must lie between 1 and the {config.ensemble} that the model has; got {members}")
@@ -172,16 +172,16 @@ def save_training(
 def load_training(
     path: str | Path, template: T, fingerprint: dict[str, Any], defaults: Mapping[str, Any] | None = None
 ) -> tuple[T, dict[str, Any]]:
-    """Read a training state into the structure of `template`; and `extra`, in which `arrays` are those that came along.
+    """Read a training state into the structure of `template`, and `extra`, which includes the stored `arrays`.
 
     Args:
       path: of the file.
       template: a state of the same structure, shapes and types.
-      fingerprint: of the run that goes on.
-      defaults: what a setting counts as that the stored fingerprint does not have yet, nested like it.
+      fingerprint: of the run that resumes.
+      defaults: values of settings that the stored fingerprint does not have yet, nested like it.
 
     Raises:
-      ValueError: truncated or foreign, or of a run with other settings (which one differs is named).
+      ValueError: truncated or foreign, or of a run with other settings (the message names the differences).
     """
     tensors, header = _read(path, TRAINING)
     stored, extra = header.get("fingerprint"), header.get("extra")
@@ -194,17 +194,17 @@ def load_training(
     was, now = differing(stored, fingerprint, defaults or {})
     if was or now:
         names = sorted({*was, *now})
-        before, wanted = (", ".join(f"{name}={each.get(name)}" for name in names) for each in (was, now))
+        before, requested = (", ".join(f"{name}={each.get(name)}" for name in names) for each in (was, now))
         raise ValueError(
             f"{path} belongs to a run with {before}{unknown_clause(unknown(stored, fingerprint, defaults or {}))}, and "
-            f"this one has {wanted}: choose another run folder, or remove it"
+            f"this one has {requested}: choose another run folder, or remove it"
         )
     arrays = {name[len(_ARRAYS) :]: tensors.pop(name) for name in [*tensors] if name.startswith(_ARRAYS)}
     return fill(path, template, tensors), {**extra, "arrays": arrays} if arrays else extra
 
 
 def kind_of(path: str | Path) -> str:
-    """What a file holds: MODEL, REWARD_MODEL or TRAINING. Its header alone is read.
+    """Return the kind of a file: MODEL, REWARD_MODEL or TRAINING. Only its header is read.
 
     Raises:
       FileNotFoundError: no file there.
@@ -237,7 +237,7 @@ def _read(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str,
 def _described(
     path: str | Path, kind: type[A], header: dict[str, Any], tensors: dict[str, np.ndarray]
 ) -> tuple[A, dict[str, Any]]:
-    """The architecture and the metadata in a model's header, checked before anything is built from them."""
+    """Return the architecture and the metadata in a model's header, checked before anything is built from them."""
     try:
         check_fields(header, ("model", "metadata"))
         config, metadata = kind.from_json(header["model"]), header["metadata"]
@@ -267,7 +267,7 @@ def _existing(path: str | Path) -> Path:
 
 
 def _header(path: str | Path, text: bytes) -> dict[str, Any]:
-    """What the JSON in a file's header says of us."""
+    """Return the JSON that jepa-mpc stored in a file's header."""
     try:
         ours = json.loads(text).get("__metadata__", {}).get(_KEY)
         header = json.loads(ours) if ours is not None else None

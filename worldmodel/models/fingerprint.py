@@ -1,7 +1,7 @@
-"""What a file says it was made with, compared with what a run wants: nested settings, as JSON.
+"""Settings stored in a file compared with those of a run: nested, as JSON.
 
-Settings are added over time. A setting that did not exist when a file was written counts as its default, which keeps
-what was done before.
+Settings are added over time. A setting that did not exist when a file was written counts as its default, which
+preserves the earlier behaviour.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ Settings = Mapping[str, Any]
 
 
 def differing(stored: Settings, wanted: Settings, defaults: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The entries of `stored` and of `wanted` that differ, down to the innermost settings.
+    """Return the entries of `stored` and of `wanted` that differ, down to the innermost settings.
 
     Args:
-      stored: from the file.
-      wanted: by the run.
-      defaults: what a missing setting counts as, nested like the others; without a default, as None.
+      stored: settings from the file.
+      wanted: settings of the run.
+      defaults: values of missing settings, nested like the others; None where there is no default.
     """
     was: dict[str, Any] = {}
     now: dict[str, Any] = {}
@@ -45,7 +45,7 @@ def same(one: Any, other: Any, default: Any = None) -> bool:
 
 
 def unknown(stored: Settings, wanted: Settings, defaults: Settings) -> list[str]:
-    """Dotted names of the settings in groups of `stored` that this version does not have."""
+    """Return dotted names of the settings in groups of `stored` that this version does not have."""
     found = []
     for group, values in sorted(stored.items()):
         known, current = defaults.get(group), wanted.get(group)
@@ -57,7 +57,7 @@ def unknown(stored: Settings, wanted: Settings, defaults: Settings) -> list[str]
 
 
 def unknown_clause(names: list[str]) -> str:
-    """A clause for an error message that names unknown settings; empty where there are none."""
+    """Return a clause for an error message that names unknown settings; empty where there are none."""
     if not names:
         return ""
     return f" ({', '.join(names[:4])}: unknown to this version of jepa-mpc; a newer one may have written them)"

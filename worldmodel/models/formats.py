@@ -1,6 +1,6 @@
-"""The version of our safetensors files, and the upgrades that bring a file of an earlier version up to it.
+"""Version of the project's safetensors files, and the upgrades from earlier versions.
 
-A field with a default needs no new version. To change a format otherwise: raise `FORMAT`, add one function to
+A field with a default needs no new version. For any other change of the format: raise `FORMAT`, add one function to
 `UPGRADES`, and keep small files of the old version in `tests/data/formats`.
 """
 
@@ -22,7 +22,7 @@ Upgrade = Callable[[Header, Tensors], tuple[Header, Tensors]]
 
 
 def one_state_sensor(header: Header, tensors: Tensors) -> tuple[Header, Tensors]:
-    """From 1 to 2: a model observed one vector of `observation_size` numbers."""
+    """Upgrade from 1 to 2: a model observed one vector of `observation_size` numbers."""
     if "model" not in header:  # a training state
         return header, tensors
     model = dict(header["model"])
@@ -30,8 +30,8 @@ def one_state_sensor(header: Header, tensors: Tensors) -> tuple[Header, Tensors]
     return {**header, "model": model}, tensors
 
 
-# From each earlier version to the next one. An upgrade is a pure function that is named after what it changes. It gets
-# files of every kind (`header["kind"]`) and returns those that it does not concern as they are.
+# From each earlier version to the next one. An upgrade is a pure function, named after its change. It receives
+# files of every kind (`header["kind"]`) and returns those that it does not concern unchanged.
 UPGRADES: dict[int, Upgrade] = {1: one_state_sensor}
 
 
@@ -39,7 +39,7 @@ def check_version(path: str | Path, version: Any) -> None:
     """Check that this jepa-mpc reads files of `version`.
 
     Raises:
-      ValueError: it does not; the message names both versions and the fix.
+      ValueError: another version; the message names both versions and the fix.
     """
     whole = type(version) is int
     if whole and version > FORMAT:
@@ -55,7 +55,7 @@ def check_version(path: str | Path, version: Any) -> None:
 
 
 def upgraded(path: str | Path, header: Header, tensors: Tensors) -> tuple[Header, Tensors]:
-    """Header and tensors of a file in the present format; `header["format"]` still says what the file was written in.
+    """Return header and tensors in the current format; `header["format"]` remains the version of the file.
 
     Raises:
       ValueError: a header that an upgrade cannot use.
@@ -74,17 +74,17 @@ def upgraded(path: str | Path, header: Header, tensors: Tensors) -> tuple[Header
 
 
 def check_fields(header: Header, known: Iterable[str]) -> None:
-    """Check that a header has no field beside `known`.
+    """Check that a header has no fields other than `known`.
 
     Raises:
-      ValueError: it has; the message names them.
+      ValueError: unknown fields; the message names them.
     """
     if unknown := sorted({*header} - {"format", "kind", *known}):
         raise ValueError(f"it has unknown fields: {few(unknown)}")
 
 
 def unusable(path: str | Path, header: Header, error: Exception) -> ValueError:
-    """The error for a header of a version that this one reads, in which something else is wrong."""
+    """Return the error for a header whose version is supported but whose content is not valid."""
     version = header["format"]
     newer = (
         ", which a newer jepa-mpc may have written: update jepa-mpc, or train again" if "unknown" in str(error) else ""

@@ -1,7 +1,7 @@
-"""A trained module as pure functions over a flat tuple of arrays: what planners and control loops call.
+"""Trained modules as pure functions over a flat tuple of arrays, for planners and control loops.
 
 Merging happens while tracing and costs nothing afterwards; calling the module itself would walk its object graph in
-Python at every call. Functions compare equal when the architecture does, so new weights never compile anew.
+Python at every call. Functions compare equal when the architecture does, so new weights never trigger a recompilation.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _architecture(config: Architecture) -> tuple[Any, Any]:
 class ModelFunction:
     """One method of the module, over the flat weights.
 
-    Static under `jax.jit`, where it is hashed and compared at every call: so it holds the few numbers of the
+    Static under `jax.jit`, where it is hashed and compared at every call: it therefore holds the few numbers of the
     configuration and not the object graph, which takes a millisecond to walk.
     """
 
@@ -56,7 +56,7 @@ def merge(params: Weights, config: Architecture) -> Any:
 
 @dataclass(frozen=True)
 class Heads:
-    """What a model offers beside its dynamics, each None where it is absent; `planning.model.Heads` gives the shapes.
+    """Heads of a model besides its dynamics, None where absent; `planning.model.Heads` gives the shapes.
 
     Hashable, and equal where the architecture is.
     """
@@ -86,16 +86,16 @@ class Frozen:
 
     @property
     def embedding_size(self) -> int:
-        """E, the numbers that stand for one moment."""
+        """E, the size of the embedding of one moment."""
         return self.config.embedding_size
 
     @property
     def action_size(self) -> int:
-        """A, the numbers in the action of one environment step."""
+        """A, the size of the action of one environment step."""
         return self.config.action_size
 
     def embed(self, params: Weights, observation: Observation) -> Float[Array, "... E"]:
-        """One moment as numbers; of vector sensors their readings as they are, whatever the weights."""
+        """Embedding of one moment; vector sensors contribute their raw readings, whatever the weights."""
         return self.observation.row(observation)
 
     def encode(self, params: Weights, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
@@ -104,52 +104,52 @@ class Frozen:
         return latent
 
     def predict(self, params: Weights, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Prediction:
-        """What K steps lead to; with one leading axis more in `latent`, by the first members of an ensemble."""
+        """Prediction after K steps; if `latent` has an extra leading axis, by the first members of an ensemble."""
         prediction: Prediction = self.predictor(params, latent, block)
         return prediction
 
     @property
     def latent_size(self) -> int:
-        """D, the numbers in one latent."""
+        """D, the size of a latent."""
         return self.config.latent_size
 
     def module(self) -> Any:
-        """The module again, with these weights: for diagnostics and further training."""
+        """Module with these weights, for diagnostics and further training."""
         return merge(self.params, self.config)
 
     @property
     def parameters(self) -> int:
-        """How many numbers the model has, heads and statistics included."""
+        """Number of parameters, including heads and statistics."""
         return sum(weight.size for weight in self.params)
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class FrozenModel(Frozen):
-    """A `WorldModel`, which knows goals and no rewards."""
+    """Frozen `WorldModel`, which handles goals and no rewards."""
 
     config: ModelConfig = static()
 
     @property
     def history(self) -> int:
-        """P, the observations that one representation is made from."""
+        """P, the number of observations in one representation."""
         return self.config.history
 
     @property
     def action_block(self) -> int:
-        """K, the environment steps, each with its action, that one prediction spans."""
+        """K, the environment steps (one action each) spanned by one prediction."""
         return self.config.action_block
 
     @property
     def ensemble(self) -> int:
-        """E, the members of the predictor."""
+        """E, the number of members of the predictor."""
         return self.config.ensemble
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class FrozenRewardModel(Frozen):
-    """A `RewardModel`, which knows rewards and no goals."""
+    """Frozen `RewardModel`, which handles rewards and no goals."""
 
     config: RewardModelConfig = static()
     history = 1
@@ -158,7 +158,7 @@ class FrozenRewardModel(Frozen):
 
 
 def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:
-    """`model` as it is now, as functions over its weights; training it further does not change what was frozen."""
+    """Freeze `model` as functions over its current weights; further training does not change the result."""
     heads = Heads(
         distance=ModelFunction("distance", config),
         policy=ModelFunction("policy", config) if config.policy else None,
@@ -171,6 +171,6 @@ def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:
 
 
 def freeze_reward_model(params: Weights, config: RewardModelConfig) -> FrozenRewardModel:
-    """The model with these weights (the leaves of its state, in order), as functions over them."""
+    """Freeze the model with these weights (the leaves of its state, in order), as functions over them."""
     encode, predict, value, policy = (ModelFunction(name, config) for name in ("encode", "predict", "value", "policy"))
     return FrozenRewardModel(params, config, encode, predict, Heads(value=value, policy=policy))

@@ -1,4 +1,4 @@
-"""The world model: encoder, predictor and heads as one module, and the numbers that shape it."""
+"""World model: encoder, predictor and heads as one module, and its architecture."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class ModelConfig(Architecture):
     depth: int = 2
     train_blocks: int = 5
     ensemble: int = 3  # members of the predictor
-    policy: bool = True  # a reflex beside the planner
-    decoder: bool = False  # for learning by reconstruction, to compare with
+    policy: bool = True  # one-pass policy in addition to the planner
+    decoder: bool = False  # for the reconstruction baseline
 
     def __post_init__(self) -> None:
-        # The critic learns from a predicted latent and the one after it, so a window has two blocks at least.
+        # The critic learns from a predicted latent and the one after it, so a window has at least two blocks.
         least = {"probe_size": 0, "train_blocks": 2}
         most = {"depth": MOST_LAYERS, "ensemble": MOST_MEMBERS}
         for field in dataclasses.fields(self):
@@ -88,14 +88,14 @@ class WorldModel(nnx.Module):
         high: Float[ndarray, "A"],
         probe_targets: Float[ndarray, "M Q"] | None = None,
     ) -> None:
-        """Take the scales of the data, before training.
+        """Set the normalization statistics from the data, before training.
 
         Args:
-          rows: all moments, as `ObservationSpec.row` has them, in raw units.
-          actions: those that were taken.
+          rows: all moments, as `ObservationSpec.row` returns them, in raw units.
+          actions: the actions taken, in raw units.
           low: bounds of the actions.
           high: likewise.
-          probe_targets: what the probe learns to decode; None where the model has none.
+          probe_targets: values that the probe learns to decode; None where the model has no probe.
         """
         self.encoder.fit(rows)
         self.predictor.normalizer.fit(actions)
@@ -105,7 +105,7 @@ class WorldModel(nnx.Module):
             self.probe_head.normalizer.fit(probe_targets)
 
     def embed(self, observation: Observation) -> Float[Array, "... E"]:
-        """One moment as a row of numbers: for vector sensors, their readings as they are."""
+        """Embedding of one moment: for vector sensors, their raw readings."""
         return self.encoder.spec.row(observation)
 
     def encode(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
@@ -113,9 +113,9 @@ class WorldModel(nnx.Module):
         return self.encoder(embeddings)
 
     def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Prediction:
-        """The latent K environment steps later, if the actions of `block` are taken: by the first member.
+        """Latent K environment steps later, if the actions of `block` are taken, predicted by the first member.
 
-        With a leading axis of members in `latent` alone, by each from its own.
+        If only `latent` has a leading axis of members, each member continues from its own latent.
         """
         return Prediction(self.predictor(latent, block))
 
@@ -123,8 +123,8 @@ class WorldModel(nnx.Module):
         """Representation of being at rest at a goal.
 
         Args:
-          embedding: of the goal; what lies outside of the mask does not matter, as long as it is finite.
-          mask: which of its numbers are asked for.
+          embedding: of the goal; numbers outside the mask are ignored, but must be finite.
+          mask: which of its numbers are part of the goal.
         """
         known = jnp.where(mask, embedding, 0.0)
         whole = self.encode(jnp.repeat(known[..., None, :], self.history, axis=-2))
@@ -141,7 +141,7 @@ class WorldModel(nnx.Module):
         return self.policy_head(latent, goal)
 
     def inverse_actions(self, latent: Float[Array, "... D"], later: Float[Array, "... D"]) -> Float[Array, "... M A"]:
-        """The actions that led from `latent` to `later`, had it been all the blocks of training in between."""
+        """Actions that led from `latent` to `later`, assuming they are as many blocks apart as in training."""
         flat = self.inverse(latent, later)
         normalizer = self.predictor.normalizer
         return normalizer.inverse(flat.reshape((*flat.shape[:-1], -1, normalizer.mean.shape[0])))

@@ -1,6 +1,6 @@
-"""A world model for rewards: encoder, dynamics with what it earns, critics and policy on one representation.
+"""World model for rewards: encoder, dynamics with reward head, critics and policy on one representation.
 
-It has no decoder: like the reward-free model it predicts representations, here ones that also tell reward and return
+It has no decoder: like the reward-free model it predicts representations, here ones that also predict reward and return
 (Hansen et al., TD-MPC2, arXiv 2310.16828). Representations are groups of probabilities, which neither grow nor vanish.
 """
 
@@ -31,7 +31,7 @@ from .architecture import (
     check_switch,
 )
 
-LOG_STD = (-10.0, 2.0)  # range of the policy's
+LOG_STD = (-10.0, 2.0)  # range of the policy's log standard deviation
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class RewardModelConfig(Architecture):
     depth: int = 2
     critics: int = 2
     bins: int = 51
-    bin_limit: float = 7.0  # of symlog: returns up to some 1,100
-    episodic: bool = False  # whether episodes may end for good, so that it must be foreseen
+    bin_limit: float = 7.0  # in symlog units: returns up to about 1,100
+    episodic: bool = False  # whether episodes may terminate, so that the model predicts it
 
     def __post_init__(self) -> None:
         least, most = {"critics": 2, "bins": 2}, {"depth": MOST_LAYERS, "critics": MOST_MEMBERS}
@@ -74,7 +74,7 @@ class RewardModelConfig(Architecture):
 
     @property
     def latent_size(self) -> int:
-        """D, the numbers in one latent: the representation."""
+        """D, the size of a latent."""
         return self.representation_size
 
     def create(self, seed: int) -> RewardModel:
@@ -83,24 +83,24 @@ class RewardModelConfig(Architecture):
 
 
 class ActionScale(nnx.Module):
-    """Between actions in raw units and those between -1 and 1."""
+    """Conversion between actions in raw units and actions in [-1, 1]."""
 
     def __init__(self, size: int):
         self.low = Statistic(-jnp.ones((size,), jnp.float32))
         self.high = Statistic(jnp.ones((size,), jnp.float32))
 
     def fit(self, low: Float[ndarray, "A"], high: Float[ndarray, "A"]) -> None:
-        """Take the bounds, in raw units."""
+        """Set the bounds, in raw units."""
         self.low[...] = jnp.asarray(low, jnp.float32)
         self.high[...] = jnp.asarray(high, jnp.float32)
 
     def share(self, actions: Float[Array, "... A"]) -> Float[Array, "... A"]:
-        """From raw units to between -1 and 1; a locked action is 0."""
+        """Convert from raw units to [-1, 1]; a locked action is 0."""
         middle, half = self._shaped(actions.ndim)
         return (actions - middle) / jnp.where(half > 0, half, 1.0)
 
     def raw(self, share: Float[Array, "... A"]) -> Float[Array, "... A"]:
-        """Back to raw units."""
+        """Convert from [-1, 1] to raw units."""
         middle, half = self._shaped(share.ndim)
         return middle + half * share
 
@@ -111,7 +111,7 @@ class ActionScale(nnx.Module):
 
 
 class Critics(nnx.Module):
-    """An ensemble that says what a representation and an action will return, as logits over bins."""
+    """Ensemble of critics: discounted return of a representation and an action, as logits over bins."""
 
     def __init__(self, config: RewardModelConfig, rngs: nnx.Rngs):
         sizes = (config.representation_size, config.action_size)
@@ -125,7 +125,7 @@ class Critics(nnx.Module):
 
 
 class RewardModel(nnx.Module):
-    """The modules, and what the objective asks of them. Actions are between -1 and 1 here."""
+    """Modules of the reward model, and the functions that the objective calls. Actions are in [-1, 1] here."""
 
     def __init__(self, config: RewardModelConfig, rngs: nnx.Rngs):
         size, action = config.representation_size, config.action_size
@@ -133,7 +133,7 @@ class RewardModel(nnx.Module):
         self.episodic = config.episodic
         self.scale = ActionScale(action)
         self.encoder = SymlogEncoder(config.observation, 1, size, config.encoder_width, config.depth, rngs)
-        # One trunk foresees the next representation, what is earned on the way, and whether it goes on.
+        # One trunk predicts the next representation, the reward, and whether the episode continues.
         self.dynamics = MLP((size, action), size + config.bins + 1, config.width, config.depth, rngs)
         kernel = self.dynamics.output.kernel
         kernel[...] = kernel[...].at[:, size:].set(0.0)
@@ -145,13 +145,13 @@ class RewardModel(nnx.Module):
         return self.simplices(self.encoded(observations))
 
     def encoded(self, observations: Float[Array, "... O"]) -> Float[Array, "... D"]:
-        """The encoder's output on observations in raw units, of which `simplices` makes the representation."""
+        """Encoder output for observations in raw units, before `simplices` turns it into the representation."""
         return self.encoder(observations[..., None, :])
 
     def foresee(
         self, representation: Float[Array, "... D"], action: Float[Array, "... A"]
     ) -> tuple[Float[Array, "... D"], Float[Array, "... K"], Float[Array, "..."]]:
-        """The next representation, logits of the reward on the way, and the logit of the episode's end."""
+        """Next representation, logits of the reward, and the logit of termination."""
         size, _, bins, _ = self.shape
         out = self.dynamics(representation, action)
         return self.simplices(out[..., :size]), out[..., size : size + bins], out[..., size + bins]
@@ -159,7 +159,7 @@ class RewardModel(nnx.Module):
     def act(
         self, representation: Float[Array, "... D"], key: PRNGKeyArray
     ) -> tuple[Float[Array, "... A"], Float[Array, "..."]]:
-        """An action that the policy draws, and its log-probability: a Gaussian, squashed."""
+        """Action sampled from the policy, a squashed Gaussian, and its log-probability."""
         mean, log_std = self._gaussian(representation)
         noise = jax.random.normal(key, mean.shape)
         drawn = mean + jnp.exp(log_std) * noise
@@ -169,7 +169,7 @@ class RewardModel(nnx.Module):
         return jnp.tanh(drawn), jnp.sum(log_prob - squashing, axis=-1)
 
     def decoded(self, logits: Float[Array, "... K"]) -> Float[Array, "..."]:
-        """The number that logits over bins stand for."""
+        """Expected value of logits over bins."""
         return decoded(logits, self.shape[3])
 
     # For planners: actions in raw units.
@@ -179,17 +179,17 @@ class RewardModel(nnx.Module):
         return self.simplices(self.encoder(obs))
 
     def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... 1 A"]) -> Prediction:
-        """The latent after an action, the reward on the way, and for episodic tasks the probability to go on."""
+        """Latent after an action, the reward, and for episodic tasks the probability that the episode continues."""
         after, reward, end = self.foresee(latent, self.scale.share(block[..., 0, :]))
         return Prediction(after, self.decoded(reward), jax.nn.sigmoid(-end) if self.episodic else None)
 
     def value(self, latent: Float[Array, "... D"]) -> Float[Array, "..."]:
-        """The discounted return of the policy's own mean actions from here on: the mean of the critics."""
+        """Discounted return of the policy's mean actions from `latent` on, averaged over the critics."""
         action = jnp.tanh(self._gaussian(latent)[0])
         return jnp.mean(self.decoded(self.critics(latent, action)), axis=0)
 
     def policy(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... 1 A"]:
-        """The policy's mean action, in raw units. It knows no goal."""
+        """Mean action of the policy, in raw units; independent of any goal."""
         return self.scale.raw(jnp.tanh(self._gaussian(latent)[0]))[..., None, :]
 
     def _gaussian(self, representation: Float[Array, "... D"]) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""The leaves of a tree by name: tensors as files keep them."""
+"""Leaves of a tree by name, as stored in files."""
 
 from __future__ import annotations
 

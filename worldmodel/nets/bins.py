@@ -17,14 +17,14 @@ def symlog(values: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def symexp(values: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The inverse of `symlog`."""
+    """Inverse of `symlog`."""
     return jnp.sign(values) * jnp.expm1(jnp.abs(values))
 
 
 def two_hot(values: Float[Array, "..."], bins: int, limit: float) -> Float[Array, "... {bins}"]:
-    """Weights of the two bins beside `symlog(values)`, of which there are `bins` evenly from `-limit` to `limit`.
+    """Weights of the two bins adjacent to `symlog(values)`, among `bins` evenly spaced from `-limit` to `limit`.
 
-    What lies beyond them counts as the last bin.
+    Values beyond the limits count as the outermost bin.
     """
     place = (jnp.clip(symlog(values), -limit, limit) + limit) * ((bins - 1) / (2 * limit))
     numbers = jnp.arange(bins, dtype=jnp.float32).reshape((1,) * values.ndim + (-1,))
@@ -32,6 +32,6 @@ def two_hot(values: Float[Array, "..."], bins: int, limit: float) -> Float[Array
 
 
 def decoded(logits: Float[Array, "... K"], limit: float) -> Float[Array, "..."]:
-    """The number that a distribution over bins stands for: `symexp` of its mean, as TD-MPC2 has it."""
+    """Value of a distribution over bins: `symexp` of its mean, as in TD-MPC2."""
     places = jnp.linspace(-limit, limit, logits.shape[-1], dtype=jnp.float32).reshape((1,) * (logits.ndim - 1) + (-1,))
     return symexp(jnp.sum(jax.nn.softmax(logits, axis=-1) * places, axis=-1))

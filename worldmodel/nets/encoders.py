@@ -1,4 +1,4 @@
-"""From a short history of embeddings to a representation.
+"""Encoders from a short history of embeddings to a representation.
 
 The last layer is linear: a normalising one would put representations on a sphere, where no anti-collapse term can make
 them Gaussian (LeWorldModel, arXiv 2603.19312).
@@ -21,7 +21,7 @@ from .normalization import Normalizer
 class StateEncoder(nnx.Module):
     """Stacked, normalised sensor vectors through an MLP: `[..., P, E] -> [..., D]`.
 
-    An angle enters as sine and cosine of its share of the period; what is missing enters as 0, beside its flag.
+    An angle enters as sine and cosine of its share of the period; a missing reading enters as 0, next to its flag.
 
     Args:
       spec: the sensors.
@@ -43,14 +43,14 @@ class StateEncoder(nnx.Module):
         return self.mlp(features.reshape((*features.shape[:-2], -1)))
 
     def fit(self, rows: Float[ndarray, "M E"]) -> None:
-        """Take the scales from the rows of a dataset; a missing reading says nothing about its sensor's."""
+        """Set the scales from the rows of a dataset; missing readings are ignored."""
         self.normalizer.fit(rows, self.spec.presence(rows))
         for flag in self.spec.flags.values():
             self.normalizer.mean[...] = self.normalizer.mean[...].at[flag].set(0.0)
             self.normalizer.std[...] = self.normalizer.std[...].at[flag].set(1.0)
 
     def features(self, embeddings: Float[Array, "... E"]) -> Float[Array, "... F"]:
-        """What the network sees of each moment: normalised, angles as sine and cosine."""
+        """Network input for each moment: normalised, angles as sine and cosine."""
         spec, scaled = self.spec, self.normalizer(embeddings)
         for name, flag in spec.flags.items():
             place = spec.slices[name]
@@ -61,7 +61,7 @@ class StateEncoder(nnx.Module):
         rate = jnp.asarray(2 * np.pi / spec.period[angles], jnp.float32)
         turns = embeddings[..., angles] * rate.reshape((1,) * (scaled.ndim - 1) + (-1,))
         sines, cosines = jnp.sin(turns), jnp.cos(turns)
-        for name, flag in spec.flags.items():  # sine and cosine of a missing angle say nothing
+        for name, flag in spec.flags.items():  # sine and cosine of a missing angle carry no information
             missing = np.isin(angles, np.arange(spec.size)[spec.slices[name]])
             if missing.any():
                 kept = jnp.where(jnp.asarray(missing), embeddings[..., flag : flag + 1], 1.0)
@@ -69,7 +69,7 @@ class StateEncoder(nnx.Module):
         return jnp.concatenate([scaled.at[..., angles].set(sines), cosines], axis=-1)
 
     def feature_mask(self, mask: Bool[Array, "... E"]) -> Bool[Array, "... F"]:
-        """The mask of features that belongs to a mask of a row."""
+        """Convert a mask of a row to a mask of features."""
         angles = np.flatnonzero(self.spec.period)
         return jnp.concatenate([mask, mask[..., angles]], axis=-1) if len(angles) else mask
 
@@ -77,8 +77,8 @@ class StateEncoder(nnx.Module):
 class SymlogEncoder(MLP):
     """Stacked sensor vectors on a symlog scale through an MLP: `[..., P, E] -> [..., D]`.
 
-    For data that arrive while it learns, of which no statistics are known beforehand. It is an MLP itself, so that the
-    names of its weights are those of files written when reward models had no encoder class.
+    For online data, whose statistics are not known in advance. It subclasses the MLP, so that the
+    names of its weights match files written before reward models had an encoder class.
 
     Args:
       spec: the sensors.
@@ -109,5 +109,5 @@ def check_encodable(spec: ObservationSpec) -> None:
 
 
 def feature_size(spec: ObservationSpec) -> int:
-    """F: how many features stand for a row, one more for each angle."""
+    """F, the number of features of a row: one more for each angle."""
     return spec.size + int(np.count_nonzero(spec.period))

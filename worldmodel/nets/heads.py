@@ -1,4 +1,4 @@
-"""Small networks on top of the representation: what was done, what to do, how far it is, and where things are."""
+"""Heads on top of the representation: inverse dynamics, policy, goal encoder, decoder, distance critic and probe."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ EPSILON = 1e-6  # keeps the norm differentiable at the goal
 
 
 class InverseDynamics(nnx.Module):
-    """Which actions led from one latent to another H blocks later: `[..., D], [..., D] -> [..., H·K·A]`, normalised.
+    """Actions that led from one latent to another H blocks later: `[..., D], [..., D] -> [..., H·K·A]`, normalised.
 
-    The endpoint form (Toso et al., arXiv 2610.07540) keeps in the representation what actions control, over the
+    The endpoint form (Toso et al., arXiv 2610.07540) keeps controllable information in the representation, over the
     horizon.
 
     Args:
@@ -33,14 +33,14 @@ class InverseDynamics(nnx.Module):
         self.mlp = MLP((latent_size, latent_size), output_size, width, depth, rngs)
 
     def __call__(self, latent: Float[Array, "... D"], later: Float[Array, "... D"]) -> Float[Array, "... F"]:
-        """The H · K actions in between, flat and normalised."""
+        """Return the H · K actions in between, flat and normalised."""
         return self.mlp(latent, later)
 
 
 class GoalPolicy(nnx.Module):
-    """What to do to get from one latent to another: `[..., D], [..., D] -> [..., K, A]`, the next action block.
+    """Policy towards a goal latent: `[..., D], [..., D] -> [..., K, A]`, the next action block.
 
-    The reflex ("Mode 1") beside the planner ("Mode 2"): one pass through a small network in place of a search.
+    Reactive "Mode 1", as opposed to the planner's "Mode 2": one pass through a small network instead of a search.
 
     Args:
       latent_size: D.
@@ -58,13 +58,13 @@ class GoalPolicy(nnx.Module):
         self.shape = (action_block, action_size)
 
     def fit(self, low: Float[ndarray, "A"], high: Float[ndarray, "A"]) -> None:
-        """Take the bounds of the actions, in raw units."""
+        """Set the bounds of the actions, in raw units."""
         self.low[...] = jnp.asarray(low, jnp.float32)
         self.high[...] = jnp.asarray(high, jnp.float32)
 
     def __call__(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... K A"]:
         """The block of actions, in raw units and within the bounds."""
-        raw = self.mlp(latent, goal, goal - latent)  # the difference, for precision beside the goal
+        raw = self.mlp(latent, goal, goal - latent)  # the difference, for precision near the goal
         share = jnp.tanh(raw.reshape((*raw.shape[:-1], *self.shape)))
         middle, half = (self.low[...] + self.high[...]) / 2, (self.high[...] - self.low[...]) / 2
         lead = (1,) * (share.ndim - 1)
@@ -72,13 +72,13 @@ class GoalPolicy(nnx.Module):
 
 
 class PartialGoal(nnx.Module):
-    """The representation of a goal of which only some numbers are asked for: `[..., F], [..., F] -> [..., D]`.
+    """Encoder of partially specified goals: `[..., F], [..., F] -> [..., D]`.
 
-    What the rest may be is for the data to say: it is trained to give the mean of the representations that agree.
+    The unspecified rest follows from the data: the target is the mean of the representations of consistent goals.
 
     Args:
       latent_size: D.
-      features: numbers that the encoder makes of one moment, F.
+      features: encoder features of one moment, F.
       width: of the hidden layers.
       depth: number of hidden layers.
       rngs: of the initial weights.
@@ -88,16 +88,16 @@ class PartialGoal(nnx.Module):
         self.mlp = MLP((features, features), latent_size, width, depth, rngs)
 
     def __call__(self, features: Float[Array, "... F"], known: Float[Array, "... F"]) -> Float[Array, "... D"]:
-        """From the features of a goal, and 1 where one counts, 0 where any value will do."""
+        """Encode the features of a goal; the mask is 1 where a feature is specified and 0 where it is free."""
         return self.mlp(features * known, known)
 
 
 class Decoder(nnx.Module):
-    """From a latent to the features of the newest moment: only for the twin that learns by reconstruction.
+    """Decoder from a latent to the features of the newest moment, only for the reconstruction baseline.
 
     Args:
       latent_size: D.
-      features: numbers that the encoder makes of one moment.
+      features: encoder features of one moment.
       width: of the hidden layers.
       depth: number of hidden layers.
       rngs: of the initial weights.
@@ -114,8 +114,8 @@ class Decoder(nnx.Module):
 class TemporalDistance(nnx.Module):
     """Directed distance in environment steps from one latent to another: `[..., D], [..., D] -> [...]`.
 
-    `d(z, g) = ‖u(z, g) − u(g, g)‖`: never negative, and nothing at the goal itself by construction. A free output
-    learns that last part badly, since moments of rest at just the goal are rare in data, and a plan then settles beside
+    `d(z, g) = ‖u(z, g) − u(g, g)‖`: never negative, and zero at the goal itself by construction. A free output
+    learns the latter poorly, since states at rest exactly at the goal are rare in data, and a plan then settles next to
     its goal.
 
     Args:
@@ -131,8 +131,8 @@ class TemporalDistance(nnx.Module):
     def scaled(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
         """The distance in units of `STEP_SCALE`, in which it is trained.
 
-        Linear, so that a step counts as much far away as near the goal: a logarithm would blur just where a wall has to
-        be gone around.
+        Linear, so that a step counts equally far from and near the goal: a logarithm would lose precision exactly where
+        a wall has to be avoided.
         """
         difference = self.mlp(latent, goal) - self.mlp(goal, goal)
         return jnp.sqrt(jnp.sum(jnp.square(difference), axis=-1) + EPSILON)
@@ -143,7 +143,7 @@ class TemporalDistance(nnx.Module):
 
 
 class Probe(nnx.Module):
-    """Decodes positions from a latent, for the eye and for guards; none of its gradients reach the representation.
+    """Probe that decodes positions from a latent, for display and guards; no gradient reaches the representation.
 
     Args:
       latent_size: D.

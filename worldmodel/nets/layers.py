@@ -1,4 +1,4 @@
-"""The one building block that encoder, predictor and heads share."""
+"""Multilayer perceptron, the building block of encoder, predictor and heads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from jaxtyping import Array, Float
 
 
 class MLP(nnx.Module):
-    """`depth` hidden layers of `width` with RMSNorm and SiLU, then a linear one.
+    """`depth` hidden layers of `width` with RMSNorm and SiLU, then a linear layer.
 
     Several inputs are joined at the first layer, each with its own weights, and broadcast against one another: a goal
-    that all candidates share is multiplied once and not once a candidate.
+    that all candidates share is multiplied once, not once per candidate.
 
     Args:
       in_sizes: of each input.
@@ -33,7 +33,7 @@ class MLP(nnx.Module):
         zero_output: bool = False,
     ):
         sizes = (in_sizes,) if isinstance(in_sizes, int) else in_sizes
-        # Each input keeps the variance that one joint layer would give it.
+        # Each input keeps the variance that a single joint layer would give it.
         self.inputs = nnx.List(
             [
                 nnx.Linear(
@@ -52,7 +52,7 @@ class MLP(nnx.Module):
         self.output = nnx.Linear(width, out_size, kernel_init=kernel_init, rngs=rngs)
 
     def __call__(self, *inputs: Float[Array, "..."]) -> Float[Array, "..."]:
-        """One input a size in `in_sizes`, its features last and leading dimensions broadcast: `[..., out_size]`."""
+        """Apply to one input per size in `in_sizes`, features last, leading dimensions broadcast: `[..., out_size]`."""
         parts = [layer(value) for layer, value in zip(self.inputs, inputs, strict=True)]
         rank = max(part.ndim for part in parts)
         parts = [part.reshape((1,) * (rank - part.ndim) + part.shape) for part in parts]

@@ -1,4 +1,4 @@
-"""Statistics that are stored with the model, so that it takes and gives raw units everywhere."""
+"""Normalization statistics stored with the model, so that its inputs and outputs are in raw units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..moments import Moments
 
 
 class Statistic(nnx.Variable[Array]):
-    """Measured once from data and never trained."""
+    """Variable measured once from data and never trained."""
 
 
 class Normalizer(nnx.Module):
@@ -23,13 +23,13 @@ class Normalizer(nnx.Module):
         self.std = Statistic(jnp.ones((size,), jnp.float32))
 
     def fit(self, values: Float[ndarray, "M F"], present: Bool[ndarray, "M F"] | None = None) -> None:
-        """Take mean and standard deviation from data, computed in float64; constant features are only centred.
+        """Set mean and standard deviation from data, computed in float64; constant features are only centred.
 
-        A feature that never moved tells nothing, and dividing by its deviation would turn rounding into signal.
+        A constant feature carries no information, and dividing by its deviation would amplify rounding errors.
 
         Args:
           values: the data.
-          present: which of them were read; None: all.
+          present: mask of the values that were read; None: all.
         """
         if present is None or present.all():
             moments = Moments.of(values)
@@ -39,11 +39,11 @@ class Normalizer(nnx.Module):
         self.std[...] = jnp.asarray(np.where(moments.still, 1.0, moments.std), jnp.float32)
 
     def __call__(self, values: Float[Array, "... F"]) -> Float[Array, "... F"]:
-        """From raw units to mean 0 and standard deviation 1, a feature at a time."""
+        """Convert from raw units to mean 0 and standard deviation 1 per feature."""
         shape = (1,) * (values.ndim - 1) + (-1,)
         return (values - self.mean[...].reshape(shape)) / self.std[...].reshape(shape)
 
     def inverse(self, values: Float[Array, "... F"]) -> Float[Array, "... F"]:
-        """Back to raw units."""
+        """Convert back to raw units."""
         shape = (1,) * (values.ndim - 1) + (-1,)
         return values * self.std[...].reshape(shape) + self.mean[...].reshape(shape)

@@ -1,4 +1,4 @@
-"""The action-conditioned dynamics of the representation: latent and action block in, next latent out."""
+"""Action-conditioned dynamics of the representation: latent and action block in, next latent out."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .normalization import Normalizer
 
 
 class EnsemblePredictor(nnx.Module):
-    """`z' = z + MLP(z, a)`, where `a` is the concatenated block of K actions, by each of E members of its own weights.
+    """`z' = z + MLP(z, a)`, where `a` is the concatenated block of K actions, for E members with separate weights.
 
-    The output layers start at zero, so that an untrained predictor is the "nothing changes" one. Members begin and are
-    trained differently (Lakshminarayanan et al., arXiv 1612.01474): where data were scarce, they do not agree.
+    The output layers start at zero, so that an untrained predictor predicts no change. Members are initialised and
+    trained differently (Lakshminarayanan et al., arXiv 1612.01474): where data were scarce, they disagree.
 
     Args:
       latent_size: D.
@@ -43,8 +43,8 @@ class EnsemblePredictor(nnx.Module):
     def __call__(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
         """The latent K environment steps later; `block` holds the actions of those steps, in raw units.
 
-        Latents with one leading axis more than the blocks are those of the first members, each of which goes on from
-        its own: `[E, ..., D], [..., K, A] -> [E, ..., D]`. Without that axis the first member answers.
+        Latents with one leading axis more than the blocks are those of the first members, each of which continues from
+        its own: `[E, ..., D], [..., K, A] -> [E, ..., D]`. Without that axis the first member predicts.
         """
         scaled = self.normalizer(block)
         actions = scaled.reshape((*scaled.shape[:-2], -1))

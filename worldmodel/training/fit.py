@@ -1,4 +1,4 @@
-"""A model from episodes in one call: its scales, the training, and the functions that a planner calls."""
+"""Fit a model to episodes in one call: normalization, training, and the functions that a planner calls."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _check_sizes(config: ModelConfig, data: EpisodeData, probe_size: int) -> Non
 
 
 def _words(spec: ObservationSpec) -> str:
-    """The sensors in a few words, with what may differ."""
+    """Describe the sensors in a few words, including the fields that may differ."""
     return ", ".join(
         f"{each.name} {each.dtype}{list(each.shape)}{' optional' * each.optional}"
         f"{f' period {[*each.period]}' if each.period else ''}"

@@ -1,7 +1,7 @@
-"""The reward-free objective: predict representations, keep them from collapsing, and learn how far things are.
+"""Reward-free objective: predict representations, prevent their collapse, and learn distances between them.
 
 `L = prediction + λ_s · SIGReg + λ_i · inverse dynamics + λ_d · temporal distance + partial goals + probe`, and on a
-finished encoder those parts that need no more than latents; the policy comes last, when the world model is finished.
+finished encoder the parts that need only latents; the policy comes last, when the world model is finished.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WEIGHTS = ("prediction", "sigreg", "inverse", "distance", "reconstruction", "go
 
 @dataclass(frozen=True)
 class JepaConfig:
-    """Weights of the parts (0 leaves one out), and what critic and ensemble are trained with.
+    """Weights of the parts (0 disables one), and settings of critic and ensemble.
 
     Raises:
       ValueError: a weight below 0, an expectile or rate outside (0, 1), or no projection or foreign goal.
@@ -42,14 +42,14 @@ class JepaConfig:
     sigreg: float = 0.09
     inverse: float = 1.0
     distance: float = 1.0
-    reconstruction: float = 0.0  # of the twin that decodes its input; needs `model.decoder`
-    goal_probe: float = 0.0  # of what the probe decodes from goals that ask for some of the sensors
+    reconstruction: float = 0.0  # of the baseline that decodes its input; needs `model.decoder`
+    goal_probe: float = 0.0  # of the probe's output for partially specified goals
     sigreg_projections: int = 64
     expectile: float = 0.3
-    foreign_goals: int = 4  # goals of other windows that the critic learns from, for each of its own
-    longest_distance: float = 500.0  # environment steps, above which the critic does not count
-    target_rate: float = 0.02  # how fast the critic's target follows it, an update
-    partial_goals: float = 0.25  # share of the critic's goals of which only some sensors are told
+    foreign_goals: int = 4  # goals of other windows that the critic learns from, per own goal
+    longest_distance: float = 500.0  # environment steps, above which the critic's targets are clipped
+    target_rate: float = 0.02  # of the moving average that is the critic's target, per update
+    partial_goals: float = 0.25  # share of the critic's goals with only some sensors specified
     bootstrap: float = 0.8  # share of the episodes that each further member of the ensemble learns from
 
     followed: ClassVar[str] = "distance_head"  # the critic learns from a slowly following copy of itself
@@ -70,11 +70,11 @@ class JepaConfig:
                 raise ValueError(f"objective.{name} must be at least 1; got {getattr(self, name)}")
 
     def stages(self, model: WorldModel, training: TrainingConfig) -> tuple[Stage, ...]:
-        """What learns, in this order.
+        """Return the training stages, in order.
 
-        First everything but the policy, together. Then the encoder is finished: the data are encoded once, and what
-        needs no more than latents goes on at the speed of small networks. The critic may go on alone: while
-        representations change under it, it cannot settle. The policy comes last.
+        First everything but the policy, together. Then the encoder is finished: the data are encoded once, and parts
+        that need only latents continue at the speed of small networks. The critic may continue alone: while
+        representations change, it cannot converge. The policy comes last.
 
         Raises:
           ValueError: too few windows in a batch, or a part of the model that is missing or would never learn.
@@ -108,10 +108,10 @@ class JepaConfig:
 def jepa_loss(
     model: WorldModel, target: TemporalDistance, windows: Windows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """The objective on one batch of windows, and its parts as metrics.
+    """Return the objective on one batch of windows, and its parts as metrics.
 
-    `horizon_ratio` is the error of the last predicted latent over that of predicting no change: below 1 the model knows
-    something, and it is the number to watch, since a collapsed model has the lowest prediction loss of all.
+    `horizon_ratio` is the error of the last predicted latent over that of predicting no change: below 1, the model has
+    learned something. It is the number to watch, since a collapsed model has the lowest prediction loss of all.
 
     Args:
       model: the model; the modules of the stage learn.
@@ -127,7 +127,7 @@ def jepa_loss(
     encoded = LatentWindows(latents, windows.actions, *goals, windows.goal_offset, windows.episode)
     loss, metrics, predicted = _on_latents(model, target, encoded, goal_key, config)
 
-    # SIGReg on the first and the last moment: those between are much the same, and would only cost their time.
+    # SIGReg on the first and the last moment: those between are much the same, and would only cost time.
     ends = jnp.stack([latents[:, 0], latents[:, -1]])  # [2, B, D]
     regularity = sigreg_loss(ends, sigreg_key, config.sigreg_projections)
     actions = model.predictor.normalizer(windows.actions)
@@ -141,8 +141,8 @@ def jepa_loss(
         loss = loss + config.reconstruction * metrics["reconstruction"]
     if model.probe_head is not None and windows.probe_targets is not None:
         seen = jax.lax.stop_gradient(latents[:, 0])
-        wanted = model.probe_head.normalizer(windows.probe_targets)
-        metrics["probe"] = jnp.mean(jnp.square(model.probe_head.mlp(seen) - wanted))
+        expected = model.probe_head.normalizer(windows.probe_targets)
+        metrics["probe"] = jnp.mean(jnp.square(model.probe_head.mlp(seen) - expected))
         loss = loss + metrics["probe"]
     return loss, {"loss": loss, **metrics}
 
@@ -176,7 +176,9 @@ def critic_loss(
       config: weights of the losses.
     """
     windows = _with_partial_goals(windows, partial_goals(model, windows.goal_embeddings, key), config)
-    predicted = rollout(model.predict, windows.latents[:, 0], windows.actions)  # the first member's, who plans
+    predicted = rollout(
+        model.predict, windows.latents[:, 0], windows.actions
+    )  # of the first member, which is used for planning
     loss, metrics = distance_loss(
         model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
     )
@@ -195,44 +197,44 @@ def reflex_loss(
       key: consumed.
       config: weights of the losses.
     """
-    told_key, path_key = jax.random.split(key)
-    told = partial_goals(model, windows.goal_embeddings, told_key)
-    loss = policy_loss(model, _with_partial_goals(windows, told, config), path_key)
+    goal_key, path_key = jax.random.split(key)
+    goals = partial_goals(model, windows.goal_embeddings, goal_key)
+    loss = policy_loss(model, _with_partial_goals(windows, goals, config), path_key)
     return loss, {"loss": loss, "policy": loss}
 
 
-def _with_partial_goals(windows: LatentWindows, told: Float[Array, "B D"], config: JepaConfig) -> LatentWindows:
-    """A share of the goals as they look when only some sensors are told.
+def _with_partial_goals(windows: LatentWindows, goals: Float[Array, "B D"], config: JepaConfig) -> LatentWindows:
+    """Replace a share of the goals by their representations with only some sensors specified.
 
-    For the critic that is right, too: the steps to a goal bound those to any that it is a part of.
+    This is valid for the critic, too: the steps to a full goal are an upper bound of the steps to a part of it.
     """
-    rows = jnp.arange(len(told), dtype=jnp.int32)
-    is_partial = rows < round(config.partial_goals * len(told))
-    return replace(windows, goals=jnp.where(is_partial[:, None], jax.lax.stop_gradient(told), windows.goals))
+    rows = jnp.arange(len(goals), dtype=jnp.int32)
+    is_partial = rows < round(config.partial_goals * len(goals))
+    return replace(windows, goals=jnp.where(is_partial[:, None], jax.lax.stop_gradient(goals), windows.goals))
 
 
 def _on_latents(
     model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics, Float[Array, "B H D"]]:
-    """Prediction, distance and partial goals; and what was predicted, row by row by another member."""
+    """Return the loss on latents, its parts, and the latents predicted by the members in rotation."""
     latents, members = windows.latents, len(model.predictor.members)
     rows = jnp.arange(len(latents), dtype=jnp.int32)
-    told = partial_goals(model, windows.goal_embeddings, key)
-    partial = goal_loss(told, windows.goals)
-    windows = _with_partial_goals(windows, told, config)
+    goals = partial_goals(model, windows.goal_embeddings, key)
+    partial = goal_loss(goals, windows.goals)
+    windows = _with_partial_goals(windows, goals, config)
 
     root = jnp.broadcast_to(latents[None, :, 0], (members, *latents[:, 0].shape))
     imagined = rollout(model.predict, root, windows.actions)  # [E, B, H, D]
     weights = bootstrap_weights(windows.episode, members, config.bootstrap)
     prediction = prediction_loss(imagined, latents[:, 1:], weights)
-    predicted = imagined[rows % members, rows]  # the critic has to know what any member imagines
+    predicted = imagined[rows % members, rows]  # the critic has to handle the predictions of every member
     distance, metrics = distance_loss(
         model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
     )
     loss = config.prediction * prediction + config.distance * distance + partial
     goal_probe = {}
     if config.goal_probe and model.probe_head is not None:
-        goal_probe["goal_probe"] = goal_probe_loss(model, told, windows.goals)
+        goal_probe["goal_probe"] = goal_probe_loss(model, goals, windows.goals)
         loss = loss + config.goal_probe * goal_probe["goal_probe"]
     change = jnp.mean(jnp.square(latents[:, -1] - latents[:, 0]))
     metrics = {

@@ -1,7 +1,7 @@
-"""The reward-driven objective: a representation in which what will be seen, earned and reached can be foretold.
+"""Reward-driven objective: a representation that predicts future latents, rewards and returns.
 
 TD-MPC2 (Hansen, Su & Wang, arXiv 2310.16828): predict the next representations (consistency), rewards, ends and
-returns along an imagined path; and a policy that follows the critics. No observation is ever reconstructed.
+returns along a predicted path; and a policy that follows the critics. No observation is ever reconstructed.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ..types import Metrics
 
 @dataclass(frozen=True)
 class TdConfig:
-    """Weights of the parts, as published but for the termination's."""
+    """Weights of the parts, as published except for termination."""
 
     consistency: float = 20.0
     reward: float = 0.1
     value: float = 0.1
     termination: float = 1.0
-    sigreg: float = 0.0  # keeps a representation from collapsing that has no reward and no return to tell
-    decay: float = 0.5  # rho: how much less each further imagined step counts
+    sigreg: float = 0.0  # prevents collapse of a representation that is not trained on rewards or returns
+    decay: float = 0.5  # rho: weight factor of each further predicted step
     discount: float = 0.99  # of one decision
-    entropy: float = 1e-4  # of the policy, an action's dimension
+    entropy: float = 1e-4  # of the policy, per action dimension
     horizon: int = 3  # H, imagined steps
 
     def __post_init__(self) -> None:
@@ -52,10 +52,10 @@ def td_loss(
     key: PRNGKeyArray,
     config: TdConfig,
 ) -> tuple[Float[Array, ""], tuple[Metrics, Float[Array, "B D"]]]:
-    """What the model learns from, its parts, and the representations that the policy learns from. The key is consumed.
+    """Return the model's loss, its parts, and the representations that the policy learns from. The key is consumed.
 
     Args:
-      model: its policy is asked and does not learn here.
+      model: its policy is evaluated and does not learn here.
       targets: the slowly following copies of the critics.
       batch: windows of H steps.
       key: for the policy's draws.
@@ -66,7 +66,7 @@ def td_loss(
     first = model.simplices(encoded)
     after = jax.lax.stop_gradient(model.represent(batch.observations[:, 1:]))  # [B, H, D]
     actions = model.scale.share(batch.actions)
-    wanted = jax.lax.stop_gradient(_td_targets(model, targets, after, batch, key, config))
+    target_returns = jax.lax.stop_gradient(_td_targets(model, targets, after, batch, key, config))
 
     def imagine(representation: Array, action: Array) -> tuple[Array, tuple[Array, ...]]:
         following, reward, end = model.foresee(representation, action)
@@ -81,24 +81,24 @@ def td_loss(
     parts = {
         "consistency": jnp.mean(jnp.square(following - after.transpose(1, 0, 2)), axis=-1),
         "reward": two_hot_loss(reward, batch.rewards.T, limit),
-        "value": jnp.mean(two_hot_loss(returns, jnp.broadcast_to(wanted.T, returns.shape[:-1]), limit), axis=0),
+        "value": jnp.mean(two_hot_loss(returns, jnp.broadcast_to(target_returns.T, returns.shape[:-1]), limit), axis=0),
     }
     if model.episodic:
         parts["termination"] = optax.sigmoid_binary_cross_entropy(end, batch.terminated.T.astype(jnp.float32))
     metrics = {name: jnp.sum(weights * part) for name, part in parts.items()}
-    if config.sigreg:  # of what is not yet on a simplex: there a normal distribution is no contradiction
+    if config.sigreg:  # before the simplices, where a normal distribution is possible
         metrics["sigreg"] = sigreg_loss(encoded[None], jax.random.fold_in(key, 0))
     loss = sum((getattr(config, name) * part for name, part in metrics.items()), start=jnp.zeros((), jnp.float32))
-    metrics |= {"return_target": jnp.mean(wanted), "largest_target": jnp.max(jnp.abs(wanted))}
+    metrics |= {"return_target": jnp.mean(target_returns), "largest_target": jnp.max(jnp.abs(target_returns))}
     return loss, ({"loss": loss, **metrics}, jax.lax.stop_gradient(first))
 
 
 def policy_loss(
     model: RewardModel, seen: Float[Array, "B D"], spread: Float[Array, ""], key: PRNGKeyArray, config: TdConfig
 ) -> tuple[Float[Array, ""], tuple[Metrics, Float[Array, ""]]]:
-    """The policy's loss: the critics' values of the actions it draws, in units of `spread`; and the present spread.
+    """Return the policy's loss, the critics' values of its sampled actions in units of `spread`, and their spread.
 
-    It learns where windows begin alone, and not along what is imagined from there, which would cost three times as much
+    It learns only where windows begin, not along the predicted path, which would cost three times as much
     for nearly the same representations. The spread is the range from the 5th to the 95th percentile, of which the
     caller keeps a moving average.
 
@@ -125,7 +125,7 @@ def _td_targets(
     key: PRNGKeyArray,
     config: TdConfig,
 ) -> Float[Array, "B H"]:
-    """Reward plus discounted return of what the policy draws next, by the less hopeful of two targets."""
+    """Reward plus discounted return of the policy's next action, by the smaller of two target critics."""
     action_key, pair_key = jax.random.split(key)
     actions, _ = model.act(after, action_key)
     returns = model.decoded(targets(after, actions))

@@ -1,7 +1,7 @@
-"""Learning from a replay buffer: many updates in one compiled call, which samples for itself.
+"""Trainer on a replay buffer: many updates in one compiled call, sampling included.
 
-Every random number follows from the seed and the update's index, so a run that was killed and resumed goes on exactly
-as one that was not.
+Every random number follows from the seed and the update's index, so a run that was killed and resumed continues exactly
+as one that was never stopped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ POLICY = "actor"
 
 @dataclass(frozen=True)
 class TdTrainingConfig:
-    """How fast, and with what."""
+    """Learning rates, batch size and optimiser settings."""
 
     batch: int = 64
     learning_rate: float = 1e-3
@@ -52,7 +52,7 @@ class TdTrainingConfig:
 @register_dataclass
 @dataclass(frozen=True)
 class TdState:
-    """Everything that changes in training, plus the statistics that do not: a pytree of arrays only."""
+    """Training state, plus the statistics that do not change: a pytree of arrays only."""
 
     params: Tree
     targets: Tree  # the critics' slowly following copies
@@ -102,18 +102,18 @@ class TdTrainer:
         return self._merged(state.params, state.statistics)
 
     def weights(self, state: TdState) -> Weights:
-        """The weights as `freeze_reward_model` takes them; those of all lanes, where the state has lanes."""
+        """Return the weights as `freeze_reward_model` takes them; of all lanes, where the state has lanes."""
         leaves = [*jax.tree.leaves(state.params), *jax.tree.leaves(state.statistics)]
         return tuple(leaves[place] for place in self._order)
 
     def updates(self, state: TdState, replay: Replay, count: int) -> tuple[TdState, Metrics]:
-        """`count` updates; metrics are their means. `state` is consumed; each `count` compiles once."""
+        """Run `count` updates; metrics are their means. `state` is consumed; each `count` compiles once."""
         return self._updates(state, replay, jax.random.key(self.training.seed), count)
 
     def updates_together(
         self, lanes: Lanes, states: TdState, replays: Replay, keys: Key[Array, "..."], count: int
     ) -> tuple[TdState, Metrics]:
-        """`updates` of all runs, a lane each, with their keys in place of the trainer's seed.
+        """Run `updates` for all runs, one lane each, with their keys instead of the trainer's seed.
 
         Args:
           lanes: the runs.
@@ -171,11 +171,11 @@ def _as(structure: Any, tree: Tree) -> Any:
 
 
 def _split(params: Tree) -> tuple[Tree, Tree]:
-    """What the model's loss trains, and the policy."""
+    """Return the parameters trained by the model's loss, and those of the policy."""
     return {name: value for name, value in params.items() if name != POLICY}, params[POLICY]
 
 
 def _order(whole: Tree, *parts: Tree) -> tuple[int, ...]:
-    """Where, among the leaves of the parts one after the other, those of the whole are."""
+    """Return the indices of the whole's leaves among the concatenated leaves of the parts."""
     names = [name for part in parts for name, _ in jax.tree_util.tree_flatten_with_path(part)[0]]
     return tuple(names.index(name) for name, _ in jax.tree_util.tree_flatten_with_path(whole)[0])

@@ -32,11 +32,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How long and how fast. Learning rate: linear warm-up over 5 % of the updates, then cosine decay to 1 %."""
+    """Number and rate of updates. Learning rate: linear warm-up over 5 % of the updates, then cosine decay to 1 %."""
 
     updates: int = 4000
-    frozen_updates: int = 0  # further ones of predictor and critic, on an encoder that is finished
-    critic_updates: int = 0  # further ones of the critic alone, on representations and predictions that are finished
+    frozen_updates: int = 0  # further updates of predictor and critic, on a finished encoder
+    critic_updates: int = 0  # further updates of the critic alone, on finished representations and predictions
     policy_updates: int = 4000  # of the policy, on a world model that is finished
     batch: int = 256
     learning_rate: float = 1e-3
@@ -64,16 +64,16 @@ class TrainingConfig:
 
 @runtime_checkable
 class Objective(Protocol):
-    """What a `Trainer` trains for: the configuration of its losses, which knows its own stages."""
+    """Objective of a `Trainer`: the configuration of its losses, which defines the stages."""
 
     @property
     def followed(self) -> str:
-        """The module of which training keeps a slowly following copy, the target."""
+        """Name of the module whose target is a slowly following copy."""
         ...
 
     @property
     def target_rate(self) -> float:
-        """How fast the target follows, an update."""
+        """Rate at which the target follows, per update."""
         ...
 
     def stages(self, model: Any, training: TrainingConfig) -> tuple[Stage, ...]:
@@ -88,7 +88,7 @@ class Objective(Protocol):
 @register_dataclass
 @dataclass(frozen=True)
 class TrainState:
-    """Everything that changes in training, plus the statistics that do not: a pytree of arrays only."""
+    """Training state, plus the statistics that do not change: a pytree of arrays only."""
 
     params: Params
     target: Params  # the slowly following copy of one module
@@ -104,7 +104,7 @@ class Trainer:
       model: with its initial weights and the scales of the data.
       sampler: of the data.
       objective: the losses, and which modules learn in which stage.
-      config: how long and how fast.
+      config: number and rate of updates.
     """
 
     def __init__(self, model: WorldModel, sampler: WindowSampler, objective: Objective, config: TrainingConfig):
@@ -128,14 +128,14 @@ class Trainer:
         training: TrainingConfig,
         probe_targets: Float[ndarray, "M Q"] | None = None,
     ) -> Trainer:
-        """A trainer of a freshly initialised model that has the scales of the data.
+        """Return a trainer of a freshly initialised model with the normalization statistics of the data.
 
         Args:
           data: the episodes.
           config: the model's architecture, for the sensors and actions of the data.
           objective: the losses.
-          training: how long and how fast; its seed initialises the model, too.
-          probe_targets: what the probe learns to decode in each row of the data; None where the model has no probe.
+          training: number and rate of updates; its seed also initialises the model.
+          probe_targets: values that the probe learns to decode in each row; None where the model has no probe.
 
         Raises:
           ValueError: no episode is long enough for a window, or the parts do not fit each other.
@@ -148,7 +148,7 @@ class Trainer:
 
     @property
     def total(self) -> int:
-        """All updates, of all stages."""
+        """Number of updates of all stages."""
         return sum(stage.updates for stage in self._stages.values())
 
     def init(self) -> TrainState:
@@ -173,7 +173,7 @@ class Trainer:
         raise ValueError(f"update {update} lies beyond the last of {self.total}")
 
     def step(self, state: TrainState) -> tuple[TrainState, Metrics]:
-        """`updates_per_call` updates; metrics are their means. `state` is consumed."""
+        """Run `updates_per_call` updates; metrics are their means. `state` is consumed."""
         key, name = jax.random.key(self.config.seed), self.stage(int(state.update))
         encoded = self._stages[name].encoded
         if encoded and self._latents is None:

@@ -1,4 +1,4 @@
-"""What all trainers share: the stages of an objective, one gradient step, and many updates in one compiled call."""
+"""Shared parts of trainers: the stages of an objective, one gradient step, and many updates in one compiled call."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Stage:
     learns: tuple[str, ...]  # modules by name; those that the model lacks are left out
     loss: Callable[[Any, Any, Any, PRNGKeyArray], tuple[Array, Metrics]]
     learning_rate: float
-    encoded: bool = False  # whether its batches are latents, encoded once by an encoder that is finished
+    encoded: bool = False  # whether its batches are latents, encoded once by a finished encoder
 
 
 class Step(NamedTuple):
@@ -37,7 +37,7 @@ class Step(NamedTuple):
 
     params: Any
     optimizer: Any  # its state
-    aux: Any  # what the loss returns beside its value
+    aux: Any  # the auxiliary output of the loss
     gradients: Any
 
 
@@ -53,13 +53,13 @@ def descend(
       state: the optimizer's.
     """
     (_, aux), gradients = jax.value_and_grad(loss, has_aux=True)(params)
-    with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; everything of ours is strict
+    with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; our own code is strict
         changes, state = optimizer.update(gradients, state, params)
     return Step(optax.apply_updates(params, changes), state, aux, gradients)
 
 
 def repeat(update: Callable[[State], tuple[State, Metrics]], state: State, count: int) -> tuple[State, Metrics]:
-    """`count` updates in one scan, and the means of their metrics."""
+    """Run `count` updates in one scan, and average their metrics."""
 
     def one(state: State, _: None) -> tuple[State, Metrics]:
         return update(state)

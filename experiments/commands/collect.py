@@ -69,7 +69,7 @@ def sensor_ranges(task: envs.Task, path: Path) -> str:
 
 
 def measure_rate(cfg: DictConfig, task: envs.Task, console: Console) -> None:
-    """Measure and print open-loop collection and raw mj_step in the same run, and add them to the CSV `results` if set."""
+    """Measure and print open-loop collection and raw mj_step in one run, and add them to the CSV `results` if set."""
     if not isinstance(task, MujocoTask):
         raise ValueError(f"rate=true measures MuJoCo tasks, and {cfg.task.name} is none")
     rate = benchmark_collection(task)

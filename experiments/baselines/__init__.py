@@ -1,1 +1,1 @@
-"""What stands beside the world model: other ways to learn to reach goals, behind the same evaluation."""
+"""Baselines for the world model: other methods of learning to reach goals, with the same evaluation."""

@@ -1,8 +1,8 @@
 """Goal-conditioned behaviour cloning: from the last observations and a goal to the action that was taken.
 
 Goals are later moments of the same episode (Ding et al., "Goal-conditioned imitation learning", NeurIPS 2019; Ghosh et
-al., arXiv 1912.06088): what the data do on their way is taken for the way there. It learns from the very data of the
-world model, as many updates of as many moments.
+al., arXiv 1912.06088): the recorded actions are treated as the way to them. It trains on the same data as the
+world model, with the same number of updates and the same batch size.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from . import weights
 
 @dataclass(frozen=True)
 class GcbcConfig:
-    """The shape of the network."""
+    """Shape of the network."""
 
     width: int = 256
     depth: int = 3
@@ -48,20 +48,20 @@ class GcbcConfig:
 
 
 class Cloner(nnx.Module):
-    """The last P observations and a goal observation, in raw units, to an action in half ranges of its bounds."""
+    """Network from P observations and a goal observation, in raw units, to an action in half ranges of its bounds."""
 
     def __init__(self, embedding_size: int, history: int, action_size: int, config: GcbcConfig, rngs: nnx.Rngs):
         self.normalizer = Normalizer(embedding_size)
         self.mlp = MLP((history * embedding_size, embedding_size), action_size, config.width, config.depth, rngs)
 
     def __call__(self, stacks: Float[Array, "... P O"], goals: Float[Array, "... O"]) -> Float[Array, "... A"]:
-        """The mean of the actions that were taken in such a situation."""
+        """Mean action for these observations and this goal."""
         seen = self.normalizer(stacks)
         return self.mlp(seen.reshape(*seen.shape[:-2], -1), self.normalizer(goals))
 
 
 def train(data: EpisodeData, history: int, config: GcbcConfig, training: TrainingConfig) -> Cloner:
-    """Clone the behaviour of `data`; learning rate and its course, batch and updates are the world model's."""
+    """Clone the behaviour of `data`; learning-rate schedule, batch size and updates are the world model's."""
     model = Cloner(data.spec.size, history, data.actions.shape[1], config, nnx.Rngs(training.seed))
     model.normalizer.fit(data.observations)
     middle, half = (data.action_high + data.action_low) / 2, (data.action_high - data.action_low) / 2
@@ -87,12 +87,12 @@ def train(data: EpisodeData, history: int, config: GcbcConfig, training: Trainin
                     row(windows.observations)[:, 0], row(windows.goals)[:, -1]
                 )
                 error = jnp.mean(jnp.square(error - windows.actions[:, 0, 0]), axis=-1)
-                ahead = (windows.goal_offset > 0).astype(error.dtype)  # towards the present moment nothing is done
+                ahead = (windows.goal_offset > 0).astype(error.dtype)  # a goal at the present moment has no action
                 return jnp.sum(ahead * error) / jnp.maximum(jnp.sum(ahead), 1.0)
 
             params, moments = state
             value, gradients = jax.value_and_grad(loss)(params)
-            with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; everything of ours is strict
+            with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; our own code is strict
                 changes, moments = optimizer.update(gradients, moments, params)
             return (optax.apply_updates(params, changes), moments), value
 
@@ -116,7 +116,7 @@ def train(data: EpisodeData, history: int, config: GcbcConfig, training: Trainin
 def train_to_file(
     path: Path, data: EpisodeData, history: int, config: GcbcConfig, training: TrainingConfig, recipe: dict[str, Any]
 ) -> None:
-    """Train and write the network, with what is known of it."""
+    """Train and write the network, with its metadata."""
     began = time.perf_counter()
     model = train(data, history, config, training)
     tensors = weights.named(nnx.state(model), "")
@@ -126,10 +126,10 @@ def train_to_file(
 
 
 def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy, dict[str, Any]]:
-    """The policy in a file, and what its header says of it.
+    """Load the policy in a file, and its header.
 
     Raises:
-      FileNotFoundError: no file there.
+      FileNotFoundError: there is no file.
       ValueError: a broken file, or one of another recipe.
     """
     tensors, header = weights.read(path, recipe, {"gcbc": (GcbcConfig,)})
@@ -141,9 +141,9 @@ def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy
 
 
 def policy(task: Task, model: Cloner, history: int) -> ReactivePolicy:
-    """The network as a policy of the task."""
+    """Policy of the task from the network."""
     graphdef, state = nnx.split(model)
-    leaves, tree = jax.tree.flatten(state)  # a flat tuple is the quickest argument of a compiled function
+    leaves, tree = jax.tree.flatten(state)  # a flat tuple is the fastest argument of a compiled function
     space: Any = task.action_space
     middle, half = jnp.asarray((space.high + space.low) / 2), jnp.asarray((space.high - space.low) / 2)
 

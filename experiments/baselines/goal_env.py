@@ -1,9 +1,9 @@
-"""A task as a goal-conditioned Gymnasium environment, as Stable-Baselines3 and its hindsight replay want one.
+"""A task as a goal-conditioned Gymnasium environment, as Stable-Baselines3 and its hindsight replay expect it.
 
 `observation` and the goals are what the sensors read, scaled to a spread of about one: where a task's places lie close
-together, as those of a gripper in its workspace do, networks cannot tell them apart otherwise. Whether a goal is
-reached is decided by the task itself, from simulator states, which the goals carry along behind their `visible` first
-numbers: no network sees them, and hindsight relabels them together.
+together, as those of a gripper in its workspace do, networks cannot tell them apart otherwise. The task itself decides
+whether a goal is reached, from simulator states, which the goals carry along behind their `visible` first numbers: no
+network sees them, and hindsight relabels them together.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Observation = dict[str, ndarray]
 class GoalEnv(gymnasium.Env[Observation, ndarray]):
     """Reward 0 where the goal is reached and -1 elsewhere; an episode lasts the task's budget and never ends early.
 
-    A goal is `[goal observation (O, scaled), state (S), goal (G)]`; of a goal that nobody has achieved the state is 0.
+    A goal is `[goal observation (O, scaled), state (S), goal (G)]`; for a goal that was not achieved the state is 0.
 
     Args:
-      draws: so many starts and goals of the task tell the mean and the spread of each sensor; one that reads the same
-        in all of them, as speeds do at rest, is scaled by its bounds.
+      draws: number of starts and goals for the mean and the spread of each sensor; a sensor that is constant
+        in all of them, such as speed at rest, is scaled by its bounds.
     """
 
     def __init__(self, task: Task, draws: int):
@@ -51,26 +51,26 @@ class GoalEnv(gymnasium.Env[Observation, ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Another start, another goal, as the task draws them."""
+        """Begin an episode with a new start and goal drawn by the task."""
         super().reset(seed=seed)
         _, info = self.task.reset(seed=seed, options=options)
         return self._seen(), info
 
     def step(self, action: ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """One control period."""
+        """Execute one control period."""
         _, _, _, truncated, info = self.task.step(action)
         seen = self._seen()
         reward = float(self.compute_reward(seen["achieved_goal"], seen["desired_goal"], info))
         return seen, reward, False, truncated, info
 
     def compute_reward(self, achieved: Float[ndarray, "... W"], desired: Float[ndarray, "... W"], info: Any) -> ndarray:
-        """0 where the state that `achieved` carries fulfils the goal that `desired` carries, -1 elsewhere."""
+        """Reward: 0 where the state in `achieved` fulfils the goal in `desired`, -1 elsewhere."""
         states = achieved[..., self.visible : self.visible + self._state_size]
         goals = desired[..., self.visible + self._state_size :]
         return np.asarray(self.task.success(states, goals), np.float32) - np.float32(1.0)
 
     def scaled(self, observations: Float[ndarray, "... O"]) -> Float[ndarray, "... O"]:
-        """Observations as the networks see them."""
+        """Observations scaled for the networks."""
         return (observations - self._middle) / self._scale
 
     def _seen(self) -> Observation:
@@ -87,7 +87,7 @@ class GoalEnv(gymnasium.Env[Observation, ndarray]):
 
 
 def _spread(task: Task, draws: int) -> tuple[Float[ndarray, "O"], Float[ndarray, "O"]]:
-    """Mean and standard deviation of each sensor over starts and goals; 0 and its bound where it does not vary."""
+    """Mean and standard deviation of each sensor over starts and goals; 0 and its bound if it is constant."""
     rng = np.random.default_rng(0)
     starts = true_rows(task, np.stack([task.sample_state(rng) for _ in range(draws)]))
     goals = goal_rows(task, np.stack([task.sample_goal(rng) for _ in range(draws)]))

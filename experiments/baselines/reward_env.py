@@ -1,4 +1,4 @@
-"""A reward task of ours as a Gymnasium environment, as Stable-Baselines3 wants one."""
+"""A reward task of ours as a Gymnasium environment, as Stable-Baselines3 expects it."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from numpy import ndarray
 
 
 class RewardTask(Protocol):
-    """What is used of a reward task: one step is one decision, for which it repeats the action itself."""
+    """Interface of a reward task: one step is one decision, and the task repeats the action itself."""
 
     observation_size: int
     low: ndarray  # [A] float32, raw bounds of the actions
     high: ndarray
 
     def reset(self, seed: int | None = None) -> ndarray:
-        """The first observation [O] of an episode."""
+        """Begin an episode and return its first observation [O]."""
         ...
 
     def step(self, action: Any) -> Any:
-        """One decision: `observation`, `reward`, `terminated`, `truncated`."""
+        """Execute one decision: `observation`, `reward`, `terminated`, `truncated`."""
         ...
 
 
 class RewardEnv(gymnasium.Env[ndarray, ndarray]):
-    """The same episodes, rewards and bounds."""
+    """Gymnasium environment with the episodes, rewards and bounds of a reward task."""
 
     def __init__(self, task: RewardTask):
         self.task = task
@@ -43,6 +43,6 @@ class RewardEnv(gymnasium.Env[ndarray, ndarray]):
         return self.task.reset(seed), {}
 
     def step(self, action: Float[ndarray, "A"]) -> tuple[Float[ndarray, "O"], float, bool, bool, dict[str, Any]]:
-        """One decision."""
+        """Execute one decision."""
         done = self.task.step(action)
         return done.observation, float(done.reward), bool(done.terminated), bool(done.truncated), {}

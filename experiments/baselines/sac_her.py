@@ -1,8 +1,8 @@
-"""Soft actor-critic with hindsight experience replay: reinforcement learning with as many environment steps.
+"""Soft actor-critic with hindsight experience replay: reinforcement learning with the same number of environment steps.
 
 SAC is that of `sbx`, the JAX edition of Stable-Baselines3, and the replay is Stable-Baselines3's own (Haarnoja et al.,
-arXiv 1812.05905; Andrychowicz et al., arXiv 1707.01495). They are the extra `baselines`; to evaluate what was trained,
-they are not needed.
+arXiv 1812.05905; Andrychowicz et al., arXiv 1707.01495). They are the extra `baselines`; evaluation of a trained policy
+does not need them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DICTIONARIES = ("observations", "next_observations")
 class SacHerConfig:
     """The settings of Stable-Baselines3's SAC, but for the discount and the learning rate.
 
-    `round` steps are made in a row, and then as many updates, in one compiled call.
+    `round` environment steps are followed by as many updates, in one compiled call.
     """
 
     learning_rate: float = 1e-3
@@ -44,22 +44,22 @@ class SacHerConfig:
     width: int = 256
     depth: int = 2
     learning_starts: int = 1000
-    hindsight_goals: int = 4  # for each goal that was really aimed at
+    hindsight_goals: int = 4  # relabelled goals for each original goal
     round: int = 32
-    draws: int = 500  # starts and goals that say how the sensors are scaled
+    draws: int = 500  # starts and goals from which the sensor scales are computed
 
 
 def installed() -> bool:
-    """Whether the extra `baselines` is there."""
+    """Whether the extra `baselines` is installed."""
     return find_spec("sbx") is not None and find_spec("stable_baselines3") is not None
 
 
 def train_to_file(path: Path, task: Task, steps: int, seed: int, config: SacHerConfig, recipe: dict[str, Any]) -> None:
-    """Train for `steps` environment steps and write the actor; a run that was stopped goes on from its last state.
+    """Train for `steps` environment steps and write the actor; an interrupted run resumes from its last state.
 
     Raises:
       ImportError: the extra `baselines` is not installed.
-      ValueError: the state of a run with another recipe lies there.
+      ValueError: the saved state is of a run with another recipe.
     """
     if not installed():
         raise ImportError("the baseline sac_her needs sbx: pip install sbx-rl stable-baselines3")
@@ -88,10 +88,10 @@ def train_to_file(path: Path, task: Task, steps: int, seed: int, config: SacHerC
 
 
 def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy, dict[str, Any]]:
-    """The policy in a file, and what its header says of it.
+    """Load the policy in a file, and its header.
 
     Raises:
-      FileNotFoundError: no file there.
+      FileNotFoundError: there is no file.
       ValueError: a broken file, or one of another recipe.
     """
     tensors, header = weights.read(path, recipe, {"sac_her": (SacHerConfig,)})
@@ -100,7 +100,7 @@ def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy
 
 
 def policy(task: Task, actor: dict[str, np.ndarray], config: SacHerConfig) -> ReactivePolicy:
-    """The mean action of the actor with these weights: hidden layers with ReLU, then tanh to the bounds."""
+    """Policy of the actor's mean action: hidden layers with ReLU, then tanh to the bounds."""
     env, depth = GoalEnv(task, config.draws), config.depth
     space: Any = task.action_space
     middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
@@ -125,13 +125,13 @@ def policy(task: Task, actor: dict[str, np.ndarray], config: SacHerConfig) -> Re
 
 
 def _create(env: GoalEnv, steps: int, seed: int, config: SacHerConfig) -> Any:
-    """SAC whose networks see the goal's visible part and the observation, of all that the goals carry."""
+    """Create SAC whose networks see only the observation and the visible part of the goal."""
     from sbx import SAC
     from sbx.common.policies import SquashedGaussianActor, VectorCritic
     from stable_baselines3 import HerReplayBuffer
 
     def visible(values: Any) -> Any:
-        """Stable-Baselines3 joins achieved goal, desired goal and observation, in this order."""
+        """Select the visible part; Stable-Baselines3 concatenates achieved goal, desired goal and observation."""
         width = (values.shape[-1] - env.visible) // 2
         return jnp.concatenate([values[:, width : width + env.visible], values[:, 2 * width :]], axis=-1)
 
@@ -184,7 +184,7 @@ def _learn(model: Any, steps: int, save: Any, bar: Any) -> None:
 
 
 def _snapshot(model: Any) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """All arrays of a run, and its counts."""
+    """Arrays and counters of a run."""
     buffer, learned = model.replay_buffer, _learned(model)
     tensors = weights.named(learned, "learned.")
     tensors |= {f"buffer.{name}": getattr(buffer, name) for name in BUFFER}
@@ -194,7 +194,7 @@ def _snapshot(model: Any) -> tuple[dict[str, np.ndarray], dict[str, int]]:
 
 
 def _restore(model: Any, tensors: dict[str, np.ndarray], header: dict[str, Any], seed: int) -> None:
-    """Make a fresh model that of the snapshot; the episode that was interrupted ends there."""
+    """Restore a snapshot into a new model; the interrupted episode ends there."""
     buffer = model.replay_buffer
     for name in BUFFER:
         getattr(buffer, name)[...] = tensors[f"buffer.{name}"]
@@ -203,7 +203,7 @@ def _restore(model: Any, tensors: dict[str, np.ndarray], header: dict[str, Any],
             value[...] = tensors[f"buffer.{name}.{key}"]
     buffer.pos, buffer.full = int(header["pos"]), bool(header["full"])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it does what is asked for here
+        warnings.simplefilter("ignore")  # for the behaviour needed here
         buffer.truncate_last_trajectory()
     model.num_timesteps, model._n_updates = int(header["steps"]), int(header["updates"])
     model.set_random_seed(seed + model.num_timesteps)

@@ -1,6 +1,6 @@
-"""SAC and PPO on rewards, trained for as many environment steps and evaluated as everything else.
+"""SAC and PPO on rewards, with the same environment steps and the same evaluation as the other methods.
 
-The algorithms are those of `sbx`, the JAX edition of Stable-Baselines3, with its default settings unless told others
+The algorithms are those of `sbx`, the JAX edition of Stable-Baselines3, with its default settings unless overridden
 (Haarnoja et al., arXiv 1812.05905; Schulman et al., arXiv 1707.06347). They are the extra `baselines`.
 """
 
@@ -27,17 +27,17 @@ ALGORITHMS = ("sac", "ppo")
 
 @dataclass(frozen=True)
 class SbxConfig:
-    """How to train, in environment steps: control steps, those that an action is repeated for included."""
+    """Training settings, in environment steps: control steps, action repeats included."""
 
     algorithm: str = "sac"
     steps: int = 100_000
     evaluate_every: int = 5_000
     episodes: int = 10  # of each evaluation
-    action_repeat: int = 1  # of the environment that the factory makes, which repeats actions itself
+    action_repeat: int = 1  # of the factory's environment, which repeats actions itself
     settings: Mapping[str, Any] = field(default_factory=dict)  # of the algorithm, by the names of Stable-Baselines3
 
     def check(self) -> None:
-        """Raise ValueError on settings that cannot work."""
+        """Raise ValueError on invalid settings."""
         if self.algorithm not in ALGORITHMS:
             raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}; got {self.algorithm!r}")
         for name in ("steps", "evaluate_every", "episodes", "action_repeat"):
@@ -55,11 +55,11 @@ def train(
 ) -> None:
     """Train one seed, and add a row to `table` at each evaluation, the first of them before any learning.
 
-    A seed that is complete in the table is left as it is; one that was interrupted begins anew.
+    A seed that is complete in the table is left as it is; an interrupted one restarts.
 
     Raises:
       ImportError: the extra `baselines` is not installed.
-      ValueError: settings that cannot work, or spaces that are no boxes.
+      ValueError: invalid settings, or spaces that are not boxes.
     """
     config.check()
     key = (config.algorithm, task, seed)
@@ -75,16 +75,16 @@ def train(
 
 
 def installed() -> bool:
-    """Whether the extra `baselines` is there."""
+    """Whether the extra `baselines` is installed."""
     return find_spec("sbx") is not None and find_spec("stable_baselines3") is not None
 
 
 def _complete(manifest: Mapping[str, Any], config: SbxConfig) -> dict[str, Any]:
-    """The manifest with the settings, and the versions of what only this extra installs."""
+    """Manifest with the settings, and the versions of the packages of this extra."""
     versions = {name: importlib.metadata.version(name) for name in ("sbx-rl", "stable-baselines3", "torch")}
     settings = {name: str(value) for name, value in config.settings.items()}
-    told = {**asdict(replace(config, settings={})), "settings": settings}
-    return {**manifest, "versions": {**manifest.get("versions", {}), **versions}, "baseline": told}
+    baseline = {**asdict(replace(config, settings={})), "settings": settings}
+    return {**manifest, "versions": {**manifest.get("versions", {}), **versions}, "baseline": baseline}
 
 
 def _create(config: SbxConfig, make_env: EnvFactory, seed: int) -> Any:
@@ -107,7 +107,7 @@ def _watch(
     manifest: Mapping[str, Any],
     bar: Any,
 ) -> Any:
-    """A callback that evaluates, adds the rows, and stops at the last step."""
+    """Callback that evaluates, adds the rows, and stops at the last step."""
     from stable_baselines3.common.callbacks import BaseCallback
 
     class Watch(BaseCallback):
@@ -145,7 +145,7 @@ def _watch(
 
 
 def _gradient_steps(model: Any) -> int:
-    """Steps of the optimiser; PPO itself counts its passes over a rollout, each of which is several."""
+    """Count of optimiser steps; PPO itself counts passes over a rollout, each of several steps."""
     passes = int(model._n_updates)
     if not hasattr(model, "n_epochs"):
         return passes

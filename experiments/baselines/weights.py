@@ -1,4 +1,4 @@
-"""Arrays and what is known about them in one safetensors file, as the models are kept: nothing is ever unpickled."""
+"""Arrays and their metadata in one safetensors file, like the models: nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _KEY = "jepa-mpc"
 
 
 def write(path: Path, tensors: Mapping[str, Any], header: Mapping[str, Any]) -> None:
-    """Write arrays by name, and `header` as JSON beside them; whole or not at all."""
+    """Write arrays by name, and `header` as JSON with them, atomically."""
     arrays = {name: np.asarray(value, order="C") for name, value in tensors.items()}
     write_atomically(path, save(arrays, metadata={_KEY: json.dumps(header)}))
 
 
 def read(path: Path, recipe: Mapping[str, Any], groups: Groups = GOAL) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the header of a file whose header says that it was made with `recipe`.
+    """Read the arrays and the header of a file, and check that it was made with `recipe`.
 
     Args:
       path: of the file.
-      recipe: of the run; a setting that the file does not have yet counts as its default.
-      groups: the dataclasses of the recipe's groups, which have the defaults.
+      recipe: of the run; a setting missing from an older file counts as its default.
+      groups: dataclasses of the recipe's groups, with the defaults.
 
     Raises:
-      FileNotFoundError: no file there.
+      FileNotFoundError: there is no file.
       ValueError: a broken or foreign file, or one of another recipe (what differs is named).
     """
     if not path.is_file():
@@ -63,10 +63,10 @@ def read(path: Path, recipe: Mapping[str, Any], groups: Groups = GOAL) -> tuple[
 def shape_of(
     kind: type[Shape], path: Path, header: Mapping[str, Any], tensors: Mapping[str, np.ndarray]
 ) -> tuple[Shape, int]:
-    """The shape of a network that a header describes, and the observations that it is shown, 1 where none are named.
+    """Return a network's shape and number of stacked observations (default 1) from its header.
 
     Raises:
-      ValueError: fields that are missing or unknown, or sizes beyond those of the tensors: nothing is built from them.
+      ValueError: missing or unknown fields, or sizes beyond those of the tensors; checked before anything is built.
     """
     values, history = header.get("config"), header.get("history", 1)
     if not isinstance(values, dict) or set(values) != {field.name for field in fields(kind)}:  # type: ignore[arg-type]
@@ -85,15 +85,15 @@ def shape_of(
 
 
 def named(tree: Any, prefix: str) -> dict[str, np.ndarray]:
-    """The leaves of a pytree by their names in it, each behind `prefix`."""
+    """Leaves of a pytree by their path, each with `prefix`."""
     return {f"{prefix}{_name(path)}": np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def filled(tree: Any, prefix: str, tensors: Mapping[str, np.ndarray]) -> Any:
-    """`tree` with its leaves replaced by the arrays of their names.
+    """Return `tree` with its leaves replaced by the arrays of the same names.
 
     Raises:
-      ValueError: an array that is missing, or of another shape.
+      ValueError: an array is missing, or has another shape.
     """
 
     def leaf(path: Any, old: Any) -> Any:

@@ -1,1 +1,1 @@
-"""One file a command: `run(cfg)` does the work and prints."""
+"""The commands, one file each: `run(cfg)` does the work and prints."""

@@ -1,4 +1,4 @@
-"""`jepa-mpc bench`: a suite of measurements, into a table of one's own with its manifest."""
+"""`jepa-mpc bench`: run a suite of measurements, and write a new table with its manifest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ..bench import shipped
 
-# The module of each suite, imported when it is asked for.
+# The module of each suite, imported on demand.
 SUITES = {
     "constraints": "goal.constraints",
     "delay": "robot.delay",
@@ -37,12 +37,12 @@ SUITES = {
 
 
 def run(cfg: DictConfig) -> list[Any]:
-    """The rows or values of the suite that `cfg.suite` names; of a table over a grid, those measured before too.
+    """Run the suite `cfg.suite` and return its rows or values; for a grid, earlier rows of the table too.
 
     With `cfg.shipped` nothing is measured or written: the shipped rows are printed and returned.
 
     Raises:
-      ValueError: a suite, planner or setting that does not exist.
+      ValueError: an unknown suite, planner or setting.
     """
     name = str(cfg.suite.name)
     if name not in SUITES:

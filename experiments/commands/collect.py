@@ -1,4 +1,4 @@
-"""`jepa-mpc collect`: roll out a behaviour in a task, write a Minari dataset, and draw where it went."""
+"""`jepa-mpc collect`: roll out a behaviour in a task, write a Minari dataset, and draw its coverage."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from ..training.ensure import collect_data, visited
 
 
 def run(cfg: DictConfig) -> Collected:
-    """Collect into a new dataset, with a picture of its coverage beside it where the task can be seen from above.
+    """Collect into a new dataset, with a picture of its coverage next to it if the task has a view from above.
 
     Raises:
-      FileExistsError: there is something at the dataset's place.
+      FileExistsError: the dataset's path exists already.
     """
     console = Console()
     out = Path(cfg.out) if cfg.out else Paths.of(cfg, cfg.seed).data
@@ -56,7 +56,7 @@ def run(cfg: DictConfig) -> Collected:
 
 
 def sensor_ranges(task: envs.Task, path: Path) -> str:
-    """The least and the greatest reading of each of the task's sensors in a dataset, in words."""
+    """Lowest and highest reading of each of the task's sensors in a dataset, as text."""
     data = load(path)
     spec, rows, read = data.spec, data.observations, data.spec.presence(data.observations)
     words = []
@@ -69,7 +69,7 @@ def sensor_ranges(task: envs.Task, path: Path) -> str:
 
 
 def measure_rate(cfg: DictConfig, task: envs.Task, console: Console) -> None:
-    """Open-loop collection beside raw mj_step in the same run, printed, and added to the CSV of `results` if given."""
+    """Measure and print open-loop collection and raw mj_step in one run, and add them to the CSV `results` if set."""
     if not isinstance(task, MujocoTask):
         raise ValueError(f"rate=true measures MuJoCo tasks, and {cfg.task.name} is none")
     rate = benchmark_collection(task)

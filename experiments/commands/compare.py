@@ -1,4 +1,4 @@
-"""`jepa-mpc compare`: learning curves side by side, and what can be said of them with which confidence."""
+"""`jepa-mpc compare`: learning curves side by side, with statistics and confidence intervals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..records.curves import CurveRow, Run
 from ..records.manifest import manifest
 from ..shell.say import say
 
-OURS = shipped.FOLDER / shipped.TABLES["rewards"].file  # read where no other table is named
+OURS = shipped.FOLDER / shipped.TABLES["rewards"].file  # default table
 BASELINE = "sac"
 
 
@@ -35,8 +35,8 @@ def run(cfg: DictConfig) -> Comparison:
     """Print the tables, and write them as Markdown, a CSV and a page, with the curves as pictures.
 
     Raises:
-      FileNotFoundError: no table of curves there.
-      ValueError: a table that is none of curves, a method or a task without rows, or no run until `at`.
+      FileNotFoundError: there is no table of curves.
+      ValueError: a table of another kind, a method or a task without rows, or no run that reaches `at`.
     """
     if not isinstance(cfg.at, int | float) or cfg.at < 1 or cfg.at != int(cfg.at):
         raise ValueError(f"at must be a whole number of environment steps, 1 or more; got {cfg.at}")
@@ -63,7 +63,7 @@ def run(cfg: DictConfig) -> Comparison:
 
 
 def _rows(paths: Sequence[str]) -> list[CurveRow]:
-    """The rows of all files, in the order of the files."""
+    """Rows of all files, in the order of the files."""
     files = [Path(path) for path in paths] or [OURS]
     rows = []
     for file in files:
@@ -76,7 +76,7 @@ def _rows(paths: Sequence[str]) -> list[CurveRow]:
 
 
 def _source(cfg: DictConfig) -> str:
-    """Where the curves come from: files that were named, or the shipped table and its machines."""
+    """Source of the curves: the given files, or the shipped table and its machines."""
     if paths := _words(cfg.curves):
         return f"curves: {', '.join(Path(path).name for path in paths)}"
     machines = "; ".join(shipped.by_machine("rewards"))
@@ -84,9 +84,9 @@ def _source(cfg: DictConfig) -> str:
 
 
 def _selected(rows: Sequence[CurveRow], methods: Sequence[str], tasks: Sequence[str]) -> list[CurveRow]:
-    for name, wanted, column in (("methods", methods, "method"), ("tasks", tasks, "task")):
+    for name, requested, column in (("methods", methods, "method"), ("tasks", tasks, "task")):
         known = list(dict.fromkeys(getattr(row, column) for row in rows))
-        for each in wanted:
+        for each in requested:
             if each not in known:
                 raise ValueError(f"{name} has {each!r}, of which there are no rows: choose from {', '.join(known)}")
     kept = [row for row in rows if row.method in (methods or [row.method]) and row.task in (tasks or [row.task])]
@@ -102,7 +102,7 @@ def _method(name: str | None, known: Sequence[str], setting: str) -> str | None:
 
 
 def _words(setting: Any) -> list[str]:
-    """A list of names, or a single one."""
+    """Names from a list or a single name."""
     if setting is None:
         return []
     return [setting] if isinstance(setting, str) else [str(each) for each in setting]
@@ -120,7 +120,7 @@ def _show(table: TextTable, console: Console) -> None:
 def _write(
     folder: Path, found: Comparison, runs: Sequence[Run], published: Sequence[PublishedScore], made: dict[str, Any]
 ) -> Path:
-    """The files of a comparison; its page is returned."""
+    """Write the files of a comparison and return the path of its page."""
     page = folder / "compare.html"
     images = []
     for axis, name in AXES.items():

@@ -1,4 +1,4 @@
-"""`jepa-mpc demo`: the main job from nothing, and one page that shows what came of it."""
+"""`jepa-mpc demo`: the whole workflow from scratch, and one page with the results."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from ..shell.shadowing import PROGRAM
 from ..training.ensure import ensure_data, ensure_model, visited
 from ..training.health import judged
 
-SEEDS = 3  # in the table that the second command makes
+SEEDS = 3  # in the table of the second command
 CURVES = ("step", "loss", "prediction", "sigreg", "inverse", "distance", "horizon_ratio")
 
 
 def run(cfg: DictConfig) -> list[Row]:
-    """Collect, train, plan and report; what was finished before with the same recipe is used again."""
+    """Collect, train, plan and report; finished stages of the same recipe are reused."""
     check_policies(cfg)
     goal_tasks.make(cfg.task.name, "demo")
     began = time.perf_counter()
@@ -67,7 +67,7 @@ def run(cfg: DictConfig) -> list[Row]:
 
 
 def how_to_call() -> str:
-    """How to call the command where a shell does not find it, as after `make demo`; empty where it does."""
+    """Instructions for calling the command if it is not on PATH, as after `make demo`; empty if it is."""
     folder = Path(sys.executable).parent
     if shutil.which(PROGRAM) or not (folder / PROGRAM).is_file():
         return ""
@@ -79,7 +79,7 @@ def how_to_call() -> str:
 
 
 def peak_mib() -> int:
-    """The most memory that this process has held, in MiB."""
+    """Peak memory of this process, in MiB."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(kilobytes / (2**20 if sys.platform == "darwin" else 2**10))
 
@@ -113,7 +113,7 @@ def _report(
 
 
 def next_commands(cfg: DictConfig, model: Path) -> list[str]:
-    """How to plan again with the model, and with further seeds: with the settings that this run was given."""
+    """Commands to plan again with the model, and with further seeds, with the settings of this run."""
     words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     own = ("task", "task.name", "runs", "seed", "policies", "video_episodes")
     settings = [word for word in words if word.partition("=")[0].lstrip("+") not in own]
@@ -133,7 +133,7 @@ def _note(checkpoint: Checkpoint) -> str:
 
 
 def _showcase(episodes: list[EpisodeRecord], count: int) -> list[EpisodeRecord]:
-    """The longest successes, which show most, and one failure where there is one; more failures where there are few."""
+    """Episodes to show: the longest successes and one failure, if any; more failures if there are few successes."""
     failed = [episode for episode in episodes if not episode.success]
     reached = sorted((episode for episode in episodes if episode.success), key=lambda each: -each.steps)
     shown = reached[: count - min(1, len(failed))]

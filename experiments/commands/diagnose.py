@@ -1,4 +1,4 @@
-"""`jepa-mpc diagnose`: is a model healthy, and where it fails, is that the model's fault or the planner's?"""
+"""`jepa-mpc diagnose`: check whether a model is healthy, and attribute its failures to model or planner."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ..training.health import judged
 
 
 def run(cfg: DictConfig) -> Diagnosis:
-    """Print one table, and write the same as JSON, as a picture and as a page."""
+    """Print one table, and write it as JSON, as a picture and as a page."""
     path = Paths.of(cfg, int(cfg.seed)).model if cfg.checkpoint is None else Path(cfg.checkpoint)
     name = f"{cfg.task.name.replace('/', '-')}-{PUBLISHED}" if cfg.checkpoint == PUBLISHED else path.stem
     found = diagnosis(cfg, _checkpoint(cfg))
@@ -61,7 +61,7 @@ def _checkpoint(cfg: DictConfig) -> Checkpoint:
 
 
 def show(found: Diagnosis, console: Console, title: str) -> None:
-    """Print what was found: value, healthy range, verdict, and where that is bad, what it tells and what to do."""
+    """Print the figures: value, healthy range, verdict, and if that is bad, its meaning and the fix."""
     rows = Table(title=title, box=SIMPLE_HEAD)
     for column in ("figure", "value", "healthy", ""):
         rows.add_column(column, justify="right" if column in ("value", "healthy") else "left", no_wrap=True)
@@ -91,7 +91,7 @@ def show(found: Diagnosis, console: Console, title: str) -> None:
 
 
 def as_json(found: Diagnosis) -> dict[str, Any]:
-    """Everything in the table and the curves, as JSON."""
+    """Content of the table and the curves, as JSON."""
     seen, reach = found.foresight, found.reach
     content: dict[str, Any] = {
         "task": found.task,
@@ -121,7 +121,7 @@ def as_json(found: Diagnosis) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN: null stands for what could not be measured."""
+    """Replace NaN, which JSON lacks, by null."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Is this machine ready? Versions, devices, rendering, folders and names, each with its fix."""
+"""Check of this machine: versions, devices, rendering, folders and names, each with its fix."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..shell.shadowing import PROGRAM, collisions_in, hidden_packages
 State = Literal["ok", "warning", "failed"]
 GIB = 2**30
 
-# Each is tried in a process of its own: MuJoCo reads MUJOCO_GL once, a bad driver can take a process down, and starting
+# Each is tried in a separate process: MuJoCo reads MUJOCO_GL once, a bad driver can take a process down, and starting
 # ffmpeg from a process that runs JAX is not safe.
 RENDER = """
 import mujoco
@@ -52,7 +52,7 @@ print("ffmpeg", imageio_ffmpeg.get_ffmpeg_version())
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: a warning costs something, a failure has to be fixed before the other commands work."""
+    """Result of one check: a warning is a drawback, a failure must be fixed before the other commands work."""
 
     name: str
     state: State
@@ -61,7 +61,7 @@ class Check:
 
 
 def run(cfg: DictConfig) -> list[Check]:
-    """Look at everything, print the table, and return the checks in its order."""
+    """Run all checks, print the table, and return the checks in its order."""
     runs = Path(cfg.runs)
     checks = [
         _python(),
@@ -81,7 +81,7 @@ def run(cfg: DictConfig) -> list[Check]:
 
 
 def exit_code(checks: Sequence[Check]) -> int:
-    """1 if something needed does not work."""
+    """Exit code: 1 if a required check fails."""
     return int(any(check.state == "failed" for check in checks))
 
 
@@ -105,7 +105,7 @@ def _python() -> Check:
 
 
 def check_versions() -> Iterator[Check]:
-    """Every dependency against the bounds of this distribution."""
+    """Check every dependency against the version bounds of this distribution."""
     for requirement in requirements():
         fix = f'pip install "{requirement}"'
         try:
@@ -120,7 +120,7 @@ def check_versions() -> Iterator[Check]:
 
 
 def _attempt(name: str, state: State, fix: str, look: Callable[[], str]) -> Check:
-    """`look` returns what it found; whatever it raises is what is wrong, because that is what a doctor is for."""
+    """Run a check: `look` returns its finding, and any exception that it raises becomes the failure."""
     try:
         return Check(name, "ok", look())
     except Exception as error:
@@ -129,7 +129,7 @@ def _attempt(name: str, state: State, fix: str, look: Callable[[], str]) -> Chec
 
 
 def _output(code: str, **environment: str) -> str:
-    """What a Python program prints in a process of its own; RuntimeError with its last words if it fails."""
+    """Output of a Python program in a separate process; RuntimeError with its last line if it fails."""
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
     )
@@ -159,7 +159,7 @@ def _memory() -> Check:
 
 
 def check_rendering() -> Check:
-    """Whether a frame can be rendered off screen."""
+    """Check that a frame can be rendered off screen."""
     backend = os.environ.get("MUJOCO_GL") or ("egl" if sys.platform == "linux" else "")
 
     def look() -> str:
@@ -180,12 +180,12 @@ def _cache() -> Path:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the closest parent that is there."""
+    """Return the folder, or its closest existing parent."""
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
 def check_folder(name: str, folder: Path, state: State, fix: str) -> Check:
-    """Whether a folder can be written to."""
+    """Check that a folder is writable."""
 
     def look() -> str:
         with tempfile.TemporaryFile(dir=_existing(folder)):
@@ -195,7 +195,7 @@ def check_folder(name: str, folder: Path, state: State, fix: str) -> Check:
 
 
 def check_disk(folder: Path, needed_gib: float) -> Check:
-    """Whether enough space is free."""
+    """Check that enough disk space is free."""
     free = shutil.disk_usage(_existing(folder)).free / GIB
     good = free >= needed_gib
     fix = "" if good else f"free some: {needed_gib:g} GiB are wanted"
@@ -203,7 +203,7 @@ def check_disk(folder: Path, needed_gib: float) -> Check:
 
 
 def check_names() -> Iterator[Check]:
-    """Packages of ours that this process cannot see, and files here that would hide them from a notebook."""
+    """Check for missing packages of the project, and for local files that would shadow them in a notebook."""
     hidden = {collision.name: collision for collision in hidden_packages()}
     nearby = {collision.name: collision for collision in collisions_in(Path.cwd())}
     for name, collision in {**nearby, **hidden}.items():

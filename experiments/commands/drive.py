@@ -33,20 +33,20 @@ from ..shell.overrides import command_line
 from ..shell.progress import COMPILING
 from ..training.ensure import chosen_checkpoint
 
-# What a bundle decides.
+# Settings fixed by a bundle.
 OF_BUNDLES = ("planner", "cost", "constraint", "risk", "members", "precision", "replan_every", "suggestions", "model")
 
 
 def run(cfg: DictConfig) -> Summary:
-    """Drive until the episodes or the seconds are used up, or somebody interrupts; the summary is printed either way.
+    """Drive until the episodes or the seconds are used up, or until an interrupt; always print the summary.
 
     Raises:
-      ValueError: settings that do not fit one another.
+      ValueError: inconsistent settings.
       ConnectionError: the simulator or the planner ended.
     """
     summary = Summary("", str(cfg.timing))
     with ExitStack() as stack:
-        # Whatever the guards answer is counted in the summary, and shown on the page.
+        # The guards' results are counted in the summary and shown on the page.
         stack.enter_context(log_level("planning.control.realtime", logging.ERROR))
         drive = _prepare(cfg, summary, stack)
         try:
@@ -58,7 +58,7 @@ def run(cfg: DictConfig) -> Summary:
 
 
 def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> Drive:
-    """Start everything that is needed; `stack` ends it."""
+    """Start all processes and views; `stack` closes them."""
     planner, task = _planner(cfg)
     summary.task = task.name
     virtual = cfg.timing != "wallclock"
@@ -100,7 +100,7 @@ def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> Drive:
 
 
 def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
-    """What plans, and the task that it is for."""
+    """Create the planner, and the task that it is for."""
     if cfg.bundle is not None:
         if cfg.checkpoint is not None:
             raise ValueError("give a checkpoint or a bundle, not both")
@@ -125,10 +125,10 @@ def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
 
 
 def _with_actuators(name: str) -> Task:
-    """The task called `name`, whose physics the simulator's process can step.
+    """Load the task `name`, whose physics the simulator process can step.
 
     Raises:
-      ValueError: MuJoCo does not simulate it, or its actions are not what MuJoCo's actuators are given.
+      ValueError: MuJoCo does not simulate it, or its actions are not the inputs of MuJoCo's actuators.
     """
     task = envs.make(name)
     if not isinstance(task, MujocoTask) or task.model.nu != task.physics.action_size:
@@ -141,7 +141,7 @@ def _with_actuators(name: str) -> Task:
 
 
 def _fits_bundle(cfg: DictConfig, made_for: str) -> None:
-    """Raise ValueError where the command line says otherwise than the bundle, which brings these settings along."""
+    """Raise ValueError if the command line contradicts the bundle, which contains these settings."""
     words = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
     for key in asked_for(words):
         if key.partition(".")[0] in OF_BUNDLES:
@@ -151,7 +151,7 @@ def _fits_bundle(cfg: DictConfig, made_for: str) -> None:
 
 
 def engine(checkpoint: str, settings: dict[str, Any]) -> LiveEngine:
-    """The engine of a model file with the settings of `jepa-mpc plan`: a planner's process makes its own."""
+    """Create the engine of a model file with the settings of `jepa-mpc plan`; a planner process creates its own."""
     cfg = OmegaConf.create(settings)
     task = envs.make(cfg.task.name)
     loaded = load_model(checkpoint)

@@ -18,16 +18,16 @@ from ..shell.command_words import words_of_command
 from ..shell.say import say
 from ..training.data_checks import check_data, check_moves, check_range
 
-OWN = ("checkpoint", "out", "rest", "platforms", "calibration", "alarms_a_minute")  # settings of this command alone
+OWN = ("checkpoint", "out", "rest", "platforms", "calibration", "alarms_a_minute")  # settings of this command only
 
 
 def run(cfg: DictConfig) -> Bundle:
-    """Write the bundle, and say how to drive it.
+    """Write the bundle, and print how to drive it.
 
     Raises:
-      FileNotFoundError: no checkpoint, or no dataset to calibrate on, there.
-      FileExistsError: there is something at `out` already.
-      ValueError: the settings do not fit the model, or a program of theirs cannot be exported.
+      FileNotFoundError: the checkpoint, or the dataset to calibrate on, is missing.
+      FileExistsError: `out` exists already.
+      ValueError: the settings do not fit the model, or a compiled program cannot be exported.
     """
     path = checkpoint_file(cfg.checkpoint, cfg.task.name)
     beside = Path(f"{path.stem}.bundle") if cfg.checkpoint == PUBLISHED else path.with_suffix(".bundle")
@@ -36,7 +36,7 @@ def run(cfg: DictConfig) -> Bundle:
         raise FileExistsError(f"there is something at {out} already: choose another file with out=, or remove it")
     if kind_of(path) == REWARD_MODEL:
         words = [word for word in words_of_command(path) if word.partition("=")[0] not in OWN]
-        return _tell(reward_bundle(cfg, path, words), out)
+        return _save(reward_bundle(cfg, path, words), out)
     checkpoint = load_model(path)
     parts: dict[str, Any] = {}
     if cfg.calibration is not None:
@@ -47,11 +47,11 @@ def run(cfg: DictConfig) -> Bundle:
         engine = LiveEngine(bundle_agent(cfg, checkpoint))
         guards, extra = calibrated(engine, data, float(cfg.alarms_a_minute)).for_bundle()
         parts = {"guards": guards, "extra": extra}
-    return _tell(make_bundle(cfg, checkpoint, **parts), out)
+    return _save(make_bundle(cfg, checkpoint, **parts), out)
 
 
-def _tell(bundle: Bundle, out: Path) -> Bundle:
-    """Write it, and say how to drive it."""
+def _save(bundle: Bundle, out: Path) -> Bundle:
+    """Write the bundle, and print how to drive it."""
     bundle.save(out)
     contract = bundle.contract
     say(
@@ -64,6 +64,6 @@ def _tell(bundle: Bundle, out: Path) -> Bundle:
 
 
 def _sensors(contract: Contract) -> str:
-    """How many numbers the only sensor reads, or what several are called."""
+    """Size of the only sensor, or the names of several."""
     spec = contract.observation
     return f"{spec.size} sensors" if spec.is_plain else f"sensors {', '.join(each.name for each in spec.sensors)}"

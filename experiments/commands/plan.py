@@ -1,4 +1,4 @@
-"""`jepa-mpc plan`: plan towards held-out goals with a trained model, beside the rows that give its number meaning.
+"""`jepa-mpc plan`: plan towards held-out goals with a trained model, with reference rows for comparison.
 
 A model that learned from rewards is measured by its returns (`evaluation/rewards/measure.py`).
 """
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
-    """One row a policy and seed, printed pooled, and written to `runs` and to the CSV of `results`."""
+    """Measure one row per policy and seed; print them pooled, and write them to `runs` and to the CSV `results`."""
     if (path := _file(cfg)) is not None and kind_of(path) == REWARD_MODEL:
         from ..evaluation.rewards import measure as reward_measure  # it needs MuJoCo
         from ..shell.command_words import words_of_command
@@ -57,7 +57,7 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
 
 
 def log_missing(cfg: DictConfig, seeds: list[int]) -> None:
-    """Log which models are trained first, and how long that takes where another one tells it."""
+    """Log which models are trained first, and an estimate of the time if another model gives one."""
     files = {seed: Paths.of(cfg, seed).model for seed in seeds}
     missing = [seed for seed, file in files.items() if not file.exists()]
     if not missing:
@@ -74,7 +74,7 @@ def log_missing(cfg: DictConfig, seeds: list[int]) -> None:
 
 
 def _file(cfg: DictConfig) -> Path | None:
-    """The file that the settings name; None for one that comes along or that is trained where it is missing."""
+    """Path of the checkpoint in the settings; None for a shipped one or one that is trained if missing."""
     if cfg.checkpoint is None:
         name = str(cfg.task.name)
         return _learned_from_rewards(cfg, name) if goal_tasks.has_rewards(name) else None
@@ -82,10 +82,10 @@ def _file(cfg: DictConfig) -> Path | None:
 
 
 def _learned_from_rewards(cfg: DictConfig, task: str) -> Path:
-    """What `jepa-mpc train` made of the task, in its place under `cfg.runs`.
+    """Path of the task's model from `jepa-mpc train`, under `cfg.runs`.
 
     Raises:
-      FileNotFoundError: nothing yet.
+      FileNotFoundError: there is no model yet.
     """
     path = reward_model_file(cfg.runs, task, int(cfg.seed))
     if not path.exists():

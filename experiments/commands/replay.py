@@ -1,4 +1,4 @@
-"""`jepa-mpc replay`: make logged plans again, bit for bit, from the bundle that made them."""
+"""`jepa-mpc replay`: recompute logged plans, bit for bit, from the bundle that made them."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from planning.control.worker.recipe import Recipe, file_hash, make_engine
 logger = logging.getLogger(__name__)
 
 
-# Of a contract: what another bundle has to share with the one that made a log.
+# Contract fields that must match between a bundle and the one that wrote the log.
 _SHAPES = ("embedding_size", "action_low", "horizon", "action_block", "history", "terms")
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of it."""
+    """Result of a replay."""
 
     plans: int
-    different: list[int]  # sequence numbers of plans that came out otherwise
-    actions: np.ndarray  # [T, A] of the last one
+    different: list[int]  # sequence numbers of plans that differ
+    actions: np.ndarray  # [T, A] actions of the last plan
     same_bundle: bool
     run: int  # which run of the log, the oldest is 1
-    runs: int  # in the log
+    runs: int  # number of runs in the log
 
 
 def run(cfg: DictConfig) -> Replayed:
     """Replay `cfg.log` with `cfg.bundle`: all plans of its run `cfg.run`, or up to the sequence number `cfg.plan`.
 
     Raises:
-      FileNotFoundError: no such log or bundle.
-      ValueError: no log of ours, no plan in it, or not the one that was asked for.
+      FileNotFoundError: the log or the bundle does not exist.
+      ValueError: the file is not a plan log, has no plans, or lacks the requested one.
     """
     engine = make_engine(Recipe.bundle(cfg.bundle).spec)
     return replay_log(cfg.log, engine, cfg.plan, file_hash(cfg.bundle), cfg.run)
@@ -48,18 +48,18 @@ def run(cfg: DictConfig) -> Replayed:
 def replay_log(
     path: str | Path, engine: Any, plan: int | None = None, sha256: str | None = None, run: int | None = None
 ) -> Replayed:
-    """Make the plans of one run in a log again.
+    """Recompute the plans of one run in a log.
 
     Args:
-      path: of the log; the files that it turned over into are read, too.
-      engine: plans.
-      plan: sequence number of the last plan to make; None: all.
+      path: of the log; its rotated files are read, too.
+      engine: recomputes the plans.
+      plan: sequence number of the last plan to recompute; None: all.
       sha256: of the engine's bundle, to be compared with the log's.
       run: which run of the log, counted from 1, the oldest; None: the newest.
 
     Raises:
-      FileNotFoundError: no such log.
-      ValueError: no log of ours, no plan in it, not the one that was asked for, or one of another robot.
+      FileNotFoundError: the log does not exist.
+      ValueError: the file is not a plan log, has no plans, lacks the requested one, or is of another robot.
     """
     name, runs = Path(path).name, runs_of(read_lines(path))
     if not any(each.episodes for each in runs):
@@ -99,7 +99,7 @@ def replay_log(
 
 
 def _chosen(runs: list[LoggedRun], run: Any) -> int:
-    """The number of a run, from 1."""
+    """Number of the chosen run, from 1."""
     if run is None:
         return len(runs)
     if type(run) is not int or not 1 <= run <= len(runs):
@@ -115,7 +115,7 @@ def _no_plan(name: str, runs: list[LoggedRun], number: int, plan: int) -> str:
 
 
 def _check_contract(name: str, header: dict[str, Any], engine: Any) -> None:
-    """Raise ValueError where the log cannot be this engine's."""
+    """Raise ValueError if the log's contract does not match this engine's."""
     if not isinstance(header.get("contract"), dict):
         return
     logged, ours = Contract.from_json(header["contract"]), engine.contract
@@ -127,5 +127,5 @@ def _check_contract(name: str, header: dict[str, Any], engine: Any) -> None:
 
 
 def exit_code(result: Replayed) -> int:
-    """1 where a plan came out otherwise."""
+    """Exit code: 1 if a plan differs."""
     return int(bool(result.different))

@@ -1,6 +1,6 @@
-"""`jepa-mpc train`: learn by one method, as in method=td: a world model from a dataset or from rewards, or a baseline.
+"""`jepa-mpc train`: train by one method (`method=td`): a world model from a dataset or from rewards, or a baseline.
 
-A training that was stopped continues where it was.
+An interrupted training run resumes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..training.run import run as train
 
 
 def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
-    """Train, or read what this recipe trained before, and print how to plan with it.
+    """Train, or load the earlier result of this recipe, and print how to plan with it.
 
     Returns:
       The model; of sac, ppo and ceiling the table of learning curves, of gcbc the file of its network.
@@ -36,7 +36,7 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
 
 
 def next_command(out: Path, task: str) -> str:
-    """The sentence on what to do with a model: plan with it, or, of a robot's own logs, export it."""
+    """Sentence with the next command for a model: plan with it, or, for a robot's own logs, export it."""
     if task == CUSTOM:
         return f"make a bundle for the robot: {command_line('export', {'checkpoint': out})}"
     return f"plan with it: {plan_command(out, task)}"

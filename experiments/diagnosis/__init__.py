@@ -1,1 +1,1 @@
-"""What `diagnose` finds, draws and prints."""
+"""Figures, curves and page of `diagnose`."""

@@ -1,7 +1,7 @@
-"""A slice of the cost landscape: what the model says of actions beside what the true dynamics say of the same ones.
+"""A slice of the cost landscape: costs of actions under the model and under the true dynamics.
 
-Both are judged by the model's own costs. Where the two slices differ, the predictor is wrong; where they agree and
-lead nowhere, the representation or the critic is.
+Both use the model's own costs. If the two slices differ, the predictor is wrong; if they agree without leading
+to the goal, the representation or the critic is.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ..records.intervals import spearman
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """Costs over two numbers of a plan, all its others as planned: rows are the second number, columns the first."""
+    """Costs over two numbers of a plan, all others as planned: rows are the second number, columns the first."""
 
     names: tuple[str, str]
     first: Float[ndarray, "G"]
@@ -43,13 +43,13 @@ class Slice:
 
     @property
     def regret(self) -> float:
-        """How far up the true slice the model's choice lies: 0 is its lowest point, 1 its highest."""
+        """Relative true cost of the model's choice: 0 at the lowest point of the true slice, 1 at its highest."""
         low, high = self.truth.min(), self.truth.max()
         return float((self.truth.ravel()[self.model.argmin()] - low) / (high - low)) if high > low else 0.0
 
 
 def slices(task: envs.Task, agent: Agent, pairs: Pairs, seed: int, cells: int = 15) -> list[Slice]:
-    """One slice a pair, at its start: over the first two actuators in the plan's first block.
+    """Compute one slice per pair, at its start: over the first two actuators in the plan's first block.
 
     With one actuator, over its first and its second block.
     """
@@ -74,7 +74,7 @@ def slices(task: envs.Task, agent: Agent, pairs: Pairs, seed: int, cells: int = 
 
 
 def _candidates(plan: Float[ndarray, "T A"], agent: Agent, cells: int) -> tuple[Any, Any, Any, Float[ndarray, "N T A"]]:
-    """The plan with two of its numbers replaced by those of a grid over their bounds."""
+    """Candidates: the plan with two of its numbers replaced by a grid over their bounds."""
     block, low, high = agent.model.action_block, np.asarray(agent.spec.low), np.asarray(agent.spec.high)
     places: list[tuple[slice, int]] = [(slice(0, block), 0), (slice(0, block), 1)]
     names = ("first block, actuator 0", "first block, actuator 1")

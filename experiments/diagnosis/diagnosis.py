@@ -1,4 +1,4 @@
-"""Everything that `jepa-mpc diagnose` finds out about one model, as figures, curves and verdicts."""
+"""The diagnosis of one model by `jepa-mpc diagnose`: figures, curves and verdicts."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ from .held_out import HeldOut, end_of, fresh
 
 logger = logging.getLogger(__name__)
 
-DRIVES = 64  # of the script, for the distance curve
-SITUATIONS = 8  # starts at which the cost landscape is cut
-PROBED = 4096  # moments that linear probes learn from and are judged on
+DRIVES = 64  # episodes of the script, for the distance curve
+SITUATIONS = 8  # starts with a slice of the cost landscape
+PROBED = 4096  # moments to train and test the linear probes
 WATCHED = 3  # observations from which sensors show a velocity
-SHOWN = 0.8  # R² from which on they are said to show something
+SHOWN = 0.8  # minimum R² for a quantity to count as visible to the sensors
 
 
 @dataclass(eq=False)
 class Diagnosis:
-    """What was found; a part that the model, the data or the settings do not allow is None or empty."""
+    """Results of a diagnosis; parts that the model, the data or the settings do not allow are None or empty."""
 
     task: str
     source: str  # of the held-out data, in words
     action_block: int
     control_period: float  # seconds
-    values: dict[str, float] = field(default_factory=dict)  # `experiments.training.health` knows their ranges
+    values: dict[str, float] = field(default_factory=dict)  # ranges in `experiments.training.health`
     probes: dict[str, float] = field(default_factory=dict)  # held-out R² of each degree of freedom, from latents
     sensed: dict[str, float] = field(default_factory=dict)  # the same, from the sensors
     foresight: Foresight | None = None
@@ -63,11 +63,11 @@ class Diagnosis:
     scene: Scene | None = None
     episodes: int = 0
     failed: int = 0
-    failures: list[Failure] = field(default_factory=list)  # those that were judged
+    failures: list[Failure] = field(default_factory=list)  # the judged failures
 
 
 def diagnosis(cfg: DictConfig, checkpoint: Checkpoint) -> Diagnosis:
-    """Measure a model on held-out data, and where its task can be simulated, its costs and its failures, too.
+    """Measure a model on held-out data, and if its task can be simulated, its costs and its failures, too.
 
     Raises:
       ValueError: the data do not fit the model, or are too short for the planner's horizon.
@@ -117,7 +117,7 @@ def _representation(
     planner: Planner[Any],
     seed: int,
 ) -> None:
-    """Collapse, foresight, and what can be read from a latent."""
+    """Measure collapse, foresight, and the linear probes of the latents."""
     states = held.data.states
     # Of positions only: an error of other quantities, each in units of its own, has no length.
     targets = states if task is None or states is None else None
@@ -138,10 +138,10 @@ def _representation(
 
 
 def _probes(found: Diagnosis, model: FrozenModel, sampler: WindowSampler, held: HeldOut, seed: int) -> None:
-    """What a linear map reads from latents; judged is only what the same map reads from the sensors over a short time.
+    """Fit linear probes on latents; judge only quantities that the same probe finds in the sensors over a short time.
 
-    A latent owes positions that its sensors show, and velocities that follow from them: not the elbow of an arm whose
-    hand alone is seen.
+    A latent should contain the positions that its sensors show, and the velocities that follow from them: not the elbow
+    of an arm if only its hand is visible.
     """
     order = np.random.default_rng(seed).permutation(held.data.rows)[:PROBED].astype(np.int32)
     rows, groups = jnp.asarray(order), held.data.first[order]

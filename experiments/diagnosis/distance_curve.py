@@ -1,4 +1,4 @@
-"""How distances in the representation grow with the steps that are left: a cost that is flat far away leads nowhere."""
+"""Growth of latent distances with the remaining steps: a cost that is flat far from the goal gives no direction."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from ..evaluation.goals.rollout import run_episodes
 from ..evaluation.moments import goal_rows, repeated, stacks, true_rows
 from .held_out import STREAM
 
-LEVEL = 0.9  # of the mean of the farthest third: where the median gets there, it has all but stopped to grow
+LEVEL = 0.9  # of the mean of the farthest third: the median reaching it has almost stopped growing
 FEWEST = 8  # moments in a bin
 
 
 @dataclass(frozen=True, eq=False)
 class Reach:
-    """Distances from the moments of held-out drives to where they end."""
+    """Distances from the moments of held-out drives to their ends."""
 
     source: str
-    steps: Float[ndarray, "M"]  # environment steps that the drive still took
+    steps: Float[ndarray, "M"]  # remaining environment steps of the drive
     distances: dict[str, Float[ndarray, "M"]]  # "critic" in its own steps, where there is one, and "euclid"
 
     def curve(self, name: str, bins: int = 24) -> tuple[Float[ndarray, "b"], Float[ndarray, "3 b"]]:
-        """Steps in the middle of each bin, and the 10 %, 50 % and 90 % quantiles of the distance there."""
+        """Center step of each bin, and the 10 %, 50 % and 90 % quantiles of the distance there."""
         edges = np.linspace(0, self.steps.max() + 1, min(bins, int(self.steps.max()) + 1) + 1)
         which = np.digitize(self.steps, edges) - 1
         kept = [b for b in range(len(edges) - 1) if (which == b).sum() >= FEWEST]
@@ -42,9 +42,9 @@ class Reach:
         return middle, np.array(values).reshape(-1, 3).T
 
     def saturation(self, name: str) -> float:
-        """Steps from the end at which the median distance is all but that of the farthest third; NaN with too few.
+        """Steps from the end at which the median distance almost reaches that of the farthest third; NaN with too few.
 
-        Where it grows evenly, that is at three quarters of the longest.
+        With linear growth, that is at three quarters of the longest.
         """
         middle, quantiles = self.curve(name)
         if len(middle) < 3:
@@ -55,15 +55,15 @@ class Reach:
 
     @property
     def longest(self) -> float:
-        """The steps up to which there are enough moments to speak of a curve; NaN where there are none."""
+        """Largest step with enough moments for the curve; NaN if there is none."""
         middle, _ = self.curve("euclid")
         return float(middle[-1]) if len(middle) else float("nan")
 
 
 def of_script(model: FrozenModel, task: envs.Task, drives: int, seed: int) -> Reach:
-    """Along drives of the task's script that reach their goal: from each moment, to the goal at rest, as plans see it.
+    """Measure along successful drives of the task's script: from each moment to the goal at rest, as in planning.
 
-    What a random behaviour takes from one moment to another says little of how many steps are needed.
+    The steps of a random behaviour between two moments say little about the number needed.
     """
     drawn = [task.sample_pair(episode_rng(seed, STREAM, i)) for i in range(drives)]
     pairs = Pairs(
@@ -78,7 +78,7 @@ def of_script(model: FrozenModel, task: envs.Task, drives: int, seed: int) -> Re
 
 
 def of_data(model: FrozenModel, data: EpisodeData) -> Reach:
-    """Along the data's own episodes, to their last moment."""
+    """Measure along the data's own episodes, to their last moment."""
     episodes = [data.observations[first : data.last[first] + 1] for first in np.unique(data.first)]
     ends = [stacks(episode, model.history)[-1] for episode in episodes]
     return _reach(model, episodes, ends, f"{len(episodes)} episodes of the data, to their end")
@@ -86,18 +86,18 @@ def of_data(model: FrozenModel, data: EpisodeData) -> Reach:
 
 def _reach(model: FrozenModel, episodes: list[ndarray], goals: list[ndarray], source: str) -> Reach:
     seen = np.concatenate([stacks(episode, model.history) for episode in episodes])
-    wanted = np.concatenate(
+    targets = np.concatenate(
         [np.repeat(goal[None], len(episode), axis=0) for episode, goal in zip(episodes, goals, strict=True)]
     )
     steps = np.concatenate([np.arange(len(episode) - 1, -1, -1, dtype=np.float64) for episode in episodes])
-    found = jax.device_get(_distances(model, seen.astype(np.float32), wanted.astype(np.float32)))
+    found = jax.device_get(_distances(model, seen.astype(np.float32), targets.astype(np.float32)))
     return Reach(source, steps, {name: np.asarray(values) for name, values in found.items()})
 
 
 @jax.jit
 def _distances(model: FrozenModel, stacks: jax.Array, goals: jax.Array) -> dict[str, jax.Array]:
-    latents, wanted = model.encode(model.params, stacks), model.encode(model.params, goals)
-    found = {"euclid": jax.numpy.linalg.norm(latents - wanted, axis=-1)}
+    latents, goal_latents = model.encode(model.params, stacks), model.encode(model.params, goals)
+    found = {"euclid": jax.numpy.linalg.norm(latents - goal_latents, axis=-1)}
     if model.heads.distance is not None:
-        found["critic"] = model.heads.distance(model.params, latents, wanted)
+        found["critic"] = model.heads.distance(model.params, latents, goal_latents)
     return found

@@ -1,4 +1,4 @@
-"""Whose fault is a failure? The same pair again, with one part at a time replaced by the truth."""
+"""Attribution of failures: the same pair again, with one component at a time replaced by the ground truth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAULTS = {
 
 @dataclass(frozen=True)
 class Failure:
-    """One failed episode, and how the same pair went with true dynamics."""
+    """Failed episode, and the outcome of the same pair with true dynamics."""
 
     episode: int
     ceiling: bool  # reached with the true dynamics and the task's privileged cost
@@ -48,9 +48,9 @@ def blame(
     most: int,
     progress: Progress | None = None,
 ) -> list[Failure]:
-    """Judge the first `most` failures among `records`, which are of `pairs`; simulated plans are slow.
+    """Judge the first `most` failures among `records`, which belong to `pairs`; simulated plans are slow.
 
-    None is judged where the planner needs a differentiable model, for it cannot plan in a simulator.
+    None is judged if the planner needs a differentiable model, because it cannot plan in a simulator.
     """
     failed = [index for index, record in enumerate(records) if not record.success][:most]
     if not failed or not isinstance(agent.planner, AskTell):

@@ -1,4 +1,4 @@
-"""The curves of a diagnosis: each panel on axes of its own for the page, and all of them in one picture."""
+"""The curves of a diagnosis: each panel as a separate figure for the page, and all of them in one picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROBES = 16  # bars in one panel
 
 
 def horizon(axes: Axes, found: Diagnosis, palette: Palette) -> None:
-    """Error over that of predicting no change, step by step, with the true actions and with others."""
+    """Draw the error relative to predicting no change, per step, with the true actions and with others."""
     seen = found.foresight
     assert seen is not None
     steps = np.arange(1, len(seen.model) + 1) * found.action_block
@@ -36,7 +36,7 @@ def horizon(axes: Axes, found: Diagnosis, palette: Palette) -> None:
 
 
 def distances(axes: Axes, found: Diagnosis, palette: Palette) -> None:
-    """Median distances along drives against the steps that were left; Euclid's on the critic's scale."""
+    """Draw median distances along drives over the remaining steps; Euclidean ones on the critic's scale."""
     reach = found.reach
     assert reach is not None
     top = 1.0
@@ -63,9 +63,9 @@ def distances(axes: Axes, found: Diagnosis, palette: Palette) -> None:
 
 
 def probes(axes: Axes, found: Diagnosis, palette: Palette) -> None:
-    """Held-out R² of each degree of freedom; a mark shows that of the same map from the sensors.
+    """Draw the held-out R² of each degree of freedom; a mark shows that of the same probe on the sensors.
 
-    Where there are many, those come first that the sensors show, since they are what is judged.
+    With many, those visible to the sensors come first, since only they are judged.
     """
     names = sorted(found.probes, key=lambda name: found.sensed[name] < SHOWN)[:PROBES]
     scores = np.clip([found.probes[name] for name in names], 0.0, 1.0)
@@ -94,7 +94,7 @@ def probes(axes: Axes, found: Diagnosis, palette: Palette) -> None:
 
 
 def landscape(which: str) -> Panel:
-    """The `model`'s or the `truth`'s slice at the start whose agreement is the median one; darker is cheaper."""
+    """Draw the slice of the `model` or the `truth` at the start with the median agreement; darker is cheaper."""
 
     def draw(axes: Axes, found: Diagnosis, palette: Palette) -> None:
         chosen = sorted(found.slices, key=lambda each: each.agreement)[len(found.slices) // 2]
@@ -120,11 +120,11 @@ def landscape(which: str) -> Panel:
 
 
 def paths(axes: Axes, found: Diagnosis, palette: Palette) -> None:
-    """Where the probe sees imagined futures (accent), along where the body went with the same actions (ink)."""
+    """Draw imagined futures decoded by the probe (accent), and the body's true path with the same actions (ink)."""
     seen = found.foresight
     assert seen is not None and seen.imagined is not None and seen.executed is not None
     moved = np.linalg.norm(seen.executed[:, -1] - seen.executed[:, 0], axis=-1)
-    chosen = np.argsort(moved)[len(moved) // 2 :: max(1, len(moved) // 2 // PATHS)][:PATHS]  # those that went somewhere
+    chosen = np.argsort(moved)[len(moved) // 2 :: max(1, len(moved) // 2 // PATHS)][:PATHS]  # those with some motion
     if found.scene is not None:
         scene = found.scene
         axes.add_patch(
@@ -143,7 +143,7 @@ def paths(axes: Axes, found: Diagnosis, palette: Palette) -> None:
 
 
 def panels(found: Diagnosis) -> dict[str, tuple[Panel, str]]:
-    """What there is to draw: by title, how, and what it tells."""
+    """Panels that can be drawn, by title: drawing function and caption."""
     seen = found.foresight
     there: dict[str, tuple[Panel, str]] = {}
     if seen is not None:
@@ -151,13 +151,13 @@ def panels(found: Diagnosis) -> dict[str, tuple[Panel, str]]:
     if found.reach is not None:
         there["Distance against steps"] = (distances, found.reach.source + "; a flat end leads no plan")
     if found.probes:
-        told = "what a linear map reads from the representation; marks: from the sensors"
+        caption = "what a linear map reads from the representation; marks: from the sensors"
         if len(found.probes) > PROBES:
-            told += f"; {PROBES} of {len(found.probes)}"
-        there["Linear probes"] = (probes, told)
+            caption += f"; {PROBES} of {len(found.probes)}"
+        there["Linear probes"] = (probes, caption)
     if found.slices:
-        told = "what actions cost, as the model imagines them; dark is cheap"
-        there["Cost landscape: model"] = (landscape("model"), told)
+        caption = "what actions cost, as the model imagines them; dark is cheap"
+        there["Cost landscape: model"] = (landscape("model"), caption)
         there["Cost landscape: truth"] = (landscape("truth"), "the same actions and costs on the true dynamics")
     if "path_error" in found.values and seen is not None and seen.imagined is not None and seen.imagined.shape[-1] > 1:
         there["Imagined and executed"] = (paths, "blue: imagined and decoded by the probe; grey: what happened")
@@ -165,7 +165,7 @@ def panels(found: Diagnosis) -> dict[str, tuple[Panel, str]]:
 
 
 def picture(found: Diagnosis) -> Figure:
-    """All panels in one figure, three in a row, in the colours for print."""
+    """Draw all panels in one figure, three in a row, in the colours for print."""
     there = panels(found)
     rows = -(-len(there) // 3)
     figure = Figure(figsize=(11.4, 3.55 * rows), layout="constrained")
@@ -174,18 +174,18 @@ def picture(found: Diagnosis) -> Figure:
     grid: Any = figure.subplots(rows, 3, squeeze=False)
     for axes in grid.ravel()[len(there) :]:
         axes.set_axis_off()
-    for axes, (title, (draw, told)) in zip(grid.ravel(), there.items(), strict=False):
+    for axes, (title, (draw, caption)) in zip(grid.ravel(), there.items(), strict=False):
         draw(axes, found, PRINT)
         axes.set_title(title, fontsize=10, color=PRINT.ink, loc="left", fontweight="bold", pad=28)
         place: Any = {"xy": (0, 1), "xycoords": "axes fraction", "xytext": (0, 25), "textcoords": "offset points"}
         axes.annotate(
-            textwrap.fill(told, 58), **place, fontsize=7.5, color=PRINT.muted, va="top", annotation_clip=False
+            textwrap.fill(caption, 58), **place, fontsize=7.5, color=PRINT.muted, va="top", annotation_clip=False
         )
     return figure
 
 
 def alone(panel: Panel, found: Diagnosis) -> Figure:
-    """One panel in the colours of a page."""
+    """Draw one panel in the colours of a page."""
     figure = Figure(figsize=(3.4, 2.9), layout="constrained")
     panel(figure.subplots(), found, THEME)
     return figure

@@ -1,4 +1,4 @@
-"""Data that a model has not seen, to judge it by: fresh episodes of its task in memory, or the end of a dataset."""
+"""Held-out data to test a model: new episodes of its task in memory, or the end of a dataset."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from worldmodel.data.episodes import EpisodeData
 
 from ..evaluation.moments import spec_of
 
-STREAM = "validate"  # of random numbers; no training and no evaluation draws from it
+STREAM = "validate"  # random stream that no training and no evaluation uses
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Episodes, where they are from in words, and what a linear probe is asked to read from their latents."""
+    """Held-out episodes, their origin as text, and the targets of linear probes on their latents."""
 
     data: EpisodeData
     source: str
@@ -42,14 +42,14 @@ def fresh(task: envs.Task, behaviour: Behaviour, episodes: int, steps: int, seed
 
 
 def end_of(whole: EpisodeData, path: str | Path, task: envs.Task | None, episodes: int) -> HeldOut:
-    """The last episodes of a dataset; `task` is None for a robot's own logs, whose positions are read as they are."""
+    """The last episodes of a dataset; `task` is None for a robot's own logs, whose positions are used unchanged."""
     data = whole.last_episodes(episodes)
     source = f"the last {data.episodes} of {whole.episodes} episodes in {path}"
     return HeldOut(data, source, _targets(task, data))
 
 
 def _targets(task: envs.Task | None, data: EpisodeData) -> dict[str, ndarray]:
-    """Positions and velocities, every degree of freedom; an angle that may turn freely as its sine and cosine."""
+    """Probe targets: position and velocity of every degree of freedom; an unlimited angle as its sine and cosine."""
     states = data.states
     if states is None:
         return {}

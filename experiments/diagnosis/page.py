@@ -1,4 +1,4 @@
-"""The page of a diagnosis: figures with their ranges, curves, and whose fault the failures were."""
+"""The page of a diagnosis: figures with their ranges, curves, and the causes of failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .figures import alone, panels
 
 
 def render(found: Diagnosis, title: str, manifest: Mapping[str, Any], commands: Sequence[str]) -> str:
-    """The page as a string; names and paths in it come from users and are escaped."""
+    """Render the page as a string; names and paths in it come from users and are escaped."""
     sections = [
         health_section(judged(found.values)),
         _curves(found),
@@ -46,8 +46,8 @@ def _failures(found: Diagnosis) -> str:
     rows = [
         f'<tr role="row"><th role="rowheader" scope="row">{fault}</th>'
         f'<td role="cell" class="number" data-label="episodes">{counts[fault]}</td>'
-        f'<td role="cell" class="meaning"><small>{escape(mend)}</small></td></tr>'
-        for fault, mend in FAULTS.items()
+        f'<td role="cell" class="meaning"><small>{escape(reason)}</small></td></tr>'
+        for fault, reason in FAULTS.items()
     ]
     again = f"{len(found.failures)} of the failures {'was' if len(found.failures) == 1 else 'were'}"
     lead += f"; {again} played again with true dynamics."

@@ -1,4 +1,4 @@
-"""The loop of a drive: what the simulator shows goes to the controller, and what that answers back, goal after goal."""
+"""The loop of a drive: observations go to the controller, its actions back to the simulator, goal after goal."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .summary import Summary
 from .view.page import View
 from .view.state import Picture
 
-DWELL = 1.0  # seconds at a goal that was reached, for those who watch
+DWELL = 1.0  # pause in seconds at a reached goal, for viewers
 
 
 class VirtualClock:
-    """The simulator's time, as of what was seen last."""
+    """Clock of the simulator's time, at the latest record received."""
 
     now = 0.0
 
@@ -37,7 +37,7 @@ class VirtualClock:
 
 @final
 class Drive:
-    """One episode after the other, from held-out starts to held-out goals, or to where the sliders of a view are."""
+    """Sequence of episodes from held-out starts to held-out goals, or to the goal set by a view's sliders."""
 
     def __init__(
         self,
@@ -61,19 +61,19 @@ class Drive:
         self._sequence: int | None = None
 
     def run(self) -> None:
-        """All of it."""
+        """Run all episodes."""
         for state, goal in self._pairs():
             if not self._episode(state, goal):
                 return
 
     def _pairs(self) -> Iterator[tuple[ndarray, ndarray]]:
-        """Those of `jepa-mpc plan`, which no training saw."""
+        """Start and goal pairs of `jepa-mpc plan`, held out from training."""
         numbers = itertools.count() if self._episodes is None else range(self._episodes)
         for episode in numbers:
             yield self._task.sample_pair(episode_rng(self._seed, "evaluate", episode))
 
     def _episode(self, state: ndarray, goal: ndarray) -> bool:
-        """One episode; False where there is no time for another."""
+        """Run one episode; False if no time is left for another."""
         self._simulator.reset(state)
         self.controller.reset(goal_for(self._task, goal), seed=None if self._summary.episodes else self._seed)
         self._aim(goal)
@@ -105,7 +105,7 @@ class Drive:
         self._goal, self._steps_left, self._reached_at = goal, self._task.budget + 1, None
 
     def _control(self, seen: Seen) -> bool:
-        """At a control instant: is the episode over? If not, the controller hears what the sensors say."""
+        """Handle a control instant: check for the end of the episode, else pass the sensors to the controller."""
         if self._view is not None and (wishes := self._view.wishes()):
             if wishes.weights:
                 self.controller.weights = wishes.weights
@@ -147,7 +147,7 @@ class Drive:
         plan = command.plan
         if plan is not None and plan.sequence != self._sequence:
             self._sequence = plan.sequence
-            # An inline planner's time is that of the answer it was made in: it has no clock of its own.
+            # An inline planner has no separate clock: its time is that of the answer that contains the plan.
             summary.plan_ms.append(took if self._virtual is not None else 1e3 * float(plan.record["compute"]))
         if self._view is not None:
             record: Any = None if plan is None else plan.record
@@ -174,6 +174,6 @@ class Drive:
 
 
 def fail_if_failed(controller: RealtimeController) -> None:
-    """Raise ConnectionError where the planner has given up."""
+    """Raise ConnectionError if the planner has failed."""
     if controller.failed:
         raise ConnectionError(str(controller.failure))

@@ -1,4 +1,4 @@
-"""What came of a drive, counted while it lasts and printed at its end."""
+"""Summary of a drive, updated while it runs and printed at its end."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from ..records.intervals import percentiles
 
 @dataclass
 class Summary:
-    """What came of a drive."""
+    """Counts, times and faults of a drive."""
 
     task: str
     timing: str
-    episodes: int = 0  # that ended
+    episodes: int = 0  # finished episodes
     successes: int = 0
     steps: int = 0  # control periods
-    seconds: float = 0.0  # of the simulator's time
+    seconds: float = 0.0  # seconds of simulator time
     answer_ms: list[float] = field(default_factory=list)  # from an observation received to an action sent
-    plan_ms: list[float] = field(default_factory=list)  # that a plan took
+    plan_ms: list[float] = field(default_factory=list)  # duration of a plan
     late: int = 0  # actions, in real time
     slips: int = 0  # physics steps that the machine began late
     sources: Counter[str] = field(default_factory=Counter)  # of actions
-    events: Counter[str] = field(default_factory=Counter)  # what went wrong, by beginnings
+    events: Counter[str] = field(default_factory=Counter)  # count of onsets of each fault
 
 
 def show(summary: Summary) -> None:
-    """Print what came of it."""
+    """Print the summary."""
     table = Table(title=f"drive {summary.task}, timing={summary.timing}", box=SIMPLE_HEAD, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(justify="right")

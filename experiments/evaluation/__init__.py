@@ -1,1 +1,1 @@
-"""Who starts where, policies, roll-outs, and one measured row."""
+"""Evaluation of policies: start states, policies, rollouts and result rows."""

@@ -1,4 +1,4 @@
-"""The loop of every evaluation: episodes that advance together until all have ended."""
+"""The loop of every evaluation: a batch of episodes that advances until all have ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from .policy import Episodes, Policy
 
-LONGEST = 100_000  # steps of an episode that nothing ends
+LONGEST = 100_000  # maximum steps of an episode without an end
 Progress = Callable[[int, int], None]  # (steps done, limit)
 
 
@@ -18,7 +18,7 @@ def execute(policy: Policy[E], episodes: E, progress: Progress | None = None) ->
     """Run the episodes to their end, or to their limit, and return them.
 
     Args:
-      policy: what acts; it is reset first.
+      policy: reset first, then called for every step.
       episodes: new ones.
       progress: called with (steps done, limit) after each step.
     """

@@ -1,4 +1,4 @@
-"""From a task's observations to what a model takes: rows of numbers, and stacks of the last few of them."""
+"""Conversion of a task's observations to model inputs: rows of numbers, and stacks of the latest rows."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from worldmodel.observation import ObservationSpec
 
 
 def spec_of(task: Task) -> ObservationSpec:
-    """The sensors of a task, as a model names them."""
+    """Observation specification of a task's sensors, with a model's names."""
     return ObservationSpec.of(task.sensors)
 
 
 def goal_rows(task: Task, goals: Float[ndarray, "... G"]) -> Float[ndarray, "... E"]:
-    """The rows of goals at rest, complete."""
+    """Complete rows of goals at rest."""
     return np.asarray(spec_of(task).numpy_row(task.goal_observation(goals)), np.float32)
 
 
 def goal_mask(task: Task) -> Bool[ndarray, "E"] | None:
-    """What of a goal's row the task asks for; None: all of it."""
+    """Mask of the entries of a goal's row that the task requires; None: all of them."""
     spec, mask = spec_of(task), task.goal_mask
     by_sensor = mask if isinstance(mask, dict) else {spec.sensors[0].name: mask}
-    asked = np.zeros(spec.size, bool)
+    required = np.zeros(spec.size, bool)
     for name, place in spec.slices.items():
-        asked[place] = np.ravel(by_sensor[name])
+        required[place] = np.ravel(by_sensor[name])
         if name in spec.flags:
-            asked[spec.flags[name]] = asked[place].any()
-    return None if asked.all() else asked
+            required[spec.flags[name]] = required[place].any()
+    return None if required.all() else required
 
 
 def goal_for(task: Task, goal: Float[ndarray, "G"]) -> Any:
-    """A goal as a controller takes it: NaN, or a sensor left out, where the task asks for nothing."""
+    """Goal in a controller's format: NaN, or an omitted sensor, where the task requires nothing."""
     spec, mask = spec_of(task), goal_mask(task)
     row = goal_rows(task, goal)
     if mask is not None:
@@ -48,14 +48,14 @@ def goal_for(task: Task, goal: Float[ndarray, "G"]) -> Any:
 
 
 def true_rows(task: Task, states: Float[ndarray, "... S"]) -> Float[ndarray, "... E"]:
-    """The rows of what perfect sensors would read in these states."""
+    """Rows of ideal sensor readings in these states."""
     return np.asarray(spec_of(task).numpy_row(task.observe(states)), np.float32)
 
 
 def sensed_rows(task: Task, states: Float[ndarray, "N T S"], seed: int) -> Float[ndarray, "N T E"]:
-    """The rows of what the sensors would read along `N` futures: each with the same noise, and the same missing.
+    """Rows of simulated sensor readings along `N` futures: all with the same noise and the same missing readings.
 
-    What a model has learned to encode: readings that are complete at every moment it may never have seen.
+    These match the training inputs: a model may never have seen readings that are complete at every moment.
     """
     if type(task).sense is Task.sense:
         return true_rows(task, states)
@@ -65,12 +65,12 @@ def sensed_rows(task: Task, states: Float[ndarray, "N T S"], seed: int) -> Float
 
 @final
 class Senses:
-    """What the sensors of a batch of episodes read, with their noise and what is missing.
+    """Sensor readings of a batch of episodes, with noise and missing readings.
 
     Args:
-      task: whose sensors.
+      task: with the sensors.
       seed: of the episodes.
-      numbers: of the episodes: each has random numbers of its own.
+      numbers: of the episodes; each has its own random stream.
     """
 
     def __init__(self, task: Task, seed: int, numbers: Sequence[int] | range):
@@ -83,26 +83,26 @@ class Senses:
 
 
 def repeated(rows: Float[ndarray, "... E"], history: int) -> Float[ndarray, "... P E"]:
-    """The stack of a body that does not move: `history` times the same moment."""
+    """Stack of a body at rest: the same moment repeated `history` times."""
     return np.repeat(rows[..., None, :], history, axis=-2)
 
 
 def stacks(rows: Float[ndarray, "L E"], history: int) -> Float[ndarray, "L P E"]:
-    """The stack that ends at each moment of an episode; the first moment is repeated before its start."""
-    wanted = np.arange(len(rows))[:, None] - np.arange(history - 1, -1, -1)
-    return rows[np.maximum(wanted, 0)]
+    """Stack that ends at each moment of an episode; the first moment is repeated before its start."""
+    index = np.arange(len(rows))[:, None] - np.arange(history - 1, -1, -1)
+    return rows[np.maximum(index, 0)]
 
 
 @final
 class History:
-    """The last moments of a batch of episodes that run side by side."""
+    """Latest moments of a batch of parallel episodes."""
 
     def __init__(self, length: int):
         self._length = length
         self._stacks: ndarray | None = None
 
     def push(self, rows: Float[ndarray, "B E"]) -> Float[ndarray, "B P E"]:
-        """Take in the newest moments; the stacks that end with them. The first moment of all is repeated before it."""
+        """Append the newest moments and return the stacks that end with them. The first is repeated before it."""
         if self._stacks is None:
             self._stacks = repeated(rows, self._length)
         else:

@@ -1,4 +1,4 @@
-"""One protocol for everything that acts in an evaluation, and the policies that serve goals and rewards alike."""
+"""The protocol of all policies in an evaluation, and the policies for both goals and rewards."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from planning.agent import AgentState
 
 
 class Episodes(ABC):
-    """B episodes that advance together, and what comes of them."""
+    """Batch of B episodes that advance together, and their results."""
 
-    numbers: range  # one an episode: its random numbers follow from it
-    limit: int  # most steps of an episode
+    numbers: range  # one per episode: determines its random numbers
+    limit: int  # maximum steps of an episode
     low: Float[ndarray, "A"]  # bounds of the actions, in raw units
     high: Float[ndarray, "A"]
     goals: Float[ndarray, "B E"]  # as rows of readings; zeros where there are none
@@ -42,8 +42,8 @@ E_contra = TypeVar("E_contra", bound=Episodes, contravariant=True)
 class Policy(Protocol[E_contra]):
     """Acts on observations, in a batch of episodes.
 
-    A policy for comparison that may know more (the simulator's state) asks for episodes of one kind: `GoalEpisodes`,
-    `RewardEpisodes`.
+    A privileged policy for comparison, which reads the simulator's state, requires one kind of episodes: `GoalEpisodes`
+    or `RewardEpisodes`.
     """
 
     @property
@@ -59,7 +59,7 @@ class Policy(Protocol[E_contra]):
 
 @final
 class RandomPolicy:
-    """Uniform over the action bounds, each step anew; every episode has random numbers of its own."""
+    """Uniform over the action bounds, drawn at each step; every episode has its own random stream."""
 
     name = "random"
 
@@ -68,7 +68,7 @@ class RandomPolicy:
         self._rngs: list[np.random.Generator] = []
 
     def reset(self, episodes: Episodes) -> None:
-        """Seed one generator an episode."""
+        """Seed one generator per episode."""
         self._low, self._high = episodes.low, episodes.high
         self._rngs = [episode_rng(self._seed, "random_policy", number) for number in episodes.numbers]
 
@@ -79,7 +79,7 @@ class RandomPolicy:
 
 @final
 class NoopPolicy:
-    """Zero, or the bound nearest to it: what happens if nothing is done."""
+    """Zero action, or the bound nearest to it: the result of doing nothing."""
 
     name = "noop"
 
@@ -92,7 +92,7 @@ class NoopPolicy:
         return np.broadcast_to(self._action, (len(observations), len(self._action)))
 
 
-# Compiled once a process and shape: the agent is a pytree, so another model of the same shape is only another argument.
+# Compiled once per process and shape: the agent is a pytree, so a model of the same shape is just another argument.
 _reset_many = jax.jit(reset_many)
 _step_many = jax.jit(step_many)
 _imagined_many = jax.jit(lambda agent, states: jax.lax.map(agent.imagined, states))
@@ -100,7 +100,7 @@ _imagined_many = jax.jit(lambda agent, states: jax.lax.map(agent.imagined, state
 
 @final
 class ModelPolicy:
-    """A world model with its planner, for goals or for rewards: everything it knows comes from observations.
+    """World model with its planner, for goals or for rewards; it uses observations only.
 
     Args:
       agent: model and planner.
@@ -114,19 +114,19 @@ class ModelPolicy:
         self._states: AgentState | None = None
 
     def reset(self, episodes: Episodes) -> None:
-        """Begin an episode each, with its goal."""
+        """Begin new episodes, each with its goal."""
         mask = None if episodes.goal_mask is None else jnp.asarray(episodes.goal_mask)
         numbers = jnp.arange(episodes.numbers.start, episodes.numbers.stop, dtype=jnp.int32)
         self._states = _reset_many(self._agent, jnp.asarray(episodes.goals), self._key, numbers, mask)
 
     def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """The first actions of the plans; episodes that are not active are not planned for."""
+        """The first actions of the plans; inactive episodes are skipped."""
         seen = jnp.asarray(observations, jnp.float32)
         actions, _, self._states = _step_many(self._agent, self._states, seen, jnp.asarray(active))
         return np.asarray(actions)
 
     def imagined(self) -> Float[ndarray, "B H+1 Q"] | None:
-        """Where the current plans lead, decoded by the probe, the present first; None for a model without probe."""
+        """Positions along the current plans, decoded by the probe, the present first; None without a probe."""
         model: Any = self._agent.model
         decode = model.heads.probe
         if decode is None or self._states is None:

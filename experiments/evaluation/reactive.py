@@ -20,12 +20,12 @@ from .policy import Episodes
 
 @final
 class ReactivePolicy:
-    """`act(stacks [B, P, E], goals) -> [B, A]`, in raw units, of readings alone, clipped to the bounds.
+    """Policy `act(stacks [B, P, E], goals) -> [B, A]`, in raw units, from readings only, clipped to the bounds.
 
     Args:
       name: in tables and records.
-      history: P, how many observations `act` takes; an episode's first is repeated, since nothing came before it.
-      see_goals: makes of the rows of goals `[B, E]` what `act` takes as goals, once an episode.
+      history: P, how many observations `act` takes; an episode's first is repeated before its start.
+      see_goals: converts the rows of goals `[B, E]` to the goals of `act`, once per episode.
       act: the policy.
     """
 
@@ -45,13 +45,13 @@ class ReactivePolicy:
         self._goals, self._past = self._see_goals(episodes.goals), History(self._history)
 
     def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """The actions on the last observations and the goals."""
+        """Actions for the latest observations and the goals."""
         stacks = self._past.push(np.asarray(observations, np.float32))
         return np.clip(np.asarray(self._act(stacks, self._goals)), self._low, self._high)
 
 
 def reflex(model: Any, mask: Bool[ndarray, "E"] | None = None) -> ReactivePolicy:
-    """The model's policy head alone: the first action of the block that it gives, anew at each step.
+    """The model's policy head alone: the first action of its block, evaluated at each step.
 
     Args:
       model: of goals or of rewards, with a policy head.
@@ -74,7 +74,7 @@ def reflex(model: Any, mask: Bool[ndarray, "E"] | None = None) -> ReactivePolicy
     return ReactivePolicy("reflex", model.history, see_goals, lambda stacks, goals: _reflex(model, stacks, goals))
 
 
-# Compiled once a process and shape: another model of the same shape is only another argument.
+# Compiled once per process and shape: another model of the same shape is only another argument.
 @jax.jit
 def _encode(model: Any, stacks: Any) -> Any:
     return model.encode(model.params, jnp.asarray(stacks))

@@ -1,1 +1,1 @@
-"""Whole programs, short enough to copy from."""
+"""Complete example programs, short enough to copy from."""

@@ -1,6 +1,6 @@
 """Stable-Baselines3's own `evaluate_policy` on a controller: `python -m experiments.examples.evaluate_policy MODEL`.
 
-A controller has the `predict` of an SB3 policy, so whatever evaluates one evaluates the other. It needs
+A controller has the `predict` of an SB3 policy, so the same code evaluates both. It needs
 stable-baselines3, which needs torch: `pip install stable-baselines3`.
 """
 
@@ -20,31 +20,31 @@ from worldmodel.models.checkpoint import load_model
 
 
 class Reach(gymnasium.Wrapper[ndarray, ndarray, ndarray, ndarray]):
-    """An episode ends at its goal, so that its return is 1 or 0; and the controller hears of every new goal."""
+    """Environment wrapper: an episode ends at its goal with return 1, else 0; new goals go to the controller."""
 
     def __init__(self, env: envs.Task, controller: Controller):
         super().__init__(env)
         self._task, self._controller = env, controller
 
     def reset(self, **options: Any) -> tuple[ndarray, dict[str, Any]]:
-        """Another start, another goal."""
+        """Begin an episode with a new start and goal."""
         observation, info = self._task.reset(**options)
         self._controller.reset(goal=self._task.goal_observation(info["goal"]))
         return observation, info
 
     def step(self, action: ndarray) -> tuple[ndarray, float, bool, bool, dict[str, Any]]:
-        """One control period."""
+        """Execute one control period."""
         observation, reward, _, truncated, info = self._task.step(action)
         return observation, float(reward), info["success"], truncated, info
 
 
 def environment(checkpoint: str, controller: Controller) -> Reach:
-    """The model's own task, which tells the controller its goals."""
+    """Create the model's task, which passes its goals to the controller."""
     return Reach(envs.make(load_model(checkpoint).metadata["task"]["task"]), controller)
 
 
 def main(checkpoint: str, episodes: int = 5, *overrides: str) -> float:
-    """The mean return over some episodes: the success rate."""
+    """Return the mean return over some episodes: the success rate."""
     from stable_baselines3.common.evaluation import evaluate_policy
     from stable_baselines3.common.monitor import Monitor
 

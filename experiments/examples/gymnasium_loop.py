@@ -10,7 +10,7 @@ from worldmodel.models.checkpoint import load_model
 
 
 def main(checkpoint: str, episodes: int = 5, *overrides: str) -> int:
-    """Drive some episodes of the model's own task; returns how many of them reached their goal."""
+    """Run some episodes of the model's task, and return the number that reached their goal."""
     env = envs.make(load_model(checkpoint).metadata["task"]["task"])
     controller = build.controller(checkpoint, *overrides)  # with the settings of `jepa-mpc plan`
     controller.warmup()  # compiles everything; afterwards nothing compiles

@@ -1,4 +1,4 @@
-"""From a robot's logs to a controller, with no simulator anywhere: `python -m experiments.examples.own_logs FOLDER`.
+"""From a robot's logs to a controller, without a simulator: `python -m experiments.examples.own_logs FOLDER`.
 
 The robot here is a cart on a rail, in eight lines of NumPy; yours writes the same files from its own log.
 """
@@ -22,7 +22,7 @@ PERIOD = 0.05
 
 
 def cart(state: ndarray, force: ndarray) -> ndarray:
-    """Position (m) and velocity (m/s) one control period later."""
+    """Return position (m) and velocity (m/s) one control period later."""
     position, velocity = state
     velocity = 0.95 * velocity + PERIOD * 4.0 * float(force[0])
     position = position + PERIOD * velocity
@@ -32,7 +32,7 @@ def cart(state: ndarray, force: ndarray) -> ndarray:
 
 
 def log_episodes(folder: Path, episodes: int, steps: int) -> None:
-    """Drive at random, and write what happened as docs/own_logs.md says."""
+    """Drive at random, and write the log in the format of docs/own_logs.md."""
     folder.mkdir(parents=True)
     description = {
         "task": "cart",
@@ -60,7 +60,7 @@ def log_episodes(folder: Path, episodes: int, steps: int) -> None:
 
 
 def main(folder: Path, *overrides: str) -> float:
-    """Log, train, export, and drive the cart to 0.5 m; the distance to the goal that is left, in metres."""
+    """Log, train, export, and drive the cart to 0.5 m; return the remaining distance to the goal in metres."""
     log_episodes(folder / "logs", episodes=200, steps=100)
     common = ("task=custom", "planner.horizon=12", *overrides)
     model, bundle = folder / "cart.safetensors", folder / "cart.bundle"

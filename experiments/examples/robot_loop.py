@@ -1,4 +1,4 @@
-"""A robot's control loop in 60 lines: this process has the sensors and motors, the planner is a process of its own.
+"""A robot's control loop in 60 lines: this process has the sensors and motors, the planner runs in a separate process.
 
 `python robot_loop.py reacher.bundle`. Replace `Robot` by your own; nothing else knows that this one is simulated.
 """
@@ -15,23 +15,23 @@ from planning.control import Fallback, Loop, Planning, RealtimeController
 
 
 class Robot:
-    """A made-up robot: its sensors drift towards what its motors do."""
+    """Simulated robot: its sensor readings drift towards the motor commands."""
 
     def __init__(self, sensors: int, motors: int):
         self._reading = np.zeros(sensors)
         self._gain = np.linspace(0.01, 0.02, sensors * motors).reshape(motors, sensors)
 
     def read(self) -> np.ndarray:
-        """What the sensors say now."""
+        """Read the sensors."""
         return self._reading.astype(np.float32)
 
     def send(self, action: np.ndarray) -> None:
-        """To the motors."""
+        """Send a command to the motors."""
         self._reading = self._reading + action @ self._gain
 
 
 def main(bundle: str, seconds: float = 10.0, rate_hz: float = 100.0) -> None:
-    """Drive for a while, and tell how it went."""
+    """Drive for a while, and print a summary."""
     controller = RealtimeController(
         bundle,
         Loop(actuation_delay=0.01, rate_limit=20.0, stuck_after=200),

@@ -1,7 +1,7 @@
 """Figures of a run, drawn with matplotlib's object interface: no window, no global figure.
 
 Two palettes: `THEME` draws in marker colours that `to_svg` turns into CSS variables, so that a figure inside a page
-follows light and dark mode; `PRINT` has colours of its own, for PNG files.
+follows light and dark mode; `PRINT` has separate colours, for PNG files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ..records.episodes import EpisodeRecord
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of a figure. The names are those of the page's CSS variables."""
+    """Colours of a figure, named as the page's CSS variables."""
 
     ink: str
     muted: str
@@ -48,12 +48,12 @@ PRINT = Palette("#1b2330", "#5b6675", "#dfe3e9", "#8a94a3", "#2457d6", "#15803d"
 # Distinct in print and to colour-blind eyes (Okabe & Ito, 2008).
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
-FADES = 24  # pieces of a path, from faint to full: enough for the eye, small in a file
+FADES = 24  # segments of a path, from faint to full: looks continuous, and keeps the file small
 CELLS = 56  # histogram cells along the longer side of a scene
 
 
 def to_svg(figure: Figure, label: str) -> str:
-    """The figure as inline SVG for a page, with `label` as its text alternative.
+    """Convert the figure to inline SVG for a page, with `label` as its text alternative.
 
     It is transparent, sized by CSS and in the page's font and colours; labels that differ keep the ids inside apart.
     """
@@ -73,7 +73,7 @@ def to_svg(figure: Figure, label: str) -> str:
 
 
 def to_png(figure: Figure, dpi: int = 160) -> bytes:
-    """The figure as a PNG on white; draw it with the `PRINT` palette."""
+    """Convert the figure to a PNG on white; draw it with the `PRINT` palette."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
     return buffer.getvalue()
@@ -82,7 +82,7 @@ def to_png(figure: Figure, dpi: int = 160) -> bytes:
 def curve(
     steps: Sequence[float], values: Sequence[float], reference: float | None = None, palette: Palette = THEME
 ) -> Figure:
-    """One learning curve, `values` over `steps`; a log axis where positive values span more than a factor of 20.
+    """Draw a learning curve, `values` over `steps`; on a log axis if positive values span more than a factor of 20.
 
     `reference` is drawn as a dashed level.
     """
@@ -113,7 +113,7 @@ def curve(
 
 
 def histories(history: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:
-    """Learning curves by name, in order of first appearance: the steps and values that are finite numbers."""
+    """Learning curves by name, in order of first appearance: the steps with finite values."""
     curves: dict[str, tuple[list[float], list[float]]] = {}
     for entry in history:
         for name, value in entry.items():
@@ -127,7 +127,7 @@ def histories(history: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[floa
 
 
 def executed(scene: Scene, episode: EpisodeRecord, palette: Palette = THEME) -> Figure:
-    """Start, goal and the executed path of one episode; an arm also in a few of its postures on the way."""
+    """Draw start, goal and executed path of one episode; for an arm, also a few postures along the path."""
     figure, axes = _plan_view(scene, palette)
     _goal(axes, scene, episode, palette)
     assert episode.keypoints is not None
@@ -139,7 +139,7 @@ def executed(scene: Scene, episode: EpisodeRecord, palette: Palette = THEME) -> 
 
 
 def towards(episode: EpisodeRecord, control_period: float, palette: Palette = THEME) -> Figure:
-    """What was achieved of the goal over time (accent), beside the goal (good): where there is no view from above.
+    """Draw the achieved goal over time (accent) and the goal (good), for tasks without a view from above.
 
     One panel for each number of the goal, three at most.
     """
@@ -155,7 +155,7 @@ def towards(episode: EpisodeRecord, control_period: float, palette: Palette = TH
 
 
 def imagined(scene: Scene, episode: EpisodeRecord, palette: Palette = THEME) -> Figure:
-    """What the model imagined when it planned (accent), along what was then executed (ink)."""
+    """Draw the model's imagined plans (accent) and the executed path (ink)."""
     figure, axes = _plan_view(scene, palette)
     _goal(axes, scene, episode, palette)
     axes.plot(*episode.path.T, color=palette.ink, linewidth=2.4, alpha=0.35, solid_capstyle="round", zorder=2)
@@ -167,7 +167,7 @@ def imagined(scene: Scene, episode: EpisodeRecord, palette: Palette = THEME) -> 
 
 
 def coverage(scene: Scene, positions: Float[ndarray, "M 2"], palette: Palette = THEME) -> Figure:
-    """Where the training data has been: visits to each cell of the plane, darker for more, on a log scale."""
+    """Draw the coverage of the training data: visits to each cell of the plane, darker for more, on a log scale."""
     figure, axes = _plan_view(scene, palette)
     (left, bottom), (right, top) = scene.low, scene.high
     cell = max(right - left, top - bottom) / CELLS
@@ -183,11 +183,11 @@ def coverage(scene: Scene, positions: Float[ndarray, "M 2"], palette: Palette = 
 
 
 def coverage_alone(title: str, scene: Scene, positions: Float[ndarray, "M 2"]) -> Figure:
-    """The same with a title and metres along its sides, for a file that lies beside the data."""
+    """Draw the coverage with a title and axes in metres, for a file next to the data."""
     figure = coverage(scene, positions, PRINT)
     (axes,) = figure.axes
     width, height = figure.get_size_inches()
-    left, right, bottom, top = 0.62, 0.15, 0.5, 0.72  # inches for what stands around it
+    left, right, bottom, top = 0.62, 0.15, 0.5, 0.72  # inches for title and labels
     total = (left + width + right, bottom + height + top)
     figure.set_size_inches(*total)
     axes.set_position((left / total[0], bottom / total[1], width / total[0], height / total[1]))
@@ -200,15 +200,15 @@ def coverage_alone(title: str, scene: Scene, positions: Float[ndarray, "M 2"]) -
         spine.set_visible(False)
     figure.text(left / total[0], 1 - 0.2 / total[1], title, fontsize=10, fontweight="bold", color=PRINT.ink, va="top")
     seen = np.all((positions >= scene.low) & (positions <= scene.high), axis=1)
-    told = f"{len(positions):,} positions, seen from above"
+    caption = f"{len(positions):,} positions, seen from above"
     if not seen.all():
-        told += f"; {np.mean(~seen):.1%} outside"
-    figure.text(left / total[0], 1 - 0.44 / total[1], told, fontsize=7.5, color=PRINT.muted, va="top")
+        caption += f"; {np.mean(~seen):.1%} outside"
+    figure.text(left / total[0], 1 - 0.44 / total[1], caption, fontsize=7.5, color=PRINT.muted, va="top")
     return figure
 
 
 def _bare(axes: Axes, palette: Palette) -> None:
-    """Axes with small labels and no frame."""
+    """Style axes with small labels and no frame."""
     axes.tick_params(length=0, labelsize=7, labelcolor=palette.muted)
     axes.grid(axis="y", color=palette.line, linewidth=0.7)
     axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -222,7 +222,7 @@ def _limits(scene: Scene) -> tuple[tuple[float, float], tuple[float, float]]:
 
 
 def _plan_view(scene: Scene, palette: Palette) -> tuple[Figure, Axes]:
-    """An empty scene from above: one metre is the same length on both axes and the axes fill the figure."""
+    """Prepare an empty scene from above: equal scale on both axes, and the axes fill the figure."""
     (left, right), (bottom, top) = _limits(scene)
     inches = 2.6 / max(right - left, top - bottom)
     figure = Figure(figsize=((right - left) * inches, (top - bottom) * inches))
@@ -238,7 +238,7 @@ def _plan_view(scene: Scene, palette: Palette) -> tuple[Figure, Axes]:
 
 
 def _dot(scene: Scene) -> float:
-    """Radius in metres at which points are drawn: the body's own, within what the eye can see."""
+    """Radius in metres for drawing points: the body's own, limited to visible sizes."""
     side = float(max(np.subtract(scene.high, scene.low)))
     return min(max(scene.radius, 0.018 * side), 0.05 * side)
 
@@ -250,7 +250,7 @@ def _links(axes: Axes, scene: Scene, points: ndarray, colour: str, alpha: float,
 
 
 def _goal(axes: Axes, scene: Scene, episode: EpisodeRecord, palette: Palette) -> None:
-    """A ring with a point in it; an arm's goal posture in dashes."""
+    """Draw the goal as a ring around a point; an arm's goal posture in dashes."""
     assert episode.goal_keypoints is not None
     _links(axes, scene, episode.goal_keypoints, palette.good, alpha=0.8, style=(0, (2, 1.5)))
     centre, radius = episode.goal_keypoints[-1], 1.6 * _dot(scene)
@@ -259,14 +259,14 @@ def _goal(axes: Axes, scene: Scene, episode: EpisodeRecord, palette: Palette) ->
 
 
 def _ends(axes: Axes, scene: Scene, episode: EpisodeRecord, palette: Palette) -> None:
-    """An open circle where the body started, a full one where it ended."""
+    """Draw an open circle at the body's start and a full one at its end."""
     first, last = episode.path[0], episode.path[-1]
     axes.add_patch(Circle(first, _dot(scene), facecolor="none", edgecolor=palette.ink, linewidth=1.4, zorder=4))
     axes.add_patch(Circle(last, 0.8 * _dot(scene), color=palette.accent, linewidth=0, zorder=6))
 
 
 def _fading(axes: Axes, path: Float[ndarray, "T 2"], colour: str) -> None:
-    """A path from faint to full colour, so that its direction is seen."""
+    """Draw a path from faint to full colour, to show its direction."""
     if len(path) < 2:
         return
     cuts = np.unique(np.linspace(0, len(path) - 1, FADES + 1).astype(int))

@@ -1,6 +1,6 @@
 """Pieces of the report page: tables, legends, bars, and numbers as text.
 
-Strings in, strings out. The caller escapes what users wrote; a value that is absent becomes a dash.
+Strings in, strings out. The caller escapes user text; a missing value becomes a dash.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ..records.health import Health
 
 
 def rate_bar(row: Mapping[str, Any]) -> str:
-    """A success rate as a bar with its interval; hidden from screen readers, since the numbers stand beside it."""
+    """A success rate as a bar with its interval; hidden from screen readers, since the numbers are next to it."""
     rate, low, high = (finite(row.get(key)) for key in ("success_rate", "ci_low", "ci_high"))
     if rate is None:
         return ""
@@ -46,7 +46,7 @@ def legend(*names: str) -> str:
 
 
 def section(heading: str, lead: str, body: str) -> str:
-    """A heading, a sentence under it (or none) and what follows."""
+    """Section with a heading, an optional sentence under it, and the content."""
     lead = f'<p class="lead">{lead}</p>' if lead else ""
     return f"<section><h2>{heading}</h2>{lead}\n{body}</section>"
 
@@ -70,7 +70,7 @@ def table(heads: Sequence[str], rows: Sequence[str], caption: str = "") -> str:
 
 
 def finite(value: Any) -> float | None:
-    """A finite number, or None for whatever says that there is none."""
+    """Convert to a finite number, or None for missing and non-finite values."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -79,25 +79,25 @@ def finite(value: Any) -> float | None:
 
 
 def percent(value: float | None) -> str:
-    """A share as per cent, three digits at most."""
+    """Format a fraction as per cent, with at most three digits."""
     return "–" if value is None else f"{100 * value:.3g}\u00a0%"
 
 
 def interval(row: Mapping[str, Any]) -> str:
-    """The confidence interval of a row in whole per cent, or nothing where it has none."""
+    """Format the confidence interval of a row in whole per cent; empty if it has none."""
     low, high = finite(row.get("ci_low")), finite(row.get("ci_high"))
     return "" if low is None or high is None else f"{100 * low:.0f} to {100 * high:.0f}\u00a0%"
 
 
 def milliseconds(value: float | None, unit: str = "") -> str:
-    """Milliseconds, to a tenth below a hundred."""
+    """Format milliseconds, to a tenth below a hundred."""
     if value is None:
         return "–"
     return (f"{value:.1f}" if value < 100 else f"{value:,.0f}") + (unit and f"\u00a0{unit}")
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as minutes and seconds."""
+    """Format seconds as minutes and seconds."""
     if seconds is None:
         return "–"
     minutes, rest = divmod(round(seconds), 60)
@@ -105,13 +105,13 @@ def duration(seconds: float | None) -> str:
 
 
 def whole(value: Any) -> str:
-    """A count with separators between the thousands."""
+    """Format a count with thousands separators."""
     number = finite(value)
     return "–" if number is None else f"{number:,.0f}"
 
 
 def healthy_range(item: Health) -> str:
-    """The range in which a figure is healthy, in signs."""
+    """Format a healthy range as an inequality."""
     if item.low is not None and item.high is not None:
         return f"{item.low:g} to {item.high:g}"
     return f"≥ {item.low:g}" if item.low is not None else f"≤ {item.high:g}" if item.high is not None else "any"

@@ -1,4 +1,4 @@
-"""The report page: one HTML file that shows a run, needs no network and keeps for years.
+"""The report page: one self-contained HTML file for a run, which needs no network.
 
 Everything is inline: style, script, figures as SVG, the video in base64. A content security policy in the page itself
 forbids anything else. All text is escaped, since names of datasets, paths and settings come from users.
@@ -51,14 +51,14 @@ CURVES = {
     "distance": ("Temporal distance", "loss of the critic that counts the steps to a goal"),
     "horizon_ratio": ("Horizon error ratio", "below 1: better than predicting that nothing changes"),
 }
-EPISODES, FANS = 8, 4  # how many are pictured
+EPISODES, FANS = 8, 4  # number of pictured episodes
 
 
 def write_report(path: str | Path, report: Report) -> Path:
     """Write the page to `path` and return it. The file appears complete or not at all; missing folders are made.
 
     Raises:
-      OSError: the folder cannot be written or the disk is full; what stood at `path` before still stands.
+      OSError: the folder cannot be written or the disk is full; an earlier file at `path` is kept.
     """
     path = Path(path)
     write_atomically(path, render(report))
@@ -66,7 +66,7 @@ def write_report(path: str | Path, report: Report) -> Path:
 
 
 def render(report: Report) -> str:
-    """The page as a string."""
+    """Render the page as a string."""
     model = [episode for episode in report.episodes if episode.policy == "model"]
     sections = [
         _keys(report),
@@ -84,7 +84,7 @@ def render(report: Report) -> str:
 
 
 def page(title: str, task: str, summary: str, sections: Sequence[str]) -> str:
-    """A whole page of sections, which are markup already; empty ones are left out."""
+    """Assemble a page from sections of markup; empty ones are left out."""
     template = Template(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(title),
@@ -95,7 +95,7 @@ def page(title: str, task: str, summary: str, sections: Sequence[str]) -> str:
 
 
 def _keys(report: Report) -> str:
-    """The headline figures, all from the model's own row."""
+    """Headline figures, from the model's row."""
     row: Mapping[str, Any] = next((row for row in report.rows if row.get("policy") == "model"), {})
     success, seconds, parameters = (finite(row.get(key)) for key in ("success_rate", "train_seconds", "parameters"))
     p50, p99 = finite(row.get("plan_ms_p50")), finite(row.get("plan_ms_p99"))
@@ -201,19 +201,19 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> str:
 
 
 def health_section(health: Sequence[Health]) -> str:
-    """Figures with their healthy ranges, and what to do about those outside."""
+    """Section of figures with their healthy ranges, and the fixes for those outside."""
     body = []
     for item in health:
         verdict = '<span class="ok">✓ healthy</span>' if item.ok else '<span class="bad">! outside</span>'
         verdict = verdict if item.bounded else ""
         value = f"{item.value:,.4g}" if finite(item.value) is not None else "not finite"
-        mend = f" <b>Try: {escape(item.mend)}.</b>" if item.mend and not item.ok else ""
+        fix = f" <b>Try: {escape(item.mend)}.</b>" if item.mend and not item.ok else ""
         body.append(
             f'<tr role="row"><th role="rowheader" scope="row">{escape(item.name)}</th>'
             f'<td role="cell" class="number" data-label="value">{value}</td>'
             f'<td role="cell" class="number" data-label="healthy">{healthy_range(item)}</td>'
             f'<td role="cell" class="verdict">{verdict}</td>'
-            f'<td role="cell" class="meaning"><small>{escape(item.meaning)}{mend}</small></td></tr>'
+            f'<td role="cell" class="meaning"><small>{escape(item.meaning)}{fix}</small></td></tr>'
         )
     ranged = [item for item in health if item.bounded]
     outside, judged = sum(not item.ok for item in ranged), len(ranged)
@@ -234,13 +234,13 @@ def _coverage(report: Report) -> str:
 
 
 def commands_section(commands: Sequence[str], note: str = "") -> str:
-    """Commands with a button that copies them, and what has to be known before they are run."""
+    """Section of commands with a copy button, and the notes to read before running them."""
     blocks = (f'<div class="command"><pre><code>{escape(command)}</code></pre></div>' for command in commands)
     return section("Plan again", escape(note), "".join(blocks)) if commands else ""
 
 
 def manifest_section(manifest: Mapping[str, Any]) -> str:
-    """The manifest, folded away."""
+    """Section with the collapsed manifest."""
     text = json.dumps(manifest, indent=2, default=str, ensure_ascii=False)
     lead = "Versions, device, configuration and seeds that made these figures."
     body = f"<details><summary>Show the manifest</summary><pre>{escape(text)}</pre></details>"
@@ -248,7 +248,7 @@ def manifest_section(manifest: Mapping[str, Any]) -> str:
 
 
 def _pick(episodes: Sequence[EpisodeRecord], count: int) -> list[EpisodeRecord]:
-    """At most `count` episodes in their order, failures up to half of them: what goes wrong teaches more than luck."""
+    """Pick at most `count` episodes in order, up to half of them failures, which are more informative."""
     successes = [index for index, episode in enumerate(episodes) if episode.success]
     failures = [index for index, episode in enumerate(episodes) if not episode.success]
     room = max(count - len(successes), min(len(failures), count // 2))

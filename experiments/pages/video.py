@@ -29,7 +29,7 @@ Frames = UInt8[ndarray, "T h w 3"]
 BACKGROUND, FLOOR, WALL = (226, 230, 236), (247, 248, 250), (71, 85, 105)
 BODY, TRAIL, GOAL = (37, 99, 235), (147, 180, 244), (22, 163, 74)
 REACHED, MISSED, GAP = (22, 163, 74), (220, 38, 38), (24, 27, 33)
-CAMERA_TIMEOUT = 300.0  # seconds: a driver that hangs is as bad as none
+CAMERA_TIMEOUT = 300.0  # timeout in seconds, since a driver may hang
 
 
 def encode(frames: Frames, fps: float, crf: int = 28) -> bytes:
@@ -37,7 +37,7 @@ def encode(frames: Frames, fps: float, crf: int = 28) -> bytes:
 
     Raises:
       ValueError: no frames, another shape or type than uint8 `[T, h, w, 3]`, or a rate that is not positive.
-      RuntimeError: the encoder is missing or failed; the message says what would help.
+      RuntimeError: the encoder is missing or failed; the message names a fix.
     """
     frames = np.asarray(frames)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or frames.size == 0:
@@ -72,7 +72,7 @@ def encode(frames: Frames, fps: float, crf: int = 28) -> bytes:
 def draw(
     scene: Scene, keypoints: Float[ndarray, "T J 2"], goal: Float[ndarray, "J 2"], size: int = 256
 ) -> UInt8[ndarray, "T size size 3"]:
-    """Frames drawn in 2D from positions in metres: floor, walls, goal ring, trail and body, antialiased.
+    """Draw frames in 2D from positions in metres: floor, walls, goal ring, trail and body, antialiased.
 
     The framing is that of a camera above the middle of the scene: x to the right, y up, the longer side in full.
     """
@@ -103,12 +103,12 @@ def draw(
 
 
 def _chain(scene: Scene, points: Float[ndarray, "J 2"]) -> Float[ndarray, "L 2"]:
-    """The points that are joined by links: for an arm from its root on, for a free body itself alone."""
+    """Points joined by links: for an arm starting at its root, for a free body only itself."""
     return points[-1:] if scene.root is None else np.concatenate([np.asarray([scene.root], points.dtype), points])
 
 
 class _Canvas:
-    """Signed distances in metres from every pixel to simple shapes, and painting by them: negative is inside."""
+    """Canvas that paints by signed distances in metres from pixels to simple shapes; negative is inside."""
 
     def __init__(self, scene: Scene, size: int):
         self.size = size
@@ -128,7 +128,7 @@ class _Canvas:
         return np.hypot(np.maximum(dx, 0), np.maximum(dy, 0)) + np.minimum(np.maximum(dx, dy), 0)
 
     def line(self, start: ndarray, end: ndarray, radius: float) -> Float[ndarray, "size size"]:
-        """A segment with round ends."""
+        """Signed distance to a segment with round ends."""
         (sx, sy), (dx, dy) = np.asarray(start, np.float32), np.asarray(end - start, np.float32)
         along = ((self.x - sx) * dx + (self.y - sy) * dy) / np.float32(max(dx * dx + dy * dy, 1e-12))
         along = np.clip(along, 0, 1)
@@ -144,9 +144,9 @@ class _Canvas:
 
 
 def tile(clips: Sequence[Frames], successes: Sequence[bool], columns: int = 2, gap: int = 6, hold: int = 10) -> Frames:
-    """Clips of one frame size side by side, `columns` in a row. All end together, `hold` frames after the longest.
+    """Tile clips of one frame size side by side, `columns` in a row. All end together, `hold` frames after the longest.
 
-    A clip that is over keeps its last frame and gets a border: green and solid where the goal was reached, red and
+    A finished clip keeps its last frame and gets a border: green and solid where the goal was reached, red and
     dashed where it was not.
     """
     if not clips or len(clips) != len(successes) or len({clip.shape[1:] for clip in clips}) != 1:
@@ -173,9 +173,9 @@ def _border(height: int, width: int, dashed: bool) -> Bool[ndarray, "height widt
 
 
 def render_episodes(task_name: str, episodes: Sequence[EpisodeRecord], size: int = 256) -> tuple[list[Frames], str]:
-    """Frames `[T+1, size, size, 3]` of each episode, and a sentence that says how they were made.
+    """Render frames `[T+1, size, size, 3]` of each episode, and a sentence that names the method.
 
-    Tries the task's camera first; where it fails, draws in 2D, and the sentence says why and what would mend it.
+    Tries the task's camera first; where it fails, draws in 2D, and the sentence names the reason and the fix.
     """
     try:
         return _photograph(task_name, episodes, size), "Rendered by MuJoCo from the states that were executed."
@@ -189,14 +189,14 @@ def render_episodes(task_name: str, episodes: Sequence[EpisodeRecord], size: int
     for episode in episodes:
         assert episode.keypoints is not None and episode.goal_keypoints is not None
         frames.append(draw(scene, episode.keypoints, episode.goal_keypoints, size))
-    mend = "where OpenGL is missing, `apt install libegl1 libgl1-mesa-dri` brings it, and `jepa-mpc doctor` checks it"
-    return frames, f"Drawn in 2D from the executed positions, because the camera failed ({reason}); {mend}."
+    fix = "where OpenGL is missing, `apt install libegl1 libgl1-mesa-dri` brings it, and `jepa-mpc doctor` checks it"
+    return frames, f"Drawn in 2D from the executed positions, because the camera failed ({reason}); {fix}."
 
 
 def film(
     task_name: str, episodes: Sequence[EpisodeRecord], control_period: float, size: int = 256
 ) -> tuple[bytes | None, str]:
-    """One MP4 of the episodes side by side, in real time, and a note on it; `None`, and why, where there is none."""
+    """Encode one MP4 of the episodes side by side, in real time, with a note; on failure `None` and the reason."""
     if not episodes:
         return None, "There is no video: no episode was recorded."
     if any(episode.keypoints is None for episode in episodes):
@@ -214,7 +214,7 @@ def film(
 def _photograph(task_name: str, episodes: Sequence[EpisodeRecord], size: int) -> list[Frames]:
     """Run this module as a child with a camera. Raises RuntimeError with the child's last line when it fails."""
     root = str(Path(__file__).resolve().parents[2])
-    backend = {"MUJOCO_GL": "egl"} if sys.platform == "linux" else {}  # a user's own choice wins
+    backend = {"MUJOCO_GL": "egl"} if sys.platform == "linux" else {}  # a user's own setting takes precedence
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     with tempfile.TemporaryDirectory() as folder:
         request, reply = Path(folder) / "states.npz", Path(folder) / "frames.npz"
@@ -236,7 +236,7 @@ def _photograph(task_name: str, episodes: Sequence[EpisodeRecord], size: int) ->
 
 
 def _photograph_here(request: Path, reply: Path) -> None:
-    """The child's work: read states and goals, write frames."""
+    """Read states and goals, render, and write frames; runs in the child process."""
     from envs import make
     from envs.camera import Camera
     from envs.mujoco_task import MujocoTask

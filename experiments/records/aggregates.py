@@ -1,4 +1,4 @@
-"""What a handful of training runs on several tasks say together, and what a learning curve says in one number.
+"""Aggregate statistics of a few training runs on several tasks, and scalar summaries of a learning curve.
 
 The interquartile mean, its stratified bootstrap and the probability of improvement are those of Agarwal et al., "Deep
 reinforcement learning at the edge of the statistical precipice", NeurIPS 2021 (arXiv 2108.13264). A stratum is a task,
@@ -37,19 +37,19 @@ def interquartile_interval(
     """Percentile interval of `interquartile_mean`: runs are drawn with replacement within each task.
 
     Raises:
-      ValueError: as `interquartile_mean`, or a task with a single run, whose spread nobody knows.
+      ValueError: as `interquartile_mean`, or a task with a single run, whose spread is unknown.
     """
     scores = _several(_scores(strata))
     return _interval(_interquartile_mean([_draw(each, rng, resamples) for each in scores]), confidence)
 
 
 def probability_of_improvement(ours: Strata, others: Strata) -> float:
-    """How probably a run of ours beats a run of theirs on a task drawn at random; a tie is half a win.
+    """Probability that a run of ours beats a run of theirs on a random task; a tie is half a win.
 
     On each task the statistic of Mann and Whitney over all pairs of runs, then the mean over tasks.
 
     Raises:
-      ValueError: other tasks than ours, or what `interquartile_mean` refuses.
+      ValueError: other tasks than ours, or invalid scores as in `interquartile_mean`.
     """
     pairs = _paired(ours, others)
     return float(np.mean([_wins(one[None], other[None])[0] for one, other in pairs]))
@@ -84,12 +84,12 @@ def area_under_curve(steps: ArrayLike, values: ArrayLike, start: float, end: flo
 
 
 def first_reach(steps: ArrayLike, values: ArrayLike, threshold: float) -> float | None:
-    """The step at which a curve first reaches a threshold, linear between its points; None where it never does.
+    """Step at which a curve first reaches a threshold, linear between its points; None if it never does.
 
-    `steps` can be seconds as well. A curve that begins above has reached it at its first point.
+    `steps` can be seconds as well. A curve that starts above the threshold reaches it at its first point.
 
     Raises:
-      ValueError: steps that do not increase, or of another number than the values.
+      ValueError: steps that do not increase, or a count that differs from that of the values.
     """
     x, y = _curve(steps, values)
     above = np.flatnonzero(y >= threshold)
@@ -115,7 +115,7 @@ def geometric_mean(ratios: ArrayLike) -> float:
 
 
 def _interquartile_mean(samples: Sequence[Float[ndarray, "R _"]]) -> Float[ndarray, "R"]:
-    """Of each of R resamples, given task by task."""
+    """Interquartile mean of each of R resamples, given per task."""
     mass = np.concatenate([np.full(each.shape[1], 1 / (len(samples) * each.shape[1])) for each in samples])
     values = np.concatenate(samples, axis=1)
     order = np.argsort(values, axis=1)

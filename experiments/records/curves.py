@@ -1,7 +1,7 @@
-"""Learning curves: one row an evaluation during training, in tables such as `results/dmc_curves.csv`.
+"""Learning curves: one row per evaluation during training, in tables such as `results/dmc_curves.csv`.
 
-Runs append their rows as they come, several jobs at once if need be. `env_steps` counts control steps, those that an
-action is repeated for included, and a return is the mean undiscounted one of that moment's evaluation episodes.
+Runs append their rows as they come, also several jobs concurrently. `env_steps` counts control steps, action repeats
+included, and a return is the mean undiscounted return of the evaluation episodes at that step.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class CurveRow:
     """One evaluation during a training run.
 
     Raises:
-      ValueError: a return or a time that is not finite, a negative count, or nobody's row.
+      ValueError: a return or a time that is not finite, a negative count, or a row without method or task.
     """
 
     method: str
     task: str  # dmc/<domain>-<task> or gym/<id>
     seed: int
     env_steps: int
-    gradient_steps: int | None  # None where nobody counted them
-    wall_s: float | None  # seconds of training until here, evaluations left out
+    gradient_steps: int | None  # None if not counted
+    wall_s: float | None  # seconds of training so far, without evaluations
     mean_return: float = field(metadata={"column": "return"})
     action_repeat: int
     command: str
@@ -55,7 +55,7 @@ class CurveRow:
                 raise ValueError(f"{name} of a learning curve must be {least} or more; got {value}")
 
     def key(self) -> Key:
-        """The run that this row belongs to."""
+        """Key of the run that this row belongs to."""
         return self.method, self.task, self.seed
 
 
@@ -73,17 +73,17 @@ class Run:
     returns: Float[ndarray, "M"]
 
     def reaches(self, env_steps: int) -> bool:
-        """Whether there are evaluations from `env_steps` or before until `env_steps` or later."""
+        """Whether the evaluations span `env_steps`."""
         return bool(self.env_steps[0] <= env_steps <= self.env_steps[-1])
 
     def at(self, env_steps: float, axis: str = "returns") -> float:
-        """A column at `env_steps`, linear between evaluations."""
+        """Value of a column at `env_steps`, linear between evaluations."""
         return float(np.interp(env_steps, self.env_steps, getattr(self, axis)))
 
 
 @dataclass(frozen=True, eq=False)
 class MeanCurve:
-    """Several runs of one method on one task, where all of them were evaluated; also their lowest and highest."""
+    """Mean, lowest and highest curve of several runs of one method on one task, where all of them were evaluated."""
 
     env_steps: Float[ndarray, "M"]
     gradient_steps: Float[ndarray, "M"]
@@ -94,7 +94,7 @@ class MeanCurve:
 
     @classmethod
     def of(cls, runs: Sequence[Run], until: float = math.inf) -> MeanCurve:
-        """The mean over runs at every step at which one of them was evaluated, up to `until`.
+        """Mean over runs at every step at which one of them was evaluated, up to `until`.
 
         Raises:
           ValueError: no runs, or runs that have no step in common.
@@ -117,7 +117,7 @@ class MeanCurve:
 
 
 def read(path: Path) -> list[CurveRow]:
-    """The rows at `path`; none where no file is.
+    """Read the rows at `path`; empty if there is no file.
 
     Raises:
       ValueError: the file is no table of learning curves, or a row of it is broken.
@@ -135,7 +135,7 @@ def append(path: Path, row: CurveRow, manifest: Mapping[str, Any]) -> None:
 
 
 def discard(path: Path, key: Key) -> None:
-    """Take out what an interrupted run left, before it is begun anew.
+    """Remove the rows of an interrupted run before it restarts.
 
     Raises:
       ValueError: `path` holds another table.
@@ -150,16 +150,16 @@ def discard(path: Path, key: Key) -> None:
             for entry in table_file.read_entries(path)
             if (found := [each for each in entry["rows"] if tuple(each[:3]) != key])
         ]
-        # The rows go first here, so that none is ever without its manifest.
+        # The rows are removed first, so that none is ever without its manifest.
         table_file.write(path, CurveRow, kept, digits=7)
         table_file.write_beside(path, entries)
 
 
 def runs_of(rows: Sequence[CurveRow]) -> list[Run]:
-    """The runs behind the rows; methods and tasks in the order in which they first come, then by seed.
+    """Group the rows into runs, by method and task in order of first appearance, then by seed.
 
     Raises:
-      ValueError: one step of a run comes twice.
+      ValueError: a step of a run occurs twice.
     """
     methods = {name: place for place, name in enumerate(dict.fromkeys(row.method for row in rows))}
     tasks = {name: place for place, name in enumerate(dict.fromkeys(row.task for row in rows))}

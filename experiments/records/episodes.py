@@ -1,4 +1,4 @@
-"""An executed episode as it is kept for the eye.
+"""The record of an executed episode, for display.
 
 Plain NumPy and plain Python, so that a page can be drawn without JAX, a simulator or the run that made it.
 """
@@ -15,8 +15,8 @@ from numpy import ndarray
 class EpisodeRecord:
     """One executed episode of `T` environment steps.
 
-    Keypoints are seen from above in metres, and None in a task without such a view, where what was achieved of the
-    goal stands for them.
+    Keypoints are seen from above in metres, and None in a task without such a view, where the achieved
+    goal replaces them.
 
     `imagined` holds plans as the model saw them when they were made: the environment step at which it planned and the
     positions decoded from its latents, the first of which is where the plan starts.
@@ -33,11 +33,11 @@ class EpisodeRecord:
 
     @property
     def path(self) -> Float[ndarray, "T+1 2"]:
-        """Positions of the keypoint that stands for the body: the last one."""
+        """Positions of the keypoint that represents the body: the last one."""
         assert self.keypoints is not None
         return self.keypoints[:, -1]
 
     @property
     def steps(self) -> int:
-        """T: how many actions were executed."""
+        """Number T of executed actions."""
         return len(self.states) - 1

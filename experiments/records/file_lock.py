@@ -1,4 +1,4 @@
-"""One writer at a time: whoever reads a file, changes it and writes it back holds its lock meanwhile."""
+"""File lock for one writer at a time: held while a file is read, changed and written back."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of the file at `path` among threads, processes, and machines that share its disk.
 
-    The lock is a file beside `path`, which goes when the lock is released. It is not re-entrant: a thread that takes it
-    twice waits for ever.
+    The lock is a file next to `path`, which is removed on release. It is not re-entrant: a thread that takes it
+    twice waits without end.
 
     Raises:
       OSError: the folder cannot be written to.
@@ -46,14 +46,14 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            lock.unlink()  # before the release: whoever waits for this file then sees that it is another one
+            lock.unlink()  # before the release: a waiter on this file then sees that it was replaced
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_UN)  # also for a child that was forked meanwhile
         os.close(descriptor)
 
 
 def _acquire(lock: Path) -> int:
-    """The descriptor of the lock file, once it is ours and still the one at `lock`."""
+    """Return the descriptor of the lock file, once it is locked and still the file at `lock`."""
     reported = False
     while True:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)

@@ -1,4 +1,4 @@
-"""A figure about the health of a representation."""
+"""Health figures of a representation."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Health:
-    """One figure about a representation, the range in which it is healthy (`None`: no bound), and what it tells.
+    """Figure about a representation, its healthy range (`None`: no bound), and its meaning.
 
-    `mend` says what to do where it lies outside.
+    `mend` describes the fix if the value lies outside.
     """
 
     name: str
@@ -22,7 +22,7 @@ class Health:
 
     @property
     def bounded(self) -> bool:
-        """Whether there is a range to lie in."""
+        """Whether the range has a bound."""
         return self.low is not None or self.high is not None
 
     @property

@@ -77,16 +77,16 @@ def paired_difference(
 def stratified_bootstrap(
     strata: Sequence[ArrayLike], confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile interval of the mean over tasks, from the scores of a few training seeds on each.
+    """Percentile interval of the mean over tasks, from scores of a few training seeds each.
 
     Seeds are drawn with replacement within each task, so that every resample holds all tasks: Agarwal et al., "Deep
     reinforcement learning at the edge of the statistical precipice", NeurIPS 2021, section 4.1. One stratum is the
     ordinary bootstrap over seeds; with three seeds it is narrow, as every bootstrap of three numbers.
 
     Args:
-      strata: for each task, one score a seed; their numbers may differ.
+      strata: for each task, one score per seed; counts may differ.
       confidence: of the interval.
-      resamples: how often to draw.
+      resamples: number of draws.
       seed: of the draws; the interval is a function of its arguments.
 
     Raises:
@@ -102,13 +102,13 @@ def stratified_bootstrap(
 
 
 def pool(rows: Sequence[Row]) -> Row:
-    """One row for the seeds of one setting: episodes are counted together, with their Wilson interval.
+    """Pool the seeds of one setting into one row: episodes are counted together, with their Wilson interval.
 
     Training time is the mean over seeds; each percentile of latency is that of the slowest seed, because percentiles do
-    not average. The commands follow one another; other numbers that the seeds do not share are empty.
+    not average. The commands are listed in sequence; other numbers that the seeds do not share are empty.
 
     Raises:
-      ValueError: no rows, rows without counts, of several settings, or a seed that comes twice.
+      ValueError: no rows, rows without counts, of several settings, or a repeated seed.
     """
     if not rows:
         raise ValueError("there are no rows to pool")

@@ -1,7 +1,7 @@
-"""The manifest of a result: what made it, so that it can be made again.
+"""The manifest of a result: everything needed to reproduce it.
 
 Versions, commit, machine, configuration, seeds and command; no path of the machine and no name of its user, because
-manifests are committed beside their rows.
+manifests are committed next to their rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .table_file import FORMAT, FORMAT_KEY
 
 
 def manifest(cfg: DictConfig | Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
-    """What made a result, as JSON: call it in the process that measured.
+    """Return the provenance of a result, as JSON; call it in the process that measured.
 
     Args:
       cfg: the configuration; interpolations are resolved.
@@ -49,7 +49,7 @@ def manifest(cfg: DictConfig | Mapping[str, Any], seeds: Sequence[int]) -> dict[
 
 
 def command() -> str:
-    """The command line that repeats this run: of this very job, in a multirun."""
+    """Command line that repeats this run; in a multirun, only this job."""
     from hydra.core.hydra_config import HydraConfig
 
     if HydraConfig.initialized():
@@ -61,13 +61,13 @@ def command() -> str:
 
 
 def requirements() -> list[Requirement]:
-    """What this distribution needs on this Python, with its bounds, as it was installed."""
+    """Requirements of the installed distribution on this Python, with their version bounds."""
     needed = [Requirement(line) for line in importlib.metadata.requires(PROGRAM) or []]
     return [requirement for requirement in needed if requirement.marker is None or requirement.marker.evaluate()]
 
 
 def versions() -> dict[str, str | None]:
-    """Python, this distribution, and what it needs; None for what is not installed."""
+    """Versions of Python, this distribution and its requirements; None for those not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in (PROGRAM, "jaxlib", *(requirement.name for requirement in requirements())):
         try:
@@ -78,12 +78,12 @@ def versions() -> dict[str, str | None]:
 
 
 def cores() -> int:
-    """Cores that this process may use: in a container fewer than the machine has."""
+    """CPU cores available to this process: in a container fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit of our own checkout, and whether the tree differs from it; None for an installed wheel."""
+    """Commit of the checkout, and whether the tree differs from it; None for an installed wheel."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True)
@@ -91,8 +91,8 @@ def _git() -> dict[str, Any] | None:
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != ROOT:
-            return None  # a wheel in an environment that happens to lie in somebody's repository
-        # Results are what a run writes: they alone do not make the code another one.
+            return None  # a wheel in an environment inside an unrelated repository
+        # Results are written by runs: changes in them alone do not make the tree dirty.
         changed = git("status", "--porcelain", "--", ".", ":!experiments/results")
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
     except (OSError, subprocess.CalledProcessError):
@@ -100,7 +100,7 @@ def _git() -> dict[str, Any] | None:
 
 
 def _device() -> str | None:
-    """What JAX computes on; None in a process that does not use JAX."""
+    """JAX device; None in a process that does not use JAX."""
     jax = sys.modules.get("jax")
     if jax is None:
         return None
@@ -117,16 +117,16 @@ def _cpu_model() -> str:
 
 
 def _without_paths(value: Any) -> Any:
-    """Shorten absolute paths in a JSON value: relative below the working folder, otherwise their last part alone.
+    """Shorten absolute paths in a JSON value: relative below the working folder, otherwise only the last part.
 
-    Numbers that are not finite become words.
+    Non-finite numbers become strings.
     """
     if isinstance(value, Mapping):
         return {str(key): _without_paths(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_without_paths(entry) for entry in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # JSON has no infinity, and a bound may have none
+        return str(value)  # JSON has no infinity, and a bound may be infinite
     if not isinstance(value, str | os.PathLike):
         return value
     text = re.sub(rf"(?<![\w.]){re.escape(str(Path.cwd()))}(/|\b)", "", os.fspath(value)) or "."

@@ -1,4 +1,4 @@
-"""What the report page of one run shows."""
+"""Data for the report page of one run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .health import Health
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Everything on the report page. Rows have the columns of `results.json`; a value that is absent may be `None`.
+    """Content of the report page. Rows have the columns of `results.json`; a value that is absent may be `None`.
 
     The row whose `policy` is `model` gives the headline figures. Each entry of `history` has a `step` and any number of
     losses or diagnostics by name; names may be missing at some steps. `coverage` are positions of the training data.
@@ -37,4 +37,4 @@ class Report:
     manifest: Mapping[str, Any]
     commands: Sequence[str]
     control_period: float  # seconds
-    commands_note: str = ""  # what has to be known before they are run
+    commands_note: str = ""  # notes to read before running them

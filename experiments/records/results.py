@@ -1,6 +1,6 @@
 """Measured results: the row, and the files it is written to.
 
-A row is one measurement with everything that names it; a file keeps, beside the rows, the manifest of each. Files are
+A row is one measurement with its identity; next to the rows, a file stores the manifest of each. Files are
 written whole or not at all.
 """
 
@@ -20,7 +20,7 @@ from .file_lock import locked
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One measurement. What does not apply is empty: "" for words, None for numbers.
+    """One measurement. Fields that do not apply are empty: "" for strings, None for numbers.
 
     Raises:
       ValueError: a number that is not finite.
@@ -29,8 +29,8 @@ class Row:
     task: str = ""
     observation: str = ""  # state, pixels, pixels_proprio
     protocol: str = ""
-    goal_offset: int | None = None  # environment steps from start to goal, where a protocol fixes them
-    budget: int | None = None  # environment steps in which the goal has to be reached
+    goal_offset: int | None = None  # environment steps from start to goal, if fixed by the protocol
+    budget: int | None = None  # budget of environment steps to reach the goal
     policy: str = ""  # model, oracle, ceiling, random, noop, replay, reflex, or a baseline's name
     planner: str = ""
     model: str = ""
@@ -42,7 +42,7 @@ class Row:
     ci_low: float | None = None  # 95 % interval
     ci_high: float | None = None
     return_mean: float | None = None
-    env_steps: int | None = None  # that the training saw
+    env_steps: int | None = None  # of the training
     train_seconds: float | None = None
     parameters: int | None = None
     plan_ms_p50: float | None = None
@@ -56,7 +56,7 @@ class Row:
                 raise ValueError(f"{name} of a result row must be a finite number or None; got {value}")
 
     def identity(self) -> tuple[str | int | None, ...]:
-        """What is measured: a new measurement of the same replaces the old one."""
+        """Identity of the measurement: a new row with the same identity replaces the old one."""
         return tuple(getattr(self, name) for name in IDENTITY)
 
 
@@ -66,7 +66,7 @@ IDENTITY = ("task", "observation", "protocol", "policy", "planner", "model", "va
 
 @dataclass(frozen=True)
 class Value:
-    """One measured number that is no row of a suite."""
+    """One measured number that is not a row of a suite."""
 
     case: str
     value: float
@@ -75,14 +75,14 @@ class Value:
 
 
 def write_json(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
-    """Write the rows of one run with the manifest of all of them: `{"rows": [...], "manifest": {...}}`."""
+    """Write the rows of one run with their common manifest: `{"rows": [...], "manifest": {...}}`."""
     write_atomically(path, table_file.as_json({"rows": [asdict(row) for row in rows], "manifest": manifest}))
 
 
 def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> None:
-    """Add rows to a suite's table, in place of older rows that measure the same.
+    """Add rows to a suite's table, replacing older rows with the same identity.
 
-    `<suite>.manifest.json` beside it lists every manifest with the identities of the rows it made: rows that are added
+    `<suite>.manifest.json` next to it lists every manifest with the identities of its rows: rows that are added
     one by one with the same manifest share it.
 
     Raises:
@@ -94,7 +94,7 @@ def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> 
 
 
 def read_manifests(path: Path) -> dict[tuple[str | int | None, ...], dict[str, Any]]:
-    """The manifest of each row of a suite's table, by the row's identity; none where there is no table.
+    """Read the manifest of each row of a suite's table, by the row's identity; empty if there is no table.
 
     Raises:
       ValueError: the file beside the table is broken.
@@ -104,7 +104,7 @@ def read_manifests(path: Path) -> dict[tuple[str | int | None, ...], dict[str, A
 
 
 def append_values(path: Path, values: Sequence[Value], manifest: Mapping[str, Any]) -> None:
-    """Add measured values that are no row of a suite, as `case, value, unit, command`; a case replaces its older one.
+    """Add measured values that are not rows of a suite, as `case, value, unit, command`; a case replaces its older one.
 
     `<name>.manifest.json` beside the table has the manifest of each case.
 
@@ -124,9 +124,9 @@ def append_values(path: Path, values: Sequence[Value], manifest: Mapping[str, An
 
 
 def read_csv(path: Path) -> list[Row]:
-    """Read a table of results; no rows where no file is.
+    """Read a table of results; no rows if there is no file.
 
     Raises:
-      ValueError: columns that are not those of a result, or a cell that is no number where one belongs.
+      ValueError: columns that are not those of a result, or a cell that is not a number where one is expected.
     """
     return table_file.read(path, Row)

@@ -1,7 +1,7 @@
-"""Tables whose rows are a dataclass: a CSV, and a JSON file beside it with the manifests of what made the rows.
+"""Tables whose rows are a dataclass: a CSV, and a JSON file next to it with the manifests of the rows.
 
-Both are written whole or not at all, the manifests first: after a failure between the two there may be one too many,
-but no row without its own. A column is called as its field, or as the field's metadata say (`column`).
+Both are written whole or not at all, the manifests first: after a failure between the two there may be an extra one,
+but no row without its own. A column is named after its field, or by the field's metadata (`column`).
 
 Each manifest names the version of the table's format (`table_format`); one without is of version 1. A column whose
 field has a default needs no new version. To change a table otherwise: raise `FORMAT`, add one function to `UPGRADES`,
@@ -32,7 +32,7 @@ FORMAT_KEY = "table_format"  # in a manifest
 Cells = dict[str, str]  # of one row, by column
 Upgrade = Callable[[type[Any], Cells], Cells]
 
-# From each earlier version to the next one. An upgrade is a pure function that is named after what it changes. It gets
+# From each earlier version to the next one. An upgrade is a pure function named after its change. It gets
 # the rows of tables of every kind, and returns those that have no old columns as they are.
 UPGRADES: dict[int, Upgrade] = {}
 
@@ -40,12 +40,12 @@ _DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
 
 
 def columns(kind: type[Any]) -> dict[str, str]:
-    """The columns of a table of `kind` in their order, and the fields that they hold."""
+    """Columns of a table of `kind` in order, with their fields."""
     return {field.metadata.get("column", field.name): field.name for field in fields(kind)}
 
 
 def read(path: Path, kind: type[Row]) -> list[Row]:
-    """The rows at `path`; none where no file is. Columns stand in whatever order.
+    """Read the rows at `path`; empty if there is no file. Columns may be in any order.
 
     A column whose field has a default may be missing. A table of an earlier version is upgraded to the present one.
 
@@ -77,7 +77,7 @@ def read(path: Path, kind: type[Row]) -> list[Row]:
 
 
 def write(path: Path, kind: type[Any], rows: Sequence[Any], digits: int | None = 4) -> None:
-    """Write the table, numbers that are not whole with so many digits; None: with all of them."""
+    """Write the table, with the given number of digits for non-integers; None: all digits."""
     table = io.StringIO(newline="")
     names = columns(kind)
     writer = csv.DictWriter(table, list(names), lineterminator="\n")
@@ -96,9 +96,9 @@ def add(
     manifest: Mapping[str, Any],
     digits: int | None = 4,
 ) -> None:
-    """Add rows of one run in place of older ones with the same `identity`, and their manifest to those beside `path`.
+    """Add rows of one run, replacing older ones with the same `identity`, and their manifest next to `path`.
 
-    Rows that are added one by one with the same manifest share it. Any number of processes may add at once.
+    Rows that are added one by one with the same manifest share it. Any number of processes may add concurrently.
 
     Raises:
       ValueError: `path` holds another table.
@@ -125,10 +125,10 @@ def add(
 
 
 def read_beside(path: Path) -> Any:
-    """What the file of manifests beside a table holds; None where there is none.
+    """Read the manifest file of a table; None if there is none.
 
     Raises:
-      ValueError: it is no JSON.
+      ValueError: the file is not JSON.
     """
     beside = _beside(path)
     if not beside.exists():
@@ -140,7 +140,7 @@ def read_beside(path: Path) -> Any:
 
 
 def read_entries(path: Path) -> list[dict[str, Any]]:
-    """The manifests beside a table that `add` writes, each with the identities of its rows; none where no file is.
+    """Read the manifests of a table written by `add`, each with the identities of its rows; empty if there is no file.
 
     Raises:
       ValueError: the file is damaged.
@@ -161,12 +161,12 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
 
 
 def write_beside(path: Path, manifests: Any) -> None:
-    """Write the file of manifests beside a table."""
+    """Write the manifest file of a table."""
     write_atomically(_beside(path), as_json(manifests))
 
 
 def as_json(value: Any) -> str:
-    """The text of a JSON file of ours."""
+    """Text of a JSON file in the project's format."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -179,10 +179,10 @@ def _beside(path: Path) -> Path:
 
 
 def _version(path: Path) -> int:
-    """The format of a table: the newest that its manifests name, since whoever adds a row writes all of them anew."""
+    """Format version of a table: the newest of its manifests, since adding a row rewrites the whole table."""
     try:
         stored = read_beside(path)
-    except (OSError, ValueError):  # whoever needs the manifests says what is wrong with them
+    except (OSError, ValueError):  # readers of the manifests report the error
         return 1
     entries = stored.values() if isinstance(stored, dict) else stored if isinstance(stored, list) else ()
     manifests = [entry.get("manifest", entry) for entry in entries if isinstance(entry, dict)]
@@ -191,7 +191,7 @@ def _version(path: Path) -> int:
 
 
 def _upgrades(path: Path) -> list[Upgrade]:
-    """The upgrades from a table's format to the present one, in order. Raises ValueError on a newer format."""
+    """Upgrades from a table's format to the current one, in order. Raises ValueError on a newer format."""
     version = _version(path)
     if version > FORMAT:
         raise ValueError(
@@ -204,7 +204,7 @@ def _upgrades(path: Path) -> list[Upgrade]:
 
 
 def _renamed(kind: type[Any], names: Sequence[str], upgrades: Sequence[Upgrade]) -> Sequence[str]:
-    """The columns after the upgrades; without upgrades as they stand there, twice what stands there twice."""
+    """Columns after the upgrades; without upgrades unchanged, duplicates included."""
     if not upgrades:
         return names
     cells = dict.fromkeys(names, "")
@@ -214,7 +214,7 @@ def _renamed(kind: type[Any], names: Sequence[str], upgrades: Sequence[Upgrade])
 
 
 def _check_columns(path: Path, kind: type[Any], found: Sequence[str]) -> None:
-    """Raise ValueError where a column is foreign, or one without a default is missing."""
+    """Raise ValueError if a column is unknown, or one without a default is missing."""
     needed = {
         field.metadata.get("column", field.name)
         for field in fields(kind)
@@ -238,7 +238,7 @@ def _check_columns(path: Path, kind: type[Any], found: Sequence[str]) -> None:
 
 
 def _value(cell: str, kind: str, column: str, table: Table, place: str) -> Any:
-    """A cell in the type of its column."""
+    """Cell value in the type of its column."""
     kind, _, optional = kind.partition(" | ")
     if kind == "str":
         return cell

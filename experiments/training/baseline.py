@@ -20,13 +20,13 @@ from ..records.manifest import manifest
 
 
 def run(cfg: DictConfig) -> Path:
-    """Train one seed, with an evaluation now and then; its table of rows is returned.
+    """Train one seed, with regular evaluations, and return the path of its table of rows.
 
-    A seed that is complete in the table is left as it is; one that was interrupted begins anew.
+    A seed that is complete in the table is left as it is; an interrupted one restarts.
 
     Raises:
       ImportError: the extra `baselines` is not installed.
-      ValueError: settings or an environment that cannot be learned from.
+      ValueError: invalid settings, or an environment that cannot be trained on.
     """
     seed, name = int(cfg.seed), str(cfg.task.name)
     repeat = action_repeat(cfg)

@@ -1,4 +1,4 @@
-"""`jepa-mpc train method=ceiling`: the return of planning on the true dynamics, a level line among learning curves."""
+"""`jepa-mpc train method=ceiling`: the return of planning on the true dynamics, a constant among learning curves."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ..shell.progress import progress_bar
 
 
 def run(cfg: DictConfig) -> Path:
-    """Measure the ceiling of one task, as a level line in a table of learning curves; the table is returned.
+    """Measure the ceiling of one task, as a constant line in a table of learning curves, and return the table's path.
 
-    A ceiling that is in the table already is left as it is.
+    A ceiling already in the table is kept.
 
     Raises:
-      ValueError: settings or an environment that cannot be planned in.
+      ValueError: invalid settings, or an environment that cannot be planned in.
     """
     seed, name, method = int(cfg.seed), str(cfg.task.name), str(cfg.online.method)
     repeat = action_repeat(cfg)
@@ -43,7 +43,7 @@ def run(cfg: DictConfig) -> Path:
     with progress_bar(f"{method} on {name}", 1) as bar:
         returns = episode_returns(make_task, policy, episodes, seed, bar)
     made = manifest(cfg, [seed])
-    for env_steps in (0, steps):  # it learns nothing between them
+    for env_steps in (0, steps):  # nothing is learned between them
         row = curves.CurveRow(
             method=method,
             task=name,

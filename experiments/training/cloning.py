@@ -19,11 +19,11 @@ from .ensure import ensure_data, require_trainable
 TRAINING = tuple(
     f"training.{name}"
     for name in ("updates", "batch", "learning_rate", "weight_decay", "clip_norm", "updates_per_call")
-)  # the settings that it shares with the world model
+)  # settings shared with the world model
 
 
 def run(cfg: DictConfig) -> Path:
-    """Train, unless the file of this recipe is there already; the file is returned.
+    """Train unless the file of this recipe exists; return its path.
 
     Raises:
       ValueError: a task without goals, or a file of another recipe.
@@ -41,20 +41,20 @@ def run(cfg: DictConfig) -> Path:
 
 
 def cloner_file(cfg: DictConfig, seed: int) -> Path:
-    """The file of the network, beside the recipe's model."""
+    """Path of the network file, next to the recipe's model."""
     model = Paths.of(cfg, seed).model
     return model.with_name(f"{model.stem}-gcbc.safetensors")
 
 
 def cloning_recipe(cfg: DictConfig, seed: int, network: dict[str, Any]) -> dict[str, Any]:
-    """Everything that decides what is learned, as JSON: data, history, training and the shape of the network."""
+    """Recipe of the network as JSON: data, history, training and the shape of the network."""
     known = recipe(cfg, seed)
     data = {key: known[key] for key in known if key not in ("model", "objective", "training")}
     return {**data, **{key: OmegaConf.select(cfg, key) for key in ("model.history", *TRAINING)}, "gcbc": network}
 
 
 def train(cfg: DictConfig, seed: int, network: dict[str, Any], path: Path) -> None:
-    """Train on the recipe's data, which are collected where they are missing, and write the network to `path`."""
+    """Train on the recipe's data, collecting them if missing, and write the network to `path`."""
     training = build.fill(TrainingConfig, {**cfg.training, "seed": seed}, "training")
     shape = build.fill(gcbc.GcbcConfig, network, "gcbc")
     data = load(ensure_data(cfg, seed))

@@ -1,4 +1,4 @@
-"""Training says when the representation collapses, while there is still something to be saved."""
+"""Warning during training when the representation collapses, early enough to intervene."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHECKS = 10  # in one training run; each encodes a few hundred moments
 
 
 class CollapseWatch:
-    """Called after every compiled call of training; looks at every few of them, and warns once."""
+    """Callback after compiled training calls: checks every few calls, and warns once."""
 
     def __init__(self, config: ModelConfig, trainer: Trainer):
         training = trainer.config
@@ -29,7 +29,7 @@ class CollapseWatch:
         self._warned = False
 
     def __call__(self, state: TrainState) -> None:
-        """Measure the spread of the latents where it is due, and warn if it is that of a collapse."""
+        """Measure the spread of the latents if a check is due, and warn if they have collapsed."""
         update = int(state.update)
         if self._warned or update % self._every or update > self._trainer.config.updates:  # later stages: no encoder
             return

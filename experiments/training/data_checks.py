@@ -1,7 +1,7 @@
-"""Do data, checkpoint and task belong together, and do the data hold anything? One sentence where they do not.
+"""Checks that data, checkpoint and task match, and that the data are usable; each error is one sentence.
 
-What a task or a robot says of itself (`describe`) is stored with every dataset and every model; foreign data may say
-nothing, and are then judged by their sizes alone.
+The description of a task or a robot (`describe`) is stored with every dataset and every model; foreign data may have
+none, and are then checked by their sizes alone.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ logger = logging.getLogger(__name__)
 
 Description = Mapping[str, Any]
 
-LARGEST = 1e15  # beyond it, squares do not fit into float32
-FAR = 100.0  # times the range of 98 % of the data: no sensor that works reads that
+LARGEST = 1e15  # squares of larger values overflow float32
+FAR = 100.0  # times the range of 98 % of the data: no working sensor reads that
 
-# What is read of a description, and how it must look to be taken for that.
-_SAID: dict[str, Callable[[Any], bool]] = {"control_period": is_period, **dict.fromkeys(WORDS, are_words)}
+# The fields read from a description, and the form that each must have.
+_VALID: dict[str, Callable[[Any], bool]] = {"control_period": is_period, **dict.fromkeys(WORDS, are_words)}
 
 
 def description(data: EpisodeData) -> dict[str, Any]:
-    """What the data say of the robot that they are of; nothing for foreign ones, and nothing that cannot be meant."""
+    """Description of the robot stored with the data, without malformed fields; empty for foreign data."""
     try:
-        said = json.loads(data.metadata.get("task", "{}"))
-    except (TypeError, ValueError):  # somebody else's metadata under the same name
+        stored = json.loads(data.metadata.get("task", "{}"))
+    except (TypeError, ValueError):  # foreign metadata under the same name
         return {}
-    if not isinstance(said, dict):
+    if not isinstance(stored, dict):
         return {}
-    return {name: value for name, value in said.items() if name not in _SAID or _SAID[name](value)}
+    return {name: value for name, value in stored.items() if name not in _VALID or _VALID[name](value)}
 
 
 def check_task(data: EpisodeData, task: str, source: Path | str) -> None:
-    """Raise ValueError if the data say that they are of another task."""
+    """Raise ValueError if the data are recorded as those of another task."""
     name = description(data).get("task", task)
     if name != task:
         raise ValueError(f"the dataset {source} is of the task {name}, not of {task}: add task={name}")
 
 
 def check_data(data: EpisodeData, robot: Description, source: Path | str, owner: str) -> None:
-    """Raise ValueError unless the data are of a robot such as `owner` (a task, a checkpoint) describes it.
+    """Raise ValueError unless the data match the robot described by `owner` (a task, a checkpoint).
 
     Compared are the numbers, names and units of sensors and actuators, the actuators' bounds, and the control period.
     """
@@ -63,8 +63,8 @@ def check_data(data: EpisodeData, robot: Description, source: Path | str, owner:
         "action_low": data.action_low.tolist(),
         "action_high": data.action_high.tolist(),
     }
-    mend = "give data of the same robot, or choose another model or task"
-    _compare(found, robot, f"the dataset {source}", owner, mend)
+    fix = "give data of the same robot, or choose another model or task"
+    _compare(found, robot, f"the dataset {source}", owner, fix)
 
 
 def check_rewards(data: EpisodeData, robot: Description, source: Path | str, rewards_count: bool = True) -> None:
@@ -72,8 +72,8 @@ def check_rewards(data: EpisodeData, robot: Description, source: Path | str, rew
 
     Args:
       data: read with their rewards.
-      robot: what the reward task says of itself.
-      source: where the data are from.
+      robot: description of the reward task.
+      source: origin of the data, for messages.
       rewards_count: whether rewards are learned from; else another task of the same robot does as well.
     """
     name = str(robot["task"])
@@ -91,50 +91,50 @@ def check_rewards(data: EpisodeData, robot: Description, source: Path | str, rew
 
 
 def _environment(data: EpisodeData) -> str | None:
-    """The Gymnasium environment that a Minari dataset says it was recorded in, as the name of a reward task."""
+    """Name of the reward task for the Gymnasium environment that a Minari dataset was recorded in."""
     try:
-        said = json.loads(data.metadata["env_spec"])["id"]
+        env_id = json.loads(data.metadata["env_spec"])["id"]
     except (KeyError, TypeError, ValueError):
         return None
-    return f"gym/{said}" if isinstance(said, str) else None
+    return f"gym/{env_id}" if isinstance(env_id, str) else None
 
 
 def check_checkpoint(trained_for: Description, task: Description, path: Path | str) -> None:
-    """Raise ValueError unless a checkpoint that was trained for one description can plan in another."""
-    mend = "choose the task that it was trained for, or train again"
-    _compare(trained_for, task, f"the model {path}", str(task["task"]), mend)
+    """Raise ValueError unless a checkpoint trained for one description can plan in another."""
+    fix = "choose the task that it was trained for, or train again"
+    _compare(trained_for, task, f"the model {path}", str(task["task"]), fix)
 
 
-def _compare(found: Description, wanted: Description, what: str, owner: str, mend: str) -> None:
+def _compare(found: Description, expected: Description, what: str, owner: str, fix: str) -> None:
     for key, noun in (("observation_size", "observations"), ("action_size", "actions")):
-        size, wanted_size = found.get(key), wanted.get(key)
-        if None not in (size, wanted_size) and size != wanted_size:
-            raise ValueError(f"{what} has {noun} of {size} numbers, and {owner} has {wanted_size}: {mend}")
-    period, wanted_period = found.get("control_period"), wanted.get("control_period")
-    if period is not None and wanted_period is not None and not math.isclose(period, wanted_period, rel_tol=1e-6):
+        size, expected_size = found.get(key), expected.get(key)
+        if None not in (size, expected_size) and size != expected_size:
+            raise ValueError(f"{what} has {noun} of {size} numbers, and {owner} has {expected_size}: {fix}")
+    period, expected_period = found.get("control_period"), expected.get("control_period")
+    if period is not None and expected_period is not None and not math.isclose(period, expected_period, rel_tol=1e-6):
         raise ValueError(
-            f"{what} has a control period of {1e3 * period:g} ms, and {owner} has {1e3 * wanted_period:g} ms: {mend}"
+            f"{what} has a control period of {1e3 * period:g} ms, and {owner} has {1e3 * expected_period:g} ms: {fix}"
         )
     for key in WORDS:
-        words = zip(found.get(key) or [], wanted.get(key) or [], strict=False)
-        for index, (word, wanted_word) in enumerate(words):
-            if word != wanted_word:
-                raise ValueError(f"{what} has {word} as {key}[{index}], and {owner} has {wanted_word}: {mend}")
-    low, high = wanted.get("action_low") or [], wanted.get("action_high") or []
+        words = zip(found.get(key) or [], expected.get(key) or [], strict=False)
+        for index, (word, expected_word) in enumerate(words):
+            if word != expected_word:
+                raise ValueError(f"{what} has {word} as {key}[{index}], and {owner} has {expected_word}: {fix}")
+    low, high = expected.get("action_low") or [], expected.get("action_high") or []
     for key in ("action_low", "action_high"):
-        bounds = zip(found.get(key) or [], wanted.get(key) or [], low, high, strict=False)
-        for index, (bound, wanted_bound, *ends) in enumerate(bounds):
-            # Relative to the larger one of the two ends: one of them is often 0, and the unit may be any.
+        bounds = zip(found.get(key) or [], expected.get(key) or [], low, high, strict=False)
+        for index, (bound, expected_bound, *ends) in enumerate(bounds):
+            # Relative to the larger one of the two ends: one of them is often 0, and any unit is possible.
             slack = 1e-4 * max((abs(end) for end in ends if math.isfinite(end)), default=0.0)
-            if math.isfinite(bound) and not math.isclose(bound, wanted_bound, rel_tol=1e-4, abs_tol=slack):
-                raise ValueError(f"{what} has {key}[{index}] at {bound:g}, and {owner} at {wanted_bound:g}: {mend}")
+            if math.isfinite(bound) and not math.isclose(bound, expected_bound, rel_tol=1e-4, abs_tol=slack):
+                raise ValueError(f"{what} has {key}[{index}] at {bound:g}, and {owner} at {expected_bound:g}: {fix}")
 
 
 def check_moves(data: EpisodeData, source: Path | str) -> None:
-    """Warn of sensors and actuators that stand still in all episodes.
+    """Warn of sensors and actuators that never change in any episode.
 
     Raises:
-      ValueError: all sensors or all actuators do; nothing can be learned from that.
+      ValueError: all sensors or all actuators are constant; nothing can be learned from that.
     """
     taken = np.flatnonzero(data.last != np.arange(data.rows))
     columns = [*_sensed(data), _acted(data, taken)]
@@ -161,13 +161,13 @@ def check_range(data: EpisodeData, source: Path | str) -> None:
     Raises:
       ValueError: one is too large to be computed with, or an action lies outside of its bounds; the episode is named.
     """
-    said, taken = description(data), np.flatnonzero(data.last != np.arange(data.rows))
+    stored, taken = description(data), np.flatnonzero(data.last != np.arange(data.rows))
     low, high = data.action_low, data.action_high
     outside = out_of_bounds(data.actions[taken], low, high)
     if outside.any():
         row, index = np.argwhere(outside)[0]
         raise ValueError(
-            f"actuator {_named(index, said.get('actuators'))} gets {data.actions[taken][row, index]:g} in "
+            f"actuator {_named(index, stored.get('actuators'))} gets {data.actions[taken][row, index]:g} in "
             f"{_moment(data, int(taken[row]))} of {source}, and its bounds are {low[index]:g} and {high[index]:g}: "
             "store what it was really given, or its own bounds"
         )
@@ -198,7 +198,7 @@ def check_range(data: EpisodeData, source: Path | str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    """Numbers of one sensor, or of all actuators, where they were read."""
+    """Values of one sensor, or of all actuators, at the rows where they were recorded."""
 
     noun: str
     values: ndarray  # [N, F]
@@ -208,11 +208,11 @@ class _Columns:
 
     @property
     def still(self) -> ndarray:
-        """[F] which columns never move."""
+        """Mask [F] of the columns that never change."""
         return Moments.of(self.values).still
 
     def name(self, index: int) -> str:
-        """What a column is called."""
+        """Name of a column."""
         return f"{self.sensor} {_named(index, self.words)}".strip()
 
 
@@ -236,7 +236,7 @@ def _acted(data: EpisodeData, taken: ndarray) -> _Columns:
 
 
 def _numbers(data: EpisodeData) -> int:
-    """How many numbers the sensors read in one moment."""
+    """Count of sensor values in one observation."""
     return sum(sensor.size for sensor in data.spec.sensors)
 
 
@@ -250,7 +250,7 @@ def _moment(data: EpisodeData, row: int) -> str:
 
 
 def identity(data: EpisodeData) -> dict[str, Any]:
-    """What tells one dataset from another, whatever its path: a training run goes on only with the one it began on."""
+    """Identity of a dataset regardless of its path: a training run resumes only on its original dataset."""
     return {
         "episodes": data.episodes,
         "steps": data.steps,

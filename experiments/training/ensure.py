@@ -1,7 +1,7 @@
-"""Collect and train, as stages that can be asked for: what is complete and of the same recipe is used again.
+"""Collect and train, as stages on demand: complete results of the same recipe are reused.
 
-Files lie beside each other under `runs`, named by task and seed. A stage that was interrupted goes on where it stopped,
-or starts anew where nothing had been finished; a file of another recipe is never overwritten, but named.
+Files lie next to each other under `runs`, named by task and seed. An interrupted stage resumes where it stopped,
+or restarts if nothing was saved; a file of another recipe is never overwritten, but raises an error that names it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def collect_data(cfg: DictConfig, seed: int, path: Path) -> Collected:
 
 
 def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
-    """The dataset to learn from: the given one, or the recipe's, which is collected where it is missing.
+    """Return the training dataset: the given one, or the recipe's, which is collected if missing.
 
     Raises:
       ValueError: a dataset of another recipe lies in its place.
@@ -60,16 +60,18 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
         return path
     behaviour: Behaviour = make(cfg.behaviour, "behaviour")
     found = _metadata(path)
-    wanted = {
+    expected = {
         "task": json.loads(json.dumps(envs.make(cfg.task.name).describe())),
         "behaviour": json.loads(json.dumps(behaviour.describe())),
         "seed": seed,
         "total_episodes": int(cfg.collection.episodes),
         "total_steps": int(cfg.collection.episodes) * int(cfg.collection.steps),
     }
-    stored = {name: found.get(name) for name in wanted} | {name: _parsed(found, name) for name in ("task", "behaviour")}
-    # What the dataset does not say of its task: tasks did not describe it yet. Settings of a behaviour have defaults.
-    was, now = differing(stored, wanted, {"task": wanted["task"], "behaviour": defaults_of(behaviour)})
+    stored = {name: found.get(name) for name in expected} | {
+        name: _parsed(found, name) for name in ("task", "behaviour")
+    }
+    # Fields missing from the dataset's task: older tasks did not describe them. Settings of a behaviour have defaults.
+    was, now = differing(stored, expected, {"task": expected["task"], "behaviour": defaults_of(behaviour)})
     for name in was:
         raise ValueError(
             f"{path} was collected with {name}={was[name]}, and this recipe wants {now[name]}: remove it, or give this "
@@ -80,13 +82,13 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
 
 
 def require_trainable(cfg: DictConfig) -> None:
-    """Raise ValueError unless the task has goals, or is made of a robot's own logs."""
+    """Raise ValueError unless the task has goals, or is defined by a robot's own logs."""
     if cfg.task.name != CUSTOM:
         goal_tasks.make(cfg.task.name, "train")
 
 
 def ensure_model(cfg: DictConfig, seed: int, path: Path | None = None) -> Checkpoint:
-    """The recipe's trained model: read where it is complete, trained (or trained further) where it is not.
+    """Return the recipe's trained model: loaded if complete, otherwise trained (or training is resumed).
 
     It lies at `path`, or else in its place under `cfg.runs`, where the data are in any case.
 
@@ -98,12 +100,12 @@ def ensure_model(cfg: DictConfig, seed: int, path: Path | None = None) -> Checkp
         train_model(cfg, seed, ensure_data(cfg, seed), path)
         return load_model(path)
     checkpoint = load_model(path)
-    stored, wanted = checkpoint.metadata.get("recipe", {}), recipe(cfg, seed)
-    known = defaults(wanted)
-    was, now = differing(stored, wanted, known)
+    stored, expected = checkpoint.metadata.get("recipe", {}), recipe(cfg, seed)
+    known = defaults(expected)
+    was, now = differing(stored, expected, known)
     for name in was:
         raise ValueError(
-            f"{path} was trained with {name}={was[name]}{unknown_clause(unknown(stored, wanted, known))}, and this "
+            f"{path} was trained with {name}={was[name]}{unknown_clause(unknown(stored, expected, known))}, and this "
             f"recipe has {now[name]}: remove it, or give this run another folder with runs=FOLDER, or plan with it as "
             f"it is by checkpoint={path}"
         )
@@ -112,7 +114,7 @@ def ensure_model(cfg: DictConfig, seed: int, path: Path | None = None) -> Checkp
 
 
 def chosen_checkpoint(cfg: DictConfig, seed: int, command: str = "plan") -> Checkpoint:
-    """The model that the settings name, or the recipe's, which is trained where it is missing.
+    """Return the model that the settings name, or the recipe's, which is trained if missing.
 
     Raises:
       ValueError: it was trained for another task, or for other sensors, actions or another control period.
@@ -144,7 +146,7 @@ def visited(task: envs.Task, data: Path | str, points: int = 20_000) -> np.ndarr
 
 
 def _parsed(metadata: dict[str, Any], name: str) -> Any:
-    """A part of a dataset's metadata that is JSON, or as it stands there where it is none."""
+    """Parsed JSON value of a dataset's metadata, or the value unchanged if it is not JSON."""
     try:
         return json.loads(metadata.get(name, "{}"))
     except (ValueError, TypeError, RecursionError):

@@ -1,7 +1,7 @@
-"""The figures of a diagnosis with the range that is healthy, what each of them tells, and what to do if it is not.
+"""Figures of a diagnosis: the healthy range, the meaning, and the fix when outside the range.
 
-The ranges lie between what good models of the three first tasks measure and what models measure that were broken on
-purpose: trained without what prevents collapse, or on shuffled actions. docs/diagnose.md has both.
+The ranges separate good models of the first three tasks from models broken on purpose: trained without the
+regulariser against collapse, or on shuffled actions. docs/diagnose.md has both.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from ..records.health import Health
 
-# (lowest, highest, meaning, mend), None for no bound.
+# (lowest, highest, meaning, fix), None for no bound.
 RANGES: dict[str, tuple[float | None, float | None, str, str]] = {
     "horizon_ratio": (
         None,
@@ -147,16 +147,16 @@ COLLAPSED_RANK = 2.0
 
 
 def judged(values: Mapping[str, float]) -> list[Health]:
-    """Each known figure with its range, in the order of `RANGES`."""
+    """Known figures with their ranges, in the order of `RANGES`."""
     return [_judged(name, float(values[name]), *RANGES[name]) for name in RANGES if name in values]
 
 
-def _judged(name: str, value: float, low: float | None, high: float | None, meaning: str, mend: str) -> Health:
-    return Health(name, value, low, high, meaning, mend if math.isfinite(value) else UNMEASURED)
+def _judged(name: str, value: float, low: float | None, high: float | None, meaning: str, fix: str) -> Health:
+    return Health(name, value, low, high, meaning, fix if math.isfinite(value) else UNMEASURED)
 
 
 def collapse(values: Mapping[str, float]) -> str | None:
-    """What is wrong and what to do, in words, where `diagnostics.spread` is that of a collapse; None where it is not.
+    """Description and fix of a collapse if `diagnostics.spread` indicates one, otherwise None.
 
     Looser than `RANGES`: in the middle of training, and without SIGReg, features of a smaller scale are no collapse,
     and the statistic itself cannot tell the two apart.

@@ -1,4 +1,4 @@
-"""Training on one dataset, as it happens: states on disk every so often, the last good model, what is known of both."""
+"""Training run on one dataset: periodic training states on disk, the last good model, and their metadata."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CHECKPOINT_SECONDS = 20.0  # between two training states on disk: what a kill ca
 
 
 def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> None:
-    """Train on the data at `source` and write the model; a run that was stopped before goes on from its last state."""
+    """Train on the data at `source` and write the model; an interrupted run resumes from its last state."""
     data = load(source)
     robot, targets = _described(cfg, data, source)
     check_range(data, source)
@@ -79,7 +79,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
             raise FloatingPointError(f"{error}; there was no good model before it that could be kept") from error
         kept = out.with_suffix(".diverged.safetensors")
         save_model(kept, trainer.model(run.good), model_config, metadata())
-        states.unlink(missing_ok=True)  # going on from there would come to the same end
+        states.unlink(missing_ok=True)  # resuming from there would fail in the same way
         raise FloatingPointError(
             f"{error}; the last good model, of update {int(run.good.update)}, is kept in {kept}"
         ) from error
@@ -88,9 +88,9 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
 
 
 def _described(cfg: DictConfig, data: EpisodeData, source: Path | str) -> tuple[dict[str, Any], ndarray | None]:
-    """What is known of the task, and what the probe learns to see, where there is anything."""
+    """Description of the task, and the probe's targets if there are any."""
     if cfg.task.name == CUSTOM:
-        # A robot's logs tell its positions; of other data nothing is known.
+        # A robot's logs contain its positions; other data have no known targets.
         return describe_logs(cfg, data, source), data.states if data.metadata.get("logs") else None
     task = envs.make(cfg.task.name)
     robot = task.describe()
@@ -109,7 +109,7 @@ def _architecture(cfg: DictConfig, data: EpisodeData, targets: ndarray | None) -
 
 
 class _Run:
-    """The training loop's book-keeping: progress, history, the last good state, and states on disk every so often."""
+    """Bookkeeping of the training loop: progress, history, the last good state, and periodic states on disk."""
 
     def __init__(
         self,
@@ -123,15 +123,15 @@ class _Run:
         self._path = path
         self._fingerprint = fingerprint
         self._watch = watch
-        self.good: TrainState | None = None  # the last one that a later, finite loss has spoken for
-        self._unproven: TrainState | None = None  # the one since
+        self.good: TrainState | None = None  # the last state confirmed by a later, finite loss
+        self._unproven: TrainState | None = None  # the state after it, not confirmed yet
         self.history: list[dict[str, float]] = list(extra["history"])
         self._before = float(extra["seconds"])
         self._began = self._saved = time.perf_counter()
 
     @property
     def seconds(self) -> float:
-        """Wall time of training, over all its sittings."""
+        """Wall time of training in seconds, summed over all resumed runs."""
         return self._before + time.perf_counter() - self._began
 
     def train(self, state: TrainState, name: str) -> TrainState:
@@ -142,7 +142,7 @@ class _Run:
 
             def after_call(state: TrainState, metrics: dict[str, float]) -> None:
                 bar(int(state.update), self._trainer.total)
-                # A loss speaks for the weights before its updates: those after them may be lost already.
+                # A loss confirms the weights before its updates: those after may already be non-finite.
                 self.good, self._unproven = self._unproven, None
                 if not _finite(state.params):
                     raise FloatingPointError(
@@ -161,7 +161,7 @@ class _Run:
 
 
 def _copied(state: TrainState) -> TrainState:
-    """For keeping: the next compiled call consumes the state itself."""
+    """Copy of the state to keep: the next compiled call donates the original."""
     return jax.tree.map(jnp.copy, state)
 
 
@@ -171,21 +171,21 @@ def _finite(params: Any) -> jax.Array:
 
 
 def describe_logs(cfg: DictConfig, data: EpisodeData, source: Path | str) -> dict[str, Any]:
-    """What a task would say of itself, of data that have none: name, control period, bounds, sizes, words.
+    """Task description for data without a task: name, control period, bounds, sizes, labels.
 
     Raises:
-      ValueError: nothing says what the control period is, or the bounds of the actions are not finite.
+      ValueError: the control period is unknown, or the bounds of the actions are not finite.
     """
     known = description(data)
-    told, said = cfg.get("control_period"), known.get("control_period")
-    if told and said and not math.isclose(told, said, rel_tol=1e-6):
+    configured, recorded = cfg.get("control_period"), known.get("control_period")
+    if configured and recorded and not math.isclose(configured, recorded, rel_tol=1e-6):
         logger.warning(
             "the data in %s say %g ms a step, and control_period=%g counts instead; leave it out if they are right",
             source,
-            1e3 * said,
-            told,
+            1e3 * recorded,
+            configured,
         )
-    period = told or said
+    period = configured or recorded
     if period is None:
         raise ValueError(f"the data in {source} do not say how often actions are taken: add control_period=SECONDS")
     if not (np.isfinite(data.action_low).all() and np.isfinite(data.action_high).all()):
@@ -202,9 +202,9 @@ def describe_logs(cfg: DictConfig, data: EpisodeData, source: Path | str) -> dic
 
 
 def probe_targets(task: envs.Task, states: ndarray) -> ndarray | None:
-    """What the probe learns to see, float32: the keypoints, flat `[M, 2 J]`, or the task's readout `[M, Q]`.
+    """Probe targets, float32: the flat keypoints `[M, 2 J]`, or the task's readout `[M, Q]`.
 
-    None in a task with neither: its models have no probe.
+    None for a task with neither: its models have no probe.
     """
     if isinstance(task, PlanarView):
         return task.keypoints(states).reshape(len(states), -1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Episodes of a reward task as a Minari dataset, of actions that know nothing of its reward."""
+"""Episodes of a reward task as a Minari dataset, with actions that do not depend on its reward."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ..baselines.reward_env import RewardEnv
 def record(task: RewardTask, behaviour: OpenLoop, episodes: int, decisions: int, seed: int, path: Path) -> int:
     """Write `episodes` of at most `decisions` each to the folder `path`, complete or not at all.
 
-    An episode depends on (seed, its number) alone. Returns the environment steps that it took, those that an action is
-    repeated for included.
+    An episode depends on (seed, its number) alone. Returns the number of environment steps, action repeats
+    included.
 
     Raises:
       ValueError: fewer than one episode or decision.
-      FileExistsError: something is at `path` already.
+      FileExistsError: `path` exists already.
     """
     from minari.data_collector import EpisodeBuffer  # here: Minari brings h5py and much else
     from minari.dataset.minari_storage import MinariStorage
@@ -69,8 +69,8 @@ def record(task: RewardTask, behaviour: OpenLoop, episodes: int, decisions: int,
                     )
                 ]
             )
-        partial.chmod(0o755)  # mkdtemp makes folders that only their owner can read
+        partial.chmod(0o755)  # mkdtemp creates folders that only their owner can read
         partial.rename(path)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)  # gone already when all went well
+        shutil.rmtree(partial, ignore_errors=True)  # already moved on success
     return taken

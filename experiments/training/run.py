@@ -1,4 +1,4 @@
-"""Train by the method of the settings. A training that was stopped continues where it was."""
+"""Train by the method of the settings. An interrupted training run resumes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .online import run as online
 
 
 def jepa(cfg: DictConfig) -> Checkpoint:
-    """Train the recipe's world model on its dataset, or read it where it is complete.
+    """Train the recipe's world model on its dataset, or load it if complete.
 
     Raises:
-      FileExistsError: something lies at `out` already.
-      ValueError: a task without goals, or a model of another recipe in the place of this one.
+      FileExistsError: `out` exists already.
+      ValueError: a task without goals, or a model of another recipe in its place.
     """
     require_trainable(cfg)
     if cfg.out is None:
@@ -43,7 +43,7 @@ METHODS: dict[str, Callable[[DictConfig], Checkpoint | RewardCheckpoint | Path]]
 
 
 def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
-    """Train by `cfg.method`, or read what this recipe trained before.
+    """Train by `cfg.method`, or load the earlier result of this recipe.
 
     Returns:
       The model; of sac, ppo and ceiling the table of learning curves, of gcbc the file of its network.

@@ -1,1 +1,1 @@
-"""The simulator in a process of its own."""
+"""The simulator in a separate process."""

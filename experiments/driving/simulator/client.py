@@ -1,7 +1,7 @@
-"""MuJoCo in a process of its own, stepped at the physics rate, as a robot would be: it never imports JAX.
+"""MuJoCo in a separate process, stepped at the physics rate like a robot; it never imports JAX.
 
 `Simulator` starts the process and talks to it over two pipes. In lockstep the physics wait for an answer at every
-control instant; in real time they wait for nobody: the last action is held, and a control instant that has no answer
+control instant; in real time they never wait: the last action is held, and a control instant that has no answer
 before its deadline is counted as late.
 """
 
@@ -29,10 +29,10 @@ START = "from experiments.driving.simulator.server import main; main()"
 
 @final
 class Simulator:
-    """The other process, from the controller's side.
+    """Controller's side of the simulator process.
 
     Raises:
-      ValueError: a task without physics to step, or a fault that it cannot have.
+      ValueError: a task without physics to step, or a fault that does not apply to it.
     """
 
     def __init__(self, setup: Setup):
@@ -53,25 +53,25 @@ class Simulator:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             bufsize=0,
-            start_new_session=True,  # an interrupt at the terminal is the controller's to handle
+            start_new_session=True,  # the controller handles an interrupt at the terminal
         )
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Process ID of the simulator."""
         return self._process.pid
 
     def reset(self, state: ndarray) -> None:
-        """Begin another episode in `state` [S]; what was seen of earlier ones is not received any more."""
+        """Begin another episode in `state` [S]; records of earlier episodes are dropped."""
         self._episode += 1
         self._send(RESET, 0, None, state)
 
     def act(self, action: ndarray, tick: int) -> None:
-        """Answer what was seen at `tick` with `action` [A]."""
+        """Send `action` [A] in answer to the observation at `tick`."""
         self._send(ACT, tick, action, None)
 
     def receive(self) -> list[Seen]:
-        """What has been seen since the last call, at least one record: in real time there may be several.
+        """Return the records since the last call: at least one, in real time possibly several.
 
         Raises:
           ConnectionError: the process has ended.

@@ -1,4 +1,4 @@
-"""What a simulator's process and the controller's tell each other, in records of fixed size."""
+"""Messages between the processes of simulator and controller, as records of fixed size."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ ACT, RESET = 0, 1  # kinds of answers
 
 @dataclass(frozen=True)
 class Setup:
-    """What is simulated, and how time passes."""
+    """Settings of the simulation and its timing."""
 
     task: str
     real_time: bool
     delay: float = 0.0  # seconds from an answer to its effect
-    deadline: float = 0.0  # seconds in which an answer is in time; only in real time
-    fault: str | None = None  # of envs.faults
-    fault_at: float = 1.0  # seconds into every episode
-    seed: int = 0  # of what the fault draws
+    deadline: float = 0.0  # deadline in seconds for an answer; only in real time
+    fault: str | None = None  # name in envs.faults
+    fault_at: float = 1.0  # onset, seconds into every episode
+    seed: int = 0  # random seed of the fault
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the simulator says after a physics step."""
+    """Record of the simulator after a physics step."""
 
     episode: int
     tick: int  # physics steps since the episode began
-    stamp: float  # seconds, never going back: simulated ones in lockstep, the machine's monotonic clock in real time
+    stamp: float  # seconds, never decreasing: simulated time in lockstep, the machine's monotonic clock in real time
     control: bool  # whether this is a control instant, at which the sensors are read
-    arrived: bool  # whether what they read reaches the controller
+    arrived: bool  # whether the readings reach the controller
     late: int  # control instants that were answered after their deadline, since the start
     slips: int  # physics steps that began more than a step late, since the start: the machine was busy
     observation: Observation  # [O] float32 of the only sensor, or a reading by sensor
-    state: ndarray  # [S] the truth, for scores and pictures only
+    state: ndarray  # [S] true state, for scores and pictures only
 
 
 def seen_type(task: MujocoTask) -> np.dtype:
-    """The record behind `Seen`."""
+    """NumPy record type of `Seen`."""
     whole = ("episode", "tick", "late", "slips")
     return np.dtype(
         [(name, "i8") for name in whole]
@@ -63,7 +63,7 @@ def _observation_type(task: MujocoTask) -> tuple[Any, ...]:
 
 
 def write_observation(record: Any, observation: Observation) -> None:
-    """Put an observation into a record of `seen_type`."""
+    """Write an observation into a record of `seen_type`."""
     if isinstance(observation, dict):
         for name, reading in observation.items():
             record["observation"][name] = reading
@@ -72,7 +72,7 @@ def write_observation(record: Any, observation: Observation) -> None:
 
 
 def read_observation(record: Any) -> Observation:
-    """The observation in a record of `seen_type`, copied."""
+    """Return a copy of the observation in a record of `seen_type`."""
     value = record["observation"]
     if value.dtype.names:
         return {name: np.array(value[name]) for name in value.dtype.names}
@@ -80,7 +80,7 @@ def read_observation(record: Any) -> Observation:
 
 
 def answer_type(task: MujocoTask) -> np.dtype:
-    """What the controller says: an action for a tick of an episode, or where the next episode begins."""
+    """Record type of the controller's answers: an action for a tick of an episode, or the next initial state."""
     return np.dtype(
         [("kind", "i8"), ("episode", "i8"), ("tick", "i8"), ("action", "f4", (task.physics.action_size,))]
         + [("state", "f8", (task.physics.state_size,))]

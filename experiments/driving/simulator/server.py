@@ -1,4 +1,4 @@
-"""What a simulator's process runs: records of what is seen go out, answers come in, and physics go on in between."""
+"""The main loop of the simulator process: records go out, answers come in, physics step in between."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Server:
             np.zeros(task.physics.action_size), task.physics.action_low, task.physics.action_high
         )
         self._episode, self._late, self._slips, self._elapsed = -1, 0, 0, 0
-        self._arrived: deque[tuple[float, ndarray]] = deque()  # when it takes effect, and what
+        self._arrived: deque[tuple[float, ndarray]] = deque()  # time of effect, and action
         self._applied = self._rest_action
-        self._sent: dict[int, float] = {}  # control instants that wait for an answer, and when they were told
+        self._sent: dict[int, float] = {}  # control instants waiting for an answer, and their send times
 
     def serve(self) -> None:
-        """Until nobody listens any more."""
+        """Serve until the controller closes the pipe."""
         while self._episode < 0:
             self._take(None)
         while True:
@@ -98,11 +98,11 @@ class Server:
             if control:
                 self._sent[world.tick] = time.monotonic()
             if not select.select([], [self._sink], [], 0.0)[1]:
-                return  # nobody reads: the robot goes on
+                return  # no reader: the robot continues
         os.write(self._sink, record.tobytes())
 
     def _take(self, timeout: float | None, now: float | None = None) -> None:
-        """Read answers: wait for one for so long, or for ever."""
+        """Read answers, waiting for one up to the timeout in seconds, or without limit."""
         if not select.select([self._source], [], [], timeout)[0]:
             return
         data = os.read(self._source, 1 << 16)
@@ -126,21 +126,21 @@ class Server:
                 self._arrived.append((moment + self._setup.delay, self._valid(record["action"])))
 
     def _valid(self, action: ndarray) -> ndarray:
-        """The action, or the one before it where this one is no number: what a drive does without a valid command."""
+        """Return the action, or the previous one if it is not finite, as a motor drive does without a valid command."""
         if np.isfinite(action).all():
             return action.astype(np.float64)
         return self._arrived[-1][1] if self._arrived else self._applied
 
     def _judge(self, tick: int, moment: float) -> None:
-        """An answer to a later moment stands for those before it."""
+        """Count late answers; an answer to a later instant also covers the earlier ones."""
         for waiting in [each for each in self._sent if each <= tick]:
             self._late += moment - self._sent.pop(waiting) > self._setup.deadline
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Simulate what the first argument says, in JSON, with the controller at standard input and output."""
+    """Simulate the `Setup` given as JSON in the first argument, connected to the controller by stdin and stdout."""
     output = os.dup(1)
-    os.dup2(2, 1)  # whatever a library prints must not get between our records
+    os.dup2(2, 1)  # output printed by a library must not get between our records
     setup = Setup(**json.loads((arguments or sys.argv[1:])[0]))
     try:
         Server(setup, 0, output).serve()

@@ -1,4 +1,4 @@
-"""The physics and the sensors of a drive, and how both can be broken."""
+"""The physics and the sensors of a drive, with their faults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .messages import Setup
 
 @final
 class World:
-    """One physics step at a time."""
+    """Physics and sensors of the task, advanced one physics step at a time."""
 
     def __init__(self, setup: Setup):
         task = envs.make(setup.task)
@@ -34,20 +34,20 @@ class World:
 
     @property
     def state(self) -> ndarray:
-        """The truth, [S]."""
+        """True state, [S]."""
         state = np.empty(self.task.physics.state_size)
         mujoco.mj_getState(self._model, self._data, state, int(mujoco.mjtState.mjSTATE_FULLPHYSICS))
         return state
 
     def reset(self, state: ndarray) -> None:
-        """Whole again, in `state`."""
+        """Reset to `state`, without faults."""
         self._model, self._broken, self.tick = self.task.model, False, 0
         self._data = mujoco.MjData(self._model)
         self._readings.clear()
         self._place(state)
 
     def step(self, action: ndarray) -> None:
-        """One physics step with an action [A] on the actuators."""
+        """Advance one physics step with an action [A] on the actuators."""
         due = self._setup.fault is not None and self.tick * self.timestep >= self._setup.fault_at - 1e-9
         if due and not self._broken and self.tick % self.substeps == 0:
             self._break()
@@ -59,7 +59,7 @@ class World:
         self.tick += 1
 
     def sense(self) -> tuple[Observation, bool]:
-        """What the sensors read now, and whether it reaches anybody."""
+        """Read the sensors; also return whether the reading reaches the controller."""
         fault = self._setup.fault if self._broken else None
         if fault == "frozen_sensor":
             return self._readings[-1], True
@@ -83,7 +83,7 @@ class World:
 
 
 def _not_a_number(observation: Observation) -> Observation:
-    """The observation with NaN for every number that can be none."""
+    """Observation with NaN in every floating-point field."""
     if isinstance(observation, dict):
         return {
             name: np.full_like(reading, np.nan) if reading.dtype.kind == "f" else reading

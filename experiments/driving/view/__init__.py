@@ -1,1 +1,1 @@
-"""The page to watch and steer."""
+"""The web page to watch and steer a drive."""

@@ -1,10 +1,10 @@
-"""The gate in front of a drive's page: who may come in, what they may say, and how fast.
+"""The gate in front of a drive's page: access, permitted messages, and rate limits.
 
 viser accepts every connection and every message, and has no hook for either. A proxy in front of it would leave
 viser's own port open to any page in a browser on this machine. While viser starts, `websockets.asyncio.server.serve`,
 which it calls by that name, gets this module's `process_request` and connection class, by parameters that are public.
-`verify` then asks the running server as a foreign page would: a viser that starts its server in another way is found
-out at once, and its page is taken down.
+`verify` then asks the running server as a foreign page would: a viser that starts its server in another way is
+detected immediately, and its page is taken down.
 
 Importing this module needs `websockets` and `msgspec`, which viser brings.
 """
@@ -33,12 +33,12 @@ from websockets.http11 import Request, Response
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-VISITORS = 8  # at once
-MESSAGES = 100.0  # a second that are read of each visitor; a slider and a camera in use send less
-BURST = 50  # messages that may come at once
-PATIENCE = 200  # messages in a row that had to wait: whoever goes on like this is no person, and is cut off
-SHUT_OUT = 5.0  # seconds in which their address may not come back
-LARGEST = 1 << 14  # bytes of a message
+VISITORS = 8  # simultaneous connections
+MESSAGES = 100.0  # messages per second read from each visitor; a slider and a camera in use send fewer
+BURST = 50  # messages in one burst
+PATIENCE = 200  # consecutive delayed messages after which a visitor is disconnected as automated
+SHUT_OUT = 5.0  # seconds for which the address is then blocked
+LARGEST = 1 << 14  # maximum bytes of a message
 FINITE = 3.4e38  # beyond this a number is infinite in float32
 
 Reply = Response | None
@@ -46,14 +46,14 @@ ProcessRequest = Callable[[ServerConnection, Request], Reply | Awaitable[Reply]]
 
 
 class Moved(msgspec.Struct, tag="GuiUpdateMessage", tag_field="type", forbid_unknown_fields=True):
-    """A slider was moved or a button pressed; viser would let a visitor set any other attribute, too."""
+    """Message for a moved slider or a pressed button; viser alone would accept any other attribute, too."""
 
     uuid: str
     updates: dict[Literal["value"], bool | float]
 
 
 class Looked(msgspec.Struct, tag="ViewerCameraMessage", tag_field="type", forbid_unknown_fields=True):
-    """The visitor's camera moved."""
+    """Message for a moved camera of the visitor."""
 
     wxyz: tuple[float, float, float, float]
     position: tuple[float, float, float]
@@ -74,13 +74,21 @@ def understood(message: object) -> bool:
     if not isinstance(message, bytes):
         return False
     try:
-        said = _decoder.decode(message)
+        decoded = _decoder.decode(message)
     except msgspec.MsgspecError:
         return False
-    if isinstance(said, Moved):
-        return all(map(finite, said.updates.values()))
-    numbers = (*said.wxyz, *said.position, *said.look_at, *said.up_direction, said.fov, said.near, said.far)
-    return all(map(finite, numbers)) and 0 < said.image_height < 1 << 16 and 0 < said.image_width < 1 << 16
+    if isinstance(decoded, Moved):
+        return all(map(finite, decoded.updates.values()))
+    numbers = (
+        *decoded.wxyz,
+        *decoded.position,
+        *decoded.look_at,
+        *decoded.up_direction,
+        decoded.fov,
+        decoded.near,
+        decoded.far,
+    )
+    return all(map(finite, numbers)) and 0 < decoded.image_height < 1 << 16 and 0 < decoded.image_width < 1 << 16
 
 
 def finite(value: float) -> bool:
@@ -89,7 +97,7 @@ def finite(value: float) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`."""
+    """Whether `host` is reachable from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -97,7 +105,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_address(host: str, port: int) -> None:
-    """Raise ValueError where nothing can listen: viser would wait for its server for ever."""
+    """Raise ValueError if nothing can listen at the address: viser would wait for its server without end."""
     if not 0 <= port < 1 << 16:
         raise ValueError(f"port must lie between 0 and {(1 << 16) - 1}; got {port}")
     try:
@@ -112,10 +120,10 @@ def check_address(host: str, port: int) -> None:
 
 @final
 class Gate:
-    """Who may come to a page that listens at `host`.
+    """Access control for a page that listens at `host`.
 
-    On this machine alone: whoever asks for it by a name of this machine, and for a websocket from the page itself.
-    Anywhere else: only who has the address with the token, too.
+    On a loopback host: requests that name this machine, and websockets opened by the page itself.
+    On any other host: additionally only requests with the token.
     """
 
     def __init__(self, host: str):
@@ -124,13 +132,13 @@ class Gate:
         self.token = "" if is_loopback(host) else secrets.token_urlsafe(24)
 
     def address(self, port: int) -> str:
-        """What to open in a browser; of a page that listens everywhere, the machine's name is for visitors to put."""
+        """URL to open in a browser; for a page on all interfaces, visitors replace the host by the machine's name."""
         host = "localhost" if is_loopback(self.host) or self.host in ("0.0.0.0", "::", "") else self.host
         host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{port}" + (f"/{self.token}/" if self.token else "")
 
     def refusal(self, request: Request) -> str | None:
-        """Why a request is not answered, or None where it is."""
+        """Reason for refusing a request, or None if it is accepted."""
         headers = request.headers
         host = _only(headers, "Host")
         if host is None:
@@ -148,7 +156,7 @@ class Gate:
         return None
 
     def before(self, inner: ProcessRequest | None) -> ProcessRequest:
-        """A `process_request` that refuses at the gate, and otherwise asks `inner`, which sees no token."""
+        """Wrap `inner` in a `process_request` that checks the gate first; `inner` sees no token."""
 
         def process_request(connection: ServerConnection, request: Request) -> Reply | Awaitable[Reply]:
             if (why := self.refusal(request)) is not None:
@@ -163,18 +171,18 @@ class Gate:
         return process_request
 
     def shut_out(self, connection: ServerConnection) -> None:
-        """Cut a visitor off, and do not let them back for a while."""
+        """Disconnect a visitor, and block the address for a while."""
         now = time.monotonic()
         self._shut_out = {address: until for address, until in self._shut_out.items() if until > now}
         self._shut_out[_address(connection)] = now + SHUT_OUT
-        connection.transport.abort()  # to close politely would be to read on until they answer
+        connection.transport.abort()  # a closing handshake would read on until they answer
 
 
 @final
 class Visitor(ServerConnection):
-    """A connection that is read at a person's pace, and cut off where it sends at a machine's.
+    """Connection with a rate limit for human use; automated senders are disconnected.
 
-    Whatever a visitor sends is read here first, one message at a time, and viser never sees what is not `understood`.
+    Every message of a visitor is read here first, one at a time; viser never sees one that is not `understood`.
     """
 
     def __init__(self, *args: Any, gate: Gate, **settings: Any):
@@ -182,7 +190,7 @@ class Visitor(ServerConnection):
         self._gate, self._free_at, self._waited = gate, 0.0, 0
 
     async def recv(self, decode: bool | None = None) -> Any:
-        """The next message that is understood."""
+        """Next message that is understood."""
         while True:
             message = await super().recv(decode)
             now = self.loop.time()
@@ -199,7 +207,7 @@ class Visitor(ServerConnection):
 
 @contextmanager
 def standing(gate: Gate) -> Iterator[None]:
-    """Whatever server `websockets` starts in the meantime stands behind the gate."""
+    """Context in which every server that `websockets` starts is put behind the gate."""
     serve: Any = websocket_server.serve
 
     def guarded(*args: Any, process_request: ProcessRequest | None = None, **settings: Any) -> Any:
@@ -214,10 +222,10 @@ def standing(gate: Gate) -> Iterator[None]:
 
 
 def verify(gate: Gate, port: int) -> None:
-    """Ask for a connection as a foreign page would.
+    """Request a connection as a foreign page would.
 
     Raises:
-      RuntimeError: it is not refused.
+      RuntimeError: the request is not refused.
     """
     here = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(gate.host, gate.host)
     foreign = Origin("http://elsewhere.invalid")
@@ -235,6 +243,6 @@ def _address(connection: ServerConnection) -> str:
 
 
 def _only(headers: Headers, name: str) -> str | None:
-    """The value of a header that is there once."""
+    """Value of a header that occurs exactly once."""
     values = headers.get_all(name)
     return values[0] if len(values) == 1 else None

@@ -1,8 +1,8 @@
-"""The web page of a drive: the robot, its goal, the imagined plan as a ghost, costs and latency, and what steers them.
+"""The web page of a drive: the robot, its goal, the imagined plan as a ghost, costs and latency, and the controls.
 
-The control loop only leaves pictures and picks up wishes, and waits for nothing; a thread of the page's own draws, so
+The control loop only stores pictures and reads requests, and never blocks; a separate thread draws, so
 that a slow browser, a reload, or a second visitor never touches the loop. The page keeps its state on this side:
-whoever comes later sees it. What visitors send has passed the gate (`drive_gate`), and is brought into range here.
+later visitors see it. Visitors' input has passed the gate (`gate`), and is clipped into range here.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ PLACES = (("x", "m", 1.0), ("y", "m", 1.0))
 
 @final
 class View:
-    """A page at `address`, for any number of visitors.
+    """Web page at `address`, for any number of visitors.
 
     Args:
-      task: what is driven.
+      task: the task being driven.
       weights: of the costs, by name.
       deadline: seconds for a plan.
-      host: which machines may come: 127.0.0.1 this one, 0.0.0.0 all that know the token in `address`.
+      host: 127.0.0.1 admits this machine only, 0.0.0.0 all machines that know the token in `address`.
       port: to listen at, or the next free one.
 
     Raises:
       ImportError: viser is not installed.
       ValueError: nothing can listen at this host and port.
-      RuntimeError: foreign pages are let in by this version of viser.
+      RuntimeError: this version of viser admits foreign pages.
     """
 
     def __init__(self, task: Task, weights: Mapping[str, float], deadline: float, host: str, port: int):
@@ -61,8 +61,8 @@ class View:
             raise ImportError("view=true needs viser: pip install viser") from error
         self._task, self._deadline, self._names = task, deadline, tuple(weights)
         self._lock, self._wishes = threading.Lock(), Wishes()
-        self.steered = False  # whether the goal is somebody's, and no held-out one
-        self._pictures: deque[tuple[int, Picture]] = deque(maxlen=512)  # with the episode that each belongs to
+        self.steered = False  # whether the goal was set by a visitor, instead of a held-out one
+        self._pictures: deque[tuple[int, Picture]] = deque(maxlen=512)  # each with its episode
         self._episode, self._goal, self._goal_moved = 0, np.zeros(0), False
         self._history = History(len(self._names))
         drive_gate.check_address(host, port)
@@ -88,18 +88,18 @@ class View:
         self.close()
 
     def begin(self, goal: ndarray) -> None:
-        """Another episode, towards `goal` [G]."""
+        """Begin another episode, towards `goal` [G]."""
         with self._lock:
             self._episode, self._goal, self._goal_moved, self.steered = self._episode + 1, goal, True, False
 
     def show(self, picture: Picture) -> None:
-        """Leave a picture for the next frame; it returns at once."""
+        """Store a picture for the next frame, without blocking."""
         self._pictures.append((self._episode, picture))
 
     def wishes(self) -> Wishes:
-        """What visitors have asked for since the last call, the newest of each; it never waits for them."""
+        """Visitors' requests since the last call, the newest of each kind; never blocks."""
         if not self._wishes or not self._lock.acquire(blocking=False):
-            return Wishes()  # or at the next call, where somebody is just about to wish
+            return Wishes()  # or at the next call, if a visitor is just making a request
         try:
             taken, self._wishes = self._wishes, Wishes()
         finally:
@@ -150,7 +150,7 @@ class View:
     # bound for a pool of threads.
     async def _moved(self, event: Any) -> None:
         if event.client is None:
-            return  # it was this side that moved it
+            return  # moved by this side, not by a visitor
         goal = event.target in self._goal_sliders
         try:
             values = [_in_range(slider) for slider in (self._goal_sliders if goal else self._weight_sliders.values())]
@@ -193,7 +193,7 @@ class View:
             logger.exception("the page stands still; what is driven does not")
 
     def _taken(self) -> Iterator[tuple[int, Picture]]:
-        """The pictures that were left since the last call; the loop may leave another one meanwhile."""
+        """Return the pictures stored since the last call; the loop may store another one meanwhile."""
         with contextlib.suppress(IndexError):
             while True:
                 yield self._pictures.popleft()
@@ -210,10 +210,10 @@ class View:
 
 
 def _in_range(slider: Any) -> float:
-    """A slider's value within its range, where the slider is put, too.
+    """Return a slider's value clipped to its range, and set the slider to it.
 
     Raises:
-      ValueError: it is no number that is finite in float32.
+      ValueError: the value is not finite in float32.
     """
     value = float(slider.value)
     if not abs(value) < np.finfo(np.float32).max:

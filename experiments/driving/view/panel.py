@@ -17,14 +17,14 @@ WINDOW = 10.0  # seconds that the charts show
 
 @dataclass
 class History:
-    """The last seconds, for the charts."""
+    """History of the last seconds, for the charts."""
 
     terms: int
     _moments: deque[float] = field(default_factory=lambda: deque(maxlen=int(FRAMES * WINDOW)))
     _values: deque[ndarray] = field(default_factory=lambda: deque(maxlen=int(FRAMES * WINDOW)))
 
     def add(self, now: float, picture: Picture) -> None:
-        """One moment more."""
+        """Append one moment."""
         terms = np.full(self.terms, np.nan) if picture.terms is None else picture.terms
         self._moments.append(now)
         self._values.append(np.append(terms, np.nan if picture.plan_ms is None else picture.plan_ms))
@@ -37,7 +37,7 @@ class History:
 
 
 def weight_slider(gui: Any, name: str, value: float) -> Any:
-    """A slider from nothing to twice the present weight."""
+    """Slider from 0 to twice the current weight."""
     most = max(2 * abs(value), 1.0)
     return gui.add_slider(name.replace("_", " "), 0.0 if value >= 0 else -most, most, most / 100, float(value))
 
@@ -57,7 +57,7 @@ def chart(gui: Any, names: tuple[str, ...], unit: str, colours: tuple[Colour, ..
 
 
 def status(picture: Picture | None) -> str:
-    """What is going on, in a few words."""
+    """Status of the drive, in a few words."""
     if picture is None:
         return "<p style='margin:6px 12px'>The simulator starts …</p>"
     word = picture.source.lower().replace("_", " ")

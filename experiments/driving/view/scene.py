@@ -19,7 +19,7 @@ GHOSTS = 3  # postures along a plan
 
 @final
 class Stage:
-    """What is seen in 3D, from above and a little from the south."""
+    """3D stage of robot, goal and walls, viewed from above and slightly from the south."""
 
     def __init__(self, server: Any, task: Task):
         self._server, self._task = server, task
@@ -29,7 +29,7 @@ class Stage:
         self._size = float((high - low).max())
         self._centre = np.append((low + high) / 2, 0.0)
         self._thick = scene.radius
-        server.scene.configure_environment_map(None)  # its maps come from the network
+        server.scene.configure_environment_map(None)  # its maps are loaded from the network
         server.scene.add_light_ambient("/lights/ambient", color=(255, 255, 255), intensity=1.2)  # no wall is black
         server.initial_camera.fov = FOV
         server.initial_camera.position, server.initial_camera.look_at = self._camera(1.0)
@@ -47,7 +47,7 @@ class Stage:
         self._plan = server.scene.add_line_segments("/plan/line", nothing, PLAN, thickness=0.009 * self._size)
 
     def draw(self, picture: Picture, path: list[ndarray], goal: ndarray) -> None:
-        """Move everything."""
+        """Update all objects to the picture."""
         here = planar_view(self._task).keypoints(picture.state)
         self._body.place(here)
         self._goal.place(planar_view(self._task).goal_keypoints(goal))
@@ -65,10 +65,10 @@ class Stage:
                 ghost.place(future[round((index + 1) * (len(future) - 1) / GHOSTS)])
 
     def _welcome(self, client: Any) -> None:
-        """Show this visitor the whole scene, and again when the window takes a shape that asks for another place.
+        """Show this visitor the whole scene, and again when the window changes to a shape that needs another view.
 
         A page that loads may be a strip of 66 pixels until its panel has found its place, and it may take up the first
-        camera only after it was told of this one.
+        camera only after it received this one.
         """
         first, shown = self._camera(1.0)[0], np.full(3, np.inf)
 
@@ -81,23 +81,23 @@ class Stage:
                 return  # and the visitor may have turned it since
             shown = eye
             with client.atomic():
-                client.camera.position = eye  # which takes along what it looks at
+                client.camera.position = eye  # which also moves its target
                 client.camera.look_at = target
 
         client.camera.on_update(frame)
         frame()
 
     def _camera(self, aspect: float) -> tuple[ndarray, ndarray]:
-        """Where it is and what it looks at; in a tall window the scene is above the panel, which covers 3 / 5 of it."""
+        """Position and target of the camera; in a tall window the scene is above the panel (3/5 of the height)."""
         tall = aspect < 0.75
-        height = (1.13 if tall else 1.24) * self._size / min(1.0, aspect)  # of what is seen
+        height = (1.13 if tall else 1.24) * self._size / min(1.0, aspect)  # of the visible scene
         tilt = 0.0 if tall else TILT
         target = self._centre - [0.0, 0.29 * height if tall else 0.0, 0.0]
         distance = 0.5 * height / np.tan(FOV / 2)
         return target + distance * np.array([0.0, -np.sin(tilt + 1e-3), np.cos(tilt)]), target
 
     def _build(self, scene: Scene) -> None:
-        """Floor and walls."""
+        """Add floor and walls."""
         wide, deep = np.subtract(scene.high, scene.low) + 0.02 * self._size
         height = 0.02 * self._size
         add_box = self._server.scene.add_box
@@ -138,7 +138,7 @@ class _Figure:
         ]
 
     def place(self, keypoints: ndarray) -> None:
-        """Bring it to keypoints [J, 2]."""
+        """Move the figure to keypoints [J, 2]."""
         for ball, point in zip(self._balls, keypoints, strict=True):
             ball.position = (*point, self._lift)
         if self._root is not None:
@@ -151,6 +151,6 @@ class _Figure:
                 bar.wxyz = np.array([1.0, -y, x, 0.0]) / np.sqrt(2)  # from the z axis onto the bar
 
     def visible(self, shown: bool) -> None:
-        """Show or hide it."""
+        """Show or hide the figure."""
         for part in (*self._balls, *self._bars):
             part.visible = shown

@@ -1,4 +1,4 @@
-"""What a control loop leaves for its page, what visitors ask for, and the colours that everything has."""
+"""Data exchanged between a control loop and its page, and the colours of the scene."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Picture:
 
 @dataclass
 class Wishes:
-    """What visitors asked for since the loop last looked."""
+    """Visitors' requests since the loop's last call."""
 
     goal: ndarray | None = None  # [G]
     weights: dict[str, float] | None = None
-    skip: bool = False  # to the next start and goal
+    skip: bool = False  # skip to the next start and goal
 
     def __bool__(self) -> bool:
         return self.goal is not None or self.weights is not None or self.skip

@@ -1,1 +1,1 @@
-"""Towards goals: protocols, policies, roll-outs, latency, rows."""
+"""Evaluation on goals: protocols, policies, rollouts, latency, rows."""

@@ -1,4 +1,4 @@
-"""How long a control step takes: one environment, warmed up, blocked until the action is there."""
+"""Latency of a control step: one environment, after warm-up, blocking until the action is available."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..reactive import ReactivePolicy
 from .protocols import Pairs
 from .rollout import GoalEpisodes
 
-EPISODE = 25  # plans before the next pair: early and late moments of an episode are planned from alike
+EPISODE = 25  # plans before the next pair: so that early and late moments of episodes both occur
 
 
 def measure(task: Task, agent: Agent, pairs: Pairs, plans: int) -> Float[ndarray, "N"]:
-    """Milliseconds of `Controller.act` in closed loop, one planning step a call, over the pairs in turn."""
+    """Milliseconds of `Controller.act` in closed loop, one planning step per call, cycling through the pairs."""
     controller = Controller(agent)
     controller.warmup()
 
@@ -34,7 +34,7 @@ def measure(task: Task, agent: Agent, pairs: Pairs, plans: int) -> Float[ndarray
 
 
 def measure_reactive(task: Task, policy: ReactivePolicy, pairs: Pairs, calls: int) -> Float[ndarray, "N"]:
-    """The same of a policy that does not plan."""
+    """Milliseconds of a control step of a policy that does not plan."""
     running = np.ones(1, bool)
 
     def reset(pair: int) -> None:

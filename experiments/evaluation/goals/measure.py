@@ -48,22 +48,22 @@ class Measured:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a row's policy learned from."""
+    """Training data and method of a row's policy."""
 
-    model: str  # jepa; empty for a baseline, which is named as the policy
+    model: str  # jepa; empty for a baseline, whose name is the policy's
     env_steps: int | None
     train_seconds: float | None
     parameters: int | None
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Learned:
-        """What a world model's file says of itself."""
+        """Metadata of a world model's file."""
         known = checkpoint.metadata
         return cls("jepa", known.get("env_steps"), known.get("train_seconds"), checkpoint.model.parameters)
 
 
 def check_policies(cfg: DictConfig) -> None:
-    """Raise ValueError on a row that does not exist, before anything is computed."""
+    """Raise ValueError for an unknown row, before anything is computed."""
     for name in cfg.policies:
         if name not in POLICIES:
             raise ValueError(
@@ -117,7 +117,7 @@ def make_policy(name: str, task: envs.Task, agent: Agent | None, seed: int) -> P
     """One of `POLICIES`; random and noop need no agent.
 
     Raises:
-      ValueError: the agent's model or planner cannot be used so.
+      ValueError: the agent's model or planner does not support this policy.
     """
     if name == "random":
         return RandomPolicy(seed)
@@ -131,7 +131,7 @@ def make_policy(name: str, task: envs.Task, agent: Agent | None, seed: int) -> P
 def timed(
     task: envs.Task, agent: Agent | None, policy: Policy[GoalEpisodes], pairs: Pairs, plans: int
 ) -> np.ndarray | None:
-    """Milliseconds of single steps of a policy that acts on observations; None of one that does not."""
+    """Milliseconds of single steps of a policy that acts on observations; None for other policies."""
     if isinstance(policy, ModelPolicy) and agent is not None:
         return latency.measure(task, agent, pairs, plans)
     return latency.measure_reactive(task, policy, pairs, plans) if isinstance(policy, ReactivePolicy) else None
@@ -146,7 +146,7 @@ def make_row(
     times: np.ndarray | None = None,
     **names: Any,
 ) -> Row:
-    """The row of what came of the pairs; `names` are further columns: task, variant, seed."""
+    """Result row for the episodes of the pairs; `names` are further columns: task, variant, seed."""
     low, high = wilson(sum(solved), len(solved))
     p50, p95, p99 = percentiles(times) if times is not None else (None, None, None)
     return Row(

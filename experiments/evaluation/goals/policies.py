@@ -1,7 +1,7 @@
-"""Policies for comparison, which know the simulator's state: what a model's number is held against.
+"""Policies for comparison, with access to the simulator's state: references for a model's result.
 
-`oracle` plans with the same planner and the model's own encoder and cost over the true dynamics: what it lacks is not
-the predictor's fault. `ceiling` plans over the true dynamics with the task's privileged cost: the best this planner
+`oracle` plans with the same planner and the model's own encoder and cost over the true dynamics: its failures are not
+caused by the predictor. `ceiling` plans over the true dynamics with the task's privileged cost: the best this planner
 could do.
 """
 
@@ -29,7 +29,7 @@ from .rollout import GoalEpisodes
 
 @final
 class ScriptPolicy:
-    """The task's hand-written controller, from privileged state: what going there without detours looks like."""
+    """The task's hand-written controller, from privileged state: a reference for the direct way to the goal."""
 
     name = "script"
 
@@ -41,7 +41,7 @@ class ScriptPolicy:
         self._episodes = episodes
 
     def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """What the script does in each state."""
+        """Action of the script in each state."""
         return self._task.script(self._episodes.states, self._episodes.pairs.goals).astype(np.float32)
 
 
@@ -68,13 +68,13 @@ Objective = Callable[[Float[ndarray, "N T A"]], Evaluation]
 
 @dataclass
 class _Search:
-    """What a simulated policy keeps of one running episode."""
+    """State of a simulated policy for one running episode."""
 
     state: Any  # of the planner
     actions: ndarray  # [T, A]
     previous: ndarray  # [A] the action taken last
     executed: int
-    future: np.random.Generator  # of what the sensors would read in the futures that a plan looks at
+    future: np.random.Generator  # of the simulated sensor noise in the futures of a plan
 
 
 @final
@@ -108,7 +108,7 @@ class SimulatedPolicy:
             self._searches.append(_Search(state, empty, rest, horizon, future))
 
     def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """The next action of each plan, replanned where it is due; zeros where the episode is not active."""
+        """Next action of each plan, replanned when due; zeros for episodes that are not active."""
         self._stacks = self._past.push(observations)
         actions = np.zeros((len(active), self._agent.spec.size), np.float32)
         for index in np.flatnonzero(active):
@@ -127,7 +127,7 @@ class SimulatedPolicy:
         return search.previous
 
     def objective(self, index: int, state: Float[ndarray, "S"]) -> Objective:
-        """What candidates of the episode `index` are judged by in this state."""
+        """Objective for the candidates of episode `index` in this state."""
         return partial(self._ceiling if self.name == "ceiling" else self._oracle, index, state)
 
     def _ceiling(self, index: int, state: ndarray, actions: Float[ndarray, "N T A"]) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Who starts where and towards what: the pairs on which every policy of a table is measured."""
+"""Evaluation protocols: the pairs of start and goal on which every policy of a table is measured."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ class Pairs:
     states: Float[ndarray, "B S"]
     goals: Float[ndarray, "B G"]
     budget: int  # environment steps in which a goal has to be reached
-    goal_offset: int | None = None  # environment steps from start to goal, in the trajectory that both are of
-    number: int = 0  # of the first pair: what is random in an episode follows from its own number
-    seed: int = 0  # of the sensors' noise: every policy reads the same
+    goal_offset: int | None = None  # environment steps from start to goal, in the trajectory that contains both
+    number: int = 0  # of the first pair; an episode's random numbers depend on its number
+    seed: int = 0  # of the sensors' noise: the same for every policy
 
     def __len__(self) -> int:
         return len(self.states)
 
     @property
     def numbers(self) -> range:
-        """The number of each pair."""
+        """Number of each pair."""
         return range(self.number, self.number + len(self))
 
     def part(self, begin: int, end: int) -> Pairs:
-        """The pairs from `begin` up to `end`: measured alone, they come out as they do among all."""
+        """Pairs from `begin` up to `end`: results are the same as in the whole set."""
         return replace(
             self, states=self.states[begin:end], goals=self.goals[begin:end], number=self.number + min(begin, len(self))
         )
 
     def first(self, episodes: int) -> Pairs:
-        """The first so many pairs: a slow row may use fewer, and is then measured on the same ones."""
+        """First pairs, up to the given count: a slow row may use fewer of the same pairs."""
         return self.part(0, episodes)
 
 
@@ -58,10 +58,10 @@ def honest(task: Task, episodes: int, seed: int) -> Pairs:
 
 
 def lewm(task: Task, behaviour: Behaviour, episodes: int, steps: int, seed: int) -> Pairs:
-    """A moment of a trajectory, and what is achieved 25 environment steps later in it; 50 steps to get there.
+    """Start at a moment of a trajectory, goal achieved 25 environment steps later in it; budget 50 steps.
 
     The protocol of LeWorldModel (Maes et al., arXiv 2603.19312, section 5). Starts that are solved already stay in, as
-    there, and `already_solved` counts them. Other than there, the trajectories are held out: `behaviour` makes them, of
+    there, and `already_solved` counts them. Unlike there, the trajectories are held out: `behaviour` makes them, of
     `steps` steps each, from a random stream that no training sees. Pair `i` depends on the settings, `seed` and `i`
     alone.
 

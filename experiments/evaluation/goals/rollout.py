@@ -1,4 +1,4 @@
-"""Execute a policy on given pairs in the true simulator, and keep what happened."""
+"""Execute a policy on given pairs in the true simulator, and record the episodes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .protocols import Pairs
 
 @final
 class GoalEpisodes(Episodes):
-    """One episode a pair, of at most `pairs.budget` steps; it ends, a success, when its goal is reached.
+    """One episode per pair, of at most `pairs.budget` steps; it ends as a success when its goal is reached.
 
     Attributes:
-      states: `[B, S]` of the simulator, for policies that may know them.
+      states: `[B, S]` of the simulator, for privileged policies.
       active: `[B]` episodes that still run: at the end, those that failed.
     """
 
@@ -38,7 +38,7 @@ class GoalEpisodes(Episodes):
         self._senses = Senses(task, pairs.seed, pairs.numbers)
 
     def observe(self) -> Float[ndarray, "B E"]:
-        """What the sensors read, with their noise."""
+        """Sensor readings, with noise."""
         return self._senses.rows(self.states)
 
     def step(self, actions: Float[ndarray, "B A"]) -> None:
@@ -60,14 +60,14 @@ class GoalEpisodes(Episodes):
 def run_episodes(
     task: Task, policy: Policy[GoalEpisodes], pairs: Pairs, progress: Progress | None = None, imagine_every: int = 0
 ) -> list[EpisodeRecord]:
-    """Execute the policy from each start towards its goal, and return one record a pair.
+    """Execute the policy from each start towards its goal, and return one record per pair.
 
     Args:
       task: the true simulator.
-      policy: what acts.
+      policy: to execute.
       pairs: starts and goals.
       progress: called with (steps done, budget) after each step.
-      imagine_every: keep the plans of a `ModelPolicy` every so many steps, in a task with a view from above; 0: none.
+      imagine_every: keep the plans of a `ModelPolicy` at this interval, in a task with a view from above; 0: none.
     """
     view = task if isinstance(task, PlanarView) else None
     plans: list[tuple[int, ndarray]] = []  # (step, positions [B, H+1, 2])

@@ -1,1 +1,1 @@
-"""For rewards: returns, policies, true dynamics, rows."""
+"""Evaluation on rewards: returns, policies, true dynamics, rows."""

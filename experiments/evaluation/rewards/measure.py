@@ -1,7 +1,7 @@
 """`jepa-mpc plan checkpoint=FILE` for a model that learned from rewards: its returns on held-out episodes.
 
-Rows: `planner` (the model with its planner), `policy` (its policy alone), `random`, and `ceiling` where it is asked
-for: planning on the true dynamics, which learns nothing and is slow, on the first few of the same episodes.
+Rows: `planner` (the model with its planner), `policy` (its policy alone), `random`, and `ceiling` on
+request: planning on the true dynamics, which learns nothing and is slow, on the first few of the same episodes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ IDENTITY = ("task", "policy", "planner", "variant", "trained_seed", "seed")
 
 @dataclass(frozen=True, kw_only=True)
 class ReturnRow:
-    """One policy on held-out episodes. What does not apply is empty.
+    """Result of one policy on held-out episodes. Fields that do not apply are empty.
 
     Raises:
       ValueError: a number that is not finite.
@@ -58,7 +58,7 @@ class ReturnRow:
     seed: int  # of the episodes
     episodes: int
     mean_return: float = field(metadata={"column": "return"})
-    ci_low: float | None  # 95 % bootstrap interval of the mean over episodes; None of a single one
+    ci_low: float | None  # 95 % bootstrap interval of the mean over episodes; None for a single one
     ci_high: float | None
     lowest: float
     highest: float
@@ -66,7 +66,7 @@ class ReturnRow:
     plan_ms_p99: float | None
     decisions_per_second: float | None
     action_repeat: int
-    env_steps: int | None  # that the training saw
+    env_steps: int | None  # of the training
     train_seconds: float | None
     parameters: int | None
     command: str
@@ -78,10 +78,10 @@ class ReturnRow:
 
 
 def run(path: str | Path, *overrides: str) -> list[ReturnRow]:
-    """Measure the model at `path` with the settings of `jepa-mpc plan`; one row a policy, printed and written.
+    """Measure the model at `path` with the settings of `jepa-mpc plan`; one row per policy, printed and written.
 
-    Its planner is the one that it learned with, and there are as many episodes as at its evaluations, unless
-    `overrides` say otherwise.
+    Planner and number of episodes are those of the training's evaluations, unless
+    `overrides` change them.
 
     Raises:
       FileNotFoundError: no file there.
@@ -96,13 +96,13 @@ def run(path: str | Path, *overrides: str) -> list[ReturnRow]:
                 f"policies has no row called {name!r} for a model that learned from rewards: choose from "
                 f"{', '.join(POLICIES)}"
             )
-    told: Any = OmegaConf.to_container(cfg, resolve=True)
-    told["ceiling"] = OmegaConf.to_container(ceiling.planner)
-    made = manifest(told, [int(cfg.seed)])
+    settings: Any = OmegaConf.to_container(cfg, resolve=True)
+    settings["ceiling"] = OmegaConf.to_container(ceiling.planner)
+    made = manifest(settings, [int(cfg.seed)])
     out = Path(cfg.results) if cfg.results else Path(cfg.runs) / f"{known.task.replace('/', '-')}-plan.csv"
-    table_file.read(out, ReturnRow)  # another table is refused before anything is measured
+    table_file.read(out, ReturnRow)  # a table of another kind is refused before anything is measured
     task = known.make_task()
-    check_seed(task, int(cfg.seed))  # or the rows are not of the same starts
+    check_seed(task, int(cfg.seed))  # otherwise the rows would not share their starts
     task.close()
     rows = []
     for name in cfg.policies:
@@ -131,13 +131,13 @@ def show(rows: Sequence[ReturnRow]) -> None:
     Console().print(table)
 
 
-def _suit_returns(cfg: DictConfig, ceiling: DictConfig, asked: Sequence[str]) -> None:
-    """The rows and numbers of episodes that suit returns, but for what was asked for."""
+def _suit_returns(cfg: DictConfig, ceiling: DictConfig, overridden: Sequence[str]) -> None:
+    """Default rows and numbers of episodes for returns, except those set by the overrides."""
     with open_dict(cfg):
-        if "policies" not in asked:
+        if "policies" not in overridden:
             cfg.policies = list(USUAL)
         for name, of in (("episodes", cfg), ("simulated_episodes", ceiling)):
-            if name not in asked and "budget" not in asked:
+            if name not in overridden and "budget" not in overridden:
                 cfg[name] = int(of.online.evaluate_episodes)
 
 
@@ -189,7 +189,7 @@ def _policy(known: Learned, ceiling: DictConfig, name: str) -> tuple[Policy[Rewa
 
 
 def _times(known: Learned, name: str, policy: Policy[RewardEpisodes], agent: Agent | None) -> ArrayLike | None:
-    """Milliseconds of single decisions in one environment, after warm-up; None of a policy that computes nothing."""
+    """Milliseconds of single decisions in one environment, after warm-up; None for a policy that computes nothing."""
     if isinstance(policy, true_dynamics.TrueDynamics):
         return policy.milliseconds[1:] or policy.milliseconds  # the first one compiles
     if agent is None or known.cfg.latency_plans < 1:

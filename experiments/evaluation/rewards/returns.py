@@ -1,4 +1,4 @@
-"""The return of a policy: the same evaluation for a world model, a baseline, and whatever a user brings along.
+"""The return of a policy: the same evaluation for a world model, a baseline, and a user's own policy.
 
 A policy is any object with `predict(observation, deterministic=True) -> (action, state)`, as models of
 Stable-Baselines3 have it.
@@ -31,18 +31,18 @@ EVALUATION = 0x6A657061  # keeps the episodes of an evaluation apart from those 
 
 
 class Predictor(Protocol):
-    """What is evaluated, as Stable-Baselines3 has it."""
+    """Policy to evaluate, with the interface of Stable-Baselines3."""
 
     def predict(self, observation: Any, *, deterministic: bool = True) -> tuple[Any, Any]:
-        """The action in the environment's own bounds, and a state that is not used."""
+        """Return the action in the environment's bounds, and a state that is not used."""
         ...
 
 
 def evaluate_returns(make_env: EnvFactory, policy: Predictor, episodes: int, seed: int) -> Float[ndarray, "E"]:
     """Undiscounted returns of episodes from starts that depend on `seed` alone: the same for every policy.
 
-    The environment is made anew; `make_env` repeats actions itself, where they are repeated. Actions are clipped to
-    their bounds. An environment that ignores the seed, and a policy that leaves the bounds, are warned of.
+    A new environment is made; `make_env` applies any action repeat itself. Actions are clipped to
+    their bounds. An environment that ignores the seed, and a policy that leaves the bounds, are logged as warnings.
 
     Raises:
       ValueError: no episode, spaces that are no boxes, a policy whose action does not fit or is not finite, an
@@ -84,24 +84,24 @@ def add_policy(
     wall_s: float | None = None,
     action_repeat: int = 1,
 ) -> CurveRow:
-    """Evaluate a policy that exists already, and add its row to a table of learning curves.
+    """Evaluate an existing policy, and add its row to a table of learning curves.
 
     Args:
       table: for example experiments/results/dmc_curves.csv.
       method: the policy's name in the table.
-      task: as other rows call it: dmc/<domain>-<task> or gym/<id>.
+      task: name as in other rows: dmc/<domain>-<task> or gym/<id>.
       make_env: a Gymnasium environment with Box spaces, which repeats actions itself.
       policy: the policy.
       manifest: of this evaluation (`experiments.records.manifest.manifest`).
       episodes: of the evaluation.
       seed: of the policy's training, and of the evaluation's starts.
       env_steps: control steps that the policy was trained for.
-      gradient_steps: of its training; None where nobody counted them.
-      wall_s: of its training; None where nobody took the time.
+      gradient_steps: of its training; None if unknown.
+      wall_s: of its training; None if unknown.
       action_repeat: control steps of one decision of `make_env`.
 
     Raises:
-      ValueError: as `evaluate_returns`, or a row that is none.
+      ValueError: as `evaluate_returns`, or an invalid row.
     """
     row = CurveRow(
         method=method,
@@ -154,7 +154,7 @@ class _Predicting:
         """Nothing to prepare."""
 
     def act(self, observations: Float[ndarray, "1 ..."], active: Bool[ndarray, "1"]) -> Any:
-        """The action on the observation."""
+        """Action for the observation."""
         return [self._policy.predict(observations[0], deterministic=True)[0]]
 
 
@@ -172,7 +172,7 @@ class _Episode(Episodes):
         self.limit, self.active, self.total, self.clipped, self._steps = LONGEST, np.ones(1, bool), 0.0, 0, 0
 
     def observe(self) -> Any:
-        """The newest observation, as the environment gives it."""
+        """Newest observation, as returned by the environment."""
         return [self._observation]
 
     def step(self, actions: Any) -> None:

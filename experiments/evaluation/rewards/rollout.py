@@ -1,4 +1,4 @@
-"""Returns on held-out episodes of a reward task, which no training saw: every policy begins the same ones."""
+"""Returns on held-out episodes of a reward task; every policy gets the same episodes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ..policy import Episodes, Policy
 
 @final
 class RewardEpisodes(Episodes):
-    """Episodes that depend on `seed` alone; one that an environment spoils by a fault is begun anew, with a warning.
+    """Episodes that depend on `seed` alone; one that fails in the environment is restarted, with a warning.
 
     Attributes:
       returns: `[B]` undiscounted; nan where an episode still runs.
-      most: decisions of an episode, as far as its environment says.
+      most: maximum decisions of an episode, if the environment specifies it.
 
     Raises:
       ValueError: no episode.
@@ -36,13 +36,13 @@ class RewardEpisodes(Episodes):
         task = self._batch.task
         self.name, self.low, self.high = task.name, task.low, task.high
         self.numbers, self.goals = range(count), np.zeros((count, task.observation_size), np.float32)
-        self.limit = LONGEST  # a spoilt episode takes longer than the environment says
+        self.limit = LONGEST  # a restarted episode exceeds the environment's limit
         self.most = LONGEST if task.episode_steps is None else -(-task.episode_steps // task.action_repeat)
         self.returns, self.active = np.full(count, np.nan), np.ones(count, bool)
 
     @property
     def tasks(self) -> list[RewardTask]:
-        """The environments now, for policies that may know their states."""
+        """Current environments, for policies that read their states."""
         return self._batch.tasks
 
     def observe(self) -> Float[ndarray, "B O"]:
@@ -70,7 +70,7 @@ def episode_returns(
 
     Args:
       make_task: makes one environment.
-      policy: what acts.
+      policy: to execute.
       episodes: how many.
       seed: of the episodes.
       progress: called with (decisions, most decisions of an episode).

@@ -1,4 +1,4 @@
-"""The ceiling of a learning curve: the same episodes, planned on the true dynamics, where nothing has to be learned.
+"""The ceiling of a learning curve: the same episodes, planned on the true dynamics, without any learning.
 
 `jepa-mpc train method=ceiling task=dmc/cartpole-swingup`. It looks a fixed number of decisions ahead, with no
 value beyond them, by trying candidates in a second simulator: slow, so its episodes are few.
@@ -29,11 +29,11 @@ from .rollout import RewardEpisodes
 
 @final
 class TrueDynamics:
-    """Plans anew at every decision, in each episode from its true state: a `Policy` of reward episodes.
+    """A `Policy` for reward episodes that replans at every decision from each episode's true state.
 
     Args:
-      make_task: makes one environment; what is planned is tried in one of its own.
-      planner: any that only asks what candidates cost.
+      make_task: makes one environment; plans are simulated in a separate one.
+      planner: any that only evaluates the cost of candidates.
       spec: of the actions.
       seed: of the candidates.
 

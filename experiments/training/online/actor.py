@@ -1,4 +1,4 @@
-"""What acts while it learns: planner and policy over the present weights, for several environments at once."""
+"""Actor of online training: planner and policy over the current weights, for a batch of environments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ...evaluation.policy import Episodes
 
 @final
 class OnlineActor:
-    """Acts in E environments with whatever weights it is given; the situation of each is in an explicit state.
+    """Actor for E environments; weights and the state of each environment are arguments.
 
     Args:
       agents: of the model, for any weights.
@@ -35,7 +35,7 @@ class OnlineActor:
         self._explore_together = jax.jit(self._act_together, static_argnums=0)
 
     def init(self, weights: Weights, environments: int, key: PRNGKeyArray) -> AgentState:
-        """States of E environments of which nothing was seen."""
+        """Initial states of E environments, before any observation."""
         keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.arange(environments, dtype=jnp.int32))
         return jax.vmap(self.agents.agent(weights).init)(keys)
 
@@ -48,7 +48,7 @@ class OnlineActor:
         key: PRNGKeyArray,
         explore: bool,
     ) -> tuple[Float[ndarray, "E A"], AgentState]:
-        """The next actions, in raw units within the bounds. An environment that `begins` forgets its last episode.
+        """Next actions, in raw units within the bounds. An environment that `begins` forgets its last episode.
 
         Args:
           weights: of the model, now.
@@ -56,7 +56,7 @@ class OnlineActor:
           observations: newest ones.
           begins: whether they are an episode's first.
           key: consumed.
-          explore: with the width of the plan (or of the policy) as noise; else the best that is known.
+          explore: with the width of the plan (or of the policy) as noise; otherwise greedily.
         """
         function = self._explore if explore else self._exploit
         actions, states = function(weights, states, np.asarray(observations, np.float32), np.asarray(begins), key)
@@ -71,7 +71,7 @@ class OnlineActor:
         begins: Bool[ndarray, "*S E"],
         keys: Key[Array, "*S"],
     ) -> tuple[Float[ndarray, "*S E A"], AgentState]:
-        """`act`, exploring, of all runs: everything has a lane for each."""
+        """`act` with exploration for all runs: every argument has one lane for each run."""
         observations = np.asarray(observations, np.float32)
         actions, states = self._explore_together(lanes, weights, states, observations, np.asarray(begins), keys)
         return np.asarray(actions), states
@@ -108,7 +108,7 @@ class OnlineActor:
 
 @final
 class CalmActor:
-    """The actor as an evaluation asks for it: with these weights, without exploration, in one episode of each place."""
+    """Evaluation policy of the actor: fixed weights, no exploration, one episode in each environment."""
 
     name = "actor"
 
@@ -120,7 +120,7 @@ class CalmActor:
         self._states, self._first = self._actor.init(self._weights, len(episodes.numbers), self._key), True
 
     def act(self, observations: Float[ndarray, "E O"], active: Bool[ndarray, "E"]) -> Float[ndarray, "E A"]:
-        """The next actions of all environments, those that do not run any more included."""
+        """Next actions of all environments, including those that have ended."""
         begins = np.full(len(observations), self._first)
         actions, self._states = self._actor.act(
             self._weights, self._states, observations, begins, self._key, explore=False

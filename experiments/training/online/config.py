@@ -1,4 +1,4 @@
-"""How long a run that learns while acting goes on, and in which rhythm."""
+"""Length and schedule of an online training run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...build.defaults import REWARD, Groups
 
 @dataclass(frozen=True)
 class OnlineConfig:
-    """How long, and in which rhythm. Steps are environment steps, those that an action is repeated for included.
+    """Length and schedule of online training. Steps are environment steps, action repeats included.
 
     Raises:
       ValueError: a count below its least.
@@ -19,7 +19,7 @@ class OnlineConfig:
     steps: int = 100_000
     environments: int = 1
     seed_decisions: int = 1000
-    updates: int = 1  # for each decision
+    updates: int = 1  # per decision
     offline_updates: int = 0  # before the first step, on data that were there before
     slots: int = 200_000
     evaluate_every: int = 20_000

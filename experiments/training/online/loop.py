@@ -1,9 +1,9 @@
-"""Learning from rewards while acting: act, remember, update, and now and then measure. Resumed exactly after a kill.
+"""Online learning from rewards: act, store, update, evaluate at intervals. Resumes exactly after a kill.
 
-The updates of a decision run on a thread of their own while it is made and carried out: with the weights that it is
-made with, and what was remembered before it, so that nothing depends on which of them is sooner. A thread, because what
-one thread dispatches runs one after the other on CPUs. Several seeds may learn side by side, in lanes of the same
-arrays (`worldmodel.training.lanes`).
+The updates of a decision run on a separate thread while it is computed and executed. They use the same weights as the
+decision, and the buffer before it, so that the result does not depend on thread timing. A thread, because what one
+thread dispatches runs one after the other on CPUs. Several seeds may train side by side, in lanes of the same arrays
+(`worldmodel.training.lanes`).
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from .value_range import RangeWatch
 logger = logging.getLogger(__name__)
 
 _OFFLINE = 500  # updates between two training states on disk
-_SEEDS, _ACTING, _EVALUATION = 1, 2, 3  # what a key is for
+_SEEDS, _ACTING, _EVALUATION = 1, 2, 3  # purpose of a random key
 
 
 @dataclass
 class Progress:
-    """Where a run is."""
+    """Progress of a run."""
 
     decisions: int = 0  # of all environments
-    seconds: float = 0.0  # of acting and learning, evaluations left out
+    seconds: float = 0.0  # seconds of acting and learning, without evaluations
     evaluated: int = 0  # evaluations done
 
 
 @final
 class OnlineRun:
-    """One run, or several side by side: for each a batch of environments, a buffer and a model; one actor for all.
+    """One or several parallel runs: each has a batch of environments, a buffer and a model; all share one actor.
 
     Args:
       make_task: makes one environment.
@@ -61,10 +61,10 @@ class OnlineRun:
       actor: acts with the trainers' weights.
       config: the rhythm.
       seeds: of everything, one for each run.
-      path: where the run is kept between two starts.
-      fingerprint: what decides its results: a run of other settings does not go on from it.
+      path: of the file that stores the run's state, from which it resumes.
+      fingerprint: of the settings that determine the results; a run with other settings does not resume from it.
       evaluated: takes (seed, environment steps, gradient steps, seconds, returns) of each evaluation.
-      data: what was lived through before; it takes the place of random decisions.
+      data: earlier experience, in place of the initial random decisions.
 
     Raises:
       ValueError: data that do not fit the environment, or nothing to learn from.
@@ -111,39 +111,39 @@ class OnlineRun:
 
     @property
     def env_steps(self) -> int:
-        """Environment steps so far, those that an action is repeated for included; of the run that has fewest."""
+        """Environment steps so far, action repeats included; the minimum over runs."""
         return min(batch.env_steps for batch in self.batches)
 
     def weights(self, number: int = 0) -> Weights:
-        """Of one run's model, now."""
+        """Current weights of one run's model."""
         weights: Weights = self._lanes.lane(self._trainer.weights(self._state), number)
         return weights
 
     def seen(self, number: int = 0) -> Float[ndarray, "N O"]:
-        """The observations in one run's buffer."""
+        """Observations in one run's buffer."""
         replay = self._lanes.lane(self._replay, number)
         age = (np.asarray(replay.head)[:, None] - np.arange(replay.slots)[None]) % replay.slots
         held = age < np.asarray(replay.filled)[:, None]
         return np.asarray(replay.observations)[held]
 
-    def run(self, told: Callable[[int, int], None]) -> None:
-        """Go on to the end; `told(done, total)` environment steps.
+    def run(self, on_progress: Callable[[int, int], None]) -> None:
+        """Train to the end; `on_progress(done, total)` is called with environment steps.
 
         Raises:
-          FloatingPointError: the loss is no longer finite; what was saved before is kept.
+          FloatingPointError: the loss is no longer finite; the last saved state is kept.
           RuntimeError: an environment fails again and again.
         """
         config, saved = self._config, self.env_steps
         if self._updates_done < config.offline_updates:
-            self._learn_offline(told)
+            self._learn_offline(on_progress)
         elif not self.env_steps and not self._updates_done:
-            self._evaluate()  # what is known before anything was learned: where the curve begins
+            self._evaluate()  # first point of the curve: performance before any learning
         with ThreadPoolExecutor(1, "updates") as learner:
             while self.env_steps < config.steps:
                 begun = time.perf_counter()
                 self._tick(learner)
                 self.progress.seconds += time.perf_counter() - begun
-                told(self.env_steps, config.steps)
+                on_progress(self.env_steps, config.steps)
                 done = self.env_steps >= config.steps
                 if done or self.env_steps // config.evaluate_every > self.progress.evaluated:
                     self._evaluate()
@@ -160,28 +160,28 @@ class OnlineRun:
     def _updates_done(self) -> int:
         return int(self._lanes.lane(self._state.update, 0))
 
-    def _learn_offline(self, told: Callable[[int, int], None]) -> None:
-        """Updates on the data alone, and what they came to."""
+    def _learn_offline(self, on_progress: Callable[[int, int], None]) -> None:
+        """Run the updates on the offline data alone, and log the result."""
         total = self._config.offline_updates
         while (left := total - self._updates_done) > 0:
             begun = time.perf_counter()
             self._update(min(left, _OFFLINE))
             self.progress.seconds += time.perf_counter() - begun
-            told(total - max(0, left - _OFFLINE), total)
+            on_progress(total - max(0, left - _OFFLINE), total)
             if left <= _OFFLINE:
                 self._evaluate()
             self._save()
 
     def _tick(self, learner: Executor) -> None:
-        """One decision of each environment, and the updates that go with it once the random decisions are over."""
+        """Execute one decision in each environment, with its updates once the random phase is over."""
         config, decisions, seeds = self._config, self.progress.decisions, self._seed_decisions
         if decisions < seeds:
             self._remember_all(self._step(self._random(self._keys_for(_SEEDS, decisions))))
-            if self.progress.decisions >= seeds:  # made up for at once
+            if self.progress.decisions >= seeds:  # caught up immediately
                 for _ in range(seeds // 100):
                     self._update(100)
             return
-        weights = self._copied(self._trainer.weights(self._state))  # updates consume those that they begin with
+        weights = self._copied(self._trainer.weights(self._state))  # updates donate their input buffers
         learning = learner.submit(self._update, config.updates * config.environments)
         steps = self._step(self._explore(weights, self._keys_for(_ACTING, decisions)))
         learning.result()
@@ -212,8 +212,8 @@ class OnlineRun:
                 )
             if self._counts_rewards:
                 self._watch.see(values["largest_target"], "returns")
-            told = {name: value.tolist() for name, value in values.items()}
-            logger.debug("%d decisions: %s", self.progress.decisions, told)
+            losses = {name: value.tolist() for name, value in values.items()}
+            logger.debug("%d decisions: %s", self.progress.decisions, losses)
 
     def _explore(self, weights: Weights, keys: Sequence[PRNGKeyArray]) -> Float[ndarray, "S E A"]:
         lanes = self._lanes
@@ -238,7 +238,7 @@ class OnlineRun:
         self.progress.evaluated = self.env_steps // self._config.evaluate_every
 
     def _keys_for(self, purpose: int, number: int) -> list[PRNGKeyArray]:
-        """A key for each run."""
+        """Random keys, one for each run."""
         return [_fold(key, np.int32(purpose), np.int32(number)) for key in self._keys]
 
     def _learned(self) -> dict[str, Any]:
@@ -267,5 +267,5 @@ def _remember(replay: memory.Replay, begins: Any, *step: Any) -> memory.Replay:
 
 
 def _rows(steps: Steps) -> tuple[ndarray, ...]:
-    told = (steps.observations, steps.actions, steps.rewards, steps.terminated, steps.next_observations)
-    return (*told, steps.dropped.astype(np.int32))
+    fields = (steps.observations, steps.actions, steps.rewards, steps.terminated, steps.next_observations)
+    return (*fields, steps.dropped.astype(np.int32))

@@ -41,15 +41,15 @@ from .config import GROUPS, OnlineConfig
 from .loop import OnlineRun
 from .value_range import largest_return, suited
 
-PARTS = ("encoder", "dynamics", "critics", "actor")  # of a model, that another one may start from
-_MOST = 0.6  # of the memory that is free, for the buffer
+PARTS = ("encoder", "dynamics", "critics", "actor")  # of a model, from which another model may be initialised
+_MOST = 0.6  # fraction of the free memory for the buffer
 
 
 def run(cfg: DictConfig) -> RewardCheckpoint:
-    """Learn, or go on, or read what was learned with these settings before; of several seeds, the first one's model.
+    """Train, resume, or load the result of these settings; with several seeds, return the first one's model.
 
     Raises:
-      ValueError: settings or an environment that cannot be learned from, or a buffer larger than the memory.
+      ValueError: invalid settings, an environment that cannot be trained on, or a buffer larger than the memory.
       FloatingPointError: the loss is no longer finite.
     """
     name, seeds = str(cfg.task.name), _seeds(cfg)
@@ -62,7 +62,7 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
 
 
 def _seeds(cfg: DictConfig) -> list[int]:
-    """Of the runs that learn side by side, or of the one there is.
+    """Seeds of the parallel runs, or of the single run.
 
     Raises:
       ValueError: a seed twice, or one file for several models.
@@ -75,18 +75,18 @@ def _seeds(cfg: DictConfig) -> list[int]:
     return seeds
 
 
-def _learned(out: Path, wanted: dict[str, Any]) -> bool:
-    """Whether `out` holds a model that was learned with these settings.
+def _learned(out: Path, expected: dict[str, Any]) -> bool:
+    """Whether `out` holds a model trained with these settings.
 
     Raises:
-      ValueError: it holds another.
+      ValueError: it holds a model of other settings.
     """
     if not out.exists():
         return False
-    stored, known = load_reward_model(out).metadata.get("settings") or {}, defaults(wanted, GROUPS)
-    was, _ = differing(stored, wanted, known)
+    stored, known = load_reward_model(out).metadata.get("settings") or {}, defaults(expected, GROUPS)
+    was, _ = differing(stored, expected, known)
     if was:
-        newer = unknown_clause(unknown(stored, wanted, known))
+        newer = unknown_clause(unknown(stored, expected, known))
         raise ValueError(
             f"{out} was learned with other settings ({', '.join(was)}){newer}: choose another file with out=, or "
             "remove it"
@@ -96,7 +96,7 @@ def _learned(out: Path, wanted: dict[str, Any]) -> bool:
 
 
 def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> None:
-    """Learn with each seed, side by side, and keep the models."""
+    """Train all seeds side by side, and save the models."""
     name = str(cfg.task.name)
     task = make_reward_task(name, repeat, build.control_period(cfg))
     tried = check_reward_task(task, steps=50)
@@ -111,7 +111,7 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
     _fits(online, task, len(seeds))
     decisions = None if task.episode_steps is None else task.episode_steps / repeat
     discount = discount_for(decisions)
-    if cfg.online.start_from is None and _counts_rewards(cfg):  # the sizes of another model are what they are
+    if cfg.online.start_from is None and _counts_rewards(cfg):  # another model's sizes are fixed
         seen = {f"random decisions in {name}": largest_return(*tried, discount)}
         if known:
             seen[str(cfg.online.data)] = max(largest_return(each.rewards, each.terminated, discount) for each in known)
@@ -144,9 +144,9 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
             command=command(),
         )
         curves.append(_table(cfg, out_of[seed]), row, made)
-        whose = f" (seed {seed})" if len(seeds) > 1 else ""
+        label = f" (seed {seed})" if len(seeds) > 1 else ""
         Console(stderr=True).print(
-            f"{env_steps} steps{whose}: return {returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f} in "
+            f"{env_steps} steps{label}: return {returns.mean():.0f} ({returns.min():.0f} to {returns.max():.0f} in "
             f"{len(returns)} episodes), {updates} updates, {seconds:.0f} s"
         )
 
@@ -170,17 +170,17 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
 
 
 def _table(cfg: DictConfig, out: Path) -> Path:
-    """Where the rows of a model's learning curve go."""
+    """Path of the table with the rows of a model's learning curve."""
     return Path(cfg.online.curves) if cfg.online.curves else out.with_suffix(".csv")
 
 
 def first_model(
     path: str | None, parts: Sequence[str] | None, config: RewardModelConfig, task: RewardTask, seed: int
 ) -> RewardModel:
-    """A fresh one, with all or some `parts` of the one at `path`.
+    """Initial model, with all or some `parts` of the one at `path`.
 
     Raises:
-      ValueError: a part that does not exist, parts of nothing, or a model of other sizes.
+      ValueError: a part that does not exist, parts without a path, or a model of other sizes.
     """
     fresh = config.create(seed)
     fresh.scale.fit(task.low, task.high)
@@ -204,12 +204,12 @@ def first_model(
 
 
 def discount_for(decisions: float | None) -> float:
-    """Of one decision, by the length of an episode as TD-MPC2 has it: between 0.95 and 0.995; 0.99 without a limit."""
+    """Discount per decision from the episode length, as in TD-MPC2: between 0.95 and 0.995; 0.99 without a limit."""
     return 0.99 if decisions is None else float(np.clip((decisions / 5 - 1) / (decisions / 5), 0.95, 0.995))
 
 
 def _settings(cfg: DictConfig, seed: int) -> dict[str, Any]:
-    """What decides what is learned with a seed."""
+    """Settings that determine the result of training with a seed."""
     ignored = ("curves", "method", "save_every", "seeds")
     names = ("task", "model", "objective", "training", "planner", "online")
     groups: dict[str, Any] = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in names}
@@ -219,23 +219,23 @@ def _settings(cfg: DictConfig, seed: int) -> dict[str, Any]:
 
 
 def _tell(what: str, out: Path) -> None:
-    """What was done, and what comes next."""
+    """Print the result and the next command."""
     after = f"measure it: {command_line('plan', {'checkpoint': out})}"
     say(f"{what}\n{after}")
 
 
 def _counts_rewards(cfg: DictConfig) -> bool:
-    """Whether rewards are learned from; without, only what actions do is."""
+    """Whether rewards are learned; without them only the dynamics are."""
     return bool(cfg.objective.reward > 0 or cfg.objective.value > 0)
 
 
 def _those(cls: type, settings: DictConfig) -> dict[str, Any]:
-    """The settings that a dataclass has fields for."""
+    """Settings for which a dataclass has fields."""
     return {field.name: settings[field.name] for field in fields(cls) if field.name in settings}
 
 
 def _fits(online: OnlineConfig, task: RewardTask, runs: int) -> None:
-    """Raise ValueError where the buffers of all runs are larger than the memory that is free."""
+    """Raise ValueError if the buffers of all runs exceed the free memory."""
     needed = runs * online.slots * 4 * (task.observation_size + task.action_size + 2)
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()

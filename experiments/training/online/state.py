@@ -1,4 +1,4 @@
-"""A run that learns while acting, as one file: weights, optimisers, buffers, random keys and environments."""
+"""State of an online training run in one file: weights, optimisers, buffers, random keys and environments."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def save_run(
     progress: dict[str, Any],
     fingerprint: dict[str, Any],
 ) -> None:
-    """Write what a run is in the middle of.
+    """Write the complete state of a run.
 
     Args:
       path: of the file.
       learned: trees of arrays and keys, on the device.
       batches: the environments of each of S runs.
       begins: whether their next observations are an episode's first.
-      progress: how far it is, as JSON.
+      progress: of the run, as JSON.
       fingerprint: of the run.
     """
     snapshot: dict[str, Any] = {"begins": begins}
@@ -49,12 +49,12 @@ def save_run(
 def load_run(
     path: Path, like: dict[str, Any], batches: Sequence[RewardBatch], fingerprint: dict[str, Any]
 ) -> tuple[dict[str, Any], Bool[ndarray, "S E"], dict[str, Any]]:
-    """Read what `save_run` wrote: what was learned, in the structure of `like`; what begins; and the progress.
+    """Read a file of `save_run`: the learned trees in the structure of `like`, `begins` and the progress.
 
-    The environments of `batches` go on from where they were; those that cannot begin an episode.
+    The environments of `batches` continue from their saved states; those that cannot begin a new episode.
 
     Raises:
-      ValueError: truncated or foreign, or of a run with another fingerprint.
+      ValueError: a truncated or foreign file, or a run with another fingerprint.
     """
     stored, extra = load_training(path, _raw(like), fingerprint, defaults(fingerprint, GROUPS))
     snapshot = {**extra["words"], **extra["arrays"]}
@@ -67,7 +67,7 @@ def _name(number: int) -> str:
 
 
 def _raw(tree: Any) -> Any:
-    """Random keys as numbers, as a file holds them."""
+    """Key data of random keys, for the file."""
     return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
 
 

@@ -1,4 +1,4 @@
-"""How large rewards and returns may become that a model can tell, and whether those of the data fit into it."""
+"""Range of rewards and returns that a model can represent, and checks that the data fit into it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from worldmodel.models.reward_model import RewardModelConfig
 
 logger = logging.getLogger(__name__)
 
-_ROOM = 1.0  # on the symlog scale: what is learned may return some three times as much as what was seen
+_ROOM = 1.0  # on the symlog scale: a learned policy may return about three times as much as the data
 
 _SMALL = 0.01  # returns that all lie within a few hundredths of a bin
 
 
 def largest_return(rewards: Float[ndarray, "N"], ended: Bool[ndarray, "N"], discount: float) -> float:
-    """Largest magnitude of a reward, and of a discounted return to the end of an episode or of the data."""
+    """The largest magnitude of a reward, and of a discounted return to the end of an episode or of the data."""
     total, largest = 0.0, 0.0
     for reward, last in zip(rewards[::-1].astype(np.float64), ended[::-1], strict=True):
         total = float(reward) + (0.0 if last else discount * total)
@@ -30,12 +30,12 @@ def largest_return(rewards: Float[ndarray, "N"], ended: Bool[ndarray, "N"], disc
 
 
 def suited(config: RewardModelConfig, largest: float, source: object) -> RewardModelConfig:
-    """The architecture with bins that reach as far as rewards and returns do, in whole units of symlog.
+    """Architecture whose bins cover the rewards and returns, in whole units of symlog.
 
     Args:
       config: its `bin_limit` is never lowered.
-      largest: magnitude of the rewards and returns that were seen.
-      source: where they were seen.
+      largest: magnitude of the observed rewards and returns.
+      source: of these values, for messages.
     """
     needed = math.log1p(largest)
     if 0 < largest < _SMALL:
@@ -60,15 +60,15 @@ def suited(config: RewardModelConfig, largest: float, source: object) -> RewardM
 
 
 class RangeWatch:
-    """Says once, while a model learns, that rewards or returns are beyond what it can tell."""
+    """Warning, once per training run, that rewards or returns exceed the range of the model's bins."""
 
     def __init__(self, bin_limit: float):
         self._limit, self._told = bin_limit, False
 
     def see(self, values: Float[ndarray, "..."] | Sequence[float], what: str) -> None:
-        """Look at some of them; `what` names them."""
+        """Check some values; `what` names them in the warning."""
         largest = float(np.abs(values).max(initial=0.0))
-        # A hair below: targets of a model whose critics are at their limit are the limit itself.
+        # Slightly below: targets of a model whose critics are at their limit are the limit itself.
         if self._told or not math.log1p(largest) > self._limit * (1 - 1e-3):
             return
         self._told = True

@@ -49,7 +49,7 @@ class OpenLoop(Behaviour):
     def actions(
         self, low: Float[ndarray, "A"], high: Float[ndarray, "A"], steps: int, rng: np.random.Generator
     ) -> Float[ndarray, "T A"]:
-        """The actions of one episode, within the bounds.
+        """Return the actions of one episode, within the bounds.
 
         Args:
           low: bounds of the actions.
@@ -86,7 +86,7 @@ class ColouredNoise(OpenLoop):
     def actions(
         self, low: Float[ndarray, "A"], high: Float[ndarray, "A"], steps: int, rng: np.random.Generator
     ) -> Float[ndarray, "T A"]:
-        """The actions of one episode, within the bounds."""
+        """Return the actions of one episode, within the bounds."""
         if isinstance(self.beta, tuple) and len(self.beta) != len(low):
             raise ValueError(
                 f"beta has {len(self.beta)} values, but the task has {len(low)} actions: give one for each"
@@ -112,7 +112,7 @@ class StickyRandom(OpenLoop):
     def actions(
         self, low: Float[ndarray, "A"], high: Float[ndarray, "A"], steps: int, rng: np.random.Generator
     ) -> Float[ndarray, "T A"]:
-        """The actions of one episode, within the bounds."""
+        """Return the actions of one episode, within the bounds."""
         drawn = rng.uniform(low, high, (steps, len(low)))
         fresh = rng.random(steps) >= self.keep
         fresh[0] = True
@@ -207,7 +207,7 @@ class FromPolicy(Behaviour):
 
 @dataclass(frozen=True)
 class Mixture(Behaviour):
-    """Each episode follows one of `parts`, drawn with probability proportional to its share."""
+    """Mixture in which each episode follows one of `parts`, drawn with probability proportional to its share."""
 
     parts: tuple[Behaviour, ...] = (Scripted(), ColouredNoise())
     shares: tuple[float, ...] = (0.5, 0.5)

@@ -120,11 +120,11 @@ class Faulty:
             source = np.maximum(last_good, now + 1 - DELAY)
         observations = stacked([at(self._seen[step], index) for index, step in enumerate(source)], axis=0)
         if self.fault == "nan_sensor":
-            self._spoil(observations, broken)
+            self._corrupt(observations, broken)
         pretends = self.fault == "frozen_sensor"
         return observations, np.zeros_like(source) if pretends else now + 1 - source
 
-    def _spoil(self, observations: Observation, broken: Bool[ndarray, "B"]) -> None:
+    def _corrupt(self, observations: Observation, broken: Bool[ndarray, "B"]) -> None:
         """Write NaN over the component drawn for each faulty episode; a missing reading stays missing."""
         first = 0
         for sensor in self._task.sensors:

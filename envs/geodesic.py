@@ -56,19 +56,19 @@ class Geodesic:
 
     def distance(self, points: Float[ndarray, "*#p 2"], goals: Float[ndarray, "*#p 2"]) -> Float[ndarray, "*p"]:
         """Length of the shortest path, in metres."""
-        straight, via = self._ways(points, goals)
+        straight, via = self._path_lengths(points, goals)
         return np.asarray(np.minimum(straight, via.min(axis=-1, initial=np.inf)))
 
     def waypoint(self, points: Float[ndarray, "*#p 2"], goals: Float[ndarray, "*#p 2"]) -> Float[ndarray, "*p 2"]:
         """First waypoint: the goal if it is in sight, else the corner on the shortest path."""
-        straight, via = self._ways(points, goals)
+        straight, via = self._path_lengths(points, goals)
         goals = np.broadcast_to(goals, (*straight.shape, 2))
         if not len(self.corners):
             return goals.copy()
         nearest: Int[ndarray, "*p"] = np.argmin(via, axis=-1)
         return np.where(np.isfinite(straight)[..., None], goals, self.corners[nearest])
 
-    def _ways(
+    def _path_lengths(
         self, points: Float[ndarray, "*#p 2"], goals: Float[ndarray, "*#p 2"]
     ) -> tuple[Float[ndarray, "*p"], Float[ndarray, "*p C"]]:
         """Lengths of the straight path (inf where a wall blocks it) and of the shortest path via each first corner."""

@@ -83,11 +83,11 @@ class MujocoTask(Task[ObsType]):
         return states[..., 1 + self.model.nq : 1 + self.model.nq + self.model.nv]
 
     def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
-        """The true dynamics in a batch: the states after each action. Actions are clipped to the bounds."""
+        """Return the true dynamics in a batch: the states after each action. Actions are clipped to the bounds."""
         return self.physics.simulate(states, actions)
 
     def render(self) -> ndarray | None:
-        """The view from above as uint8 `[480, 480, 3]`, when the task was made with render_mode="rgb_array"."""
+        """Return the view from above as uint8 `[480, 480, 3]`, when the task was made with render_mode="rgb_array"."""
         if self.render_mode is None:
             return None
         if self._camera is None:

@@ -24,7 +24,7 @@ APART = (
 
 
 class PointTask(MujocoTask[Observation]):
-    """A point mass. Goal `[x, y]`; success within `tolerance` metres.
+    """Point mass. Goal `[x, y]`; success within `tolerance` metres.
 
     Its sensors are `STATE`, `[x, y, vx, vy]` (m, m/s), or `APART`, position and velocity each on its own.
 
@@ -66,14 +66,14 @@ class PointTask(MujocoTask[Observation]):
         return self._read(states[..., 1:5])
 
     def goal_observation(self, goal: Float[ndarray, "... G"]) -> Observation:
-        """The goal's position at rest, float32."""
+        """Return the goal's position at rest, float32."""
         return self._read(np.concatenate([goal, np.zeros_like(goal)], axis=-1))
 
     def _read(self, values: Float[ndarray, "... 4"]) -> Observation:
         return complete(self.sensors, {"state": values, "position": values[..., :2], "velocity": values[..., 2:]})
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
-        """The position, in metres."""
+        """Return the position, in metres."""
         return self.qpos(states)
 
     def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
@@ -96,11 +96,11 @@ class PointTask(MujocoTask[Observation]):
         return np.asarray(~self.geodesic.visible(self.qpos(state), goal))
 
     def keypoints(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... J 2"]:
-        """The position, in metres."""
+        """Return the position, in metres."""
         return self.qpos(states)[..., None, :]
 
     def goal_keypoints(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... J 2"]:
-        """The goal's position, in metres."""
+        """Return the goal's position, in metres."""
         return goal[..., None, :]
 
     def scene(self) -> Scene:

@@ -29,36 +29,36 @@ _COOLING = 5e4 / (1000.0 * 0.239 * 100.0)  # UA / (ρ C V), 1/min
 _FEED_TEMPERATURE, _FEED = 350.0, 1.0  # Ti, K, and Caf, mol/L
 _COOLANT, _SWING = 300.0, 20.0  # K: the coolant at rest, and how far a control moves it
 _PERIOD = 3.0 / 60.0  # minutes
-_APPROACH = 0.2  # minutes in which the script would close the error
+_APPROACH = 0.2  # minutes: time constant of the script
 _HOT = 365.0  # K: from here on the reaction may run away within a period
 _SUBSTEPS, _SUBSTEPS_HOT = 8, 50  # of a period; the latter are stable beyond 502 K, where the worst runaway ends
 
-# A state: periods since the start, mol/L, K, the control on its way (K from rest), and what disturbances change.
+# State: periods since the start, mol/L, K, the pending control (K from rest), and the disturbances.
 TIME, COMPOSITION, TEMPERATURE, COMMAND, FEED_TEMPERATURE, FEED, COOLING = range(7)
 
 
 class StirredTank(Task[Observation]):
     """Control: the coolant's temperature, in K from 300 K, within ± 20; it acts one period of 3 s after it was given.
 
-    Sensors are `temperature` (K) in every period, `composition` (mol/L) in every tenth, and `coolant`: the control on
-    its way (K from rest), which a controller knows, and without which the next period could not be predicted.
+    Sensors are `temperature` (K) in every period, `composition` (mol/L) in every tenth, and `coolant`: the pending
+    control (K from rest), which a controller knows, and without which the next period could not be predicted.
 
-    A goal is a set-point of the temperature `[K]` on the unstable branch, and asks for nothing else: one control holds
+    A goal is a set-point of the temperature `[K]` on the unstable branch, and specifies nothing else: one control holds
     one variable, and with another feed the same temperature has another composition. Success is the temperature within
-    0.5 K of it while the composition is within 0.02 mol/L of that branch: at rest there, and not on the way through.
+    0.5 K of it while the composition is within 0.02 mol/L of that branch: at rest there, not passing through.
 
     The privileged cost is the squared error of the temperature (K²). `limits` holds the temperature's, 370 K, from
-    where the coolant can no longer be relied on.
+    where the coolant may not suffice.
 
     A state `[7]` is the periods since the start, the composition, the temperature, the control that acts next, and
-    three numbers that stay as they are, until a test changes them: feed temperature (K), feed (mol/L) and the share of
-    the cooling that is left (1; fouling takes some).
+    three numbers that are constant unless a test changes them: feed temperature (K), feed (mol/L) and the share of
+    the cooling that remains (1; less with fouling).
 
     Args:
-      render_mode: only None: there is nothing to see.
+      render_mode: only None, since there is no view.
       temperature_noise: standard deviation, K.
       composition_noise: standard deviation, mol/L.
-      analyser: periods from one reading of the composition to the next.
+      analyser: periods between readings of the composition.
 
     Raises:
       ValueError: a render mode, negative noise, or an analyser that never reads.
@@ -109,17 +109,17 @@ class StirredTank(Task[Observation]):
         return {"temperature": ~free, "composition": free, "coolant": free}
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
-        """Near a steady state of the unstable branch: within 1 K and 0.01 mol/L of it."""
+        """Return states within 1 K and 0.01 mol/L of a steady state of the unstable branch."""
         state = steady(rng.uniform(self.goal_low, self.goal_high))
         state[[TEMPERATURE, COMPOSITION]] += rng.uniform([-1.0, -0.01], [1.0, 0.01])
         return state
 
     def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
-        """A temperature on the unstable branch."""
+        """Return a temperature on the unstable branch."""
         return rng.uniform(self.goal_low, self.goal_high, 1)
 
     def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
-        """A start and a set-point that differ by at least 4 K: smaller changes succeed by chance."""
+        """Return a start and a set-point that differ by at least 4 K: smaller changes succeed by chance."""
         while True:
             state, goal = super().sample_pair(rng)
             if abs(state[TEMPERATURE] - goal[0]) >= self.least_change:
@@ -143,7 +143,7 @@ class StirredTank(Task[Observation]):
         return hide(self.observe(noisy), self.sensors[1], states[..., TIME] % self.analyser != 0)
 
     def goal_observation(self, goal: Float[ndarray, "... G"]) -> Observation:
-        """The set-point, and the composition and coolant that hold it, which the goal mask excludes."""
+        """Return the set-point, and the composition and coolant that hold it, which the goal mask excludes."""
         return self.observe(steady(goal[..., 0]))
 
     def readout(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... 2"]:
@@ -151,7 +151,7 @@ class StirredTank(Task[Observation]):
         return states[..., [TEMPERATURE, COMPOSITION]]
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
-        """The temperature, K."""
+        """Return the temperature, K."""
         return states[..., TEMPERATURE, None]
 
     def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
@@ -171,7 +171,7 @@ class StirredTank(Task[Observation]):
         return np.asarray(states[..., TEMPERATURE] > limit)
 
     def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
-        """See Task: the control acts one period after it was given."""
+        """See Task: a control acts one period after it is given."""
         if states.shape != (len(actions), self.state_size) or actions.shape[2:] != (1,):
             raise ValueError(
                 f"states {states.shape} and actions {actions.shape} do not fit {self.name}: expected "
@@ -240,7 +240,7 @@ def rates(composition: ndarray, temperature: ndarray, states: ndarray) -> tuple[
 
 
 def advance(states: Float[ndarray, "B S"]) -> Float[ndarray, "B S"]:
-    """The states one control period later, under the control on its way; hot ones are stepped more finely."""
+    """Return the states one control period later, under the pending control; hot ones use finer steps."""
     after, hot = np.empty_like(states), states[:, TEMPERATURE] > _HOT
     for rows, substeps in ((hot, _SUBSTEPS_HOT), (~hot, _SUBSTEPS)):
         if rows.any():

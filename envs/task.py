@@ -62,7 +62,7 @@ class Task(gymnasium.Env[ObsType, ndarray]):
     _steps = 0  # of the running episode
 
     def get_state(self) -> Float[ndarray, "S"]:
-        """A copy of the complete simulation state."""
+        """Return a copy of the complete simulation state."""
         return self.state.copy()
 
     def set_state(self, state: ArrayLike) -> None:
@@ -95,14 +95,14 @@ class Task(gymnasium.Env[ObsType, ndarray]):
 
     @abstractmethod
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
-        """A start state, at rest."""
+        """Return a start state, at rest."""
 
     @abstractmethod
     def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
-        """A goal the task can reach."""
+        """Return a goal the task can reach."""
 
     def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
-        """A start and a goal that is not reached yet: what episodes and evaluations begin with."""
+        """Return a start and a goal that is not reached yet, for an episode or evaluation."""
         while True:
             state, goal = self.sample_state(rng), self.sample_goal(rng)
             if not self.success(state, goal):
@@ -150,7 +150,7 @@ class Task(gymnasium.Env[ObsType, ndarray]):
 
     @abstractmethod
     def simulate(self, states: Float[ndarray, "B S"], actions: Float[ndarray, "B T A"]) -> Float[ndarray, "B T S"]:
-        """The true dynamics in a batch: the states after each action. Actions are clipped to the bounds."""
+        """Return the true dynamics in a batch: the states after each action. Actions are clipped to the bounds."""
 
     def needs_detour(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
         """Whether a wall stands between start and goal; False everywhere in a task without walls."""

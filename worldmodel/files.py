@@ -26,7 +26,7 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
     the permissions that the umask allows, an existing one keeps its permissions; a symbolic link keeps its target.
 
     Raises:
-      OSError: the disk is full, the folder cannot be written to, or `path` is no regular file; `path` is unchanged and
+      OSError: the disk is full, the folder cannot be written to, or `path` is not a regular file; it is unchanged and
         nothing else is left behind.
     """
     # File names may hold bytes that are not UTF-8, and a command line with such a name ends up in many text files.

@@ -27,7 +27,7 @@ class Prediction(NamedTuple):
 
 @struct.dataclass
 class Windows:
-    """A batch of sub-trajectories with goals for the temporal-distance critic; rows never cross an episode's end."""
+    """Batch of sub-trajectories with goals for the temporal-distance critic; rows never cross an episode's end."""
 
     observations: dict[str, Array]  # each [B, H+1, P, ...], one stack every K environment steps
     actions: Array  # [B, H, K, A] taken between two stacks

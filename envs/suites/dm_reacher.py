@@ -45,11 +45,11 @@ class Reacher(MujocoTask[ndarray]):
         )
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
-        """Any configuration, at rest."""
+        """Return a random configuration, at rest."""
         return self.pack(self.sample_goal(rng), np.zeros(2))
 
     def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
-        """Any configuration, a little off the wrist's stops."""
+        """Return a random configuration, with a margin to the wrist's stops."""
         reach = _WRIST - _MARGIN
         return rng.uniform([-np.pi, -reach], [np.pi, reach])
 
@@ -62,7 +62,7 @@ class Reacher(MujocoTask[ndarray]):
         return _sensed(goal, np.zeros_like(goal))
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
-        """The configuration, the shoulder in [-pi, pi]."""
+        """Return the configuration, the shoulder in [-pi, pi]."""
         return _difference(self.qpos(states), 0.0)
 
     def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
@@ -88,7 +88,7 @@ class Reacher(MujocoTask[ndarray]):
         return _LINK * np.cumsum(np.stack([np.cos(angles), np.sin(angles)], axis=-1), axis=-2)
 
     def scene(self) -> Scene:
-        """An empty square around the shoulder."""
+        """Return an empty square around the shoulder."""
         return Scene(low=(-0.3, -0.3), high=(0.3, 0.3), walls=(), radius=0.01, root=(0.0, 0.0))
 
     def place_goal(self, data: mujoco.MjData, goal: Float[ndarray, "G"]) -> None:
@@ -112,7 +112,7 @@ def _sensed(angles: Float[ndarray, "... 2"], velocities: Float[ndarray, "... 2"]
 
 
 def _model() -> mujoco.MjModel:
-    """The suite's reacher.xml with its target replaced by a ghost of the arm, and the shared look."""
+    """Return the suite's reacher.xml with its target replaced by a ghost of the arm, and the shared look."""
     suite = find_spec("dm_control")  # only its files are read; importing it would look for an OpenGL library
     if suite is None or suite.origin is None:
         raise ImportError("this task needs dm_control: pip install dm_control")

@@ -21,7 +21,7 @@ from ..sensors import Sensor
 from ..task import Scene
 from . import look
 
-_BASE = {"robot0:slide0": 0.4049, "robot0:slide1": 0.48, "robot0:slide2": 0.0}  # where the original stands, in metres
+_BASE = {"robot0:slide0": 0.4049, "robot0:slide1": 0.48, "robot0:slide2": 0.0}  # the original's base, in metres
 _HOME = np.array([-0.498, 0.005, -0.231])  # from the gripper with all joints at zero to its home, in metres
 _DOWN = (1.0, 0.0, 1.0, 0.0)  # the gripper points to the table
 _FINGERS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
@@ -70,7 +70,7 @@ class FetchReach(MujocoTask[ndarray]):
         self.state = self.pack(self._home, np.zeros(self.model.nv))
 
     def at(self, place: Float[ndarray, "3"]) -> Float[ndarray, "S"]:
-        """The state at rest with the gripper at `place`, pointing down; ValueError where the arm cannot."""
+        """Return the state at rest with the gripper at `place`, pointing down; ValueError if out of reach."""
         qpos = self._posture(place)
         if qpos is None:
             raise ValueError(f"the gripper does not reach {np.asarray(place).tolist()} while it points down")
@@ -125,7 +125,7 @@ class FetchReach(MujocoTask[ndarray]):
         return sensed.astype(np.float32)
 
     def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
-        """The gripper at rest at the goal, float32."""
+        """Return the gripper's position and velocity at rest at the goal, float32."""
         return np.concatenate([goal, np.zeros_like(goal)], axis=-1).astype(np.float32)
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
@@ -153,7 +153,7 @@ class FetchReach(MujocoTask[ndarray]):
         return np.clip(action, self.action_space.low, self.action_space.high)
 
     def keypoints(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... J 2"]:
-        """The gripper, in metres; its height cannot be seen from above."""
+        """Return the gripper's horizontal position, in metres."""
         return self.goal_keypoints(self.achieved_goal(states))
 
     def goal_keypoints(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... J 2"]:
@@ -161,7 +161,7 @@ class FetchReach(MujocoTask[ndarray]):
         return goal[..., None, :2]
 
     def scene(self) -> Scene:
-        """The part of the table over which goals are."""
+        """Return the part of the table that lies below the goals."""
         (x, y, _), (far_x, far_y, _) = self.goal_low, self.goal_high
         return Scene(low=(x - 0.05, y - 0.05), high=(far_x + 0.05, far_y + 0.05), walls=(), radius=0.015)
 
@@ -185,7 +185,7 @@ def _home(model: mujoco.MjModel) -> Float[ndarray, "nq"]:
 
 
 def _model() -> mujoco.MjModel:
-    """The suite's reach.xml with a ball for the goal, the shared look, and a transparent arm."""
+    """Return the suite's reach.xml with a ball for the goal, the shared look, and a transparent arm."""
     suite = find_spec("gymnasium_robotics")  # only its files are read; importing it would import all of its suites
     if suite is None or suite.origin is None:
         raise ImportError("this task needs gymnasium-robotics: pip install gymnasium-robotics")

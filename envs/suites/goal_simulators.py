@@ -1,6 +1,6 @@
 """State of a goal environment as one vector, which can be read, written exactly and stepped.
 
-Environments on MuJoCo give their physics; where a step does no more than hold the controls, many are rolled out at once
+Environments on MuJoCo give their physics; where a step does no more than hold the controls, batches are rolled out
 in C. All others are stepped one by one: a state is then the numbers among the environment's attributes.
 """
 

@@ -31,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 
 class GoalTask(Task[ndarray]):
-    """A goal environment as a task, with one sensor `state`: its observation `[O]`, then its achieved goal `[G]`.
+    """Goal environment as a task, with one sensor `state`: its observation `[O]`, then its achieved goal `[G]`.
 
     Starts and goals are those of the environment's own reset. A goal is reached where the environment's
-    `is_success(achieved, desired)` (or `_is_success`, as gymnasium-robotics calls it) says so; without one, where its
-    `compute_reward(achieved, desired, {})` is what it is at the goal itself. Its end of an episode counts for nothing.
+    `is_success(achieved, desired)` (or `_is_success`, as in gymnasium-robotics) returns true; without one, where its
+    `compute_reward(achieved, desired, {})` is what it is at the goal itself. Its terminations are ignored.
 
     A goal observation specifies only the achieved goal (`goal_mask`); its observation is that of a start, and
     only a placeholder. The privileged cost is the distance between achieved and desired goal.
@@ -87,15 +87,15 @@ class GoalTask(Task[ndarray]):
 
     @property
     def goal_mask(self) -> Bool[ndarray, "O"]:
-        """See Task: the achieved goal, which stands at the end."""
+        """See Task: the achieved goal, at the end."""
         return np.arange(self.observed_size + self.goal_size) >= self.observed_size
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
-        """A start of the environment's own reset."""
+        """Return a start of the environment's own reset."""
         return self._start(int(rng.integers(2**31)))[0]
 
     def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
-        """A goal of the environment's own reset."""
+        """Return a goal of the environment's own reset."""
         return self._start(int(rng.integers(2**31)))[1]
 
     def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
@@ -110,7 +110,7 @@ class GoalTask(Task[ndarray]):
         return self._read(states).astype(np.float32)
 
     def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
-        """A start's observation, which the goal mask excludes, and the goal as the achieved one, float32."""
+        """Return a start's observation, which the goal mask excludes, and the goal as the achieved one, float32."""
         beside = np.broadcast_to(self._placeholder, (*goal.shape[:-1], self.observed_size))
         return np.concatenate([beside, goal], axis=-1).astype(np.float32)
 
@@ -184,7 +184,7 @@ def make(name: str, render_mode: str | None = None) -> GoalTask:
     """Return the goal environment registered as `name`, including those of gymnasium-robotics.
 
     Raises:
-      ValueError: an id that is not registered, or an environment that is no goal environment; see `GoalTask`.
+      ValueError: an id that is not registered, or an environment that is not a goal environment; see `GoalTask`.
       ImportError: the environment's package is not installed.
     """
     try:

@@ -57,15 +57,15 @@ class PointMaze(PointTask):
         )
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
-        """Near the centre of a free cell, at rest."""
+        """Return a position near the centre of a free cell, at rest."""
         return self.pack(self.sample_goal(rng), np.zeros(2))
 
     def sample_goal(self, rng: np.random.Generator) -> Float[ndarray, "G"]:
-        """Near the centre of a free cell."""
+        """Return a position near the centre of a free cell."""
         return self._free[rng.integers(len(self._free))] + rng.uniform(-_NOISE, _NOISE, 2)
 
     def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
-        """A start and a goal in different cells, as in the original."""
+        """Return a start and a goal in different cells, as in the original."""
         while True:
             state, goal = super().sample_pair(rng)
             if self._cell(goal) != self._cell(self.qpos(state)):
@@ -134,7 +134,7 @@ def _corners(maze: tuple[str, ...]) -> Iterator[Box]:
 
 
 def _model(maze: tuple[str, ...]) -> mujoco.MjModel:
-    """The suite's point.xml with a block for every wall cell, as the original builds it, and the shared look."""
+    """Return the suite's point.xml with a block for every wall cell, as the original builds it, and the shared look."""
     suite = find_spec("gymnasium_robotics")  # only its files are read; importing it would import all of its suites
     if suite is None or suite.origin is None:
         raise ImportError("this task needs gymnasium-robotics: pip install gymnasium-robotics")

@@ -61,7 +61,7 @@ class EpisodeData:
           spec: the sensors; None: one vector, `state`, or sensors inferred from the names, shapes and dtypes.
 
         Raises:
-          ValueError: no episode, actions that are no vectors or bounds of another size, not one more observation than
+          ValueError: no episode, actions that are not vectors, bounds of another size, not one more observation than
             actions, or an episode in which a sensor is missing or reads another shape.
         """
         if len(observations) != len(actions) or len(actions) == 0:

@@ -37,7 +37,7 @@ class Float32Columns:
         """Cast `values` as `as_float32` does. `where` names their file or episode."""
         cast = as_float32(values)
         if values.ndim == 2 and len(values) and np.isfinite(cast).all():
-            self._remember(Moments.of(values), where)
+            self._record(Moments.of(values), where)
         return cast
 
     def warn(self, source: object) -> None:
@@ -60,7 +60,7 @@ class Float32Columns:
                 np.round(moments.mean[index]),
             )
 
-    def _remember(self, moments: Moments, where: str) -> None:
+    def _record(self, moments: Moments, where: str) -> None:
         known = self._moments
         if known is None:
             self._moments, self._where = moments, [where] * len(moments.mean)

@@ -30,7 +30,7 @@ _NAMED = 5  # episodes listed in one message
 @register_dataclass
 @dataclass(frozen=True)
 class WindowSampler:
-    """A dataset on the device, with the rows at which a window may start."""
+    """Dataset on the device, with the rows at which a window may start."""
 
     observations: dict[str, Array]  # [M, ...] of each sensor
     actions: Array  # [M, A]

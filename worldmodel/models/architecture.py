@@ -27,7 +27,7 @@ class Architecture(ABC):
 
     @abstractmethod
     def create(self, seed: int) -> Any:
-        """A freshly initialised module."""
+        """Return a freshly initialised module."""
 
     @property
     @abstractmethod
@@ -101,6 +101,6 @@ def check_switch(name: str, value: Any) -> None:
 
 
 def check_positive(name: str, value: Any) -> None:
-    """Raise ValueError where a field is no finite number above zero."""
+    """Raise ValueError where a field is not a finite number above zero."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST:
         raise ValueError(f"model.{name} must be a positive number; got {value!r:.40}")

@@ -12,19 +12,19 @@ from typing import Any
 Settings = Mapping[str, Any]
 
 
-def differing(stored: Settings, wanted: Settings, defaults: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the entries of `stored` and of `wanted` that differ, down to the innermost settings.
+def differing(stored: Settings, requested: Settings, defaults: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the entries of `stored` and of `requested` that differ, down to the innermost settings.
 
     Args:
       stored: settings from the file.
-      wanted: settings of the run.
+      requested: settings of the run.
       defaults: values of missing settings, nested like the others; None where there is no default.
     """
     was: dict[str, Any] = {}
     now: dict[str, Any] = {}
-    for name in sorted({*stored, *wanted}):
+    for name in sorted({*stored, *requested}):
         default = defaults.get(name)
-        one, other = stored.get(name, default), wanted.get(name, default)
+        one, other = stored.get(name, default), requested.get(name, default)
         if same(one, other, default):
             continue
         if isinstance(one, Mapping) and isinstance(other, Mapping):
@@ -44,11 +44,11 @@ def same(one: Any, other: Any, default: Any = None) -> bool:
     return bool(one == other)
 
 
-def unknown(stored: Settings, wanted: Settings, defaults: Settings) -> list[str]:
+def unknown(stored: Settings, requested: Settings, defaults: Settings) -> list[str]:
     """Return dotted names of the settings in groups of `stored` that this version does not have."""
     found = []
     for group, values in sorted(stored.items()):
-        known, current = defaults.get(group), wanted.get(group)
+        known, current = defaults.get(group), requested.get(group)
         if not all(isinstance(each, Mapping) for each in (values, known, current)):
             continue
         if values.get("_target_") == current.get("_target_"):  # type: ignore[union-attr]

@@ -44,12 +44,12 @@ class ModelFunction:
     config: Architecture
 
     def __call__(self, params: Weights, *args: Array) -> Any:
-        """The method's value, with `params` as the module's weights."""
+        """Return the method's value, with `params` as the module's weights."""
         return getattr(merge(params, self.config), self.method)(*args)
 
 
 def merge(params: Weights, config: Architecture) -> Any:
-    """The module with these weights."""
+    """Return the module with these weights."""
     graphdef, treedef = _architecture(config)
     return nnx.merge(graphdef, jax.tree.unflatten(treedef, params))
 
@@ -81,7 +81,7 @@ class Frozen:
 
     @property
     def observation(self) -> ObservationSpec:
-        """The sensors in order."""
+        """Sensors in order."""
         return self.config.observation
 
     @property

@@ -21,7 +21,7 @@ from .architecture import MOST, MOST_LAYERS, MOST_MEMBERS, Architecture, check_c
 
 @dataclass(frozen=True)
 class ModelConfig(Architecture):
-    """The architecture of `WorldModel`.
+    """Architecture of `WorldModel`.
 
     `train_blocks` is the number of action blocks the rollout loss and the inverse dynamics span.
     """
@@ -57,12 +57,12 @@ class ModelConfig(Architecture):
         return 3 * self.depth * self.ensemble
 
     def create(self, seed: int) -> WorldModel:
-        """A freshly initialised world model."""
+        """Return a freshly initialised world model."""
         return WorldModel(self, nnx.Rngs(params=jax.random.fold_in(jax.random.key(seed), 0)))
 
 
 class WorldModel(nnx.Module):
-    """A joint-embedding predictive architecture: it predicts representations and never reconstructs its input."""
+    """Joint-embedding predictive architecture: it predicts representations and never reconstructs its input."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         self.history = config.history
@@ -136,7 +136,7 @@ class WorldModel(nnx.Module):
         return self.distance_head(latent, goal)
 
     def policy(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... K A"]:
-        """The next action block on the way from `latent` to `goal`, in raw units."""
+        """Return the next action block on the way from `latent` to `goal`, in raw units."""
         assert self.policy_head is not None
         return self.policy_head(latent, goal)
 
@@ -153,5 +153,5 @@ class WorldModel(nnx.Module):
 
 
 def create(config: ModelConfig, seed: int) -> WorldModel:
-    """A freshly initialised world model."""
+    """Return a freshly initialised world model."""
     return config.create(seed)

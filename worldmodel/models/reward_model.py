@@ -36,7 +36,7 @@ LOG_STD = (-10.0, 2.0)  # range of the policy's log standard deviation
 
 @dataclass(frozen=True)
 class RewardModelConfig(Architecture):
-    """The architecture of `RewardModel`."""
+    """Architecture of `RewardModel`."""
 
     representation_size: int = 128
     simplex: int = 8  # numbers in a group that sums to 1
@@ -78,7 +78,7 @@ class RewardModelConfig(Architecture):
         return self.representation_size
 
     def create(self, seed: int) -> RewardModel:
-        """A freshly initialised model."""
+        """Return a freshly initialised model."""
         return RewardModel(self, nnx.Rngs(params=jax.random.fold_in(jax.random.key(seed), 0)))
 
 
@@ -120,7 +120,7 @@ class Critics(nnx.Module):
         self.members = nnx.List([MLP(sizes, config.bins, width, depth, rngs, zero_output=True) for _ in members])
 
     def __call__(self, representation: Float[Array, "... D"], action: Float[Array, "... A"]) -> Float[Array, "C ... K"]:
-        """Each member's logits of the discounted return."""
+        """Return each member's logits of the discounted return."""
         return jnp.stack([member(representation, action) for member in self.members])
 
 
@@ -141,7 +141,7 @@ class RewardModel(nnx.Module):
         self.actor = MLP(size, 2 * action, config.policy_width, config.depth, rngs)
 
     def represent(self, observations: Float[Array, "... O"]) -> Float[Array, "... D"]:
-        """The representation of observations in raw units."""
+        """Return the representation of observations in raw units."""
         return self.simplices(self.encoded(observations))
 
     def encoded(self, observations: Float[Array, "... O"]) -> Float[Array, "... D"]:
@@ -175,7 +175,7 @@ class RewardModel(nnx.Module):
     # For planners: actions in raw units.
 
     def encode(self, obs: Float[Array, "... 1 O"]) -> Float[Array, "... D"]:
-        """The latent of an observation."""
+        """Return the latent of an observation in raw units."""
         return self.simplices(self.encoder(obs))
 
     def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... 1 A"]) -> Prediction:

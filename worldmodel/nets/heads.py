@@ -63,7 +63,7 @@ class GoalPolicy(nnx.Module):
         self.high[...] = jnp.asarray(high, jnp.float32)
 
     def __call__(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... K A"]:
-        """The block of actions, in raw units and within the bounds."""
+        """Return the block of actions, in raw units and within the bounds."""
         raw = self.mlp(latent, goal, goal - latent)  # the difference, for precision near the goal
         share = jnp.tanh(raw.reshape((*raw.shape[:-1], *self.shape)))
         middle, half = (self.low[...] + self.high[...]) / 2, (self.high[...] - self.low[...]) / 2
@@ -107,7 +107,7 @@ class Decoder(nnx.Module):
         self.mlp = MLP(latent_size, features, width, depth, rngs)
 
     def __call__(self, latent: Float[Array, "... D"]) -> Float[Array, "... F"]:
-        """The features, with mean 0 and standard deviation 1."""
+        """Return the features, with mean 0 and standard deviation 1."""
         return self.mlp(latent)
 
 
@@ -129,7 +129,7 @@ class TemporalDistance(nnx.Module):
         self.mlp = MLP((latent_size, latent_size), EMBEDDING, width, depth, rngs)
 
     def scaled(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
-        """The distance in units of `STEP_SCALE`, in which it is trained.
+        """Return the distance in units of `STEP_SCALE`, in which it is trained.
 
         Linear, so that a step counts equally far from and near the goal: a logarithm would lose precision exactly where
         a wall has to be avoided.
@@ -138,7 +138,7 @@ class TemporalDistance(nnx.Module):
         return jnp.sqrt(jnp.sum(jnp.square(difference), axis=-1) + EPSILON)
 
     def __call__(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
-        """The distance in environment steps."""
+        """Return the distance in environment steps."""
         return STEP_SCALE * self.scaled(latent, goal)
 
 

@@ -41,7 +41,7 @@ class EnsemblePredictor(nnx.Module):
         self.members = nnx.List([MLP(sizes, latent_size, width, depth, rngs, zero_output=True) for _ in range(members)])
 
     def __call__(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
-        """The latent K environment steps later; `block` holds the actions of those steps, in raw units.
+        """Return the latent K environment steps later; `block` holds the actions of those steps, in raw units.
 
         Latents with one leading axis more than the blocks are those of the first members, each of which continues from
         its own: `[E, ..., D], [..., K, A] -> [E, ..., D]`. Without that axis the first member predicts.

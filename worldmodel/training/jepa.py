@@ -150,7 +150,7 @@ def jepa_loss(
 def latent_loss(
     model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """The loss of predictor and critic on an encoder that is finished.
+    """Return the loss of predictor and critic on a finished encoder.
 
     Args:
       model: the model; the modules of the stage learn.
@@ -166,7 +166,7 @@ def latent_loss(
 def critic_loss(
     model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """The loss of the critic on representations and predictions that are finished.
+    """Return the loss of the critic on finished representations and predictions.
 
     Args:
       model: the model; the modules of the stage learn.
@@ -188,7 +188,7 @@ def critic_loss(
 def reflex_loss(
     model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """The loss of the policy on a world model that is finished.
+    """Return the loss of the policy on a finished world model.
 
     Args:
       model: the model; the modules of the stage learn.

@@ -87,10 +87,10 @@ class TdTrainer:
         self._model_optimizer = optax.chain(clip, optax.partition(adam, labels))
         self._policy_optimizer = optax.chain(clip, optax.adam(training.learning_rate, eps=1e-5))
         self._updates = jax.jit(self._many_updates, static_argnums=3, donate_argnums=0)
-        self._together = jax.jit(self._many_together, static_argnums=(0, 4), donate_argnums=1)
+        self._together = jax.jit(self._many_lanes, static_argnums=(0, 4), donate_argnums=1)
 
     def init(self) -> TdState:
-        """The state before the first update."""
+        """Return the state before the first update."""
         params, statistics = (jax.tree.map(jnp.copy, part) for part in (self._params, self._statistics))
         targets = jax.tree.map(jnp.copy, params["critics"])
         learned, policy = _split(params)
@@ -98,7 +98,7 @@ class TdTrainer:
         return TdState(params, targets, statistics, *optimizers, jnp.ones(()), jnp.zeros((), jnp.int32))
 
     def model(self, state: TdState) -> RewardModel:
-        """The module with the state's weights."""
+        """Return the module with the state's weights."""
         return self._merged(state.params, state.statistics)
 
     def weights(self, state: TdState) -> Weights:
@@ -124,7 +124,7 @@ class TdTrainer:
         """
         return self._together(lanes, states, replays, keys, count)
 
-    def _many_together(
+    def _many_lanes(
         self, lanes: Lanes, states: TdState, replays: Replay, keys: Key[Array, "..."], count: int
     ) -> tuple[TdState, Metrics]:
         return lanes.over(partial(self._many_updates, count=count))(states, replays, keys)
@@ -162,7 +162,7 @@ class TdTrainer:
         return following, {**metrics, **policy_metrics, "spread": spread}
 
     def _merged(self, *parts: Tree) -> RewardModel:
-        """The module of parameters and statistics."""
+        """Return the module of parameters and statistics."""
         return nnx.merge(self.graphdef, *map(_as, self._structures, parts))
 
 

@@ -77,7 +77,7 @@ class Objective(Protocol):
         ...
 
     def stages(self, model: Any, training: TrainingConfig) -> tuple[Stage, ...]:
-        """The stages in their order.
+        """Return the stages in their order.
 
         Raises:
           ValueError: the model or the training does not fit the objective.
@@ -152,7 +152,7 @@ class Trainer:
         return sum(stage.updates for stage in self._stages.values())
 
     def init(self) -> TrainState:
-        """The state before the first update."""
+        """Return the state before the first update."""
         params = jax.tree.map(jnp.copy, self._params)  # the step donates its argument; the model keeps its own
         statistics = jax.tree.map(jnp.copy, self._statistics)
         target = jax.tree.map(jnp.copy, params[self.objective.followed])
@@ -160,11 +160,11 @@ class Trainer:
         return TrainState(params, target, statistics, optimizers, jnp.zeros((), jnp.int32))
 
     def model(self, state: TrainState) -> WorldModel:
-        """The module with the state's weights."""
+        """Return the module with the state's weights."""
         return nnx.merge(self.graphdef, state.params, state.statistics)
 
     def stage(self, update: int) -> str:
-        """The stage that an update belongs to."""
+        """Return the stage that an update belongs to."""
         ends = 0
         for stage in self._stages.values():
             ends += stage.updates
@@ -238,5 +238,5 @@ class Trainer:
 
 
 def _learned(params: Params, stage: Stage) -> Params:
-    """The part of the parameters that learns in a stage."""
+    """Return the part of the parameters that learns in a stage."""
     return nnx.State({name: params[name] for name in stage.learns if name in params})

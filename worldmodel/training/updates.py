@@ -33,7 +33,7 @@ class Stage:
 
 
 class Step(NamedTuple):
-    """The outcome of one gradient step."""
+    """Outcome of one gradient step."""
 
     params: Any
     optimizer: Any  # its state

@@ -25,7 +25,7 @@ from ..shell.progress import progress_bar
 from . import weights
 from .goal_env import GoalEnv
 
-CHECKPOINT_SECONDS = 20.0  # between two training states on disk: what a kill can cost
+CHECKPOINT_SECONDS = 20.0  # between two training states on disk: the most that a kill can lose
 BUFFER = ("actions", "rewards", "dones", "timeouts", "ep_start", "ep_length", "_current_ep_start")
 DICTIONARIES = ("observations", "next_observations")
 

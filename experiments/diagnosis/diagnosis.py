@@ -51,7 +51,7 @@ class Diagnosis:
     """Results of a diagnosis; parts that the model, the data or the settings do not allow are None or empty."""
 
     task: str
-    source: str  # of the held-out data, in words
+    source: str  # origin of the held-out data, as text
     action_block: int
     control_period: float  # seconds
     values: dict[str, float] = field(default_factory=dict)  # ranges in `experiments.training.health`
@@ -119,7 +119,7 @@ def _representation(
 ) -> None:
     """Measure collapse, foresight, and the linear probes of the latents."""
     states = held.data.states
-    # Of positions only: an error of other quantities, each in units of its own, has no length.
+    # For positions only: other quantities have different units, so that their error has no length.
     targets = states if task is None or states is None else None
     if isinstance(task, PlanarView) and states is not None:
         targets = probe_targets(task, states)

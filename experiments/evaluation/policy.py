@@ -73,7 +73,7 @@ class RandomPolicy:
         self._rngs = [episode_rng(self._seed, "random_policy", number) for number in episodes.numbers]
 
     def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """A fresh draw for every episode."""
+        """Draw a new action for every episode."""
         return np.stack([rng.uniform(self._low, self._high) for rng in self._rngs]).astype(np.float32)
 
 
@@ -88,7 +88,7 @@ class NoopPolicy:
         self._action = np.clip(np.zeros_like(episodes.low), episodes.low, episodes.high)
 
     def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
-        """The same action for every episode, as a read-only view."""
+        """Return the constant action for every episode, as a read-only view."""
         return np.broadcast_to(self._action, (len(observations), len(self._action)))
 
 

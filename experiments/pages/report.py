@@ -55,7 +55,7 @@ EPISODES, FANS = 8, 4  # number of pictured episodes
 
 
 def write_report(path: str | Path, report: Report) -> Path:
-    """Write the page to `path` and return it. The file appears complete or not at all; missing folders are made.
+    """Write the page to `path` and return it. The file appears complete or not at all; missing folders are created.
 
     Raises:
       OSError: the folder cannot be written or the disk is full; an earlier file at `path` is kept.

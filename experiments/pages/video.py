@@ -175,7 +175,7 @@ def _border(height: int, width: int, dashed: bool) -> Bool[ndarray, "height widt
 def render_episodes(task_name: str, episodes: Sequence[EpisodeRecord], size: int = 256) -> tuple[list[Frames], str]:
     """Render frames `[T+1, size, size, 3]` of each episode, and a sentence that names the method.
 
-    Tries the task's camera first; where it fails, draws in 2D, and the sentence names the reason and the fix.
+    Tries the task's camera first; if that fails, draws in 2D, and the sentence names the reason and the fix.
     """
     try:
         return _photograph(task_name, episodes, size), "Rendered by MuJoCo from the states that were executed."

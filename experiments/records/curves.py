@@ -1,6 +1,6 @@
 """Learning curves: one row per evaluation during training, in tables such as `results/dmc_curves.csv`.
 
-Runs append their rows as they come, also several jobs concurrently. `env_steps` counts control steps, action repeats
+Runs append their rows while training, also several jobs concurrently. `env_steps` counts control steps, action repeats
 included, and a return is the mean undiscounted return of the evaluation episodes at that step.
 """
 
@@ -120,7 +120,7 @@ def read(path: Path) -> list[CurveRow]:
     """Read the rows at `path`; empty if there is no file.
 
     Raises:
-      ValueError: the file is no table of learning curves, or a row of it is broken.
+      ValueError: the file is not a table of learning curves, or one of its rows is broken.
     """
     return table_file.read(path, CurveRow)
 

@@ -18,8 +18,8 @@ class EpisodeRecord:
     Keypoints are seen from above in metres, and None in a task without such a view, where the achieved
     goal replaces them.
 
-    `imagined` holds plans as the model saw them when they were made: the environment step at which it planned and the
-    positions decoded from its latents, the first of which is where the plan starts.
+    `imagined` holds the model's predicted plans: the environment step of planning, and the positions decoded from its
+    latents, starting with the plan's initial position.
     """
 
     policy: str

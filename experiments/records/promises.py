@@ -22,7 +22,7 @@ def broken(promises: Mapping[str, Any], values: Mapping[str, float]) -> list[str
 
     Args:
       promises: the largest value allowed, by case; `*` in a case stands for any characters.
-      values: what was measured, by case.
+      values: measured values, by case.
     """
     problems = []
     for pattern, most in promises.items():
@@ -43,7 +43,7 @@ def require(suite: DictConfig, values: Iterable[Value]) -> None:
       values: the measured values.
 
     Raises:
-      SystemExit: with code 1, where a promise is broken.
+      SystemExit: with code 1, if a promise is broken.
     """
     problems = broken(suite.get("promises") or {}, {each.case: each.value for each in values})
     if not problems:

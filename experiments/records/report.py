@@ -17,7 +17,7 @@ from .health import Health
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Content of the report page. Rows have the columns of `results.json`; a value that is absent may be `None`.
+    """Content of the report page. Rows have the columns of `results.json`; a missing value may be `None`.
 
     The row whose `policy` is `model` gives the headline figures. Each entry of `history` has a `step` and any number of
     losses or diagnostics by name; names may be missing at some steps. `coverage` are positions of the training data.

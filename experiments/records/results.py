@@ -86,7 +86,7 @@ def append_csv(path: Path, rows: Sequence[Row], manifest: Mapping[str, Any]) -> 
     one by one with the same manifest share it.
 
     Raises:
-      ValueError: `path` is no CSV file, or holds another kind of table.
+      ValueError: `path` is not a CSV file, or holds another kind of table.
     """
     if path.suffix != ".csv":
         raise ValueError(f"a table of results is a .csv file; got {path.name}")
@@ -97,7 +97,7 @@ def read_manifests(path: Path) -> dict[tuple[str | int | None, ...], dict[str, A
     """Read the manifest of each row of a suite's table, by the row's identity; empty if there is no table.
 
     Raises:
-      ValueError: the file beside the table is broken.
+      ValueError: the manifest file next to the table is broken.
     """
     entries = table_file.read_entries(path)
     return {tuple(identity): entry["manifest"] for entry in entries for identity in entry["rows"]}
@@ -106,7 +106,7 @@ def read_manifests(path: Path) -> dict[tuple[str | int | None, ...], dict[str, A
 def append_values(path: Path, values: Sequence[Value], manifest: Mapping[str, Any]) -> None:
     """Add measured values that are not rows of a suite, as `case, value, unit, command`; a case replaces its older one.
 
-    `<name>.manifest.json` beside the table has the manifest of each case.
+    `<name>.manifest.json` next to the table has the manifest of each case.
 
     Raises:
       ValueError: `path` holds another kind of table.

@@ -47,10 +47,10 @@ def columns(kind: type[Any]) -> dict[str, str]:
 def read(path: Path, kind: type[Row]) -> list[Row]:
     """Read the rows at `path`; empty if there is no file. Columns may be in any order.
 
-    A column whose field has a default may be missing. A table of an earlier version is upgraded to the present one.
+    A column whose field has a default may be missing. A table of an earlier version is upgraded to the current one.
 
     Raises:
-      ValueError: no CSV file, a newer version, columns that are missing or foreign, or a cell that is missing or no
+      ValueError: not a CSV file, a newer version, columns that are missing or foreign, or a cell that is missing or no
         number.
     """
     if not path.exists():

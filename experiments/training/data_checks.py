@@ -68,13 +68,13 @@ def check_data(data: EpisodeData, robot: Description, source: Path | str, owner:
 
 
 def check_rewards(data: EpisodeData, robot: Description, source: Path | str, rewards_count: bool = True) -> None:
-    """Raise ValueError unless learning from rewards may begin with the data; warn of what looks wrong in them.
+    """Raise ValueError unless the data are usable for learning from rewards; warn of suspicious values.
 
     Args:
-      data: read with their rewards.
+      data: loaded with their rewards.
       robot: description of the reward task.
       source: origin of the data, for messages.
-      rewards_count: whether rewards are learned from; else another task of the same robot does as well.
+      rewards_count: whether rewards are learned; otherwise data of another task of the same robot are valid, too.
     """
     name = str(robot["task"])
     of = description(data).get("task") or _environment(data)
@@ -156,10 +156,10 @@ def check_moves(data: EpisodeData, source: Path | str) -> None:
 
 
 def check_range(data: EpisodeData, source: Path | str) -> None:
-    """Warn of readings and actions so far from all others that they are a fault, and would blind a normalised sensor.
+    """Warn of outliers among readings and actions, which would dominate the normalisation of a sensor.
 
     Raises:
-      ValueError: one is too large to be computed with, or an action lies outside of its bounds; the episode is named.
+      ValueError: a value is too large for float32, or an action is outside its bounds; the message names the episode.
     """
     stored, taken = description(data), np.flatnonzero(data.last != np.arange(data.rows))
     low, high = data.action_low, data.action_high
@@ -204,7 +204,7 @@ class _Columns:
     values: ndarray  # [N, F]
     rows: ndarray  # [N] of the data
     words: Sequence[str]  # a name for each column, or none
-    sensor: str = ""  # its name, where there are several
+    sensor: str = ""  # sensor name, if there are several
 
     @property
     def still(self) -> ndarray:

@@ -48,7 +48,7 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
     """Return the training dataset: the given one, or the recipe's, which is collected if missing.
 
     Raises:
-      ValueError: a dataset of another recipe lies in its place.
+      ValueError: the path holds a dataset of another recipe.
     """
     if cfg.data is not None:
         return str(cfg.data)
@@ -90,10 +90,10 @@ def require_trainable(cfg: DictConfig) -> None:
 def ensure_model(cfg: DictConfig, seed: int, path: Path | None = None) -> Checkpoint:
     """Return the recipe's trained model: loaded if complete, otherwise trained (or training is resumed).
 
-    It lies at `path`, or else in its place under `cfg.runs`, where the data are in any case.
+    The model is stored at `path`, or by default under `cfg.runs`, where the data are always stored.
 
     Raises:
-      ValueError: a model of another recipe lies in its place.
+      ValueError: the path holds a model of another recipe.
     """
     path = path or Paths.of(cfg, seed).model
     if not path.exists():

@@ -159,7 +159,7 @@ def collapse(values: Mapping[str, float]) -> str | None:
     """Description and fix of a collapse if `diagnostics.spread` indicates one, otherwise None.
 
     Looser than `RANGES`: in the middle of training, and without SIGReg, features of a smaller scale are no collapse,
-    and the statistic itself cannot tell the two apart.
+    and the statistic itself cannot distinguish the two.
     """
     if values["feature_std"] < COLLAPSED_STD:
         what = f"features deviate by {values['feature_std']:.3g} on average, and a healthy one by about 1"

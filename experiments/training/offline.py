@@ -35,7 +35,7 @@ from .data_checks import check_data, check_moves, check_range, check_task, descr
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_SECONDS = 20.0  # between two training states on disk: what a kill can cost
+CHECKPOINT_SECONDS = 20.0  # between two training states on disk: the most that a kill can lose
 
 
 def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> None:

@@ -1,8 +1,8 @@
 """MuJoCo in a separate process, stepped at the physics rate like a robot; it never imports JAX.
 
 `Simulator` starts the process and talks to it over two pipes. In lockstep the physics wait for an answer at every
-control instant; in real time they never wait: the last action is held, and a control instant that has no answer
-before its deadline is counted as late.
+control instant; in real time they never wait: the last action is held, and a control instant without an
+answer before its deadline is counted as late.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def seen_type(task: MujocoTask) -> np.dtype:
 
 
 def _observation_type(task: MujocoTask) -> tuple[Any, ...]:
-    """Type and shape of an observation in a record: a field for each sensor where there are several."""
+    """Type and shape of an observation in a record: one field per sensor if there are several."""
     space: Any = task.observation_space
     if isinstance(space, gymnasium.spaces.Dict):
         boxes: dict[str, Any] = dict(space.spaces)

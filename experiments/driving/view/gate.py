@@ -70,7 +70,7 @@ _decoder = msgspec.msgpack.Decoder(Moved | Looked)
 
 
 def understood(message: object) -> bool:
-    """Whether a message is one that a page needs to send, with finite numbers; everything else is dropped unread."""
+    """Whether a message is of a type that the page sends, with finite numbers; all others are dropped unread."""
     if not isinstance(message, bytes):
         return False
     try:

@@ -84,7 +84,7 @@ def run(path: str | Path, *overrides: str) -> list[ReturnRow]:
     `overrides` change them.
 
     Raises:
-      FileNotFoundError: no file there.
+      FileNotFoundError: there is no file.
       ValueError: a row, setting or task that does not fit the model, or a file that holds none.
     """
     known = learned(path, *overrides)

@@ -45,7 +45,7 @@ def evaluate_returns(make_env: EnvFactory, policy: Predictor, episodes: int, see
     their bounds. An environment that ignores the seed, and a policy that leaves the bounds, are logged as warnings.
 
     Raises:
-      ValueError: no episode, spaces that are no boxes, a policy whose action does not fit or is not finite, an
+      ValueError: no episode, spaces that are not boxes, a policy whose action does not fit or is not finite, an
         environment whose reward is not finite, or an episode without end.
     """
     if episodes < 1:

@@ -60,7 +60,7 @@ class OnlineRun:
       trainers: of the models, one for each seed, all of the same architecture and settings.
       actor: acts with the trainers' weights.
       config: the rhythm.
-      seeds: of everything, one for each run.
+      seeds: one for each run, for all its random numbers.
       path: of the file that stores the run's state, from which it resumes.
       fingerprint: of the settings that determine the results; a run with other settings does not resume from it.
       evaluated: takes (seed, environment steps, gradient steps, seconds, returns) of each evaluation.

@@ -7,7 +7,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 import envs
-
 from experiments.build import compose, recipes
 from worldmodel.models.checkpoint import save_model
 from worldmodel.models.goal_model import ModelConfig, create

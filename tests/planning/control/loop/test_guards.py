@@ -3,8 +3,8 @@ import pytest
 
 from planning.control.loop.guards import ObservationGuard
 from planning.control.loop.status import Reason
-from planning.observation import vector
 from planning.control.worker.validator import Validator, named
+from planning.observation import vector
 
 
 @pytest.mark.parametrize(

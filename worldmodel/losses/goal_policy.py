@@ -10,39 +10,33 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
 from ..models.goal_model import WorldModel
 from ..types import LatentWindows
 
-WANDER_BLOCKS = 10  # action blocks at most between a state of the data and one that the policy learns from
+SEGMENTS = 3  # of the policy's own path; no gradient flows from one into the one before
 NEAR = 0.05  # scaled steps: below it, a goal counts as reached
 
 
-def policy_loss(model: WorldModel, windows: LatentWindows, key: PRNGKeyArray) -> Float[Array, ""]:
-    """Mean log distance to the goal along the policy's predicted path, as long as a window. The key is consumed.
+def policy_loss(model: WorldModel, windows: LatentWindows) -> Float[Array, ""]:
+    """Mean log distance to the goal along the policy's predicted path, `SEGMENTS` times as long as a window.
 
-    The logarithm, because precision matters in the last steps. The path begins at a state that the policy has reached
-    itself: states at rest near a goal are rare in data, and a policy that never saw them stops there. One half of
-    the windows go to their own goal, the other to the goal of another window.
+    The logarithm, because precision matters in the last steps. All segments but the first begin at a state that the
+    policy has reached itself: states at rest near a goal are rare in data, and a policy that never saw them stops
+    there. One half of the windows go to their own goal, the other to the goal of another window.
     """
     graphdef, state = nnx.split(model)
     world = nnx.merge(graphdef, jax.lax.stop_gradient(state))
     half = len(windows.goals) // 2
     goals = jnp.concatenate([windows.goals[:half], jnp.roll(windows.goals, 1, axis=0)[half:]])
 
-    def wander(latent: Array, _: None) -> tuple[Array, Array]:
-        later = world.predict(latent, world.policy(latent, goals)).latent
-        return later, later
-
     def step(latent: Array, _: None) -> tuple[Array, Array]:
         later = world.predict(latent, model.policy(latent, goals)).latent
         return later, jnp.log(NEAR + world.distance_head.scaled(later, goals))
 
-    begin = windows.latents[:, 0]
-    _, path = jax.lax.scan(wander, begin, None, length=WANDER_BLOCKS)
-    moments = jnp.concatenate([begin[None], path])
-    rows = jnp.arange(len(begin), dtype=jnp.int32)
-    root = moments[jax.random.randint(key, rows.shape, 0, WANDER_BLOCKS + 1), rows]
-    _, remaining = jax.lax.scan(step, jax.lax.stop_gradient(root), None, length=windows.actions.shape[1])
+    def segment(latent: Array, _: None) -> tuple[Array, Array]:
+        return jax.lax.scan(step, jax.lax.stop_gradient(latent), None, length=windows.actions.shape[1])
+
+    _, remaining = jax.lax.scan(segment, windows.latents[:, 0], None, length=SEGMENTS)
     return jnp.mean(remaining)

@@ -46,9 +46,11 @@ class EnsemblePredictor(nnx.Module):
         Latents with one leading axis more than the blocks are those of the first members, each of which continues from
         its own: `[E, ..., D], [..., K, A] -> [E, ..., D]`. Without that axis the first member predicts.
         """
-        scaled = self.normalizer(block)
-        actions = scaled.reshape((*scaled.shape[:-2], -1))
         if latent.ndim < block.ndim:
-            return latent + self.members[0](latent, actions)
-        own = zip(list(self.members)[: len(latent)], latent, strict=True)
-        return latent + jnp.stack([member(each, actions) for member, each in own])
+            return self.by(0, latent, block)
+        return jnp.stack([self.by(member, each, block) for member, each in enumerate(latent)])
+
+    def by(self, member: int, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
+        """Return the latent K environment steps later, predicted by one member."""
+        scaled = self.normalizer(block)
+        return latent + self.members[member](latent, scaled.reshape((*scaled.shape[:-2], -1)))

@@ -6,6 +6,7 @@ finished encoder the parts that need only latents; the policy comes last, when t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -19,7 +20,13 @@ from ..losses.distance import distance_loss
 from ..losses.goal_policy import policy_loss
 from ..losses.inverse import inverse_loss
 from ..losses.partial_goal import goal_loss, goal_probe_loss, partial_goals
-from ..losses.prediction import bootstrap_weights, prediction_loss, rollout
+from ..losses.prediction import (
+    bootstrap_weights,
+    prediction_loss,
+    rollout,
+    rollout_of_members,
+    rows_of_members,
+)
 from ..losses.reconstruction import reconstruction_loss
 from ..models.goal_model import WorldModel
 from ..nets.heads import TemporalDistance
@@ -72,9 +79,11 @@ class JepaConfig:
     def stages(self, model: WorldModel, training: TrainingConfig) -> tuple[Stage, ...]:
         """Return the training stages, in order.
 
-        First everything but the policy, together. Then the encoder is finished: the data are encoded once, and parts
-        that need only latents continue at the speed of small networks. The critic may continue alone: while
-        representations change, it cannot converge. The policy comes last.
+        First what shapes the representation: the encoder, the predictor's first member, which is used for planning,
+        inverse dynamics and probe. Then the encoder is finished: the data are encoded once, and the parts that need
+        only latents learn at the speed of small networks: the critic, which could not converge while representations
+        change, goals that specify only some sensors, and the further members. The critic may continue alone. The
+        policy comes last.
 
         Raises:
           ValueError: too few windows in a batch, or a part of the model that is missing or would never learn.
@@ -91,51 +100,52 @@ class JepaConfig:
             )
         critic_updates = training.critic_updates if self.distance else 0
         policy_updates = training.policy_updates if model.policy_head is not None else 0
-        joint = ("encoder", "predictor", "inverse", "distance_head", "goal_head", "decoder", "probe_head")
-        frozen = ("predictor", "distance_head", "goal_head")
-        joint_loss, frozen_loss, critic, policy = (
-            partial(loss, config=self) for loss in (jepa_loss, latent_loss, critic_loss, reflex_loss)
-        )
-        rate = training.learning_rate
+        joint = ("encoder", "predictor.members.0", "inverse", "decoder", "probe_head")
+        further = (f"predictor.members.{number}" for number in range(1, len(model.predictor.members)))
+        frozen = (*further, "distance_head", "goal_head")
+
+        def stage(name: str, updates: int, learns: tuple[str, ...], loss: Callable[..., tuple[Array, Metrics]]) -> Stage:
+            encoded = loss is not joint_loss
+            return Stage(name, updates, learns, partial(loss, config=self), training.learning_rate, encoded)
+
         return (
-            Stage("joint", training.updates, joint, joint_loss, rate),
-            Stage("frozen", training.frozen_updates, frozen, frozen_loss, rate, encoded=True),
-            Stage("critic", critic_updates, ("distance_head",), critic, rate, encoded=True),
-            Stage("policy", policy_updates, ("policy_head",), policy, rate, encoded=True),
+            stage("joint", training.updates, joint, joint_loss),
+            stage("frozen", training.frozen_updates, frozen, latent_loss),
+            stage("critic", critic_updates, ("distance_head",), critic_loss),
+            stage("policy", policy_updates, ("policy_head",), reflex_loss),
         )
 
 
-def jepa_loss(
+def joint_loss(
     model: WorldModel, target: TemporalDistance, windows: Windows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Return the objective on one batch of windows, and its parts as metrics.
+    """Return the loss that shapes the representation on one batch of windows, and its parts as metrics.
 
     `horizon_ratio` is the error of the last predicted latent over that of predicting no change: below 1, the model has
     learned something. It is the number to watch, since a collapsed model has the lowest prediction loss of all.
 
     Args:
       model: the model; the modules of the stage learn.
-      target: the slowly following copy of the critic.
+      target: not used.
       windows: of observations.
       key: consumed.
       config: weights of the losses.
     """
     latents = model.encode(model.embed(windows.observations))  # [B, H+1, D]
-    sigreg_key, goal_key = jax.random.split(key)
-    embedded = model.embed(windows.goals)
-    goals = model.encode(embedded), embedded[:, -1]
-    encoded = LatentWindows(latents, windows.actions, *goals, windows.goal_offset, windows.episode)
-    loss, metrics, predicted = _on_latents(model, target, encoded, goal_key, config)
-
+    predicted = rollout(model.predict, latents[:, 0], windows.actions)  # [B, H, D]
+    prediction = prediction_loss(predicted, latents[:, 1:], jnp.ones(len(latents), latents.dtype))
     # SIGReg on the first and the last moment: those between are much the same, and would only cost time.
     ends = jnp.stack([latents[:, 0], latents[:, -1]])  # [2, B, D]
-    regularity = sigreg_loss(ends, sigreg_key, config.sigreg_projections)
+    regularity = sigreg_loss(ends, key, config.sigreg_projections)
     actions = model.predictor.normalizer(windows.actions)
     inverse = inverse_loss(model.inverse(latents[:, 0], latents[:, -1]), actions.reshape(actions.shape[0], -1))
-    loss = loss + config.sigreg * regularity + config.inverse * inverse
-    metrics["sigreg"] = regularity / (GAUSSIAN_VALUE * PUBLISHED_BATCH / latents.shape[0])
-    metrics["inverse"] = inverse
-
+    loss = config.prediction * prediction + config.sigreg * regularity + config.inverse * inverse
+    metrics = {
+        "prediction": prediction,
+        "sigreg": regularity / (GAUSSIAN_VALUE * PUBLISHED_BATCH / latents.shape[0]),
+        "inverse": inverse,
+        "horizon_ratio": horizon_ratio(latents, predicted),
+    }
     if config.reconstruction:
         metrics["reconstruction"] = reconstruction_loss(model, windows, latents, predicted)
         loss = loss + config.reconstruction * metrics["reconstruction"]
@@ -150,7 +160,7 @@ def jepa_loss(
 def latent_loss(
     model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Return the loss of predictor and critic on a finished encoder.
+    """Return the loss of the predictor's further members, the critic and partial goals, on a finished encoder.
 
     Args:
       model: the model; the modules of the stage learn.
@@ -159,8 +169,37 @@ def latent_loss(
       key: consumed.
       config: weights of the losses.
     """
-    loss, metrics, _ = _on_latents(model, target, windows, key, config)
+    latents = windows.latents
+    goals = partial_goals(model, windows.goal_embeddings, key)
+    partial = goal_loss(goals, windows.goals)
+    windows = _with_partial_goals(windows, goals, config)
+
+    predicted = rollout_of_members(model.predictor, latents[:, 0], windows.actions)
+    shares = bootstrap_weights(windows.episode, len(model.predictor.members), config.bootstrap)
+    rows = rows_of_members(len(latents), len(model.predictor.members))
+    weights = jnp.concatenate([shares[member, part] for member, part in rows.items()])
+    prediction = prediction_loss(predicted, latents[:, 1:], weights)
+    distance, metrics = distance_loss(
+        model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
+    )
+    loss = config.prediction * prediction + config.distance * distance + partial
+    if config.goal_probe and model.probe_head is not None:
+        metrics["goal_probe"] = goal_probe_loss(model, goals, windows.goals)
+        loss = loss + config.goal_probe * metrics["goal_probe"]
+    metrics = {
+        "prediction": prediction,
+        "distance": distance,
+        "partial_goal": partial,
+        "horizon_ratio": horizon_ratio(latents, predicted),
+        **metrics,
+    }
     return loss, {"loss": loss, **metrics}
+
+
+def horizon_ratio(latents: Float[Array, "B S D"], predicted: Float[Array, "B S-1 D"]) -> Float[Array, ""]:
+    """Error of the last predicted latent over that of predicting no change."""
+    change = jnp.mean(jnp.square(latents[:, -1] - latents[:, 0]))
+    return jnp.mean(jnp.square(predicted[:, -1] - latents[:, -1])) / change
 
 
 def critic_loss(
@@ -197,9 +236,9 @@ def reflex_loss(
       key: consumed.
       config: weights of the losses.
     """
-    goal_key, path_key = jax.random.split(key)
-    goals = partial_goals(model, windows.goal_embeddings, goal_key)
-    loss = policy_loss(model, _with_partial_goals(windows, goals, config), path_key)
+    half = jax.tree.map(lambda values: values[: len(values) // 2], windows)
+    goals = partial_goals(model, half.goal_embeddings, key)
+    loss = policy_loss(model, _with_partial_goals(half, goals, config))
     return loss, {"loss": loss, "policy": loss}
 
 
@@ -211,38 +250,3 @@ def _with_partial_goals(windows: LatentWindows, goals: Float[Array, "B D"], conf
     rows = jnp.arange(len(goals), dtype=jnp.int32)
     is_partial = rows < round(config.partial_goals * len(goals))
     return replace(windows, goals=jnp.where(is_partial[:, None], jax.lax.stop_gradient(goals), windows.goals))
-
-
-def _on_latents(
-    model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
-) -> tuple[Float[Array, ""], Metrics, Float[Array, "B H D"]]:
-    """Return the loss on latents, its parts, and the latents predicted by the members in rotation."""
-    latents, members = windows.latents, len(model.predictor.members)
-    rows = jnp.arange(len(latents), dtype=jnp.int32)
-    goals = partial_goals(model, windows.goal_embeddings, key)
-    partial = goal_loss(goals, windows.goals)
-    windows = _with_partial_goals(windows, goals, config)
-
-    root = jnp.broadcast_to(latents[None, :, 0], (members, *latents[:, 0].shape))
-    imagined = rollout(model.predict, root, windows.actions)  # [E, B, H, D]
-    weights = bootstrap_weights(windows.episode, members, config.bootstrap)
-    prediction = prediction_loss(imagined, latents[:, 1:], weights)
-    predicted = imagined[rows % members, rows]  # the critic has to handle the predictions of every member
-    distance, metrics = distance_loss(
-        model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
-    )
-    loss = config.prediction * prediction + config.distance * distance + partial
-    goal_probe = {}
-    if config.goal_probe and model.probe_head is not None:
-        goal_probe["goal_probe"] = goal_probe_loss(model, goals, windows.goals)
-        loss = loss + config.goal_probe * goal_probe["goal_probe"]
-    change = jnp.mean(jnp.square(latents[:, -1] - latents[:, 0]))
-    metrics = {
-        "prediction": prediction,
-        "distance": distance,
-        "partial_goal": partial,
-        **goal_probe,
-        "horizon_ratio": jnp.mean(jnp.square(imagined[0, :, -1] - latents[:, -1])) / change,
-        **metrics,
-    }
-    return loss, metrics, predicted

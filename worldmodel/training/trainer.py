@@ -239,4 +239,10 @@ class Trainer:
 
 def _learned(params: Params, stage: Stage) -> Params:
     """Return the part of the parameters that learns in a stage."""
-    return nnx.State({name: params[name] for name in stage.learns if name in params})
+    parts = [tuple(name.split(".")) for name in stage.learns]
+    flat = [
+        (path, leaf)
+        for path, leaf in nnx.to_flat_state(params)
+        if any(tuple(map(str, path[: len(part)])) == part for part in parts)
+    ]
+    return nnx.from_flat_state(flat)

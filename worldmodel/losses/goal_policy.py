@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from ..models.goal_model import WorldModel
 from ..types import LatentWindows
+from .prediction import UNROLL
 
 SEGMENTS = 3  # of the policy's own path; no gradient flows from one into the one before
 NEAR = 0.05  # scaled steps: below it, a goal counts as reached
@@ -33,10 +34,11 @@ def policy_loss(model: WorldModel, windows: LatentWindows) -> Float[Array, ""]:
 
     def step(latent: Array, _: None) -> tuple[Array, Array]:
         later = world.predict(latent, model.policy(latent, goals)).latent
-        return later, jnp.log(NEAR + world.distance_head.scaled(later, goals))
+        return later, later
 
     def segment(latent: Array, _: None) -> tuple[Array, Array]:
-        return jax.lax.scan(step, jax.lax.stop_gradient(latent), None, length=windows.actions.shape[1])
+        steps = windows.actions.shape[1]
+        return jax.lax.scan(step, jax.lax.stop_gradient(latent), None, length=steps, unroll=UNROLL)
 
-    _, remaining = jax.lax.scan(segment, windows.latents[:, 0], None, length=SEGMENTS)
-    return jnp.mean(remaining)
+    _, path = jax.lax.scan(segment, windows.latents[:, 0], None, length=SEGMENTS, unroll=SEGMENTS)
+    return jnp.mean(jnp.log(NEAR + world.distance_head.scaled(path, goals)))  # path: [segments, steps, B, D]

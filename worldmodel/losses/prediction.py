@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ..nets.predictors import EnsemblePredictor
 from ..types import Prediction
 
 Predict = Callable[[Array, Array], Prediction]
+UNROLL = 16  # steps of a rollout in one piece: a loop stores and copies what each step's gradient needs
 
 
 def rollout(
@@ -26,7 +28,7 @@ def rollout(
         later = predict(latent, block).latent
         return later, later
 
-    _, latents = jax.lax.scan(step, root, jnp.swapaxes(blocks, 0, 1))
+    _, latents = jax.lax.scan(step, root, jnp.swapaxes(blocks, 0, 1), unroll=UNROLL)
     return jnp.moveaxis(latents, 0, -2)
 
 
@@ -41,26 +43,24 @@ def prediction_loss(
     return jnp.sum(weights * errors) / jnp.sum(weights).clip(1.0)
 
 
-def rows_of_members(rows: int, members: int) -> dict[int, slice]:
-    """Rows of a batch that each further member of the ensemble learns from: equal parts, for the cost of one member.
-
-    The first member learns together with the encoder; without any other, all rows are its own.
-    """
-    further = [*range(1, members)] or [0]
-    ends = [rows * part // len(further) for part in range(len(further) + 1)]
-    return {member: slice(*ends[part : part + 2]) for part, member in enumerate(further)}
-
-
-def rollout_of_members(
+def further_members_in_turn(
     predictor: EnsemblePredictor, root: Float[Array, "B D"], blocks: Float[Array, "B H K A"]
-) -> Float[Array, "B H D"]:
-    """Return the latents after each action block, predicted for each row by the member that learns from it."""
-    rows = rows_of_members(len(root), len(predictor.members))
-    parts = [
+) -> tuple[Float[Array, "B H D"], Int[Array, "B"]]:
+    """Return the latents after each action block, and the member that predicts each row.
+
+    Every member but the first has an equal part of the batch, so that all together cost as much as one.
+    """
+    further = len(predictor.members) - 1
+    ends = [len(root) * part // further for part in range(further + 1)]
+    parts = {
+        member: slice(begin, end) for member, begin, end in zip(range(1, further + 1), ends, ends[1:], strict=False)
+    }
+    predicted = [
         rollout(lambda latent, block, m=member: Prediction(predictor.by(m, latent, block)), root[part], blocks[part])
-        for member, part in rows.items()
+        for member, part in parts.items()
     ]
-    return jnp.concatenate(parts)
+    members = np.repeat(np.arange(1, further + 1, dtype=np.int32), np.diff(ends))
+    return jnp.concatenate(predicted), jnp.asarray(members)
 
 
 def bootstrap_weights(episodes: Int[Array, "B"], members: int, share: float) -> Float[Array, "{members} B"]:

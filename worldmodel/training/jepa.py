@@ -6,7 +6,6 @@ finished encoder the parts that need only latents; the policy comes last, when t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -22,10 +21,9 @@ from ..losses.inverse import inverse_loss
 from ..losses.partial_goal import goal_loss, goal_probe_loss, partial_goals
 from ..losses.prediction import (
     bootstrap_weights,
+    further_members_in_turn,
     prediction_loss,
     rollout,
-    rollout_of_members,
-    rows_of_members,
 )
 from ..losses.reconstruction import reconstruction_loss
 from ..models.goal_model import WorldModel
@@ -80,44 +78,53 @@ class JepaConfig:
         """Return the training stages, in order.
 
         First what shapes the representation: the encoder, the predictor's first member, which is used for planning,
-        inverse dynamics and probe. Then the encoder is finished: the data are encoded once, and the parts that need
-        only latents learn at the speed of small networks: the critic, which could not converge while representations
-        change, goals that specify only some sensors, and the further members. The critic may continue alone. The
-        policy comes last.
+        inverse dynamics, and the critic on few windows: its gradient keeps apart what a wall separates. Then the
+        encoder is finished, the data are encoded once, and the other parts learn one after another, at the speed of
+        small networks: the further members, with goals that specify only some sensors; the critic, which could not
+        converge while representations changed; and the policy.
 
         Raises:
           ValueError: too few windows in a batch, or a part of the model that is missing or would never learn.
         """
-        if self.foreign_goals >= training.batch:
+        if self.distance and self.foreign_goals >= training.critic_batch:
             raise ValueError(
-                f"objective.foreign_goals ({self.foreign_goals}) must be less than training.batch ({training.batch})"
+                f"objective.foreign_goals ({self.foreign_goals}) must be less than training.critic_batch "
+                f"({training.critic_batch})"
             )
         if self.reconstruction and model.decoder is None:
             raise ValueError("objective.reconstruction needs a decoder: add model.decoder=true, or set it to 0")
+        if not training.frozen_updates:
+            raise ValueError(
+                "members of an ensemble and goals with only some sensors specified need training.frozen_updates; got 0"
+            )
         if model.policy_head is not None and not training.policy_updates:
             raise ValueError(
                 "a policy needs training.policy_updates: give it some, or leave it out with model.policy=false"
             )
         critic_updates = training.critic_updates if self.distance else 0
         policy_updates = training.policy_updates if model.policy_head is not None else 0
-        joint = ("encoder", "predictor.members.0", "inverse", "decoder", "probe_head")
         further = (f"predictor.members.{number}" for number in range(1, len(model.predictor.members)))
-        frozen = (*further, "distance_head", "goal_head")
-
-        def stage(name: str, updates: int, learns: tuple[str, ...], loss: Callable[..., tuple[Array, Metrics]]) -> Stage:
-            encoded = loss is not joint_loss
-            return Stage(name, updates, learns, partial(loss, config=self), training.learning_rate, encoded)
-
+        joint = ("encoder", "predictor.members.0", "inverse", "distance_head", "decoder", "probe_head")
+        joint_loss, frozen_loss, critic, policy = (
+            partial(loss, config=self)
+            for loss in (partial(jepa_loss, critic_batch=training.critic_batch), latent_loss, critic_loss, reflex_loss)
+        )
+        rate = training.learning_rate
         return (
-            stage("joint", training.updates, joint, joint_loss),
-            stage("frozen", training.frozen_updates, frozen, latent_loss),
-            stage("critic", critic_updates, ("distance_head",), critic_loss),
-            stage("policy", policy_updates, ("policy_head",), reflex_loss),
+            Stage("joint", training.updates, joint, joint_loss, rate, training.batch),
+            Stage("frozen", training.frozen_updates, (*further, "goal_head"), frozen_loss, rate, training.batch, True),
+            Stage("critic", critic_updates, ("distance_head",), critic, rate, training.critic_batch, True),
+            Stage("policy", policy_updates, ("policy_head",), policy, rate, training.policy_batch, True),
         )
 
 
-def joint_loss(
-    model: WorldModel, target: TemporalDistance, windows: Windows, key: PRNGKeyArray, config: JepaConfig
+def jepa_loss(
+    model: WorldModel,
+    target: TemporalDistance,
+    windows: Windows,
+    key: PRNGKeyArray,
+    config: JepaConfig,
+    critic_batch: int,
 ) -> tuple[Float[Array, ""], Metrics]:
     """Return the loss that shapes the representation on one batch of windows, and its parts as metrics.
 
@@ -126,10 +133,11 @@ def joint_loss(
 
     Args:
       model: the model; the modules of the stage learn.
-      target: not used.
+      target: the slowly following copy of the critic.
       windows: of observations.
       key: consumed.
       config: weights of the losses.
+      critic_batch: the first windows, as many as the critic learns from.
     """
     latents = model.encode(model.embed(windows.observations))  # [B, H+1, D]
     predicted = rollout(model.predict, latents[:, 0], windows.actions)  # [B, H, D]
@@ -146,13 +154,29 @@ def joint_loss(
         "inverse": inverse,
         "horizon_ratio": horizon_ratio(latents, predicted),
     }
+    if config.distance:
+        few = jax.tree.map(lambda values: values[:critic_batch], windows)
+        embedded = model.embed(few.goals)
+        goals = model.encode(embedded), embedded[:, -1]
+        encoded = LatentWindows(latents[:critic_batch], few.actions, *goals, few.goal_offset, few.episode)
+        distance, errors = distance_loss(
+            model,
+            target,
+            predicted[:critic_batch],
+            encoded,
+            config.expectile,
+            config.longest_distance,
+            config.foreign_goals,
+        )
+        metrics.update(distance=distance, **errors)
+        loss = loss + config.distance * distance
     if config.reconstruction:
         metrics["reconstruction"] = reconstruction_loss(model, windows, latents, predicted)
         loss = loss + config.reconstruction * metrics["reconstruction"]
-    if model.probe_head is not None and windows.probe_targets is not None:
-        seen = jax.lax.stop_gradient(latents[:, 0])
-        expected = model.probe_head.normalizer(windows.probe_targets)
-        metrics["probe"] = jnp.mean(jnp.square(model.probe_head.mlp(seen) - expected))
+    if windows.probe_targets is not None and model.probe_head is not None:
+        probe = model.probe_head.mlp(jax.lax.stop_gradient(latents[:, 0]))
+        probe_target = model.probe_head.normalizer(windows.probe_targets)
+        metrics["probe"] = jnp.mean(jnp.square(probe - probe_target))
         loss = loss + metrics["probe"]
     return loss, {"loss": loss, **metrics}
 
@@ -160,39 +184,29 @@ def joint_loss(
 def latent_loss(
     model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Return the loss of the predictor's further members, the critic and partial goals, on a finished encoder.
+    """Return the loss of the predictor's further members and of goals with only some sensors specified.
 
     Args:
       model: the model; the modules of the stage learn.
-      target: the slowly following copy of the critic.
+      target: not used.
       windows: encoded.
       key: consumed.
       config: weights of the losses.
     """
-    latents = windows.latents
     goals = partial_goals(model, windows.goal_embeddings, key)
-    partial = goal_loss(goals, windows.goals)
-    windows = _with_partial_goals(windows, goals, config)
-
-    predicted = rollout_of_members(model.predictor, latents[:, 0], windows.actions)
-    shares = bootstrap_weights(windows.episode, len(model.predictor.members), config.bootstrap)
-    rows = rows_of_members(len(latents), len(model.predictor.members))
-    weights = jnp.concatenate([shares[member, part] for member, part in rows.items()])
-    prediction = prediction_loss(predicted, latents[:, 1:], weights)
-    distance, metrics = distance_loss(
-        model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
-    )
-    loss = config.prediction * prediction + config.distance * distance + partial
+    loss = goal_loss(goals, windows.goals)
+    metrics = {"partial_goal": loss}
     if config.goal_probe and model.probe_head is not None:
         metrics["goal_probe"] = goal_probe_loss(model, goals, windows.goals)
         loss = loss + config.goal_probe * metrics["goal_probe"]
-    metrics = {
-        "prediction": prediction,
-        "distance": distance,
-        "partial_goal": partial,
-        "horizon_ratio": horizon_ratio(latents, predicted),
-        **metrics,
-    }
+    if len(model.predictor.members) > 1:
+        latents = windows.latents
+        predicted, members = further_members_in_turn(model.predictor, latents[:, 0], windows.actions)
+        shares = bootstrap_weights(windows.episode, len(model.predictor.members), config.bootstrap)
+        weights = shares[members, jnp.arange(len(members), dtype=members.dtype)]
+        metrics["prediction"] = prediction_loss(predicted, latents[:, 1:], weights)
+        metrics["horizon_ratio"] = horizon_ratio(latents, predicted)
+        loss = loss + config.prediction * metrics["prediction"]
     return loss, {"loss": loss, **metrics}
 
 
@@ -215,9 +229,7 @@ def critic_loss(
       config: weights of the losses.
     """
     windows = _with_partial_goals(windows, partial_goals(model, windows.goal_embeddings, key), config)
-    predicted = rollout(
-        model.predict, windows.latents[:, 0], windows.actions
-    )  # of the first member, which is used for planning
+    predicted = rollout(model.predict, windows.latents[:, 0], windows.actions)  # of the member used for planning
     loss, metrics = distance_loss(
         model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
     )
@@ -236,9 +248,8 @@ def reflex_loss(
       key: consumed.
       config: weights of the losses.
     """
-    half = jax.tree.map(lambda values: values[: len(values) // 2], windows)
-    goals = partial_goals(model, half.goal_embeddings, key)
-    loss = policy_loss(model, _with_partial_goals(half, goals, config))
+    goals = partial_goals(model, windows.goal_embeddings, key)
+    loss = policy_loss(model, _with_partial_goals(windows, goals, config))
     return loss, {"loss": loss, "policy": loss}
 
 

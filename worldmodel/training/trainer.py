@@ -34,21 +34,27 @@ logger = logging.getLogger(__name__)
 class TrainingConfig:
     """Number and rate of updates. Learning rate: linear warm-up over 5 % of the updates, then cosine decay to 1 %."""
 
-    updates: int = 4000
-    frozen_updates: int = 0  # further updates of predictor and critic, on a finished encoder
-    critic_updates: int = 0  # further updates of the critic alone, on finished representations and predictions
-    policy_updates: int = 4000  # of the policy, on a world model that is finished
-    batch: int = 256
-    learning_rate: float = 1e-3
+    updates: int = 2500  # of the representation, together with prediction, inverse dynamics and critic
+    frozen_updates: int = 1000  # of further ensemble members and partial goals, on a finished encoder
+    critic_updates: int = 6000  # further updates of the critic alone, on finished representations and predictions
+    policy_updates: int = 2000  # of the policy, on a world model that is finished
+    batch: int = 256  # windows per update
+    critic_batch: int = 64  # windows that the critic learns from, in each update
+    policy_batch: int = 64
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     updates_per_call: int = 100
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("updates", "batch", "updates_per_call"):
+        for name in ("updates", "batch", "critic_batch", "policy_batch", "updates_per_call"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.{name} must be at least 1; got {getattr(self, name)}")
+        if self.critic_batch > self.batch:
+            raise ValueError(
+                f"training.critic_batch must be at most training.batch ({self.batch}); got {self.critic_batch}"
+            )
         if not self.learning_rate > 0:
             raise ValueError(f"training.learning_rate must be positive; got {self.learning_rate}")
         for name in ("frozen_updates", "critic_updates", "policy_updates"):
@@ -220,7 +226,7 @@ class Trainer:
 
         def update(state: TrainState) -> tuple[TrainState, Metrics]:
             batch_key, loss_key = jax.random.split(jax.random.fold_in(key, state.update))
-            batch = sampler.sample(batch_key, self.config.batch)
+            batch = sampler.sample(batch_key, stage.batch)
 
             def loss(learned: Params) -> tuple[Array, Metrics]:
                 model = nnx.merge(self.graphdef, nnx.merge_state(state.params, learned), state.statistics)
@@ -240,9 +246,8 @@ class Trainer:
 def _learned(params: Params, stage: Stage) -> Params:
     """Return the part of the parameters that learns in a stage."""
     parts = [tuple(name.split(".")) for name in stage.learns]
-    flat = [
-        (path, leaf)
-        for path, leaf in nnx.to_flat_state(params)
+    return nnx.from_flat_state(
+        (path, value)
+        for path, value in nnx.to_flat_state(params)
         if any(tuple(map(str, path[: len(part)])) == part for part in parts)
-    ]
-    return nnx.from_flat_state(flat)
+    )

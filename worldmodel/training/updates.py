@@ -26,9 +26,10 @@ class Stage:
 
     name: str
     updates: int
-    learns: tuple[str, ...]  # modules by name; those that the model lacks are left out
+    learns: tuple[str, ...]  # modules by name, as in "predictor.members.0"; those that the model lacks are left out
     loss: Callable[[Any, Any, Any, PRNGKeyArray], tuple[Array, Metrics]]
     learning_rate: float
+    batch: int  # windows per update
     encoded: bool = False  # whether its batches are latents, encoded once by a finished encoder
 
 

@@ -20,6 +20,7 @@ from .goal import paired as bench_paired
 from .goal import table as goal_table
 from .latency import rows as latency_table
 from .planners import rows as planners_table
+from .training import rows as training_rows
 
 FOLDER = Path(__file__).resolve().parents[1] / "results"
 
@@ -57,6 +58,7 @@ TABLES = {
     "stirred_tank": Source("stirred_tank.csv", results.Value, _VALUES),
     "storm": _ROBOT_LOOP,
     "surprise": _ROBOT_LOOP,
+    "training_speed": Source("training_speed.csv", training_rows.SpeedRow, training_rows.IDENTITY),
 }
 
 

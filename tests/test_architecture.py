@@ -52,6 +52,7 @@ ORDER = {
         "missing",
         "budgets",
         "flops",
+        "markers",
         "latency",
         "planners",
         "goal",

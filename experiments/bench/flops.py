@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+SGEMM_SIZE = 2048  # large enough for the highest rate on a CPU
+
 
 def gemm_flops(traced: Any) -> int:
     """FLOP of all matrix products in a jaxpr, as `jax.make_jaxpr` returns it, those of inner programs included.

@@ -1,4 +1,4 @@
-"""The table of `jepa-mpc bench suite=training_speed`: its row, and the values that its promises are about."""
+"""Table of `jepa-mpc bench suite=training_speed`: its row, and the values that its promises are about."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statistics import fmean, median
 
 from rich.table import Table
 
-from ...records.intervals import pool
+from ...records.intervals import pool, wilson
 from ...records.results import Row, Value
 
 BEFORE, NOW = "before", "now"
@@ -47,8 +47,8 @@ def pairs(rows: Sequence[SpeedRow]) -> Iterator[tuple[SpeedRow, SpeedRow]]:
 def values(rows: Sequence[SpeedRow], committed: Sequence[Row]) -> list[Value]:
     """Values that the suite's promises are about.
 
-    The median over the pairs of the ratio of training times, and, for each task with committed rows, by how much its
-    success rate lies below their interval.
+    The median over the pairs of the ratio of training times, and, for each task with committed rows, by how much the
+    95 % interval of its success rate lies below theirs.
     """
     ratios = [now.train_seconds / before.train_seconds for before, now in pairs(rows)]
     found = [Value("training_speed_median_now_to_before", median(ratios), "ratio")] if ratios else []
@@ -56,37 +56,52 @@ def values(rows: Sequence[SpeedRow], committed: Sequence[Row]) -> list[Value]:
         known = [row for row in committed if row.task == task]
         low = pool(known).ci_low if known else None
         if low is not None:
-            rate = _rate([row for row in rows if row.task == task and row.version == NOW])
-            found.append(Value(f"training_speed_shortfall_{task}", low - rate, "success rate"))
+            own = [row for row in rows if row.task == task and row.version == NOW]
+            _, high = wilson(sum(row.successes for row in own), sum(row.episodes for row in own))
+            found.append(Value(f"training_speed_shortfall_{task}", low - high, "success rate"))
     return found
 
 
 def table(rows: Sequence[SpeedRow], committed: Sequence[Row]) -> Table:
-    """One line per task, with the means over its seeds."""
-    title = "goal training: seconds, GFLOP and successes of both versions, and the committed interval of successes"
+    """One line per task, with means over seeds, and the committed interval of its success rate."""
+    header, lines = columns(rows)
+    title = "goal training: time, matrix products and successes of both versions, and the committed interval"
     result = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1))
-    for column in ("task", "before s", "now s", "ratio", "GFLOP", "sgemm", "before", "now", "committed"):
-        result.add_column(column, justify="left" if column == "task" else "right", no_wrap=True)
-    for task in dict.fromkeys(row.task for row in rows):
-        of = {version: [row for row in rows if (row.task, row.version) == (task, version)] for version in VERSIONS}
-        ratios = [now.train_seconds / before.train_seconds for before, now in pairs([*of[BEFORE], *of[NOW]])]
-        shares = [row.sgemm_share for row in of[NOW] if row.sgemm_share is not None]
-        known = [row for row in committed if row.task == task]
+    for name in (*header, "committed"):
+        result.add_column(name, justify="left" if name == "task" else "right")
+    for line in lines:
+        known = [row for row in committed if row.task == line[0]]
         row = pool(known) if known else None
-        result.add_row(
-            task,
-            *(
-                f"{fmean(each.train_seconds for each in of[version]):.1f}" if of[version] else ""
-                for version in VERSIONS
-            ),
-            f"{median(ratios):.2f}" if ratios else "",
-            f"{of[NOW][0].gflops:,.0f}" if of[NOW] and of[NOW][0].gflops is not None else "",
-            f"{fmean(shares):.0%}" if shares else "",
-            *(f"{_rate(of[version]):.1%}" if of[version] else "" for version in VERSIONS),
-            f"{100 * row.ci_low:.1f}–{100 * row.ci_high:.1f}" if row and row.ci_low and row.ci_high else "",
+        interval = (
+            "" if row is None or row.ci_low is None or row.ci_high is None else _interval(row.ci_low, row.ci_high)
         )
+        result.add_row(*(cell.partition(" (")[0] for cell in line), interval)  # their intervals would be too wide
     return result
 
 
-def _rate(rows: Sequence[SpeedRow]) -> float:
-    return sum(row.successes for row in rows) / sum(row.episodes for row in rows)
+def columns(rows: Sequence[SpeedRow]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of a table with one line per task: means over seeds; times are compared on equal seeds."""
+    lines = []
+    for task in dict.fromkeys(row.task for row in rows):
+        of = {version: [row for row in rows if (row.task, row.version) == (task, version)] for version in VERSIONS}
+        both = list(pairs([*of[BEFORE], *of[NOW]]))
+        counts = [row.gflops for row in of[NOW] if row.gflops is not None]
+        shares = [row.sgemm_share for row in of[NOW] if row.sgemm_share is not None]
+        line = [task]
+        line += [f"{fmean(row.train_seconds for row in of[each]):.1f} s" if of[each] else "" for each in VERSIONS]
+        line += [f"{median(now.train_seconds / before.train_seconds for before, now in both):.2f}" if both else ""]
+        line += [f"{fmean(counts):,.0f}" if counts else "", f"{fmean(shares):.0%}" if shares else ""]
+        line += [_success(of[each]) for each in VERSIONS]
+        lines.append(line)
+    return ["task", "before", "now", "ratio", "GFLOP", "sgemm", "success before", "success now"], lines
+
+
+def _success(rows: Sequence[SpeedRow]) -> str:
+    if not rows:
+        return ""
+    reached, episodes = sum(row.successes for row in rows), sum(row.episodes for row in rows)
+    return f"{reached / episodes:.1%} ({_interval(*wilson(reached, episodes))})"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{100 * low:.1f}–{100 * high:.1f}"

@@ -2,8 +2,8 @@
 
 Every run is a fresh process. Each version has its own cache of compiled programs, empty at first and kept between runs:
 the first seed of a task compiles, as after an installation, and later seeds load. A cell is a task, a version and a
-seed. Finished cells are in the table and are skipped; a cell that was interrupted starts again, because its time would
-be that of two runs.
+seed. Finished cells are in the table and are skipped. A training run that was interrupted resumes from its last state,
+and its time is the sum of its parts.
 """
 
 from __future__ import annotations
@@ -11,25 +11,23 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import jax
 from omegaconf import DictConfig
 from rich.console import Console
 
 import envs
 from worldmodel.data.dataset import load
-from worldmodel.models.fingerprint import differing
+from worldmodel.files import write_atomically
+from worldmodel.models.checkpoint import load_model
 from worldmodel.training.trainer import Trainer
 
 from ... import build
-from ...build.defaults import defaults
 from ...build.recipes import Paths, recipe
 from ...records import table_file
 from ...records.manifest import command, manifest
@@ -38,17 +36,18 @@ from ...records.results import Row, read_csv
 from ...shell.shadowing import ROOT
 from ...training.ensure import ensure_data
 from ...training.offline import prepare
-from ..flops import gemm_flops, sgemm_gflops
+from ..flops import SGEMM_SIZE, sgemm_gflops
 from ..missing import missing
 from ..steps import Step, exit_on_failure, run_all
 from . import checkouts
 from .checkouts import Checkout
+from .profile import update_flops
 from .rows import BEFORE, IDENTITY, NOW, SpeedRow, table, values
+from .settings import same_settings, stored_cells
 
 logger = logging.getLogger(__name__)
 
 COMMITTED = ROOT / "experiments" / "results" / "goal.csv"
-POLICIES = ("model", "reflex")
 
 
 @dataclass(frozen=True)
@@ -87,11 +86,13 @@ def run(cfg: DictConfig) -> list[SpeedRow]:
 
 
 def cells(cfg: DictConfig) -> Iterator[Cell]:
-    """The cells in the order of measurement: versions alternate, in an order that is swapped from pair to pair."""
-    for number, (task, seed) in enumerate(product(map(str, cfg.suite.tasks), map(int, cfg.suite.seeds))):
-        order = [version for version in (BEFORE, NOW) if version in cfg.suite.versions]
-        for version in reversed(order) if number % 2 else order:
-            yield Cell(task, version, seed)
+    """The cells in the order of measurement: seed by seed, with the order of versions swapped from pair to pair."""
+    seeds = {BEFORE: list(map(int, cfg.suite.before_seeds)), NOW: list(map(int, cfg.suite.seeds))}
+    all_seeds = dict.fromkeys([*seeds[NOW], *seeds[BEFORE]])
+    for number, (seed, task) in enumerate(product(all_seeds, map(str, cfg.suite.tasks))):
+        for version in (NOW, BEFORE) if number % 2 else (BEFORE, NOW):
+            if seed in seeds[version]:
+                yield Cell(task, version, seed)
 
 
 def committed_rows(tasks: dict[str, DictConfig]) -> list[Row]:
@@ -110,7 +111,7 @@ class Suite:
     def __init__(self, cfg: DictConfig):
         self.cfg = cfg
         self.path = Path(cfg.results) / "training_speed.csv"
-        self.commit = checkouts.commit_of(str(cfg.suite.before)) if BEFORE in cfg.suite.versions else ""
+        self.commit = checkouts.commit_of(str(cfg.suite.before)) if cfg.suite.before_seeds else ""
         self._root = Path(cfg.runs).absolute() / "training_speed"
         self._made = manifest(cfg, [int(seed) for seed in cfg.suite.seeds])
         self._flops = lru_cache(self._flops_of)
@@ -119,98 +120,126 @@ class Suite:
     def todo(self, requested: list[Cell]) -> list[Cell]:
         """The cells without a row of the same settings and enough episodes."""
         rows = {row.identity: row for row in table_file.read(self.path, SpeedRow)}
-        stored = {
-            tuple(identity): entry["manifest"].get("cell")
-            for entry in table_file.read_entries(self.path)
-            for identity in entry["rows"]
-        }
+        stored = stored_cells(self.path)
 
         def is_measured(cell: Cell) -> bool:
             key = (cell.task, cell.version, cell.seed)
             enough = key in rows and rows[key].episodes >= int(self.cfg.suite.episodes)
-            return enough and self._same_settings(cell, stored.get(key))
+            return enough and same_settings(stored.get(key), self._cell(cell))
 
         return missing(requested, is_measured, bool(self.cfg.redo), "cells")
 
     def measure(self, cell: Cell) -> None:
-        """Train and plan in one fresh folder, and write the row."""
+        """Train and plan, and write the row; what an interrupted run has finished is kept."""
         version, data = self._checkout(cell.version), self._data(cell)
         gflops = self._flops(cell.task, data) / 1e9 if cell.version == NOW else None
-        name = Paths.of(self.settings(cell), cell.seed).model.stem
-        place = self._root / version.name / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        for left in place.parent.glob(f"{name}.partly-*"):  # of a run that was killed
-            shutil.rmtree(left)
-        partly = Path(tempfile.mkdtemp(prefix=f"{name}.partly-", dir=place.parent))
-        (partly / data.name).symlink_to(data, target_is_directory=True)
-        words, log, cache = self._words(cell, partly), place.with_suffix(".log"), self._root / version.name / "compiled"
-        log.unlink(missing_ok=True)
-        peak = sgemm_gflops()
-        version.run("train", words, log, cache)
-        peak = max(peak, sgemm_gflops())  # a busy moment must not flatter the share
-        plan = [f"episodes={int(self.cfg.suite.episodes)}", "latency_plans=1", f"policies=[{','.join(POLICIES)}]"]
+        files, words = self._files(cell), self._words(cell)
+        log, cache = files.model.with_suffix(".log"), self._folder(cell.version) / "compiled"
+        begun, notes = self._begun(cell, data), files.model.with_suffix(".cell.json")
+        if not files.model.exists():
+            peak = max(begun["sgemm_gflops"], sgemm_gflops(SGEMM_SIZE, seconds=1.0))
+            write_atomically(notes, table_file.as_json({**begun, "sgemm_gflops": peak}))
+            version.run("train", words, log, cache)
+            peak = max(peak, sgemm_gflops(SGEMM_SIZE, seconds=1.0))  # a busy moment must not flatter the share
+            begun = {**begun, "sgemm_gflops": peak}
+            write_atomically(notes, table_file.as_json(begun))
+        else:
+            logger.info("%s: its model is there already; redo=true trains it again", cell)
+        trained = load_model(files.model)
+        policies = ["model"] if trained.model.heads.policy is None else ["model", "reflex"]
+        plan = [f"episodes={int(self.cfg.suite.episodes)}", "latency_plans=1", f"policies=[{','.join(policies)}]"]
         version.run("plan", [*words, *plan], log, cache)
-        planned = {row["policy"]: row for row in json.loads((partly / f"{cell.task}-plan.json").read_bytes())["rows"]}
-        shutil.rmtree(place, ignore_errors=True)
-        partly.rename(place)
-        model, seconds = planned["model"], float(planned["model"]["train_seconds"])
+        planned = json.loads((self._folder(cell.version) / f"{cell.task}-plan.json").read_bytes())["rows"]
+        reached = {row["policy"]: row for row in planned}
+        seconds, peak = float(trained.metadata["train_seconds"]), float(begun["sgemm_gflops"])
         row = SpeedRow(
             task=cell.task,
             version=cell.version,
             seed=cell.seed,
             train_seconds=seconds,
-            successes=int(model["successes"]),
-            episodes=int(model["episodes"]),
+            successes=int(reached["model"]["successes"]),
+            episodes=int(reached["model"]["episodes"]),
             gflops=gflops,
             sgemm_share=None if gflops is None else gflops / seconds / peak,
             command=command(),
         )
         made = {**self._made, "cell": self._cell(cell), "sgemm_gflops": round(peak, 1)}
         table_file.add(self.path, SpeedRow, [row], IDENTITY, made)
-        reached = ", ".join(f"{name} {each['successes']}/{each['episodes']}" for name, each in planned.items())
-        logger.info("%s: trained in %.1f s; %s", cell, seconds, reached)
+        words = [f"{name} {each['successes']}/{each['episodes']}" for name, each in reached.items()]
+        logger.info("%s: trained in %.1f s; %s", cell, seconds, ", ".join(words))
+
+    def _begun(self, cell: Cell, data: Path) -> dict[str, Any]:
+        """Notes on a training run that began, beside its files.
+
+        Those of other settings or data are removed, and with `redo` also those of a run that had finished.
+        """
+        files = self._files(cell)
+        notes, settings = files.model.with_suffix(".cell.json"), {**self._cell(cell), "data": str(data.resolve())}
+        begun = json.loads(notes.read_bytes()) if notes.exists() else {}
+        same = same_settings(begun.get("cell"), settings)
+        if not same or (self.cfg.redo and files.model.exists()):
+            for left in (files.model, files.training, files.model.with_suffix(".log"), notes):
+                left.unlink(missing_ok=True)
+            begun = {}
+        return {"cell": settings, "sgemm_gflops": 0.0, **begun}
 
     def _checkout(self, version: str) -> Checkout:
         return checkouts.current() if version == NOW else checkouts.checkout(self.commit, self._root / "checkouts")
 
+    def _folder(self, version: str) -> Path:
+        """Folder of a version's data, models and logs: the setting `runs` of its commands."""
+        return self._root / (NOW if version == NOW else self.commit[:12])
+
+    def _files(self, cell: Cell) -> Paths:
+        return Paths.of(self.settings(cell), cell.seed)
+
     def _data(self, cell: Cell) -> Path:
         """The dataset, collected if missing; `now` learns from that of `before` where its own recipe is the same."""
+        if cell.version == BEFORE:
+            return self._collected(cell)
+        path = self._files(cell).data
+        path.parent.mkdir(parents=True, exist_ok=True)
         if self.commit:
-            before = self._checkout(BEFORE)
-            path = self._collected(before, cell)
-            if cell.version == BEFORE or self._fits(before, cell):
+            before = replace(cell, version=BEFORE)
+            shared = self._collected(before)
+            if self._fits(cell, self._folder(BEFORE)):
+                if path.resolve() != shared.resolve():
+                    _remove(path)
+                    path.symlink_to(shared, target_is_directory=True)
                 return path
-        now = self._checkout(NOW)
-        path = Paths.of(self.settings(cell, self._root / now.name / "data"), cell.seed).data
-        if path.exists() and not self._fits(now, cell):
-            shutil.rmtree(path)
-        return self._collected(now, cell)
+        if not path.exists() or not self._fits(cell, path.parent):
+            _remove(path)
+        return self._collected(cell)
 
-    def _collected(self, version: Checkout, cell: Cell) -> Path:
+    def _collected(self, cell: Cell) -> Path:
         """The dataset that a version collects."""
-        runs = self._root / version.name / "data"
-        path = Paths.of(self.settings(cell, runs), cell.seed).data
+        path = self._files(cell).data
         if not path.exists():
-            runs.mkdir(parents=True, exist_ok=True)
-            version.run("collect", self._words(cell, runs), path.with_suffix(".log"), runs.parent / "compiled")
+            folder = path.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            log = path.with_suffix(".log")
+            self._checkout(cell.version).run("collect", self._words(cell), log, folder / "compiled")
         return path
 
-    def _fits(self, collector: Checkout, cell: Cell) -> bool:
-        """Whether the dataset of a version is the one that the recipe of `now` would collect."""
+    def _fits(self, cell: Cell, folder: Path) -> bool:
+        """Whether the dataset in a folder is the one that the recipe of `now` would collect."""
+        settings = self.settings(cell)
+        settings.runs = str(folder)
         try:
-            ensure_data(self.settings(cell, self._root / collector.name / "data"), cell.seed)
+            ensure_data(settings, cell.seed)
         except ValueError as error:
-            logger.info("%s does not learn from the data of %s: %s", cell, collector.name, error)
+            logger.info("%s does not learn from the data in %s: %s", cell, folder, error)
             return False
         return True
 
-    def _words(self, cell: Cell, runs: Path) -> list[str]:
+    def _words(self, cell: Cell) -> list[str]:
+        runs = self._folder(cell.version)
         return [f"task={cell.task}", f"seed={cell.seed}", f"runs='{runs}'", *map(str, self.cfg.suite.overrides)]
 
-    def settings(self, cell: Cell, runs: Path | None = None) -> DictConfig:
-        """Settings of `now` for a cell, with its files in the folder `runs`."""
+    def settings(self, cell: Cell) -> DictConfig:
+        """Settings of the current checkout for a cell, with the files of the cell's version."""
         found = self._composed(cell.task, cell.seed).copy()
-        found.runs = str(runs or self._root)
+        found.runs = str(self._folder(cell.version))
         return found
 
     def _compose(self, task: str, seed: int) -> DictConfig:
@@ -229,19 +258,15 @@ class Suite:
             return {"commit": self.commit, "overrides": overrides}
         return {"recipe": recipe(self.settings(cell), cell.seed), "overrides": overrides}
 
-    def _same_settings(self, cell: Cell, stored: Any) -> bool:
-        if not isinstance(stored, dict):
-            return False
-        now = self._cell(cell)
-        was, _ = differing(stored, now, {"recipe": defaults(now.get("recipe", {}))})
-        return not was
+
+def _remove(dataset: Path) -> None:
+    """Remove a dataset, or the link to one; nothing if there is none."""
+    if dataset.is_symlink():
+        dataset.unlink()
+    elif dataset.exists():
+        shutil.rmtree(dataset)
 
 
 def training_flops(trainer: Trainer) -> int:
     """FLOP of the matrix products of all updates, counted from the traced updates of each stage."""
-    state, key, total = trainer.init(), jax.random.key(trainer.config.seed), 0
-    for stage in trainer.stages:
-        batches = trainer.batches(stage.name, state)
-        traced = jax.make_jaxpr(partial(trainer.many_updates, stage.name))(state, batches, key)
-        total += gemm_flops(traced) * stage.updates // trainer.config.updates_per_call
-    return total
+    return sum(round(update_flops(trainer, stage.name) * stage.updates) for stage in trainer.stages)

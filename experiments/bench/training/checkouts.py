@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import shlex
 import shutil
@@ -10,11 +11,19 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...shell.shadowing import ROOT
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class Checkout:
         Args:
           command: of the command line.
           overrides: Hydra's; paths in them are absolute, since the process works in the checkout.
-          log: the file of the output.
+          log: the file of the output; commands with logs in one folder wait for each other.
           cache: folder of compiled programs.
 
         Raises:
@@ -43,11 +52,17 @@ class Checkout:
             "JAX_COMPILATION_CACHE_DIR": str(cache),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
-        with log.open("a", encoding="utf-8") as output:
+        with log.open("a", encoding="utf-8") as output, _alone(log.parent) as inherited:
             output.write(f"$ jepa-mpc {shlex.join(words[3:])}\n")
             output.flush()
             code = subprocess.run(
-                words, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                words,
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=inherited,
             ).returncode
         if code:
             lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -94,6 +109,25 @@ def checkout(commit: str, folder: Path) -> Checkout:
             shutil.rmtree(partly, ignore_errors=True)
             raise
     return Checkout(commit[:12], place)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[tuple[int, ...]]:
+    """Wait until no other command runs in a folder, and give the descriptors that the next one inherits.
+
+    The lock is released when the command ends. If only this process is killed, the command goes on: a suite that is
+    started again must not train the same model beside it.
+    """
+    if fcntl is None:
+        yield ()
+        return
+    with (folder / ".running.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("waiting for a command of an earlier run that still works in %s", folder)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield (lock.fileno(),)
 
 
 def _git(*arguments: str) -> bytes:

@@ -80,15 +80,20 @@ def table(rows: Sequence[SpeedRow], committed: Sequence[Row]) -> Table:
 
 
 def columns(rows: Sequence[SpeedRow]) -> tuple[list[str], list[list[str]]]:
-    """Header and lines of a table with one line per task: means over seeds; times are compared on equal seeds."""
+    """Header and lines of a table with one line per task.
+
+    Times are means over the seeds that both versions have, since a version's first seed compiles; over all of its own
+    where there are none.
+    """
     lines = []
     for task in dict.fromkeys(row.task for row in rows):
         of = {version: [row for row in rows if (row.task, row.version) == (task, version)] for version in VERSIONS}
         both = list(pairs([*of[BEFORE], *of[NOW]]))
-        counts = [row.gflops for row in of[NOW] if row.gflops is not None]
-        shares = [row.sgemm_share for row in of[NOW] if row.sgemm_share is not None]
+        timed = {BEFORE: [before for before, _ in both], NOW: [now for _, now in both]} if both else of
+        counts = [row.gflops for row in timed[NOW] if row.gflops is not None]
+        shares = [row.sgemm_share for row in timed[NOW] if row.sgemm_share is not None]
         line = [task]
-        line += [f"{fmean(row.train_seconds for row in of[each]):.1f} s" if of[each] else "" for each in VERSIONS]
+        line += [f"{fmean(row.train_seconds for row in timed[each]):.1f} s" if timed[each] else "" for each in VERSIONS]
         line += [f"{median(now.train_seconds / before.train_seconds for before, now in both):.2f}" if both else ""]
         line += [f"{fmean(counts):,.0f}" if counts else "", f"{fmean(shares):.0%}" if shares else ""]
         line += [_success(of[each]) for each in VERSIONS]

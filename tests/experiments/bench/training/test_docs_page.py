@@ -30,7 +30,7 @@ def test_the_page_is_written_from_rows(tmp_path):
     found = rows_of(Profile(0.01, 2e8, {PRODUCTS: Spent(0.06, 40)}, 10), "two_room", "joint", 100.0)
     table_file.add(tmp_path / "training_profile.csv", ProfileRow, found, IDENTITY, MADE)
     page = docs_page.page(text, tmp_path)
-    assert "| two_room | 80.0 s | 25.0 s | 0.25 | 1,234 |  | 99.0% (94.6–99.8) | 99.0% (96.4–99.7) |" in page
+    assert "| two_room | 80.0 s | 20.0 s | 0.25 | 1,234 |  | 99.0% (94.6–99.8) | 99.0% (96.4–99.7) |" in page
     assert "| two_room | joint | 10.00 | 0.200 | 20 | 20% | 100% |" in page
     assert page.count("Measured on A CPU, 2 cores, Linux x86_64.") == 2
     assert docs_page.page(page, tmp_path) == page

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -225,6 +226,25 @@ def test_what_is_no_commit_is_named(tmp_path):
 def test_a_failed_command_names_its_last_line(tmp_path):
     with pytest.raises(ChildProcessError, match="`fly` of now ended with exit code 2: .*'fly' is not a command"):
         checkouts.current().run("fly", [], tmp_path / "log", tmp_path / "compiled")
+
+
+def test_a_command_holds_a_lock_that_outlives_this_process(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    ran = []
+
+    def run(words, pass_fds, **others):
+        (inherited,) = pass_fds
+        with (tmp_path / ".running.lock").open() as lock:
+            assert os.path.samestat(os.fstat(inherited), os.fstat(lock.fileno()))
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ran.append(words)
+        return subprocess.CompletedProcess(words, 0)
+
+    monkeypatch.setattr(checkouts.subprocess, "run", run)
+    for _ in range(2):  # it is free again
+        checkouts.current().run("train", [], tmp_path / "log", tmp_path / "compiled")
+    assert len(ran) == 2
 
 
 def test_flops_of_a_training_are_those_of_all_updates():

@@ -47,7 +47,20 @@ ORDER = {
     "experiments.evaluation": [".", "goals", "rewards"],
     "experiments.training": [".", "online", "run"],
     "experiments.driving": ["simulator", "view", "."],
-    "experiments.bench": ["steps", "missing", "budgets", "latency", "planners", "goal", "rewards", "robot", "shipped"],
+    "experiments.bench": [
+        "steps",
+        "missing",
+        "budgets",
+        "flops",
+        "markers",
+        "latency",
+        "planners",
+        "goal",
+        "training",
+        "rewards",
+        "robot",
+        "shipped",
+    ],
 }
 MOST_FILES = 16  # in a room; the roots of planning and envs are shelves of planners and of tasks
 SHELVES = ("planning", "envs")

@@ -16,6 +16,8 @@ from hydra.utils import get_class
 from experiments.bench.goal.paired import PairedRow
 from experiments.bench.latency.rows import LatencyRow
 from experiments.bench.planners.rows import PlannerRow
+from experiments.bench.training.profile_rows import ProfileRow
+from experiments.bench.training.rows import SpeedRow
 from experiments.build import compose, controller, recipes
 from experiments.build.defaults import defaults
 from experiments.build.learned import learned
@@ -54,7 +56,8 @@ TABLES = {
 COMMITTED = {
     "collection": Value, "partial_goals": Value, "planning": Value, "robot_loop": Value, "dmc_curves": CurveRow,
     "fine_tuning": CurveRow, "latency": LatencyRow, "paired": PairedRow, "planners": PlannerRow,
-    "reward_plans": ReturnRow, "stirred_tank": Value,
+    "reward_plans": ReturnRow, "stirred_tank": Value, "training_profile": ProfileRow,
+    "training_speed": SpeedRow,
 }  # fmt: skip
 CHECKPOINTS = sorted((ROOT / "experiments" / "checkpoints").glob("*.safetensors"))
 

@@ -5,7 +5,7 @@ They are read-only. Your own runs write to the folder of the setting `results`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ..records import curves, results, table_file
+from ..records.manifest import machine_of
 from ..records.results import Row
 from .goal import paired as bench_paired
 from .goal import table as goal_table
 from .latency import rows as latency_table
 from .planners import rows as planners_table
+from .training import profile_rows
+from .training import rows as training_rows
 
 FOLDER = Path(__file__).resolve().parents[1] / "results"
 
@@ -57,6 +60,8 @@ TABLES = {
     "stirred_tank": Source("stirred_tank.csv", results.Value, _VALUES),
     "storm": _ROBOT_LOOP,
     "surprise": _ROBOT_LOOP,
+    "training_profile": Source("training_profile.csv", profile_rows.ProfileRow, profile_rows.IDENTITY),
+    "training_speed": Source("training_speed.csv", training_rows.SpeedRow, training_rows.IDENTITY),
 }
 
 
@@ -91,15 +96,6 @@ def by_machine(suite: str, folder: Path = FOLDER) -> dict[str, list[Any]]:
             continue  # several suites share a table of values
         groups.setdefault(machine_of(made), []).append(row)
     return groups
-
-
-def machine_of(made: Mapping[str, Any]) -> str:
-    """Description of a manifest's machine: CPU, cores, accelerator and system."""
-    cpu = made["cpu"]
-    cores = "1 core" if cpu["cores"] == 1 else f"{cpu['cores']} cores"
-    device = made.get("device")
-    accelerator = "" if device is None or "(cpu)" in device else f", {device}"
-    return f"{cpu['model']}, {cores}{accelerator}, {made['system']}"
 
 
 def _manifests(path: Path, identity: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:

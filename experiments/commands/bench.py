@@ -33,6 +33,8 @@ SUITES = {
     "stirred_tank": "goal.set_points",
     "storm": "robot.storm",
     "surprise": "robot.surprise",
+    "training_profile": "training.profile",
+    "training_speed": "training.speed",
 }
 
 

@@ -60,6 +60,15 @@ def command() -> str:
     return _without_paths(shlex.join(words))
 
 
+def machine_of(made: Mapping[str, Any]) -> str:
+    """Description of a manifest's machine: CPU, cores, accelerator and system."""
+    cpu = made["cpu"]
+    cores = "1 core" if cpu["cores"] == 1 else f"{cpu['cores']} cores"
+    device = made.get("device")
+    accelerator = "" if device is None or "(cpu)" in device else f", {device}"
+    return f"{cpu['model']}, {cores}{accelerator}, {made['system']}"
+
+
 def requirements() -> list[Requirement]:
     """Requirements of the installed distribution on this Python, with their version bounds."""
     needed = [Requirement(line) for line in importlib.metadata.requires(PROGRAM) or []]

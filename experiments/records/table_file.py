@@ -95,10 +95,20 @@ def add(
     identity: Sequence[str],
     manifest: Mapping[str, Any],
     digits: int | None = 4,
+    replaced: Sequence[str] = (),
 ) -> None:
     """Add rows of one run, replacing older ones with the same `identity`, and their manifest next to `path`.
 
     Rows that are added one by one with the same manifest share it. Any number of processes may add concurrently.
+
+    Args:
+      path: the table.
+      kind: dataclass of its rows.
+      rows: the new ones.
+      identity: fields that identify a row.
+      manifest: of the new rows.
+      digits: of non-integers; None: all digits.
+      replaced: fewer fields, where all older rows that have them in common with a new one are replaced.
 
     Raises:
       ValueError: `path` holds another table.
@@ -108,10 +118,14 @@ def add(
     def of(row: Any) -> tuple[Any, ...]:
         return tuple(getattr(row, name) for name in identity)
 
+    def group(row: Any) -> tuple[Any, ...]:
+        return tuple(getattr(row, name) for name in replaced or identity)
+
     new = {of(row): row for row in rows}
+    groups = {group(row) for row in rows}
     same = json.loads(as_json(dict(manifest)))
     with locked(path):
-        kept = [row for row in read(path, kind) if of(row) not in new]
+        kept = [row for row in read(path, kind) if group(row) not in groups]
         left = {of(row) for row in kept}
         entries = [
             {**entry, "rows": found}

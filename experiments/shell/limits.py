@@ -151,8 +151,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view"),
     (
         Word(),
-        "_target_ baseline bundle calibration checkpoint data fault host log method name ours out planner results "
-        "runs task telemetry variant start_from",
+        "_target_ baseline before bundle calibration checkpoint data fault host log method name ours out planner "
+        "results runs task telemetry variant start_from",
     ),
     (Word(("ppo", "sac")), "algorithm"),
     (Word(("policy", "planner")), "actor"),
@@ -162,6 +162,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Word(("cpu", "cuda")), 1), "platforms"),
     (Several(Word(), 1), "policies"),
     (Several(_SEED, 1), "seeds"),
+    (Several(_SEED), "before_seeds"),
     (Several(Whole(1), 1), "budgets"),
     (Several(_POSITIVE, 1), "penalties"),
     (Several(Number(), 1), "rest"),

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,8 @@ CHECKPOINT_SECONDS = 20.0  # between two training states on disk: the most that 
 def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> None:
     """Train on the data at `source` and write the model; an interrupted run resumes from its last state."""
     data = load(source)
-    robot, targets = _described(cfg, data, source)
-    check_range(data, source)
-    check_moves(data, source)
-    model_config = _architecture(cfg, data, targets)
-    objective = fill(JepaConfig, settings(cfg.objective), "objective")
-    training = fill(TrainingConfig, {**settings(cfg.training), "seed": seed}, "training")
-    trainer = Trainer.of(data, model_config, objective, training, targets)
+    made = prepare(cfg, seed, data, source)
+    trainer, robot = made.trainer, made.robot
 
     states = out.with_suffix(".training.safetensors")
     fingerprint = {**recipe(cfg, seed), "dataset": identity(data)}
@@ -55,7 +50,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
     if states.exists():
         state, extra = load_training(states, state, fingerprint, defaults(fingerprint))
         logger.info("going on from update %d in %s", int(state.update), states)
-    run = _Run(trainer, states, fingerprint, extra, CollapseWatch(model_config, trainer))
+    run = _Run(trainer, states, fingerprint, extra, CollapseWatch(made.model, trainer))
 
     def metadata() -> dict[str, Any]:
         return {
@@ -63,8 +58,8 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
             "action_low": data.action_low.tolist(),
             "action_high": data.action_high.tolist(),
             "recipe": recipe(cfg, seed),
-            "objective": asdict(objective),
-            "training": asdict(training),
+            "objective": asdict(made.objective),
+            "training": asdict(trainer.config),
             "history": run.history,
             "train_seconds": run.seconds,
             "env_steps": data.steps,
@@ -78,13 +73,44 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
         if run.good is None:
             raise FloatingPointError(f"{error}; there was no good model before it that could be kept") from error
         kept = out.with_suffix(".diverged.safetensors")
-        save_model(kept, trainer.model(run.good), model_config, metadata())
+        save_model(kept, trainer.model(run.good), made.model, metadata())
         states.unlink(missing_ok=True)  # resuming from there would fail in the same way
         raise FloatingPointError(
             f"{error}; the last good model, of update {int(run.good.update)}, is kept in {kept}"
         ) from error
-    save_model(out, trainer.model(state), model_config, metadata())
+    save_model(out, trainer.model(state), made.model, metadata())
     states.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe on its data, ready to train."""
+
+    robot: dict[str, Any]  # description of the task
+    model: ModelConfig
+    objective: JepaConfig
+    trainer: Trainer
+
+
+def prepare(cfg: DictConfig, seed: int, data: EpisodeData, source: Path | str) -> Prepared:
+    """Check the data and build the recipe's trainer on them.
+
+    Args:
+      cfg: the recipe.
+      seed: of the weights and the training.
+      data: the episodes.
+      source: where they are from, for messages.
+
+    Raises:
+      ValueError: the data do not fit the task or the recipe.
+    """
+    robot, targets = _described(cfg, data, source)
+    check_range(data, source)
+    check_moves(data, source)
+    model = _architecture(cfg, data, targets)
+    objective = fill(JepaConfig, settings(cfg.objective), "objective")
+    training = fill(TrainingConfig, {**settings(cfg.training), "seed": seed}, "training")
+    return Prepared(robot, model, objective, Trainer.of(data, model, objective, training, targets))
 
 
 def _described(cfg: DictConfig, data: EpisodeData, source: Path | str) -> tuple[dict[str, Any], ndarray | None]:

@@ -122,7 +122,7 @@ class Trainer:
         self._target = nnx.graphdef(getattr(model, objective.followed))
         self._stages = {stage.name: stage for stage in objective.stages(model, config) if stage.updates}
         self._optimizers = {name: self._optimizer(stage) for name, stage in self._stages.items()}
-        self._step = jax.jit(self._many_updates, static_argnums=0, donate_argnums=1)
+        self._step = jax.jit(self.many_updates, static_argnums=0, donate_argnums=1)
         self._latents: LatentSampler | None = None
 
     @classmethod
@@ -153,6 +153,11 @@ class Trainer:
         return cls(model, sampler, objective, training)
 
     @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Stages that have updates, in their order."""
+        return tuple(self._stages.values())
+
+    @property
     def total(self) -> int:
         """Number of updates of all stages."""
         return sum(stage.updates for stage in self._stages.values())
@@ -180,12 +185,22 @@ class Trainer:
 
     def step(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """Run `updates_per_call` updates; metrics are their means. `state` is consumed."""
-        key, name = jax.random.key(self.config.seed), self.stage(int(state.update))
-        encoded = self._stages[name].encoded
-        if encoded and self._latents is None:
+        name = self.stage(int(state.update))
+        return self._step(name, state, self.batches(name, state), jax.random.key(self.config.seed))
+
+    def batches(self, name: str, state: TrainState) -> WindowSampler | LatentSampler:
+        """Return the sampler of a stage's batches; the first stage on latents encodes the data with the state's model.
+
+        Args:
+          name: of the stage.
+          state: with the finished encoder, for stages on latents.
+        """
+        if not self._stages[name].encoded:
+            return self.sampler
+        if self._latents is None:
             model = self.model(state)
             self._latents = LatentSampler.of(self.sampler, model.embed, model.encode)
-        return self._step(name, state, self._latents if encoded else self.sampler, key)
+        return self._latents
 
     def train(
         self, state: TrainState, on_progress: Callable[[TrainState, dict[str, float]], None] | None = None
@@ -219,9 +234,17 @@ class Trainer:
             optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay)
         )
 
-    def _many_updates(
+    def many_updates(
         self, name: str, state: TrainState, sampler: WindowSampler | LatentSampler, key: PRNGKeyArray
     ) -> tuple[TrainState, Metrics]:
+        """Pure function of `updates_per_call` updates of one stage: the one that `step` compiles.
+
+        Args:
+          name: of the stage.
+          state: before the updates.
+          sampler: of the stage's batches.
+          key: of the run; each update folds in its index.
+        """
         stage, optimizer, followed = self._stages[name], self._optimizers[name], self.objective.followed
 
         def update(state: TrainState) -> tuple[TrainState, Metrics]:

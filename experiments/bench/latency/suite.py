@@ -29,6 +29,7 @@ from ...records.intervals import percentiles
 from ...records.manifest import command, manifest
 from ...shell.progress import progress_bar
 from ..budgets import rollouts
+from ..flops import sgemm_gflops
 from ..missing import missing
 from . import figure
 from . import points as latency_grid
@@ -115,19 +116,6 @@ def measure(agent: Agent, batch: int, plans: int) -> Timing:
             calls[call - WARM], idle[call - WARM] = 1e3 * seconds, 1e3 * _idle_delay()
     memory = compiled.memory_analysis()
     return Timing(calls, idle, compile_s, getattr(memory, "temp_size_in_bytes", 0) / 2**20)
-
-
-def sgemm_gflops(size: int = 1536, seconds: float = 0.3) -> float:
-    """The best rate of a float32 matrix product within `seconds`, in GFLOP/s."""
-    matrix = jax.random.normal(jax.random.key(0), (size, size), jnp.float32)
-    product = jax.jit(lambda a, b: a @ b)
-    product(matrix, matrix).block_until_ready()
-    best, end = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        began = time.perf_counter()
-        product(matrix, matrix).block_until_ready()
-        best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best / 1e9
 
 
 def show(rows: list[LatencyRow], manifests: list[dict[str, Any]]) -> None:

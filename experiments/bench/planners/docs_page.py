@@ -7,7 +7,6 @@ the text between two markers.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,6 +18,7 @@ from ...shell.shadowing import ROOT
 from ..latency import points as latency_grid
 from ..latency import rows as latency_table
 from ..latency.rows import LatencyRow
+from ..markers import between, unmeasured
 from . import rows as planners_table
 from .curves import Reference, needed_text, reference_success, step_budgets
 from .rows import PlannerRow
@@ -37,8 +37,8 @@ def page(text: str, results: Path) -> str:
     reference = reference_of(build.compose("bench", "suite=planners"))
     rows = planners_table.read(results / "planners.csv")
     latencies = latency_table.read(results / "latency.csv")
-    text = _between(text, "planners", _success(rows, reference) if rows else _unmeasured("planners"))
-    return _between(text, "latency", _times(latencies) if latencies else _unmeasured("latency"))
+    text = between(PAGE, text, "planners", _success(rows, reference) if rows else unmeasured("planners"))
+    return between(PAGE, text, "latency", _times(latencies) if latencies else unmeasured("latency"))
 
 
 def _success(rows: Sequence[PlannerRow], reference: Reference) -> str:
@@ -94,19 +94,8 @@ def _time(row: LatencyRow | None) -> tuple[str, str]:
     return f"{row.num_samples} × {row.horizon} × {row.iterations}", f"{row.p50_ms:.1f} / {row.p99_ms:.1f} ms"
 
 
-def _unmeasured(suite: str) -> str:
-    return f"Not measured yet: `jepa-mpc bench suite={suite}`."
-
-
 def _list(numbers: set[int]) -> str:
     return ", ".join(map(str, sorted(numbers)))
-
-
-def _between(text: str, marker: str, content: str) -> str:
-    pattern = re.compile(rf"(<!-- {marker} -->\n).*?(<!-- end -->)", re.DOTALL)
-    if not pattern.search(text):
-        raise ValueError(f"{PAGE.name} needs a line <!-- {marker} --> and after it one with <!-- end -->: restore them")
-    return pattern.sub(lambda found: f"{found[1]}{content}\n{found[2]}", text)
 
 
 if __name__ == "__main__":

@@ -145,3 +145,12 @@ def test_rows_of_a_folder_in_place_of_a_table(tmp_path: Path) -> None:
         with pytest.raises(IsADirectoryError, match="state.csv"):
             call(tmp_path / "state.csv")
     assert os.listdir(tmp_path) == ["state.csv"]
+
+
+def test_all_rows_that_share_the_replaced_fields_give_way(tmp_path: Path) -> None:
+    """With their manifests; other rows stay."""
+    path, make = tmp_path / "rows.csv", lambda case, unit: Value(case, 1.0, unit)  # noqa: E731
+    table_file.add(path, Value, [make("a", "s"), make("a", "m"), make("b", "s")], ("case", "unit"), {"n": 1})
+    table_file.add(path, Value, [make("a", "kg")], ("case", "unit"), {"n": 2}, replaced=("case",))
+    assert [(row.case, row.unit) for row in table_file.read(path, Value)] == [("b", "s"), ("a", "kg")]
+    assert [entry["rows"] for entry in table_file.read_entries(path)] == [[["b", "s"]], [["a", "kg"]]]

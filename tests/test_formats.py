@@ -54,7 +54,7 @@ TABLES = {
 COMMITTED = {
     "collection": Value, "partial_goals": Value, "planning": Value, "robot_loop": Value, "dmc_curves": CurveRow,
     "fine_tuning": CurveRow, "latency": LatencyRow, "paired": PairedRow, "planners": PlannerRow,
-    "reward_plans": ReturnRow, "stirred_tank": Value,
+    "reward_plans": ReturnRow, "second_start": Value, "stirred_tank": Value,
 }  # fmt: skip
 CHECKPOINTS = sorted((ROOT / "experiments" / "checkpoints").glob("*.safetensors"))
 

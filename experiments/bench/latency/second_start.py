@@ -26,8 +26,8 @@ from ...records.results import Value, append_values
 from ...shell.shadowing import ROOT
 from ...training.ensure import collect_data
 
-# Programs that run a command until its first result, print its time, and end. A call of `Trainer.step` runs many updates:
-# the first one counts as finished after its share of the call.
+# Programs that run a command until its first result, print its time, and end. A call of `Trainer.step` runs many
+# updates: the first one counts as finished after its share of the call.
 _TRAIN = """
 import os, sys, time
 from experiments import cli

@@ -25,6 +25,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import hypothesis
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 from jaxtyping import install_import_hook
 
 install_import_hook(["planning", "worldmodel", "envs"], "beartype.beartype")
@@ -50,3 +51,18 @@ def forget_compiled_programs():
     yield
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture
+def compiled(tmp_path):
+    """Names of the programs that were compiled in the test so far, as a function; none is known at its start."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    for name, value in zip(names, (str(tmp_path / "xla"), 0.0), strict=True):
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()  # JAX reads the settings once per process
+    jax.clear_caches()
+    yield lambda: {path.name for path in (tmp_path / "xla").glob("*-cache")}
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()

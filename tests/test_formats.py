@@ -56,7 +56,7 @@ TABLES = {
 COMMITTED = {
     "collection": Value, "partial_goals": Value, "planning": Value, "robot_loop": Value, "dmc_curves": CurveRow,
     "fine_tuning": CurveRow, "latency": LatencyRow, "paired": PairedRow, "planners": PlannerRow,
-    "reward_plans": ReturnRow, "stirred_tank": Value, "training_profile": ProfileRow,
+    "reward_plans": ReturnRow, "second_start": Value, "stirred_tank": Value, "training_profile": ProfileRow,
     "training_speed": SpeedRow,
 }  # fmt: skip
 CHECKPOINTS = sorted((ROOT / "experiments" / "checkpoints").glob("*.safetensors"))

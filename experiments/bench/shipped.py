@@ -54,6 +54,7 @@ TABLES = {
     "partial_goals": Source("partial_goals.csv", results.Value, _VALUES),
     "planners": Source("planners.csv", planners_table.PlannerRow, planners_table.IDENTITY),
     "rewards": Source("dmc_curves.csv", curves.CurveRow, curves.IDENTITY),
+    "second_start": Source("second_start.csv", results.Value, _VALUES),
     "soak": _ROBOT_LOOP,
     "start": _ROBOT_LOOP,
     "stderr": _ROBOT_LOOP,

@@ -27,6 +27,7 @@ SUITES = {
     "partial_goals": "goal.partial_goals",
     "planners": "planners.suite",
     "rewards": "rewards.suite",
+    "second_start": "latency.second_start",
     "soak": "robot.soak.suite",
     "start": "robot.start",
     "stderr": "robot.stderr",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import shlex
@@ -247,6 +248,16 @@ def test_help_of_a_command_shows_its_groups(seen: list, capsys: pytest.CaptureFi
     assert "num_samples: 8" in shown
     assert seen == []
     assert not HydraConfig.initialized()
+
+
+def test_a_start_seldom_searches_for_garbage(seen: list) -> None:
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)
+        cli.main(["greet"])
+        assert gc.get_threshold()[0] == cli.GARBAGE_THRESHOLD
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_compiled_programs_are_kept_where_the_user_says(seen: list, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from ..observation import PRESENT, ObservationSpec
 from .episodes import EpisodeData
 from .float32 import Float32Columns, as_float32
 from .logs import DESCRIPTION, read_logs
+from .stored_episodes import stored_episodes
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
         for sensor in spec.sensors
         if sensor.is_vector
     }
-    for episode in _read(path, dataset):
+    for episode in _read(path, dataset, rewards):
         if len(episode.actions) == 0:
             logger.warning("dataset %s: episode %d is empty and was left out", path, episode.id)
             continue
@@ -82,9 +83,9 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
 _REWARDS = ("rewards", "terminated")
 
 
-def _read(path: str | Path, dataset: Any) -> Iterator[Any]:
-    """Iterate over the episodes from Minari."""
-    episodes = dataset.iterate_episodes()
+def _read(path: str | Path, dataset: Any, rewards: bool) -> Iterator[Any]:
+    """Iterate over the episodes of a Minari dataset."""
+    episodes = stored_episodes(dataset, rewards)
     while True:
         try:
             episode = next(episodes)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 
@@ -35,8 +34,9 @@ def fill(path: str | Path, template: Any, tensors: dict[str, np.ndarray]) -> Any
                 f"{path} does not fit: {name} is {stored.dtype}{list(stored.shape)}, "
                 f"expected {leaf.dtype}{list(leaf.shape)}"
             )
-        leaves.append(jnp.asarray(stored))
-    return jax.tree.unflatten(jax.tree.structure(template), leaves)
+        leaves.append(stored)
+    # In place of `jnp.asarray`, which compiles a program for each shape.
+    return jax.tree.unflatten(jax.tree.structure(template), jax.device_put(leaves))
 
 
 def leaves_of(tree: Any) -> list[tuple[Any, Any]]:

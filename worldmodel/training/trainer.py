@@ -123,6 +123,7 @@ class Trainer:
         self._stages = {stage.name: stage for stage in objective.stages(model, config) if stage.updates}
         self._optimizers = {name: self._optimizer(stage) for name, stage in self._stages.items()}
         self._step = jax.jit(self.many_updates, static_argnums=0, donate_argnums=1)
+        self._init = jax.jit(self._first_state)  # one program, not one for each shape
         self._latents: LatentSampler | None = None
 
     @classmethod
@@ -164,11 +165,7 @@ class Trainer:
 
     def init(self) -> TrainState:
         """Return the state before the first update."""
-        params = jax.tree.map(jnp.copy, self._params)  # the step donates its argument; the model keeps its own
-        statistics = jax.tree.map(jnp.copy, self._statistics)
-        target = jax.tree.map(jnp.copy, params[self.objective.followed])
-        optimizers = {name: each.init(_learned(params, self._stages[name])) for name, each in self._optimizers.items()}
-        return TrainState(params, target, statistics, optimizers, jnp.zeros((), jnp.int32))
+        return self._init(self._params, self._statistics)
 
     def model(self, state: TrainState) -> WorldModel:
         """Return the module with the state's weights."""
@@ -233,6 +230,13 @@ class Trainer:
         return optax.chain(
             optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay)
         )
+
+    def _first_state(self, params: Params, statistics: Params) -> TrainState:
+        params = jax.tree.map(jnp.copy, params)  # the step donates its argument; the model keeps its own
+        target = jax.tree.map(jnp.copy, params[self.objective.followed])
+        optimizers = {name: each.init(_learned(params, self._stages[name])) for name, each in self._optimizers.items()}
+        statistics = jax.tree.map(jnp.copy, statistics)
+        return TrainState(params, target, statistics, optimizers, jnp.zeros((), jnp.int32))
 
     def many_updates(
         self, name: str, state: TrainState, sampler: WindowSampler | LatentSampler, key: PRNGKeyArray

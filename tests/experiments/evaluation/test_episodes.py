@@ -71,6 +71,26 @@ def test_the_ceiling_reaches_what_it_reached_before(task, agent):
     np.testing.assert_array_equal(alone.states, records[1].states)
 
 
+def test_another_model_and_other_goals_compile_nothing_again(task, compiled):
+    """A new process has forgotten every program, and loads those that an earlier one stored."""
+
+    def plan(seed):
+        shapes = {"latent_size": 4, "width": 8, "head_width": 8, "depth": 1}
+        config = ModelConfig(observation=spec_of(task), action_size=2, **shapes)
+        cfg = build.compose("plan", "task=two_room", *SHAPES)
+        policy = ModelPolicy(build.agent(cfg, freeze(create(config, seed), config), task), seed)
+        episodes = GoalEpisodes(task, honest(task, 2, seed))
+        policy.reset(episodes)
+        policy.act(episodes.observe(), episodes.active)
+
+    plan(0)
+    first = compiled()
+    jax.clear_caches()
+    plan(1)
+    assert any("step_many" in name for name in first)
+    assert compiled() == first
+
+
 class Watched:
     """A policy, and what it saw."""
 

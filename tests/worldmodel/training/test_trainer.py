@@ -14,9 +14,9 @@ from safetensors.numpy import save_file
 from worldmodel.models.checkpoint import load_model, load_training, save_model, save_training
 from worldmodel.models.formats import FORMAT
 from worldmodel.training.jepa import JepaConfig
-from worldmodel.training.trainer import TrainingConfig
+from worldmodel.training.trainer import Trainer, TrainingConfig
 
-from ..small import SMALL, trainer
+from ..small import SMALL, episodes, trainer
 
 FINGERPRINT = {"model": SMALL.to_json(), "seed": 0}
 
@@ -54,6 +54,24 @@ def test_equal_seeds_give_equal_weights_and_another_seed_others(run, trained):
     assert same(run.train(run.init()), final)
     other = trainer(seed=1)
     assert not same(other.step(other.init())[0].params, run.step(run.init())[0].params)
+
+
+def test_another_seed_and_other_data_compile_nothing_again(compiled):
+    """A new process has forgotten every program, and loads those that an earlier one stored."""
+
+    def train(seed):
+        stages = dict.fromkeys(("updates", "policy_updates"), 2)
+        config = TrainingConfig(**stages, batch=16, updates_per_call=2, seed=seed)
+        data = episodes([30] * 12, seed)
+        run = Trainer.of(data, SMALL, JepaConfig(sigreg_projections=4), config, data.observations[:, :2])
+        run.train(run.init())
+
+    train(0)
+    first = compiled()
+    jax.clear_caches()
+    train(1)
+    assert any("many_updates" in name for name in first)
+    assert compiled() == first
 
 
 def test_resumed_run_gives_the_same_bits(run, trained, tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 import envs
 from planning import Agent
@@ -30,7 +30,7 @@ STAGES = ("frozen", "critic")  # in which the critic learns on a finished encode
 class EarlyStop:
     """How often success is checked, and how much of it ends the stage.
 
-    The learning rate decays over the whole stage, so a stage that ends early ends at a higher rate than the decay's last.
+    A known limitation: the learning rate decays over the whole stage, so a stage that ends early ends at a higher rate.
 
     Raises:
       ValueError: more successes than episodes.
@@ -136,5 +136,7 @@ def selection_agent(cfg: DictConfig, task: envs.Task) -> Callable[[FrozenModel],
 
     `precision=auto` counts as float32 here: it depends on a measurement, and a resumed run has to decide alike.
     """
-    fixed = OmegaConf.merge(cfg, {"precision": "float32"}) if cfg.precision == "auto" else cfg
+    fixed = cfg.copy()
+    if fixed.precision == "auto":
+        fixed.precision = "float32"
     return lambda model: build.agent(fixed, model, task)

@@ -62,7 +62,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
 
     states = out.with_suffix(".training.safetensors")
     fingerprint = {**recipe(cfg, seed), "dataset": identity(data)}
-    state, extra = trainer.init(), {"history": [], "seconds": 0.0}
+    state, extra = trainer.init(), dict[str, Any](history=[], seconds=0.0)
     if states.exists():
         state, extra = load_training(states, state, fingerprint, defaults(fingerprint))
         logger.info("going on from update %d in %s", int(state.update), states)

@@ -59,7 +59,7 @@ def honest(task: Task, episodes: int, seed: int) -> Pairs:
 def selection(task: Task, episodes: int, seed: int) -> Pairs:
     """Pairs on which a model is judged during its own training; none of them is in an evaluation, whatever the seeds.
 
-    They are drawn like those of `honest`, from a random stream of their own. Their numbers are their own as well, so that
+    They are drawn like those of `honest`, from a random stream of their own. Their numbers are their own as well:
     neither sensor noise nor plans share random numbers with an evaluation.
     """
     return Pairs("selection", *_drawn(task, "select", episodes, seed), task.budget, number=SELECTION, seed=seed)

@@ -149,7 +149,9 @@ def test_no_pair_of_an_evaluation_is_in_a_check():
     theirs = [honest(task, 200, seed) for seed in range(3)]
     drawn = {(*state, *goal) for pairs in ours for state, goal in zip(pairs.states, pairs.goals, strict=True)}
     assert len(drawn) == 150, "each seed has its own"
-    assert not drawn & {(*state, *goal) for pairs in theirs for state, goal in zip(pairs.states, pairs.goals, strict=True)}
+    assert not drawn & {
+        (*state, *goal) for pairs in theirs for state, goal in zip(pairs.states, pairs.goals, strict=True)
+    }
     assert not {*ours[0].numbers} & {*theirs[0].numbers}, "nor are sensor noise and the plans' random numbers"
     np.testing.assert_array_equal(selection(task, 5, 1).goals, ours[1].goals[:5])
 

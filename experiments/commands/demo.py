@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 import envs
 from envs.task import PlanarView
@@ -29,7 +29,7 @@ from .. import build
 from ..bench.shipped import FOLDER, machine_of
 from ..build import goal_tasks
 from ..build.defaults import defaults
-from ..build.recipes import Paths, early_stop
+from ..build.recipes import PLANNING, Paths, settings
 from ..evaluation.goals.measure import Measured, check_policies, measure, show
 from ..evaluation.goals.protocols import selection
 from ..evaluation.goals.rollout import run_episodes
@@ -54,8 +54,8 @@ RECORD = FOLDER / "demo.json"  # rows and manifest of a measured run
 SHOWN = 4  # settings that differ from those of the measured run
 # Settings that the time of a run depends on.
 TIMED = (
-    *("task", "behaviour", "collection", "model", "objective", "training", "planner", "cost"),
-    *("episodes", "simulated_episodes", "latency_plans", "policies"),
+    *("task", "behaviour", "collection", "model", "objective", "training", *PLANNING),
+    *("policies", "episodes", "simulated_episodes", "latency_plans"),
 )
 CURVES = ("step", "loss", "prediction", "sigreg", "inverse", "distance", "horizon_ratio")
 
@@ -109,10 +109,9 @@ def expected_time(cfg: DictConfig, record: Path = RECORD) -> str:
     made = json.loads(record.read_text())["manifest"] if record.is_file() else {}
     if "run" not in made or made["run"].get("reused"):
         return ""
-    took = f"took {made['run']['wall_s']:.0f} s on {machine_of(made)} ({record.parent.name}/{record.name})"
-    settings: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(TIMED)), resolve=True)
-    here = {**settings, **early_stop(cfg)}
-    was, now = differing({name: made["config"].get(name) for name in settings}, here, defaults(here))
+    took = f"took {made['run']['wall_s']:.0f} s on {machine_of(made)} ({Path(*record.parts[-3:])})"
+    here = _timed(settings(cfg))
+    was, now = differing(_timed(made["config"]), here, defaults(here))
     if "task" in was:
         return f"a whole run with task={made['config']['task']['name']} {took}; {cfg.task.name} was not timed"
     if not now:
@@ -122,9 +121,17 @@ def expected_time(cfg: DictConfig, record: Path = RECORD) -> str:
     return f"a whole run with other settings {took}; what differs here: {', '.join(different[:SHOWN])}{more}"
 
 
-def _dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _timed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run that its time depends on; those of early stopping only where it is on."""
+    stopping = config.get("early_stop") or {}
+    return {name: config[name] for name in TIMED if name in config} | (
+        {"early_stop": stopping} if stopping.get("every") else {}
+    )
+
+
+def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Whole keys and values of nested settings."""
-    for name, value in settings.items():
+    for name, value in tree.items():
         if isinstance(value, Mapping):
             yield from _dotted(value, f"{prefix}{name}.")
         else:
@@ -213,11 +220,11 @@ def next_commands(cfg: DictConfig, model: Path) -> list[str]:
     """Commands to plan again with the model, and with further seeds, with the settings of this run."""
     words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     own = ("task", "task.name", "runs", "seed", "policies", "video_episodes", "preview")
-    settings = [word for word in words if word.partition("=")[0].lstrip("+") not in own]
+    chosen = [word for word in words if word.partition("=")[0].lstrip("+") not in own]
     seeds = {"task": cfg.task.name, "seeds": [int(cfg.seed) + number for number in range(SEEDS)], "runs": cfg.runs}
     return [
-        command_line("plan", {"task": cfg.task.name, "checkpoint": model}, settings),
-        command_line("plan", seeds, settings),
+        command_line("plan", {"task": cfg.task.name, "checkpoint": model}, chosen),
+        command_line("plan", seeds, chosen),
     ]
 
 

@@ -34,17 +34,11 @@ class Paths:
 def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:
     """All settings that determine the result of a training run, as JSON."""
     parts = {name: settings(cfg[name]) for name in ("task", "model", "objective", "training")}
-    parts["training"] = as_trained(parts["training"])
     if stopping := early_stop(cfg):
         parts["early_stop"] = stopping
     if cfg.data is not None:
         return {**parts, "data": str(cfg.data), "seed": seed}
     return {**parts, "behaviour": settings(cfg.behaviour), "collection": settings(cfg.collection), "seed": seed}
-
-
-def as_trained(training: dict[str, Any]) -> dict[str, Any]:
-    """Settings of training, without `critic_updates` if 0: equal to recipes from before that setting existed."""
-    return {name: value for name, value in training.items() if name != "critic_updates" or value}
 
 
 def early_stop(cfg: DictConfig) -> dict[str, Any]:

@@ -57,8 +57,17 @@ def episodes(lengths: list[int], seed: int = 0) -> EpisodeData:
 
 def trainer(updates: int = 40, seed: int = 0, **changes: int) -> Trainer:
     """A training run of seconds; with `policy_updates`, of a model that has a policy."""
+    stages = {"updates": updates, "frozen_updates": 10, "critic_updates": 0, "policy_updates": 0}
     config = TrainingConfig(
-        **{"updates": updates, "policy_updates": 0, "batch": 32, "updates_per_call": 10, "seed": seed, **changes}
+        **{
+            **stages,
+            "batch": 32,
+            "critic_batch": 16,
+            "policy_batch": 16,
+            "updates_per_call": 10,
+            "seed": seed,
+            **changes,
+        }
     )
     shape = replace(SMALL, policy=config.policy_updates > 0)
     data = episodes([30] * 12)

@@ -55,12 +55,13 @@ def further_members_in_turn(
     parts = {
         member: slice(begin, end) for member, begin, end in zip(range(1, further + 1), ends, ends[1:], strict=False)
     }
-    predicted = [
-        rollout(lambda latent, block, m=member: Prediction(predictor.by(m, latent, block)), root[part], blocks[part])
-        for member, part in parts.items()
-    ]
+    predicted = [rollout(_predict(predictor, member), root[part], blocks[part]) for member, part in parts.items()]
     members = np.repeat(np.arange(1, further + 1, dtype=np.int32), np.diff(ends))
     return jnp.concatenate(predicted), jnp.asarray(members)
+
+
+def _predict(predictor: EnsemblePredictor, member: int) -> Predict:
+    return lambda latent, block: Prediction(predictor.by(member, latent, block))
 
 
 def bootstrap_weights(episodes: Int[Array, "B"], members: int, share: float) -> Float[Array, "{members} B"]:

@@ -86,11 +86,12 @@ class JepaConfig:
         Raises:
           ValueError: too few windows in a batch, or a part of the model that is missing or would never learn.
         """
-        if self.distance and self.foreign_goals >= training.critic_batch:
-            raise ValueError(
-                f"objective.foreign_goals ({self.foreign_goals}) must be less than training.critic_batch "
-                f"({training.critic_batch})"
-            )
+        for name in ("batch", "critic_batch"):
+            if self.distance and self.foreign_goals >= getattr(training, name):
+                raise ValueError(
+                    f"objective.foreign_goals ({self.foreign_goals}) must be less than training.{name} "
+                    f"({getattr(training, name)})"
+                )
         if self.reconstruction and model.decoder is None:
             raise ValueError("objective.reconstruction needs a decoder: add model.decoder=true, or set it to 0")
         if not training.frozen_updates:

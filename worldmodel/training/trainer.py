@@ -39,7 +39,7 @@ class TrainingConfig:
     critic_updates: int = 6000  # further updates of the critic alone, on finished representations and predictions
     policy_updates: int = 2000  # of the policy, on a world model that is finished
     batch: int = 256  # windows per update
-    critic_batch: int = 64  # windows that the critic learns from, in each update
+    critic_batch: int = 64  # of the critic; in the first stage, that many of the others' windows
     policy_batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
@@ -51,10 +51,6 @@ class TrainingConfig:
         for name in ("updates", "batch", "critic_batch", "policy_batch", "updates_per_call"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.{name} must be at least 1; got {getattr(self, name)}")
-        if self.critic_batch > self.batch:
-            raise ValueError(
-                f"training.critic_batch must be at most training.batch ({self.batch}); got {self.critic_batch}"
-            )
         if not self.learning_rate > 0:
             raise ValueError(f"training.learning_rate must be positive; got {self.learning_rate}")
         for name in ("frozen_updates", "critic_updates", "policy_updates"):
@@ -154,11 +150,6 @@ class Trainer:
         return cls(model, sampler, objective, training)
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
-        """Stages that have updates, in their order."""
-        return tuple(self._stages.values())
-
-    @property
     def total(self) -> int:
         """Number of updates of all stages."""
         return sum(stage.updates for stage in self._stages.values())
@@ -166,7 +157,7 @@ class Trainer:
     @property
     def stages(self) -> dict[str, range]:
         """Updates of each stage by its name, in order; stages without updates are left out."""
-        found, begin = {}, 0
+        found, begin = dict[str, range](), 0
         for name, stage in self._stages.items():
             found[name] = range(begin, begin + stage.updates)
             begin += stage.updates

@@ -16,7 +16,7 @@ from envs.behaviours import Behaviour
 
 from ... import build
 from ...build.defaults import defaults
-from ...build.recipes import Paths, as_trained, early_stop, recipe
+from ...build.recipes import Paths, early_stop, recipe
 from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED
 from ...evaluation.goals.protocols import LEWM_BUDGET, Pairs, honest, lewm
 from ...training import cloning
@@ -116,8 +116,6 @@ class Point:
         names = dict.fromkeys((*_PAIRS[self.protocol], *_SETTINGS.get(self.policy, ())))
         chosen = OmegaConf.masked_copy(self.cfg, [name for name in names if "." not in name])
         values: Any = OmegaConf.to_container(chosen, resolve=True)
-        if "training" in values:
-            values["training"] = as_trained(values["training"])
         if "training" in values and (stopping := early_stop(self.recipe.cfg)):
             values["early_stop"] = stopping
         values |= {name: OmegaConf.select(self.cfg, name) for name in names if "." in name}

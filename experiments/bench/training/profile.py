@@ -72,8 +72,8 @@ def measure(cfg: DictConfig, task: str, path: Path) -> None:
     trainer = prepare(settings, seed, load(source), source).trainer
     peak, profiles = sgemm_gflops(SGEMM_SIZE, seconds=1.0), dict[str, Profile]()
     for stage in trainer.stages:
-        logger.info("%s, stage %s", task, stage.name)
-        profiles[stage.name] = profile(trainer, stage.name, int(cfg.suite.repeats))
+        logger.info("%s, stage %s", task, stage)
+        profiles[stage] = profile(trainer, stage, int(cfg.suite.repeats))
         peak = max(peak, sgemm_gflops(SGEMM_SIZE, seconds=1.0))  # a busy moment must not flatter the share
     rows = [row for name, each in profiles.items() for row in rows_of(each, task, name, peak)]
     made = {**manifest(cfg, [seed]), "cell": _cell(cfg, task), "sgemm_gflops": round(peak, 1)}

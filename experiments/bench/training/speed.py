@@ -269,4 +269,4 @@ def _remove(dataset: Path) -> None:
 
 def training_flops(trainer: Trainer) -> int:
     """FLOP of the matrix products of all updates, counted from the traced updates of each stage."""
-    return sum(round(update_flops(trainer, stage.name) * stage.updates) for stage in trainer.stages)
+    return sum(round(update_flops(trainer, name) * len(updates)) for name, updates in trainer.stages.items())

@@ -22,7 +22,7 @@ def test_rollout_is_repeated_prediction(key):
 
 
 def test_prediction_gradient_reaches_the_targets_too():
-    zeros, all_of_it = jnp.zeros((1, 1, 1, 2)), jnp.ones((1, 1))
+    zeros, all_of_it = jnp.zeros((1, 1, 2)), jnp.ones(1)
     gradient = jax.grad(lambda target: prediction_loss(zeros, target, all_of_it))(jnp.ones((1, 1, 2)))
     np.testing.assert_allclose(gradient, jnp.ones((1, 1, 2)))
 

@@ -36,10 +36,11 @@ def test_the_table_has_one_line_for_each_stage():
 def test_every_stage_of_a_training_is_measured():
     """By name: the profile assumes nothing about the stages."""
     run = trainer(updates=10, policy_updates=10)
-    found = {stage.name: profile.profile(run, stage.name, repeats=1) for stage in run.stages}
+    found = {stage: profile.profile(run, stage, repeats=1) for stage in run.stages}
     assert len(found) >= 2 and all(tuple(each.spent) == KINDS for each in found.values())
     assert all(each.seconds > 0 and each.flops > 0 and each.spent[PRODUCTS].operations for each in found.values())
-    assert found[run.stages[0].name].flops == profile.update_flops(run, run.stages[0].name)
+    first = next(iter(run.stages))
+    assert found[first].flops == profile.update_flops(run, first)
 
 
 def test_rows_of_a_stage_that_is_gone_are_replaced_and_a_measured_task_is_skipped(tmp_path, monkeypatch):
@@ -52,7 +53,7 @@ def test_rows_of_a_stage_that_is_gone_are_replaced_and_a_measured_task_is_skippe
     old = rows_of(PROFILE, "two_room", "gone", 100.0) + rows_of(PROFILE, "umaze", "joint", 100.0)
     table_file.add(tmp_path / "training_profile.csv", ProfileRow, old, IDENTITY, {"cell": None})
     rows = bench.run(compose(tmp_path))
-    assert {(row.task, row.stage) for row in rows} == {("two_room", stage.name) for stage in run.stages}
+    assert {(row.task, row.stage) for row in rows} == {("two_room", stage) for stage in run.stages}
     kept = table_file.read(tmp_path / "training_profile.csv", ProfileRow)
     assert {row.stage for row in kept if row.task == "umaze"} == {"joint"}
     bench.run(compose(tmp_path))

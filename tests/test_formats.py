@@ -103,7 +103,9 @@ def test_an_old_training_state_goes_on() -> None:
     data = episodes([30, 30])
     seen = data.observations[:, :2]
     sampler = WindowSampler.of(data, config.history, config.train_blocks, config.action_block, seen)
-    training = TrainingConfig(updates=4, policy_updates=2, batch=8, updates_per_call=2)
+    training = TrainingConfig(
+        updates=4, frozen_updates=2, critic_updates=2, policy_updates=2, batch=8, updates_per_call=2
+    )
     trainer = Trainer(create(config, 0), sampler, JepaConfig(sigreg_projections=4), training)
     stored = json.loads(header(OLD / "two_room.training.safetensors"))["fingerprint"]
     words = ("planner.horizon=6", "planner.num_samples=8", "planner.num_elites=2", "planner.iterations=1")

@@ -239,7 +239,7 @@ def test_divergence_keeps_the_last_good_model(data, tmp_path):
 
 
 def test_divergence_at_once_says_that_nothing_is_kept(data, tmp_path):
-    broken = ("training.learning_rate=1e30", "training.updates=40", "training.updates_per_call=40")
+    broken = ("training.learning_rate=1e30", "training.frozen_updates=40", "training.updates_per_call=40")
     with pytest.raises(FloatingPointError, match="diverged at update 40 .* there was no good model before it"):
         train.run(settings("train", tmp_path, f"data='{data}'", *broken, *FEWER))
     assert not list(tmp_path.glob("*.safetensors"))

@@ -60,7 +60,7 @@ def test_another_seed_and_other_data_compile_nothing_again(compiled):
     """A new process has forgotten every program, and loads those that an earlier one stored."""
 
     def train(seed):
-        stages = dict.fromkeys(("updates", "policy_updates"), 2)
+        stages = dict.fromkeys(("updates", "frozen_updates", "critic_updates", "policy_updates"), 2)
         config = TrainingConfig(**stages, batch=16, updates_per_call=2, seed=seed)
         data = episodes([30] * 12, seed)
         run = Trainer.of(data, SMALL, JepaConfig(sigreg_projections=4), config, data.observations[:, :2])

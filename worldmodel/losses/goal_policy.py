@@ -41,4 +41,5 @@ def policy_loss(model: WorldModel, windows: LatentWindows) -> Float[Array, ""]:
         return jax.lax.scan(step, jax.lax.stop_gradient(latent), None, length=steps, unroll=UNROLL)
 
     _, path = jax.lax.scan(segment, windows.latents[:, 0], None, length=SEGMENTS, unroll=SEGMENTS)
-    return jnp.mean(jnp.log(NEAR + world.distance_head.scaled(path, goals)))  # path: [segments, steps, B, D]
+    remaining = world.distance_head.scaled(path, goals[None, None])  # [segments, steps, B]
+    return jnp.mean(jnp.log(NEAR + remaining))

@@ -2,10 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from worldmodel.losses.distance import bootstrapped_steps, expectile_loss
-from worldmodel.losses.prediction import prediction_loss, rollout
+from worldmodel.losses.prediction import further_members_in_turn, prediction_loss, rollout
 from worldmodel.nets.heads import TemporalDistance
+from worldmodel.nets.predictors import EnsemblePredictor
 from worldmodel.types import Prediction
 
 
@@ -25,6 +27,18 @@ def test_prediction_gradient_reaches_the_targets_too():
     zeros, all_of_it = jnp.zeros((1, 1, 2)), jnp.ones(1)
     gradient = jax.grad(lambda target: prediction_loss(zeros, target, all_of_it))(jnp.ones((1, 1, 2)))
     np.testing.assert_allclose(gradient, jnp.ones((1, 1, 2)))
+
+
+def test_further_members_share_the_batch_and_the_first_has_none_of_it(key):
+    predictor = EnsemblePredictor(3, 2, 2, 8, 1, 3, nnx.Rngs(0))
+    root, blocks = jax.random.normal(key, (5, 3)), jax.random.normal(jax.random.key(1), (5, 4, 2, 2))
+    predicted, members = further_members_in_turn(predictor, root, blocks)
+    np.testing.assert_array_equal(members, [1, 1, 2, 2, 2])
+    for row, member in enumerate(np.asarray(members)):
+        latent = root[row]
+        for step in range(4):
+            latent = predictor.by(int(member), latent, blocks[row, step])
+            np.testing.assert_allclose(predicted[row, step], latent, rtol=1e-4, atol=1e-5)
 
 
 def test_expectile_settles_below_the_mean():

@@ -14,6 +14,7 @@ from worldmodel.data.windows import LatentSampler
 from worldmodel.losses.partial_goal import goal_loss, goal_probe_loss, partial_goals
 from worldmodel.losses.prediction import bootstrap_weights
 from worldmodel.models.checkpoint import load_training, save_training
+from worldmodel.training.jepa import jepa_loss
 from worldmodel.training.trainer import TrainingConfig
 
 from ..small import trainer
@@ -61,6 +62,30 @@ def test_each_stage_trains_its_own_modules_alone(states):
     assert changed(kept[20], kept[40]) == {"predictor", "goal_head"}
     assert changed(kept[40], kept[60]) == {"distance_head"}
     assert changed(kept[60], kept[END]) == {"policy_head"}
+
+
+def test_the_first_member_learns_with_the_encoder_and_the_others_after_it(states):
+    kept, _ = states
+
+    def moved(member, before, after):
+        one, other = (kept[update].params["predictor"]["members"][member] for update in (before, after))
+        return not all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+
+    assert moved(0, 0, 20) and not moved(1, 0, 20)
+    assert moved(1, 20, 40) and not moved(0, 20, 40)
+
+
+@pytest.mark.parametrize(("window", "counts"), [(0, True), (15, True), (16, False), (31, False)])
+def test_the_critic_learns_from_the_first_windows_of_the_representation_s_batch(run, states, window, counts):
+    model, windows = run.model(states[0][20]), run.sampler.sample(jax.random.key(5), 32)
+    elsewhere = {name: values.at[window].add(1.0) for name, values in windows.goals.items()}
+    changed = dataclasses.replace(windows, goals=elsewhere)
+
+    def loss(windows):
+        key, critic = jax.random.key(6), model.distance_head
+        return jepa_loss(model, critic, windows, key, run.objective, run.config.critic_batch)[0]
+
+    assert (loss(windows) != loss(changed)) == counts
 
 
 def test_the_policy_gets_nearer_to_its_goals(states):
@@ -173,14 +198,18 @@ def test_stages_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="training.policy_updates must be a multiple of updates_per_call; got 50"):
         TrainingConfig(policy_updates=50)
     run = trainer(updates=10)
-    assert run.total == 10
+    assert run.total == 20
     with_policy = trainer(updates=10, policy_updates=10)
-    assert with_policy.total == 20
-    assert trainer(updates=10, critic_updates=10).total == 20
+    assert with_policy.total == 30
+    assert trainer(updates=10, critic_updates=10).total == 30
     model, none = with_policy.model(with_policy.init()), dataclasses.replace(run.config, policy_updates=0)
     without = dataclasses.replace(run.objective, distance=0.0)
     assert (
-        type(run)(model, run.sampler, without, dataclasses.replace(with_policy.config, critic_updates=10)).total == 20
+        type(run)(model, run.sampler, without, dataclasses.replace(with_policy.config, critic_updates=10)).total == 30
     )
+    with pytest.raises(ValueError, match=r"need training.frozen_updates; got 0"):
+        trainer(updates=10, frozen_updates=0)
+    with pytest.raises(ValueError, match=r"foreign_goals \(4\) must be less than training.critic_batch \(4\)"):
+        trainer(critic_batch=4)
     with pytest.raises(ValueError, match="a policy needs training.policy_updates"):
         type(run)(model, run.sampler, run.objective, none)

@@ -25,11 +25,11 @@ class Slowness:
     followed: ClassVar[str] = "encoder"
 
     def stages(self, model, training):
-        rate = training.learning_rate
+        rate, batch = training.learning_rate, training.batch
         return (
-            Stage("slow", training.updates, ("encoder", "absent"), self.slowness, rate),
-            Stage("left out", 0, ("decoder",), self.slowness, rate),
-            Stage("still", training.frozen_updates, ("predictor",), self.stillness, 0.1 * rate, encoded=True),
+            Stage("slow", training.updates, ("encoder", "absent"), self.slowness, rate, batch),
+            Stage("left out", 0, ("decoder",), self.slowness, rate, batch),
+            Stage("still", training.frozen_updates, ("predictor",), self.stillness, 0.1 * rate, 8, encoded=True),
         )
 
     def slowness(self, model, target, windows, key):

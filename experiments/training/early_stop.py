@@ -1,4 +1,4 @@
-"""Early stopping by planning success: the stage that trains the critic ends once its plans reach enough goals."""
+"""Early stopping by planning success: a stage that trains the critic ends once its plans reach enough goals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..evaluation.policy import ModelPolicy
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("frozen", "critic")  # in which the critic learns on a finished encoder, so that the model can plan
+STAGES = ("joint", "critic")  # in which the critic learns, so that more updates can make better plans
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class EarlyStopping:
             shown = " and ".join(f"{name} of {length}" for name, length in lengths.items())
             raise ValueError(
                 f"early_stop.every={every} checks nothing, since it counts updates of the stages {shown}: make it "
-                "smaller, or raise training.frozen_updates or training.critic_updates"
+                "smaller, or raise training.updates or training.critic_updates"
             )
 
     def __call__(self, state: TrainState) -> TrainState:

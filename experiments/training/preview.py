@@ -22,15 +22,11 @@ class Unfinished:
 
 @dataclass(frozen=True)
 class Preview:
-    """Callback that sees the model once during training, as soon as it can plan; it changes nothing in the training.
+    """Callback that sees the model once during training, after some updates; it changes nothing in the training."""
 
-    While the encoder learns, the critic cannot be used: `after` counts the updates from there.
-    """
-
-    after: int
+    after: int  # updates; a shorter training is shown at its end
     show: Callable[[Unfinished], None]
 
     def due(self, trainer: Trainer, update: int) -> bool:
         """Whether the model is to be shown after `update` updates, or has been due since an earlier one."""
-        joint = trainer.stages.get("joint", range(0))
-        return update >= min(joint.stop + self.after, trainer.total)
+        return update >= min(self.after, trainer.total)

@@ -41,7 +41,7 @@ def shown(tmp_path_factory):
 
         patch.setattr(demo, "write_report", write)
         patch.setattr(demo, "say", said.append)
-        demo.run(settings("demo", folder, "preview=20", "policies=[model,noop]"))
+        demo.run(settings("demo", folder, "preview=60", "policies=[model,noop]"))
     return folder, pages, said, programs
 
 
@@ -49,12 +49,12 @@ def test_an_episode_is_shown_once_while_training_goes_on(shown):
     folder, pages, said, _ = shown
     (early, finished), (final, _) = pages
     assert not finished, "the page is there before the model is"
-    assert "This is a preview of an unfinished model: after" in early and "(update 60 of 100)" in early
+    assert "This is a preview of an unfinished model: after" in early and "(update 60 of 120)" in early
     assert early.count('role="img"') >= 2 and "Learning curves" in early
     assert "unfinished" not in final and "Does it reach its goals?" in final
     assert (folder / "report.html").read_text() == final
     (line,) = [line for line in said if line.startswith("preview: ")]
-    assert "(update 60 of 100) a first planned episode" in line and str(folder / "report.html") in line
+    assert "(update 60 of 120) a first planned episode" in line and str(folder / "report.html") in line
 
 
 def test_the_preview_does_not_change_the_model_by_a_bit(shown, tmp_path):
@@ -76,7 +76,7 @@ def test_a_second_run_says_what_it_uses_again_and_trains_nothing(shown, monkeypa
     said = []
     monkeypatch.setattr(demo, "say", said.append)
     monkeypatch.setattr(demo, "film", lambda *arguments: (None, ""))
-    demo.run(settings("demo", folder, "preview=20", "policies=[noop]"))
+    demo.run(settings("demo", folder, "preview=60", "policies=[noop]"))
     assert f"the dataset is there already and used again: {folder}/two_room-seed0-data" in said
     assert f"the model is there already and used again: {folder}/{MODEL}" in said
     assert not [line for line in said if line.startswith("preview")]
@@ -96,13 +96,13 @@ def test_the_time_of_the_preview_is_no_time_of_training(shown, tmp_path, monkeyp
 
     monkeypatch.setattr(offline, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     cfg = settings("demo", tmp_path, f"data='{folder}/two_room-seed0-data'")
-    assert ensure_model(cfg, 0, preview=Preview(20, show)).metadata["train_seconds"] == 0.0
-    assert seen == [(60, 100, 0.0)]
+    assert ensure_model(cfg, 0, preview=Preview(60, show)).metadata["train_seconds"] == 0.0
+    assert seen == [(60, 120, 0.0)]
 
 
-def test_the_preview_waits_until_the_model_can_plan():
+def test_the_preview_is_due_after_its_updates():
     run = trainer(updates=20, frozen_updates=20, policy_updates=10)
-    assert [Preview(10, print).due(run, update) for update in (10, 20, 30, 40)] == [False, False, True, True]
+    assert [Preview(30, print).due(run, update) for update in (10, 20, 30, 40)] == [False, False, True, True]
     late = [Preview(500, print).due(run, update) for update in (40, run.total)]
     assert late == [False, True], "a short training is shown at its end"
 

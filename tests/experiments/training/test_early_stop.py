@@ -26,10 +26,10 @@ from worldmodel.models.checkpoint import load_model
 from ...worldmodel.small import SMALL, trainer
 from ..recipe import settings
 
-LENGTHS = {"updates": 20, "frozen_updates": 40, "critic_updates": 40, "policy_updates": 20}
+LENGTHS = {"updates": 40, "frozen_updates": 20, "critic_updates": 40, "policy_updates": 20}
 STOPPING = (
-    "training.updates=20",
-    "training.frozen_updates=60",
+    "training.updates=60",
+    "training.frozen_updates=20",
     "training.critic_updates=80",
     "training.policy_updates=20",
     "early_stop.every=20",
@@ -75,20 +75,20 @@ def same(one, other):
 def test_a_stage_ends_once_enough_goals_are_reached_and_the_next_one_begins(monkeypatch):
     final, checks, history, kept = stopped_by(monkeypatch, [3, 4, 0, 5])
     assert [(each["update"], each["stage"], each["successes"], each["stopped"]) for each in checks] == [
-        (30, "frozen", 3, False),
-        (40, "frozen", 4, True),
+        (10, "joint", 3, False),
+        (20, "joint", 4, True),
         (70, "critic", 0, False),
         (80, "critic", 5, True),
     ]
     assert {each["episodes"] for each in checks} == {5}
-    assert history == [10, 20, 30, 40, 70, 80, 110, 120], "the rest of both stages is left out, the policy is not"
+    assert history == [10, 20, 50, 60, 70, 80, 110, 120], "the rest of both stages is left out, the policy is not"
     assert same(final.params["distance_head"], kept[80].params["distance_head"])
     assert not same(final.params["policy_head"], kept[80].params["policy_head"])
 
 
 def test_without_enough_success_nothing_changes(monkeypatch):
     final, checks, history, _ = stopped_by(monkeypatch, [3] * 6)
-    assert [each["update"] for each in checks] == [30, 40, 50, 70, 80, 90], "none at a stage's end, none elsewhere"
+    assert [each["update"] for each in checks] == [10, 20, 30, 70, 80, 90], "none at a stage's end, none elsewhere"
     assert len(history) == 12
     run = trainer(**LENGTHS)
     assert same(final, run.train(run.init()))
@@ -193,7 +193,7 @@ def test_what_cannot_be_checked_is_refused_at_once(words, said, tmp_path, capfd)
     ("every", "said"),
     [
         (15, "early_stop.every must be a multiple of training.updates_per_call; got 15 and 10"),
-        (40, "early_stop.every=40 checks nothing, since it counts updates of the stages frozen of 40 and critic of 40"),
+        (40, "early_stop.every=40 checks nothing, since it counts updates of the stages joint of 40 and critic of 40"),
     ],
 )
 def test_checks_that_would_never_come_are_refused(every, said):

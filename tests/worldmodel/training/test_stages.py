@@ -69,7 +69,7 @@ def test_the_first_member_learns_with_the_encoder_and_the_others_after_it(states
 
     def moved(member, before, after):
         one, other = (kept[update].params["predictor"]["members"][member] for update in (before, after))
-        return not all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
+        return not all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
 
     assert moved(0, 0, 20) and not moved(1, 0, 20)
     assert moved(1, 20, 40) and not moved(0, 20, 40)

@@ -1,7 +1,7 @@
 """Reward-free objective: predict representations, prevent their collapse, and learn distances between them.
 
-`L = prediction + λ_s · SIGReg + λ_i · inverse dynamics + λ_d · temporal distance + partial goals + probe`, and on a
-finished encoder the parts that need only latents; the policy comes last, when the world model is finished.
+`L = prediction + λ_s · SIGReg + λ_i · inverse dynamics + λ_d · temporal distance + probe`, and on a finished encoder
+the parts that need only latents; the policy comes last, when the world model is finished.
 """
 
 from __future__ import annotations
@@ -205,9 +205,9 @@ def latent_loss(
         predicted, members = further_members_in_turn(model.predictor, latents[:, 0], windows.actions)
         shares = bootstrap_weights(windows.episode, len(model.predictor.members), config.bootstrap)
         weights = shares[members, jnp.arange(len(members), dtype=members.dtype)]
-        metrics["prediction"] = prediction_loss(predicted, latents[:, 1:], weights)
-        metrics["horizon_ratio"] = horizon_ratio(latents, predicted)
-        loss = loss + config.prediction * metrics["prediction"]
+        prediction = prediction_loss(predicted, latents[:, 1:], weights)
+        metrics.update(further_prediction=prediction, further_horizon_ratio=horizon_ratio(latents, predicted))
+        loss = loss + config.prediction * prediction
     return loss, {"loss": loss, **metrics}
 
 

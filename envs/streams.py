@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-_STREAMS = {"collect": 0, "evaluate": 1, "random_policy": 2, "validate": 3, "sense": 4, "sense_ahead": 5}
+_STREAMS = {"collect": 0, "evaluate": 1, "random_policy": 2, "validate": 3, "sense": 4, "sense_ahead": 5, "select": 6}
 
 
 def stream(name: str) -> int:
-    """Number of a named stream: collect, evaluate, random_policy, validate, sense or sense_ahead.
+    """Number of a named stream: collect, evaluate, random_policy, validate, sense, sense_ahead or select.
 
     Raises:
       ValueError: an unknown name.

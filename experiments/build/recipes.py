@@ -10,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from ..shell.overrides import command_line
 
+# What the plans of a model depend on besides the model.
+PLANNING = ("planner", "cost", "risk", "constraint", "replan_every", "precision", "members", "suggestions")
 CUSTOM = "custom"  # the task of data from elsewhere, such as a robot's logs
 
 
@@ -33,6 +35,8 @@ def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:
     """All settings that determine the result of a training run, as JSON."""
     parts = {name: settings(cfg[name]) for name in ("task", "model", "objective", "training")}
     parts["training"] = as_trained(parts["training"])
+    if stopping := early_stop(cfg):
+        parts["early_stop"] = stopping
     if cfg.data is not None:
         return {**parts, "data": str(cfg.data), "seed": seed}
     return {**parts, "behaviour": settings(cfg.behaviour), "collection": settings(cfg.collection), "seed": seed}
@@ -41,6 +45,14 @@ def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:
 def as_trained(training: dict[str, Any]) -> dict[str, Any]:
     """Settings of training, without `critic_updates` if 0: equal to recipes from before that setting existed."""
     return {name: value for name, value in training.items() if name != "critic_updates" or value}
+
+
+def early_stop(cfg: DictConfig) -> dict[str, Any]:
+    """Settings of early stopping, with those of the planning that decides it, as JSON; empty while it is off."""
+    node = cfg.get("early_stop")
+    if node is None or node.every is None:
+        return {}
+    return {**settings(node), "planning": settings(OmegaConf.masked_copy(cfg, list(PLANNING)))}
 
 
 def settings(node: Any) -> dict[str, Any]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import shlex
 import shutil
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 from hydra.core.hydra_config import HydraConfig
@@ -19,10 +23,18 @@ from worldmodel.data.dataset import load
 from worldmodel.data.windows import WindowSampler
 from worldmodel.diagnostics.health import diagnose
 from worldmodel.models.checkpoint import Checkpoint
+from worldmodel.models.fingerprint import differing
 
+from .. import build
+from ..bench.shipped import FOLDER, machine_of
 from ..build import goal_tasks
-from ..build.recipes import Paths
+from ..build.defaults import defaults
+from ..build.recipes import PLANNING, Paths, settings
 from ..evaluation.goals.measure import Measured, check_policies, measure, show
+from ..evaluation.goals.protocols import selection
+from ..evaluation.goals.rollout import run_episodes
+from ..evaluation.policy import ModelPolicy
+from ..pages.preview import outcome, preview_report
 from ..pages.report import write_report
 from ..pages.video import film
 from ..records.episodes import EpisodeRecord
@@ -35,8 +47,16 @@ from ..shell.say import say
 from ..shell.shadowing import PROGRAM
 from ..training.ensure import ensure_data, ensure_model, visited
 from ..training.health import judged
+from ..training.preview import Preview, Unfinished
 
 SEEDS = 3  # in the table of the second command
+RECORD = FOLDER / "demo.json"  # rows and manifest of a measured run
+SHOWN = 4  # settings that differ from those of the measured run
+# Settings that the time of a run depends on.
+TIMED = (
+    *("task", "behaviour", "collection", "model", "objective", "training", *PLANNING),
+    *("policies", "episodes", "simulated_episodes", "latency_plans"),
+)
 CURVES = ("step", "loss", "prediction", "sigreg", "inverse", "distance", "horizon_ratio")
 
 
@@ -44,15 +64,20 @@ def run(cfg: DictConfig) -> list[Row]:
     """Collect, train, plan and report; finished stages of the same recipe are reused."""
     check_policies(cfg)
     goal_tasks.make(cfg.task.name, "demo")
-    began = time.perf_counter()
     runs, seed = Path(cfg.runs), int(cfg.seed)
+    reused = finished(cfg, seed)
+    for line in (expected_time(cfg), *(f"{part} is there already and used again: {path}" for part, path in reused)):
+        if line:
+            say(line)
+    began = time.perf_counter()
     data = ensure_data(cfg, seed)
-    checkpoint = ensure_model(cfg, seed)
+    checkpoint = ensure_model(cfg, seed, preview=_preview(cfg, seed))
     measured = measure(cfg, checkpoint, seed)
     show(measured.rows, f"{cfg.task.name}: held-out goals")
 
     made = manifest(cfg, [seed])
-    made["run"] = {"wall_s": round(time.perf_counter() - began, 1), "peak_mib": peak_mib()}
+    parts = [part for part, _ in reused]
+    made["run"] = {"wall_s": round(time.perf_counter() - began, 1), "peak_mib": peak_mib(), "reused": parts}
     write_json(runs / "results.json", measured.rows, made)
     report = _report(cfg, checkpoint, data, measured, made)
     page = write_report(runs / "report.html", report)
@@ -64,6 +89,81 @@ def run(cfg: DictConfig) -> list[Row]:
         say(hint)
     say(f"{time.perf_counter() - began:.0f} s in all, at most {peak_mib():,} MiB of memory")
     return measured.rows
+
+
+def finished(cfg: DictConfig, seed: int) -> list[tuple[str, Path]]:
+    """Parts of the run that exist already, and their paths."""
+    paths = Paths.of(cfg, seed)
+    parts = [("the dataset", paths.data)] if cfg.data is None else []
+    parts += [("the model", paths.model)] if paths.model.exists() else [("a part of the training", paths.training)]
+    return [(part, path) for part, path in parts if path.exists()]
+
+
+def expected_time(cfg: DictConfig, record: Path = RECORD) -> str:
+    """Measured time of the run that ships with jepa-mpc, and how its settings differ; empty without a whole run.
+
+    Args:
+      cfg: settings of this run.
+      record: rows and manifest of the measured one.
+    """
+    made = json.loads(record.read_text())["manifest"] if record.is_file() else {}
+    if "run" not in made or made["run"].get("reused"):
+        return ""
+    took = f"took {made['run']['wall_s']:.0f} s on {machine_of(made)} ({Path(*record.parts[-3:])})"
+    here = _timed(settings(cfg))
+    was, now = differing(_timed(made["config"]), here, defaults(here))
+    if "task" in was:
+        return f"a whole run with task={made['config']['task']['name']} {took}; {cfg.task.name} was not timed"
+    if not now:
+        return f"a whole run with these settings {took}"
+    different = sorted(_dotted(now))
+    more = f" and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
+    return f"a whole run with other settings {took}; what differs here: {', '.join(different[:SHOWN])}{more}"
+
+
+def _timed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run that its time depends on; those of early stopping only where it is on."""
+    stopping = config.get("early_stop") or {}
+    return {name: config[name] for name in TIMED if name in config} | (
+        {"early_stop": stopping} if stopping.get("every") else {}
+    )
+
+
+def _dotted(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Whole keys and values of nested settings."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}={value}"
+
+
+def _preview(cfg: DictConfig, seed: int) -> Preview | None:
+    return None if cfg.preview is None else Preview(int(cfg.preview), partial(show_unfinished, cfg, seed))
+
+
+def show_unfinished(cfg: DictConfig, seed: int, unfinished: Unfinished) -> None:
+    """Plan one episode with a model that is still being trained, say what happened, and write it as the report page.
+
+    The episode is the first one of a batch of the size of the evaluation's, which then needs no compilation.
+    """
+    task = envs.make(cfg.task.name)
+    agent = build.agent(cfg, unfinished.model, task)
+    pairs = selection(task, int(cfg.episodes), seed)
+    policy = ModelPolicy(agent, seed)
+    (episode,) = run_episodes(task, policy, pairs, imagine_every=agent.planner.horizon // 2, count=1)
+    when = (
+        f"after {unfinished.seconds:.0f} s of training (update {unfinished.update:,} of {unfinished.total:,}) "
+        f"a first planned episode {outcome(task, episode)}"
+    )
+    page = Path(cfg.runs) / "report.html"
+    notice = (
+        f"This is a preview of an unfinished model: {when}. Training goes on; reload this page once {PROGRAM} demo has "
+        "ended, which puts the final report in its place."
+    )
+    history = _curves(unfinished.history)
+    write_report(page, preview_report(task, episode, notice, history, manifest(cfg, [seed])))
+    say(f"preview: {when}; open {page} while training goes on")
 
 
 def how_to_call() -> str:
@@ -98,7 +198,7 @@ def _report(
             "rewards and without reconstructing its sensors, plans towards goals it has never seen."
         ),
         rows=[vars(row) for row in measured.rows],
-        history=[{name: entry[name] for name in CURVES if name in entry} for entry in checkpoint.metadata["history"]],
+        history=_curves(checkpoint.metadata["history"]),
         health=_health(cfg, checkpoint, data),
         scene=task.scene() if isinstance(task, PlanarView) else None,
         episodes=[episode for records in measured.episodes.values() for episode in records],
@@ -112,15 +212,19 @@ def _report(
     )
 
 
+def _curves(history: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    return [{name: entry[name] for name in CURVES if name in entry} for entry in history]
+
+
 def next_commands(cfg: DictConfig, model: Path) -> list[str]:
     """Commands to plan again with the model, and with further seeds, with the settings of this run."""
     words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    own = ("task", "task.name", "runs", "seed", "policies", "video_episodes")
-    settings = [word for word in words if word.partition("=")[0].lstrip("+") not in own]
+    own = ("task", "task.name", "runs", "seed", "policies", "video_episodes", "preview")
+    chosen = [word for word in words if word.partition("=")[0].lstrip("+") not in own]
     seeds = {"task": cfg.task.name, "seeds": [int(cfg.seed) + number for number in range(SEEDS)], "runs": cfg.runs}
     return [
-        command_line("plan", {"task": cfg.task.name, "checkpoint": model}, settings),
-        command_line("plan", seeds, settings),
+        command_line("plan", {"task": cfg.task.name, "checkpoint": model}, chosen),
+        command_line("plan", seeds, chosen),
     ]
 
 

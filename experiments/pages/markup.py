@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from typing import Any
 
 from ..records.health import Health
@@ -43,6 +44,11 @@ def legend(*names: str) -> str:
         for name in names
     )
     return "<br>" + "".join(keys)
+
+
+def notice(text: str) -> str:
+    """A box for what has to be read first; empty without text."""
+    return f'<p class="notice" role="note">{escape(text)}</p>' if text else ""
 
 
 def section(heading: str, lead: str, body: str) -> str:

@@ -29,6 +29,7 @@ from .markup import (
     interval,
     legend,
     milliseconds,
+    notice,
     percent,
     rate_bar,
     section,
@@ -69,7 +70,8 @@ def render(report: Report) -> str:
     """Render the page as a string."""
     model = [episode for episode in report.episodes if episode.policy == "model"]
     sections = [
-        _keys(report),
+        notice(report.notice),
+        _keys(report) if report.rows else "",
         _results(report.rows),
         _video(report),
         _episodes(report, model),
@@ -169,6 +171,8 @@ def _episodes(report: Report, model: Sequence[EpisodeRecord]) -> str:
     if report.scene is None:
         marks = "Solid: what was achieved, over time; dashed: the goal."
     lead = f"{len(shown)} of {len(model)} recorded episodes, {failures} of them failures. {marks}"
+    if len(model) == 1:
+        lead = f"One recorded episode. {marks}"
     return section("Start, goal and path", lead, grid(pictures)) if pictures else ""
 
 

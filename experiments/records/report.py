@@ -38,3 +38,4 @@ class Report:
     commands: Sequence[str]
     control_period: float  # seconds
     commands_note: str = ""  # notes to read before running them
+    notice: str = ""  # above everything else, where the page is not the final one

@@ -49,7 +49,7 @@ def cloner_file(cfg: DictConfig, seed: int) -> Path:
 def cloning_recipe(cfg: DictConfig, seed: int, network: dict[str, Any]) -> dict[str, Any]:
     """Recipe of the network as JSON: data, history, training and the shape of the network."""
     known = recipe(cfg, seed)
-    data = {key: known[key] for key in known if key not in ("model", "objective", "training")}
+    data = {key: known[key] for key in known if key not in ("model", "objective", "training", "early_stop")}
     return {**data, **{key: OmegaConf.select(cfg, key) for key in ("model.history", *TRAINING)}, "gcbc": network}
 
 

@@ -29,7 +29,9 @@ from ..build.recipes import CUSTOM, Paths, recipe
 from ..build.robots import robot_of
 from ..shell.progress import progress_bar
 from .data_checks import check_checkpoint
+from .early_stop import EarlyStop
 from .offline import train_model
+from .preview import Preview
 
 logger = logging.getLogger(__name__)
 
@@ -82,22 +84,27 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
 
 
 def require_trainable(cfg: DictConfig) -> None:
-    """Raise ValueError unless the task has goals, or is defined by a robot's own logs."""
+    """Raise ValueError unless the task has goals, or is defined by a robot's own logs, and early stopping fits it."""
+    EarlyStop.of(cfg)
     if cfg.task.name != CUSTOM:
         goal_tasks.make(cfg.task.name, "train")
 
 
-def ensure_model(cfg: DictConfig, seed: int, path: Path | None = None) -> Checkpoint:
+def ensure_model(cfg: DictConfig, seed: int, path: Path | None = None, preview: Preview | None = None) -> Checkpoint:
     """Return the recipe's trained model: loaded if complete, otherwise trained (or training is resumed).
 
-    The model is stored at `path`, or by default under `cfg.runs`, where the data are always stored.
+    Args:
+      cfg: the settings of the command.
+      seed: of data, weights and training.
+      path: the model's file; by default under `cfg.runs`, where the data are always stored.
+      preview: sees the model once while it is trained.
 
     Raises:
       ValueError: the path holds a model of another recipe.
     """
     path = path or Paths.of(cfg, seed).model
     if not path.exists():
-        train_model(cfg, seed, ensure_data(cfg, seed), path)
+        train_model(cfg, seed, ensure_data(cfg, seed), path, preview)
         return load_model(path)
     checkpoint = load_model(path)
     stored, expected = checkpoint.metadata.get("recipe", {}), recipe(cfg, seed)

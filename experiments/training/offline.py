@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from envs.task import HasReadout, PlanarView
 from worldmodel.data.dataset import load
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import load_training, save_model, save_training
+from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig
 from worldmodel.training.jepa import JepaConfig
 from worldmodel.training.trainer import Trainer, TrainingConfig, TrainState
@@ -32,14 +32,25 @@ from ..build.sensor_ranges import sensor_range
 from ..shell.progress import progress_bar
 from .collapse_watch import CollapseWatch
 from .data_checks import check_data, check_moves, check_range, check_task, description, identity
+from .early_stop import EarlyStop, EarlyStopping, selection_agent
+from .preview import Preview, Unfinished
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 20.0  # between two training states on disk: the most that a kill can lose
 
 
-def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> None:
-    """Train on the data at `source` and write the model; an interrupted run resumes from its last state."""
+def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, preview: Preview | None = None) -> None:
+    """Train on the data at `source` and write the model; an interrupted run resumes from its last state.
+
+    Args:
+      cfg: the settings of the command.
+      seed: of the weights and the training.
+      source: the dataset.
+      out: the model's file.
+      preview: sees the model once while it is trained; None: nobody does.
+    """
+    stop_early = EarlyStop.of(cfg)
     data = load(source)
     robot, targets = _described(cfg, data, source)
     check_range(data, source)
@@ -51,11 +62,16 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
 
     states = out.with_suffix(".training.safetensors")
     fingerprint = {**recipe(cfg, seed), "dataset": identity(data)}
-    state, extra = trainer.init(), {"history": [], "seconds": 0.0}
+    state, extra = trainer.init(), dict[str, Any](history=[], seconds=0.0)
     if states.exists():
         state, extra = load_training(states, state, fingerprint, defaults(fingerprint))
         logger.info("going on from update %d in %s", int(state.update), states)
-    run = _Run(trainer, states, fingerprint, extra, CollapseWatch(model_config, trainer))
+    stopping = None
+    if stop_early is not None:
+        task = envs.make(cfg.task.name)
+        agent, checks = selection_agent(cfg, task), extra.get("early_stop", [])
+        stopping = EarlyStopping(stop_early, trainer, model_config, agent, task, seed, checks)
+    run = _Run(trainer, model_config, states, fingerprint, extra, stopping, preview)
 
     def metadata() -> dict[str, Any]:
         return {
@@ -67,6 +83,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path) -> No
             "training": asdict(training),
             "history": run.history,
             "train_seconds": run.seconds,
+            **run.decided,
             "env_steps": data.steps,
             **sensor_range(data.observations, data.spec),
             "data": {name: data.metadata.get(name) for name in ("dataset_id", "behaviour", "seed", "total_episodes")},
@@ -114,15 +131,20 @@ class _Run:
     def __init__(
         self,
         trainer: Trainer,
+        config: ModelConfig,
         path: Path,
         fingerprint: dict[str, Any],
         extra: dict[str, Any],
-        watch: Callable[[TrainState], None],
+        stopping: EarlyStopping | None,
+        preview: Preview | None,
     ):
         self._trainer = trainer
+        self._config = config
         self._path = path
         self._fingerprint = fingerprint
-        self._watch = watch
+        self._watch = CollapseWatch(config, trainer)
+        self._stopping = stopping
+        self._preview = preview
         self.good: TrainState | None = None  # the last state confirmed by a later, finite loss
         self._unproven: TrainState | None = None  # the state after it, not confirmed yet
         self.history: list[dict[str, float]] = list(extra["history"])
@@ -131,8 +153,13 @@ class _Run:
 
     @property
     def seconds(self) -> float:
-        """Wall time of training in seconds, summed over all resumed runs."""
+        """Wall time of training in seconds, summed over all resumed runs, without the preview."""
         return self._before + time.perf_counter() - self._began
+
+    @property
+    def decided(self) -> dict[str, Any]:
+        """Results of the checks of early stopping, as JSON; empty where it is off."""
+        return {} if self._stopping is None else {"early_stop": self._stopping.checks}
 
     def train(self, state: TrainState, name: str) -> TrainState:
         if int(state.update):
@@ -140,7 +167,7 @@ class _Run:
         with progress_bar(f"train {name}", self._trainer.total, compiles=True) as bar:
             bar(int(state.update), self._trainer.total)
 
-            def after_call(state: TrainState, metrics: dict[str, float]) -> None:
+            def after_call(state: TrainState, metrics: dict[str, float]) -> TrainState:
                 bar(int(state.update), self._trainer.total)
                 # A loss confirms the weights before its updates: those after may already be non-finite.
                 self.good, self._unproven = self._unproven, None
@@ -152,12 +179,28 @@ class _Run:
                 self.history.append({"step": int(state.update), **metrics})
                 self._unproven = _copied(state)
                 self._watch(state)
+                self._show(state)
+                if self._stopping is not None:
+                    state = self._stopping(state)
+                    bar(int(state.update), self._trainer.total)
                 if time.perf_counter() - self._saved > CHECKPOINT_SECONDS:
-                    extra = {"history": self.history, "seconds": self.seconds}
+                    extra = {"history": self.history, "seconds": self.seconds, **self.decided}
                     save_training(self._path, state, self._fingerprint, extra)
                     self._saved = time.perf_counter()
+                return state
 
             return self._trainer.train(state, after_call)
+
+    def _show(self, state: TrainState) -> None:
+        """Give the model to the preview if it is due, once; its time does not count as training."""
+        update = int(state.update)
+        if self._preview is None or not self._preview.due(self._trainer, update):
+            return
+        preview, self._preview = self._preview, None
+        began, seconds = time.perf_counter(), self.seconds
+        model = freeze(self._trainer.model(state), self._config)
+        preview.show(Unfinished(model, update, self._trainer.total, seconds, tuple(self.history)))
+        self._began += time.perf_counter() - began
 
 
 def _copied(state: TrainState) -> TrainState:

@@ -47,5 +47,12 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
 
     Returns:
       The model; of sac, ppo and ceiling the table of learning curves, of gcbc the file of its network.
+
+    Raises:
+      ValueError: settings of another method.
     """
+    if cfg.method != "jepa" and cfg.early_stop.every is not None:
+        raise ValueError(
+            f"early_stop belongs to method=jepa, and this is method={cfg.method}: leave early_stop.every out"
+        )
     return METHODS[str(cfg.method)](cfg)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -152,6 +152,15 @@ class Trainer:
         """Number of updates of all stages."""
         return sum(stage.updates for stage in self._stages.values())
 
+    @property
+    def stages(self) -> dict[str, range]:
+        """Updates of each stage by its name, in order; stages without updates are left out."""
+        found, begin = {}, 0
+        for name, stage in self._stages.items():
+            found[name] = range(begin, begin + stage.updates)
+            begin += stage.updates
+        return found
+
     def init(self) -> TrainState:
         """Return the state before the first update."""
         return self._init(self._params, self._statistics)
@@ -162,11 +171,9 @@ class Trainer:
 
     def stage(self, update: int) -> str:
         """Return the stage that an update belongs to."""
-        ends = 0
-        for stage in self._stages.values():
-            ends += stage.updates
-            if update < ends:
-                return stage.name
+        for name, updates in self.stages.items():
+            if update in updates:
+                return name
         raise ValueError(f"update {update} lies beyond the last of {self.total}")
 
     def step(self, state: TrainState) -> tuple[TrainState, Metrics]:
@@ -178,14 +185,24 @@ class Trainer:
             self._latents = LatentSampler.of(self.sampler, model.embed, model.encode)
         return self._step(name, state, self._latents if encoded else self.sampler, key)
 
+    def skip_stage(self, state: TrainState) -> TrainState:
+        """Return the state at the end of the stage of its next update: the rest of that stage is left out.
+
+        Later stages are not affected: each has its own optimizer state, and the batch of an update depends on its index
+        alone. The stage ends at the learning rate that it has reached, not at the end of its decay.
+        """
+        end = self.stages[self.stage(int(state.update))].stop
+        return replace(state, update=jnp.asarray(end, jnp.int32))
+
     def train(
-        self, state: TrainState, on_progress: Callable[[TrainState, dict[str, float]], None] | None = None
+        self, state: TrainState, on_progress: Callable[[TrainState, dict[str, float]], TrainState | None] | None = None
     ) -> TrainState:
         """Update until `total`; `state` is consumed.
 
         Args:
           state: of the first update, or of any later one.
-          on_progress: called after each compiled call, with the new state and the metrics on the host.
+          on_progress: called after each compiled call, with the new state and the metrics on the host; training goes on
+            from the state that it returns, if any.
 
         Raises:
           FloatingPointError: the loss is no longer finite.
@@ -199,7 +216,7 @@ class Trainer:
                     "lower training.learning_rate or look for outliers in the data"
                 )
             if on_progress is not None:
-                on_progress(state, values)
+                state = on_progress(state, values) or state
         return state
 
     def _optimizer(self, stage: Stage) -> optax.GradientTransformation:

@@ -16,7 +16,7 @@ from envs.behaviours import Behaviour
 
 from ... import build
 from ...build.defaults import defaults
-from ...build.recipes import Paths, as_trained, recipe
+from ...build.recipes import Paths, as_trained, early_stop, recipe
 from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED
 from ...evaluation.goals.protocols import LEWM_BUDGET, Pairs, honest, lewm
 from ...training import cloning
@@ -118,6 +118,8 @@ class Point:
         values: Any = OmegaConf.to_container(chosen, resolve=True)
         if "training" in values:
             values["training"] = as_trained(values["training"])
+        if "training" in values and (stopping := early_stop(self.recipe.cfg)):
+            values["early_stop"] = stopping
         values |= {name: OmegaConf.select(self.cfg, name) for name in names if "." in name}
         return {"budget": self.budget, **values, **self.extra}
 

@@ -14,6 +14,7 @@ from envs.streams import episode_rng
 
 LEWM_OFFSET = 25  # environment steps from start to goal
 LEWM_BUDGET = 50
+SELECTION = 1_000_000  # number of the first pair of `selection`: no evaluation counts that far
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +53,22 @@ def honest(task: Task, episodes: int, seed: int) -> Pairs:
 
     Pair `i` depends on `seed` and `i` alone.
     """
-    pairs = [task.sample_pair(episode_rng(seed, "evaluate", episode)) for episode in range(episodes)]
-    states, goals = np.stack([state for state, _ in pairs]), np.stack([goal for _, goal in pairs])
-    return Pairs("honest", states, goals, task.budget, seed=seed)
+    return Pairs("honest", *_drawn(task, "evaluate", episodes, seed), task.budget, seed=seed)
+
+
+def selection(task: Task, episodes: int, seed: int) -> Pairs:
+    """Pairs on which a model is judged during its own training; none of them is in an evaluation, whatever the seeds.
+
+    They are drawn like those of `honest`, from a random stream of their own. Their numbers are their own as well:
+    neither sensor noise nor plans share random numbers with an evaluation.
+    """
+    return Pairs("selection", *_drawn(task, "select", episodes, seed), task.budget, number=SELECTION, seed=seed)
+
+
+def _drawn(task: Task, name: str, episodes: int, seed: int) -> tuple[Float[ndarray, "B S"], Float[ndarray, "B G"]]:
+    """Starts and goals from a random stream; pair `i` depends on the stream, `seed` and `i` alone."""
+    pairs = [task.sample_pair(episode_rng(seed, name, episode)) for episode in range(episodes)]
+    return np.stack([state for state, _ in pairs]), np.stack([goal for _, goal in pairs])
 
 
 def lewm(task: Task, behaviour: Behaviour, episodes: int, steps: int, seed: int) -> Pairs:

@@ -58,9 +58,14 @@ class GoalEpisodes(Episodes):
 
 
 def run_episodes(
-    task: Task, policy: Policy[GoalEpisodes], pairs: Pairs, progress: Progress | None = None, imagine_every: int = 0
+    task: Task,
+    policy: Policy[GoalEpisodes],
+    pairs: Pairs,
+    progress: Progress | None = None,
+    imagine_every: int = 0,
+    count: int | None = None,
 ) -> list[EpisodeRecord]:
-    """Execute the policy from each start towards its goal, and return one record per pair.
+    """Execute the policy from each start towards its goal, and return one record per executed pair.
 
     Args:
       task: the true simulator.
@@ -68,7 +73,10 @@ def run_episodes(
       pairs: starts and goals.
       progress: called with (steps done, budget) after each step.
       imagine_every: keep the plans of a `ModelPolicy` at this interval, in a task with a view from above; 0: none.
+      count: only the first pairs are executed, in a batch of the size of all, for which a policy may be compiled
+        already; None: all of them.
     """
+    count = len(pairs) if count is None else count
     view = task if isinstance(task, PlanarView) else None
     plans: list[tuple[int, ndarray]] = []  # (step, positions [B, H+1, 2])
 
@@ -80,7 +88,9 @@ def run_episodes(
         if progress is not None:
             progress(step, budget)
 
-    episodes = execute(policy, GoalEpisodes(task, pairs), after)
+    episodes = GoalEpisodes(task, pairs)
+    episodes.active[count:] = False
+    execute(policy, episodes, after)
     return [
         EpisodeRecord(
             policy=policy.name,
@@ -92,5 +102,5 @@ def run_episodes(
             imagined=tuple((step, paths[index]) for step, paths in plans if step < len(path) - 1),
             achieved=task.achieved_goal(path) if view is None else None,
         )
-        for index, path in enumerate(episodes.paths)
+        for index, path in enumerate(episodes.paths[:count])
     ]

@@ -93,6 +93,19 @@ def test_page_opens_without_complaint_and_without_network(chromium, sample, tmp_
     assert len(headings) == 9 and "Learning curves" in headings
 
 
+def test_a_page_of_an_unfinished_model_says_so_first(chromium, sample, tmp_path):
+    preview = dataclasses.replace(sample, rows=[], health=[], video=None, video_note="", commands=[], notice=HOSTILE)
+    preview = dataclasses.replace(preview, episodes=sample.episodes[:1], coverage=np.zeros((0, 2)))
+    chromium.open(write_report(tmp_path / "report.html", preview), width=390)
+    assert chromium.problems == [] and chromium.overlaps() == []
+    assert chromium.evaluate("document.querySelector('header').nextElementSibling.textContent") == HOSTILE
+    assert chromium.evaluate("document.documentElement.scrollWidth") <= 390
+    headings = chromium.evaluate("[...document.querySelectorAll('h2')].map(e => e.textContent)")
+    assert headings == ["Start, goal and path", "Imagined against executed", "Learning curves", "How this was made"]
+    assert chromium.evaluate("document.querySelector('.keys')") is None, "nothing is measured yet"
+    assert 'role="note"' not in render(sample), "the final page has no notice"
+
+
 def test_page_cannot_be_made_to_use_the_network(chromium, sample, tmp_path):
     chromium.open(write_report(tmp_path / "report.html", sample))
     blocked = "fetch('http://127.0.0.1:9/').then(() => 'sent', error => 'blocked')"

@@ -79,6 +79,28 @@ def test_a_run_that_stops_in_any_stage_goes_on_to_the_same_bits(run, states, tmp
             np.testing.assert_array_equal(a, b)
 
 
+def test_a_stage_that_is_cut_short_leaves_the_next_ones_as_they_are(run, states):
+    kept, _ = states
+    assert run.stages == {
+        "joint": range(20),
+        "frozen": range(20, 40),
+        "critic": range(40, 60),
+        "policy": range(60, END),
+    }
+    assert [int(run.skip_stage(kept[update]).update) for update in (0, 20, 30, 50)] == [20, 40, 40, 60]
+    seen = []
+
+    def cut(state, metrics):
+        seen.append(int(state.update))
+        return run.skip_stage(state) if seen[-1] in (30, 50) else None
+
+    final = run.train(jax.tree.map(jnp.copy, run.init()), cut)
+    assert seen == [10, 20, 30, 50, 70, 80, 90, 100, 110, END]
+    assert changed(kept[30], final) == {"distance_head", "policy_head"}
+    counts = {name: int(state[1][0].count) for name, state in final.optimizers.items()}
+    assert counts == {"joint": 20, "frozen": 10, "critic": 10, "policy": 60}
+
+
 def test_cached_windows_are_the_encoded_ones(run, states):
     model, key = run.model(states[0][20]), jax.random.key(3)
     windows = run.sampler.sample(key, 16)

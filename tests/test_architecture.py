@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,13 @@ def test_libraries_do_not_print(package: str) -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
     assert not printing
+
+
+def test_pytest_enters_every_folder_of_tests(request: pytest.FixtureRequest) -> None:
+    skipped = request.config.getini("norecursedirs")
+    folders = {path.relative_to(ROOT).parent for path in (ROOT / "tests").rglob("test_*.py")}
+    left_out = [folder for folder in folders if any(fnmatch(part, each) for part in folder.parts for each in skipped)]
+    assert not left_out
 
 
 IMPORT_ALL = """

@@ -20,6 +20,7 @@ from experiments.training.online.config import GROUPS
 from worldmodel.models.checkpoint import save_model
 from worldmodel.models.fingerprint import differing, unknown
 from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.observation import vector
 
 from ...worldmodel.models.test_checkpoint_header import changed
 from ..reward_recipe import save_random_reward_model
@@ -67,7 +68,7 @@ def without(recipe: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def save(path: Path, recipe: dict[str, Any]) -> None:
-    config = ModelConfig(observation_size=4, action_size=2, latent_size=4, width=8, head_width=8, depth=1, ensemble=1)
+    config = ModelConfig(vector(4), 2, latent_size=4, width=8, head_width=8, depth=1, ensemble=1)
     save_model(path, create(config, 0), config, {"recipe": recipe, "task": {"task": "two_room"}})
 
 

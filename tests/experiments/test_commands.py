@@ -116,7 +116,7 @@ def test_interrupted_training_goes_on(runs, tmp_path, monkeypatch):
     resumed = train.run(settings("train", tmp_path))
     whole = load_model(runs / "two_room-seed0.safetensors")
     assert all(np.array_equal(a, b) for a, b in zip(resumed.model.params, whole.model.params, strict=True))
-    assert [entry["step"] for entry in resumed.metadata["history"]] == [20, 40, 60, 80, 100]
+    assert [entry["step"] for entry in resumed.metadata["history"]] == [20, 40, 60, 80, 100, 120]
 
 
 def test_data_of_another_task_or_size_is_refused(runs, tmp_path):

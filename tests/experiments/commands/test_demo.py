@@ -126,13 +126,13 @@ def record(tmp_path, *overrides, **run):
 def test_the_time_is_that_of_a_measured_run_on_its_machine(tmp_path):
     took = f"took 123 s on ACME 1, 2 cores, Linux x86_64 ({tmp_path.name}/results/demo.json)"
     path = record(tmp_path)
-    told = demo.expected_time(build.compose("demo", "seed=3", "runs=here", "preview=null"), path)
-    assert told == f"a whole run with these settings {took}"
-    told = demo.expected_time(build.compose("demo", "episodes=7", "training.batch=64"), path)
-    assert told == f"a whole run with other settings {took}; what differs here: episodes=7, training.batch=64"
+    estimate = demo.expected_time(build.compose("demo", "seed=3", "runs=here", "preview=null"), path)
+    assert estimate == f"a whole run with these settings {took}"
+    estimate = demo.expected_time(build.compose("demo", "episodes=7", "training.batch=64"), path)
+    assert estimate == f"a whole run with other settings {took}; what differs here: episodes=7, training.batch=64"
     assert demo.expected_time(build.compose("demo", "budget=smoke"), path).endswith(" more")
-    told = demo.expected_time(build.compose("demo", "task=reacher"), path)
-    assert told == f"a whole run with task=two_room {took}; reacher was not timed"
+    estimate = demo.expected_time(build.compose("demo", "task=reacher"), path)
+    assert estimate == f"a whole run with task=two_room {took}; reacher was not timed"
     stopping = demo.expected_time(build.compose("demo", "early_stop.every=500"), path)
     assert "what differs here: early_stop.episodes=20, early_stop.every=500" in stopping
 

@@ -2,7 +2,7 @@
 
 Goals are later moments of the same episode (Ding et al., "Goal-conditioned imitation learning", NeurIPS 2019; Ghosh et
 al., arXiv 1912.06088): the recorded actions are treated as the way to them. It trains on the same data as the
-world model, with the same number of updates and the same batch size.
+world model, with as many updates as all stages of that together, and the same batch size.
 """
 
 from __future__ import annotations

@@ -16,10 +16,11 @@ from ..build.recipes import Paths, recipe
 from ..shell.say import say
 from .ensure import ensure_data, require_trainable
 
+UPDATES = ("updates", "frozen_updates", "critic_updates", "policy_updates")  # of the world model's stages
 TRAINING = tuple(
     f"training.{name}"
-    for name in ("updates", "batch", "learning_rate", "weight_decay", "clip_norm", "updates_per_call")
-)  # settings shared with the world model
+    for name in (*UPDATES, "batch", "learning_rate", "weight_decay", "clip_norm", "updates_per_call")
+)  # settings shared with the world model; the network gets the updates of all stages
 
 
 def run(cfg: DictConfig) -> Path:
@@ -55,7 +56,8 @@ def cloning_recipe(cfg: DictConfig, seed: int, network: dict[str, Any]) -> dict[
 
 def train(cfg: DictConfig, seed: int, network: dict[str, Any], path: Path) -> None:
     """Train on the recipe's data, collecting them if missing, and write the network to `path`."""
-    training = build.fill(TrainingConfig, {**cfg.training, "seed": seed}, "training")
+    updates = sum(int(cfg.training[name]) for name in UPDATES)
+    training = build.fill(TrainingConfig, {**cfg.training, "updates": updates, "seed": seed}, "training")
     shape = build.fill(gcbc.GcbcConfig, network, "gcbc")
     data = load(ensure_data(cfg, seed))
     gcbc.train_to_file(path, data, int(cfg.model.history), shape, training, cloning_recipe(cfg, seed, network))

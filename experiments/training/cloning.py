@@ -18,8 +18,7 @@ from .ensure import ensure_data, require_trainable
 
 UPDATES = ("updates", "frozen_updates", "critic_updates", "policy_updates")  # of the world model's stages
 TRAINING = tuple(
-    f"training.{name}"
-    for name in (*UPDATES, "batch", "learning_rate", "weight_decay", "clip_norm", "updates_per_call")
+    f"training.{name}" for name in (*UPDATES, "batch", "learning_rate", "weight_decay", "clip_norm", "updates_per_call")
 )  # settings shared with the world model; the network gets the updates of all stages
 
 

@@ -11,7 +11,6 @@ import math
 import os
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,16 +23,18 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from .behaviours import Behaviour, ColouredNoise, Generators, OpenLoop
+from .behaviours import Behaviour, Generators
 from .sensors import at
 from .streams import episode_rng
 from .task import Task
 
 if TYPE_CHECKING:
-    from .mujoco_task import MujocoTask
+    pass
 
 _BYTES_PER_EPISODE = 20_000  # HDF5 headers of one episode: 18.2 kB measured
 _BYTES_PER_ARRAY = 4_000  # HDF5 headers of each further array of observations
+_BATCH_BYTES = 256 * 2**20  # of the observations of a batch in memory
+_FRAMES_PER_CHUNK = 16  # of pictures, compressed together
 _DATA_FILE = "main_data.hdf5"  # Minari's HDF5 storage without its metadata
 
 
@@ -98,6 +99,7 @@ def collect(
     try:
         writer = _Writer(task, behaviour, seed, partial)
         rollout_seconds, detours = 0.0, 0
+        batch = max(1, min(batch, _BATCH_BYTES // ((steps + 1) * _reading_bytes(task))))
         for first in range(0, episodes, batch):
             began = time.perf_counter()
             rngs = [episode_rng(seed, "collect", i) for i in range(first, min(first + batch, episodes))]
@@ -162,6 +164,7 @@ class _Writer:
 
         began = time.perf_counter()
         observations = self._task.sense(states, rngs)
+        shown = {each.name: observations.pop(each.name) for each in self._task.sensors if len(each.shape) > 1}
         steps = actions.shape[1]
         rewards, terminations = np.zeros(steps, np.float32), np.zeros(steps, bool)
         truncations = np.arange(steps) == steps - 1
@@ -177,7 +180,28 @@ class _Writer:
             )
             for index, (action, state) in enumerate(zip(actions, states, strict=True))
         )
+        if shown:
+            self._write_pictures(shown, len(actions))
         self.seconds += time.perf_counter() - began
+
+    def _write_pictures(self, pictures: dict[str, ndarray], episodes: int) -> None:
+        """Add pictures to the episodes written last, compressed without loss, as Minari's own writer cannot."""
+        import h5py
+
+        with h5py.File(self._file, "a", track_order=True) as file:
+            first = len(file) - episodes
+            for name, frames in pictures.items():
+                chunks = (min(_FRAMES_PER_CHUNK, frames.shape[1]), *frames.shape[2:])
+                for index in range(episodes):
+                    group = file.require_group(f"episode_{first + index}/observations")
+                    group.create_dataset(
+                        name,
+                        data=frames[index],
+                        chunks=chunks,
+                        maxshape=(None, *frames.shape[2:]),
+                        compression="gzip",
+                        compression_opts=1,
+                    )
 
     def _reserve(self, size: int) -> None:
         """Claim disk space behind the end of the file, or raise OSError: HDF5 itself crashes where a write fails.
@@ -198,10 +222,20 @@ class _Writer:
         return float(self._storage.get_size())
 
 
-def _estimated_bytes(task: Task, episodes: int, steps: int) -> int:
+def _boxes(task: Task) -> list[Any]:
     space = task.observation_space
-    boxes: list[Any] = list(space.values()) if isinstance(space, gymnasium.spaces.Dict) else [space]
-    reading = sum(box.dtype.itemsize * math.prod(box.shape) for box in boxes)
+    return list(space.values()) if isinstance(space, gymnasium.spaces.Dict) else [space]
+
+
+def _reading_bytes(task: Task) -> int:
+    """Bytes of one moment's observation in memory."""
+    return sum(box.dtype.itemsize * math.prod(box.shape) for box in _boxes(task))
+
+
+def _estimated_bytes(task: Task, episodes: int, steps: int) -> int:
+    boxes = _boxes(task)
+    # Pictures are compressed, to some 2 % where most of them stand still; a tenth is on the safe side.
+    reading = sum(box.dtype.itemsize * math.prod(box.shape) // (10 if len(box.shape) > 1 else 1) for box in boxes)
     per_step = reading + 4 * task.action_space.shape[0] + 8 * task.state.shape[0] + 6
     payload = episodes * (steps + 1) * per_step
     headers = _BYTES_PER_EPISODE + _BYTES_PER_ARRAY * (len(boxes) - 1)
@@ -215,69 +249,3 @@ def _full(path: Path, needed: int) -> OSError:
     )
     error.errno = errno.ENOSPC  # as an argument of the constructor, it would prefix the message
     return error
-
-
-def benchmark_collection(
-    task: MujocoTask, behaviour: OpenLoop | None = None, *, episodes: int = 256, steps: int = 200, rounds: int = 3
-) -> dict[str, float]:
-    """Rate of open-loop collection, and the raw `mj_step` rate of the same model and threads, measured in the same run.
-
-    Collection is everything except disk writes: starts, actions, physics, observations. The raw rate steps states and
-    controls from the collection, 25 physics steps a call so that Python costs little, stores nothing, and clips no
-    velocity. The two alternate, so that a busy machine slows both.
-
-    Args:
-      task: on MuJoCo.
-      behaviour: the policy; None: coloured noise.
-      episodes: per round.
-      steps: environment steps of each.
-      rounds: of both, whose times are added.
-
-    Returns: `collection` and `raw` in physics steps a second, their `ratio`, `env_steps` a second, and `threads`.
-    """
-    behaviour = behaviour or ColouredNoise()
-    threads, substeps = task.physics.threads, task.physics.substeps
-    task.simulate(
-        task.state[None].repeat(threads, axis=0), np.zeros((threads, 1, task.physics.action_size))
-    )  # starts the threads
-    collecting, stepping = 0.0, 0.0
-    for i in range(rounds):
-        began = time.perf_counter()
-        rngs = [episode_rng(i, "validate", episode) for episode in range(episodes)]
-        start = np.stack([task.sample_state(rng) for rng in rngs])
-        states, actions = behaviour.rollout(task, start, rngs, steps)
-        task.observe(states)
-        collecting += time.perf_counter() - began
-        stepping += _raw_seconds(task, states[:, :-1].reshape(-1, states.shape[-1]), np.concatenate(actions))
-    done = float(rounds * episodes * steps * substeps)
-    return {
-        "collection": done / collecting,
-        "raw": done / stepping,
-        "ratio": stepping / collecting,
-        "env_steps": done / substeps / collecting,
-        "threads": float(threads),
-    }
-
-
-def _raw_seconds(task: MujocoTask, states: Float[ndarray, "M S"], actions: Float[ndarray, "M A"]) -> float:
-    """Wall time of the same number of plain physics steps as in these states, shared among the threads."""
-    import mujoco
-
-    threads, block, spec = task.physics.threads, 25, int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
-    calls = len(states) * task.physics.substeps // (block * threads)
-    chosen = np.random.default_rng(0).integers(len(states), size=(threads, calls))
-    data = [mujoco.MjData(task.model) for _ in range(threads)]
-
-    def work(k: int) -> None:
-        for i in chosen[k]:
-            mujoco.mj_setState(task.model, data[k], states[i], spec)
-            task.physics.command(data[k], actions[i])
-            mujoco.mj_step(task.model, data[k], nstep=block)
-
-    workers = [threading.Thread(target=work, args=(k,)) for k in range(threads)]
-    began = time.perf_counter()
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    return (time.perf_counter() - began) * len(states) * task.physics.substeps / (calls * block * threads)

@@ -6,30 +6,37 @@ and view.
 
 from __future__ import annotations
 
+import zlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium.spaces
 import mujoco
 import numpy as np
-from gymnasium.core import ObsType
 from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Float
 from numpy import ndarray
 
 from .rollout import BatchPhysics
-from .sensors import Sensor, observation_space
+from .sensors import Observation, Sensor, complete, observation_space
 from .task import Task
+from .vision.distractors import Distractor, seed_of
+from .vision.pictures import PIXELS, Pictures
 
 
-class MujocoTask(Task[ObsType]):
+class MujocoTask(Task[Observation]):
     """Task over one MuJoCo model, with the dynamics of `physics`.
+
+    It has more sensors than it uses by default: `see` chooses among them. Pictures of each camera in `cameras` belong
+    to them, with the goal's marks hidden.
 
     Args:
       physics: the model and its batched dynamics.
-      sensors: of the task, in order.
+      sensors: vectors that the task uses by default, in order.
       observation_bound: by sensor, the magnitude that each component stays within in practice; nothing is clipped.
+      others: further vectors that it can read.
       render_mode: "rgb_array" for a task that draws itself.
 
     Raises:
@@ -37,6 +44,7 @@ class MujocoTask(Task[ObsType]):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
+    cameras: tuple[str, ...] = ("top",)  # of the model; the first one's pictures are `pixels`
 
     def __init__(
         self,
@@ -44,6 +52,7 @@ class MujocoTask(Task[ObsType]):
         *,
         sensors: Sequence[Sensor],
         observation_bound: Mapping[str, Sequence[float]],
+        others: Sequence[Sensor] = (),
         render_mode: str | None = None,
     ):
         if render_mode not in (None, "rgb_array"):
@@ -54,14 +63,109 @@ class MujocoTask(Task[ObsType]):
         self.control_period = physics.substeps * self.model.opt.timestep
         low, high = physics.action_low.astype(np.float32), physics.action_high.astype(np.float32)
         self.action_space = gymnasium.spaces.Box(low, high, dtype=np.float32)
-        self.sensors = tuple(sensors)
-        bounds = {name: np.asarray(bound, np.float32) for name, bound in observation_bound.items()}
-        self.observation_space = observation_space(self.sensors, {name: (-b, b) for name, b in bounds.items()})
+        self._vectors = {sensor.name: sensor for sensor in (*sensors, *others)}
+        self._bounds = {name: np.asarray(bound, np.float32) for name, bound in observation_bound.items()}
+        self._pictures: dict[str, Pictures] = {}
+        self._distractor: Distractor | None = None
+        self._use(tuple(sensors))
         self.spec = EnvSpec(f"jepa_mpc/{self.name}-v0", entry_point=f"{type(self).__module__}:{type(self).__name__}")
         self.metadata = {**self.metadata, "render_fps": round(1 / self.control_period)}
         self.state = self.pack(self.model.qpos0, np.zeros(self.model.nv))
         self.goal = np.zeros(self.goal_size)
         self._camera: Any = None
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Names of the sensors that `see` chooses from; `pixels` stands for the pictures of all cameras."""
+        return (*self._vectors, PIXELS)
+
+    def see(self, names: Sequence[str], size: int = 64, distractor: str | None = None) -> None:
+        """Observe through other sensors from now on.
+
+        Args:
+          names: of sensors, in order; `pixels` stands for the pictures of all cameras: `pixels` of the first one, and
+            `pixels_<camera>` of each further one.
+          size: width and height of a picture.
+          distractor: one of `envs.vision.distractors.DISTRACTORS`, in what is sensed and in goals; ideal pictures are
+            without.
+
+        Raises:
+          ValueError: no name, a name twice, or one that the task does not offer.
+        """
+        self._distractor = None if distractor is None else Distractor(distractor)
+        several = len(names) > 1 or (PIXELS in names and len(self.cameras) > 1)
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"an observation needs sensors, each named once; got {', '.join(names) or 'none'}")
+        chosen: list[Sensor] = []
+        for name in names:
+            if name == PIXELS:
+                self._pictures = {
+                    PIXELS + f"_{camera}" * (number > 0): Pictures(self.model, camera, size)
+                    for number, camera in enumerate(self.cameras)
+                }
+                chosen.extend(pictures.sensor(key) for key, pictures in self._pictures.items())
+            elif name in self._vectors:
+                chosen.append(self._vectors[name])
+            else:
+                raise ValueError(f"{self.name} has no sensor {name!r}: choose from {', '.join(self.offered)}")
+        # With several, any of them may be missing at a moment: a camera fails, a cable breaks.
+        self._use(
+            tuple(replace(sensor, optional=True) for sensor in chosen) if several and PIXELS in names else tuple(chosen)
+        )
+
+    def _use(self, sensors: tuple[Sensor, ...]) -> None:
+        self.sensors = sensors
+        bounds = {
+            each.name: (-self._bounds[each.name], self._bounds[each.name]) if each.name in self._bounds else (0, 255)
+            for each in sensors
+        }
+        self.observation_space = observation_space(sensors, bounds)
+
+    @abstractmethod
+    def readings(self, states: Float[ndarray, "... S"]) -> Mapping[str, ndarray]:
+        """Readings of every vector that the task offers, by sensor: complete and without noise."""
+
+    @abstractmethod
+    def at_goal(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... S"]:
+        """Return a state at rest at the goal: what a picture of the goal shows."""
+
+    def observe(self, states: Float[ndarray, "... S"]) -> Observation:
+        """Ideal readings of the sensors in use: vectors as float32, pictures as uint8."""
+        seen = {each.name: self._pictures[each.name](states) for each in self.sensors if each.name in self._pictures}
+        vectors = self.readings(states) if len(seen) < len(self.sensors) else {}
+        return complete(self.sensors, {**vectors, **seen})
+
+    @property
+    def noisy(self) -> bool:
+        """See Task: whether there is a distractor."""
+        return self._distractor is not None
+
+    def sense(self, states: Float[ndarray, "B ... S"], rngs: Sequence[np.random.Generator]) -> Observation:
+        """See Task: with the distractor, if there is one, which draws nothing from the generators."""
+        return self._distracted(self.observe(states), states[..., 0], [seed_of(rng) for rng in rngs])
+
+    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Observation:
+        """Readings at rest at the goal; a distractor is where it happens to be."""
+        seen = self.observe(self.at_goal(goal))
+        if self._distractor is None or not isinstance(seen, dict):
+            return seen
+        batch = goal.shape[:-1]
+        flat = {name: values.reshape((-1, *values.shape[len(batch) :])) for name, values in seen.items()}
+        seeds = [zlib.crc32(each.tobytes()) for each in goal.reshape(-1, goal.shape[-1])]
+        found: Any = self._distracted(flat, np.zeros(len(seeds)), seeds)
+        return {name: values.reshape((*batch, *values.shape[1:])) for name, values in found.items()}
+
+    def _distracted(self, seen: Observation, seconds: Float[ndarray, "B ..."], seeds: Sequence[int]) -> Observation:
+        """Observations of `B` episodes with the distractor of each."""
+        if self._distractor is None or not isinstance(seen, dict):
+            return seen
+        found = dict(seen)
+        for name in self._pictures:
+            pictures = seen[name].reshape((len(seeds), -1, *seen[name].shape[-3:]))
+            times = seconds.reshape(len(seeds), -1)
+            painted = [self._distractor(*each) for each in zip(pictures, seeds, times, strict=True)]
+            found[name] = np.stack(painted).reshape(seen[name].shape)
+        return found
 
     @abstractmethod
     def place_goal(self, data: mujoco.MjData, goal: Float[ndarray, "G"]) -> None:
@@ -91,7 +195,7 @@ class MujocoTask(Task[ObsType]):
         if self.render_mode is None:
             return None
         if self._camera is None:
-            from .camera import Camera  # OpenGL is loaded only for drawing
+            from .vision.camera import Camera  # OpenGL is loaded only for drawing
 
             self._camera = Camera(self.model, 480, 480, self.place_goal)
         return self._camera.frame(self.state, self.goal)
@@ -101,6 +205,8 @@ class MujocoTask(Task[ObsType]):
         if self._camera is not None:
             self._camera.close()
             self._camera = None
+        for pictures in self._pictures.values():
+            pictures.close()
 
     def describe(self) -> dict[str, Any]:
         """Name, control period, bounds, sizes and physics versions, as JSON: stored with every dataset and model."""

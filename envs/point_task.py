@@ -5,6 +5,8 @@ Two rooms and mazes differ only in their model, their walls and the sampling of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import mujoco
 import numpy as np
 from jaxtyping import Bool, Float
@@ -13,20 +15,22 @@ from numpy import ndarray
 from .geodesic import Geodesic
 from .mujoco_task import MujocoTask
 from .rollout import BatchPhysics
-from .sensors import Observation, Sensor, complete
+from .sensors import Sensor
 from .task import Scene
 
 STATE = (Sensor("state", (4,), units=("m", "m", "m/s", "m/s")),)
+PROPRIO = Sensor("proprio", (2,), units=("m/s", "m/s"))
 APART = (
     Sensor("position", (2,), units=("m", "m")),
     Sensor("velocity", (2,), units=("m/s", "m/s"), optional=True),
 )
 
 
-class PointTask(MujocoTask[Observation]):
+class PointTask(MujocoTask):
     """Point mass. Goal `[x, y]`; success within `tolerance` metres.
 
-    Its sensors are `STATE`, `[x, y, vx, vy]` (m, m/s), or `APART`, position and velocity each on its own.
+    Its sensors are `STATE`, `[x, y, vx, vy]` (m, m/s), or `APART`, position and velocity each on its own. Its
+    proprioception is the velocity alone, which does not say where it is.
 
     Args:
       physics: the model and its batched dynamics.
@@ -51,26 +55,24 @@ class PointTask(MujocoTask[Observation]):
         sensors: tuple[Sensor, ...] = STATE,
         render_mode: str | None = None,
     ):
-        bounds = {"state": bound, "position": bound[:2], "velocity": bound[2:]}
         super().__init__(
             physics,
             sensors=sensors,
-            observation_bound={sensor.name: bounds[sensor.name] for sensor in sensors},
+            others=(PROPRIO,),
+            observation_bound={"state": bound, "position": bound[:2], "velocity": bound[2:], "proprio": bound[2:]},
             render_mode=render_mode,
         )
         self._scene = scene
         self.geodesic = geodesic
 
-    def observe(self, states: Float[ndarray, "... S"]) -> Observation:
-        """Position and velocity, float32."""
-        return self._read(states[..., 1:5])
+    def readings(self, states: Float[ndarray, "... S"]) -> Mapping[str, ndarray]:
+        """Position and velocity, together and apart."""
+        both = states[..., 1:5]
+        return {"state": both, "position": both[..., :2], "velocity": both[..., 2:], "proprio": both[..., 2:]}
 
-    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Observation:
-        """Return the goal's position at rest, float32."""
-        return self._read(np.concatenate([goal, np.zeros_like(goal)], axis=-1))
-
-    def _read(self, values: Float[ndarray, "... 4"]) -> Observation:
-        return complete(self.sensors, {"state": values, "position": values[..., :2], "velocity": values[..., 2:]})
+    def at_goal(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... S"]:
+        """Return the state at rest in the goal's position."""
+        return self.pack(goal, np.zeros_like(goal))
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
         """Return the position, in metres."""

@@ -1,7 +1,8 @@
 """Sensors of a task: an ordered tuple, and the observations and spaces that follow from it.
 
-A task with a single, non-optional sensor returns plain arrays. Others return dictionaries of arrays in the order of the
-sensors; each optional sensor comes with `<name>_present`, 1 where it was read and 0 where it is missing.
+A task with a single sensor that is a vector and never missing returns plain arrays. Others return dictionaries of
+arrays in the order of the sensors; each optional sensor comes with `<name>_present`, 1 where it was read and 0 where it
+is missing.
 """
 
 from __future__ import annotations
@@ -97,8 +98,8 @@ class Limit:
 
 
 def plain(sensors: Sequence[Sensor]) -> bool:
-    """Whether observations are plain arrays: there is a single sensor, and it is not optional."""
-    return len(sensors) == 1 and not sensors[0].optional
+    """Whether observations are plain arrays: there is a single sensor, a vector that is never missing."""
+    return len(sensors) == 1 and len(sensors[0].shape) == 1 and not sensors[0].optional
 
 
 def present_key(sensor: Sensor) -> str:

@@ -134,6 +134,11 @@ class StirredTank(Task[Observation]):
         }
         return complete(self.sensors, readings)
 
+    @property
+    def noisy(self) -> bool:
+        """See Task: readings are noisy, and some are missing."""
+        return True
+
     def sense(self, states: Float[ndarray, "B ... S"], rngs: Sequence[np.random.Generator]) -> Observation:
         """See Task: with noise, and with the composition where the analyser reads it."""
         noise = np.stack([rng.standard_normal((*states.shape[1:-1], 2)) for rng in rngs])

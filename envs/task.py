@@ -61,6 +61,11 @@ class Task(gymnasium.Env[ObsType, ndarray]):
     goal: ndarray  # [G] the current goal
     _steps = 0  # of the running episode
 
+    @property
+    def noisy(self) -> bool:
+        """Whether `sense` differs from `observe`: readings are noisy, missing or disturbed."""
+        return False
+
     def get_state(self) -> Float[ndarray, "S"]:
         """Return a copy of the complete simulation state."""
         return self.state.copy()

@@ -88,6 +88,11 @@ class TwoRoomSensors(TwoRoom):
         super().__init__(render_mode)
         self.dropout = dropout
 
+    @property
+    def noisy(self) -> bool:
+        """See Task: readings are missing."""
+        return True
+
     def sense(self, states: Float[ndarray, "B ... S"], rngs: Sequence[np.random.Generator]) -> Observation:
         """See Task: one draw per step decides whether the velocity is missing."""
         draws = np.stack([rng.random(states.shape[1:-1]) for rng in rngs])

@@ -5,6 +5,7 @@ Changed: the goal is a configuration instead of a fingertip position, and the lo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,8 +25,10 @@ _WRIST = np.deg2rad(160.0)  # the wrist's range is ± this; the shoulder turns f
 _MARGIN = 0.1  # radians: goals stay this far from the wrist's stops
 
 
-class Reacher(MujocoTask[ndarray]):
+class Reacher(MujocoTask):
     """Torques in [-1, 1] × 0.05 N m. Observation: sines and cosines of both joints, then their velocities (rad/s).
+
+    Its proprioception is the velocities alone, which do not say where the arm is.
 
     A goal is `[shoulder, wrist]` in radians; success is every joint within 0.05 rad, the shoulder modulo a turn.
     """
@@ -40,7 +43,8 @@ class Reacher(MujocoTask[ndarray]):
         super().__init__(
             BatchPhysics(_model(), substeps=2),
             sensors=[Sensor("state", (6,), units=("1", "1", "1", "1", "rad/s", "rad/s"))],
-            observation_bound={"state": (1.0, 1.0, 1.0, 1.0, 20.0, 20.0)},
+            others=[Sensor("proprio", (2,), units=("rad/s", "rad/s"))],
+            observation_bound={"state": (1.0, 1.0, 1.0, 1.0, 20.0, 20.0), "proprio": (20.0, 20.0)},
             render_mode=render_mode,
         )
 
@@ -53,13 +57,14 @@ class Reacher(MujocoTask[ndarray]):
         reach = _WRIST - _MARGIN
         return rng.uniform([-np.pi, -reach], [np.pi, reach])
 
-    def observe(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
-        """`[sin shoulder, sin wrist, cos shoulder, cos wrist, velocities]`, float32."""
-        return _sensed(self.qpos(states), self.qvel(states))
+    def readings(self, states: Float[ndarray, "... S"]) -> Mapping[str, ndarray]:
+        """`[sin shoulder, sin wrist, cos shoulder, cos wrist, velocities]`, and the velocities alone."""
+        angles, velocities = self.qpos(states), self.qvel(states)
+        return {"state": np.concatenate([np.sin(angles), np.cos(angles), velocities], axis=-1), "proprio": velocities}
 
-    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
-        """Observation at rest in the goal's configuration, float32."""
-        return _sensed(goal, np.zeros_like(goal))
+    def at_goal(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... S"]:
+        """Return the state at rest in the goal's configuration."""
+        return self.pack(goal, np.zeros_like(goal))
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
         """Return the configuration, the shoulder in [-pi, pi]."""
@@ -105,10 +110,6 @@ def _difference(angles: Float[ndarray, "... 2"], goal: Float[ndarray, "... 2"] |
     difference = np.array(angles - goal)
     difference[..., 0] = np.remainder(difference[..., 0] + np.pi, 2 * np.pi) - np.pi
     return difference
-
-
-def _sensed(angles: Float[ndarray, "... 2"], velocities: Float[ndarray, "... 2"]) -> Float[ndarray, "... 6"]:
-    return np.concatenate([np.sin(angles), np.cos(angles), velocities], axis=-1).astype(np.float32)
 
 
 def _model() -> mujoco.MjModel:

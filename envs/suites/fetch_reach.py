@@ -7,6 +7,7 @@ means within 2 cm. (Within the original's 5 cm a random policy sometimes succeed
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from numpy import ndarray
 
 from ..mocap import MocapPhysics
 from ..mujoco_task import MujocoTask
-from ..sensors import Sensor
+from ..sensors import Observation, Sensor, complete
 from ..task import Scene
 from . import look
 
@@ -39,11 +40,14 @@ _ARM = tuple(
 )
 
 
-class FetchReach(MujocoTask[ndarray]):
+class FetchReach(MujocoTask):
     """Actions in [-1, 1]: where the gripper is pulled to, × 5 cm in x, y and z. Observation: its position and velocity.
 
-    A goal is `[x, y, z]` in metres; success is the gripper within the tolerance of it, at any speed.
+    A goal is `[x, y, z]` in metres; success is the gripper within the tolerance of it, at any speed. Its proprioception
+    is the gripper's velocity alone, which does not say where it is. Two cameras: from above, height cannot be seen.
     """
+
+    cameras = ("top", "side")
 
     name = "fetch_reach"
     goal_size = 3
@@ -59,7 +63,8 @@ class FetchReach(MujocoTask[ndarray]):
         super().__init__(
             physics,
             sensors=[Sensor("state", (6,), units=("m", "m", "m", "m/s", "m/s", "m/s"))],
-            observation_bound={"state": (2.0,) * 6},
+            others=[Sensor("proprio", (3,), units=("m/s", "m/s", "m/s"))],
+            observation_bound={"state": (2.0,) * 6, "proprio": (2.0,) * 3},
             render_mode=render_mode,
         )
         self._data = mujoco.MjData(self.model)
@@ -107,8 +112,8 @@ class FetchReach(MujocoTask[ndarray]):
             if self._posture(place) is not None:
                 return place
 
-    def observe(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
-        """Position and velocity of the gripper, float32."""
+    def readings(self, states: Float[ndarray, "... S"]) -> Mapping[str, ndarray]:
+        """Position and velocity of the gripper, together, and the velocity alone."""
         model, data, nv = self.model, self._data, self.model.nv
         sensed, jacobian = np.empty((*states.shape[:-1], 6)), np.empty((3, nv))
         for row, qpos, qvel in zip(
@@ -122,11 +127,19 @@ class FetchReach(MujocoTask[ndarray]):
             mujoco.mj_comPos(model, data)
             mujoco.mj_jacSite(model, data, jacobian, None, self._grip)
             row[:3], row[3:] = data.site_xpos[self._grip], jacobian @ qvel
-        return sensed.astype(np.float32)
+        return {"state": sensed, "proprio": sensed[..., 3:]}
 
-    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
-        """Return the gripper's position and velocity at rest at the goal, float32."""
-        return np.concatenate([goal, np.zeros_like(goal)], axis=-1).astype(np.float32)
+    def at_goal(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... S"]:
+        """Return the state at rest with the gripper at the goal, pointing down."""
+        places = goal.reshape(-1, 3)
+        return np.stack([self.at(place) for place in places]).reshape((*goal.shape[:-1], self.state_size))
+
+    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Observation:
+        """Ideal readings at rest at the goal; of vectors alone, also where the gripper cannot point down."""
+        if not all(sensor.name in ("state", "proprio") for sensor in self.sensors):
+            return super().goal_observation(goal)
+        rest = np.zeros_like(goal)
+        return complete(self.sensors, {"state": np.concatenate([goal, rest], axis=-1), "proprio": rest})
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
         """Position of the gripper, in metres."""
@@ -148,7 +161,7 @@ class FetchReach(MujocoTask[ndarray]):
 
     def script(self, states: Float[ndarray, "B S"], goals: Float[ndarray, "B G"]) -> Float[ndarray, "B A"]:
         """Proportional-derivative control of the gripper's position."""
-        place, velocity = np.split(self.observe(states).astype(np.float64), 2, axis=-1)
+        place, velocity = np.split(self.readings(states)["state"].astype(np.float32).astype(np.float64), 2, axis=-1)
         action = self.gains[0] * (goals - place) - self.gains[1] * velocity
         return np.clip(action, self.action_space.low, self.action_space.high)
 
@@ -205,6 +218,13 @@ def _model() -> mujoco.MjModel:
     for size, rgba in ((0.02, look.GOAL_FAINT), (0.012, look.GOAL)):
         goal.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[size, 0, 0], rgba=rgba, contype=0, conaffinity=0)
     look.dress(spec, half_width=0.25, centre=(1.34, 0.75))
+    spec.worldbody.add_camera(
+        name="side",
+        pos=[1.34, -2.25, 0.55],
+        xyaxes=[1, 0, 0, 0, 0, 1],
+        proj=mujoco.mjtProjection.mjPROJ_ORTHOGRAPHIC,
+        fovy=0.5,
+    )
     model = spec.compile()
     # The original makes the weld pull the hand's own frame to the mocap body's, whatever lies between them at first.
     model.eq_data[:, :7] = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]

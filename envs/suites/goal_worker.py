@@ -11,8 +11,8 @@ from typing import BinaryIO
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
+from ..pipes import read, receive, send
 from .goal_simulators import simulator
-from .goal_workers import read, receive, send
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:

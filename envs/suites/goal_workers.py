@@ -6,8 +6,6 @@ and answers with the states after them, all as plain bytes: nothing of the calle
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import logging
 import os
@@ -21,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from ..pipes import end, receive, send, write
 from .goal_simulators import Simulator
 
 logger = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ class Workers:
             return self._own.simulate(states, actions)
         if self._processes is None:
             self._processes = self._started((os.cpu_count() or 1) - 1)
-            self._finalizer = weakref.finalize(self, _end, self._processes)
+            self._finalizer = weakref.finalize(self, end, self._processes)
         shares = np.array_split(np.arange(len(states)), len(self._processes) + 1)
         try:
             for process, rows in zip(self._processes, shares[1:], strict=True):
@@ -100,48 +99,5 @@ class Workers:
         except (OSError, EOFError):
             pass
         logger.warning("%s cannot be stepped in other processes: its steps are taken in this one", self._name)
-        _end(processes)
+        end(processes)
         return []
-
-
-def _end(processes: list[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):  # it died with requests unread
-                    pipe.close()
-        process.kill()
-        process.wait()
-
-
-def write(pipe: Any, data: bytes) -> None:
-    """Send one message."""
-    pipe.write(len(data).to_bytes(8, "little") + data)
-    pipe.flush()
-
-
-def read(pipe: Any) -> bytes:
-    """Read the next message; EOFError at the end."""
-    length = int.from_bytes(_exactly(pipe, 8), "little")
-    return _exactly(pipe, length)
-
-
-def _exactly(pipe: Any, length: int) -> bytes:
-    data = pipe.read(length)
-    if len(data) < length:
-        raise EOFError
-    return bytes(data)
-
-
-def send(pipe: Any, *arrays: ndarray) -> None:
-    """Send arrays, each as a separate message."""
-    for array in arrays:
-        buffer = io.BytesIO()
-        np.save(buffer, array, allow_pickle=False)
-        write(pipe, buffer.getvalue())
-
-
-def receive(pipe: Any) -> ndarray:
-    """Receive the next array. Raises EOFError at the end."""
-    array: ndarray = np.load(io.BytesIO(read(pipe)), allow_pickle=False)
-    return array

@@ -8,7 +8,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 import envs
-from envs.collect import Collected, benchmark_collection
+from envs.collect import Collected
+from envs.collection_rate import benchmark_collection
 from envs.mujoco_task import MujocoTask
 from envs.task import PlanarView
 from worldmodel.data.dataset import load

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from envs.camera import Camera, available
+from envs.vision.camera import Camera, available
 
 SIZE = 96
 
@@ -66,7 +66,7 @@ def test_a_missing_opengl_is_explained(monkeypatch):
 def test_an_open_camera_does_not_spoil_the_exit(drawing):
     code = (
         "import envs\n"
-        "from envs.camera import Camera\n"
+        "from envs.vision.camera import Camera\n"
         "kept = [envs.make('two_room', 'rgb_array') for _ in range(2)]\n"
         "[t.reset(seed=0) for t in kept], [t.render() for t in kept]\n"
         "lost = Camera(kept[0].model, 8, 8); del lost\n"

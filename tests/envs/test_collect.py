@@ -11,7 +11,8 @@ from minari.dataset._storages.hdf5_storage import HDF5Storage
 import envs
 from envs import collect as module
 from envs.behaviours import ColouredNoise, Mixture
-from envs.collect import benchmark_collection, collect
+from envs.collect import collect
+from envs.collection_rate import benchmark_collection
 
 
 def small(task, path, **changes):

@@ -143,7 +143,8 @@ def test_a_camera_is_a_sensor_too():
     seen = complete(sensors, {"position": np.zeros((5, 2)), "pixels": frame})
     assert list(space) == ["position", "pixels"]  # theirs, not that of the alphabet
     assert space.contains(at(seen, 0)) and seen["pixels"].dtype == np.uint8
-    assert observation_space((CAMERA,), bounds) == spaces.Box(0, 255, (4, 4, 3), np.uint8)
+    alone = observation_space((CAMERA,), bounds)  # by name, also where it is the only one
+    assert alone == spaces.Dict({"pixels": spaces.Box(0, 255, (4, 4, 3), np.uint8)})
 
 
 def test_one_sensor_that_may_be_missing_still_says_so():

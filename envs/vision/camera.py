@@ -21,6 +21,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 _FIX = "install EGL and a driver (on Debian: apt-get install libegl1 libgl1-mesa-dri)"
+_FAINT = 0.2  # opacity below which a body is decoration
 _LARGE = 128  # pixels: frames of this size or more are for people, and are anti-aliased
 _OFF = (
     mujoco.mjtRndFlag.mjRND_SHADOW,
@@ -31,16 +32,19 @@ _OFF = (
 
 
 class Camera:
-    """Renderer of physics states of `model` through its camera "top", closed by `close` or at the interpreter's exit.
+    """Renderer of physics states of `model` through one of its cameras, closed by `close` or at the interpreter's exit.
 
     Args:
       model: copied, since the copy's buffer takes the size of the frame.
       width: of a frame, in pixels.
       height: of a frame, in pixels.
       place_goal: moves the goal's marks, as `MujocoTask.place_goal` does.
+      name: of the camera.
+      marks: whether mocap bodies, such as the goal's marks, and what is nearly transparent are visible.
+      samples: of a pixel, against aliasing; None: 4 for frames that people look at, 0 for small ones.
 
     Raises:
-      ValueError: a width or height below one pixel.
+      ValueError: a width or height below one pixel, or a camera that the model lacks.
       RuntimeError: no OpenGL context can be made on this machine.
     """
 
@@ -50,20 +54,31 @@ class Camera:
         width: int,
         height: int,
         place_goal: Callable[[mujoco.MjData, ndarray], None] | None = None,
+        *,
+        name: str = "top",
+        marks: bool = True,
+        samples: int | None = None,
     ):
         if width < 1 or height < 1:
             raise ValueError(f"a frame needs at least one pixel; got width={width}, height={height}")
+        known = [model.camera(index).name for index in range(model.ncam)]
+        if name not in known:
+            raise ValueError(f"the model has no camera {name!r}: it has {', '.join(known) or 'none'}")
         self._place_goal, self._width, self._height = place_goal, width, height
         model = copy.deepcopy(model)
         model.vis.global_.offwidth, model.vis.global_.offheight = width, height
-        model.vis.quality.offsamples = 4 if min(width, height) >= _LARGE else 0
+        model.vis.quality.offsamples = (4 if min(width, height) >= _LARGE else 0) if samples is None else samples
+        model.vis.quality.shadowsize = 0  # no buffer for shadows, which are off
+        if not marks:
+            hidden = (model.body_mocapid[model.geom_bodyid] >= 0) | (model.geom_rgba[:, 3] < _FAINT)
+            model.geom_matid[hidden], model.geom_rgba[hidden] = -1, 0.0
         self._model, self._data = model, mujoco.MjData(model)
         self._scene = mujoco.MjvScene(model, maxgeom=200)
         for flag in _OFF:
             self._scene.flags[flag] = 0
         self._option = mujoco.MjvOption()
         self._view = mujoco.MjvCamera()
-        self._view.type, self._view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera("top").id
+        self._view.type, self._view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera(name).id
         self._rectangle = mujoco.MjrRect(0, 0, width, height)
         self._gl, self._renderer = _contexts(model, width, height)
         # Registered after MuJoCo's own exit hook, hence run before it: a context of a closed display cannot be freed.
@@ -85,7 +100,12 @@ class Camera:
             if self._place_goal is None:
                 raise ValueError("this camera cannot draw a goal: make it with place_goal=task.place_goal")
             self._place_goal(self._data, goal)
-        mujoco.mj_forward(self._model, self._data)
+        # Only what is drawn is computed: bodies, cameras and lights, and no contacts or forces.
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_comPos(self._model, self._data)
+        mujoco.mj_camlight(self._model, self._data)
+        mujoco.mj_flex(self._model, self._data)
+        mujoco.mj_tendon(self._model, self._data)
         self._gl.make_current()
         everything = int(mujoco.mjtCatBit.mjCAT_ALL)
         mujoco.mjv_updateScene(self._model, self._data, self._option, None, self._view, everything, self._scene)

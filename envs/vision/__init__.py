@@ -1,0 +1,1 @@
+"""Pictures as a sensor: drawn in parallel, with distractors."""

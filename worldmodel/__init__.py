@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .observation import ObservationSpec, Sensor, vector
     from .training.fit import fit
     from .training.jepa import JepaConfig
-    from .training.trainer import Trainer, TrainingConfig
+    from .training.settings import TrainingConfig
+    from .training.trainer import Trainer
 
 __version__ = "0.1.0"
 
@@ -39,7 +40,8 @@ _MODULES = {
     ".observation": "ObservationSpec Sensor vector",
     ".training.fit": "fit",
     ".training.jepa": "JepaConfig",
-    ".training.trainer": "Trainer TrainingConfig",
+    ".training.settings": "TrainingConfig",
+    ".training.trainer": "Trainer",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 

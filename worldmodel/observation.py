@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -109,6 +109,22 @@ class ObservationSpec:
         return all(sensor.is_vector for sensor in self.sensors)
 
     @cached_property
+    def vectors(self) -> tuple[Sensor, ...]:
+        """Sensors that are vectors, in order."""
+        return tuple(sensor for sensor in self.sensors if sensor.is_vector)
+
+    @cached_property
+    def pictures(self) -> tuple[Sensor, ...]:
+        """Sensors that need a network of their own, in order."""
+        return tuple(sensor for sensor in self.sensors if not sensor.is_vector)
+
+    def with_features(self, features: int) -> ObservationSpec:
+        """Return the same sensors, each picture embedded as `features` numbers; 0: not yet known."""
+        return ObservationSpec(
+            tuple(each if each.is_vector else replace(each, features=features) for each in self.sensors)
+        )
+
+    @cached_property
     def size(self) -> int:
         """E, the numbers in an embedding: those of each sensor in order, and a flag for each optional one."""
         return sum(sensor.width + sensor.optional for sensor in self.sensors)
@@ -137,15 +153,17 @@ class ObservationSpec:
         return found
 
     def row(self, observation: Observation | Array) -> Float[Array, "... E"]:
-        """Convert an observation to a row inside compiled code; an array is already the row of a single sensor."""
+        """Convert an observation to a row inside compiled code; an array is already the row of a single sensor.
+
+        The readings of pictures are their features here, as a network returns them.
+        """
         if not isinstance(observation, Mapping):
             return observation
         parts = []
         for sensor in self.sensors:
-            if sensor.is_vector:
-                parts.append(observation[sensor.name])
-                if sensor.optional:
-                    parts.append(observation[sensor.name + PRESENT].astype(jnp.float32))
+            parts.append(observation[sensor.name])
+            if sensor.optional:
+                parts.append(observation[sensor.name + PRESENT].astype(jnp.float32))
         return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
 
     def numpy_row(self, observation: Observation | ndarray) -> Float[ndarray, "... E"]:

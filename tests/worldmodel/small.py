@@ -9,9 +9,10 @@ import numpy as np
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.data.windows import WindowSampler
 from worldmodel.models.goal_model import ModelConfig, create
-from worldmodel.observation import vector
+from worldmodel.observation import ObservationSpec, Sensor, vector
 from worldmodel.training.jepa import JepaConfig
-from worldmodel.training.trainer import Trainer, TrainingConfig
+from worldmodel.training.settings import TrainingConfig
+from worldmodel.training.trainer import Trainer
 
 SMALL = ModelConfig(
     observation=vector(4),
@@ -76,3 +77,16 @@ def trainer(updates: int = 40, seed: int = 0, **changes: int) -> Trainer:
     model.predictor.normalizer.fit(data.actions)
     sampler = WindowSampler.of(data, SMALL.history, SMALL.train_blocks, SMALL.action_block, data.observations[:, :2])
     return Trainer(model, sampler, JepaConfig(sigreg_projections=16), config)
+
+
+def pictured(lengths: list[int], seed: int = 0, size: int = 16) -> EpisodeData:
+    """The pushed point as a picture, a bright square on noise that stays, and its velocity as proprioception."""
+    seen = episodes(lengths, seed)
+    state = seen.readings["state"]
+    rng = np.random.default_rng(seed)
+    frames = np.repeat(rng.integers(0, 50, (1, size, size, 3), np.uint8), len(state), axis=0)
+    place = ((np.tanh(state[:, :2]) + 1) / 2 * (size - 3)).astype(int)
+    for frame, (x, y) in zip(frames, place, strict=True):
+        frame[y : y + 3, x : x + 3] = 200
+    spec = ObservationSpec((Sensor("pixels", (size, size, 3), "uint8", interpolates=False), Sensor("proprio", (2,))))
+    return replace(seen, readings={"proprio": state[:, 2:].copy(), "pixels": frames}, spec=spec)

@@ -19,6 +19,7 @@ from numpy import ndarray
 from ..observation import PRESENT, ObservationSpec
 from .episodes import EpisodeData
 from .float32 import Float32Columns, as_float32
+from .frame_cache import FrameCache
 from .logs import DESCRIPTION, read_logs
 from .stored_episodes import stored_episodes
 
@@ -45,21 +46,27 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
         return _from_logs(Path(path))
     dataset = open_minari(path)
     spec, episodes = _spec(dataset), []
+    cache = _frame_cache(dataset, spec) if spec.pictures else None
+    decode = cache is not None and not cache.is_complete
     columns = {
         sensor.name: Float32Columns("sensor" if len(spec.sensors) == 1 else f"sensor {sensor.name}, component")
         for sensor in spec.sensors
         if sensor.is_vector
     }
-    for episode in _read(path, dataset, rewards):
+    for episode in _read(path, dataset, rewards, decode):
         if len(episode.actions) == 0:
             logger.warning("dataset %s: episode %d is empty and was left out", path, episode.id)
             continue
-        _check_sizes(path, episode, dataset, spec)
+        _check_sizes(path, episode, dataset, spec, decode)
+        if cache is not None and decode:
+            cache.append(_readings(episode, dataset))
         episodes.append(_checked(path, episode, spec, columns, rewards))
     for each in columns.values():
         each.warn(path)
     if not episodes:
         raise ValueError(f"dataset {path}: it holds no episode with a step")
+    if cache is not None and decode:
+        cache.finish()
     bounds = (dataset.action_space.low, dataset.action_space.high)
     data = EpisodeData.of(
         [each["observations"] for each in episodes],
@@ -69,6 +76,7 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
         metadata=dict(dataset.storage.metadata),
         names=[each["name"] for each in episodes],
         spec=spec,
+        frames={} if cache is None else cache.frames(),
     )
     if not rewards:
         return data
@@ -83,9 +91,17 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
 _REWARDS = ("rewards", "terminated")
 
 
-def _read(path: str | Path, dataset: Any, rewards: bool) -> Iterator[Any]:
+def _frame_cache(dataset: Any, spec: ObservationSpec) -> FrameCache:
+    """Return the cache of a dataset's pictures, which is renewed where the dataset has changed."""
+    folder = Path(dataset.storage.data_path)
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    stamps = {file.name: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
+    return FrameCache(folder, spec, {"files": stamps, "sensors": spec.to_json()})
+
+
+def _read(path: str | Path, dataset: Any, rewards: bool, pictures: bool) -> Iterator[Any]:
     """Iterate over the episodes of a Minari dataset."""
-    episodes = stored_episodes(dataset, rewards)
+    episodes = stored_episodes(dataset, rewards, pictures)
     while True:
         try:
             episode = next(episodes)
@@ -129,13 +145,17 @@ def _readings(episode: Any, dataset: Any) -> dict[str, ndarray]:
     return {name: np.asarray(values) for name, values in found.items()}
 
 
-def _check_sizes(path: str | Path, episode: Any, dataset: Any, spec: ObservationSpec) -> None:
+def _check_sizes(path: str | Path, episode: Any, dataset: Any, spec: ObservationSpec, pictures: bool) -> None:
     """Raise ValueError where an episode's arrays do not match the dataset's spaces."""
     boxes = _boxes(dataset.observation_space)
+    found = _readings(episode, dataset)
+    missing = {sensor.name for sensor in spec.sensors if pictures or sensor.is_vector} - set(found)
+    if missing:
+        raise ValueError(f"dataset {path}: episode {episode.id} has no readings of the sensor {sorted(missing)[0]}")
     for noun, values, space in (
         *(
             ("observations" if len(boxes) == 1 else f"observations of {name}", values, boxes.get(name))
-            for name, values in _readings(episode, dataset).items()
+            for name, values in found.items()
         ),
         ("actions", np.asarray(episode.actions), dataset.action_space),
     ):
@@ -145,9 +165,6 @@ def _check_sizes(path: str | Path, episode: Any, dataset: Any, spec: Observation
                 f"dataset {path}: episode {episode.id} has {noun} {values.shape} of the type {values.dtype}; expected "
                 f"numbers, {expected}"
             )
-    missing = {sensor.name for sensor in spec.sensors} - set(_readings(episode, dataset))
-    if missing:
-        raise ValueError(f"dataset {path}: episode {episode.id} has no readings of the sensor {sorted(missing)[0]}")
 
 
 def _one_line(error: Exception) -> str:
@@ -165,13 +182,13 @@ def _checked(
         given = {spec.sensors[0].name: given}
     observations: dict[str, ndarray] = {}
     for sensor in spec.sensors:
-        values = np.asarray(given[sensor.name])
-        observations[sensor.name] = columns[sensor.name].cast(values, name) if sensor.is_vector else values
+        if sensor.is_vector:
+            observations[sensor.name] = columns[sensor.name].cast(np.asarray(given[sensor.name]), name)
         if sensor.optional:
             observations[sensor.name + PRESENT] = np.asarray(given[sensor.name + PRESENT], np.uint8)
     parts: dict[str, Any] = {"actions": as_float32(np.asarray(episode.actions))}
     act = parts["actions"]
-    for sensor_name, obs in observations.items():
+    for sensor_name, obs in (given | observations).items():
         if len(obs) != len(act) + 1:
             noun = "observations" if len(spec.sensors) == 1 else f"observations of {sensor_name}"
             raise ValueError(

@@ -47,6 +47,7 @@ class EpisodeData:
         metadata: dict[str, Any] | None = None,
         names: Sequence[str] = (),
         spec: ObservationSpec | None = None,
+        frames: Mapping[str, ndarray] | None = None,
     ) -> EpisodeData:
         """Join episodes, at least one.
 
@@ -59,6 +60,7 @@ class EpisodeData:
           metadata: of the dataset.
           names: of the episodes, for messages.
           spec: the sensors; None: one vector, `state`, or sensors inferred from the names, shapes and dtypes.
+          frames: pictures of all episodes by camera, `[M, H, W, C]`, where `observations` are without them.
 
         Raises:
           ValueError: no episode, actions that are not vectors, bounds of another size, not one more observation than
@@ -74,14 +76,18 @@ class EpisodeData:
             spec = _described(first) if isinstance(first, Mapping) else vector(np.asarray(first).shape[-1])
         taken = [np.asarray(each, np.float32) for each in actions]
         low, high = (np.asarray(bound, np.float32) for bound in bounds)
-        named = [_named(each, spec) for each in observations]
+        frames = frames or {}
+        named = [_named(each, spec, frames) for each in observations]
         for episode, each in enumerate(taken):
             _check_episode(_called(names, episode), named[episode], each, low, high)
         lengths = np.array([len(each) + 1 for each in taken])
+        for name, pictures in frames.items():
+            if len(pictures) != lengths.sum():
+                raise ValueError(f"there are {len(pictures)} pictures of {name} for {lengths.sum()} moments")
         ends = np.cumsum(lengths)
         padded = [np.concatenate([each, np.zeros((1, low.size), np.float32)]) for each in taken]
         return cls(
-            readings={key: np.concatenate([each[key] for each in named]) for key in named[0]},
+            readings={**{key: np.concatenate([each[key] for each in named]) for key in named[0]}, **frames},
             actions=np.concatenate(padded),
             first=np.repeat(ends - lengths, lengths).astype(np.int32),
             last=np.repeat(ends - 1, lengths).astype(np.int32),
@@ -95,8 +101,15 @@ class EpisodeData:
 
     @cached_property
     def observations(self) -> Float[ndarray, "M E"]:
-        """Rows of all vector sensors (`ObservationSpec.row`), float32."""
+        """Rows of all vector sensors (`ObservationSpec.row`), float32; `[M, 0]` where every sensor is a picture."""
+        if not self.spec.vectors:
+            return np.zeros((self.rows, 0), np.float32)
         return np.asarray(self.spec.numpy_row(self.readings), np.float32)
+
+    @property
+    def vector_spec(self) -> ObservationSpec | None:
+        """Vector sensors, in whose layout `observations` are; None where every sensor is a picture."""
+        return ObservationSpec(self.spec.vectors) if self.spec.vectors else None
 
     def name(self, episode: int) -> str:
         """Return the name of an episode, counted from 0 among those that were read."""
@@ -152,20 +165,21 @@ def _check_episode(name: str, readings: dict[str, ndarray], actions: ndarray, lo
             )
 
 
-def _named(readings: Readings, spec: ObservationSpec) -> dict[str, ndarray]:
+def _named(readings: Readings, spec: ObservationSpec, frames: Mapping[str, ndarray]) -> dict[str, ndarray]:
     """Return one episode's readings by sensor, in order."""
     if not isinstance(readings, Mapping):
         readings = {spec.sensors[0].name: readings}
     found: dict[str, ndarray] = {}
     for sensor in spec.sensors:
-        if sensor.name not in readings:
-            raise ValueError(f"the sensor {sensor.name} is missing: the episode has {', '.join(readings)}")
-        values = np.asarray(readings[sensor.name])
-        if values.shape[1:] != sensor.shape:
-            raise ValueError(f"the sensor {sensor.name} reads {values.shape[1:]}; expected {sensor.shape}")
-        found[sensor.name] = values.astype(sensor.dtype, copy=False)
+        if sensor.name not in frames:
+            if sensor.name not in readings:
+                raise ValueError(f"the sensor {sensor.name} is missing: the episode has {', '.join(readings)}")
+            values = np.asarray(readings[sensor.name])
+            if values.shape[1:] != sensor.shape:
+                raise ValueError(f"the sensor {sensor.name} reads {values.shape[1:]}; expected {sensor.shape}")
+            found[sensor.name] = values.astype(sensor.dtype, copy=False)
         if sensor.optional:
-            ones = np.ones((len(values), 1), np.uint8)
+            ones = np.ones((len(next(iter(readings.values()))), 1), np.uint8)
             found[sensor.name + PRESENT] = np.asarray(readings.get(sensor.name + PRESENT, ones), np.uint8)
     return found
 

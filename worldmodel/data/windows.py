@@ -8,8 +8,9 @@ episode, near and far.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,12 +28,20 @@ logger = logging.getLogger(__name__)
 _NAMED = 5  # episodes listed in one message
 
 
+class Drawn(NamedTuple):
+    """Rows of a batch of windows."""
+
+    begin: Array  # [B] int32, the first row of each window
+    rows: Array  # [B, H+1] int32, the newest row of each of its stacks
+    offset: Array  # [B] int32, environment steps from the first row to the goal
+
+
 @register_dataclass
 @dataclass(frozen=True)
 class WindowSampler:
     """Dataset on the device, with the rows at which a window may start."""
 
-    observations: dict[str, Array]  # [M, ...] of each sensor
+    observations: dict[str, Array]  # [M, ...] of each sensor; of vectors and flags only, for `FrameWindows`
     actions: Array  # [M, A]
     first: Array  # [M]
     last: Array  # [M]
@@ -44,7 +53,13 @@ class WindowSampler:
 
     @classmethod
     def of(
-        cls, data: EpisodeData, history: int, blocks: int, action_block: int, probe_targets: ndarray | None = None
+        cls,
+        data: EpisodeData,
+        history: int,
+        blocks: int,
+        action_block: int,
+        probe_targets: ndarray | None = None,
+        left_out: Collection[str] = (),
     ) -> WindowSampler:
         """Move the data to the device.
 
@@ -54,6 +69,7 @@ class WindowSampler:
           blocks: model steps in a window, H.
           action_block: environment steps in a block, K.
           probe_targets: `[M, Q]`, what the probe learns to decode in each row; None: nothing.
+          left_out: sensors that stay on the host.
 
         Raises:
           ValueError: no episode is long enough for a window, or probe targets that do not belong to the rows.
@@ -73,7 +89,7 @@ class WindowSampler:
         if probe_targets is not None and len(probe_targets) != data.rows:
             raise ValueError(f"{len(probe_targets)} probe targets for {data.rows} rows of data")
         return cls(
-            observations={name: jnp.asarray(values) for name, values in data.readings.items()},
+            observations={name: jnp.asarray(values) for name, values in data.readings.items() if name not in left_out},
             actions=jnp.asarray(data.actions),
             first=jnp.asarray(data.first),
             last=jnp.asarray(data.last),
@@ -89,10 +105,14 @@ class WindowSampler:
 
         An episode's first observation is repeated before its start.
         """
+        inside = self.past(rows)
+        return {name: values[inside] for name, values in self.observations.items()}
+
+    def past(self, rows: Int[Array, "..."]) -> Int[Array, "... P"]:
+        """Return the rows of the P observations that end at each row."""
         back = jnp.arange(self.history - 1, -1, -1, dtype=rows.dtype)
         reached = rows[..., None] - back.reshape((1,) * rows.ndim + (-1,))
-        inside = jnp.maximum(reached, self.first[rows][..., None])
-        return {name: values[inside] for name, values in self.observations.items()}
+        return jnp.maximum(reached, self.first[rows][..., None])
 
     def sample(self, key: PRNGKeyArray, batch: int) -> Windows:
         """Draw `batch` windows, each with one goal for the critic. The key is consumed.
@@ -100,7 +120,11 @@ class WindowSampler:
         Half of the goals lie uniformly in the episode's future, half at a log-uniform offset, so that near goals are
         as frequent as far ones.
         """
-        begin, rows, offset = self._draw(key, batch)
+        return self.windows(self.draw(key, batch))
+
+    def windows(self, drawn: Drawn) -> Windows:
+        """Return the windows at drawn rows."""
+        begin, rows, offset = drawn
         return Windows(
             observations=self.stack(rows),
             actions=self._actions(begin),
@@ -110,8 +134,8 @@ class WindowSampler:
             probe_targets=None if self.probe_targets is None else self.probe_targets[begin],
         )
 
-    def _draw(self, key: PRNGKeyArray, batch: int) -> tuple[Array, Array, Array]:
-        """Draw the rows at which windows begin [B], those of their stacks [B, H+1], and steps to the goals [B]."""
+    def draw(self, key: PRNGKeyArray, batch: int) -> Drawn:
+        """Draw the rows of `batch` windows. The key is consumed."""
         start_key, goal_key, near_key = jax.random.split(key, 3)
         begin = self.starts[jax.random.randint(start_key, (batch,), 0, len(self.starts))]
         blocks = jnp.arange(self.blocks + 1, dtype=begin.dtype) * self.action_block
@@ -120,7 +144,7 @@ class WindowSampler:
         log_uniform = (1.0 + remaining) ** uniform - 1.0
         near = jax.random.bernoulli(near_key, 0.5, (batch,))
         offset = jnp.round(jnp.where(near, log_uniform, uniform * remaining)).astype(jnp.int32)
-        return begin, begin[:, None] + blocks[None, :], offset
+        return Drawn(begin, begin[:, None] + blocks[None, :], offset)
 
     def _actions(self, begin: Int[Array, "B"]) -> Array:
         steps = jnp.arange(self.blocks * self.action_block, dtype=begin.dtype)
@@ -141,7 +165,7 @@ class LatentSampler:
     def of(
         cls,
         windows: WindowSampler,
-        embed: Callable[[dict[str, Array]], Array],
+        embeddings: Array,
         encode: Callable[[Array], Array],
         rows: int = 8192,
     ) -> LatentSampler:
@@ -149,31 +173,18 @@ class LatentSampler:
 
         Args:
           windows: the dataset.
-          embed: from sensors [..., ...] to embeddings [..., E].
+          embeddings: of all moments, [M, E].
           encode: from the embeddings of stacks [..., P, E] to latents [..., D].
           rows: encoded at a time.
         """
-        total = len(windows.first)
-
-        def both(begin: Array, count: int) -> tuple[Array, Array]:
-            embeddings = embed(windows.stack(begin + jnp.arange(count, dtype=jnp.int32)))
-            return embeddings[:, -1], encode(embeddings)
-
-        if total <= rows:
-            return cls(windows, *both(jnp.int32(0), total))
-        chunk = jax.jit(lambda begin: both(begin, rows))
-        # The last chunk ends at the last row, and its overlap with the previous one is written twice.
-        begins = [*range(0, total - rows, rows), total - rows]
-        shapes = jax.eval_shape(chunk, jnp.int32(0))
-        found = [jnp.zeros((total, *each.shape[1:]), jnp.float32) for each in shapes]
-        for begin in begins:
-            part = slice(begin, begin + rows)
-            found = [whole.at[part].set(new) for whole, new in zip(found, chunk(jnp.int32(begin)), strict=True)]
-        return cls(windows, *found)
+        encoded = in_chunks(
+            lambda begin, count: encode(embeddings[windows.past(begin + _numbers(count))]), len(embeddings), rows
+        )
+        return cls(windows, embeddings, encoded)
 
     def sample(self, key: PRNGKeyArray, batch: int) -> LatentWindows:
         """Draw `batch` windows: the windows that `WindowSampler` draws from the same key, encoded."""
-        begin, rows, offset = self.windows._draw(key, batch)
+        begin, rows, offset = self.windows.draw(key, batch)
         return LatentWindows(
             latents=self.latents[rows],
             actions=self.windows._actions(begin),
@@ -182,6 +193,30 @@ class LatentSampler:
             goal_offset=offset,
             episode=self.windows.first[begin],
         )
+
+
+def in_chunks(function: Callable[[Array, int], Array], total: int, rows: int) -> Array:
+    """Join `function(begin, count)`, the values `[count, ...]` of consecutive rows, compiled once for all chunks.
+
+    Args:
+      function: of the first row and the number of rows.
+      total: rows.
+      rows: of a chunk.
+    """
+    if total <= rows:
+        return function(jnp.int32(0), total)
+    chunk = jax.jit(lambda begin: function(begin, rows))
+    # The last chunk ends at the last row, and its overlap with the previous one is written twice.
+    begins = [*range(0, total - rows, rows), total - rows]
+    shape = jax.eval_shape(chunk, jnp.int32(0)).shape
+    found = jnp.zeros((total, *shape[1:]), jnp.float32)
+    for begin in begins:
+        found = found.at[begin : begin + rows].set(chunk(jnp.int32(begin)))
+    return found
+
+
+def _numbers(count: int) -> Array:
+    return jnp.arange(count, dtype=jnp.int32)
 
 
 def _warn_of_short_episodes(data: EpisodeData, span: int) -> None:

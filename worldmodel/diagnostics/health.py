@@ -6,21 +6,23 @@ predictions that are no better than "nothing changes" or that do not depend on t
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..data.frame_windows import FrameWindows
 from ..data.windows import WindowSampler
 from ..losses.collapse import GAUSSIAN_VALUE, sigreg
 from ..models.freeze import FrozenModel
+from ..types import Windows
 from .foresight import foresee
 
 _EPSILON = 1e-8
 
 
-def diagnose(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, windows: int = 1024) -> dict[str, float]:
+def diagnose(
+    model: FrozenModel, sampler: WindowSampler | FrameWindows, key: PRNGKeyArray, windows: int = 1024
+) -> dict[str, float]:
     """Measure `model` on windows of data.
 
     Args:
@@ -38,10 +40,13 @@ def diagnose(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, wind
       `critic_order`: share of pairs of successive moments in a window whose later one the critic rates nearer to the
         window's end; absent where the model has no critic.
     """
-    return _on_host(_measure(model, windows, sampler, key))
+    sample_key, *keys = jax.random.split(key, 3)
+    return _on_host(_measure(model, sampler.sample(sample_key, windows), *keys))
 
 
-def spread(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, moments: int = 512) -> dict[str, float]:
+def spread(
+    model: FrozenModel, sampler: WindowSampler | FrameWindows, key: PRNGKeyArray, moments: int = 512
+) -> dict[str, float]:
     """Measure the part of `diagnose` that shows collapse, cheaply: moments are encoded, and nothing is predicted.
 
     Args:
@@ -55,13 +60,15 @@ def spread(model: FrozenModel, sampler: WindowSampler, key: PRNGKeyArray, moment
       `rank`: effective number of dimensions, RankMe (Garrido et al., arXiv 2210.02885, eq. 1).
       `normality`: the SIGReg statistic over its value for a standard normal.
     """
-    return _on_host(_encode_and_spread(model, moments, sampler, key))
+    row_key, direction_key = jax.random.split(key)
+    rows = sampler.starts[jax.random.randint(row_key, (moments,), 0, len(sampler.starts))]
+    return _on_host(_encode_and_spread(model, sampler.stack(rows), direction_key))
 
 
-@partial(jax.jit, static_argnums=1)
-def _measure(model: FrozenModel, count: int, sampler: WindowSampler, key: PRNGKeyArray) -> dict[str, Array]:
-    sample_key, shuffle_key, direction_key = jax.random.split(key, 3)
-    windows = sampler.sample(sample_key, count)
+@jax.jit
+def _measure(
+    model: FrozenModel, windows: Windows, shuffle_key: PRNGKeyArray, direction_key: PRNGKeyArray
+) -> dict[str, Array]:
     latents = model.encode(model.params, model.embed(model.params, windows.observations))
     shuffled = jax.random.permutation(shuffle_key, windows.actions)
     first, last = latents[:, 0], latents[:, -1]
@@ -79,11 +86,9 @@ def _measure(model: FrozenModel, count: int, sampler: WindowSampler, key: PRNGKe
     return values
 
 
-@partial(jax.jit, static_argnums=1)
-def _encode_and_spread(model: FrozenModel, count: int, sampler: WindowSampler, key: PRNGKeyArray) -> dict[str, Array]:
-    row_key, direction_key = jax.random.split(key)
-    rows = sampler.starts[jax.random.randint(row_key, (count,), 0, len(sampler.starts))]
-    return _spread(model.encode(model.params, model.embed(model.params, sampler.stack(rows))), direction_key)
+@jax.jit
+def _encode_and_spread(model: FrozenModel, stacks: dict[str, Array], key: PRNGKeyArray) -> dict[str, Array]:
+    return _spread(model.encode(model.params, model.embed(model.params, stacks)), key)
 
 
 def _spread(latents: Float[Array, "B D"], key: PRNGKeyArray) -> dict[str, Array]:

@@ -13,12 +13,16 @@ from ..models.goal_model import WorldModel
 def partial_goals(model: WorldModel, embeddings: Float[Array, "B E"], key: PRNGKeyArray) -> Float[Array, "B D"]:
     """Return representations of goals with some of their numbers left out: few or many, a random share each.
 
-    An optional sensor's flag is included together with its readings, and a goal includes no reading that is missing.
+    A picture is included as a whole or not at all. An optional sensor's flag is included together with its readings,
+    and a goal includes no reading that is missing.
     """
     encoder = model.encoder
     share_key, known_key = jax.random.split(key)
     share = jax.random.uniform(share_key, (len(embeddings), 1))
     known = jax.random.uniform(known_key, embeddings.shape) < share
+    for sensor in encoder.spec.pictures:
+        place = encoder.spec.slices[sensor.name]
+        known = known.at[:, place].set(known[:, place.start : place.start + 1])
     for name, flag in encoder.spec.flags.items():
         place, read = encoder.spec.slices[name], embeddings[:, flag : flag + 1] > 0
         known = known.at[:, place].set(known[:, place] & read)

@@ -100,6 +100,13 @@ def check_switch(name: str, value: Any) -> None:
         raise ValueError(f"model.{name} must be true or false; got {value!r:.40}")
 
 
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    """Raise ValueError where a field is none of the choices."""
+    known = [*choices]
+    if value not in known:
+        raise ValueError(f"model.{name} must be {' or '.join(known)}; got {value!r:.40}")
+
+
 def check_positive(name: str, value: Any) -> None:
     """Raise ValueError where a field is not a finite number above zero."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST:

@@ -43,7 +43,7 @@ class ModelFunction:
     method: str
     config: Architecture
 
-    def __call__(self, params: Weights, *args: Array) -> Any:
+    def __call__(self, params: Weights, *args: Any) -> Any:
         """Return the method's value, with `params` as the module's weights."""
         return getattr(merge(params, self.config), self.method)(*args)
 
@@ -96,7 +96,10 @@ class Frozen:
 
     def embed(self, params: Weights, observation: Observation) -> Float[Array, "... E"]:
         """Embedding of one moment; vector sensors contribute their raw readings, whatever the weights."""
-        return self.observation.row(observation)
+        if self.observation.is_vectors:
+            return self.observation.row(observation)
+        embedding: Array = ModelFunction("embed", self.config)(params, observation)
+        return embedding
 
     def encode(self, params: Weights, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
         """Latent of the last P moments, one environment step apart, the newest last."""

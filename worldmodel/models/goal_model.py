@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
-from ..nets.encoders import StateEncoder, check_encodable, feature_size
+from ..nets.encoders.build import PICTURE_ENCODERS, SLOW_IN_LOOPS, picture_encoders
+from ..nets.encoders.components import ComponentEncoder
+from ..nets.encoders.history import HistoryEncoder, feature_size
 from ..nets.heads import Decoder, GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.predictors import EnsemblePredictor
-from ..observation import Observation
+from ..observation import PRESENT, Observation
 from ..types import Prediction
-from .architecture import MOST, MOST_LAYERS, MOST_MEMBERS, Architecture, check_count, check_observation, check_switch
+from .architecture import (
+    MOST,
+    MOST_LAYERS,
+    MOST_MEMBERS,
+    Architecture,
+    check_choice,
+    check_count,
+    check_observation,
+    check_switch,
+)
+
+_FITTED = 2_000  # pictures from which their statistics are measured
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class ModelConfig(Architecture):
     ensemble: int = 3  # members of the predictor
     policy: bool = True  # one-pass policy in addition to the planner
     decoder: bool = False  # for the reconstruction baseline
+    pictures: str = "patches"  # encoder of each picture, where the observation has any
 
     def __post_init__(self) -> None:
         # The critic learns from a predicted latent and the one after it, so a window has at least two blocks.
@@ -48,6 +64,8 @@ class ModelConfig(Architecture):
                 check_observation(value)
             elif name in ("policy", "decoder"):
                 check_switch(name, value)
+            elif name == "pictures":
+                check_choice(name, value, PICTURE_ENCODERS)
             else:
                 check_count(name, value, least.get(name, 1), most.get(name, MOST))
 
@@ -67,8 +85,7 @@ class WorldModel(nnx.Module):
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         self.history = config.history
         size, width, head_width, depth = config.latent_size, config.width, config.head_width, config.depth
-        check_encodable(config.observation)
-        self.encoder = StateEncoder(config.observation, config.history, size, width, depth, rngs)
+        self.encoder = HistoryEncoder(config.observation, config.history, size, width, depth, rngs)
         actions = config.action_size, config.action_block
         self.predictor = EnsemblePredictor(size, *actions, width, depth, config.ensemble, rngs)
         span = config.train_blocks * config.action_block * config.action_size
@@ -79,10 +96,12 @@ class WorldModel(nnx.Module):
         self.goal_head = PartialGoal(size, features, head_width, depth, rngs)
         self.decoder = Decoder(size, features, width, depth, rngs) if config.decoder else None
         self.probe_head = Probe(size, config.probe_size, head_width, depth, rngs) if config.probe_size else None
+        self.pictures = picture_encoders(config.observation, config.pictures, rngs)
+        self.slow_in_loops = self.pictures is not None and config.pictures in SLOW_IN_LOOPS
 
     def fit_scales(
         self,
-        rows: Float[ndarray, "M E"],
+        readings: Mapping[str, ndarray],
         actions: Float[ndarray, "N A"],
         low: Float[ndarray, "A"],
         high: Float[ndarray, "A"],
@@ -91,13 +110,17 @@ class WorldModel(nnx.Module):
         """Set the normalization statistics from the data, before training.
 
         Args:
-          rows: all moments, as `ObservationSpec.row` returns them, in raw units.
+          readings: of all moments by sensor, `[M, ...]` each, in raw units.
           actions: the actions taken, in raw units.
           low: bounds of the actions.
           high: likewise.
           probe_targets: values that the probe learns to decode; None where the model has no probe.
         """
-        self.encoder.fit(rows)
+        self.encoder.fit(readings)
+        if self.pictures is not None:
+            for name, encoder in self.pictures.items():
+                whole = readings[name]
+                encoder.fit(np.asarray(whole[:: max(1, len(whole) // _FITTED)]))
         self.predictor.normalizer.fit(actions)
         if self.policy_head is not None:
             self.policy_head.fit(low, high)
@@ -105,8 +128,27 @@ class WorldModel(nnx.Module):
             self.probe_head.normalizer.fit(probe_targets)
 
     def embed(self, observation: Observation) -> Float[Array, "... E"]:
-        """Embedding of one moment: for vector sensors, their raw readings."""
-        return self.encoder.spec.row(observation)
+        """Embedding of one moment: raw readings of vectors, and the features of pictures."""
+        if self.pictures is None:
+            return self.encoder.spec.row(observation)
+        features = {name: encoder(observation[name]) for name, encoder in self.pictures.items()}
+        for sensor in self.encoder.spec.pictures:
+            if sensor.optional:  # the features of a missing picture are zero
+                present = observation[sensor.name + PRESENT].astype(jnp.float32)
+                features[sensor.name] = features[sensor.name] * present
+        return self.encoder.spec.row({**observation, **features})
+
+    def project(self, pictures: Mapping[str, Array]) -> dict[str, Array]:
+        """The part of pictures' embeddings that does not learn, by sensor: `embed` takes it in place of the pictures.
+
+        Pictures whose encoder has no such part are left out.
+        """
+        found = {} if self.pictures is None else dict(self.pictures.items())
+        return {
+            name: encoder.project(pictures[name])
+            for name, encoder in found.items()
+            if isinstance(encoder, ComponentEncoder)
+        }
 
     def encode(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
         """Representation of the last P moments, one environment step apart, the newest last."""

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from numpy import ndarray
 
 from ..nets.bins import decoded
-from ..nets.encoders import SymlogEncoder
+from ..nets.encoders.symlog import SymlogEncoder
 from ..nets.layers import MLP
 from ..nets.normalization import Statistic
 from ..types import Prediction

@@ -22,7 +22,9 @@ class Normalizer(nnx.Module):
         self.mean = Statistic(jnp.zeros((size,), jnp.float32))
         self.std = Statistic(jnp.ones((size,), jnp.float32))
 
-    def fit(self, values: Float[ndarray, "M F"], present: Bool[ndarray, "M F"] | None = None) -> None:
+    def fit(
+        self, values: Float[ndarray, "M F"], present: Bool[ndarray, "M F"] | None = None, place: slice = slice(None)
+    ) -> None:
         """Set mean and standard deviation from data, computed in float64; constant features are only centred.
 
         A constant feature carries no information, and dividing by its deviation would amplify rounding errors.
@@ -30,13 +32,15 @@ class Normalizer(nnx.Module):
         Args:
           values: the data.
           present: mask of the values that were read; None: all.
+          place: which features they are; the others keep their scales.
         """
         if present is None or present.all():
             moments = Moments.of(values)
         else:
             moments = Moments.of_columns([values[present[:, each], each] for each in range(values.shape[1])])
-        self.mean[...] = jnp.asarray(moments.mean, jnp.float32)
-        self.std[...] = jnp.asarray(np.where(moments.still, 1.0, moments.std), jnp.float32)
+        mean, std = np.array(self.mean[...]), np.array(self.std[...])
+        mean[place], std[place] = moments.mean, np.where(moments.still, 1.0, moments.std)
+        self.mean[...], self.std[...] = jnp.asarray(mean), jnp.asarray(std)
 
     def __call__(self, values: Float[Array, "... F"]) -> Float[Array, "... F"]:
         """Convert from raw units to mean 0 and standard deviation 1 per feature."""

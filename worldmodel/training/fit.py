@@ -13,7 +13,8 @@ from ..models.freeze import FrozenModel, freeze
 from ..models.goal_model import ModelConfig
 from ..observation import ObservationSpec
 from .jepa import JepaConfig
-from .trainer import Objective, Trainer, TrainingConfig, TrainState
+from .settings import Objective, TrainingConfig
+from .trainer import Trainer, TrainState
 
 Progress = Callable[[int, int, dict[str, float]], None]  # updates made, updates in all, metrics
 

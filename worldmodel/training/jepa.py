@@ -29,7 +29,8 @@ from ..losses.reconstruction import reconstruction_loss
 from ..models.goal_model import WorldModel
 from ..nets.heads import TemporalDistance
 from ..types import LatentWindows, Metrics, Windows
-from .trainer import TrainingConfig
+from .augmentation import kept_sensors, shifted, without
+from .settings import TrainingConfig
 from .updates import Stage
 
 _WEIGHTS = ("prediction", "sigreg", "inverse", "distance", "reconstruction", "goal_probe")
@@ -56,6 +57,8 @@ class JepaConfig:
     target_rate: float = 0.02  # of the moving average that is the critic's target, per update
     partial_goals: float = 0.25  # share of the critic's goals with only some sensors specified
     bootstrap: float = 0.8  # share of the episodes that each further member of the ensemble learns from
+    shift: int = 0  # pixels by which the pictures of a window move at most, at random
+    dropout: float = 0.2  # share of the windows in which an optional sensor is left out of the first moment
 
     followed: ClassVar[str] = "distance_head"  # the critic learns from a slowly following copy of itself
 
@@ -68,6 +71,10 @@ class JepaConfig:
                 raise ValueError(f"objective.{name} must lie between 0 and 1; got {getattr(self, name)}")
         if not 0 <= self.partial_goals < 1:
             raise ValueError(f"objective.partial_goals must be a share of the goals below 1; got {self.partial_goals}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"objective.dropout must be a share of the windows below 1; got {self.dropout}")
+        if self.shift < 0:
+            raise ValueError(f"objective.shift must be at least 0 pixels; got {self.shift}")
         if not 0 < self.bootstrap <= 1:
             raise ValueError(f"objective.bootstrap must be a share of the episodes above 0; got {self.bootstrap}")
         for name in ("sigreg_projections", "foreign_goals"):
@@ -104,18 +111,27 @@ class JepaConfig:
             )
         critic_updates = training.critic_updates if self.distance else 0
         policy_updates = training.policy_updates if model.policy_head is not None else 0
-        further = (f"predictor.members.{number}" for number in range(1, len(model.predictor.members)))
-        joint = ("encoder", "predictor.members.0", "inverse", "distance_head", "decoder", "probe_head")
+        frozen = (*(f"predictor.members.{number}" for number in range(1, len(model.predictor.members))), "goal_head")
+        joint = ("encoder", "pictures", "predictor.members.0", "inverse", "distance_head", "decoder", "probe_head")
         joint_loss, frozen_loss, critic, policy = (
             partial(loss, config=self)
             for loss in (partial(jepa_loss, critic_batch=training.critic_batch), latent_loss, critic_loss, reflex_loss)
         )
         rate = training.learning_rate
         return (
-            Stage("joint", training.updates, joint, joint_loss, rate, training.batch),
-            Stage("frozen", training.frozen_updates, (*further, "goal_head"), frozen_loss, rate, training.batch, True),
-            Stage("critic", critic_updates, ("distance_head",), critic, rate, training.critic_batch, True),
-            Stage("policy", policy_updates, ("policy_head",), policy, rate, training.policy_batch, True),
+            Stage(
+                "joint",
+                training.updates,
+                joint,
+                joint_loss,
+                rate,
+                training.batch,
+                goals=training.critic_batch,
+                whole_pictures=self.shift > 0,
+            ),
+            Stage("frozen", training.frozen_updates, frozen, frozen_loss, rate, training.batch, encoded=True),
+            Stage("critic", critic_updates, ("distance_head",), critic, rate, training.critic_batch, encoded=True),
+            Stage("policy", policy_updates, ("policy_head",), policy, rate, training.policy_batch, encoded=True),
         )
 
 
@@ -140,8 +156,19 @@ def jepa_loss(
       config: weights of the losses.
       critic_batch: the first windows, as many as the critic learns from.
     """
-    latents = model.encode(model.embed(windows.observations))  # [B, H+1, D]
-    predicted = rollout(model.predict, latents[:, 0], windows.actions)  # [B, H, D]
+    spec = model.encoder.spec
+    if spec.pictures and config.shift:
+        key, shift_key = jax.random.split(key)
+        windows = shifted(windows, spec, shift_key, config.shift)
+    embeddings = model.embed(windows.observations)
+    latents = model.encode(embeddings)  # [B, H+1, D]
+    root = latents[:, 0]
+    if spec.pictures and spec.flags and config.dropout:
+        # What a sensor would show is predicted from the others: a representation without it stays one of the same kind.
+        key, drop_key = jax.random.split(key)
+        kept = kept_sensors(spec, len(root), drop_key, config.dropout)
+        root = model.encode(without(embeddings[:, 0], kept))
+    predicted = rollout(model.predict, root, windows.actions)  # [B, H, D]
     prediction = prediction_loss(predicted, latents[:, 1:], jnp.ones(len(latents), latents.dtype))
     # SIGReg on the first and the last moment: those between are much the same, and would only cost time.
     ends = jnp.stack([latents[:, 0], latents[:, -1]])  # [2, B, D]
@@ -156,7 +183,7 @@ def jepa_loss(
         "horizon_ratio": horizon_ratio(latents, predicted),
     }
     if config.distance:
-        few = jax.tree.map(lambda values: values[:critic_batch], windows)
+        few = jax.tree.map(lambda values: values[:critic_batch], windows)  # goals that are pictures are no more
         embedded = model.embed(few.goals)
         goals = model.encode(embedded), embedded[:, -1]
         encoded = LatentWindows(latents[:critic_batch], few.actions, *goals, few.goal_offset, few.episode)

@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,69 +22,16 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from numpy import ndarray
 
 from ..data.episodes import EpisodeData
+from ..data.frame_windows import FrameWindows
 from ..data.windows import LatentSampler, WindowSampler
 from ..models.goal_model import ModelConfig, WorldModel, create
-from ..types import Metrics, Params
+from ..types import LatentWindows, Metrics, Params, Windows
+from .settings import Objective, TrainingConfig
 from .updates import Stage, descend, repeat
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Number and rate of updates. Learning rate: linear warm-up over 5 % of the updates, then cosine decay to 1 %."""
-
-    updates: int = 2500  # of the representation, together with prediction, inverse dynamics and critic
-    frozen_updates: int = 1000  # of further ensemble members and partial goals, on a finished encoder
-    critic_updates: int = 6000  # further updates of the critic alone, on finished representations and predictions
-    policy_updates: int = 2000  # of the policy, on a world model that is finished
-    batch: int = 256  # windows per update
-    critic_batch: int = 64  # of the critic; in the first stage, that many of the others' windows
-    policy_batch: int = 64
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
-    clip_norm: float = 1.0
-    updates_per_call: int = 100
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("updates", "batch", "critic_batch", "policy_batch", "updates_per_call"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"training.{name} must be at least 1; got {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"training.learning_rate must be positive; got {self.learning_rate}")
-        for name in ("frozen_updates", "critic_updates", "policy_updates"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"training.{name} must be at least 0; got {getattr(self, name)}")
-        for name in ("updates", "frozen_updates", "critic_updates", "policy_updates"):
-            if getattr(self, name) % self.updates_per_call:
-                raise ValueError(
-                    f"training.{name} must be a multiple of updates_per_call; "
-                    f"got {getattr(self, name)} and {self.updates_per_call}"
-                )
-
-
-@runtime_checkable
-class Objective(Protocol):
-    """Objective of a `Trainer`: the configuration of its losses, which defines the stages."""
-
-    @property
-    def followed(self) -> str:
-        """Name of the module whose target is a slowly following copy."""
-        ...
-
-    @property
-    def target_rate(self) -> float:
-        """Rate at which the target follows, per update."""
-        ...
-
-    def stages(self, model: Any, training: TrainingConfig) -> tuple[Stage, ...]:
-        """Return the stages in their order.
-
-        Raises:
-          ValueError: the model or the training does not fit the objective.
-        """
-        ...
+FRAME_UPDATES = 5  # updates whose pictures are in memory together, twice: 100 MB or so
 
 
 @register_dataclass
@@ -109,7 +56,9 @@ class Trainer:
       config: number and rate of updates.
     """
 
-    def __init__(self, model: WorldModel, sampler: WindowSampler, objective: Objective, config: TrainingConfig):
+    def __init__(
+        self, model: WorldModel, sampler: WindowSampler | FrameWindows, objective: Objective, config: TrainingConfig
+    ):
         self.config = config
         self.objective = objective
         self.sampler = sampler
@@ -119,8 +68,12 @@ class Trainer:
         self._stages = {stage.name: stage for stage in objective.stages(model, config) if stage.updates}
         self._optimizers = {name: self._optimizer(stage) for name, stage in self._stages.items()}
         self._step = jax.jit(self.many_updates, static_argnums=0, donate_argnums=1)
+        self._given = jax.jit(self.updates_on, static_argnums=0, donate_argnums=1)
+        self._next: tuple[int, Windows] | None = None  # the first update of windows gathered in advance, and these
         self._init = jax.jit(self._first_state)  # one program, not one for each shape
         self._latents: LatentSampler | None = None
+        # Convolutions run many times slower inside a loop there.
+        self.one_by_one = jax.default_backend() == "cpu" and model.slow_in_loops
 
     @classmethod
     def of(
@@ -145,8 +98,12 @@ class Trainer:
         """
         model = create(config, training.seed)
         taken = data.actions[data.last != np.arange(data.rows)]
-        model.fit_scales(data.observations, taken, data.action_low, data.action_high, probe_targets)
-        sampler = WindowSampler.of(data, config.history, config.train_blocks, config.action_block, probe_targets)
+        model.fit_scales(data.readings, taken, data.action_low, data.action_high, probe_targets)
+        kind = FrameWindows if data.spec.pictures else WindowSampler
+        sampler = kind.of(data, config.history, config.train_blocks, config.action_block, probe_targets)
+        whole = any(stage.whole_pictures for stage in objective.stages(model, training))
+        if isinstance(sampler, FrameWindows) and not whole:
+            sampler = sampler.projected(model.project)
         return cls(model, sampler, objective, training)
 
     @property
@@ -181,9 +138,32 @@ class Trainer:
     def step(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """Run `updates_per_call` updates; metrics are their means. `state` is consumed."""
         name = self.stage(int(state.update))
-        return self._step(name, state, self.batches(name, state), jax.random.key(self.config.seed))
+        batches, key = self.batches(name, state), jax.random.key(self.config.seed)
+        if isinstance(batches, FrameWindows):
+            return self._step_on_frames(name, state, batches, key)
+        return self._step(name, state, batches, key)
 
-    def batches(self, name: str, state: TrainState) -> WindowSampler | LatentSampler:
+    def _step_on_frames(
+        self, name: str, state: TrainState, sampler: FrameWindows, key: PRNGKeyArray
+    ) -> tuple[TrainState, Metrics]:
+        """Run `updates_per_call` updates on pictures, some at a time; those of the next ones are gathered meanwhile."""
+        stage, total, found = self._stages[name], self.config.updates_per_call, list[Metrics]()
+        count = 1 if self.one_by_one else math.gcd(total, FRAME_UPDATES)
+        begin, end = int(state.update), self.stages[name].stop
+
+        def gather(update: int) -> Windows:
+            return sampler.batches(key, jnp.int32(update), count, stage.batch, stage.goals or stage.batch)
+
+        for update in range(begin, begin + total, count):
+            known, self._next = self._next, None
+            windows = known[1] if known is not None and known[0] == update else gather(update)
+            state, metrics = self._given(name, state, windows, key)  # returns at once, and is computed meanwhile
+            if update + count < end:
+                self._next = update + count, gather(update + count)
+            found.append(metrics)
+        return state, jax.tree.map(lambda *values: jnp.mean(jnp.stack(values)), *found)
+
+    def batches(self, name: str, state: TrainState) -> WindowSampler | LatentSampler | FrameWindows:
         """Return the sampler of a stage's batches; the first stage on latents encodes the data with the state's model.
 
         Args:
@@ -193,8 +173,11 @@ class Trainer:
         if not self._stages[name].encoded:
             return self.sampler
         if self._latents is None:
-            model = self.model(state)
-            self._latents = LatentSampler.of(self.sampler, model.embed, model.encode)
+            model, sampler = self.model(state), self.sampler
+            if isinstance(sampler, FrameWindows):
+                self._latents = LatentSampler.of(sampler.windows, sampler.embeddings(model.embed), model.encode)
+            else:
+                self._latents = LatentSampler.of(sampler, model.embed(sampler.observations), model.encode)
         return self._latents
 
     def skip_stage(self, state: TrainState) -> TrainState:
@@ -257,25 +240,52 @@ class Trainer:
           sampler: of the stage's batches.
           key: of the run; each update folds in its index.
         """
-        stage, optimizer, followed = self._stages[name], self._optimizers[name], self.objective.followed
+        batch = self._stages[name].batch
 
         def update(state: TrainState) -> tuple[TrainState, Metrics]:
             batch_key, loss_key = jax.random.split(jax.random.fold_in(key, state.update))
-            batch = sampler.sample(batch_key, stage.batch)
-
-            def loss(learned: Params) -> tuple[Array, Metrics]:
-                model = nnx.merge(self.graphdef, nnx.merge_state(state.params, learned), state.statistics)
-                still = [state.statistics[followed]] if followed in state.statistics else []
-                return stage.loss(model, nnx.merge(self._target, state.target, *still), batch, loss_key)
-
-            step = descend(loss, _learned(state.params, stage), optimizer, state.optimizers[name])
-            params = nnx.merge_state(state.params, step.params)
-            metrics = {**step.aux, "gradient_norm": optax.tree.norm(step.gradients)}
-            target = optax.incremental_update(params[followed], state.target, self.objective.target_rate)
-            optimizers = {**state.optimizers, name: step.optimizer}
-            return TrainState(params, target, state.statistics, optimizers, state.update + 1), metrics
+            return self._updated(name, state, sampler.sample(batch_key, batch), loss_key)
 
         return repeat(update, state, self.config.updates_per_call)
+
+    def updates_on(
+        self, name: str, state: TrainState, windows: Windows, key: PRNGKeyArray
+    ) -> tuple[TrainState, Metrics]:
+        """Pure function of one update for each batch of `windows`, whose arrays have a leading axis of updates.
+
+        Args:
+          name: of the stage.
+          state: before the updates.
+          windows: of `FrameWindows.batches`.
+          key: of the run; each update folds in its index.
+        """
+
+        def update(state: TrainState, windows: Windows) -> tuple[TrainState, Metrics]:
+            _, loss_key = jax.random.split(jax.random.fold_in(key, state.update))
+            return self._updated(name, state, windows, loss_key)
+
+        if len(windows.actions) == 1:  # without a loop, inside of which some encoders are slow
+            return update(state, jax.tree.map(lambda values: values[0], windows))
+        state, metrics = jax.lax.scan(update, state, windows)
+        return state, jax.tree.map(jnp.mean, metrics)
+
+    def _updated(
+        self, name: str, state: TrainState, batch: Windows | LatentWindows, key: PRNGKeyArray
+    ) -> tuple[TrainState, Metrics]:
+        """Return the state after one update on a batch, and its metrics."""
+        stage, optimizer, followed = self._stages[name], self._optimizers[name], self.objective.followed
+
+        def loss(learned: Params) -> tuple[Array, Metrics]:
+            model = nnx.merge(self.graphdef, nnx.merge_state(state.params, learned), state.statistics)
+            still = [state.statistics[followed]] if followed in state.statistics else []
+            return stage.loss(model, nnx.merge(self._target, state.target, *still), batch, key)
+
+        step = descend(loss, _learned(state.params, stage), optimizer, state.optimizers[name])
+        params = nnx.merge_state(state.params, step.params)
+        metrics = {**step.aux, "gradient_norm": optax.tree.norm(step.gradients)}
+        target = optax.incremental_update(params[followed], state.target, self.objective.target_rate)
+        optimizers = {**state.optimizers, name: step.optimizer}
+        return TrainState(params, target, state.statistics, optimizers, state.update + 1), metrics
 
 
 def _learned(params: Params, stage: Stage) -> Params:

@@ -30,6 +30,8 @@ class Stage:
     loss: Callable[[Any, Any, Any, PRNGKeyArray], tuple[Array, Metrics]]
     learning_rate: float
     batch: int  # windows per update
+    goals: int = 0  # of them that need their goals, where these are pictures; 0: all
+    whole_pictures: bool = False  # whether its loss changes pictures, so that these cannot be projected before
     encoded: bool = False  # whether its batches are latents, encoded once by a finished encoder
 
 

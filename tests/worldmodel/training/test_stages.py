@@ -15,7 +15,7 @@ from worldmodel.losses.partial_goal import goal_loss, goal_probe_loss, partial_g
 from worldmodel.losses.prediction import bootstrap_weights
 from worldmodel.models.checkpoint import load_training, save_training
 from worldmodel.training.jepa import jepa_loss
-from worldmodel.training.trainer import TrainingConfig
+from worldmodel.training.settings import TrainingConfig
 
 from ..small import trainer
 
@@ -130,7 +130,9 @@ def test_cached_windows_are_the_encoded_ones(run, states):
     model, key = run.model(states[0][20]), jax.random.key(3)
     windows = run.sampler.sample(key, 16)
     for rows in (16, 10_000):
-        cached = LatentSampler.of(run.sampler, model.embed, model.encode, rows).sample(key, 16)
+        cached = LatentSampler.of(run.sampler, model.embed(run.sampler.observations), model.encode, rows).sample(
+            key, 16
+        )
         np.testing.assert_allclose(cached.latents, model.encode(windows.observations["state"]), atol=1e-5)
         np.testing.assert_allclose(cached.goals, model.encode(windows.goals["state"]), atol=1e-5)
         np.testing.assert_array_equal(cached.goal_embeddings, windows.goals["state"][:, -1])

@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 from worldmodel.models.checkpoint import load_model, load_training, save_model, save_training
 from worldmodel.models.formats import FORMAT
 from worldmodel.training.jepa import JepaConfig
-from worldmodel.training.trainer import Trainer, TrainingConfig
+from worldmodel.training.settings import TrainingConfig
+from worldmodel.training.trainer import Trainer
 
 from ..small import SMALL, episodes, trainer
 

@@ -11,7 +11,8 @@ import numpy as np
 import optax
 import pytest
 
-from worldmodel.training.trainer import Trainer, TrainingConfig
+from worldmodel.training.settings import TrainingConfig
+from worldmodel.training.trainer import Trainer
 from worldmodel.training.updates import Stage, descend, repeat
 
 from ..small import trainer

@@ -1,4 +1,4 @@
-"""Encoders from a short history of embeddings to a representation.
+"""Encoder from a short history of embeddings to a representation.
 
 The last layer is linear: a normalising one would put representations on a sphere, where no anti-collapse term can make
 them Gaussian (LeWorldModel, arXiv 2603.19312).
@@ -6,22 +6,27 @@ them Gaussian (LeWorldModel, arXiv 2603.19312).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
-from ..observation import ObservationSpec
-from .bins import symlog
-from .layers import MLP
-from .normalization import Normalizer
+from ...observation import PRESENT, ObservationSpec
+from ..layers import MLP
+from ..normalization import Normalizer
+
+CHANGE_SCALE = 4.0  # of the changes of pictures' features: a step's change is about a quarter of their spread
 
 
-class StateEncoder(nnx.Module):
-    """Stacked, normalised sensor vectors through an MLP: `[..., P, E] -> [..., D]`.
+class HistoryEncoder(nnx.Module):
+    """Embeddings of the last moments, with their changes, through an MLP: `[..., P, E] -> [..., D]`.
 
-    An angle enters as sine and cosine of its share of the period; a missing reading enters as 0, next to its flag.
+    Vectors are normalised; an angle enters as sine and cosine of its share of the period; a missing reading enters as
+    0, next to its flag. Features of pictures enter as they are, and their changes from moment to moment beside them:
+    a body moves by a fraction of a pixel in a step, and its velocity would be a small difference of large numbers.
 
     Args:
       spec: the sensors.
@@ -35,19 +40,29 @@ class StateEncoder(nnx.Module):
     def __init__(self, spec: ObservationSpec, history: int, latent_size: int, width: int, depth: int, rngs: nnx.Rngs):
         self.spec = nnx.static(spec)
         self.normalizer = Normalizer(spec.size)
-        self.mlp = MLP(history * feature_size(spec), latent_size, width, depth, rngs)
+        learned = sum(sensor.width for sensor in spec.sensors if not sensor.is_vector)
+        inputs = history * feature_size(spec) + (history - 1) * learned
+        self.mlp = MLP(inputs, latent_size, width, depth, rngs)
 
     def __call__(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
         """Representation of the last P moments, given in raw units, the newest last."""
         features = self.features(embeddings)
-        return self.mlp(features.reshape((*features.shape[:-2], -1)))
+        parts = [features.reshape((*features.shape[:-2], -1))]
+        for sensor in self.spec.sensors:
+            if not sensor.is_vector:
+                changes = jnp.diff(embeddings[..., self.spec.slices[sensor.name]], axis=-2)
+                parts.append(CHANGE_SCALE * changes.reshape((*changes.shape[:-2], -1)))
+        return self.mlp(parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1))
 
-    def fit(self, rows: Float[ndarray, "M E"]) -> None:
-        """Set the scales from the rows of a dataset; missing readings are ignored."""
-        self.normalizer.fit(rows, self.spec.presence(rows))
-        for flag in self.spec.flags.values():
-            self.normalizer.mean[...] = self.normalizer.mean[...].at[flag].set(0.0)
-            self.normalizer.std[...] = self.normalizer.std[...].at[flag].set(1.0)
+    def fit(self, readings: Mapping[str, ndarray]) -> None:
+        """Set the scales of the vectors from the readings of a dataset; missing ones are ignored."""
+        for sensor in self.spec.sensors:
+            if sensor.is_vector:
+                values = np.asarray(readings[sensor.name], np.float32)
+                present = None
+                if sensor.optional:
+                    present = np.broadcast_to(np.asarray(readings[sensor.name + PRESENT]) > 0, values.shape)
+                self.normalizer.fit(values, present, self.spec.slices[sensor.name])
 
     def features(self, embeddings: Float[Array, "... E"]) -> Float[Array, "... F"]:
         """Network input for each moment: normalised, angles as sine and cosine."""
@@ -72,40 +87,6 @@ class StateEncoder(nnx.Module):
         """Convert a mask of a row to a mask of features."""
         angles = np.flatnonzero(self.spec.period)
         return jnp.concatenate([mask, mask[..., angles]], axis=-1) if len(angles) else mask
-
-
-class SymlogEncoder(MLP):
-    """Stacked sensor vectors on a symlog scale through an MLP: `[..., P, E] -> [..., D]`.
-
-    For online data, whose statistics are not known in advance. It subclasses the MLP, so that the
-    names of its weights match files written before reward models had an encoder class.
-
-    Args:
-      spec: the sensors.
-      history: moments in one latent, P.
-      latent_size: D.
-      width: of the hidden layers.
-      depth: number of hidden layers.
-      rngs: of the initial weights.
-    """
-
-    def __init__(self, spec: ObservationSpec, history: int, latent_size: int, width: int, depth: int, rngs: nnx.Rngs):
-        super().__init__(history * spec.size, latent_size, width, depth, rngs)
-
-    def __call__(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:  # type: ignore[override]  # one input
-        """Representation of the last P moments, given in raw units, the newest last."""
-        scaled = symlog(embeddings)
-        return super().__call__(scaled.reshape((*scaled.shape[:-2], -1)))
-
-
-def check_encodable(spec: ObservationSpec) -> None:
-    """Raise ValueError where a sensor has no encoder."""
-    for sensor in spec.sensors:
-        if not sensor.is_vector:
-            raise ValueError(
-                f"the sensor {sensor.name} reads {sensor.dtype}{list(sensor.shape)}, and there is an encoder for "
-                "float32 vectors alone: leave the sensor out"
-            )
 
 
 def feature_size(spec: ObservationSpec) -> int:

@@ -1,0 +1,64 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from worldmodel.nets.encoders.build import PICTURE_ENCODERS, picture_encoders
+from worldmodel.nets.encoders.patches import patches
+from worldmodel.observation import ObservationSpec, Sensor
+
+SHAPE = (32, 32, 3)
+
+
+def pictures(count, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, *SHAPE), np.uint8)
+
+
+@pytest.fixture(params=sorted(PICTURE_ENCODERS))
+def encoder(request):
+    return PICTURE_ENCODERS[request.param](SHAPE, 8, rngs=nnx.Rngs(0))
+
+
+def test_features_are_of_each_picture_alone_whatever_the_batch(encoder):
+    some = jnp.asarray(pictures(6))
+    together = encoder(some.reshape(2, 3, *SHAPE))
+    assert together.shape == (2, 3, 8) and together.dtype == jnp.float32
+    np.testing.assert_allclose(together.reshape(6, 8)[4], encoder(some[4]), atol=1e-5)
+
+
+def test_what_never_changes_is_not_seen(encoder):
+    """The features of one picture among equal ones do not depend on what it shows: only differences do."""
+    one, other = pictures(2)
+    encoder.fit(np.stack([one, one]))
+    first = encoder(jnp.asarray(one))
+    encoder.fit(np.stack([other, other]))
+    np.testing.assert_allclose(first, encoder(jnp.asarray(other)), atol=1e-5)
+    assert np.abs(encoder(jnp.asarray(one)) - first).max() > 1e-3
+
+
+def test_every_pixel_counts(encoder):
+    encoder.fit(pictures(50))
+    one = pictures(1)[0]
+    rows, columns = np.divmod(np.random.default_rng(0).choice(32 * 32, 40, replace=False), 32)
+    changed = np.repeat(one[None], 40, axis=0)
+    changed[np.arange(40), rows, columns] += 128
+    apart = jnp.abs(encoder(jnp.asarray(changed)) - encoder(jnp.asarray(one))[None]).max(axis=-1)
+    assert (apart > 1e-4).all()
+
+
+def test_a_patch_is_a_square_of_the_picture():
+    one = jnp.asarray(pictures(1))
+    cut = patches(one, 8)
+    assert cut.shape == (1, 16, 192)
+    np.testing.assert_array_equal(cut[0, 6], one[0, 8:16, 16:24].ravel())
+
+
+def test_sizes_that_do_not_fit_are_named(encoder):
+    with pytest.raises(ValueError, match="a picture of 20 x 32 cannot be"):
+        type(encoder)((20, 32, 3), 8, rngs=nnx.Rngs(0))
+
+
+def test_a_sensor_without_an_encoder_is_named():
+    spec = ObservationSpec((Sensor("depth", (32, 32), features=8),))
+    with pytest.raises(ValueError, match=r"the sensor depth reads float32\[32, 32\]"):
+        picture_encoders(spec, "patches", nnx.Rngs(0))

@@ -1,0 +1,41 @@
+"""Encoders of pictures by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flax import nnx
+
+from ...observation import ObservationSpec
+from .components import ComponentEncoder
+from .convolution import ConvolutionEncoder
+from .patches import PatchEncoder
+from .transformer import TransformerEncoder
+
+PICTURE_ENCODERS: dict[str, Any] = {
+    "patches": PatchEncoder,
+    "components": ComponentEncoder,
+    "transformer": TransformerEncoder,
+    "convolution": ConvolutionEncoder,
+}
+SLOW_IN_LOOPS = ("convolution",)  # XLA's convolutions on a processor run many times slower inside `lax.scan`
+
+
+def picture_encoders(spec: ObservationSpec, kind: str, rngs: nnx.Rngs) -> Any:
+    """Return an encoder for each picture among the sensors, by name; None where there is none.
+
+    Raises:
+      ValueError: a sensor that is neither a vector nor a picture, or whose features are not known.
+    """
+    if not spec.pictures:
+        return None
+    for sensor in spec.pictures:
+        if len(sensor.shape) != 3 or sensor.dtype != "uint8":
+            raise ValueError(
+                f"the sensor {sensor.name} reads {sensor.dtype}{list(sensor.shape)}, and there are encoders for "
+                "float32 vectors and uint8 pictures [height, width, channels] alone: leave the sensor out"
+            )
+        if sensor.features < 1:
+            raise ValueError(f"the picture {sensor.name} needs features, the size of its embedding; got 0")
+    encoder = PICTURE_ENCODERS[kind]
+    return nnx.Dict({each.name: encoder(each.shape, each.features, rngs=rngs) for each in spec.pictures})

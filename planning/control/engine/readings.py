@@ -169,6 +169,10 @@ def _array(value: Any, sensor: Sensor, label: str) -> tuple[ndarray, Fault | Non
         return _NOTHING, _malformed(f"the {label} must be {expected}; got {got}")
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         return _NOTHING, Fault(Kind.NONFINITE, f"the {label} must be finite")
+    if found.dtype == np.uint8 and found.ndim > 1 and found.min() == found.max():
+        return _NOTHING, Fault(
+            Kind.IMPLAUSIBLE, f"the {label} shows the same value everywhere: the camera is covered, off or broken"
+        )
     return found, None
 
 

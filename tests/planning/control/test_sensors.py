@@ -178,6 +178,7 @@ def work_of(function, shape) -> float:
         ({"camera": FRAME.astype(np.float32)}, r"must be an array of uint8 \[64, 64, 3\]; got float32 \[64, 64, 3\]"),
         ({"camera": FRAME[:, :32]}, r"must be an array of uint8 \[64, 64, 3\]; got uint8 \[64, 32, 3\]"),
         ({"camera": "file.png"}, "must be an array of uint8 .*; got str"),
+        ({"camera": np.zeros_like(FRAME)}, "shows the same value everywhere: the camera is covered, off or broken"),
     ],
 )
 def test_a_bad_observation_is_one_sentence_that_names_the_sensor(change, words):

@@ -21,7 +21,7 @@ from .shell import interrupt
 from .shell.did_you_mean import did_you_mean
 from .shell.errors import print_error, report
 from .shell.folders import cache_dir, config_dir
-from .shell.overrides import readable, suite_task
+from .shell.overrides import choices, readable
 from .shell.renamed import current
 from .shell.shadowing import PACKAGES, PROGRAM
 
@@ -90,7 +90,7 @@ def _main(arguments: list[str]) -> int:
     multirun = bool({"-m", "--multirun"} & set(rest))
     prepare_process()
     try:
-        rest = readable([each for argument in current(rest) for each in suite_task(argument)], multirun)
+        rest = readable([each for argument in current(rest) for each in choices(argument)], multirun)
         _run_hydra(command, rest)
     except KeyboardInterrupt:
         return print_error(interrupt.SENTENCE, code=interrupt.CODE)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,26 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.tree_util import register_dataclass
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from envs import Task
 from worldmodel.data.episodes import EpisodeData
+from worldmodel.data.frame_windows import FrameWindows
 from worldmodel.data.windows import WindowSampler
+from worldmodel.nets.encoders.build import PICTURE_ENCODERS, picture_encoders
 from worldmodel.nets.layers import MLP
 from worldmodel.nets.normalization import Normalizer
-from worldmodel.training.trainer import TrainingConfig
+from worldmodel.observation import ObservationSpec
+from worldmodel.training.settings import TrainingConfig
+from worldmodel.types import Windows
 
 from ..evaluation.moments import spec_of
 from ..evaluation.reactive import ReactivePolicy
 from ..shell.progress import progress_bar
 from . import weights
+
+FITTED = 2_000  # pictures from which their mean is measured
 
 
 @dataclass(frozen=True)
@@ -40,19 +48,53 @@ class GcbcConfig:
 
     width: int = 256
     depth: int = 3
+    pictures: str = "patches"  # encoder of each picture, where the observation has any
+    features: int = 64  # size of a picture's embedding
 
     def __post_init__(self) -> None:
-        for name in ("width", "depth"):
+        if self.pictures not in PICTURE_ENCODERS:
+            raise ValueError(f"baselines.gcbc.pictures must be {' or '.join(PICTURE_ENCODERS)}; got {self.pictures!r}")
+        for name in ("width", "depth", "features"):
             if getattr(self, name) < 1:
                 raise ValueError(f"baselines.gcbc.{name} must be at least 1; got {getattr(self, name)}")
 
 
 class Cloner(nnx.Module):
-    """Network from P observations and a goal observation, in raw units, to an action in half ranges of its bounds."""
+    """Network from P observations and a goal observation, embedded, to an action in half ranges of its bounds.
 
-    def __init__(self, embedding_size: int, history: int, action_size: int, config: GcbcConfig, rngs: nnx.Rngs):
-        self.normalizer = Normalizer(embedding_size)
-        self.mlp = MLP((history * embedding_size, embedding_size), action_size, config.width, config.depth, rngs)
+    Pictures are embedded by encoders of its own, which learn with it.
+
+    Args:
+      spec: the sensors.
+      history: P.
+      action_size: A.
+      config: shape of the network.
+      rngs: of the initial weights.
+    """
+
+    def __init__(self, spec: ObservationSpec, history: int, action_size: int, config: GcbcConfig, rngs: nnx.Rngs):
+        spec = spec.with_features(config.features)
+        size = spec.size
+        self.spec = nnx.static(spec)
+        self.normalizer = Normalizer(size)
+        self.mlp = MLP((history * size, size), action_size, config.width, config.depth, rngs)
+        self.pictures = picture_encoders(spec, config.pictures, rngs)
+
+    def fit(self, readings: Mapping[str, np.ndarray]) -> None:
+        """Set the scales of vectors, and the mean pictures, from the readings of a dataset."""
+        for sensor in self.spec.sensors:
+            values = readings[sensor.name]
+            if sensor.is_vector:
+                self.normalizer.fit(np.asarray(values, np.float32), place=self.spec.slices[sensor.name])
+            else:
+                self.pictures[sensor.name].fit(np.asarray(values[:: max(1, len(values) // FITTED)]))
+
+    def embed(self, observation: Mapping[str, Array]) -> Float[Array, "... E"]:
+        """Embedding of one moment: raw readings of vectors, and the features of pictures."""
+        if self.pictures is None:
+            return self.spec.row(observation)
+        features = {name: encoder(observation[name]) for name, encoder in self.pictures.items()}
+        return self.spec.row({**observation, **features})
 
     def __call__(self, stacks: Float[Array, "... P O"], goals: Float[Array, "... O"]) -> Float[Array, "... A"]:
         """Mean action for these observations and this goal."""
@@ -61,13 +103,20 @@ class Cloner(nnx.Module):
 
 
 def train(data: EpisodeData, history: int, config: GcbcConfig, training: TrainingConfig) -> Cloner:
-    """Clone the behaviour of `data`; learning-rate schedule, batch size and updates are the world model's."""
-    model = Cloner(data.spec.size, history, data.actions.shape[1], config, nnx.Rngs(training.seed))
-    model.normalizer.fit(data.observations)
+    """Clone the behaviour of `data`; learning-rate schedule, batch size and updates are the world model's.
+
+    Args:
+      data: the episodes.
+      history: observations that the policy sees, P.
+      config: shape of the network.
+      training: of the world model.
+    """
+    model = Cloner(data.spec, history, data.actions.shape[1], config, nnx.Rngs(training.seed))
+    model.fit(data.readings)
     middle, half = (data.action_high + data.action_low) / 2, (data.action_high - data.action_low) / 2
     taken = (data.actions - middle) / np.where(half > 0, half, 1.0)
-    sampler = WindowSampler.of(dataclasses.replace(data, actions=taken.astype(np.float32)), history, 1, 1)
-    row = data.spec.row
+    kind = FrameWindows if data.spec.pictures else WindowSampler
+    sampler = kind.of(dataclasses.replace(data, actions=taken.astype(np.float32)), history, 1, 1)
     graphdef, params, *others = nnx.split(model, nnx.Param, ...)
     (statistics,) = others  # `...` is one filter, hence one state
     warmup = max(1, training.updates // 20)
@@ -78,32 +127,48 @@ def train(data: EpisodeData, history: int, config: GcbcConfig, training: Trainin
         optax.clip_by_global_norm(training.clip_norm), optax.adamw(schedule, weight_decay=training.weight_decay)
     )
 
+    def update(state: tuple[Any, Any], windows: Windows) -> tuple[tuple[Any, Any], Array]:
+        def loss(params: Any) -> Array:
+            cloner = nnx.merge(graphdef, params, statistics)
+            present = {name: values[:, 0] for name, values in windows.observations.items()}
+            goal = {name: values[:, -1] for name, values in windows.goals.items()}
+            error = cloner(cloner.embed(present), cloner.embed(goal))
+            error = jnp.mean(jnp.square(error - windows.actions[:, 0, 0]), axis=-1)
+            ahead = (windows.goal_offset > 0).astype(error.dtype)  # a goal at the present moment has no action
+            return jnp.sum(ahead * error) / jnp.maximum(jnp.sum(ahead), 1.0)
+
+        params, moments = state
+        value, gradients = jax.value_and_grad(loss)(params)
+        with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; our own code is strict
+            changes, moments = optimizer.update(gradients, moments, params)
+        return (optax.apply_updates(params, changes), moments), value
+
     @partial(jax.jit, donate_argnums=0)
     def many(state: tuple[Any, Any], sampler: WindowSampler, key: PRNGKeyArray) -> tuple[tuple[Any, Any], Array]:
         def one(state: tuple[Any, Any], key: PRNGKeyArray) -> tuple[tuple[Any, Any], Array]:
-            def loss(params: Any) -> Array:
-                windows = sampler.sample(key, training.batch)
-                error = nnx.merge(graphdef, params, statistics)(
-                    row(windows.observations)[:, 0], row(windows.goals)[:, -1]
-                )
-                error = jnp.mean(jnp.square(error - windows.actions[:, 0, 0]), axis=-1)
-                ahead = (windows.goal_offset > 0).astype(error.dtype)  # a goal at the present moment has no action
-                return jnp.sum(ahead * error) / jnp.maximum(jnp.sum(ahead), 1.0)
-
-            params, moments = state
-            value, gradients = jax.value_and_grad(loss)(params)
-            with jax.numpy_dtype_promotion("standard"):  # optax counts in integers; our own code is strict
-                changes, moments = optimizer.update(gradients, moments, params)
-            return (optax.apply_updates(params, changes), moments), value
+            return update(state, sampler.sample(key, training.batch))
 
         state, losses = jax.lax.scan(one, state, jax.random.split(key, training.updates_per_call))
         return state, jnp.mean(losses)
+
+    single = jax.jit(update, donate_argnums=0)
+
+    def many_on_frames(state: Any, sampler: FrameWindows, key: PRNGKeyArray) -> tuple[Any, Array]:
+        losses = []
+        for each in jax.random.split(key, training.updates_per_call):
+            state, loss = single(state, sampler.sample(each, training.batch))
+            losses.append(loss)
+        return state, jnp.mean(jnp.stack(losses))
 
     state = (jax.tree.map(jnp.copy, params), optimizer.init(params))
     key = jax.random.key(training.seed)
     with progress_bar("train gcbc", training.updates) as bar:
         for done in range(0, training.updates, training.updates_per_call):
-            state, loss = many(state, sampler, jax.random.fold_in(key, done))
+            part = jax.random.fold_in(key, done)
+            if isinstance(sampler, FrameWindows):
+                state, loss = many_on_frames(state, sampler, part)
+            else:
+                state, loss = many(state, sampler, part)
             if not np.isfinite(float(loss)):
                 raise FloatingPointError(
                     f"gcbc diverged at update {done} (loss {float(loss)}): lower training.learning_rate or look for "
@@ -125,19 +190,36 @@ def train_to_file(
     weights.write(path, tensors, {"recipe": recipe, "history": history, "config": dataclasses.asdict(config), **known})
 
 
-def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy, dict[str, Any]]:
-    """Load the policy in a file, and its header.
+@register_dataclass
+@dataclass(frozen=True)
+class Eyes:
+    """Encoders of pictures of a `Cloner`, as a model that embeds moments."""
+
+    params: Any
+    graphdef: Any = field(metadata={"static": True})
+    observation: ObservationSpec = field(metadata={"static": True})
+
+    def embed(self, params: Any, observation: Mapping[str, Array]) -> Array:
+        """Embedding of one moment."""
+        return nnx.merge(self.graphdef, params).embed(observation)
+
+
+def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy, dict[str, Any], Eyes | None]:
+    """Load the policy in a file, its header, and what embeds pictures for it; None without any.
 
     Raises:
       FileNotFoundError: there is no file.
       ValueError: a broken file, or one of another recipe.
     """
     tensors, header = weights.read(path, recipe, {"gcbc": (GcbcConfig,)})
-    sizes: Any = (spec_of(task).size,), task.action_space.shape
+    spec, shape = spec_of(task), task.action_space.shape
+    assert shape is not None
     config, history = weights.shape_of(GcbcConfig, path, header, tensors)
-    shapes = nnx.eval_shape(lambda: Cloner(sizes[0][0], history, sizes[1][0], config, nnx.Rngs(0)))
+    shapes = nnx.eval_shape(lambda: Cloner(spec, history, shape[0], config, nnx.Rngs(0)))
     graphdef, state = nnx.split(shapes)
-    return policy(task, nnx.merge(graphdef, weights.filled(state, "", tensors)), history), header
+    state = weights.filled(state, "", tensors)
+    eyes = None if spec.is_vectors else Eyes(state, graphdef, spec.with_features(config.features))
+    return policy(task, nnx.merge(graphdef, state), history), header, eyes
 
 
 def policy(task: Task, model: Cloner, history: int) -> ReactivePolicy:

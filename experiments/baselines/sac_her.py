@@ -87,8 +87,8 @@ def train_to_file(path: Path, task: Task, steps: int, seed: int, config: SacHerC
     states.unlink(missing_ok=True)
 
 
-def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy, dict[str, Any]]:
-    """Load the policy in a file, and its header.
+def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy, dict[str, Any], None]:
+    """Load the policy in a file, its header, and None: it looks at no pictures.
 
     Raises:
       FileNotFoundError: there is no file.
@@ -96,7 +96,7 @@ def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy
     """
     tensors, header = weights.read(path, recipe, {"sac_her": (SacHerConfig,)})
     config, _ = weights.shape_of(SacHerConfig, path, header, tensors)
-    return policy(task, tensors, config), header
+    return policy(task, tensors, config), header, None
 
 
 def policy(task: Task, actor: dict[str, np.ndarray], config: SacHerConfig) -> ReactivePolicy:

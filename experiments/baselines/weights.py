@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,7 +69,9 @@ def shape_of(
       ValueError: missing or unknown fields, or sizes beyond those of the tensors; checked before anything is built.
     """
     values, history = header.get("config"), header.get("history", 1)
-    if not isinstance(values, dict) or set(values) != {field.name for field in fields(kind)}:  # type: ignore[arg-type]
+    known: Any = fields(kind)  # type: ignore[arg-type]
+    needed = {field.name for field in known if field.default is MISSING}
+    if not isinstance(values, dict) or not needed <= set(values) <= {field.name for field in known}:
         raise ValueError(f"{path} does not describe a {kind.__name__}: remove it")
     numbers = sum(each.size for each in tensors.values())
     for name, size, most in (("history", history, numbers), ("depth", values.get("depth", 1), len(tensors))):

@@ -16,6 +16,7 @@ from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import Checkpoint
 
 from .agents import agent_for
+from .embeddings import data_rows
 from .robots import robot_of
 from .sensor_ranges import contract_words
 
@@ -58,13 +59,13 @@ def bundle_agent(cfg: DictConfig, checkpoint: Checkpoint) -> Agent:
     return agent_for(cfg, checkpoint.model, spec)
 
 
-def episodes(data: EpisodeData, most: int) -> list[tuple[ndarray, ndarray]]:
-    """Observations [L + 1, O] and actions [L, A] of the last episodes, at most `most` of them."""
-    firsts = sorted(set(data.first.tolist()))[-most:]
-    found = []
-    for first in firsts:
-        last = int(data.last[first])
-        found.append((data.observations[first : last + 1], data.actions[first:last]))
+def episodes(data: EpisodeData, most: int, model: Any) -> list[tuple[ndarray, ndarray]]:
+    """Embeddings [L + 1, E] and actions [L, A] of the last episodes, at most `most` of them."""
+    some, found = data.last_episodes(most), []
+    rows = data_rows(model, some)
+    for first in sorted(set(some.first.tolist())):
+        last = int(some.last[first])
+        found.append((rows[first : last + 1], some.actions[first:last]))
     return found
 
 
@@ -77,4 +78,4 @@ def calibrated(
       ValueError: the dataset is too small.
     """
     rate = alarms_a_minute * engine.contract.control_period / 60
-    return calibrate(engine, episodes(data, most), rate, seed)
+    return calibrate(engine, episodes(data, most, engine.agent.model), rate, seed)

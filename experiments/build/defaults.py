@@ -14,9 +14,9 @@ import hydra.utils
 from worldmodel.models.goal_model import ModelConfig
 from worldmodel.models.reward_model import RewardModelConfig
 from worldmodel.training.jepa import JepaConfig
+from worldmodel.training.settings import TrainingConfig
 from worldmodel.training.td import TdConfig
 from worldmodel.training.td_trainer import TdTrainingConfig
-from worldmodel.training.trainer import TrainingConfig
 
 # The dataclass of each group of a recipe.
 Groups = Mapping[str, tuple[type[Any], ...]]

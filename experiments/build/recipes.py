@@ -26,7 +26,9 @@ class Paths:
     @classmethod
     def of(cls, cfg: DictConfig, seed: int) -> Paths:
         """The paths in the folder `cfg.runs` for this task and seed; they need not exist."""
-        stem = f"{cfg.task.name.replace('/', '-')}-seed{seed}"
+        seen = cfg.observation.sensors
+        words = [str(cfg.task.name).replace("/", "-"), *([] if seen is None else ["_".join(seen)]), f"seed{seed}"]
+        stem = "-".join(words)
         runs = Path(cfg.runs)
         return cls(runs / f"{stem}-data", runs / f"{stem}.safetensors", runs / f"{stem}.training.safetensors")
 
@@ -34,6 +36,8 @@ class Paths:
 def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:
     """All settings that determine the result of a training run, as JSON."""
     parts = {name: settings(cfg[name]) for name in ("task", "model", "objective", "training")}
+    if cfg.observation.sensors is not None:
+        parts["observation"] = settings(cfg.observation)
     if stopping := early_stop(cfg):
         parts["early_stop"] = stopping
     if cfg.data is not None:

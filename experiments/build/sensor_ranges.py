@@ -21,8 +21,11 @@ def sensor_range(rows: Float[ndarray, "N E"], spec: ObservationSpec | None = Non
 
     Args:
       rows: rows of the data, in the layout of `ObservationSpec.row`.
-      spec: the sensors; None: one vector. Of an optional sensor, only readings count, and its flag has no range.
+      spec: the vector sensors; None: one vector, or none where rows are empty. Of an optional sensor, only readings
+        count, and its flag has no range.
     """
+    if rows.shape[1] == 0:
+        return {KEY: [[], []]}
     spec = vector(rows.shape[1]) if spec is None else spec
     read, flags = spec.presence(rows), list(spec.flags.values())
     low = np.where(read, rows, np.inf).min(axis=0)
@@ -58,5 +61,5 @@ def contract_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, Any]:
 
 def _units(sensors: Any) -> tuple[str, ...]:
     """The units of all components of a task's sensors, in order; empty if any sensor lacks units."""
-    units = [sensor.get("units") or [] for sensor in sensors]
+    units = [sensor.get("units") or [] for sensor in sensors if len(sensor.get("shape", [0])) == 1]
     return tuple(unit for each in units for unit in each) if units and all(units) else ()

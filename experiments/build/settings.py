@@ -17,7 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ..shell.folders import config_dir
 from ..shell.limits import check
-from ..shell.overrides import readable, suite_task
+from ..shell.overrides import choices, readable
 from ..shell.renamed import current
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ def compose(command: str, *overrides: str) -> DictConfig:
     GlobalHydra.instance().clear()  # only one can exist
     try:
         with hydra.initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-            words = [each for word in current(overrides) for each in suite_task(word)]
+            words = [each for word in current(overrides) for each in choices(word)]
             return check(hydra.compose(command, readable(words, multirun=False)))
     finally:
         GlobalHydra.instance().hydra = running

@@ -151,7 +151,7 @@ def show_unfinished(cfg: DictConfig, seed: int, unfinished: Unfinished) -> None:
     agent = build.agent(cfg, unfinished.model, task)
     pairs = selection(task, int(cfg.episodes), seed)
     policy = ModelPolicy(agent, seed)
-    (episode,) = run_episodes(task, policy, pairs, imagine_every=agent.planner.horizon // 2, count=1)
+    (episode,) = run_episodes(task, policy, pairs, imagine_every=agent.planner.horizon // 2, count=1, model=agent.model)
     when = (
         f"after {unfinished.seconds:.0f} s of training (update {unfinished.update:,} of {unfinished.total:,}) "
         f"a first planned episode {outcome(task, episode)}"

@@ -18,6 +18,7 @@ from planning.control import Fallback, LiveEngine, Loop, Planning, RealtimeContr
 from worldmodel.models.checkpoint import load_model
 
 from .. import build
+from ..build import goal_tasks
 from ..build.goal_tasks import is_goal_task
 from ..build.learned import asked_for
 from ..build.published import checkpoint_file
@@ -70,7 +71,14 @@ def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> Drive:
     deadline = None if cfg.deadline_ms is None else float(cfg.deadline_ms) / 1e3
     fault = None if cfg.fault is None else str(cfg.fault)
     setup = Setup(
-        task.name, not virtual, delay, deadline or task.control_period, fault, float(cfg.fault_at), int(cfg.seed)
+        task.name,
+        not virtual,
+        delay,
+        deadline or task.control_period,
+        fault,
+        float(cfg.fault_at),
+        int(cfg.seed),
+        *goal_tasks.chosen_sensors(task),
     )
     simulator = stack.enter_context(Simulator(setup))
     clock = VirtualClock() if virtual else time.monotonic
@@ -111,14 +119,15 @@ def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
                 f"{cfg.bundle} was made for {recipe.contract.task or 'a robot without a name'}, which no simulator "
                 f"here steps: there are {', '.join(envs.TASKS)}"
             )
-        return recipe, _with_actuators(recipe.contract.task)
+        _with_actuators(recipe.contract.task)
+        return recipe, goal_tasks.observed(recipe.contract.task, recipe.contract.observation.sensors)
     if is_goal_task(str(cfg.task.name)):
         _with_actuators(str(cfg.task.name))  # before a model is trained for it
     chosen_checkpoint(cfg, int(cfg.seed), "drive")
     trained = Paths.of(cfg, int(cfg.seed)).model
     path = trained if cfg.checkpoint is None else checkpoint_file(cfg.checkpoint, cfg.task.name)
     arguments: dict[str, Any] = {"checkpoint": str(path), "settings": OmegaConf.to_container(cfg, resolve=True)}
-    task = envs.make(cfg.task.name)
+    task = goal_tasks.of_model(load_model(path))
     if cfg.timing == "wallclock":
         return Recipe.factory("experiments.commands.drive:engine", **arguments), task
     return engine(**arguments), task
@@ -153,8 +162,8 @@ def _fits_bundle(cfg: DictConfig, made_for: str) -> None:
 def engine(checkpoint: str, settings: dict[str, Any]) -> LiveEngine:
     """Create the engine of a model file with the settings of `jepa-mpc plan`; a planner process creates its own."""
     cfg = OmegaConf.create(settings)
-    task = envs.make(cfg.task.name)
     loaded = load_model(checkpoint)
+    task = goal_tasks.of_model(loaded)
     return LiveEngine(build.agent(cfg, loaded.model, task), task.name, **contract_words(loaded))
 
 

@@ -54,12 +54,12 @@ def slices(task: envs.Task, agent: Agent, pairs: Pairs, seed: int, cells: int = 
     With one actuator, over its first and its second block.
     """
     simulator = SimulatedPolicy("oracle", task, agent, seed)
-    simulator.reset(GoalEpisodes(task, pairs))
+    simulator.reset(GoalEpisodes(task, pairs, agent.model))
     key = jax.random.key(seed)
-    goals, mask = goal_rows(task, pairs.goals), goal_mask(task)
+    goals, mask = goal_rows(task, pairs.goals, agent.model), goal_mask(task, agent.model)
     found = []
     for index, (state, goal) in enumerate(zip(pairs.states, goals, strict=True)):
-        situation = _plan(agent, key, index, goal, mask, true_rows(task, state))
+        situation = _plan(agent, key, index, goal, mask, true_rows(task, state, agent.model))
         plan = np.asarray(situation.plan.actions)
         names, axes, planned, candidates = _candidates(plan, agent, cells)
         costs = [

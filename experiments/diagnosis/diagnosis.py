@@ -23,6 +23,7 @@ from worldmodel.models.checkpoint import Checkpoint
 from worldmodel.models.freeze import FrozenModel
 
 from .. import build
+from ..build import goal_tasks
 from ..build.recipes import CUSTOM
 from ..build.robots import robot_of
 from ..evaluation.goals.protocols import honest
@@ -73,7 +74,7 @@ def diagnosis(cfg: DictConfig, checkpoint: Checkpoint) -> Diagnosis:
       ValueError: the data do not fit the model, or are too short for the planner's horizon.
     """
     model, robot = checkpoint.model, robot_of(checkpoint, "control_period")
-    task = None if cfg.task.name == CUSTOM else envs.make(cfg.task.name)
+    task = None if cfg.task.name == CUSTOM else goal_tasks.of_model(checkpoint)
     agent = None if task is None else build.agent(cfg, model, task)
     held = _held_out(cfg, task, checkpoint)
     found = Diagnosis(str(robot["task"]), held.source, model.action_block, float(robot["control_period"]))
@@ -184,7 +185,7 @@ def _costs(found: Diagnosis, task: envs.Task, agent: Agent, seed: int) -> None:
 def _episodes(found: Diagnosis, cfg: DictConfig, task: envs.Task, agent: Agent) -> None:
     pairs, seed = honest(task, int(cfg.episodes), int(cfg.seed)), int(cfg.seed)
     with progress_bar(f"model on {cfg.task.name}", task.budget, compiles=True) as bar:
-        records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar)
+        records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar, model=agent.model)
         bar(task.budget, task.budget)
     found.episodes, found.failed = len(records), sum(not record.success for record in records)
     if found.failed:

@@ -14,6 +14,7 @@ from envs.streams import episode_rng
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.freeze import FrozenModel
 
+from ..build.embeddings import data_rows
 from ..evaluation.goals.policies import ScriptPolicy
 from ..evaluation.goals.protocols import Pairs
 from ..evaluation.goals.rollout import run_episodes
@@ -72,14 +73,15 @@ def of_script(model: FrozenModel, task: envs.Task, drives: int, seed: int) -> Re
     records = [record for record in run_episodes(task, ScriptPolicy(task), pairs) if record.success]
     if not records:
         raise ValueError(f"the script of {task.name} reached none of {drives} goals: is its budget long enough?")
-    episodes = [true_rows(task, record.states) for record in records]
-    goals = [repeated(goal_rows(task, record.goal), model.history) for record in records]
+    episodes = [true_rows(task, record.states, model) for record in records]
+    goals = [repeated(goal_rows(task, record.goal, model), model.history) for record in records]
     return _reach(model, episodes, goals, f"{len(records)} scripted drives")
 
 
 def of_data(model: FrozenModel, data: EpisodeData) -> Reach:
     """Measure along the data's own episodes, to their last moment."""
-    episodes = [data.observations[first : data.last[first] + 1] for first in np.unique(data.first)]
+    rows = data_rows(model, data)
+    episodes = [rows[first : data.last[first] + 1] for first in np.unique(data.first)]
     ends = [stacks(episode, model.history)[-1] for episode in episodes]
     return _reach(model, episodes, ends, f"{len(episodes)} episodes of the data, to their end")
 

@@ -55,12 +55,14 @@ def blame(
     failed = [index for index, record in enumerate(records) if not record.success][:most]
     if not failed or not isinstance(agent.planner, AskTell):
         return []
-    again = _chosen(pairs, failed)
-    ceiling = run_episodes(task, SimulatedPolicy("ceiling", task, agent, seed), again, progress)
+    again, eyes = _chosen(pairs, failed), agent.model
+    ceiling = run_episodes(task, SimulatedPolicy("ceiling", task, agent, seed), again, progress, model=eyes)
     reached = [index for index, record in zip(failed, ceiling, strict=True) if record.success]
     oracle: dict[int, bool] = {}
     if reached:
-        records = run_episodes(task, SimulatedPolicy("oracle", task, agent, seed), _chosen(pairs, reached), progress)
+        records = run_episodes(
+            task, SimulatedPolicy("oracle", task, agent, seed), _chosen(pairs, reached), progress, model=eyes
+        )
         oracle = {index: record.success for index, record in zip(reached, records, strict=True)}
     return [Failure(index, record.success, oracle.get(index)) for index, record in zip(failed, ceiling, strict=True)]
 

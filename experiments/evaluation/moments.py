@@ -13,24 +13,47 @@ from envs import Task
 from envs.streams import episode_rng
 from worldmodel.observation import ObservationSpec
 
+from ..build.embeddings import embedded
+
 
 def spec_of(task: Task) -> ObservationSpec:
     """Observation specification of a task's sensors, with a model's names."""
     return ObservationSpec.of(task.sensors)
 
 
-def goal_rows(task: Task, goals: Float[ndarray, "... G"]) -> Float[ndarray, "... E"]:
+def rows_of(task: Task, observation: Any, model: Any = None) -> Float[ndarray, "... E"]:
+    """Rows of observations: raw readings of vectors, and the features of pictures.
+
+    Args:
+      task: that the observations are of.
+      observation: `[..., *shape]` of each sensor.
+      model: embeds pictures; None: a policy looks at none, and where there are pictures, rows have no columns.
+    """
+    spec = spec_of(task)
+    if spec.is_vectors:
+        return np.asarray(spec.numpy_row(observation), np.float32)
+    batch = observation[spec.sensors[0].name].shape[: -len(spec.sensors[0].shape)]
+    if model is None:
+        return np.zeros((*batch, 0), np.float32)
+    flat = {name: values.reshape((-1, *values.shape[len(batch) :])) for name, values in observation.items()}
+    return embedded(model, flat).reshape((*batch, -1))
+
+
+def goal_rows(task: Task, goals: Float[ndarray, "... G"], model: Any = None) -> Float[ndarray, "... E"]:
     """Complete rows of goals at rest."""
-    return np.asarray(spec_of(task).numpy_row(task.goal_observation(goals)), np.float32)
+    if model is None and not spec_of(task).is_vectors:
+        return np.zeros((*goals.shape[:-1], 0), np.float32)
+    return rows_of(task, task.goal_observation(goals), model)
 
 
-def goal_mask(task: Task) -> Bool[ndarray, "E"] | None:
+def goal_mask(task: Task, model: Any = None) -> Bool[ndarray, "E"] | None:
     """Mask of the entries of a goal's row that the task requires; None: all of them."""
-    spec, mask = spec_of(task), task.goal_mask
+    spec, mask = spec_of(task) if model is None else model.observation, task.goal_mask
     by_sensor = mask if isinstance(mask, dict) else {spec.sensors[0].name: mask}
     required = np.zeros(spec.size, bool)
     for name, place in spec.slices.items():
-        required[place] = np.ravel(by_sensor[name])
+        asked = np.ravel(by_sensor[name])
+        required[place] = asked if len(asked) == place.stop - place.start else asked.all()
         if name in spec.flags:
             required[spec.flags[name]] = required[place].any()
     return None if required.all() else required
@@ -38,6 +61,8 @@ def goal_mask(task: Task) -> Bool[ndarray, "E"] | None:
 
 def goal_for(task: Task, goal: Float[ndarray, "G"]) -> Any:
     """Goal in a controller's format: NaN, or an omitted sensor, where the task requires nothing."""
+    if not spec_of(task).is_vectors:
+        return task.goal_observation(goal)
     spec, mask = spec_of(task), goal_mask(task)
     row = goal_rows(task, goal)
     if mask is not None:
@@ -47,20 +72,22 @@ def goal_for(task: Task, goal: Float[ndarray, "G"]) -> Any:
     return row
 
 
-def true_rows(task: Task, states: Float[ndarray, "... S"]) -> Float[ndarray, "... E"]:
+def true_rows(task: Task, states: Float[ndarray, "... S"], model: Any = None) -> Float[ndarray, "... E"]:
     """Rows of ideal sensor readings in these states."""
-    return np.asarray(spec_of(task).numpy_row(task.observe(states)), np.float32)
+    if model is None and not spec_of(task).is_vectors:
+        return np.zeros((*states.shape[:-1], 0), np.float32)
+    return rows_of(task, task.observe(states), model)
 
 
-def sensed_rows(task: Task, states: Float[ndarray, "N T S"], seed: int) -> Float[ndarray, "N T E"]:
+def sensed_rows(task: Task, states: Float[ndarray, "N T S"], seed: int, model: Any = None) -> Float[ndarray, "N T E"]:
     """Rows of simulated sensor readings along `N` futures: all with the same noise and the same missing readings.
 
     These match the training inputs: a model may never have seen readings that are complete at every moment.
     """
-    if type(task).sense is Task.sense:
-        return true_rows(task, states)
+    if not task.noisy:
+        return true_rows(task, states, model)
     rngs = [np.random.default_rng(seed) for _ in states]
-    return np.asarray(spec_of(task).numpy_row(task.sense(states, rngs)), np.float32)
+    return rows_of(task, task.sense(states, rngs), model)
 
 
 @final
@@ -71,15 +98,18 @@ class Senses:
       task: with the sensors.
       seed: of the episodes.
       numbers: of the episodes; each has its own random stream.
+      model: see `rows_of`.
     """
 
-    def __init__(self, task: Task, seed: int, numbers: Sequence[int] | range):
-        self._task, self._spec = task, spec_of(task)
+    def __init__(self, task: Task, seed: int, numbers: Sequence[int] | range, model: Any = None):
+        self._task, self._model = task, model
         self._rngs = [episode_rng(seed, "sense", number) for number in numbers]
 
     def rows(self, states: Float[ndarray, "B S"]) -> Float[ndarray, "B E"]:
         """One reading of every episode, as rows."""
-        return np.asarray(self._spec.numpy_row(self._task.sense(states, self._rngs)), np.float32)
+        if not self._task.noisy:
+            return true_rows(self._task, states, self._model)
+        return rows_of(self._task, self._task.sense(states, self._rngs), self._model)
 
 
 def repeated(rows: Float[ndarray, "... E"], history: int) -> Float[ndarray, "... P E"]:

@@ -238,8 +238,8 @@ def _photograph(task_name: str, episodes: Sequence[EpisodeRecord], size: int) ->
 def _photograph_here(request: Path, reply: Path) -> None:
     """Read states and goals, render, and write frames; runs in the child process."""
     from envs import make
-    from envs.camera import Camera
     from envs.mujoco_task import MujocoTask
+    from envs.vision.camera import Camera
 
     with np.load(request, allow_pickle=False) as arrays:
         task, size = make(str(arrays["task"])), int(arrays["size"])

@@ -121,16 +121,16 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         Whole(1),
         "action_block action_repeat at batch calibration_episodes changes count critic_batch critic_width cycles depth "
         "descent_evaluations draws encoder_width ensemble environments episodes evaluate_episodes evaluate_every "
-        "every files foreign_goals head_width disturbed_changes held_out hindsight_goals history horizon iterations "
-        "latent_dim latent_size length members num_best num_elites num_samples num_starts policy_batch policy_width "
-        "repeats replan_every representation_size round run save_every seed_decisions sigreg_projections simplex "
-        "simulated_changes simulated_episodes size slots steps successes undisturbed_episodes updates "
+        "every features files foreign_goals head_width disturbed_changes held_out hindsight_goals history horizon "
+        "iterations latent_dim latent_size length members num_best num_elites num_samples num_starts policy_batch "
+        "policy_width repeats replan_every representation_size round run save_every seed_decisions sigreg_projections "
+        "simplex simulated_changes simulated_episodes size slots steps successes undisturbed_episodes updates "
         "updates_per_call width within workers",
     ),
     (
         Whole(0),
         "critic_updates disturbed_at dwell frozen_updates kills latency_plans learning_starts num_keep "
-        "offline_updates patience plan plans policy_updates preview suggestions video_episodes",
+        "offline_updates patience plan plans policy_updates preview shift suggestions video_episodes",
     ),
     (_SEED, "changes_seed seed"),
     (Whole(0, 65535), "port"),
@@ -145,15 +145,16 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "prediction reconstruction reward scale sigreg suggestion_noise termination value weight_decay",
     ),
     (Number(), "beta noise_beta running terminal weight"),
-    (_SHARE, "keep momentum partial_goals"),
+    (_SHARE, "dropout keep momentum partial_goals"),
     (_PART, "alpha bootstrap gamma tau tight_share"),
     (_BETWEEN, "expectile target_rate"),
     (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view"),
     (
         Word(),
-        "_target_ baseline before bundle calibration checkpoint data fault host log method name ours out planner "
-        "results runs task telemetry variant start_from",
+        "_target_ baseline before bundle calibration checkpoint data fault host log method name ours out pictures "
+        "planner results runs task telemetry variant start_from",
     ),
+    (Word(("body", "mild_texture", "strong_texture", "light", "noise", "camera")), "distractor"),
     (Word(("ppo", "sac")), "algorithm"),
     (Word(("policy", "planner")), "actor"),
     (Word(("zero", "linear", "cubic")), "order"),
@@ -171,12 +172,13 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Group()), "parts proposals"),
     (
         Several(Word()),
-        "ceiling curves faults methods only overrides planners protocols published simulated start_parts tasks",
+        "ceiling curves faults methods observations only overrides planners protocols published sensors "
+        "simulated start_parts tasks",
     ),
     (
         Group(),
         "base behaviour baselines cases checkpoints collection constraint cost early_stop entries gcbc grid model "
-        "objective online parameterization risk settings suite sweeps tight training variants",
+        "objective observation online parameterization risk settings suite sweeps tight training variants",
     ),
 )
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
@@ -212,8 +214,8 @@ _FREE += ("suite.settings", "suite.variants", "suite.reference", "baseline.setti
 # Settings that may be null.
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
-    "delay_ms episodes episodic every fault members methods only ours out plan "
-    "planners preview rate_limit rest results run seconds seeds start_from start_parts tasks telemetry "
+    "delay_ms distractor episodes episodic every fault members methods only ours out plan "
+    "planners preview rate_limit rest results run seconds seeds sensors start_from start_parts tasks telemetry "
 )
 _OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 

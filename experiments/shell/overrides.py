@@ -72,6 +72,24 @@ def readable(arguments: Sequence[str], multirun: bool) -> list[str]:
     return [_readable(argument, multirun) for argument in arguments]
 
 
+def choices(argument: str) -> list[str]:
+    """Overrides for an argument that chooses among what cannot be listed: a suite's task, or any set of sensors."""
+    return [each for word in suite_task(argument) for each in sensor_list(word)]
+
+
+def sensor_list(argument: str) -> list[str]:
+    """Overrides for `observation=[SENSOR,...]`; other arguments are unchanged.
+
+    The recipe is that of pictures where there is one among them.
+    """
+    key, _, value = argument.partition("=")
+    if key != "observation" or not value.startswith("["):
+        return [argument]
+    names = [name.strip() for name in value.strip("[]").split(",")]
+    recipe = "pixels" if "pixels" in names else "state"
+    return [f"observation={recipe}", f"observation.sensors=[{','.join(names)}]"]
+
+
 def suite_task(argument: str) -> list[str]:
     """Overrides for `task=SUITE/NAME`, such as `task=dmc/walker-walk`; other arguments are unchanged.
 

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from worldmodel.data.dataset import load
-from worldmodel.training.trainer import TrainingConfig
+from worldmodel.training.settings import TrainingConfig
 
 from .. import build
 from ..baselines import gcbc, weights
@@ -50,13 +50,21 @@ def cloning_recipe(cfg: DictConfig, seed: int, network: dict[str, Any]) -> dict[
     """Recipe of the network as JSON: data, history, training and the shape of the network."""
     known = recipe(cfg, seed)
     data = {key: known[key] for key in known if key not in ("model", "objective", "training", "early_stop")}
-    return {**data, **{key: OmegaConf.select(cfg, key) for key in ("model.history", *TRAINING)}, "gcbc": network}
+    shared = {key: OmegaConf.select(cfg, key) for key in ("model.history", *TRAINING)}
+    return {**data, **shared, "gcbc": {**network, **eyes(cfg)}}
+
+
+def eyes(cfg: DictConfig) -> dict[str, Any]:
+    """Encoders of pictures: those of the world model; empty without pictures."""
+    sensors = cfg.observation.sensors
+    looks = sensors is not None and "pixels" in sensors
+    return {"pictures": cfg.model.pictures, "features": cfg.observation.features} if looks else {}
 
 
 def train(cfg: DictConfig, seed: int, network: dict[str, Any], path: Path) -> None:
     """Train on the recipe's data, collecting them if missing, and write the network to `path`."""
     updates = sum(int(cfg.training[name]) for name in UPDATES)
     training = build.fill(TrainingConfig, {**cfg.training, "updates": updates, "seed": seed}, "training")
-    shape = build.fill(gcbc.GcbcConfig, network, "gcbc")
+    shape = build.fill(gcbc.GcbcConfig, {**network, **eyes(cfg)}, "gcbc")
     data = load(ensure_data(cfg, seed))
     gcbc.train_to_file(path, data, int(cfg.model.history), shape, training, cloning_recipe(cfg, seed, network))

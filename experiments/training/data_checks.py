@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 Description = Mapping[str, Any]
 
 LARGEST = 1e15  # squares of larger values overflow float32
+_COMPARED = 256  # pictures, spread over the data, that stand for all
 FAR = 100.0  # times the range of 98 % of the data: no working sensor reads that
 
 # The fields read from a description, and the form that each must have.
@@ -131,19 +132,28 @@ def _compare(found: Description, expected: Description, what: str, owner: str, f
 
 
 def check_moves(data: EpisodeData, source: Path | str) -> None:
-    """Warn of sensors and actuators that never change in any episode.
+    """Warn of sensors and actuators that never change in any episode, and of cameras that show a still picture.
 
     Raises:
       ValueError: all sensors or all actuators are constant; nothing can be learned from that.
     """
     taken = np.flatnonzero(data.last != np.arange(data.rows))
     columns = [*_sensed(data), _acted(data, taken)]
+    frozen = [sensor.name for sensor in data.spec.pictures if _shows_one_picture(data.readings[sensor.name])]
+    moving = len(frozen) < len(data.spec.pictures)
     for noun in ("sensor", "actuator"):
-        if all(each.still.all() for each in columns if each.noun == noun):
+        if all(each.still.all() for each in columns if each.noun == noun) and not (noun == "sensor" and moving):
             raise ValueError(
                 f"the data in {source} stand still: no {noun} deviates by more than rounding in any episode, and "
                 "nothing can be learned from that; check the logging"
             )
+    for name in frozen:
+        logger.warning(
+            "the camera %s shows the same picture all the time in %s and tells the model nothing; leave it out, or "
+            "check its recording",
+            name,
+            source,
+        )
     for each in columns:
         for index in np.flatnonzero(each.still).tolist():
             logger.warning(
@@ -230,6 +240,12 @@ def _sensed(data: EpisodeData) -> list[_Columns]:
     return found
 
 
+def _shows_one_picture(frames: ndarray) -> bool:
+    """Whether pictures spread over the data are all the same."""
+    some = frames[:: max(1, len(frames) // _COMPARED)]
+    return bool((some == some[0]).all())
+
+
 def _acted(data: EpisodeData, taken: ndarray) -> _Columns:
     """The actuators in the rows at which an action was taken."""
     return _Columns("actuator", data.actions[taken], taken, description(data).get("actuators") or ())
@@ -251,13 +267,18 @@ def _moment(data: EpisodeData, row: int) -> str:
 
 def identity(data: EpisodeData) -> dict[str, Any]:
     """Identity of a dataset regardless of its path: a training run resumes only on its original dataset."""
+    shown = {sensor.name: data.readings[sensor.name] for sensor in data.spec.pictures}
     return {
         "episodes": data.episodes,
         "steps": data.steps,
         "observation_size": _numbers(data),
         "action_size": data.actions.shape[1],
         "control_period": description(data).get("control_period"),
-        "checksum": _checksum(*data.readings.values(), data.actions),
+        "checksum": _checksum(*(values for name, values in data.readings.items() if name not in shown), data.actions),
+        # All pictures would take seconds; those of the same simulator states are the same.
+        **{
+            f"checksum_{name}": _checksum(values[:: max(1, len(values) // _COMPARED)]) for name, values in shown.items()
+        },
     }
 
 

@@ -115,7 +115,7 @@ class EarlyStopping:
         if stage not in STAGES or update == updates.stop or (update - updates.start) % self._settings.every:
             return state
         agent = self._agent(freeze(self._trainer.model(state), self._config))
-        records = run_episodes(self._task, ModelPolicy(agent, self._seed), self._pairs)
+        records = run_episodes(self._task, ModelPolicy(agent, self._seed), self._pairs, model=agent.model)
         successes = sum(record.success for record in records)
         stops = successes >= self._settings.successes
         self.checks.append(

@@ -42,7 +42,7 @@ def collect_data(cfg: DictConfig, seed: int, path: Path) -> Collected:
     episodes, steps = int(cfg.collection.episodes), int(cfg.collection.steps)
     with progress_bar(f"collect {cfg.task.name}", episodes) as bar:
         return collect(
-            envs.make(cfg.task.name), behaviour, episodes=episodes, steps=steps, seed=seed, path=path, progress=bar
+            goal_tasks.of(cfg), behaviour, episodes=episodes, steps=steps, seed=seed, path=path, progress=bar
         )
 
 
@@ -63,7 +63,7 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
     behaviour: Behaviour = make(cfg.behaviour, "behaviour")
     found = _metadata(path)
     expected = {
-        "task": json.loads(json.dumps(envs.make(cfg.task.name).describe())),
+        "task": json.loads(json.dumps(goal_tasks.of(cfg).describe())),
         "behaviour": json.loads(json.dumps(behaviour.describe())),
         "seed": seed,
         "total_episodes": int(cfg.collection.episodes),
@@ -137,7 +137,7 @@ def chosen_checkpoint(cfg: DictConfig, seed: int, command: str = "plan") -> Chec
             f"{cfg.checkpoint} was trained for the task {trained_for}, and task={cfg.task.name} was asked for: "
             f"add task={trained_for}"
         )
-    check_checkpoint(robot_of(checkpoint), envs.make(cfg.task.name).describe(), cfg.checkpoint)
+    check_checkpoint(robot_of(checkpoint), goal_tasks.of_model(checkpoint).describe(), cfg.checkpoint)
     return checkpoint
 
 

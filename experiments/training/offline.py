@@ -23,9 +23,10 @@ from worldmodel.models.checkpoint import load_training, save_model, save_trainin
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig
 from worldmodel.training.jepa import JepaConfig
-from worldmodel.training.trainer import Trainer, TrainingConfig, TrainState
+from worldmodel.training.settings import TrainingConfig
+from worldmodel.training.trainer import Trainer, TrainState
 
-from ..build import fill
+from ..build import fill, goal_tasks
 from ..build.defaults import defaults
 from ..build.recipes import CUSTOM, recipe, settings
 from ..build.sensor_ranges import sensor_range
@@ -63,7 +64,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
         logger.info("going on from update %d in %s", int(state.update), states)
     stopping = None
     if stop_early is not None:
-        task = envs.make(cfg.task.name)
+        task = goal_tasks.of(cfg)
         agent, checks = selection_agent(cfg, task), extra.get("early_stop", [])
         stopping = EarlyStopping(stop_early, trainer, made.model, agent, task, seed, checks)
     run = _Run(trainer, made.model, states, fingerprint, extra, stopping, preview)
@@ -80,7 +81,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
             "train_seconds": run.seconds,
             **run.decided,
             "env_steps": data.steps,
-            **sensor_range(data.observations, data.spec),
+            **sensor_range(data.observations, data.vector_spec),
             "data": {name: data.metadata.get(name) for name in ("dataset_id", "behaviour", "seed", "total_episodes")},
         }
 
@@ -135,7 +136,7 @@ def _described(cfg: DictConfig, data: EpisodeData, source: Path | str) -> tuple[
     if cfg.task.name == CUSTOM:
         # A robot's logs contain its positions; other data have no known targets.
         return describe_logs(cfg, data, source), data.states if data.metadata.get("logs") else None
-    task = envs.make(cfg.task.name)
+    task = goal_tasks.of(cfg)
     robot = task.describe()
     check_task(data, task.name, source)
     check_data(data, robot, source, owner=task.name)
@@ -144,7 +145,7 @@ def _described(cfg: DictConfig, data: EpisodeData, source: Path | str) -> tuple[
 
 def _architecture(cfg: DictConfig, data: EpisodeData, targets: ndarray | None) -> ModelConfig:
     sizes = {
-        "observation": data.spec,
+        "observation": data.spec.with_features(int(cfg.observation.features)),
         "action_size": data.actions.shape[1],
         "probe_size": 0 if targets is None else targets.shape[1],
     }

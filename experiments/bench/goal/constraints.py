@@ -107,7 +107,7 @@ def measure_variant(
     """Shares of steps and episodes that break the limit, and of successes, with one setting of the planner."""
     agent = build.agent(cfg, checkpoint.model, task)
     with progress_bar(f"{name} on {task.name}", task.budget, compiles=True) as bar:
-        records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar)
+        records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar, model=agent.model)
         bar(task.budget, task.budget)
     steps = [broken(task, limit, record) for record in records]
     return (

@@ -117,7 +117,7 @@ def measure(
     """Whether each episode succeeds, steps of the successful ones, and milliseconds of single plans."""
     agent = build.agent(cfg, checkpoint.model, task)
     with progress_bar(f"{name} on {task.name}", task.budget, compiles=True) as bar:
-        records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar)
+        records = run_episodes(task, ModelPolicy(agent, seed), pairs, bar, model=agent.model)
         bar(task.budget, task.budget)
     solved = np.array([record.success for record in records])
     steps = np.array([len(record.states) - 1 for record in records])[solved]

@@ -25,6 +25,8 @@ START = "start"  # the row of pairs that are solved before the first step
 BASELINES = ("gcbc", "sac_her")
 POLICIES = ("model", "reflex", "random", "noop", *BASELINES)
 PROTOCOLS = ("honest", "lewm")
+STATE = "state"
+LOOKING = (*OF_MODEL, "gcbc")  # policies that see an observation
 
 _RECIPE = ("task", "behaviour", "collection", "model", "objective", "training")
 _PLANNING = ("planner", "cost", "risk", "constraint", "replan_every", "precision", "members")
@@ -45,6 +47,7 @@ class Recipe:
     """A recipe on one task: its settings with each planner."""
 
     task: str
+    observation: str  # what the task is observed by, as in rows
     variant: str  # empty for the default recipe
     settings: dict[str, DictConfig] = field(compare=False)  # of `jepa-mpc plan`, by planner
 
@@ -79,8 +82,9 @@ class Point:
         return self.recipe.settings[self.planner] if self.planner else self.recipe.cfg
 
     def __str__(self) -> str:
+        seen = "" if self.recipe.observation == STATE else f"from {self.recipe.observation},"
         words = (self.recipe.variant, self.policy, self.planner, f"on {self.recipe.task}, seed {self.seed},")
-        return " ".join(filter(None, (*words, self.protocol)))
+        return " ".join(filter(None, (*words, seen, self.protocol)))
 
     @cached_property
     def planner_name(self) -> str:
@@ -90,15 +94,15 @@ class Point:
     def identity(self) -> tuple[str | int | None, ...]:
         """Identity of the row."""
         model = "jepa" if self.policy in OF_MODEL else ""
-        names = (self.recipe.task, "state", self.protocol, self.policy, self.planner_name, model)
+        names = (self.recipe.task, self.recipe.observation, self.protocol, self.policy, self.planner_name, model)
         return (*names, self.recipe.variant, self.seed)
 
     @property
     def key(self) -> str:
         """Key of its settings in the manifest, shared by all seeds."""
-        return " ".join(
-            filter(None, (self.recipe.task, self.protocol, self.policy, self.planner_name, self.recipe.variant))
-        )
+        seen = "" if self.recipe.observation == STATE else self.recipe.observation
+        words = (self.recipe.task, seen, self.protocol, self.policy, self.planner_name, self.recipe.variant)
+        return " ".join(filter(None, words))
 
     @cached_property
     def settings(self) -> str:
@@ -118,6 +122,8 @@ class Point:
         values: Any = OmegaConf.to_container(chosen, resolve=True)
         if "training" in values and (stopping := early_stop(self.recipe.cfg)):
             values["early_stop"] = stopping
+        if "task" in names and self.recipe.observation != STATE and self.policy in LOOKING:
+            values["observation"] = OmegaConf.to_container(self.cfg.observation, resolve=True)
         values |= {name: OmegaConf.select(self.cfg, name) for name in names if "." in name}
         return {"budget": self.budget, **values, **self.extra}
 
@@ -130,7 +136,7 @@ def check(cfg: DictConfig) -> None:
         for each in suite[name]:
             if each not in known:
                 raise ValueError(f"{each!r} is not a choice of suite.{name}: choose from {', '.join(known)}")
-    for name in ("tasks", "seeds", "planners", "protocols"):
+    for name in ("tasks", "observations", "seeds", "planners", "protocols"):
         if len(suite[name]) == 0:
             raise ValueError(f"suite.{name} is empty: name at least one")
     for name in ("episodes", "simulated_episodes"):
@@ -142,38 +148,48 @@ def check(cfg: DictConfig) -> None:
         )
 
 
-def recipes(cfg: DictConfig) -> dict[tuple[str, str], Recipe]:
-    """All recipes of the suite by task and variant, the default one first.
+def recipes(cfg: DictConfig) -> dict[tuple[str, str, str], Recipe]:
+    """All recipes of the suite by task, observation and variant, the default one first.
 
     Raises:
       ValueError: a setting does not exist.
     """
     found = {}
     variants = {"": [], **{str(name): list(overrides) for name, overrides in cfg.suite.variants.items()}}
-    for task, (variant, overrides) in product(map(str, cfg.suite.tasks), variants.items()):
+    for task, seen, (variant, overrides) in product(
+        map(str, cfg.suite.tasks), map(str, cfg.suite.observations), variants.items()
+    ):
         settings = {}
         for planner in map(str, cfg.suite.planners):
-            words = (f"task={task}", f"planner={planner}", *map(str, cfg.suite.overrides), *map(str, overrides))
+            words = (
+                f"task={task}",
+                *([] if seen == STATE else [f"observation={seen}"]),
+                f"planner={planner}",
+                *map(str, cfg.suite.overrides),
+                *map(str, overrides),
+            )
             try:
                 settings[planner] = build.compose("plan", *words)
             except Exception as error:  # Hydra raises errors of many types
                 raise ValueError(f"the settings {' '.join(words)} cannot be composed: {error}") from error
             settings[planner].runs, settings[planner].variant = cfg.runs, variant
-        found[task, variant] = Recipe(task, variant, settings)
+        found[task, seen, variant] = Recipe(task, seen, variant, settings)
     return found
 
 
-def points(cfg: DictConfig, found: dict[tuple[str, str], Recipe]) -> Iterator[Point]:
+def points(cfg: DictConfig, found: dict[tuple[str, str, str], Recipe]) -> Iterator[Point]:
     """All rows of the suite in the order of measurement: task by task, and seed by seed within a task.
 
-    Rows that do not depend on the recipe are measured once, with the default one.
+    Rows that do not depend on the recipe are measured once, with the default one, and those that plan in the simulator
+    from state alone: a picture of each imagined moment would take hours.
     """
     suite, budgets = cfg.suite, {str(task): envs.make(str(task)).budget for task in cfg.suite.tasks}
     for task, seed in product(map(str, suite.tasks), map(int, suite.seeds)):
-        for (_, variant), each in ((key, each) for key, each in found.items() if key[0] == task):
+        for (_, seen, variant), each in ((key, each) for key, each in found.items() if key[0] == task):
             for protocol in map(str, suite.protocols):
                 budget = LEWM_BUDGET if protocol == "lewm" else budgets[task]
-                policies = [*suite.policies, *(suite.simulated if protocol == "honest" else [])]
+                simulated = suite.simulated if protocol == "honest" and seen == STATE else []
+                policies = [*suite.policies, *simulated]
                 if protocol == "lewm":
                     policies.insert(0, START)
                 for policy in map(str, policies):

@@ -20,6 +20,7 @@ from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build
 from ...baselines import gcbc, sac_her
+from ...build import goal_tasks
 from ...build.recipes import Paths, recipe
 from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED, Learned, make_policy, make_row, timed
 from ...evaluation.goals.protocols import already_solved
@@ -71,7 +72,7 @@ def run(cfg: DictConfig) -> list[Row]:
 class Suite:
     """Data, models, baselines and rows of one run of the suite, each created if missing."""
 
-    def __init__(self, cfg: DictConfig, recipes: dict[tuple[str, str], Recipe], path: Path, made: dict[str, Any]):
+    def __init__(self, cfg: DictConfig, recipes: dict[tuple[str, str, str], Recipe], path: Path, made: dict[str, Any]):
         self.cfg = cfg
         self.path = path
         self.made = made
@@ -82,7 +83,7 @@ class Suite:
 
     def model_file(self, each: Recipe, seed: int) -> Path:
         """The file of the recipe's model."""
-        return each.model_file(seed, self._recipes[each.task, ""])
+        return each.model_file(seed, self._recipes[each.task, each.observation, ""])
 
     def _model(self, each: Recipe, seed: int) -> Checkpoint:
         """The recipe's model, trained if missing."""
@@ -118,41 +119,44 @@ class Suite:
 
     def measure(self, point: Point) -> None:
         """Measure one row and write it."""
-        task, most = envs.make(point.recipe.task), max(self.cfg.suite.episodes, self.cfg.suite.simulated_episodes)
+        task, most = goal_tasks.of(point.recipe.cfg), max(self.cfg.suite.episodes, self.cfg.suite.simulated_episodes)
         if task.name != self._task:  # compiled programs of other tasks accumulate
             jax.clear_caches()
             self._task = task.name
         pairs = self.pairs(point.recipe, point.protocol, int(most), point.seed).first(point.episodes)
         names: Any = {"task": task.name, "variant": point.recipe.variant, "seed": point.seed}
+        names["observation"] = point.recipe.observation
         if point.policy == START:
             row = make_row(pairs, START, already_solved(task, pairs), **names)
             append_csv(self.path, [row], self.made)
             return
-        policy, learned, agent = self._policy(point, task)
+        policy, learned, agent, eyes = self._policy(point, task)
         size = 1 if point.policy in SIMULATED else TOGETHER
         words = "-".join(str(each).replace("/", "-") for each in point.identity() if each not in ("", None))
         partly = Path(self.cfg.runs) / "suite" / f"{self.cfg.suite.name}-{words}.json"
         with progress_bar(f"{point.policy} on {task.name}", len(pairs), compiles=True) as bar:
-            solved = outcomes(task, policy, pairs, size, partly, point.settings, bar)
+            solved = outcomes(task, policy, pairs, size, partly, point.settings, bar, eyes)
         plans = int(self.cfg.suite.plans)
-        times = timed(task, agent, policy, pairs, plans) if plans else None
+        times = timed(task, agent, policy, pairs, plans, eyes) if plans else None
         row = make_row(pairs, point.policy, solved, point.planner_name, learned, times, **names)
         append_csv(self.path, [row], self.made)
         partly.unlink(missing_ok=True)
 
-    def _policy(self, point: Point, task: envs.Task) -> tuple[Policy[GoalEpisodes], Learned | None, Any]:
+    def _policy(self, point: Point, task: envs.Task) -> tuple[Policy[GoalEpisodes], Learned | None, Any, Any]:
+        """The policy of a row, what it learned from, its agent, and the model that embeds pictures for it."""
         if point.policy in BASELINES:
             expected = self.baseline_recipe(point.policy, point.recipe, point.seed)
             file = self.baseline_file(point.policy, point.recipe, point.seed)
             read = gcbc.load if point.policy == "gcbc" else sac_her.load
-            policy, known = read(file, task, expected)
-            return policy, Learned("", known["env_steps"], known["train_seconds"], known["parameters"]), None
+            policy, known, eyes = read(file, task, expected)
+            return policy, Learned("", known["env_steps"], known["train_seconds"], known["parameters"]), None, eyes
         if point.policy not in (*OF_MODEL, *PLANNING):
-            return make_policy(point.policy, task, None, point.seed), None, None
+            return make_policy(point.policy, task, None, point.seed), None, None, None
         checkpoint = self.model(point.recipe, point.seed)
         agent = build.agent(point.cfg, checkpoint.model, task)
         learned = Learned.of(checkpoint) if point.policy in OF_MODEL else None
-        return make_policy(point.policy, task, agent, point.seed), learned, agent
+        model = checkpoint.model if point.policy in OF_MODEL else None
+        return make_policy(point.policy, task, agent, point.seed), learned, agent, model
 
 
 def steps(suite: Suite, todo: Sequence[Point]) -> list[Step]:
@@ -165,7 +169,8 @@ def steps(suite: Suite, todo: Sequence[Point]) -> list[Step]:
 
     for point in todo:
         each, seed, needs = point.recipe, point.seed, list[str]()
-        where = f"of {each.task}, seed {seed}"
+        seen = "" if each.observation == goal_points.STATE else f" from {each.observation}"
+        where = f"of {each.task}{seen}, seed {seed}"
         of_model, of_data = point.policy in (*OF_MODEL, *PLANNING), point.policy == "gcbc"
         file = suite.model_file(each, seed) if of_model else suite.baseline_file(point.policy, each, seed)
         if (of_model or of_data) and not file.exists() and not Paths.of(each.cfg, seed).data.exists():

@@ -45,6 +45,7 @@ class Simulator:
             )
         if setup.fault is not None and setup.fault not in faults.names(task):
             raise ValueError(f"fault={setup.fault} is not known: choose from {', '.join(faults.names(task))}")
+        task = setup.make()
         self._seen, self._answer = seen_type(task), answer_type(task)
         self._rest, self._count, self._episode = b"", 0, -1
         self._process = subprocess.Popen(

@@ -9,6 +9,7 @@ import gymnasium.spaces
 import numpy as np
 from numpy import ndarray
 
+import envs
 from envs.mujoco_task import MujocoTask
 from envs.sensors import Observation
 
@@ -26,6 +27,16 @@ class Setup:
     fault: str | None = None  # name in envs.faults
     fault_at: float = 1.0  # onset, seconds into every episode
     seed: int = 0  # random seed of the fault
+    sensors: tuple[str, ...] = ()  # that the task is observed by; empty: its own
+    size: int = 64  # width and height of pictures
+
+    def make(self) -> MujocoTask:
+        """Make the task, observed by these sensors."""
+        task = envs.make(self.task)
+        assert isinstance(task, MujocoTask)
+        if self.sensors:
+            task.see(self.sensors, self.size)
+        return task
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,7 @@ import mujoco
 import numpy as np
 from numpy import ndarray
 
-import envs
 from envs import faults
-from envs.mujoco_task import MujocoTask
 from envs.sensors import Observation, at
 
 from .messages import Setup
@@ -22,8 +20,7 @@ class World:
     """Physics and sensors of the task, advanced one physics step at a time."""
 
     def __init__(self, setup: Setup):
-        task = envs.make(setup.task)
-        assert isinstance(task, MujocoTask)
+        task = setup.make()
         self.task, self._setup = task, setup
         self._model, self._data = task.model, mujoco.MjData(task.model)
         self._rng = np.random.default_rng(setup.seed)

@@ -11,10 +11,11 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from envs import Task
+from envs.sensors import at
 from planning import Agent
 from planning.control import Controller
 
-from ..moments import goal_for, spec_of
+from ..moments import goal_for, rows_of
 from ..reactive import ReactivePolicy
 from .protocols import Pairs
 from .rollout import GoalEpisodes
@@ -33,17 +34,17 @@ def measure(task: Task, agent: Agent, pairs: Pairs, plans: int) -> Float[ndarray
     return _closed_loop(task, pairs, plans, reset, controller.act)
 
 
-def measure_reactive(task: Task, policy: ReactivePolicy, pairs: Pairs, calls: int) -> Float[ndarray, "N"]:
+def measure_reactive(
+    task: Task, policy: ReactivePolicy, pairs: Pairs, calls: int, model: Any = None
+) -> Float[ndarray, "N"]:
     """Milliseconds of a control step of a policy that does not plan."""
     running = np.ones(1, bool)
 
     def reset(pair: int) -> None:
-        policy.reset(GoalEpisodes(task, pairs.part(pair, pair + 1)))
-
-    spec = spec_of(task)
+        policy.reset(GoalEpisodes(task, pairs.part(pair, pair + 1), model))
 
     def act(observation: Any) -> Float[ndarray, "A"]:
-        return policy.act(spec.numpy_row(observation)[None], running)[0]
+        return policy.act(rows_of(task, at(observation, None), model), running)[0]
 
     reset(0)
     act(task.observe(pairs.states[0]))  # compiles

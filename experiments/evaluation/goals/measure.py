@@ -17,6 +17,8 @@ from planning import Agent
 from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build
+from ...build import goal_tasks
+from ...build.goal_tasks import observation_name
 from ...records.episodes import EpisodeRecord
 from ...records.intervals import percentiles, pool, wilson
 from ...records.manifest import command
@@ -62,6 +64,11 @@ class Learned:
         return cls("jepa", known.get("env_steps"), known.get("train_seconds"), checkpoint.model.parameters)
 
 
+def _eyes(policy: str, agent: Agent) -> Any:
+    """Model that embeds pictures for a policy, None for one that does not look at any."""
+    return agent.model if policy in OF_MODEL else None
+
+
 def check_policies(cfg: DictConfig) -> None:
     """Raise ValueError for an unknown row, before anything is computed."""
     for name in cfg.policies:
@@ -73,7 +80,7 @@ def check_policies(cfg: DictConfig) -> None:
 
 def measure(cfg: DictConfig, checkpoint: Checkpoint, seed: int) -> Measured:
     """Every policy of the settings on the pairs of `seed`; the slow, simulated ones on the first of them."""
-    task = envs.make(cfg.task.name)
+    task = goal_tasks.of_model(checkpoint, cfg.observation.distractor)
     agent = build.agent(cfg, checkpoint.model, task)
     pairs = honest(task, int(cfg.episodes), seed)
     rows, episodes = [], {}
@@ -81,14 +88,17 @@ def measure(cfg: DictConfig, checkpoint: Checkpoint, seed: int) -> Measured:
         chosen = pairs.first(int(cfg.simulated_episodes)) if name in SIMULATED else pairs
         policy = make_policy(name, task, agent, seed)
         with progress_bar(f"{name} on {cfg.task.name}", chosen.budget, compiles=name in COMPILED) as bar:
-            records = run_episodes(task, policy, chosen, bar, imagine_every=agent.planner.horizon // 2)
+            records = run_episodes(
+                task, policy, chosen, bar, imagine_every=agent.planner.horizon // 2, model=_eyes(name, agent)
+            )
             bar(chosen.budget, chosen.budget)
-        times = timed(task, agent, policy, pairs, int(cfg.latency_plans))
+        times = timed(task, agent, policy, pairs, int(cfg.latency_plans), _eyes(name, agent))
         episodes[name] = records
         planner = type(agent.planner).__name__.lower() if name in PLANNING else ""
         learned = Learned.of(checkpoint) if name in OF_MODEL else None
         solved = [record.success for record in records]
-        rows.append(make_row(chosen, name, solved, planner, learned, times, **_names(cfg, seed)))
+        seen = observation_name(task)
+        rows.append(make_row(chosen, name, solved, planner, learned, times, seen, **_names(cfg, seed)))
     return Measured(rows, episodes)
 
 
@@ -124,17 +134,20 @@ def make_policy(name: str, task: envs.Task, agent: Agent | None, seed: int) -> P
     if name == "noop" or agent is None:
         return NoopPolicy()
     if name == "reflex":
-        return reflex(agent.model, goal_mask(task))
+        return reflex(agent.model, goal_mask(task, agent.model))
     return ModelPolicy(agent, seed) if name == "model" else SimulatedPolicy(name, task, agent, seed)
 
 
 def timed(
-    task: envs.Task, agent: Agent | None, policy: Policy[GoalEpisodes], pairs: Pairs, plans: int
+    task: envs.Task, agent: Agent | None, policy: Policy[GoalEpisodes], pairs: Pairs, plans: int, eyes: Any
 ) -> np.ndarray | None:
-    """Milliseconds of single steps of a policy that acts on observations; None for other policies."""
+    """Milliseconds of single steps of a policy that acts on observations; None for other policies.
+
+    `eyes` is the model that embeds pictures for it.
+    """
     if isinstance(policy, ModelPolicy) and agent is not None:
         return latency.measure(task, agent, pairs, plans)
-    return latency.measure_reactive(task, policy, pairs, plans) if isinstance(policy, ReactivePolicy) else None
+    return latency.measure_reactive(task, policy, pairs, plans, eyes) if isinstance(policy, ReactivePolicy) else None
 
 
 def make_row(
@@ -144,13 +157,14 @@ def make_row(
     planner: str = "",
     learned: Learned | None = None,
     times: np.ndarray | None = None,
+    observation: str = "state",
     **names: Any,
 ) -> Row:
     """Result row for the episodes of the pairs; `names` are further columns: task, variant, seed."""
     low, high = wilson(sum(solved), len(solved))
     p50, p95, p99 = percentiles(times) if times is not None else (None, None, None)
     return Row(
-        observation="state",
+        observation=observation,
         protocol=pairs.protocol,
         goal_offset=pairs.goal_offset,
         budget=pairs.budget,

@@ -98,7 +98,7 @@ class SimulatedPolicy:
         mask = None if episodes.goal_mask is None else jnp.asarray(episodes.goal_mask)
         self._episodes, self._goals = episodes, [_goal(agent, goal, mask) for goal in episodes.goals]
         self._past = History(agent.model.history)
-        self._stacks = repeated(true_rows(self._task, episodes.states), agent.model.history)
+        self._stacks = repeated(true_rows(self._task, episodes.states, agent.model), agent.model.history)
         rest, horizon = np.asarray(agent.spec.rest_action), agent.planner.horizon
         empty = np.zeros((horizon, agent.spec.size), np.float32)
         self._searches = []
@@ -140,7 +140,7 @@ class SimulatedPolicy:
     def _oracle(self, index: int, state: ndarray, actions: Float[ndarray, "N T A"]) -> Evaluation:
         model, history, previous = self._agent.model, self._stacks[index], self._searches[index].previous
         seed = int(self._searches[index].future.integers(2**63))
-        observed = sensed_rows(self._task, self._simulate(state, actions), seed)
+        observed = sensed_rows(self._task, self._simulate(state, actions), seed, model)
         past = np.broadcast_to(history, (len(actions), *history.shape))
         trace = np.concatenate([past, observed], axis=1)  # row P - 1 is the present
         ends = np.arange(model.action_block, actions.shape[1] + 1, model.action_block) + model.history - 1

@@ -25,17 +25,22 @@ class GoalEpisodes(Episodes):
     Attributes:
       states: `[B, S]` of the simulator, for privileged policies.
       active: `[B]` episodes that still run: at the end, those that failed.
+
+    Args:
+      task: the true simulator.
+      pairs: starts and goals.
+      model: embeds pictures, where the policy looks at any.
     """
 
-    def __init__(self, task: Task, pairs: Pairs):
+    def __init__(self, task: Task, pairs: Pairs, model: Any = None):
         self.task, self.pairs = task, pairs
         self.numbers, self.limit = pairs.numbers, pairs.budget
         space: Any = task.action_space
         self.low, self.high = np.asarray(space.low), np.asarray(space.high)
-        self.goals, self.goal_mask = goal_rows(task, pairs.goals), goal_mask(task)
+        self.goals, self.goal_mask = goal_rows(task, pairs.goals, model), goal_mask(task, model)
         self.states, self.active = pairs.states.copy(), np.ones(len(pairs), bool)
         self._traces, self._ended = [self.states], np.full(len(pairs), pairs.budget)
-        self._senses = Senses(task, pairs.seed, pairs.numbers)
+        self._senses = Senses(task, pairs.seed, pairs.numbers, model)
 
     def observe(self) -> Float[ndarray, "B E"]:
         """Sensor readings, with noise."""
@@ -64,6 +69,7 @@ def run_episodes(
     progress: Progress | None = None,
     imagine_every: int = 0,
     count: int | None = None,
+    model: Any = None,
 ) -> list[EpisodeRecord]:
     """Execute the policy from each start towards its goal, and return one record per executed pair.
 
@@ -75,6 +81,7 @@ def run_episodes(
       imagine_every: keep the plans of a `ModelPolicy` at this interval, in a task with a view from above; 0: none.
       count: only the first pairs are executed, in a batch of the size of all, for which a policy may be compiled
         already; None: all of them.
+      model: embeds pictures, where the policy looks at any.
     """
     count = len(pairs) if count is None else count
     view = task if isinstance(task, PlanarView) else None
@@ -88,7 +95,7 @@ def run_episodes(
         if progress is not None:
             progress(step, budget)
 
-    episodes = GoalEpisodes(task, pairs)
+    episodes = GoalEpisodes(task, pairs, model)
     episodes.active[count:] = False
     execute(policy, episodes, after)
     return [

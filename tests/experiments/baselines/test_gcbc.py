@@ -10,7 +10,7 @@ from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.rollout import GoalEpisodes
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.observation import vector
-from worldmodel.training.trainer import TrainingConfig
+from worldmodel.training.settings import TrainingConfig
 
 TRAINING = TrainingConfig(updates=300, batch=64, updates_per_call=100, learning_rate=3e-3)
 SHAPE = gcbc.GcbcConfig(width=32, depth=2)
@@ -56,7 +56,7 @@ def file(tmp_path_factory):
 
 
 def test_it_walks_to_goals_that_it_has_not_seen(file):
-    policy, known = gcbc.load(file, Plane(), {"seed": 0})
+    policy, known, _ = gcbc.load(file, Plane(), {"seed": 0})
     rng = np.random.default_rng(1)
     position, goals = rng.uniform(-0.8, 0.8, (2, 50, 2))
     policy.reset(SimpleNamespace(goals=goals.astype(np.float32), low=np.full(2, -2.0), high=np.full(2, 2.0)))
@@ -88,7 +88,7 @@ def test_a_file_of_another_recipe_or_a_broken_one_is_refused(file, tmp_path):
         ({"config": {"width": 10**9, "depth": 2}}, "says width=1000000000, and the most is"),
         ({"config": {"width": 10**6, "depth": 2}}, "the array .* is missing, or is not of the shape"),
         ({"config": {"width": -4, "depth": 2}}, "does not describe a GcbcConfig .*must be at least 1"),
-        ({"config": {"width": 4}}, "does not describe a GcbcConfig: remove it"),
+        ({"config": {"width": 4, "wide": 4}}, "does not describe a GcbcConfig: remove it"),
         ({"config": 7}, "does not describe a GcbcConfig: remove it"),
         ({"history": 10**9}, "says history=1000000000, and its tensors allow 1 to"),
         ({"history": None}, "says history=None"),
@@ -111,7 +111,7 @@ def test_a_real_task_takes_its_actions():
     task = envs.make("reacher")
     pairs = honest(task, 3, 0)
     config = gcbc.GcbcConfig(width=4, depth=1)
-    model = gcbc.Cloner(6, 2, 2, config, gcbc.nnx.Rngs(0))
+    model = gcbc.Cloner(vector(6), 2, 2, config, gcbc.nnx.Rngs(0))
     policy = gcbc.policy(task, model, 2)
     episodes = GoalEpisodes(task, pairs)
     policy.reset(episodes)

@@ -38,9 +38,9 @@ from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.models.reward_model import RewardModelConfig
 from worldmodel.observation import vector
 from worldmodel.training.jepa import JepaConfig
+from worldmodel.training.settings import TrainingConfig
 from worldmodel.training.td import TdConfig
 from worldmodel.training.td_trainer import TdTrainer, TdTrainingConfig
-from worldmodel.training.trainer import TrainingConfig
 
 from ..recipe import settings
 

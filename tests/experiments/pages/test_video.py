@@ -5,8 +5,8 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from envs import camera
 from envs.task import Scene
+from envs.vision import camera
 from experiments.pages import video
 from experiments.records.episodes import EpisodeRecord
 

@@ -50,14 +50,14 @@ def stopped_by(monkeypatch, successes, **changes):
     """Train a small model whose checks find these numbers of successes, one after the other."""
     found = iter(successes)
 
-    def run_episodes(task, policy, pairs):
+    def run_episodes(task, policy, pairs, model):
         count = next(found)
         return [SimpleNamespace(success=number < count) for number in range(len(pairs))]
 
     monkeypatch.setattr(early_stop, "run_episodes", run_episodes)
     run, history = trainer(**LENGTHS), []
     config = EarlyStop(**{"every": 10, "episodes": 5, "successes": 4, **changes})
-    stopping = EarlyStopping(config, run, SMALL, lambda model: None, envs.make("two_room"), 0)
+    stopping = EarlyStopping(config, run, SMALL, lambda model: SimpleNamespace(model=model), envs.make("two_room"), 0)
     kept = {}
 
     def after(state, metrics):
@@ -199,7 +199,9 @@ def test_what_cannot_be_checked_is_refused_at_once(words, said, tmp_path, capfd)
 def test_checks_that_would_never_come_are_refused(every, said):
     config = EarlyStop(every=every, episodes=1, successes=1)
     with pytest.raises(ValueError, match=said):
-        EarlyStopping(config, trainer(**LENGTHS), SMALL, lambda model: None, envs.make("two_room"), 0)
+        EarlyStopping(
+            config, trainer(**LENGTHS), SMALL, lambda model: SimpleNamespace(model=model), envs.make("two_room"), 0
+        )
 
 
 def test_a_measured_precision_does_not_decide():

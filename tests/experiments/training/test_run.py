@@ -39,8 +39,8 @@ def test_gcbc_is_trained_on_the_recipes_data_and_read_again(tmp_path, capfd):
     assert (tmp_path / "two_room-seed0-data").is_dir() and not (tmp_path / "two_room-seed0.safetensors").exists()
     cfg = build.compose(*words)
     task = envs.make("two_room")
-    policy, known = gcbc.load(file, task, cloning.cloning_recipe(cfg, 0, dict(cfg.gcbc)))
-    assert policy.name == "gcbc" and known["config"] == {"width": 8, "depth": 1}
+    policy, known, _ = gcbc.load(file, task, cloning.cloning_recipe(cfg, 0, dict(cfg.gcbc)))
+    assert policy.name == "gcbc" and {"width": 8, "depth": 1}.items() <= known["config"].items()
     before = file.stat().st_mtime_ns
     assert cli.main(words) == 0 and "was trained with this recipe already" in capfd.readouterr().out
     assert file.stat().st_mtime_ns == before

@@ -75,11 +75,11 @@ def finished(tmp_path_factory):
     def killed_before_training(*arguments):
         raise KeyboardInterrupt
 
-    def killed_in_a_row(task, policy, pairs):
+    def killed_in_a_row(task, policy, pairs, model):
         calls.append((task.name, policy.name, pairs.protocol, list(pairs.numbers)))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(task, policy, pairs)
+        return real(task, policy, pairs, model=model)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bench_goal, "TOGETHER", 2)
@@ -104,7 +104,7 @@ def finished(tmp_path_factory):
 
 def save_random_model(cfg, task):
     """A model that passes for the recipe's."""
-    composed = goal_points.recipes(cfg)[task, ""].cfg
+    composed = goal_points.recipes(cfg)[task, "state", ""].cfg
     shape = {**composed.model, "observation": vector(4), "action_size": 2, "probe_size": 2}
     config = ModelConfig(**shape)
     known = {

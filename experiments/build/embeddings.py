@@ -1,0 +1,42 @@
+"""Embeddings of many moments at once, for data and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from worldmodel.data.episodes import EpisodeData
+
+_TOGETHER = 1_024  # moments
+
+
+@jax.jit
+def _embed(model: Any, observation: Any) -> Any:
+    return model.embed(model.params, observation)
+
+
+def embedded(model: Any, readings: Mapping[str, ndarray]) -> Float[ndarray, "M E"]:
+    """Embed moments: raw readings of vectors, and the features of pictures.
+
+    Args:
+      model: a frozen world model.
+      readings: by sensor, `[M, *shape]` each.
+    """
+    total = len(next(iter(readings.values())))
+    parts = [
+        np.asarray(
+            _embed(model, {name: np.asarray(each[begin : begin + _TOGETHER]) for name, each in readings.items()})
+        )
+        for begin in range(0, total, _TOGETHER)
+    ]
+    return np.concatenate(parts)
+
+
+def data_rows(model: Any, data: EpisodeData) -> Float[ndarray, "M E"]:
+    """Embeddings of all moments of a dataset; raw rows where every sensor is a vector."""
+    return data.observations if data.spec.is_vectors else embedded(model, data.readings)

@@ -96,7 +96,9 @@ class MujocoTask(Task[Observation]):
         several = len(names) > 1 or (PIXELS in names and len(self.cameras) > 1)
         if not names or len(set(names)) < len(names):
             raise ValueError(f"an observation needs sensors, each named once; got {', '.join(names) or 'none'}")
-        chosen: list[Sensor] = []
+        for pictures in self._pictures.values():
+            pictures.close()
+        self._pictures, chosen = {}, list[Sensor]()
         for name in names:
             if name == PIXELS:
                 self._pictures = {

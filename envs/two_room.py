@@ -95,8 +95,10 @@ class TwoRoomSensors(TwoRoom):
 
     def sense(self, states: Float[ndarray, "B ... S"], rngs: Sequence[np.random.Generator]) -> Observation:
         """See Task: one draw per step decides whether the velocity is missing."""
+        if "velocity" not in (sensor.name for sensor in self.sensors):  # other sensors were chosen
+            return super().sense(states, rngs)
         draws = np.stack([rng.random(states.shape[1:-1]) for rng in rngs])
-        return hide(self.observe(states), self.sensors[1], draws < self.dropout)
+        return hide(self.observe(states), APART[1], draws < self.dropout)
 
     def describe(self) -> dict[str, Any]:
         """See Task; with the dropout."""

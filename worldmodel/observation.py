@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
 PRESENT = "_present"
@@ -118,12 +118,6 @@ class ObservationSpec:
         """Sensors that need a network of their own, in order."""
         return tuple(sensor for sensor in self.sensors if not sensor.is_vector)
 
-    def with_features(self, features: int) -> ObservationSpec:
-        """Return the same sensors, each picture embedded as `features` numbers; 0: not yet known."""
-        return ObservationSpec(
-            tuple(each if each.is_vector else replace(each, features=features) for each in self.sensors)
-        )
-
     @cached_property
     def size(self) -> int:
         """E, the numbers in an embedding: those of each sensor in order, and a flag for each optional one."""
@@ -137,6 +131,14 @@ class ObservationSpec:
             found[sensor.name] = slice(at, at + sensor.width)
             at += sensor.width + sensor.optional
         return found
+
+    @cached_property
+    def vector_columns(self) -> Int[ndarray, "V"]:
+        """Columns of an embedding that hold vectors and flags, and no features of a picture."""
+        seen = np.zeros(self.size, bool)
+        for sensor in self.pictures:
+            seen[self.slices[sensor.name]] = True
+        return np.flatnonzero(~seen)
 
     @cached_property
     def flags(self) -> dict[str, int]:

@@ -27,7 +27,7 @@ from envs import Task
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.data.frame_windows import FrameWindows
 from worldmodel.data.windows import WindowSampler
-from worldmodel.nets.encoders.build import PICTURE_ENCODERS, picture_encoders
+from worldmodel.nets.encoders.build import PICTURE_ENCODERS, picture_encoders, picture_stacks, sized
 from worldmodel.nets.layers import MLP
 from worldmodel.nets.normalization import Normalizer
 from worldmodel.observation import ObservationSpec
@@ -48,13 +48,13 @@ class GcbcConfig:
 
     width: int = 256
     depth: int = 3
-    pictures: str = "patches"  # encoder of each picture, where the observation has any
-    features: int = 64  # size of a picture's embedding
+    pictures: str = "components"  # encoder of each picture, where the observation has any
+    features: int | None = None  # size of a picture's embedding; None: the default of the encoder
 
     def __post_init__(self) -> None:
         if self.pictures not in PICTURE_ENCODERS:
             raise ValueError(f"baselines.gcbc.pictures must be {' or '.join(PICTURE_ENCODERS)}; got {self.pictures!r}")
-        for name in ("width", "depth", "features"):
+        for name in ("width", "depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"baselines.gcbc.{name} must be at least 1; got {getattr(self, name)}")
 
@@ -73,11 +73,13 @@ class Cloner(nnx.Module):
     """
 
     def __init__(self, spec: ObservationSpec, history: int, action_size: int, config: GcbcConfig, rngs: nnx.Rngs):
-        spec = spec.with_features(config.features)
-        size = spec.size
+        spec = sized(spec, config.pictures, config.features)
+        size = len(spec.vector_columns)
         self.spec = nnx.static(spec)
-        self.normalizer = Normalizer(size)
-        self.mlp = MLP((history * size, size), action_size, config.width, config.depth, rngs)
+        self.normalizer = Normalizer(spec.size)
+        self.stacks = picture_stacks(spec, config.pictures, history, rngs)
+        seen = 0 if self.stacks is None else sum(stack.size for stack in self.stacks.values())
+        self.mlp = MLP((history * size + seen, size + seen), action_size, config.width, config.depth, rngs)
         self.pictures = picture_encoders(spec, config.pictures, rngs)
 
     def fit(self, readings: Mapping[str, np.ndarray]) -> None:
@@ -98,8 +100,20 @@ class Cloner(nnx.Module):
 
     def __call__(self, stacks: Float[Array, "... P O"], goals: Float[Array, "... O"]) -> Float[Array, "... A"]:
         """Mean action for these observations and this goal."""
-        seen = self.normalizer(stacks)
-        return self.mlp(seen.reshape(*seen.shape[:-2], -1), self.normalizer(goals))
+        seen, goal = self.normalizer(stacks), self.normalizer(goals)
+        if self.stacks is None:
+            return self.mlp(seen.reshape(*seen.shape[:-2], -1), goal)
+        still = jnp.repeat(goals[..., None, :], stacks.shape[-2], axis=-2)
+        columns = self.spec.vector_columns
+        vectors = seen[..., columns]
+        return self.mlp(
+            jnp.concatenate([vectors.reshape(*vectors.shape[:-2], -1), *self._seen(stacks)], axis=-1),
+            jnp.concatenate([goal[..., columns], *self._seen(still)], axis=-1),
+        )
+
+    def _seen(self, embeddings: Float[Array, "... P O"]) -> list[Float[Array, "... J"]]:
+        """Features of each picture at P moments."""
+        return [stack(embeddings[..., self.spec.slices[name]]) for name, stack in self.stacks.items()]
 
 
 def train(data: EpisodeData, history: int, config: GcbcConfig, training: TrainingConfig) -> Cloner:
@@ -218,7 +232,7 @@ def load(path: Path, task: Task, recipe: dict[str, Any]) -> tuple[ReactivePolicy
     shapes = nnx.eval_shape(lambda: Cloner(spec, history, shape[0], config, nnx.Rngs(0)))
     graphdef, state = nnx.split(shapes)
     state = weights.filled(state, "", tensors)
-    eyes = None if spec.is_vectors else Eyes(state, graphdef, spec.with_features(config.features))
+    eyes = None if spec.is_vectors else Eyes(state, graphdef, sized(spec, config.pictures, config.features))
     return policy(task, nnx.merge(graphdef, state), history), header, eyes
 
 

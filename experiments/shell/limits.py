@@ -214,7 +214,7 @@ _FREE += ("suite.settings", "suite.variants", "suite.reference", "baseline.setti
 # Settings that may be null.
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
-    "delay_ms distractor episodes episodic every fault members methods only ours out plan "
+    "delay_ms distractor episodes episodic every fault features members methods only ours out plan "
     "planners preview rate_limit rest results run seconds seeds sensors start_from start_parts tasks telemetry "
 )
 _OPTIONAL = frozenset(_OPTIONAL_NAMES.split())

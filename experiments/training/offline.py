@@ -22,6 +22,7 @@ from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import load_training, save_model, save_training
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig
+from worldmodel.nets.encoders.build import sized
 from worldmodel.training.jepa import JepaConfig
 from worldmodel.training.settings import TrainingConfig
 from worldmodel.training.trainer import Trainer, TrainState
@@ -145,7 +146,7 @@ def _described(cfg: DictConfig, data: EpisodeData, source: Path | str) -> tuple[
 
 def _architecture(cfg: DictConfig, data: EpisodeData, targets: ndarray | None) -> ModelConfig:
     sizes = {
-        "observation": data.spec.with_features(int(cfg.observation.features)),
+        "observation": sized(data.spec, cfg.model.pictures, cfg.observation.features),
         "action_size": data.actions.shape[1],
         "probe_size": 0 if targets is None else targets.shape[1],
     }

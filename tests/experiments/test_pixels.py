@@ -11,10 +11,11 @@ from experiments.build.recipes import Paths
 from experiments.commands import collect, drive, export, plan, replay, train
 from planning.control import Bundle, Controller
 from worldmodel.data.dataset import load
+from worldmodel.nets.encoders.build import sized
 
 from .recipe import settings
 
-SMALL = ("task=two_room", "model.ensemble=1", "observation.features=8")
+SMALL = ("task=two_room", "model.ensemble=1", "observation.features=128")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,7 +30,7 @@ def test_collect_train_plan_export_drive_replay(tmp_path, capsys):
     data = load(runs / "two_room-pixels_proprio-seed0-data")
     assert [(sensor.name, sensor.optional) for sensor in data.spec.sensors] == [("pixels", True), ("proprio", True)]
     trained = train.run(settings("train", runs, *small))
-    assert trained.model.observation == data.spec.with_features(8)
+    assert trained.model.observation == sized(data.spec, "components", 128)
     file = runs / "two_room-pixels_proprio-seed0.safetensors"
     rows = plan.run(settings("plan", runs, f"checkpoint='{file}'", "policies=[model,reflex,random]"))
     assert [(row.observation, row.policy) for row in rows] == [

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from ..nets.encoders.build import PICTURE_ENCODERS, SLOW_IN_LOOPS, picture_encoders
 from ..nets.encoders.components import ComponentEncoder
-from ..nets.encoders.history import HistoryEncoder, feature_size
+from ..nets.encoders.history import HistoryEncoder
 from ..nets.heads import Decoder, GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.predictors import EnsemblePredictor
 from ..observation import PRESENT, Observation
@@ -52,7 +52,7 @@ class ModelConfig(Architecture):
     ensemble: int = 3  # members of the predictor
     policy: bool = True  # one-pass policy in addition to the planner
     decoder: bool = False  # for the reconstruction baseline
-    pictures: str = "patches"  # encoder of each picture, where the observation has any
+    pictures: str = "components"  # encoder of each picture, where the observation has any
 
     def __post_init__(self) -> None:
         # The critic learns from a predicted latent and the one after it, so a window has at least two blocks.
@@ -85,14 +85,14 @@ class WorldModel(nnx.Module):
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         self.history = config.history
         size, width, head_width, depth = config.latent_size, config.width, config.head_width, config.depth
-        self.encoder = HistoryEncoder(config.observation, config.history, size, width, depth, rngs)
+        self.encoder = HistoryEncoder(config.observation, config.history, size, width, depth, rngs, config.pictures)
         actions = config.action_size, config.action_block
         self.predictor = EnsemblePredictor(size, *actions, width, depth, config.ensemble, rngs)
         span = config.train_blocks * config.action_block * config.action_size
         self.inverse = InverseDynamics(size, span, head_width, depth, rngs)
         self.distance_head = TemporalDistance(size, head_width, depth, rngs)
         self.policy_head = GoalPolicy(size, *actions, width, depth, rngs) if config.policy else None
-        features = feature_size(config.observation)
+        features = self.encoder.feature_size
         self.goal_head = PartialGoal(size, features, head_width, depth, rngs)
         self.decoder = Decoder(size, features, width, depth, rngs) if config.decoder else None
         self.probe_head = Probe(size, config.probe_size, head_width, depth, rngs) if config.probe_size else None

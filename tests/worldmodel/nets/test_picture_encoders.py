@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from worldmodel.nets.encoders.build import PICTURE_ENCODERS, picture_encoders
-from worldmodel.nets.encoders.patches import patches
+from worldmodel.nets.encoders.build import BY_PATCH, PICTURE_ENCODERS, picture_encoders, picture_stacks, sized
+from worldmodel.nets.encoders.picture import patches
 from worldmodel.observation import ObservationSpec, Sensor
 
 SHAPE = (32, 32, 3)
@@ -16,14 +16,18 @@ def pictures(count, seed=0):
 
 @pytest.fixture(params=sorted(PICTURE_ENCODERS))
 def encoder(request):
-    return PICTURE_ENCODERS[request.param](SHAPE, 8, rngs=nnx.Rngs(0))
+    return PICTURE_ENCODERS[request.param](SHAPE, 32, rngs=nnx.Rngs(0))
+
+
+def camera(kind, features=None):
+    return sized(ObservationSpec((Sensor("pixels", SHAPE, dtype="uint8"),)), kind, features)
 
 
 def test_features_are_of_each_picture_alone_whatever_the_batch(encoder):
     some = jnp.asarray(pictures(6))
     together = encoder(some.reshape(2, 3, *SHAPE))
-    assert together.shape == (2, 3, 8) and together.dtype == jnp.float32
-    np.testing.assert_allclose(together.reshape(6, 8)[4], encoder(some[4]), atol=1e-5)
+    assert together.shape == (2, 3, 32) and together.dtype == jnp.float32
+    np.testing.assert_allclose(together.reshape(6, 32)[4], encoder(some[4]), atol=1e-5)
 
 
 def test_what_never_changes_is_not_seen(encoder):
@@ -55,10 +59,27 @@ def test_a_patch_is_a_square_of_the_picture():
 
 def test_sizes_that_do_not_fit_are_named(encoder):
     with pytest.raises(ValueError, match="a picture of 20 x 32 cannot be"):
-        type(encoder)((20, 32, 3), 8, rngs=nnx.Rngs(0))
+        type(encoder)((20, 32, 3), 32, rngs=nnx.Rngs(0))
 
 
 def test_a_sensor_without_an_encoder_is_named():
     spec = ObservationSpec((Sensor("depth", (32, 32), features=8),))
     with pytest.raises(ValueError, match=r"the sensor depth reads float32\[32, 32\]"):
         picture_encoders(spec, "patches", nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("kind", sorted(PICTURE_ENCODERS))
+def test_a_stack_has_the_features_that_it_says_and_sees_the_order_of_moments(kind):
+    spec = camera(kind)
+    stack = picture_stacks(spec, kind, 3, nnx.Rngs(0))["pixels"]
+    moments = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, spec.size)).astype(np.float32))
+    features = stack(moments)
+    assert features.shape == (2, stack.size)
+    assert np.abs(features - stack(moments[:, ::-1])).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", BY_PATCH)
+@pytest.mark.parametrize("features", [100, 16 * 193])
+def test_features_that_patches_cannot_share_are_named(kind, features):
+    with pytest.raises(ValueError, match=f"has 16 patches, and observation.features must be a multiple.*{features}"):
+        picture_encoders(camera(kind, features), kind, nnx.Rngs(0))

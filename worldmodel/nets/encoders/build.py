@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flax import nnx
@@ -9,7 +10,8 @@ from flax import nnx
 from ...observation import ObservationSpec
 from .components import ComponentEncoder
 from .convolution import ConvolutionEncoder
-from .patches import PatchEncoder
+from .patches import PER_PATCH, PatchEncoder, patch_count
+from .stacks import ChangeStack, PatchStack
 from .transformer import TransformerEncoder
 
 PICTURE_ENCODERS: dict[str, Any] = {
@@ -18,7 +20,28 @@ PICTURE_ENCODERS: dict[str, Any] = {
     "transformer": TransformerEncoder,
     "convolution": ConvolutionEncoder,
 }
+BY_PATCH = ("patches", "components")  # whose features are those of the patches, one patch after the other
+WHOLE_FEATURES = 64  # of the others, unless `features` says otherwise
 SLOW_IN_LOOPS = ("convolution",)  # XLA's convolutions on a processor run many times slower inside `lax.scan`
+
+
+def sized(spec: ObservationSpec, kind: str, features: int | None) -> ObservationSpec:
+    """Return the sensors with the size of each picture's embedding.
+
+    Args:
+      spec: the sensors.
+      kind: of the encoders.
+      features: of each picture; None: the default of the kind.
+    """
+
+    def size(shape: tuple[int, ...]) -> int:
+        if features is not None:
+            return features
+        return PER_PATCH * patch_count((shape[0], shape[1], 0)) if kind in BY_PATCH else WHOLE_FEATURES
+
+    return ObservationSpec(
+        tuple(each if each.is_vector else replace(each, features=size(each.shape)) for each in spec.sensors)
+    )
 
 
 def picture_encoders(spec: ObservationSpec, kind: str, rngs: nnx.Rngs) -> Any:
@@ -39,3 +62,27 @@ def picture_encoders(spec: ObservationSpec, kind: str, rngs: nnx.Rngs) -> Any:
             raise ValueError(f"the picture {sensor.name} needs features, the size of its embedding; got 0")
     encoder = PICTURE_ENCODERS[kind]
     return nnx.Dict({each.name: encoder(each.shape, each.features, rngs=rngs) for each in spec.pictures})
+
+
+def picture_stacks(spec: ObservationSpec, kind: str, history: int, rngs: nnx.Rngs) -> Any:
+    """Return the network over several moments for each picture among the sensors, by name; None where there is none.
+
+    Args:
+      spec: the sensors.
+      kind: of the encoders.
+      history: moments, P.
+      rngs: of the initial weights.
+
+    Raises:
+      ValueError: the embeddings do not have the same size for each patch.
+    """
+    if not spec.pictures:
+        return None
+    stacks: dict[str, Any] = {}
+    for sensor in spec.pictures:
+        height, width, channels = sensor.shape
+        if kind in BY_PATCH:
+            stacks[sensor.name] = PatchStack((height, width, channels), sensor.features, history, rngs)
+        else:
+            stacks[sensor.name] = ChangeStack(sensor.features, history)
+    return nnx.Dict(stacks)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
-from numpy import ndarray
 
-from ..normalization import Statistic
-from .patches import PIXEL_SCALE
+from .picture import PIXEL_SCALE, PictureEncoder
 
 CHANNELS = (16, 32, 64, 64)
 
 
-class ConvolutionEncoder(nnx.Module):
-    """Features of a picture: `[..., H, W, C]` uint8 `-> [..., F]`, by four convolutions of stride 2.
-
-    The mean picture of the data is subtracted. The output is linear.
+class ConvolutionEncoder(PictureEncoder):
+    """Four convolutions of stride 2, and a layer over what is left of the picture.
 
     Args:
       shape: height, width and channels.
@@ -31,9 +26,7 @@ class ConvolutionEncoder(nnx.Module):
 
     def __init__(self, shape: tuple[int, int, int], features: int, rngs: nnx.Rngs):
         height, width, channels = shape
-        if height % 16 or width % 16:
-            raise ValueError(f"a picture of {height} x {width} cannot be halved four times: take multiples of 16")
-        self.mean = Statistic(jnp.zeros(shape, jnp.float32))
+        super().__init__(shape, 2 ** len(CHANNELS), "halved four times")
         sizes = (channels, *CHANNELS)
         self.layers = nnx.List(
             [
@@ -44,14 +37,9 @@ class ConvolutionEncoder(nnx.Module):
         self.norms = nnx.List([nnx.RMSNorm(size, rngs=rngs) for size in CHANNELS])
         self.join = nnx.Linear(height // 16 * (width // 16) * CHANNELS[-1], features, rngs=rngs)
 
-    def fit(self, pictures: UInt8[ndarray, "M H W C"]) -> None:
-        """Set the mean picture from a sample of the data."""
-        self.mean[...] = jnp.asarray(pictures.mean(axis=0, dtype=np.float64), jnp.float32)
-
-    def __call__(self, pictures: UInt8[Array, "... H W C"]) -> Float[Array, "... F"]:
-        """Features of each picture."""
-        flat = pictures.reshape((-1, *pictures.shape[-3:])).astype(jnp.float32)
-        hidden = (flat - self.mean[...][None]) * PIXEL_SCALE
+    def of_batch(self, pictures: UInt8[Array, "B H W C"]) -> Float[Array, "B F"]:
+        """Features of a batch of pictures."""
+        hidden = (pictures.astype(jnp.float32) - self.mean[...][None]) * PIXEL_SCALE
         for layer, norm in zip(self.layers, self.norms, strict=True):
             hidden = jax.nn.silu(norm(layer(hidden)))
-        return self.join(hidden.reshape((len(hidden), -1))).reshape((*pictures.shape[:-3], -1))
+        return self.join(hidden.reshape((len(hidden), -1)))

@@ -17,16 +17,14 @@ from numpy import ndarray
 from ...observation import PRESENT, ObservationSpec
 from ..layers import MLP
 from ..normalization import Normalizer
-
-CHANGE_SCALE = 4.0  # of the changes of pictures' features: a step's change is about a quarter of their spread
+from .build import picture_stacks
 
 
 class HistoryEncoder(nnx.Module):
-    """Embeddings of the last moments, with their changes, through an MLP: `[..., P, E] -> [..., D]`.
+    """Embeddings of the last moments through an MLP: `[..., P, E] -> [..., D]`.
 
     Vectors are normalised; an angle enters as sine and cosine of its share of the period; a missing reading enters as
-    0, next to its flag. Features of pictures enter as they are, and their changes from moment to moment beside them:
-    a body moves by a fraction of a pixel in a step, and its velocity would be a small difference of large numbers.
+    0, next to its flag. Pictures enter as the features of their stack.
 
     Args:
       spec: the sensors.
@@ -35,23 +33,30 @@ class HistoryEncoder(nnx.Module):
       width: of the hidden layers.
       depth: number of hidden layers.
       rngs: of the initial weights.
+      pictures: kind of the encoders of pictures, where there are any.
     """
 
-    def __init__(self, spec: ObservationSpec, history: int, latent_size: int, width: int, depth: int, rngs: nnx.Rngs):
-        self.spec = nnx.static(spec)
+    def __init__(
+        self,
+        spec: ObservationSpec,
+        history: int,
+        latent_size: int,
+        width: int,
+        depth: int,
+        rngs: nnx.Rngs,
+        pictures: str = "components",
+    ):
+        self.spec, self.history = nnx.static(spec), history
         self.normalizer = Normalizer(spec.size)
-        learned = sum(sensor.width for sensor in spec.sensors if not sensor.is_vector)
-        inputs = history * feature_size(spec) + (history - 1) * learned
-        self.mlp = MLP(inputs, latent_size, width, depth, rngs)
+        self.stacks = picture_stacks(spec, pictures, history, rngs)
+        joined = 0 if self.stacks is None else sum(stack.size for stack in self.stacks.values())
+        self.feature_size = self._of_vectors + joined
+        self.mlp = MLP(history * self._of_vectors + joined, latent_size, width, depth, rngs)
 
     def __call__(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
         """Representation of the last P moments, given in raw units, the newest last."""
-        features = self.features(embeddings)
-        parts = [features.reshape((*features.shape[:-2], -1))]
-        for sensor in self.spec.sensors:
-            if not sensor.is_vector:
-                changes = jnp.diff(embeddings[..., self.spec.slices[sensor.name]], axis=-2)
-                parts.append(CHANGE_SCALE * changes.reshape((*changes.shape[:-2], -1)))
+        features = self._vector_features(embeddings)
+        parts = [features.reshape((*features.shape[:-2], -1)), *self._seen(embeddings)]
         return self.mlp(parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1))
 
     def fit(self, readings: Mapping[str, ndarray]) -> None:
@@ -65,13 +70,42 @@ class HistoryEncoder(nnx.Module):
                 self.normalizer.fit(values, present, self.spec.slices[sensor.name])
 
     def features(self, embeddings: Float[Array, "... E"]) -> Float[Array, "... F"]:
-        """Network input for each moment: normalised, angles as sine and cosine."""
+        """Network input for one moment: vectors normalised, angles as sine and cosine, pictures as of a still scene."""
+        vectors = self._vector_features(embeddings)
+        if self.stacks is None:
+            return vectors
+        still = jnp.repeat(embeddings[..., None, :], self.history, axis=-2)
+        return jnp.concatenate([vectors, *self._seen(still)], axis=-1)
+
+    def feature_mask(self, mask: Bool[Array, "... E"]) -> Bool[Array, "... F"]:
+        """Convert a mask of a row to a mask of features."""
+        angles = np.flatnonzero(self.spec.period)
+        vectors = mask if self.stacks is None else mask[..., self.spec.vector_columns]
+        parts = [jnp.concatenate([vectors, mask[..., angles]], axis=-1) if len(angles) else vectors]
+        for name, stack in {} if self.stacks is None else self.stacks.items():
+            of_picture = mask[..., self.spec.slices[name].start]
+            parts.append(jnp.broadcast_to(of_picture[..., None], (*of_picture.shape, stack.size)))
+        return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
+
+    @property
+    def _of_vectors(self) -> int:
+        """Number of features of vectors and flags of one moment: one more for each angle."""
+        return len(self.spec.vector_columns) + int(np.count_nonzero(self.spec.period))
+
+    def _seen(self, embeddings: Float[Array, "... P E"]) -> list[Float[Array, "... J"]]:
+        """Features of each picture's stack."""
+        stacks = {} if self.stacks is None else dict(self.stacks.items())
+        return [stack(embeddings[..., self.spec.slices[name]]) for name, stack in stacks.items()]
+
+    def _vector_features(self, embeddings: Float[Array, "... E"]) -> Float[Array, "... V"]:
+        """Vectors and flags of each moment, normalised, angles as sine and cosine."""
         spec, scaled = self.spec, self.normalizer(embeddings)
         for name, flag in spec.flags.items():
             place = spec.slices[name]
             scaled = scaled.at[..., place].multiply(embeddings[..., flag : flag + 1])
+        kept = scaled if self.stacks is None else scaled[..., self.spec.vector_columns]
         if not spec.period.any():
-            return scaled
+            return kept
         angles = np.flatnonzero(spec.period)
         rate = jnp.asarray(2 * np.pi / spec.period[angles], jnp.float32)
         turns = embeddings[..., angles] * rate.reshape((1,) * (scaled.ndim - 1) + (-1,))
@@ -79,16 +113,7 @@ class HistoryEncoder(nnx.Module):
         for name, flag in spec.flags.items():  # sine and cosine of a missing angle carry no information
             missing = np.isin(angles, np.arange(spec.size)[spec.slices[name]])
             if missing.any():
-                kept = jnp.where(jnp.asarray(missing), embeddings[..., flag : flag + 1], 1.0)
-                sines, cosines = sines * kept, cosines * kept
-        return jnp.concatenate([scaled.at[..., angles].set(sines), cosines], axis=-1)
-
-    def feature_mask(self, mask: Bool[Array, "... E"]) -> Bool[Array, "... F"]:
-        """Convert a mask of a row to a mask of features."""
-        angles = np.flatnonzero(self.spec.period)
-        return jnp.concatenate([mask, mask[..., angles]], axis=-1) if len(angles) else mask
-
-
-def feature_size(spec: ObservationSpec) -> int:
-    """F, the number of features of a row: one more for each angle."""
-    return spec.size + int(np.count_nonzero(spec.period))
+                shown = jnp.where(jnp.asarray(missing), embeddings[..., flag : flag + 1], 1.0)
+                sines, cosines = sines * shown, cosines * shown
+        place_of = np.searchsorted(self.spec.vector_columns, angles)
+        return jnp.concatenate([kept.at[..., place_of].set(sines), cosines], axis=-1)

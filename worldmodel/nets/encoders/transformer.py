@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
-from numpy import ndarray
 
-from ..normalization import Statistic
-from .patches import PIXEL_SCALE, patches
+from .picture import PIXEL_SCALE, PictureEncoder, patches
 
 
 class Block(nnx.Module):
@@ -40,10 +37,8 @@ class Block(nnx.Module):
         return tokens + self.contract(jax.nn.silu(self.expand(self.norms[1](tokens))))
 
 
-class TransformerEncoder(nnx.Module):
-    """Features of a picture: `[..., H, W, C]` uint8 `-> [..., F]`.
-
-    The mean picture of the data is subtracted. All patches are read out, so that places are kept. The output is linear.
+class TransformerEncoder(PictureEncoder):
+    """Attention among the patches of a picture, all of which are read out, so that places are kept.
 
     Args:
       shape: height, width and channels.
@@ -68,28 +63,20 @@ class TransformerEncoder(nnx.Module):
         heads: int = 4,
         patch: int = 8,
     ):
-        height, wide, channels = shape
-        if height % patch or wide % patch:
-            raise ValueError(f"a picture of {height} x {wide} cannot be cut into patches of {patch} x {patch}")
-        self.patch, count = patch, (height // patch) * (wide // patch)
-        self.mean = Statistic(jnp.zeros(shape, jnp.float32))
-        self.first = nnx.Linear(patch * patch * channels, width, rngs=rngs)
+        super().__init__(shape, patch, f"cut into patches of {patch} x {patch}")
+        self.patch, count = patch, (shape[0] // patch) * (shape[1] // patch)
+        self.first = nnx.Linear(patch * patch * shape[2], width, rngs=rngs)
         self.places = nnx.Param(0.02 * jax.random.normal(rngs.params(), (count, width)))
         self.blocks = nnx.List([Block(width, heads, rngs) for _ in range(depth)])
         self.norm = nnx.RMSNorm(width, rngs=rngs)
         self.narrow = nnx.Linear(width, 32, rngs=rngs)
         self.join = nnx.Linear(count * 32, features, rngs=rngs)
 
-    def fit(self, pictures: UInt8[ndarray, "M H W C"]) -> None:
-        """Set the mean picture from a sample of the data."""
-        self.mean[...] = jnp.asarray(pictures.mean(axis=0, dtype=np.float64), jnp.float32)
-
-    def __call__(self, pictures: UInt8[Array, "... H W C"]) -> Float[Array, "... F"]:
-        """Features of each picture."""
-        flat = pictures.reshape((-1, *pictures.shape[-3:]))
-        cut = patches(flat, self.patch).astype(jnp.float32) - patches(self.mean[...][None], self.patch)
+    def of_batch(self, pictures: UInt8[Array, "B H W C"]) -> Float[Array, "B F"]:
+        """Features of a batch of pictures."""
+        cut = patches(pictures, self.patch).astype(jnp.float32) - patches(self.mean[...][None], self.patch)
         tokens = self.first(cut * PIXEL_SCALE) + self.places[...][None]
         for block in self.blocks:
             tokens = block(tokens)
         hidden = jax.nn.silu(self.narrow(self.norm(tokens)))
-        return self.join(hidden.reshape((len(flat), -1))).reshape((*pictures.shape[:-3], -1))
+        return self.join(hidden.reshape((len(pictures), -1)))

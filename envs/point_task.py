@@ -78,9 +78,11 @@ class PointTask(MujocoTask):
         """Return the position, in metres."""
         return self.qpos(states)
 
-    def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+    def success(
+        self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"], share: float = 1.0
+    ) -> Bool[ndarray, "..."]:
         """Whether the position is within the tolerance of the goal, at any speed."""
-        return np.asarray(np.linalg.norm(self.qpos(state) - goal, axis=-1) <= self.tolerance)
+        return np.asarray(np.linalg.norm(self.qpos(state) - goal, axis=-1) <= share * self.tolerance)
 
     def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
         """Length of the shortest path around the walls, in metres."""

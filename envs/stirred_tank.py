@@ -159,11 +159,13 @@ class StirredTank(Task[Observation]):
         """Return the temperature, K."""
         return states[..., TEMPERATURE, None]
 
-    def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+    def success(
+        self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"], share: float = 1.0
+    ) -> Bool[ndarray, "..."]:
         """Whether the tank is at the set-point, and at rest there."""
-        near = np.abs(state[..., TEMPERATURE] - goal[..., 0]) <= self.tolerance
+        near = np.abs(state[..., TEMPERATURE] - goal[..., 0]) <= share * self.tolerance
         branch = conversion(goal[..., 0], state[..., FEED])
-        return np.asarray(near & (np.abs(state[..., COMPOSITION] - branch) <= self.composition_tolerance))
+        return np.asarray(near & (np.abs(state[..., COMPOSITION] - branch) <= share * self.composition_tolerance))
 
     def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
         """Squared error of the temperature, K²."""

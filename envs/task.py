@@ -146,8 +146,10 @@ class Task(gymnasium.Env[ObsType, ndarray]):
         """Goal that these states fulfil: any recorded state can be a goal."""
 
     @abstractmethod
-    def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
-        """Whether the goal is reached within the task's tolerance."""
+    def success(
+        self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"], share: float = 1.0
+    ) -> Bool[ndarray, "..."]:
+        """Whether the goal is reached within a `share` of the task's tolerance; a task may have none, and ignore it."""
 
     @abstractmethod
     def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:

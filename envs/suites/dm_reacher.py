@@ -70,9 +70,11 @@ class Reacher(MujocoTask):
         """Return the configuration, the shoulder in [-pi, pi]."""
         return _difference(self.qpos(states), 0.0)
 
-    def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+    def success(
+        self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"], share: float = 1.0
+    ) -> Bool[ndarray, "..."]:
         """Whether both joints are within the tolerance, at any speed."""
-        return np.asarray((np.abs(_difference(self.qpos(state), goal)) <= self.tolerance).all(axis=-1))
+        return np.asarray((np.abs(_difference(self.qpos(state), goal)) <= share * self.tolerance).all(axis=-1))
 
     def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
         """Distance between the configurations in radians, the shoulder by the shorter rotation."""

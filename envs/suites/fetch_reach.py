@@ -151,9 +151,11 @@ class FetchReach(MujocoTask):
             place[:] = data.site_xpos[self._grip]
         return places
 
-    def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+    def success(
+        self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"], share: float = 1.0
+    ) -> Bool[ndarray, "..."]:
         """Whether the gripper is within the tolerance of the goal, at any speed."""
-        return np.asarray(self.cost(state, goal) <= self.tolerance)
+        return np.asarray(self.cost(state, goal) <= share * self.tolerance)
 
     def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
         """Distance of the gripper from the goal in metres."""

@@ -118,8 +118,10 @@ class GoalTask(Task[ndarray]):
         """Achieved goal, from the environment."""
         return self._read(states)[..., self.observed_size :]
 
-    def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
-        """Whether the environment says that the goal is reached."""
+    def success(
+        self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"], share: float = 1.0
+    ) -> Bool[ndarray, "..."]:
+        """Whether the environment says that the goal is reached; its tolerance is its own, so `share` has no effect."""
         return np.asarray(self._judge(*np.broadcast_arrays(self.achieved_goal(state), goal)))
 
     def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:

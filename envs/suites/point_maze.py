@@ -74,10 +74,12 @@ class PointMaze(PointTask):
     def _cell(self, position: Float[ndarray, "2"]) -> int:
         return int(np.linalg.norm(self._free - position, axis=1).argmin())
 
-    def success(self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Bool[ndarray, "..."]:
+    def success(
+        self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"], share: float = 1.0
+    ) -> Bool[ndarray, "..."]:
         """Whether the ball is within the tolerance of the goal and slow."""
-        slow = np.linalg.norm(self.qvel(state), axis=-1) <= self.speed_tolerance
-        return np.asarray(super().success(state, goal) & slow)
+        slow = np.linalg.norm(self.qvel(state), axis=-1) <= share * self.speed_tolerance
+        return np.asarray(super().success(state, goal, share) & slow)
 
 
 class UMaze(PointMaze):

@@ -18,13 +18,13 @@ from ... import build
 from ...build.defaults import defaults
 from ...build.recipes import Paths, early_stop, recipe
 from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED
-from ...evaluation.goals.protocols import LEWM_BUDGET, Pairs, honest, lewm
+from ...evaluation.goals.protocols import LEWM_BUDGET, Pairs, honest, lewm, strict
 from ...training import cloning
 
 START = "start"  # the row of pairs that are solved before the first step
 BASELINES = ("gcbc", "sac_her")
 POLICIES = ("model", "reflex", "random", "noop", *BASELINES)
-PROTOCOLS = ("honest", "lewm")
+PROTOCOLS = ("honest", "strict", "lewm")
 STATE = "state"
 LOOKING = (*OF_MODEL, "gcbc")  # policies that see an observation
 
@@ -39,7 +39,7 @@ _SETTINGS = {
     "gcbc": ("task", "behaviour", "collection", "model.history", *cloning.TRAINING),
     "sac_her": ("task", "collection"),
 }
-_PAIRS = {"honest": ("task",), "lewm": ("task", "behaviour", "collection")}
+_PAIRS = {"honest": ("task",), "strict": ("task",), "lewm": ("task", "behaviour", "collection")}
 
 
 @dataclass(frozen=True)
@@ -204,8 +204,8 @@ def points(cfg: DictConfig, found: dict[tuple[str, str, str], Recipe]) -> Iterat
 def pairs_of(recipe: Recipe, protocol: str, episodes: int, seed: int) -> Pairs:
     """The first `episodes` pairs of a protocol."""
     task = envs.make(recipe.task)
-    if protocol == "honest":
-        return honest(task, episodes, seed)
+    if protocol in ("honest", "strict"):
+        return (honest if protocol == "honest" else strict)(task, episodes, seed)
     behaviour: Behaviour = build.make(recipe.cfg.behaviour, "behaviour")
     return lewm(task, behaviour, episodes, int(recipe.cfg.collection.steps), seed)
 

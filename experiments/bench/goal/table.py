@@ -30,6 +30,7 @@ TIMES = ("step p50 / p99, ms", "training")  # columns that compare only between 
 POLICIES = ("start", "model", "reflex", "oracle", "ceiling", "gcbc", "sac_her", "random", "noop")
 TITLES = {
     "honest": "honest: starts and goals that no training saw, none of them solved at the start",
+    "strict": "strict: the pairs of honest, within half of the tolerance for three moments in a row",
     "lewm": "lewm, the protocol of LeWorldModel: a state 25 steps ahead in a held-out trajectory, 50 steps; "
     "'start' counts what is solved before the first step",
 }

@@ -14,6 +14,8 @@ from envs.streams import episode_rng
 
 LEWM_OFFSET = 25  # environment steps from start to goal
 LEWM_BUDGET = 50
+STRICT_TOLERANCE = 0.5  # of the task's own
+STRICT_HOLD = 3  # moments
 SELECTION = 1_000_000  # number of the first pair of `selection`: no evaluation counts that far
 
 
@@ -28,6 +30,8 @@ class Pairs:
     goal_offset: int | None = None  # environment steps from start to goal, in the trajectory that contains both
     number: int = 0  # of the first pair; an episode's random numbers depend on its number
     seed: int = 0  # of the sensors' noise: the same for every policy
+    tolerance: float = 1.0  # share of the task's tolerance that counts as reached
+    hold: int = 1  # consecutive moments at which the goal has to be reached
 
     def __len__(self) -> int:
         return len(self.states)
@@ -54,6 +58,16 @@ def honest(task: Task, episodes: int, seed: int) -> Pairs:
     Pair `i` depends on `seed` and `i` alone.
     """
     return Pairs("honest", *_drawn(task, "evaluate", episodes, seed), task.budget, seed=seed)
+
+
+def strict(task: Task, episodes: int, seed: int) -> Pairs:
+    """The pairs of `honest`, reached only where half of the task's tolerance is kept for three moments in a row.
+
+    After the strict predicates of CLEAR-LeWM, version 0.5: tighter radii, held. A wall that is crossed is no question
+    here: in the simulators walls are solid.
+    """
+    pairs = honest(task, episodes, seed)
+    return replace(pairs, protocol="strict", tolerance=STRICT_TOLERANCE, hold=STRICT_HOLD)
 
 
 def selection(task: Task, episodes: int, seed: int) -> Pairs:
@@ -97,4 +111,4 @@ def lewm(task: Task, behaviour: Behaviour, episodes: int, steps: int, seed: int)
 
 def already_solved(task: Task, pairs: Pairs) -> list[bool]:
     """Whether each pair's goal is reached before the first step."""
-    return [bool(each) for each in task.success(pairs.states, pairs.goals)]
+    return [bool(each) for each in task.success(pairs.states, pairs.goals, pairs.tolerance)]

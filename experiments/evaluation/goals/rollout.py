@@ -20,7 +20,7 @@ from .protocols import Pairs
 
 @final
 class GoalEpisodes(Episodes):
-    """One episode per pair, of at most `pairs.budget` steps; it ends as a success when its goal is reached.
+    """One episode per pair, of at most `pairs.budget` steps; it ends as a success when its goal is reached and held.
 
     Attributes:
       states: `[B, S]` of the simulator, for privileged policies.
@@ -40,6 +40,7 @@ class GoalEpisodes(Episodes):
         self.goals, self.goal_mask = goal_rows(task, pairs.goals, model), goal_mask(task, model)
         self.states, self.active = pairs.states.copy(), np.ones(len(pairs), bool)
         self._traces, self._ended = [self.states], np.full(len(pairs), pairs.budget)
+        self._held = np.zeros(len(pairs), int)  # moments in a row at which the goal was reached
         self._senses = Senses(task, pairs.seed, pairs.numbers, model)
 
     def observe(self) -> Float[ndarray, "B E"]:
@@ -51,7 +52,9 @@ class GoalEpisodes(Episodes):
         following = self.task.simulate(self.states, actions[:, None].astype(np.float64))[:, 0]
         self.states = np.where(self.active[:, None], following, self.states)
         self._traces.append(self.states)
-        reached = self.active & self.task.success(self.states, self.pairs.goals)
+        near = self.task.success(self.states, self.pairs.goals, self.pairs.tolerance)
+        self._held = np.where(near, self._held + 1, 0)
+        reached = self.active & (self._held >= self.pairs.hold)
         self._ended[reached] = len(self._traces) - 1
         self.active = self.active & ~reached
 

@@ -283,7 +283,7 @@ def test_stages_make_only_what_is_missing_and_in_order(tmp_path):
     ("overrides", "words"),
     [
         ("suite.policies=[modle]", "'modle' is not a choice of suite.policies: choose from model, reflex"),
-        ("suite.protocols=[fair]", "'fair' is not a choice of suite.protocols: choose from honest, lewm"),
+        ("suite.protocols=[fair]", "'fair' is not a choice of suite.protocols: choose from honest, strict, lewm"),
         ("suite.tasks=[]", "suite.tasks is empty: name at least one"),
         ("suite.episodes=0", "suite.episodes must be at least 1; got 0"),
         (

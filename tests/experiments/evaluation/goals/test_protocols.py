@@ -1,14 +1,16 @@
 """Pairs: held out, exact, and a function of seed and number alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import envs
 from envs.behaviours import Behaviour, ColouredNoise, Mixture
 from envs.streams import episode_rng
-from experiments.evaluation.goals.protocols import LEWM_BUDGET, LEWM_OFFSET, already_solved, honest, lewm
+from experiments.evaluation.goals.protocols import LEWM_BUDGET, LEWM_OFFSET, already_solved, honest, lewm, strict
 from experiments.evaluation.goals.rollout import run_episodes
-from experiments.evaluation.policy import RandomPolicy
+from experiments.evaluation.policy import NoopPolicy, RandomPolicy
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +85,29 @@ def test_a_part_comes_out_as_it_does_among_all(task):
     assert [len(part) for part in parts] == [3, 3, 1]
     for one, other in zip(whole, sum(parts, []), strict=True):
         np.testing.assert_array_equal(one.states, other.states)
+
+
+def test_strict_has_the_pairs_of_honest_within_half_the_tolerance(task):
+    pairs, same = strict(task, 4, 0), honest(task, 4, 0)
+    np.testing.assert_array_equal(pairs.states, same.states)
+    np.testing.assert_array_equal(pairs.goals, same.goals)
+    near = task.pack(pairs.goals + [0.7 * task.tolerance, 0.0], np.zeros_like(pairs.goals))
+    assert task.success(near, pairs.goals).all() and not task.success(near, pairs.goals, pairs.tolerance).any()
+
+
+def test_a_strict_goal_counts_once_it_is_held(task):
+    """Success needs as many moments in a row within the tolerance as the protocol says, counted from the first step."""
+    pairs = strict(task, 3, 0)
+    at_goal = replace(pairs, states=np.stack([task.at_goal(goal) for goal in pairs.goals]))
+    records = run_episodes(task, NoopPolicy(), at_goal)
+    assert [record.success for record in records] == [True] * 3
+    assert [len(record.states) - 1 for record in records] == [pairs.hold] * 3
+    passing = replace(at_goal, hold=1)
+    assert [len(record.states) - 1 for record in run_episodes(task, NoopPolicy(), passing)] == [1] * 3
+    still, moving = np.zeros((3, 2)), np.tile([2.0, 0.0], (3, 1))
+    goals = np.tile([0.5, 0.5], (3, 1))  # in the open, and passed with three moments near it
+    passes = replace(pairs, states=task.pack(goals - [0.2, 0.0], moving), goals=goals, budget=12, tolerance=1.0)
+    assert not any(record.success for record in run_episodes(task, NoopPolicy(), replace(passes, hold=4)))
+    assert all(record.success for record in run_episodes(task, NoopPolicy(), replace(passes, hold=3)))
+    rests = replace(passes, states=task.pack(goals, still))
+    assert all(record.success for record in run_episodes(task, NoopPolicy(), replace(rests, hold=6)))

@@ -40,12 +40,11 @@ def reconstruction_loss(
     if decoder.mlp is not None:
         target = _vectors(model, newest)
         total = total + _of_both(jnp.square(decoder.vectors(together) - _with_later(target)), encoded)
-    for sensor in model.encoder.spec.pictures:
-        name = sensor.name
+    pictures = {} if decoder.pictures is None else dict(decoder.pictures.items())
+    for name, picture in pictures.items():
         target = visible(model.pictures[name], newest[name])
-        error = jnp.square(decoder.pictures[name](together) - _with_later(target))
-        square = jnp.square(target)
-        if sensor.optional:
+        error, square = jnp.square(picture(together) - _with_later(target)), jnp.square(target)
+        if name in model.encoder.spec.flags:
             present = newest[name + PRESENT].astype(jnp.float32)[..., None]
             error, square = error * _with_later(present), square * present
         total = total + _of_both(error, encoded) / jnp.maximum(jnp.mean(square), _SMALLEST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
@@ -46,8 +47,12 @@ CHOSEN = (
 
 @pytest.fixture(scope="module", autouse=True)
 def drawing():
+    """Pictures can be drawn; and programs stay, since all models here have the same shapes."""
     if (reason := available()) is not None:
         pytest.skip(reason)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "clear_caches", lambda: None)
+        yield
 
 
 def settings(folder, *words):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ...records.intervals import wilson
@@ -58,17 +58,20 @@ def columns(rows: Sequence[RepresentationRow]) -> tuple[list[str], list[list[str
                 *(_mean([getattr(row, name) for row in found]) for name in ("r2_position", "r2_velocity", "leak")),
             ]
         )
-    return [*WORDS, "updates", "seeds", "success (95 %)", "R² position", "R² velocity", "leak"], lines
+    return [*WORDS, "updates", "seeds", "success (95 %)", "R² pos", "R² vel", "leak"], lines
 
 
 def table(rows: Sequence[RepresentationRow]) -> Table:
-    """The table of `columns`, to print."""
+    """The table of `columns`, to print: without intervals and the number of seeds, so that it is not too wide."""
     header, lines = columns(rows)
-    result = Table(box=SIMPLE_HEAD)
-    for name in header:
-        result.add_column(name, justify="left" if name in WORDS else "right", no_wrap=True)
+    shown = [number for number, name in enumerate(header) if name != "seeds"]
+    result = Table(box=None, pad_edge=False, padding=(0, 1))
+    for name in (header[number] for number in shown):
+        is_word = name in WORDS
+        justify: Any = "left" if is_word else "right"
+        result.add_column(name.partition(" (")[0], justify=justify, no_wrap=not is_word, overflow="fold")
     for line in lines:
-        result.add_row(*line)
+        result.add_row(*(line[number].partition(" (")[0] for number in shown))
     return result
 
 

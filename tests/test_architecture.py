@@ -58,6 +58,7 @@ ORDER = {
         "planners",
         "goal",
         "training",
+        "representation",
         "rewards",
         "robot",
         "shipped",

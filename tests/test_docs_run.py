@@ -74,6 +74,10 @@ SUITES = {
         "suite.changes=2", "suite.simulated_changes=1", "suite.disturbed_changes=1", "~suite.promises",
         listed("suite.overrides", ("budget=smoke",)),
     ),
+    "representation": (
+        "suite.tasks=[two_room]", "suite.conditions=[clean]", "suite.methods=[twin]", "suite.updates=[20]",
+        "suite.episodes=2", "suite.held_out=2", listed("suite.overrides", ("budget=smoke", "observation.size=32")),
+    ),
     "hostile_bundles": ("suite.files=20",),
     "soak": ("suite.steps=2000", "suite.kills=1"),
 }  # fmt: skip

@@ -21,6 +21,7 @@ from .goal import paired as bench_paired
 from .goal import table as goal_table
 from .latency import rows as latency_table
 from .planners import rows as planners_table
+from .representation import rows as representation_rows
 from .training import profile_rows
 from .training import rows as training_rows
 
@@ -53,6 +54,7 @@ TABLES = {
     "paired": Source("paired.csv", bench_paired.PairedRow, bench_paired.IDENTITY),
     "partial_goals": Source("partial_goals.csv", results.Value, _VALUES),
     "planners": Source("planners.csv", planners_table.PlannerRow, planners_table.IDENTITY),
+    "representation": Source("representation.csv", representation_rows.RepresentationRow, representation_rows.IDENTITY),
     "rewards": Source("dmc_curves.csv", curves.CurveRow, curves.IDENTITY),
     "second_start": Source("second_start.csv", results.Value, _VALUES),
     "soak": _ROBOT_LOOP,

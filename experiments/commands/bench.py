@@ -26,6 +26,7 @@ SUITES = {
     "paired": "goal.paired",
     "partial_goals": "goal.partial_goals",
     "planners": "planners.suite",
+    "representation": "representation.suite",
     "rewards": "rewards.suite",
     "second_start": "latency.second_start",
     "soak": "robot.soak.suite",

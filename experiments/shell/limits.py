@@ -141,8 +141,9 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Number(0),
-        "consistency delay_ms distance entropy fault_at goal_probe hold_seconds inverse min_free_gib min_std penalty "
-        "prediction reconstruction reward scale sigreg suggestion_noise termination value weight_decay",
+        "consistency delay_ms detached_prediction distance entropy fault_at goal_probe hold_seconds inverse "
+        "min_free_gib min_std penalty prediction reconstruction reward scale sigreg suggestion_noise termination value "
+        "weight_decay",
     ),
     (Number(), "beta noise_beta running terminal weight"),
     (_SHARE, "dropout keep momentum partial_goals"),
@@ -172,13 +173,13 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Group()), "parts proposals"),
     (
         Several(Word()),
-        "ceiling curves faults methods observations only overrides planners protocols published sensors "
+        "ceiling conditions curves faults methods observations only overrides planners protocols published sensors "
         "simulated start_parts tasks",
     ),
     (
         Group(),
         "base behaviour baselines cases checkpoints collection constraint cost early_stop entries gcbc grid model "
-        "objective observation online parameterization risk settings suite sweeps tight training variants",
+        "objective observation online parameterization recipes risk settings suite sweeps tight training variants",
     ),
 )
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
@@ -210,7 +211,7 @@ _FREE: tuple[str, ...] = (
     "suite.promises",
     "suite.tight",
 )
-_FREE += ("suite.settings", "suite.variants", "suite.reference", "baseline.settings")
+_FREE += ("suite.recipes", "suite.settings", "suite.variants", "suite.reference", "baseline.settings")
 # Settings that may be null.
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
@@ -232,6 +233,8 @@ def check(cfg: DictConfig) -> DictConfig:
         kind, name = kind_of(key, value), key.rpartition(".")[2]
         if key in ("episodes", "simulated_episodes") and "held_out" in cfg:
             kind = Whole(0)  # `diagnose` also judges a model without episodes
+        if key == "suite.updates" and isinstance(value, list) and "recipes" in cfg.suite:
+            kind = Several(Whole(1), 1)  # of the suite representation: a model each
         if kind is None or value == "???" or (value is None and name in optional):
             continue
         if value == [] and isinstance(kind, Several) and kind.fewest:

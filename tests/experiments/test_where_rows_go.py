@@ -23,6 +23,8 @@ from experiments.shell.shadowing import ROOT
 
 from .commands.test_bench import TINY, timing
 
+UNMEASURED = ("representation",)  # suites whose rows are still to be measured
+
 
 def digest(folder):
     return {
@@ -97,7 +99,9 @@ def test_shipped_rows_are_labelled_with_their_machine_and_nothing_is_written(sui
     monkeypatch.chdir(tmp_path)
     rows = bench.run(build.compose("bench", f"suite={suite}", "shipped=true"))
     said = capsys.readouterr().out
-    assert rows
+    assert bool(rows) is (suite not in UNMEASURED)
+    if not rows:
+        assert f"jepa-mpc ships no rows of suite={suite}" in said
     for machine in shipped.by_machine(suite):
         assert f"shipped with jepa-mpc, measured on {machine}, not here:" in said
         assert "core" in machine and "Linux" in machine
@@ -120,8 +124,8 @@ def test_rows_are_grouped_by_the_machine_in_their_manifest(tmp_path, capsys):
 def test_every_suite_has_a_table_and_every_shipped_row_a_machine():
     assert set(shipped.TABLES) == set(SUITES)
     for suite, source in shipped.TABLES.items():
-        assert (shipped.FOLDER / source.file).is_file()
-        assert shipped.by_machine(suite)
+        assert (shipped.FOLDER / source.file).is_file() is (suite not in UNMEASURED)
+        assert bool(shipped.by_machine(suite)) is (suite not in UNMEASURED)
 
 
 def defaults():

@@ -13,10 +13,11 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
+from ..nets.decoder import Decoder
 from ..nets.encoders.build import PICTURE_ENCODERS, SLOW_IN_LOOPS, picture_encoders
 from ..nets.encoders.components import ComponentEncoder
 from ..nets.encoders.history import HistoryEncoder
-from ..nets.heads import Decoder, GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
+from ..nets.heads import GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.predictors import EnsemblePredictor
 from ..observation import PRESENT, Observation
 from ..types import Prediction
@@ -94,9 +95,10 @@ class WorldModel(nnx.Module):
         self.policy_head = GoalPolicy(size, *actions, width, depth, rngs) if config.policy else None
         features = self.encoder.feature_size
         self.goal_head = PartialGoal(size, features, head_width, depth, rngs)
-        self.decoder = Decoder(size, features, width, depth, rngs) if config.decoder else None
         self.probe_head = Probe(size, config.probe_size, head_width, depth, rngs) if config.probe_size else None
         self.pictures = picture_encoders(config.observation, config.pictures, rngs)
+        # Last, so that the other modules have the same initial weights with it and without.
+        self.decoder = Decoder(config.observation, self.pictures, size, width, depth, rngs) if config.decoder else None
         self.slow_in_loops = self.pictures is not None and config.pictures in SLOW_IN_LOOPS
 
     def fit_scales(

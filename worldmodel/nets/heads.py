@@ -1,4 +1,4 @@
-"""Heads on top of the representation: inverse dynamics, policy, goal encoder, decoder, distance critic and probe."""
+"""Heads on top of the representation: inverse dynamics, policy, goal encoder, distance critic and probe."""
 
 from __future__ import annotations
 
@@ -90,25 +90,6 @@ class PartialGoal(nnx.Module):
     def __call__(self, features: Float[Array, "... F"], known: Float[Array, "... F"]) -> Float[Array, "... D"]:
         """Encode the features of a goal; the mask is 1 where a feature is specified and 0 where it is free."""
         return self.mlp(features * known, known)
-
-
-class Decoder(nnx.Module):
-    """Decoder from a latent to the features of the newest moment, only for the reconstruction baseline.
-
-    Args:
-      latent_size: D.
-      features: encoder features of one moment.
-      width: of the hidden layers.
-      depth: number of hidden layers.
-      rngs: of the initial weights.
-    """
-
-    def __init__(self, latent_size: int, features: int, width: int, depth: int, rngs: nnx.Rngs):
-        self.mlp = MLP(latent_size, features, width, depth, rngs)
-
-    def __call__(self, latent: Float[Array, "... D"]) -> Float[Array, "... F"]:
-        """Return the features, with mean 0 and standard deviation 1."""
-        return self.mlp(latent)
 
 
 class TemporalDistance(nnx.Module):

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..losses.collapse import GAUSSIAN_VALUE, PUBLISHED_BATCH, sigreg_loss
+from ..losses.detached_prediction import detached_prediction_loss
 from ..losses.distance import distance_loss
 from ..losses.goal_policy import policy_loss
 from ..losses.inverse import inverse_loss
@@ -33,7 +34,7 @@ from .augmentation import kept_sensors, shifted, without
 from .settings import TrainingConfig
 from .updates import Stage
 
-_WEIGHTS = ("prediction", "sigreg", "inverse", "distance", "reconstruction", "goal_probe")
+_WEIGHTS = ("prediction", "sigreg", "inverse", "distance", "reconstruction", "detached_prediction", "goal_probe")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class JepaConfig:
     inverse: float = 1.0
     distance: float = 1.0
     reconstruction: float = 0.0  # of the baseline that decodes its input; needs `model.decoder`
+    detached_prediction: float = 0.0  # of prediction that teaches the predictor alone: no gradient reaches the encoder
     goal_probe: float = 0.0  # of the probe's output for partially specified goals
     sigreg_projections: int = 64
     expectile: float = 0.3
@@ -69,10 +71,9 @@ class JepaConfig:
         for name in ("expectile", "target_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"objective.{name} must lie between 0 and 1; got {getattr(self, name)}")
-        if not 0 <= self.partial_goals < 1:
-            raise ValueError(f"objective.partial_goals must be a share of the goals below 1; got {self.partial_goals}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"objective.dropout must be a share of the windows below 1; got {self.dropout}")
+        for name, whole in {"partial_goals": "goals", "dropout": "windows"}.items():
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"objective.{name} must be a share of the {whole} below 1; got {getattr(self, name)}")
         if self.shift < 0:
             raise ValueError(f"objective.shift must be at least 0 pixels; got {self.shift}")
         if not 0 < self.bootstrap <= 1:
@@ -101,6 +102,9 @@ class JepaConfig:
                 )
         if self.reconstruction and model.decoder is None:
             raise ValueError("objective.reconstruction needs a decoder: add model.decoder=true, or set it to 0")
+        if not (self.prediction or self.detached_prediction or self.reconstruction):
+            names = "objective.prediction, objective.detached_prediction and objective.reconstruction"
+            raise ValueError(f"{names} are all 0, and nothing would teach the predictor: raise one")
         if not training.frozen_updates:
             raise ValueError(
                 "members of an ensemble and goals with only some sensors specified need training.frozen_updates; got 0"
@@ -201,6 +205,9 @@ def jepa_loss(
     if config.reconstruction:
         metrics["reconstruction"] = reconstruction_loss(model, windows, latents, predicted)
         loss = loss + config.reconstruction * metrics["reconstruction"]
+    if config.detached_prediction:
+        metrics["detached_prediction"] = detached_prediction_loss(model, root, latents, windows.actions)
+        loss = loss + config.detached_prediction * metrics["detached_prediction"]
     if windows.probe_targets is not None and model.probe_head is not None:
         probe = model.probe_head.mlp(jax.lax.stop_gradient(latents[:, 0]))
         probe_target = model.probe_head.normalizer(windows.probe_targets)
@@ -234,7 +241,7 @@ def latent_loss(
         weights = shares[members, jnp.arange(len(members), dtype=members.dtype)]
         prediction = prediction_loss(predicted, latents[:, 1:], weights)
         metrics.update(further_prediction=prediction, further_horizon_ratio=horizon_ratio(latents, predicted))
-        loss = loss + config.prediction * prediction
+        loss = loss + (config.prediction + config.detached_prediction) * prediction
     return loss, {"loss": loss, **metrics}
 
 

@@ -50,8 +50,8 @@ class HistoryEncoder(nnx.Module):
         self.normalizer = Normalizer(spec.size)
         self.stacks = picture_stacks(spec, pictures, history, rngs)
         joined = 0 if self.stacks is None else sum(stack.size for stack in self.stacks.values())
-        self.feature_size = self._of_vectors + joined
-        self.mlp = MLP(history * self._of_vectors + joined, latent_size, width, depth, rngs)
+        self.feature_size = vector_size(spec) + joined
+        self.mlp = MLP(history * vector_size(spec) + joined, latent_size, width, depth, rngs)
 
     def __call__(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
         """Representation of the last P moments, given in raw units, the newest last."""
@@ -87,11 +87,6 @@ class HistoryEncoder(nnx.Module):
             parts.append(jnp.broadcast_to(of_picture[..., None], (*of_picture.shape, stack.size)))
         return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
 
-    @property
-    def _of_vectors(self) -> int:
-        """Number of features of vectors and flags of one moment: one more for each angle."""
-        return len(self.spec.vector_columns) + int(np.count_nonzero(self.spec.period))
-
     def _seen(self, embeddings: Float[Array, "... P E"]) -> list[Float[Array, "... J"]]:
         """Features of each picture's stack."""
         stacks = {} if self.stacks is None else dict(self.stacks.items())
@@ -117,3 +112,8 @@ class HistoryEncoder(nnx.Module):
                 sines, cosines = sines * shown, cosines * shown
         place_of = np.searchsorted(self.spec.vector_columns, angles)
         return jnp.concatenate([kept.at[..., place_of].set(sines), cosines], axis=-1)
+
+
+def vector_size(spec: ObservationSpec) -> int:
+    """V, the number of features of vectors and flags of one moment: one more for each angle."""
+    return len(spec.vector_columns) + int(np.count_nonzero(spec.period))

@@ -166,7 +166,7 @@ def test_without_rewards_sigreg_spreads_what_is_nearly_constant():
         objective = TdConfig(reward=0.0, value=0.0, sigreg=weight)
         trainer = TdTrainer(model, objective, TdTrainingConfig(batch=64, learning_rate=3e-3))
         state, _ = trainer.updates(trainer.init(), replay, 300)
-        spreads.append(float(jnp.std(trainer.model(state).represent(replay.observations[0, :300]), axis=0).mean()))
+        spreads.append(float(jnp.std(trainer.model(state).encode(replay.observations[0, :300, None]), axis=0).mean()))
     assert spreads[1] > 1.5 * spreads[0], spreads
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
-from ...observation import ObservationSpec
+from ...observation import PRESENT, Observation, ObservationSpec
 from .components import ComponentEncoder
 from .convolution import ConvolutionEncoder
 from .patches import PatchEncoder
@@ -39,3 +41,21 @@ def picture_encoders(spec: ObservationSpec, kind: str, rngs: nnx.Rngs) -> Any:
             raise ValueError(f"the picture {sensor.name} needs features, the size of its embedding; got 0")
     encoder = PICTURE_ENCODERS[kind]
     return nnx.Dict({each.name: encoder(each.shape, each.features, rngs=rngs) for each in spec.pictures})
+
+
+def embedding(spec: ObservationSpec, encoders: Any, observation: Observation) -> Float[Array, "... E"]:
+    """Embedding of one moment: raw readings of vectors, and the features of pictures.
+
+    Args:
+      spec: the sensors.
+      encoders: of its pictures, by name; None where there are none.
+      observation: readings by sensor.
+    """
+    if encoders is None:
+        return spec.row(observation)
+    features = {name: encoder(observation[name]) for name, encoder in encoders.items()}
+    for sensor in spec.pictures:
+        if sensor.optional:  # the features of a missing picture are zero
+            present = observation[sensor.name + PRESENT].astype(jnp.float32)
+            features[sensor.name] = features[sensor.name] * present
+    return spec.row({**observation, **features})

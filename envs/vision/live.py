@@ -1,0 +1,52 @@
+"""Pictures of a running simulation, one at a time: for tasks that cannot be rolled out in batches."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import mujoco
+from jaxtyping import UInt8
+from numpy import ndarray
+
+from ..sensors import Sensor
+from .pictures import SAMPLES
+
+
+@final
+class LivePictures:
+    """Renderer of a simulation as it runs, in this process. Its OpenGL context starts when it is first used.
+
+    A picture follows from the simulation state and from what a task changed in its model, such as a target's place.
+
+    Args:
+      size: width and height in pixels.
+      camera: number of a camera of the model; where it has none, MuJoCo's default view is taken.
+    """
+
+    def __init__(self, size: int, camera: int = 0):
+        self._size, self._number = size, camera
+        self._camera: Any = None
+
+    def sensor(self, name: str) -> Sensor:
+        """Return the sensor that these pictures are the readings of."""
+        return Sensor(name, (self._size, self._size, 3), "uint8", interpolates=False)
+
+    def __call__(self, model: mujoco.MjModel, data: mujoco.MjData) -> UInt8[ndarray, "h w 3"]:
+        """Draw the present moment.
+
+        Raises:
+          RuntimeError: no OpenGL context can be made on this machine.
+        """
+        if self._camera is None:
+            from .camera import Camera  # OpenGL is loaded only for drawing
+
+            name = model.camera(self._number).name if self._number < model.ncam else None
+            self._camera = Camera(model, self._size, self._size, name=name, samples=SAMPLES)
+        picture: ndarray = self._camera.live(model, data)
+        return picture
+
+    def close(self) -> None:
+        """Free the context; it starts again when needed."""
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None

@@ -83,7 +83,7 @@ class RewardTask(ABC):
                 f"observation={','.join(names)}"
             )
         vectors = {"state": self.observation_size, "proprio": int(simulation[0].nv)}
-        pictures = LivePictures(size)
+        pictures = LivePictures(size, self._view())
         shown = {PIXELS: pictures.sensor(PIXELS)}
         seen = chosen(self.name, names, {name: Sensor(name, (count,)) for name, count in vectors.items()}, shown)
         self._close_pictures()
@@ -164,6 +164,10 @@ class RewardTask(ABC):
     def _simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData] | None:
         """The running simulation, from which `see` takes pictures and velocities; None where there is none."""
         return None
+
+    def _view(self) -> Mapping[str, Any]:
+        """Changes of MuJoCo's default view, for a model without a camera."""
+        return {}
 
     @abstractmethod
     def _begin(self, seed: int | None) -> None:

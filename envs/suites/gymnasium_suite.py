@@ -130,6 +130,10 @@ class GymnasiumTask(RewardTask):
     def _simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData] | None:
         return (self._inner.model, self._inner.data) if self._mujoco else None
 
+    def _view(self) -> Mapping[str, Any]:
+        given = getattr(getattr(self._inner, "mujoco_renderer", None), "default_cam_config", None) or {}
+        return {key: given[key] for key in ("distance", "lookat", "azimuth", "elevation") if key in given}
+
     def _can_snapshot(self) -> bool:
         *outer, inner = self._layers
         return type(inner).__module__.startswith(_KNOWN) and all(type(layer) in _KNOWN_WRAPPERS for layer in outer)

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mujoco
@@ -42,6 +42,7 @@ class Camera:
       place_goal: moves the goal's marks, as `MujocoTask.place_goal` does.
       name: of the camera; None: MuJoCo's default view, which shows the whole model and does not move.
       marks: whether mocap bodies, such as the goal's marks, and what is nearly transparent are visible.
+      view: distance, lookat, azimuth or elevation in place of those of the default view.
       samples: of a pixel, against aliasing; None: 4 for frames that people look at, 0 for small ones.
 
     Raises:
@@ -58,6 +59,7 @@ class Camera:
         *,
         name: str | None = "top",
         marks: bool = True,
+        view: Mapping[str, Any] | None = None,
         samples: int | None = None,
     ):
         if width < 1 or height < 1:
@@ -81,6 +83,8 @@ class Camera:
         self._view = mujoco.MjvCamera()
         if name is None:
             mujoco.mjv_defaultFreeCamera(model, self._view)
+            for key, value in (view or {}).items():
+                setattr(self._view, key, value)
         else:
             self._view.type, self._view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera(name).id
         self._moment = np.empty(mujoco.mj_stateSize(model, _MOMENT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, final
 
 import mujoco
@@ -20,11 +21,11 @@ class LivePictures:
 
     Args:
       size: width and height in pixels.
-      camera: number of a camera of the model; where it has none, MuJoCo's default view is taken.
+      view: where the model has no camera, changes of MuJoCo's default view, such as its distance.
     """
 
-    def __init__(self, size: int, camera: int = 0):
-        self._size, self._number = size, camera
+    def __init__(self, size: int, view: Mapping[str, Any]):
+        self._size, self._view = size, view
         self._camera: Any = None
 
     def sensor(self, name: str) -> Sensor:
@@ -40,8 +41,8 @@ class LivePictures:
         if self._camera is None:
             from .camera import Camera  # OpenGL is loaded only for drawing
 
-            name = model.camera(self._number).name if self._number < model.ncam else None
-            self._camera = Camera(model, self._size, self._size, name=name, samples=SAMPLES)
+            name = model.camera(0).name if model.ncam else None
+            self._camera = Camera(model, self._size, self._size, name=name, view=self._view, samples=SAMPLES)
         picture: ndarray = self._camera.live(model, data)
         return picture
 

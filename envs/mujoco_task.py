@@ -9,7 +9,6 @@ from __future__ import annotations
 import zlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import gymnasium.spaces
@@ -20,7 +19,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from .rollout import BatchPhysics
-from .sensors import Observation, Sensor, complete, observation_space
+from .sensors import Observation, Sensor, chosen, complete, observation_space
 from .task import Task
 from .vision.distractors import Distractor, seed_of
 from .vision.pictures import PIXELS, Pictures
@@ -92,28 +91,17 @@ class MujocoTask(Task[Observation]):
         Raises:
           ValueError: no name, a name twice, or one that the task does not offer.
         """
+        pictures = {
+            PIXELS + f"_{camera}" * (number > 0): Pictures(self.model, camera, size)
+            for number, camera in enumerate(self.cameras)
+        }
+        shown = {name: each.sensor(name) for name, each in pictures.items()}
+        sensors = chosen(self.name, names, self._vectors, shown)
+        for before in self._pictures.values():
+            before.close()
         self._distractor = None if distractor is None else Distractor(distractor)
-        several = len(names) > 1 or (PIXELS in names and len(self.cameras) > 1)
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"an observation needs sensors, each named once; got {', '.join(names) or 'none'}")
-        for pictures in self._pictures.values():
-            pictures.close()
-        self._pictures, chosen = {}, list[Sensor]()
-        for name in names:
-            if name == PIXELS:
-                self._pictures = {
-                    PIXELS + f"_{camera}" * (number > 0): Pictures(self.model, camera, size)
-                    for number, camera in enumerate(self.cameras)
-                }
-                chosen.extend(pictures.sensor(key) for key, pictures in self._pictures.items())
-            elif name in self._vectors:
-                chosen.append(self._vectors[name])
-            else:
-                raise ValueError(f"{self.name} has no sensor {name!r}: choose from {', '.join(self.offered)}")
-        # With several, any of them may be missing at a moment: a camera fails, a cable breaks.
-        self._use(
-            tuple(replace(sensor, optional=True) for sensor in chosen) if several and PIXELS in names else tuple(chosen)
-        )
+        self._pictures = pictures if PIXELS in names else {}
+        self._use(sensors)
 
     def _use(self, sensors: tuple[Sensor, ...]) -> None:
         self.sensors = sensors

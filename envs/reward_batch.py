@@ -19,6 +19,7 @@ from numpy import ndarray
 from numpy.typing import ArrayLike
 
 from .reward_task import RewardTask, Step
+from .sensors import Observation, each, finite, put, zeros
 from .snapshot import Snapshot, part, prefixed
 from .streams import stream as stream_number
 
@@ -35,10 +36,10 @@ class Steps(NamedTuple):
     the first of the next is in `RewardBatch.observations`.
     """
 
-    observations: ndarray  # [E, O] float32, for which the actions were chosen
+    observations: Any  # [E, O] float32, or [E, ...] by sensor, for which the actions were chosen
     actions: ndarray  # [E, A] float32, as executed: clipped to the raw bounds
     rewards: ndarray  # [E] float32, summed over the control steps of the decision
-    next_observations: ndarray  # [E, O] float32
+    next_observations: Any  # likewise, after them
     terminated: ndarray  # [E] bool
     truncated: ndarray  # [E] bool
     control_steps: ndarray  # [E] int64, action repeat counted
@@ -48,7 +49,7 @@ class Steps(NamedTuple):
 
 
 class RewardBatch:
-    """E environments of one kind. `observations` `[E, O]` holds what the next actions are to be chosen on.
+    """E environments of one kind. `observations` holds what the next actions are to be chosen on.
 
     Episode k of environment e has its own seed, drawn from `seed`, the random stream's name, e and k: two batches with
     other streams ("collect", "evaluate") never share an episode.
@@ -63,7 +64,7 @@ class RewardBatch:
       stream: name of the random stream: "collect" or "evaluate".
 
     Attributes:
-      observations: `[E, O]` float32.
+      observations: `[E, O]` float32, or `[E, ...]` by sensor.
       env_steps: control steps taken so far, those of dropped episodes among them.
       dropped_episodes: number of dropped episodes.
       dropped_steps: number of decisions taken back with them.
@@ -84,7 +85,7 @@ class RewardBatch:
         self.task = self.tasks[0]  # its name, sizes and bounds are those of all
         self.env_steps = self.dropped_episodes = self.dropped_steps = 0
         self.faults: Counter[str] = Counter()
-        self.observations = np.zeros((count, self.task.observation_size), np.float32)
+        self.observations: Any = zeros(self.task.sensors, count)
         self._episodes = np.zeros(count, np.int64)  # begun so far
         self._decisions, self._lengths = np.zeros(count, np.int64), np.zeros(count, np.int64)  # of the running ones
         self._returns = np.zeros(count)
@@ -108,7 +109,7 @@ class RewardBatch:
         if not np.isfinite(chosen).all():
             raise ValueError(f"the actions of environments {_not_finite(chosen)} are not finite: every value has to be")
         steps = _blank(self.observations, np.clip(chosen, self.task.low, self.task.high))
-        self.observations = self.observations.copy()  # the caller may still hold the old array
+        self.observations = each(np.copy, self.observations)  # the caller may still hold the old arrays
         for index in range(self.count):
             self._step_one(index, steps)
         self.env_steps += int(steps.control_steps.sum())
@@ -150,7 +151,7 @@ class RewardBatch:
         self.env_steps = snapshot["env_steps"]
         self.dropped_episodes, self.dropped_steps = snapshot["dropped_episodes"], snapshot["dropped_steps"]
         self.faults = Counter(json.loads(snapshot["faults"]))
-        self.observations = self.observations.copy()
+        self.observations = each(np.copy, self.observations)
         for name, array in self._arrays().items():
             array[...] = snapshot[name]
         exact = np.zeros(self.count, bool)
@@ -182,7 +183,8 @@ class RewardBatch:
         if fault := _fault(step):
             self._drop(index, steps, fault, None)
             return
-        steps.next_observations[index] = self.observations[index] = step.observation
+        put(steps.next_observations, index, step.observation)
+        put(self.observations, index, step.observation)
         steps.rewards[index] = step.reward
         self._returns[index] += step.reward
         self._lengths[index] += step.control_steps
@@ -212,8 +214,8 @@ class RewardBatch:
             except Exception as error:
                 self._renew(index, f"raised {type(error).__name__}", error)
                 continue
-            if np.isfinite(observation).all():
-                self.observations[index] = observation
+            if finite(observation):
+                put(self.observations, index, observation)
                 return
             self._renew(index, "gave an observation that is not finite", None)
 
@@ -247,8 +249,10 @@ class RewardBatch:
         }
 
     def _arrays(self) -> dict[str, ndarray]:
+        seen = self.observations
+        named = {f"observations.{name}": array for name, array in seen.items()} if isinstance(seen, dict) else {}
         return {
-            "observations": self.observations,
+            **(named or {"observations": seen}),
             "episodes": self._episodes,
             "decisions": self._decisions,
             "lengths": self._lengths,
@@ -257,14 +261,14 @@ class RewardBatch:
         }
 
 
-def _blank(observations: Float[ndarray, "E O"], actions: Float[ndarray, "E A"]) -> Steps:
+def _blank(observations: Observation, actions: Float[ndarray, "E A"]) -> Steps:
     """Return initial rows, with finite values whatever the environments do."""
-    count = len(observations)
+    count = len(actions)
     return Steps(
         observations=observations,
         actions=actions,
         rewards=np.zeros(count, np.float32),
-        next_observations=observations.copy(),
+        next_observations=each(np.copy, observations),
         terminated=np.zeros(count, bool),
         truncated=np.zeros(count, bool),
         control_steps=np.zeros(count, np.int64),
@@ -275,7 +279,7 @@ def _blank(observations: Float[ndarray, "E O"], actions: Float[ndarray, "E A"]) 
 
 
 def _fault(step: Step) -> str | None:
-    if not np.isfinite(step.observation).all():
+    if not finite(step.observation):
         return "gave an observation that is not finite"
     if not abs(step.reward) <= _FLOAT32_MAX:
         return "gave a reward that is not finite"

@@ -1,4 +1,4 @@
-"""Environment of online learning, with a reward, Box actions and one flat vector of observations.
+"""Environment of online learning, with a reward and Box actions, observed by one flat vector or by chosen sensors.
 
 dm_control's suite and all Gymnasium environments share this interface, action repeat included, so that the
 learner, its baselines and its evaluation see the same steps. Goal-reaching tasks have their own contract (`task.py`).
@@ -9,15 +9,18 @@ from __future__ import annotations
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import mujoco
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 from numpy.typing import ArrayLike
 
+from .sensors import PIXELS, Observation, Sensor, chosen, complete, each
 from .snapshot import Snapshot
+from .vision.live import LivePictures
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ class WrongInterface(ValueError):
 class Step(NamedTuple):
     """Outcome of one decision: of up to `action_repeat` control steps with the same action."""
 
-    observation: ndarray  # [O] float32, after the last of them
+    observation: Any  # after the last of them: [O] float32, or arrays by sensor (`RewardTask.sensors`)
     reward: float  # summed over them
     terminated: bool  # the episode is over for good: nothing is earned after it
     truncated: bool  # the episode was cut off, by a time limit as a rule: the return continues beyond it
@@ -40,7 +43,7 @@ class RewardTask(ABC):
     """Environment with a reward. Subclasses set the attributes and implement the methods below."""
 
     name: str  # dmc/<domain>-<task>, gym/<id>, or gym/<class> for a custom environment
-    observation_size: int
+    observation_size: int  # of `state`, the vector that it is observed by unless `see` chooses other sensors
     action_size: int
     low: ndarray  # [A] float32, the raw bounds of the actions
     high: ndarray  # [A]
@@ -54,12 +57,59 @@ class RewardTask(ABC):
             raise ValueError(f"action_repeat is {action_repeat!r}, but it has to be a whole number from 1 on")
         self.action_repeat = action_repeat
         self._running = False
+        self._seen: tuple[Sensor, ...] = ()
+        self._pictures: LivePictures | None = None
 
-    def reset(self, seed: int | None = None) -> Float[ndarray, "O"]:
-        """Begin an episode: that of `seed`, or the next one that the environment draws. Returns float32."""
+    @property
+    def sensors(self) -> tuple[Sensor, ...]:
+        """Sensors of an observation, in order."""
+        return self._seen or (Sensor("state", (self.observation_size,)),)
+
+    def see(self, names: Sequence[str], size: int = 64) -> None:
+        """Observe through other sensors from now on.
+
+        Args:
+          names: of sensors, in order: `state`, the task's own vector; `proprio`, the velocities of all joints, which do
+            not say where the body is; `pixels`, what the first camera of its model sees.
+          size: width and height of a picture.
+
+        Raises:
+          ValueError: no name, a name twice, one that the task does not offer, or a task without a MuJoCo model.
+        """
+        simulation = self._simulation()
+        if simulation is None:
+            raise ValueError(
+                f"{self.name} is observed by state alone, because it is no MuJoCo model: leave out "
+                f"observation={','.join(names)}"
+            )
+        vectors = {"state": self.observation_size, "proprio": int(simulation[0].nv)}
+        pictures = LivePictures(size, self._view())
+        shown = {PIXELS: pictures.sensor(PIXELS)}
+        seen = chosen(self.name, names, {name: Sensor(name, (count,)) for name, count in vectors.items()}, shown)
+        self._close_pictures()
+        self._seen, self._pictures = seen, pictures if PIXELS in names else None
+
+    def observe(self) -> Any:
+        """Current readings of the sensors, as copies: a float32 vector, or arrays by sensor."""
+        if not self._seen:
+            return self._observe()
+        simulation = self._simulation()
+        assert simulation is not None
+        model, data = simulation
+        readings: dict[str, ndarray] = {}
+        for name in (sensor.name for sensor in self._seen):
+            if name == PIXELS:
+                assert self._pictures is not None
+                readings[name] = self._pictures(model, data)
+            else:
+                readings[name] = self._observe() if name == "state" else np.array(data.qvel)
+        return complete(self._seen, readings)
+
+    def reset(self, seed: int | None = None) -> Any:
+        """Begin an episode: that of `seed`, or the next one that the environment draws. Returns the observation."""
         self._begin(seed)
         self._running = True
-        return self._observe()
+        return self.observe()
 
     def step(self, action: ArrayLike) -> Step:
         """Hold `action` `[A]`, clipped to the bounds, for `action_repeat` control steps or until the episode ends.
@@ -81,7 +131,7 @@ class RewardTask(ABC):
             reward, terminated, truncated = self._advance(control)
             total, count = total + reward, count + 1
         self._running = not (terminated or truncated)
-        return Step(self._observe(), total, terminated, truncated, count)
+        return Step(self.observe(), total, terminated, truncated, count)
 
     def snapshot(self) -> Snapshot | None:
         """Return the running episode's state, for `restore`; None where the environment does not support it."""
@@ -103,8 +153,21 @@ class RewardTask(ABC):
             **known,
         }
 
-    def close(self) -> None:  # noqa: B027 (most simulators hold nothing open)
+    def close(self) -> None:
         """Free the environment's resources."""
+        self._close_pictures()
+
+    def _close_pictures(self) -> None:
+        if self._pictures is not None:
+            self._pictures.close()
+
+    def _simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData] | None:
+        """The running simulation, from which `see` takes pictures and velocities; None where there is none."""
+        return None
+
+    def _view(self) -> Mapping[str, Any]:
+        """Changes of MuJoCo's default view, for a model without a camera."""
+        return {}
 
     @abstractmethod
     def _begin(self, seed: int | None) -> None:
@@ -116,7 +179,7 @@ class RewardTask(ABC):
 
     @abstractmethod
     def _observe(self) -> Float[ndarray, "O"]:
-        """Current sensor readings, float32, as a copy."""
+        """Current readings of `state`, float32, as a copy."""
 
 
 class Tried(NamedTuple):
@@ -162,7 +225,7 @@ def check_seed(task: RewardTask, seed: int) -> None:
     for _ in range(2):
         starts.append(_guarded(task, "reset", lambda: task.reset(seed)))
         _check_observation(task, starts[-1], "reset")
-    if not np.array_equal(*starts):
+    if not np.all(list(_leaves(each(np.array_equal, *starts)))):
         logger.warning(
             "%s ignores the seed of reset: two resets with seed %d begin at different observations, so no two methods "
             "are measured from the same starts and no run can be repeated; call super().reset(seed=seed) there, and "
@@ -181,11 +244,21 @@ def _guarded(task: RewardTask, when: str, call: Any) -> Any:
         raise RuntimeError(f"{task.name} raised {type(error).__name__} at {when}: {error}") from error
 
 
-def _check_observation(task: RewardTask, observation: ndarray, when: str) -> None:
-    if observation.shape != (task.observation_size,):
+def _leaves(observation: Any) -> Iterable[Any]:
+    return observation.values() if isinstance(observation, dict) else [observation]
+
+
+def _check_observation(task: RewardTask, observation: Observation, when: str) -> None:
+    for sensor in task.sensors:
+        reading = observation[sensor.name] if isinstance(observation, dict) else observation
+        _check_reading(task, reading, sensor.shape, when)
+
+
+def _check_reading(task: RewardTask, observation: ndarray, shape: tuple[int, ...], when: str) -> None:
+    if observation.shape != shape:
         raise ValueError(
-            f"the observation of {task.name} at {when} has shape {observation.shape}, but its space says "
-            f"({task.observation_size},): they have to agree"
+            f"the observation of {task.name} at {when} has shape {observation.shape}, but its space says {shape}: they "
+            "have to agree"
         )
     if not np.isfinite(observation).all():
         bad = np.flatnonzero(~np.isfinite(observation)).tolist()

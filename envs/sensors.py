@@ -8,8 +8,8 @@ is missing.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 import gymnasium.spaces
@@ -21,6 +21,7 @@ Observation: TypeAlias = ndarray | dict[str, ndarray]  # leading batch axes [...
 Mask: TypeAlias = ndarray | dict[str, ndarray]  # bool, of the shapes of one observation, without `_present` keys
 
 PRESENT = "_present"
+PIXELS = "pixels"  # name of the first camera's sensor, and of all of them where sensors are chosen
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,69 @@ def at(observation: Any, index: Any) -> Any:
     if isinstance(observation, dict):
         return {key: value[index] for key, value in observation.items()}
     return observation[index]
+
+
+def each(function: Callable[..., Any], *observations: Any) -> Any:
+    """`function` of the arrays of observations, sensor by sensor: an observation of its results."""
+    first, *further = observations
+    if not isinstance(first, dict):
+        return function(*observations)
+    return {key: function(value, *(other[key] for other in further)) for key, value in first.items()}
+
+
+def finite(observation: Observation) -> bool:
+    """Whether every value is finite."""
+    arrays = observation.values() if isinstance(observation, dict) else [observation]
+    return all(bool(np.isfinite(array).all()) for array in arrays)
+
+
+def put(batch: Observation, index: int, observation: Observation) -> None:
+    """Write one body's observation into the arrays of a batch."""
+
+    def write(rows: ndarray, row: ndarray) -> None:
+        rows[index] = row
+
+    each(write, batch, observation)
+
+
+def zeros(sensors: Sequence[Sensor], batch: int) -> Observation:
+    """Return an observation of zeros of `batch` bodies, in which no optional sensor is present."""
+    found = {}
+    for sensor in sensors:
+        found[sensor.name] = np.zeros((batch, *sensor.shape), sensor.dtype)
+        if sensor.optional:
+            found[present_key(sensor)] = np.zeros((batch, 1), np.uint8)
+    return found[sensors[0].name] if plain(sensors) else found
+
+
+def chosen(
+    task: str, names: Sequence[str], vectors: Mapping[str, Sensor], pictures: Mapping[str, Sensor]
+) -> tuple[Sensor, ...]:
+    """Return the sensors called `names`. Of several with pictures, any may be missing at a moment.
+
+    Args:
+      task: its name, for messages.
+      names: of sensors, in order; `pixels` stands for all pictures.
+      vectors: that the task offers, by name.
+      pictures: of its cameras, by name.
+
+    Raises:
+      ValueError: no name, a name twice, or one that the task does not offer.
+    """
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"an observation needs sensors, each named once; got {', '.join(names) or 'none'}")
+    found: list[Sensor] = []
+    for name in names:
+        if name == PIXELS:
+            found.extend(pictures.values())
+        elif name in vectors:
+            found.append(vectors[name])
+        else:
+            offered = ", ".join((*vectors, PIXELS))
+            raise ValueError(f"{task} has no sensor {name!r}: choose from {offered}")
+    # A camera fails, a cable breaks.
+    optional = PIXELS in names and len(found) > 1
+    return tuple(replace(sensor, optional=True) if optional else sensor for sensor in found)
 
 
 def ask_everything(sensors: Sequence[Sensor]) -> Mask:

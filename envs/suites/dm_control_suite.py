@@ -86,6 +86,7 @@ class DmControlTask(RewardTask):
 
     def close(self) -> None:
         """Free the simulation."""
+        super().close()
         self._env.close()
 
     def _begin(self, seed: int | None) -> None:
@@ -108,6 +109,9 @@ class DmControlTask(RewardTask):
     def _observe(self) -> Float[ndarray, "O"]:
         values = self._task.get_observation(self._physics).values()
         return np.concatenate([np.ravel(value) for value in values]).astype(np.float32)
+
+    def _simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        return self._model, self._data
 
     @property
     def _model(self) -> mujoco.MjModel:

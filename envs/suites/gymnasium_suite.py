@@ -106,6 +106,7 @@ class GymnasiumTask(RewardTask):
 
     def close(self) -> None:
         """Close the environment."""
+        super().close()
         self.env.close()
 
     def _begin(self, seed: int | None) -> None:
@@ -125,6 +126,13 @@ class GymnasiumTask(RewardTask):
                 f"({self.observation_size},): they have to agree"
             )
         return observation
+
+    def _simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData] | None:
+        return (self._inner.model, self._inner.data) if self._mujoco else None
+
+    def _view(self) -> Mapping[str, Any]:
+        given = getattr(getattr(self._inner, "mujoco_renderer", None), "default_cam_config", None) or {}
+        return {key: given[key] for key in ("distance", "lookat", "azimuth", "elevation") if key in given}
 
     def _can_snapshot(self) -> bool:
         *outer, inner = self._layers

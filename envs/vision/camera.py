@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mujoco
@@ -22,6 +22,7 @@ from numpy import ndarray
 
 _FIX = "install EGL and a driver (on Debian: apt-get install libegl1 libgl1-mesa-dri)"
 _FAINT = 0.2  # opacity below which a body is decoration
+_MOMENT = int(mujoco.mjtState.mjSTATE_INTEGRATION)  # all of a simulation's state, mocap bodies included
 _LARGE = 128  # pixels: frames of this size or more are for people, and are anti-aliased
 _OFF = (
     mujoco.mjtRndFlag.mjRND_SHADOW,
@@ -39,8 +40,9 @@ class Camera:
       width: of a frame, in pixels.
       height: of a frame, in pixels.
       place_goal: moves the goal's marks, as `MujocoTask.place_goal` does.
-      name: of the camera.
+      name: of the camera; None: MuJoCo's default view, which shows the whole model and does not move.
       marks: whether mocap bodies, such as the goal's marks, and what is nearly transparent are visible.
+      view: distance, lookat, azimuth or elevation in place of those of the default view.
       samples: of a pixel, against aliasing; None: 4 for frames that people look at, 0 for small ones.
 
     Raises:
@@ -55,14 +57,15 @@ class Camera:
         height: int,
         place_goal: Callable[[mujoco.MjData, ndarray], None] | None = None,
         *,
-        name: str = "top",
+        name: str | None = "top",
         marks: bool = True,
+        view: Mapping[str, Any] | None = None,
         samples: int | None = None,
     ):
         if width < 1 or height < 1:
             raise ValueError(f"a frame needs at least one pixel; got width={width}, height={height}")
         known = [model.camera(index).name for index in range(model.ncam)]
-        if name not in known:
+        if name is not None and name not in known:
             raise ValueError(f"the model has no camera {name!r}: it has {', '.join(known) or 'none'}")
         self._place_goal, self._width, self._height = place_goal, width, height
         model = copy.deepcopy(model)
@@ -73,12 +76,18 @@ class Camera:
             hidden = (model.body_mocapid[model.geom_bodyid] >= 0) | (model.geom_rgba[:, 3] < _FAINT)
             model.geom_matid[hidden], model.geom_rgba[hidden] = -1, 0.0
         self._model, self._data = model, mujoco.MjData(model)
-        self._scene = mujoco.MjvScene(model, maxgeom=200)
+        self._scene = mujoco.MjvScene(model, maxgeom=max(200, model.ngeom + model.nsite + 100))
         for flag in _OFF:
             self._scene.flags[flag] = 0
         self._option = mujoco.MjvOption()
         self._view = mujoco.MjvCamera()
-        self._view.type, self._view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera(name).id
+        if name is None:
+            mujoco.mjv_defaultFreeCamera(model, self._view)
+            for key, value in (view or {}).items():
+                setattr(self._view, key, value)
+        else:
+            self._view.type, self._view.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera(name).id
+        self._moment = np.empty(mujoco.mj_stateSize(model, _MOMENT))
         self._rectangle = mujoco.MjrRect(0, 0, width, height)
         self._gl, self._renderer = _contexts(model, width, height)
         # Registered after MuJoCo's own exit hook, hence run before it: a context of a closed display cannot be freed.
@@ -100,15 +109,34 @@ class Camera:
             if self._place_goal is None:
                 raise ValueError("this camera cannot draw a goal: make it with place_goal=task.place_goal")
             self._place_goal(self._data, goal)
+        return self._drawn(self._model)
+
+    def live(self, model: mujoco.MjModel, data: mujoco.MjData) -> UInt8[ndarray, "h w 3"]:
+        """Render a running simulation as RGB; it is not changed.
+
+        Args:
+          model: one like the camera's, in which a task may have moved its targets since.
+          data: of the simulation; only its state counts, and no quantity that MuJoCo derived from it.
+
+        Raises:
+          RuntimeError: the camera is closed.
+        """
+        if not self._free.alive:
+            raise RuntimeError("this camera is closed: make another one to draw more frames")
+        mujoco.mj_getState(model, data, self._moment, _MOMENT)
+        mujoco.mj_setState(model, self._data, self._moment, _MOMENT)
+        return self._drawn(model)
+
+    def _drawn(self, model: mujoco.MjModel) -> UInt8[ndarray, "h w 3"]:
         # Only what is drawn is computed: bodies, cameras and lights, and no contacts or forces.
-        mujoco.mj_kinematics(self._model, self._data)
-        mujoco.mj_comPos(self._model, self._data)
-        mujoco.mj_camlight(self._model, self._data)
-        mujoco.mj_flex(self._model, self._data)
-        mujoco.mj_tendon(self._model, self._data)
+        mujoco.mj_kinematics(model, self._data)
+        mujoco.mj_comPos(model, self._data)
+        mujoco.mj_camlight(model, self._data)
+        mujoco.mj_flex(model, self._data)
+        mujoco.mj_tendon(model, self._data)
         self._gl.make_current()
         everything = int(mujoco.mjtCatBit.mjCAT_ALL)
-        mujoco.mjv_updateScene(self._model, self._data, self._option, None, self._view, everything, self._scene)
+        mujoco.mjv_updateScene(model, self._data, self._option, None, self._view, everything, self._scene)
         mujoco.mjr_render(self._rectangle, self._scene, self._renderer)
         pixels = np.empty((self._height, self._width, 3), np.uint8)
         mujoco.mjr_readPixels(pixels, None, self._rectangle, self._renderer)

@@ -18,11 +18,11 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from ..pipes import end, receive, send, write
+from ..sensors import PIXELS as PIXELS
 from ..sensors import Sensor
 
 logger = logging.getLogger(__name__)
 
-PIXELS = "pixels"  # name of the first camera's sensor
 SAMPLES = 4  # of a pixel: without them a body moves in whole pixels only
 WORTH_WORKERS = 2_000  # pictures that outweigh the second that a worker takes to start
 _CHUNK = 1_024  # pictures a process draws at a time: 12.6 MB of 64 × 64

@@ -15,7 +15,7 @@ from worldmodel.models.checkpoint import RewardCheckpoint, load_reward_model
 
 from ..shell.overrides import override
 from ..shell.renamed import current
-from . import agents
+from . import agents, reward_tasks
 from .reward_metadata import check_metadata
 from .settings import compose
 
@@ -43,7 +43,11 @@ class Learned:
         return usual_action_repeat(self.task) if repeat is None else int(repeat)
 
     def make_task(self) -> RewardTask:
-        """The environment that it learned in, with its action repeat."""
+        """The environment that it learned in, with its action repeat and its sensors."""
+        return reward_tasks.seen_by(self.make_blind_task(), self.checkpoint.model.observation)
+
+    def make_blind_task(self) -> RewardTask:
+        """The same, observed by its own vector: for what reads the simulator's state, where pictures would cost."""
         period = agents.control_period(self.cfg)
         if period is None:
             period = self.checkpoint.metadata.get("control_period")
@@ -61,7 +65,7 @@ class Learned:
         """
         model, online = self.checkpoint.model, self.cfg.online
         if spec is None:
-            task = self.make_task()
+            task = self.make_blind_task()
             task.close()
             spec = agents.reward_spec(task, needs_period or bool(self.cfg.constraint))
         actor = agents.ActorConfig("planner", int(online.suggestions), float(online.suggestion_noise))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,17 @@ def settings(node: Any) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def reward_model_file(runs: str | Path, task: str, seed: int) -> Path:
-    """Default path of a model that `jepa-mpc train` learned from rewards."""
-    return Path(runs) / f"{task.replace('/', '-')}-seed{seed}.safetensors"
+def reward_model_file(runs: str | Path, task: str, seed: int, sensors: Sequence[str] | None = None) -> Path:
+    """Default path of a model that `jepa-mpc train` learned from rewards.
+
+    Args:
+      runs: folder.
+      task: its name.
+      seed: of the training.
+      sensors: their names; None: the task's own.
+    """
+    words = [task.replace("/", "-"), *([] if sensors is None else ["_".join(sensors)]), f"seed{seed}"]
+    return Path(runs) / f"{'-'.join(words)}.safetensors"
 
 
 def plan_command(path: Path, task: str) -> str:

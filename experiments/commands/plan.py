@@ -87,7 +87,7 @@ def _learned_from_rewards(cfg: DictConfig, task: str) -> Path:
     Raises:
       FileNotFoundError: there is no model yet.
     """
-    path = reward_model_file(cfg.runs, task, int(cfg.seed))
+    path = reward_model_file(cfg.runs, task, int(cfg.seed), cfg.observation.sensors)
     if not path.exists():
         learn = command_line("train", {"method": "td", "task": task})
         raise FileNotFoundError(f"nothing was learned on {task} yet, as {path} is missing: begin with `{learn}`")

@@ -10,18 +10,21 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from envs import Task
+from envs.reward_task import RewardTask
 from envs.streams import episode_rng
 from worldmodel.observation import ObservationSpec
 
 from ..build.embeddings import embedded
 
+Observed = Task | RewardTask
 
-def spec_of(task: Task) -> ObservationSpec:
+
+def spec_of(task: Observed) -> ObservationSpec:
     """Observation specification of a task's sensors, with a model's names."""
     return ObservationSpec.of(task.sensors)
 
 
-def rows_of(task: Task, observation: Any, model: Any = None) -> Float[ndarray, "... E"]:
+def rows_of(task: Observed, observation: Any, model: Any = None) -> Float[ndarray, "... E"]:
     """Rows of observations: raw readings of vectors, and the features of pictures.
 
     Args:

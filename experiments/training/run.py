@@ -42,6 +42,9 @@ METHODS: dict[str, Callable[[DictConfig], Checkpoint | RewardCheckpoint | Path]]
 }
 
 
+_STATE_ONLY = ("sac", "ppo", "ceiling")
+
+
 def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
     """Train by `cfg.method`, or load the earlier result of this recipe.
 
@@ -54,5 +57,9 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
     if cfg.method != "jepa" and cfg.early_stop.every is not None:
         raise ValueError(
             f"early_stop belongs to method=jepa, and this is method={cfg.method}: leave early_stop.every out"
+        )
+    if cfg.method in _STATE_ONLY and cfg.observation.sensors is not None:
+        raise ValueError(
+            f"method={cfg.method} acts on the task's own vector alone: leave out observation=, or take method=td"
         )
     return METHODS[str(cfg.method)](cfg)

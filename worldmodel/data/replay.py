@@ -7,7 +7,8 @@ observation and the action taken there; an episode's last observation takes an e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ import numpy as np
 from jax.tree_util import register_dataclass
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from ..pytree import static
 from ..types import Leaf
 from .rewards import RewardEpisode
 
@@ -31,9 +33,10 @@ class Replay:
     last: Leaf  # [E, S] bool, whether no action was taken: the next slot starts another episode
     head: Leaf  # [E] int32, the newest slot
     filled: Leaf  # [E] int32, slots in use, the newest included
+    spare: int = static(0)  # slots of which none is in use: they hold what was overwritten last
 
     @classmethod
-    def empty(cls, environments: int, slots: int, embedding_size: int, action_size: int) -> Replay:
+    def empty(cls, environments: int, slots: int, embedding_size: int, action_size: int, spare: int = 0) -> Replay:
         """Return an empty buffer.
 
         Args:
@@ -41,8 +44,9 @@ class Replay:
           slots: observations kept for each environment.
           embedding_size: numbers in one observation.
           action_size: numbers in one action.
+          spare: further slots, which are written before an observation in use is overwritten.
         """
-        each = (environments, slots)
+        each = (environments, slots + spare)
         return cls(
             observations=jnp.zeros((*each, embedding_size), jnp.float32),
             actions=jnp.zeros((*each, action_size), jnp.float32),
@@ -51,24 +55,38 @@ class Replay:
             last=jnp.ones(each, bool),
             head=jnp.zeros(environments, jnp.int32),
             filled=jnp.zeros(environments, jnp.int32),
+            spare=spare,
         )
 
     @property
     def slots(self) -> int:
-        """Number of slots of each environment, S."""
+        """Number of slots of each environment, S, spare ones included."""
         return self.observations.shape[1]
+
+    @property
+    def kept(self) -> int:
+        """Number of observations of each environment that are kept."""
+        return self.slots - self.spare
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class Transitions:
-    """B windows of H steps."""
+    """B windows of H steps, with the moments before them that their first representation needs."""
 
-    observations: Leaf  # [B, H+1, O]
+    observations: Leaf  # [B, P+H, O] of the vectors; the first P-1 lie before the window
     actions: Leaf  # [B, H, A]
     rewards: Leaf  # [B, H]
     terminated: Leaf  # [B, H] bool
     valid: Leaf  # [B, H] bool, whether the step was taken, in the episode that the window begins in
+    pictures: dict[str, Leaf] = field(default_factory=dict)  # [B, P+H, ...] of each camera; they lie on the host
+
+
+class Drawn(NamedTuple):
+    """Places of a batch of windows."""
+
+    rows: Array  # [B] int32, the environment
+    slots: Array  # [B, P+H] int32, its moments in order
 
 
 def of_episodes(
@@ -91,7 +109,8 @@ def of_episodes(
             f"{len(episodes)} episodes cannot be dealt to {environments} environments: use fewer environments"
         )
     replay = Replay.empty(environments, slots, observation_size, action_size)
-    arrays = {name: np.array(getattr(replay, name)) for name in Replay.__dataclass_fields__}
+    names = [name for name in Replay.__dataclass_fields__ if name != "spare"]
+    arrays = {name: np.array(getattr(replay, name)) for name in names}
     for number, episode in enumerate(episodes):
         sizes = episode.observations.shape[1], episode.actions.shape[1]
         if sizes != (observation_size, action_size):
@@ -117,21 +136,26 @@ def of_episodes(
         arrays["last"][row, first : first + steps] = False
         arrays["head"][row] = first + steps
         arrays["filled"][row] = first + steps + 1
-    return Replay(**{name: jnp.asarray(array) for name, array in arrays.items()})
+    kept: dict[str, Any] = {name: jnp.asarray(array) for name, array in arrays.items()}
+    return Replay(**kept)
 
 
 def begin(replay: Replay, observations: Float[Array, "E O"], begins: Bool[Array, "E"]) -> Replay:
     """Store the first observations of new episodes, where `begins`: in a slot after the one that ended the last."""
-    rows = jnp.arange(len(begins), dtype=jnp.int32)
-    head = jnp.where(begins & (replay.filled > 0), (replay.head + 1) % replay.slots, replay.head)
+    rows, head = jnp.arange(len(begins), dtype=jnp.int32), next_slot(replay, begins)
     kept = jnp.where(begins[:, None], observations, replay.observations[rows, head])
     return replace(
         replay,
         observations=replay.observations.at[rows, head].set(kept),
         last=replay.last.at[rows, head].set(jnp.where(begins, True, replay.last[rows, head])),
         head=head,
-        filled=jnp.minimum(replay.filled + begins.astype(jnp.int32), replay.slots),
+        filled=jnp.minimum(replay.filled + begins.astype(jnp.int32), replay.kept),
     )
+
+
+def next_slot(replay: Replay, begins: Bool[Array, "E"]) -> Int[Array, "E"]:
+    """Slot of each environment's present observation, as `begin` leaves it: a new one where an episode begins."""
+    return jnp.where(begins & (replay.filled > 0), (replay.head + 1) % replay.slots, replay.head)
 
 
 def add(
@@ -160,7 +184,7 @@ def add(
         terminated=replay.terminated.at[rows, here].set(terminated),
         last=replay.last.at[rows, here].set(False).at[rows, there].set(True),
         head=there,
-        filled=jnp.minimum(replay.filled + 1, replay.slots),
+        filled=jnp.minimum(replay.filled + 1, replay.kept),
     )
 
 
@@ -172,8 +196,13 @@ def take_back(replay: Replay, steps: Int[Array, "E"]) -> Replay:
     return replace(replay, last=last, head=head, filled=replay.filled - removed)
 
 
-def sample(replay: Replay, key: PRNGKeyArray, batch: int, horizon: int) -> Transitions:
-    """Return windows that begin at steps drawn uniformly from all that are kept.
+def sample(replay: Replay, key: PRNGKeyArray, batch: int, horizon: int, history: int = 1) -> Transitions:
+    """Return the windows of `draw`."""
+    return windows(replay, draw(replay, key, batch, horizon, history), horizon)
+
+
+def draw(replay: Replay, key: PRNGKeyArray, batch: int, horizon: int, history: int = 1) -> Drawn:
+    """Return the places of windows that begin at steps drawn uniformly from all that are kept.
 
     Each environment must have filled more than `horizon` slots. A window that begins at an episode's last observation
     has no valid step: about one per episode length.
@@ -183,6 +212,7 @@ def sample(replay: Replay, key: PRNGKeyArray, batch: int, horizon: int) -> Trans
       key: consumed.
       batch: number of windows.
       horizon: steps in a window.
+      history: P, moments in one representation; the first one of an episode is repeated before it.
     """
     environments = replay.head.shape[0]
     row_key, slot_key = jax.random.split(key)
@@ -191,8 +221,38 @@ def sample(replay: Replay, key: PRNGKeyArray, batch: int, horizon: int) -> Trans
     oldest = replay.head - replay.filled + 1
     most = jnp.maximum(replay.filled - horizon, 1)[rows]
     starts = oldest[rows] + jax.random.randint(slot_key, (batch,), 0, most, jnp.int32)
-    slots = (starts[:, None] + jnp.arange(horizon + 1, dtype=jnp.int32)[None]) % replay.slots  # [B, H+1]
-    steps = slots[:, :-1]
+    return Drawn(rows, stretch(replay, rows, starts, history, horizon))
+
+
+def stretch(
+    replay: Replay, rows: Int[Array, "B"], starts: Int[Array, "B"], history: int, horizon: int
+) -> Int[Array, "B L"]:
+    """Slots from P-1 moments before each start to H after it, [B, P+H].
+
+    Args:
+      replay: the buffer.
+      rows: environments.
+      starts: slots, not necessarily wrapped around.
+      history: P; moments before the first of the start's episode are that one.
+      horizon: H.
+    """
+    slots = (starts[:, None] + jnp.arange(horizon + 1, dtype=jnp.int32)[None]) % replay.slots
+    if history == 1:
+        return slots
+    back = jnp.arange(1, history, dtype=jnp.int32)[None]  # [1, P-1], nearest first
+    before = (starts[:, None] - back) % replay.slots
+    oldest = (replay.head - replay.filled + 1)[rows]
+    age = (starts - oldest) % replay.slots  # moments of this environment before the start
+    ended = replay.last[rows[:, None], before] | (back > age[:, None])
+    reached = history - 1 - jnp.sum(jnp.cumsum(ended, axis=1, dtype=jnp.int32) > 0, axis=1, dtype=jnp.int32)
+    before = (starts[:, None] - jnp.minimum(back, reached[:, None])) % replay.slots
+    return jnp.concatenate([before[:, ::-1], slots], axis=1)
+
+
+def windows(replay: Replay, drawn: Drawn, horizon: int) -> Transitions:
+    """Return the windows of `horizon` steps at drawn places, without pictures."""
+    rows, slots = drawn
+    steps = slots[:, -horizon - 1 : -1]
     over = jnp.cumsum(replay.last[rows[:, None], steps], axis=1, dtype=jnp.int32)
     return Transitions(
         observations=replay.observations[rows[:, None], slots],

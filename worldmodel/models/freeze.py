@@ -155,9 +155,13 @@ class FrozenRewardModel(Frozen):
     """Frozen `RewardModel`, which handles rewards and no goals."""
 
     config: RewardModelConfig = static()
-    history = 1
     action_block = 1
     ensemble = 1  # of the dynamics; its critics are several
+
+    @property
+    def history(self) -> int:
+        """P, the number of observations in one representation."""
+        return self.config.history
 
 
 def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:

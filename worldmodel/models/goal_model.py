@@ -14,12 +14,12 @@ from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
 from ..nets.decoder import Decoder
-from ..nets.encoders.build import PICTURE_ENCODERS, SLOW_IN_LOOPS, picture_encoders
+from ..nets.encoders.build import PICTURE_ENCODERS, SLOW_IN_LOOPS, embedding, picture_encoders
 from ..nets.encoders.components import ComponentEncoder
 from ..nets.encoders.history import HistoryEncoder
 from ..nets.heads import GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.predictors import EnsemblePredictor
-from ..observation import PRESENT, Observation
+from ..observation import Observation
 from ..types import Prediction
 from .architecture import (
     MOST,
@@ -131,14 +131,7 @@ class WorldModel(nnx.Module):
 
     def embed(self, observation: Observation) -> Float[Array, "... E"]:
         """Embedding of one moment: raw readings of vectors, and the features of pictures."""
-        if self.pictures is None:
-            return self.encoder.spec.row(observation)
-        features = {name: encoder(observation[name]) for name, encoder in self.pictures.items()}
-        for sensor in self.encoder.spec.pictures:
-            if sensor.optional:  # the features of a missing picture are zero
-                present = observation[sensor.name + PRESENT].astype(jnp.float32)
-                features[sensor.name] = features[sensor.name] * present
-        return self.encoder.spec.row({**observation, **features})
+        return embedding(self.encoder.spec, self.pictures, observation)
 
     def project(self, pictures: Mapping[str, Array]) -> dict[str, Array]:
         """The part of pictures' embeddings that does not learn, by sensor: `embed` takes it in place of the pictures.

@@ -7,24 +7,28 @@ It has no decoder: like the reward-free model it predicts representations, here 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 from numpy import ndarray
 
 from ..nets.bins import decoded
+from ..nets.encoders.build import PICTURE_ENCODERS, SLOW_IN_LOOPS, embedding, picture_encoders
 from ..nets.encoders.symlog import SymlogEncoder
 from ..nets.layers import MLP
 from ..nets.normalization import Statistic
+from ..observation import Observation
 from ..types import Prediction
 from .architecture import (
     MOST,
     MOST_LAYERS,
     MOST_MEMBERS,
     Architecture,
+    check_choice,
     check_count,
     check_observation,
     check_positive,
@@ -49,6 +53,8 @@ class RewardModelConfig(Architecture):
     bins: int = 51
     bin_limit: float = 7.0  # in symlog units: returns up to about 1,100
     episodic: bool = False  # whether episodes may terminate, so that the model predicts it
+    history: int = 1  # P, observations in one representation
+    pictures: str = "patches"  # encoder of each picture, where the observation has any
 
     def __post_init__(self) -> None:
         least, most = {"critics": 2, "bins": 2}, {"depth": MOST_LAYERS, "critics": MOST_MEMBERS}
@@ -58,6 +64,8 @@ class RewardModelConfig(Architecture):
                 check_observation(value)
             elif name == "episodic":
                 check_switch(name, value)
+            elif name == "pictures":
+                check_choice(name, value, PICTURE_ENCODERS)
             elif name == "bin_limit":
                 check_positive(name, value)
             else:
@@ -130,23 +138,31 @@ class RewardModel(nnx.Module):
     def __init__(self, config: RewardModelConfig, rngs: nnx.Rngs):
         size, action = config.representation_size, config.action_size
         self.shape = (size, config.simplex, config.bins, config.bin_limit)
-        self.episodic = config.episodic
+        self.episodic, self.history = config.episodic, config.history
         self.scale = ActionScale(action)
-        self.encoder = SymlogEncoder(config.observation, 1, size, config.encoder_width, config.depth, rngs)
+        history, width = config.history, config.encoder_width
+        self.encoder = SymlogEncoder(config.observation, history, size, width, config.depth, rngs, config.pictures)
         # One trunk predicts the next representation, the reward, and whether the episode continues.
         self.dynamics = MLP((size, action), size + config.bins + 1, config.width, config.depth, rngs)
         kernel = self.dynamics.output.kernel
         kernel[...] = kernel[...].at[:, size:].set(0.0)
         self.critics = Critics(config, rngs)
         self.actor = MLP(size, 2 * action, config.policy_width, config.depth, rngs)
+        self.pictures = picture_encoders(config.observation, config.pictures, rngs)
+        self.slow_in_loops = self.pictures is not None and config.pictures in SLOW_IN_LOOPS
 
-    def represent(self, observations: Float[Array, "... O"]) -> Float[Array, "... D"]:
-        """Return the representation of observations in raw units."""
-        return self.simplices(self.encoded(observations))
+    def fit_pictures(self, pictures: Mapping[str, UInt8[ndarray, "M H W C"]]) -> None:
+        """Set what picture encoders measure before they learn, such as the mean picture, from a sample by sensor."""
+        for name, encoder in {} if self.pictures is None else dict(self.pictures.items()).items():
+            encoder.fit(pictures[name])
 
-    def encoded(self, observations: Float[Array, "... O"]) -> Float[Array, "... D"]:
-        """Encoder output for observations in raw units, before `simplices` turns it into the representation."""
-        return self.encoder(observations[..., None, :])
+    def embed(self, observation: Observation) -> Float[Array, "... E"]:
+        """Embedding of one moment: raw readings of vectors, and the features of pictures."""
+        return embedding(self.encoder.spec, self.pictures, observation)
+
+    def encoded(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
+        """Encoder output for the last P moments, before `simplices` turns it into the representation."""
+        return self.encoder(embeddings)
 
     def foresee(
         self, representation: Float[Array, "... D"], action: Float[Array, "... A"]
@@ -174,9 +190,9 @@ class RewardModel(nnx.Module):
 
     # For planners: actions in raw units.
 
-    def encode(self, obs: Float[Array, "... 1 O"]) -> Float[Array, "... D"]:
-        """Return the latent of an observation in raw units."""
-        return self.simplices(self.encoder(obs))
+    def encode(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
+        """Return the latent of the last P moments, the newest last."""
+        return self.simplices(self.encoded(embeddings))
 
     def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... 1 A"]) -> Prediction:
         """Latent after an action, the reward, and for episodic tasks the probability that the episode continues."""

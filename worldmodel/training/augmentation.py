@@ -38,6 +38,20 @@ def shifted(windows: Windows, spec: ObservationSpec, key: PRNGKeyArray, most: in
     return replace(windows, observations=moved(windows.observations), goals=moved(windows.goals))
 
 
+def shifted_pictures(pictures: Mapping[str, Array], key: PRNGKeyArray, most: int) -> dict[str, Array]:
+    """Move the pictures `[B, ..., H, W, C]` of each row by up to `most` pixels, all by the same amount.
+
+    Args:
+      pictures: by sensor.
+      key: consumed.
+      most: pixels; 0: nothing moves.
+    """
+    if not most or not pictures:
+        return dict(pictures)
+    offsets = jax.random.randint(key, (len(next(iter(pictures.values()))), 2), 0, 2 * most + 1)
+    return {name: _moved(values, offsets, most) for name, values in pictures.items()}
+
+
 def _moved(pictures: Array, offsets: Array, most: int) -> Array:
     """Pictures `[B, ..., H, W, C]`, each row of the batch cut from its padded pictures at its own offset."""
     height, width, channels = pictures.shape[-3:]

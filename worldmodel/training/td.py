@@ -6,6 +6,7 @@ returns along a predicted path; and a policy that follows the critics. No observ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
@@ -17,7 +18,9 @@ from ..data.replay import Transitions
 from ..losses.collapse import sigreg_loss
 from ..losses.value import two_hot_loss
 from ..models.reward_model import Critics, RewardModel
+from ..observation import PRESENT, ObservationSpec
 from ..types import Metrics
+from .augmentation import kept_sensors, shifted_pictures, without
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class TdConfig:
     discount: float = 0.99  # of one decision
     entropy: float = 1e-4  # of the policy, per action dimension
     horizon: int = 3  # H, imagined steps
+    shift: int = 0  # pixels by which the pictures of a window move at most, at random
+    dropout: float = 0.2  # share of the windows in which an optional sensor is left out
 
     def __post_init__(self) -> None:
         for name in ("decay", "discount"):
@@ -41,6 +46,10 @@ class TdConfig:
         for name in ("consistency", "reward", "value", "termination", "sigreg"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"objective.{name} must not be negative; got {getattr(self, name)}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"objective.dropout must lie in [0, 1); got {self.dropout}")
+        if self.shift < 0:
+            raise ValueError(f"objective.shift must not be negative; got {self.shift}")
         if self.horizon < 1:
             raise ValueError(f"objective.horizon must be at least 1; got {self.horizon}")
 
@@ -62,9 +71,8 @@ def td_loss(
       config: the weights.
     """
     limit = model.shape[3]
-    encoded = model.encoded(batch.observations[:, 0])
+    encoded, after = _encoded(model, batch, key, config)
     first = model.simplices(encoded)
-    after = jax.lax.stop_gradient(model.represent(batch.observations[:, 1:]))  # [B, H, D]
     actions = model.scale.share(batch.actions)
     target_returns = jax.lax.stop_gradient(_td_targets(model, targets, after, batch, key, config))
 
@@ -91,6 +99,48 @@ def td_loss(
     loss = sum((getattr(config, name) * part for name, part in metrics.items()), start=jnp.zeros((), jnp.float32))
     metrics |= {"return_target": jnp.mean(target_returns), "largest_target": jnp.max(jnp.abs(target_returns))}
     return loss, ({"loss": loss, **metrics}, jax.lax.stop_gradient(first))
+
+
+def _encoded(
+    model: RewardModel, batch: Transitions, key: PRNGKeyArray, config: TdConfig
+) -> tuple[Float[Array, "B D"], Float[Array, "B H D"]]:
+    """Encoder output at the start of each window, which learns, and the later representations, which do not.
+
+    Every moment is embedded once. Only the first representation may lack sensors: it learns to be predicted from less.
+    """
+    spec, moments = model.encoder.spec, batch.observations.shape[1]
+    history = moments - config.horizon
+    if spec.is_vectors:
+        embeddings = batch.observations
+        present, later = embeddings[:, :history], embeddings[:, history:]
+    else:
+        shift_key, keep_key = jax.random.split(jax.random.fold_in(key, 1))
+        pictures = shifted_pictures(batch.pictures, shift_key, config.shift)
+        whole = moments_of(spec, batch.observations, pictures)
+        present = model.embed({name: values[:, :history] for name, values in whole.items()})
+        later = jax.lax.stop_gradient(model.embed({name: values[:, history:] for name, values in whole.items()}))
+        embeddings = jnp.concatenate([jax.lax.stop_gradient(present), later], axis=1)
+        if config.dropout and any(sensor.optional for sensor in spec.sensors):
+            present = without(present, kept_sensors(spec, len(present), keep_key, config.dropout))
+    stacks = [embeddings[:, begin : begin + history] for begin in range(1, config.horizon + 1)]
+    after = jax.lax.stop_gradient(model.encode(jnp.stack(stacks, axis=1)))
+    return model.encoded(present), after
+
+
+def moments_of(spec: ObservationSpec, rows: Float[Array, "... V"], pictures: Mapping[str, Array]) -> dict[str, Array]:
+    """Observations by sensor from the rows of vectors and the pictures of a replay, in which no picture is missing.
+
+    Args:
+      spec: the sensors.
+      rows: of the vectors and their flags; no column where there are none.
+      pictures: by sensor.
+    """
+    found = ObservationSpec(spec.vectors).tree(rows) if spec.vectors else {}
+    for sensor in spec.pictures:
+        found[sensor.name] = pictures[sensor.name]
+        if sensor.optional:
+            found[sensor.name + PRESENT] = jnp.ones((*rows.shape[:-1], 1), jnp.float32)
+    return found
 
 
 def policy_loss(

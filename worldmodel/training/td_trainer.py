@@ -1,4 +1,4 @@
-"""Trainer on a replay buffer: many updates in one compiled call, sampling included.
+"""Trainer on a replay buffer: many updates in one compiled call, sampling included where there are no pictures.
 
 Every random number follows from the seed and the update's index, so a run that was killed and resumed continues exactly
 as one that was never stopped.
@@ -6,7 +6,8 @@ as one that was never stopped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,10 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.tree_util import register_dataclass
-from jaxtyping import Array, Key, PRNGKeyArray
+from jaxtyping import Array, Key, PRNGKeyArray, UInt8
+from numpy import ndarray
 
-from ..data.replay import Replay, sample
+from ..data.replay import Drawn, Replay, Transitions, draw, sample, windows
 from ..models.freeze import Weights
 from ..models.reward_model import RewardModel
 from ..types import Leaf, Metrics
@@ -77,7 +79,7 @@ class TdTrainer:
         self._order = _order(nnx.to_pure_dict(nnx.state(model)), self._params, self._statistics)
         learned, _ = _split(self._params)
         labels = jax.tree_util.tree_map_with_path(
-            lambda path, _: "encoder" if path[0].key == "encoder" else "rest", learned
+            lambda path, _: "encoder" if path[0].key in ("encoder", "pictures") else "rest", learned
         )
         adam = {
             "encoder": optax.adam(training.encoder_rate * training.learning_rate),
@@ -88,6 +90,11 @@ class TdTrainer:
         self._policy_optimizer = optax.chain(clip, optax.adam(training.learning_rate, eps=1e-5))
         self._updates = jax.jit(self._many_updates, static_argnums=3, donate_argnums=0)
         self._together = jax.jit(self._many_lanes, static_argnums=(0, 4), donate_argnums=1)
+        self._history = model.history
+        self._places = jax.jit(self._drawn, static_argnums=3)
+        self._given = jax.jit(self._updates_on, donate_argnums=0)
+        # Convolutions run many times slower inside a loop there.
+        self.one_by_one = jax.default_backend() == "cpu" and model.slow_in_loops
 
     def init(self) -> TdState:
         """Return the state before the first update."""
@@ -124,6 +131,51 @@ class TdTrainer:
         """
         return self._together(lanes, states, replays, keys, count)
 
+    def with_pictures(self, state: TdState, pictures: Mapping[str, UInt8[ndarray, "M H W C"]]) -> TdState:
+        """Return the state with the statistics of a sample of pictures, before the first update."""
+        model = self.model(state)
+        model.fit_pictures(pictures)
+        _, _, *others = nnx.split(model, nnx.Param, ...)
+        return replace(state, statistics=nnx.to_pure_dict(others[0]))
+
+    def draw(self, state: TdState, replay: Replay, count: int) -> Drawn:
+        """Places of the batches of the next `count` updates, each array with a leading axis of updates."""
+        return self._places(replay, jax.random.key(self.training.seed), state.update, count)
+
+    def updates_on(
+        self, state: TdState, replay: Replay, drawn: Drawn, pictures: Mapping[str, Array]
+    ) -> tuple[TdState, Metrics]:
+        """Run `updates` on batches whose pictures were gathered on the host.
+
+        Args:
+          state: consumed.
+          replay: without pictures.
+          drawn: of `draw`.
+          pictures: at these places, by sensor, `[count, B, P+H, H, W, C]` each.
+        """
+        return self._given(state, replay, drawn, dict(pictures), jax.random.key(self.training.seed))
+
+    def _drawn(self, replay: Replay, key: PRNGKeyArray, first: Array, count: int) -> Drawn:
+        def one(number: Array) -> Drawn:
+            sample_key, *_ = jax.random.split(jax.random.fold_in(key, number), 3)
+            return draw(replay, sample_key, self.training.batch, self.objective.horizon, self._history)
+
+        return jax.lax.map(one, first + jnp.arange(count, dtype=jnp.int32))
+
+    def _updates_on(
+        self, state: TdState, replay: Replay, drawn: Drawn, pictures: dict[str, Array], key: PRNGKeyArray
+    ) -> tuple[TdState, Metrics]:
+        def update(state: TdState, given: tuple[Drawn, dict[str, Array]]) -> tuple[TdState, Metrics]:
+            places, seen = given
+            batch = replace(windows(replay, places, self.objective.horizon), pictures=seen)
+            _, *keys = jax.random.split(jax.random.fold_in(key, state.update), 3)
+            return self._learn(state, batch, *keys)
+
+        if len(drawn.rows) == 1:  # without a loop, inside of which some encoders are slow
+            return update(state, jax.tree.map(lambda values: values[0], (drawn, pictures)))
+        state, metrics = jax.lax.scan(update, state, (drawn, pictures))
+        return state, jax.tree.map(jnp.mean, metrics)
+
     def _many_lanes(
         self, lanes: Lanes, states: TdState, replays: Replay, keys: Key[Array, "..."], count: int
     ) -> tuple[TdState, Metrics]:
@@ -133,8 +185,14 @@ class TdTrainer:
         return repeat(lambda state: self._update(state, replay, jax.random.fold_in(key, state.update)), state, count)
 
     def _update(self, state: TdState, replay: Replay, key: PRNGKeyArray) -> tuple[TdState, Metrics]:
-        sample_key, target_key, policy_key = jax.random.split(key, 3)
-        batch = sample(replay, sample_key, self.training.batch, self.objective.horizon)
+        sample_key, *keys = jax.random.split(key, 3)
+        batch = sample(replay, sample_key, self.training.batch, self.objective.horizon, self._history)
+        return self._learn(state, batch, *keys)
+
+    def _learn(
+        self, state: TdState, batch: Transitions, target_key: PRNGKeyArray, policy_key: PRNGKeyArray
+    ) -> tuple[TdState, Metrics]:
+        """One update on a batch."""
         learned, policy = _split(state.params)
 
         def model_loss(learned: Tree) -> tuple[Array, Any]:

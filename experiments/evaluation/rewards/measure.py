@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 from numpy.typing import ArrayLike
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.box import SIMPLE_HEAD
@@ -23,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from envs.reward_task import RewardTask, check_seed
+from envs.sensors import each
 from planning import Agent
 from planning.control import Controller
 
@@ -32,6 +31,7 @@ from ...records import table_file
 from ...records.intervals import percentiles, stratified_bootstrap
 from ...records.manifest import command, manifest
 from ...shell.progress import progress_bar
+from ..moments import History, rows_of
 from ..policy import ModelPolicy, Policy, RandomPolicy
 from ..reactive import reflex
 from . import true_dynamics
@@ -101,7 +101,7 @@ def run(path: str | Path, *overrides: str) -> list[ReturnRow]:
     made = manifest(settings, [int(cfg.seed)])
     out = Path(cfg.results) if cfg.results else Path(cfg.runs) / f"{known.task.replace('/', '-')}-plan.csv"
     table_file.read(out, ReturnRow)  # a table of another kind is refused before anything is measured
-    task = known.make_task()
+    task = known.make_blind_task()
     check_seed(task, int(cfg.seed))  # otherwise the rows would not share their starts
     task.close()
     rows = []
@@ -146,7 +146,9 @@ def _measured(known: Learned, ceiling: DictConfig, name: str) -> ReturnRow:
     episodes = int(cfg.simulated_episodes if name == "ceiling" else cfg.episodes)
     policy, agent = _policy(known, ceiling, name)
     with progress_bar(f"{name} on {known.task}", 1, compiles=name != "random") as bar:
-        returns = episode_returns(known.make_task, policy, episodes, seed, bar)
+        model = None if agent is None else agent.model
+        make_task = known.make_blind_task if model is None else known.make_task
+        returns = episode_returns(make_task, policy, episodes, seed, bar, model)
     times = _times(known, name, policy, agent)
     metadata = known.checkpoint.metadata
     of_model = name in ("planner", "policy")
@@ -182,8 +184,8 @@ def _policy(known: Learned, ceiling: DictConfig, name: str) -> tuple[Policy[Rewa
     if name == "random":
         return RandomPolicy(seed), None
     if name == "ceiling":
-        planner, spec = build.planner(ceiling), build.reward_spec(known.make_task())
-        return true_dynamics.TrueDynamics(known.make_task, planner, spec, seed), None
+        planner, spec = build.planner(ceiling), build.reward_spec(known.make_blind_task())
+        return true_dynamics.TrueDynamics(known.make_blind_task, planner, spec, seed), None
     agent = known.agent()
     return ModelPolicy(agent, seed) if name == "planner" else reflex(agent.model), agent
 
@@ -194,23 +196,25 @@ def _times(known: Learned, name: str, policy: Policy[RewardEpisodes], agent: Age
         return policy.milliseconds[1:] or policy.milliseconds  # the first one compiles
     if agent is None or known.cfg.latency_plans < 1:
         return None
-    controller = Controller(agent)
+    known_task, controller = known.make_task(), Controller(agent)
     controller.warmup()
-    nothing = np.zeros(agent.model.embedding_size, np.float32)
+    model = agent.model
+    nothing, past = np.zeros(model.embedding_size, np.float32), History(model.history)
     engine = controller.engine
 
-    def prior(observation: Float[ndarray, "O"]) -> Any:
-        return engine.reflex(observation[None], nothing)
+    def prior(observation: Any) -> Any:
+        row = rows_of(known_task, each(lambda values: values[None], observation), model)
+        return engine.reflex(past.push(row)[0], nothing)
 
     act = controller.act if name == "planner" else prior
-    return _closed_loop(known.make_task(), controller.reset, act, int(known.cfg.latency_plans), int(known.cfg.seed))
+    return _closed_loop(known_task, controller.reset, act, int(known.cfg.latency_plans), int(known.cfg.seed))
 
 
 def _closed_loop(
-    task: RewardTask, reset: Callable[[], None], act: Callable[[Float[ndarray, "O"]], Any], decisions: int, seed: int
+    task: RewardTask, reset: Callable[[], None], act: Callable[[Any], Any], decisions: int, seed: int
 ) -> list[float]:
     milliseconds: list[float] = []
-    running, observation = False, np.zeros(task.observation_size, np.float32)
+    running, observation = False, None
     while len(milliseconds) < decisions:
         if not running:
             observation = task.reset(seed + len(milliseconds))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float
@@ -14,12 +14,19 @@ from envs.reward_batch import RewardBatch
 from envs.reward_task import RewardTask
 
 from ..episodes import LONGEST, Progress, endless, execute
+from ..moments import rows_of, spec_of
 from ..policy import Episodes, Policy
 
 
 @final
 class RewardEpisodes(Episodes):
     """Episodes that depend on `seed` alone; one that fails in the environment is restarted, with a warning.
+
+    Args:
+      make_task: makes one environment.
+      count: B.
+      seed: of the episodes.
+      model: embeds pictures; None: a policy looks at none.
 
     Attributes:
       returns: `[B]` undiscounted; nan where an episode still runs.
@@ -29,13 +36,15 @@ class RewardEpisodes(Episodes):
       ValueError: no episode.
     """
 
-    def __init__(self, make_task: Callable[[], RewardTask], count: int, seed: int):
+    def __init__(self, make_task: Callable[[], RewardTask], count: int, seed: int, model: Any = None):
         if count < 1:
             raise ValueError(f"an evaluation needs one episode or more; got {count}")
         self._batch = RewardBatch(make_task, count, seed, stream="evaluate")
         task = self._batch.task
         self.name, self.low, self.high = task.name, task.low, task.high
-        self.numbers, self.goals = range(count), np.zeros((count, task.observation_size), np.float32)
+        self._task, self._model = task, model
+        columns = spec_of(task).size if model is None else model.embedding_size
+        self.numbers, self.goals = range(count), np.zeros((count, columns), np.float32)
         self.limit = LONGEST  # a restarted episode exceeds the environment's limit
         self.most = LONGEST if task.episode_steps is None else -(-task.episode_steps // task.action_repeat)
         self.returns, self.active = np.full(count, np.nan), np.ones(count, bool)
@@ -45,9 +54,9 @@ class RewardEpisodes(Episodes):
         """Current environments, for policies that read their states."""
         return self._batch.tasks
 
-    def observe(self) -> Float[ndarray, "B O"]:
-        """The newest observations."""
-        return self._batch.observations
+    def observe(self) -> Float[ndarray, "B E"]:
+        """The newest observations, as rows."""
+        return rows_of(self._task, self._batch.observations, self._model)
 
     def step(self, actions: Float[ndarray, "B A"]) -> None:
         """One decision in every environment; returns of the first episode count."""
@@ -65,6 +74,7 @@ def episode_returns(
     episodes: int,
     seed: int,
     progress: Progress = lambda done, total: None,
+    model: Any = None,
 ) -> Float[ndarray, "{episodes}"]:
     """Undiscounted returns of held-out episodes.
 
@@ -74,11 +84,12 @@ def episode_returns(
       episodes: how many.
       seed: of the episodes.
       progress: called with (decisions, most decisions of an episode).
+      model: embeds pictures; None: the policy looks at none.
 
     Raises:
       ValueError: no episode, or one without end.
     """
-    with closing(RewardEpisodes(make_task, episodes, seed)) as batch:
+    with closing(RewardEpisodes(make_task, episodes, seed, model)) as batch:
         execute(policy, batch, lambda done, _: progress(min(done, batch.most), batch.most))
         if batch.active.any():
             raise endless(f"an episode of {batch.name}")

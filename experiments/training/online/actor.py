@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, final
 
@@ -14,6 +15,7 @@ from numpy import ndarray
 from planning import Agent, AgentState
 from worldmodel.models.freeze import Weights
 from worldmodel.training.lanes import Lanes
+from worldmodel.training.td import moments_of
 
 from ...build.agents import RewardAgents
 from ...evaluation.policy import Episodes
@@ -32,6 +34,7 @@ class OnlineActor:
         self.agents, self._actor = agents, actor
         self._explore = jax.jit(partial(self._act, explore=True))
         self._exploit = jax.jit(partial(self._act, explore=False))
+        self._explore_moments = jax.jit(self._act_on_moments)
         self._explore_together = jax.jit(self._act_together, static_argnums=0)
 
     def init(self, weights: Weights, environments: int, key: PRNGKeyArray) -> AgentState:
@@ -53,7 +56,7 @@ class OnlineActor:
         Args:
           weights: of the model, now.
           states: of each environment.
-          observations: newest ones.
+          observations: newest ones, embedded.
           begins: whether they are an episode's first.
           key: consumed.
           explore: with the width of the plan (or of the policy) as noise; otherwise greedily.
@@ -76,6 +79,38 @@ class OnlineActor:
         actions, states = self._explore_together(lanes, weights, states, observations, np.asarray(begins), keys)
         return np.asarray(actions), states
 
+    def explore_moments(
+        self,
+        weights: Weights,
+        states: AgentState,
+        rows: Float[ndarray, "E P V"],
+        pictures: dict[str, ndarray],
+        begins: Bool[ndarray, "E"],
+        key: PRNGKeyArray,
+    ) -> tuple[Float[ndarray, "E A"], AgentState]:
+        """`act` with exploration on moments that are not embedded yet.
+
+        All P of them are embedded with the present weights: those that embedded the earlier ones have learned since.
+
+        Args:
+          weights: of the model, now.
+          states: of each environment.
+          rows: of the vectors at the last P moments.
+          pictures: at these, by sensor.
+          begins: whether the newest are an episode's first.
+          key: consumed.
+        """
+        actions, states = self._explore_moments(weights, states, rows, pictures, np.asarray(begins), key)
+        return np.asarray(actions), states
+
+    def _act_on_moments(
+        self, weights: Weights, states: AgentState, rows: Array, pictures: Any, begins: Array, key: PRNGKeyArray
+    ) -> tuple[Array, AgentState]:
+        model: Any = self.agents.agent(weights).model
+        embeddings = model.embed(weights, moments_of(model.observation, rows, pictures))  # [E, P, E]
+        past = jnp.concatenate([embeddings[:, :1], embeddings[:, :-1]], axis=1)  # before the newest is observed
+        return self._act(weights, replace(states, history=past), embeddings[:, -1], begins, key, explore=True)
+
     def _act_together(self, lanes: Lanes, *trees: Any) -> tuple[Array, AgentState]:
         acted: tuple[Array, AgentState] = lanes.over(partial(self._act, explore=True))(*trees)
         return acted
@@ -87,13 +122,13 @@ class OnlineActor:
 
         def one(each: tuple[AgentState, Array, Array, Int[Array, ""]]) -> tuple[Array, AgentState]:
             state, observation, begin, number = each
-            noise_key = jax.random.fold_in(key, number)
-            if self._actor == "policy":
-                return _policy_action(agent, observation, noise_key, explore), state
-            nothing = jnp.zeros_like(observation)
+            noise_key, nothing = jax.random.fold_in(key, number), jnp.zeros_like(observation)
             state = jax.lax.cond(
                 begin, lambda state: agent.reset(state, nothing, state.key, 0), lambda state: state, state
             )
+            if self._actor == "policy":
+                state = agent.observe(state, observation)
+                return _policy_action(agent, state.root, noise_key, explore), state
             action, _, state = agent.step(state, observation)
             if explore:
                 planner: Any = agent.planner
@@ -129,11 +164,10 @@ class CalmActor:
         return actions
 
 
-def _policy_action(agent: Agent, observation: Array, key: PRNGKeyArray, explore: bool) -> Array:
+def _policy_action(agent: Agent, latent: Array, key: PRNGKeyArray, explore: bool) -> Array:
     model: Any = agent.model
     if not explore:
-        latent = model.encode(model.params, observation[None])
         return model.heads.policy(model.params, latent, latent)[0]
     module = model.module()
-    drawn, _ = module.act(module.represent(observation), key)
+    drawn, _ = module.act(latent, key)
     return module.scale.raw(drawn)

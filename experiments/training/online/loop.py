@@ -24,15 +24,15 @@ from numpy import ndarray
 
 from envs.reward_batch import RewardBatch, Steps
 from envs.reward_task import RewardTask
-from worldmodel.data import replay as memory
 from worldmodel.data.rewards import RewardEpisode
-from worldmodel.models.freeze import Weights
+from worldmodel.models.freeze import Weights, freeze_reward_model
 from worldmodel.training.lanes import Lanes
 from worldmodel.training.td_trainer import TdTrainer
 
 from ...evaluation.rewards.rollout import episode_returns
 from .actor import CalmActor, OnlineActor
 from .config import OnlineConfig
+from .memory import Memory
 from .state import load_run, save_run
 from .value_range import RangeWatch
 
@@ -65,6 +65,7 @@ class OnlineRun:
       fingerprint: of the settings that determine the results; a run with other settings does not resume from it.
       evaluated: takes (seed, environment steps, gradient steps, seconds, returns) of each evaluation.
       data: earlier experience, in place of the initial random decisions.
+      fit_pictures: whether the statistics of pictures are measured on the random decisions.
 
     Raises:
       ValueError: data that do not fit the environment, or nothing to learn from.
@@ -81,6 +82,7 @@ class OnlineRun:
         fingerprint: dict[str, Any],
         evaluated: Callable[[int, int, int, float, Float[ndarray, "M"]], None],
         data: Sequence[RewardEpisode] = (),
+        fit_pictures: bool = True,
     ):
         if not data and (config.offline_updates or not config.steps):
             raise ValueError(
@@ -94,17 +96,17 @@ class OnlineRun:
         self.batches = [RewardBatch(make_task, config.environments, seed) for seed in seeds]
         self._task = self.batches[0].task
         count = config.environments
-        sizes = count, config.slots // count, self._task.observation_size, self._task.action_size
-        replays = [memory.of_episodes(data, *sizes) if data else memory.Replay.empty(*sizes) for _ in seeds]
-        self._replay = lanes.stack(replays)
+        self._model = actor.agents.config
+        sensors = self._model.observation, self._model.history, self._task.action_size
+        self._memory = Memory(lanes, *sensors, config, data, path.with_suffix(".frames"), path.exists())
+        self._fit_pictures = fit_pictures and self._memory.has_pictures
         self._seed_decisions = 0 if data else config.seed_decisions
         self._state = lanes.stack([trainer.init() for trainer in trainers])
         keys = self._keys_for(_ACTING, 0)
         self._states = lanes.stack([actor.init(self.weights(number), count, key) for number, key in enumerate(keys)])
         self._begins = np.ones((len(seeds), count), bool)
-        self._remember = jax.jit(lanes.over(_remember), donate_argnums=0)
         self._copied = jax.jit(lambda weights: jax.tree.map(jnp.copy, weights))
-        self._watch = RangeWatch(actor.agents.config.bin_limit)
+        self._watch = RangeWatch(self._model.bin_limit)
         self.progress = Progress()
         if path.exists():
             self._load()
@@ -119,12 +121,14 @@ class OnlineRun:
         weights: Weights = self._lanes.lane(self._trainer.weights(self._state), number)
         return weights
 
-    def seen(self, number: int = 0) -> Float[ndarray, "N O"]:
-        """Observations in one run's buffer."""
-        replay = self._lanes.lane(self._replay, number)
-        age = (np.asarray(replay.head)[:, None] - np.arange(replay.slots)[None]) % replay.slots
-        held = age < np.asarray(replay.filled)[:, None]
-        return np.asarray(replay.observations)[held]
+    def seen(self, number: int = 0) -> Float[ndarray, "N V"]:
+        """Rows of the vectors in one run's buffer."""
+        return self._memory.seen(number)
+
+    def finish(self) -> None:
+        """Delete what only an interrupted run needs."""
+        self._path.unlink(missing_ok=True)
+        self._memory.remove()
 
     def run(self, on_progress: Callable[[int, int], None]) -> None:
         """Train to the end; `on_progress(done, total)` is called with environment steps.
@@ -178,6 +182,8 @@ class OnlineRun:
         if decisions < seeds:
             self._remember_all(self._step(self._random(self._keys_for(_SEEDS, decisions))))
             if self.progress.decisions >= seeds:  # caught up immediately
+                if self._fit_pictures:
+                    self._state = self._trainer.with_pictures(self._state, self._memory.pictures())
                 for _ in range(seeds // 100):
                     self._update(100)
             return
@@ -191,18 +197,19 @@ class OnlineRun:
         return [batch.step(chosen) for batch, chosen in zip(self.batches, actions, strict=True)]
 
     def _remember_all(self, steps: Sequence[Steps]) -> None:
-        rows = [(begins, *_rows(each)) for begins, each in zip(self._begins, steps, strict=True)]
-        self._replay = self._remember(self._replay, *self._lanes.stack(rows))
+        self._memory.remember(self._begins, steps)
         if self._counts_rewards:
             self._watch.see(np.stack([each.rewards for each in steps]), "rewards")
         self._begins = np.stack([each.terminated | each.truncated for each in steps])
         self.progress.decisions += self._config.environments
+        if self._memory.has_pictures and any(each.dropped.any() for each in steps):
+            self._save()  # before the pictures of what was taken back are overwritten
 
     def _update(self, count: int) -> None:
         if not count:
             return
         keys = self._lanes.stack(self._keys)
-        self._state, metrics = self._trainer.updates_together(self._lanes, self._state, self._replay, keys, count)
+        self._state, metrics = self._memory.learn(self._trainer, self._state, keys, count)
         if int(self.progress.decisions) % 1000 < self._config.environments:  # fetching waits for the device
             values = {name: np.asarray(value) for name, value in jax.device_get(metrics).items()}
             if not np.isfinite(values["loss"]).all():
@@ -217,6 +224,10 @@ class OnlineRun:
 
     def _explore(self, weights: Weights, keys: Sequence[PRNGKeyArray]) -> Float[ndarray, "S E A"]:
         lanes = self._lanes
+        if self._memory.has_pictures:
+            moments = self._memory.recent(self.batches[0].observations, self._begins[0])
+            only, self._states = self._actor.explore_moments(weights, self._states, *moments, self._begins[0], keys[0])
+            return only[None]
         seen = lanes.stack([batch.observations for batch in self.batches])
         begins = lanes.stack(list(self._begins))
         actions, self._states = self._actor.explore_together(
@@ -232,8 +243,9 @@ class OnlineRun:
     def _evaluate(self) -> None:
         keys, updates = self._keys_for(_EVALUATION, 0), self._updates_done
         for number, (seed, batch) in enumerate(zip(self._seeds, self.batches, strict=True)):
-            calm = CalmActor(self._actor, self.weights(number), keys[number])
-            returns = episode_returns(self._make_task, calm, self._config.evaluate_episodes, seed)
+            weights = self.weights(number)
+            calm, model = CalmActor(self._actor, weights, keys[number]), freeze_reward_model(weights, self._model)
+            returns = episode_returns(self._make_task, calm, self._config.evaluate_episodes, seed, model=model)
             self._evaluated(seed, batch.env_steps, updates, self.progress.seconds, returns)
         self.progress.evaluated = self.env_steps // self._config.evaluate_every
 
@@ -242,14 +254,15 @@ class OnlineRun:
         return [_fold(key, np.int32(purpose), np.int32(number)) for key in self._keys]
 
     def _learned(self) -> dict[str, Any]:
-        return {"td": self._state, "replay": self._replay, "acting": self._states}
+        return {"td": self._state, "replay": self._memory.replay, "acting": self._states}
 
     def _save(self) -> None:
+        self._memory.flush()
         save_run(self._path, self._learned(), self.batches, self._begins, vars(self.progress), self._fingerprint)
 
     def _load(self) -> None:
         stored, self._begins, progress = load_run(self._path, self._learned(), self.batches, self._fingerprint)
-        self._state, self._replay, self._states = stored["td"], stored["replay"], stored["acting"]
+        self._state, self._memory.replay, self._states = stored["td"], stored["replay"], stored["acting"]
         self.progress = Progress(**progress)
         logger.info("going on from environment step %d in %s", self.env_steps, self._path)
 
@@ -257,15 +270,3 @@ class OnlineRun:
 @jax.jit
 def _fold(key: PRNGKeyArray, purpose: Int[Array, ""], number: Int[Array, ""]) -> PRNGKeyArray:
     return jax.random.fold_in(jax.random.fold_in(key, purpose), number)
-
-
-def _remember(replay: memory.Replay, begins: Any, *step: Any) -> memory.Replay:
-    observations, actions, rewards, terminated, following, dropped = step
-    replay = memory.begin(replay, observations, begins)
-    replay = memory.add(replay, actions, rewards, terminated, following)
-    return memory.take_back(replay, dropped)
-
-
-def _rows(steps: Steps) -> tuple[ndarray, ...]:
-    fields = (steps.observations, steps.actions, steps.rewards, steps.terminated, steps.next_observations)
-    return (*fields, steps.dropped.astype(np.int32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -14,21 +15,21 @@ from numpy import ndarray
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from envs.registry import make_reward_task
 from envs.reward_task import RewardTask, check_reward_task
 from worldmodel.data.dataset import load
 from worldmodel.data.rewards import reward_episodes
 from worldmodel.models.checkpoint import RewardCheckpoint, load_reward_model, save_reward_model
 from worldmodel.models.fingerprint import differing, unknown, unknown_clause
 from worldmodel.models.reward_model import RewardModel, RewardModelConfig
-from worldmodel.observation import vector
+from worldmodel.nets.encoders.build import sized
+from worldmodel.observation import ObservationSpec
 from worldmodel.training.td import TdConfig
 from worldmodel.training.td_trainer import TdTrainer, TdTrainingConfig
 
 from ... import build
+from ...build import reward_tasks
 from ...build.defaults import defaults
 from ...build.recipes import reward_model_file
-from ...build.reward_tasks import action_repeat
 from ...build.sensor_ranges import sensor_range
 from ...records import curves
 from ...records.manifest import command, manifest
@@ -53,8 +54,8 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
       FloatingPointError: the loss is no longer finite.
     """
     name, seeds = str(cfg.task.name), _seeds(cfg)
-    repeat = action_repeat(cfg)
-    outs = [Path(cfg.out) if cfg.out else reward_model_file(cfg.runs, name, seed) for seed in seeds]
+    repeat, sensors = reward_tasks.action_repeat(cfg), cfg.observation.sensors
+    outs = [Path(cfg.out) if cfg.out else reward_model_file(cfg.runs, name, seed, sensors) for seed in seeds]
     missing = [seed for seed, out in zip(seeds, outs, strict=True) if not _learned(out, _settings(cfg, seed))]
     if missing:
         _learn(cfg, missing, repeat, [out for seed, out in zip(seeds, outs, strict=True) if seed in missing])
@@ -98,17 +99,21 @@ def _learned(out: Path, expected: dict[str, Any]) -> bool:
 def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> None:
     """Train all seeds side by side, and save the models."""
     name = str(cfg.task.name)
-    task = make_reward_task(name, repeat, build.control_period(cfg))
+    task = reward_tasks.of(cfg, build.control_period(cfg))
     tried = check_reward_task(task, steps=50)
+    task.close()
+    observation = sized(ObservationSpec.of(task.sensors), cfg.model.pictures, cfg.observation.features)
+    if observation.pictures:
+        _suits_pictures(cfg, seeds)
     data = load(cfg.online.data, rewards=True) if cfg.online.data else None
     known = () if data is None else reward_episodes(data)
     if data is not None:
         check_rewards(data, task.describe(), cfg.online.data, rewards_count=_counts_rewards(cfg))
-    sizes = {"observation": vector(task.observation_size), "action_size": task.action_size}
+    sizes = {"observation": observation, "action_size": task.action_size}
     episodic = task.may_terminate if cfg.model.episodic is None else cfg.model.episodic
     config = build.fill(RewardModelConfig, {**cfg.model, **sizes, "episodic": episodic}, "model")
     online = build.fill(OnlineConfig, _those(OnlineConfig, cfg.online), "online")
-    _fits(online, task, len(seeds))
+    _fits(online, task, observation, len(seeds), outs[0].parent)
     decisions = None if task.episode_steps is None else task.episode_steps / repeat
     discount = discount_for(decisions)
     if cfg.online.start_from is None and _counts_rewards(cfg):  # another model's sizes are fixed
@@ -122,7 +127,7 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
         TdTrainer(
             first_model(cfg.online.start_from, cfg.online.start_parts, config, task, seed),
             objective,
-            build.fill(TdTrainingConfig, {**cfg.training, "seed": seed}, "training"),
+            build.fill(TdTrainingConfig, {**_those(TdTrainingConfig, cfg.training), "seed": seed}, "training"),
         )
         for seed in seeds
     ]
@@ -153,20 +158,26 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
     path, settings = outs[0].with_suffix(".training.safetensors"), {**_settings(cfg, seeds[0]), "seed": seeds}
     if config.bin_limit != cfg.model.bin_limit:
         settings["bin_limit"] = config.bin_limit
-    learning = OnlineRun(
-        lambda: make_reward_task(name, repeat), trainers, actor, online, seeds, path, settings, evaluated, known
-    )
+    parts = cfg.online.start_parts
+    fresh = cfg.online.start_from is None or (parts is not None and "encoder" not in parts)
+    run = trainers, actor, online, seeds, path, settings, evaluated, known, fresh
+    learning = OnlineRun(lambda: reward_tasks.of(cfg), *run)
     with progress_bar(name, online.steps, compiles=True) as bar:
         learning.run(bar)
     seconds = learning.progress.seconds
+    vectors = ObservationSpec(observation.vectors) if observation.vectors else None
     for number, (seed, out, batch) in enumerate(zip(seeds, outs, learning.batches, strict=True)):
         metadata = {"task": name, "settings": _settings(cfg, seed), "discount": discount, "train_seconds": seconds}
         if math.isfinite(task.control_period):
             metadata["control_period"] = task.control_period
-        metadata |= {"env_steps": batch.env_steps, "faults": dict(batch.faults), **sensor_range(learning.seen(number))}
+        metadata |= {
+            "env_steps": batch.env_steps,
+            "faults": dict(batch.faults),
+            **sensor_range(learning.seen(number), vectors),
+        }
         save_reward_model(out, learning.weights(number), config, metadata)
         _tell(f"the model is in {out}, its learning curve in {_table(cfg, out)}", out)
-    path.unlink(missing_ok=True)
+    learning.finish()
 
 
 def _table(cfg: DictConfig, out: Path) -> Path:
@@ -198,7 +209,7 @@ def first_model(
     model: RewardModel = known.module()
     if parts is None:
         return model
-    for name in parts:
+    for name in (*parts, *(["pictures"] if "encoder" in parts else [])):
         setattr(fresh, name, getattr(model, name))
     return fresh
 
@@ -211,7 +222,8 @@ def discount_for(decisions: float | None) -> float:
 def _settings(cfg: DictConfig, seed: int) -> dict[str, Any]:
     """Settings that determine the result of training with a seed."""
     ignored = ("curves", "method", "save_every", "seeds")
-    names = ("task", "model", "objective", "training", "planner", "online")
+    names = ["task", "model", "objective", "training", "planner", "online"]
+    names += ["observation"] * (cfg.observation.sensors is not None)
     groups: dict[str, Any] = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in names}
     for name in ignored:
         groups["online"].pop(name, None)
@@ -234,9 +246,32 @@ def _those(cls: type, settings: DictConfig) -> dict[str, Any]:
     return {field.name: settings[field.name] for field in fields(cls) if field.name in settings}
 
 
-def _fits(online: OnlineConfig, task: RewardTask, runs: int) -> None:
-    """Raise ValueError if the buffers of all runs exceed the free memory."""
-    needed = runs * online.slots * 4 * (task.observation_size + task.action_size + 2)
+def _suits_pictures(cfg: DictConfig, seeds: Sequence[int]) -> None:
+    """Raise ValueError for settings that learning from pictures does not have."""
+    if len(seeds) > 1:
+        raise ValueError(
+            f"online.seeds={list(seeds)} learn side by side from vectors only: with pictures, give one at a time as "
+            "seed=NUMBER online.seeds=null"
+        )
+    if cfg.online.data is not None:
+        raise ValueError(
+            f"online.data={cfg.online.data} cannot be combined with pictures, which such data do not hold: leave it "
+            "out, or take observation=state"
+        )
+
+
+def _fits(online: OnlineConfig, task: RewardTask, spec: ObservationSpec, runs: int, folder: Path) -> None:
+    """Raise ValueError if the buffers of all runs exceed the free memory, or their pictures the free disk space."""
+    needed = runs * online.slots * 4 * (sum(each.size for each in spec.vectors) + task.action_size + 2)
+    pictures = online.slots * sum(each.size for each in spec.pictures)
+    while not folder.exists():
+        folder = folder.parent
+    room = shutil.disk_usage(folder).free
+    if pictures > _MOST * room:
+        raise ValueError(
+            f"{online.slots} pictures to remember take {pictures / 1e9:.1f} GB, and {room / 1e9:.1f} GB are free on "
+            "the disk: lower online.slots"
+        )
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:

@@ -74,6 +74,24 @@ def test_windows_never_cross_an_episode_or_the_head_of_the_ring(slots, key):
     assert newest <= drawn and (slots == 14) == ((0, 0, 0) not in drawn)
 
 
+@pytest.mark.parametrize("slots", [14, 1000])
+def test_moments_before_a_window_are_those_of_its_episode_or_its_first(slots, key):
+    replay = lived([5, 7, 4], slots, environments=2)
+    batch = jax.jit(sample, static_argnums=(2, 3, 4))(replay, key, 512, HORIZON, 3)
+    observations = np.asarray(batch.observations)
+    assert observations.shape == (512, 3 + HORIZON, 3)
+    first = observations[:, 2]
+    plain = sample(replay, key, 512, HORIZON)  # the same windows
+    np.testing.assert_array_equal(observations[:, 2:], plain.observations)
+    oldest = {episode: first[first[:, 1] == episode, 2].min() for episode in np.unique(first[:, 1])}  # that is kept
+    assert (oldest.get(0.0) == 0) == (slots == 1000)
+    for back in (1, 2):
+        before = observations[:, 2 - back]
+        np.testing.assert_array_equal(before[:, :2], first[:, :2])  # the same environment and episode
+        least = np.array([oldest[episode] for episode in first[:, 1]])
+        np.testing.assert_array_equal(before[:, 2], np.maximum(first[:, 2] - back, least))
+
+
 def test_steps_are_taken_back_with_the_observation_that_they_began_at(key):
     replay = lived([5, 7], 100)
     back = take_back(replay, jnp.array([7]))
@@ -166,7 +184,7 @@ def test_without_rewards_sigreg_spreads_what_is_nearly_constant():
         objective = TdConfig(reward=0.0, value=0.0, sigreg=weight)
         trainer = TdTrainer(model, objective, TdTrainingConfig(batch=64, learning_rate=3e-3))
         state, _ = trainer.updates(trainer.init(), replay, 300)
-        spreads.append(float(jnp.std(trainer.model(state).represent(replay.observations[0, :300]), axis=0).mean()))
+        spreads.append(float(jnp.std(trainer.model(state).encode(replay.observations[0, :300, None]), axis=0).mean()))
     assert spreads[1] > 1.5 * spreads[0], spreads
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
-from ...observation import ObservationSpec
+from ...observation import PRESENT, Observation, ObservationSpec
 from .components import ComponentEncoder
 from .convolution import ConvolutionEncoder
 from .patches import PER_PATCH, PatchEncoder, patch_count
@@ -86,3 +88,21 @@ def picture_stacks(spec: ObservationSpec, kind: str, history: int, rngs: nnx.Rng
         else:
             stacks[sensor.name] = ChangeStack(sensor.features, history)
     return nnx.Dict(stacks)
+
+
+def embedding(spec: ObservationSpec, encoders: Any, observation: Observation) -> Float[Array, "... E"]:
+    """Embedding of one moment: raw readings of vectors, and the features of pictures.
+
+    Args:
+      spec: the sensors.
+      encoders: of its pictures, by name; None where there are none.
+      observation: readings by sensor.
+    """
+    if encoders is None:
+        return spec.row(observation)
+    features = {name: encoder(observation[name]) for name, encoder in encoders.items()}
+    for sensor in spec.pictures:
+        if sensor.optional:  # the features of a missing picture are zero
+            present = observation[sensor.name + PRESENT].astype(jnp.float32)
+            features[sensor.name] = features[sensor.name] * present
+    return spec.row({**observation, **features})

@@ -141,7 +141,12 @@ def test_a_model_measured_on_held_out_episodes(watched):
     """A random encoder of clean pictures has no leak; with a distractor in every pixel it has a large one."""
     watched.see(["pixels"], 16)
     config = ModelConfig(
-        observation=sized(spec_of(watched), "components", None), action_size=2, latent_size=8, width=16, history=2, policy=False
+        observation=sized(spec_of(watched), "components", None),
+        action_size=2,
+        latent_size=8,
+        width=16,
+        history=2,
+        policy=False,
     )
     model = freeze(create(config, 0), config)
     clean = measures(model, watched, ColouredNoise(), 4, 20, seed=0)
@@ -155,7 +160,12 @@ def test_a_model_measured_on_held_out_episodes(watched):
 def test_latents_do_not_look_back_beyond_their_episode(watched):
     watched.see(["pixels"], 16)
     config = ModelConfig(
-        observation=sized(spec_of(watched), "components", None), action_size=2, latent_size=8, width=16, history=3, policy=False
+        observation=sized(spec_of(watched), "components", None),
+        action_size=2,
+        latent_size=8,
+        width=16,
+        history=3,
+        policy=False,
     )
     model = freeze(create(config, 0), config)
     pictures = np.random.default_rng(0).integers(0, 256, (2, 5, 16, 16, 3), np.uint8)

@@ -6,11 +6,12 @@ and view.
 
 from __future__ import annotations
 
+import copy
 import zlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import gymnasium.spaces
 import mujoco
@@ -114,6 +115,12 @@ class MujocoTask(Task[Observation]):
         self._use(
             tuple(replace(sensor, optional=True) for sensor in chosen) if several and PIXELS in names else tuple(chosen)
         )
+
+    def drawn_as(self, model: mujoco.MjModel) -> Self:
+        """Return this task with pictures of another model of the same states; everything else is shared."""
+        twin = copy.copy(self)
+        twin._pictures = {name: pictures.of(model) for name, pictures in self._pictures.items()}
+        return twin
 
     def _use(self, sensors: tuple[Sensor, ...]) -> None:
         self.sensors = sensors

@@ -152,7 +152,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (
         Word(),
         "_target_ baseline before bundle calibration checkpoint data fault host log method name ours out pictures "
-        "planner results runs task telemetry variant start_from",
+        "pictures_of planner results runs task telemetry variant start_from",
     ),
     (Word(("body", "mild_texture", "strong_texture", "light", "noise", "camera")), "distractor"),
     (Word(("ppo", "sac")), "algorithm"),
@@ -215,7 +215,7 @@ _FREE += ("suite.settings", "suite.variants", "suite.reference", "baseline.setti
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
     "delay_ms distractor episodes episodic every fault members methods only ours out plan "
-    "planners preview rate_limit rest results run seconds seeds sensors start_from start_parts tasks telemetry "
+    "pictures_of planners preview rate_limit rest results run seconds seeds sensors start_from start_parts tasks telemetry "
 )
 _OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 

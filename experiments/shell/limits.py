@@ -214,8 +214,8 @@ _FREE += ("suite.settings", "suite.variants", "suite.reference", "baseline.setti
 # Settings that may be null.
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
-    "delay_ms distractor episodes episodic every fault members methods only ours out plan "
-    "pictures_of planners preview rate_limit rest results run seconds seeds sensors start_from start_parts tasks telemetry "
+    "delay_ms distractor episodes episodic every fault members methods only ours out pictures_of plan "
+    "planners preview rate_limit rest results run seconds seeds sensors start_from start_parts tasks telemetry "
 )
 _OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 

@@ -54,6 +54,7 @@ def plan_line(
         "stamp": float(request["stamp"]),
         "steps": steps,
         "observations": rows.tolist(),
+        **_frames(request["frames"][-len(rows) :].tolist()),
         "previous": request["executed"][-1].tolist(),
         "frozen": request["committed"][:frozen].tolist(),
         "iterations": int(record["iterations"]),
@@ -65,6 +66,11 @@ def plan_line(
         "plan": digest(plan.actions),
         "actions": plan.actions.tolist(),
     }
+
+
+def _frames(numbers: list[int]) -> dict[str, list[int | None]]:
+    """Return the numbers of the rows' stored pictures, null for none; nothing where there is no camera."""
+    return {"frames": [None if each < 0 else each for each in numbers]} if max(numbers) >= 0 else {}
 
 
 def digest(actions: Any) -> str:

@@ -144,7 +144,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "consistency delay_ms distance entropy fault_at goal_probe hold_seconds inverse min_free_gib min_std penalty "
         "prediction reconstruction reward scale sigreg suggestion_noise termination value weight_decay",
     ),
-    (Number(), "beta noise_beta running terminal weight"),
+    (Number(), "beta moment noise_beta running terminal weight"),
     (_SHARE, "dropout keep momentum partial_goals"),
     (_PART, "alpha bootstrap gamma tau tight_share"),
     (_BETWEEN, "expectile target_rate"),
@@ -214,7 +214,7 @@ _FREE += ("suite.settings", "suite.variants", "suite.reference", "baseline.setti
 # Settings that may be null.
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
-    "delay_ms distractor episodes episodic every fault members methods only ours out pictures_of plan "
+    "delay_ms distractor episodes episodic every fault members methods moment only ours out pictures_of plan "
     "planners preview rate_limit rest results run seconds seeds sensors start_from start_parts tasks telemetry "
 )
 _OPTIONAL = frozenset(_OPTIONAL_NAMES.split())

@@ -18,9 +18,9 @@ from .readings import Fault, Kind, Reading
 
 PREFIX = "mean_picture/"  # of the tensors in a bundle
 COLOUR = 8.0  # least difference between the outer channels of a mean pixel that has a colour, of 255
-FEWEST = 32  # pixels with a colour: with fewer, the order cannot be judged
-SHARE = 0.8  # of them that have to fit better with the channels reversed
-BETTER = 4.0  # times smaller that the squared difference of such a pixel is then
+BETTER = 4.0  # times smaller: the squared difference of a pixel that fits one order clearly better than the other
+FEWEST = 32  # pixels that fit the reverse order clearly better: with fewer, nothing is said
+SHARE = 0.8  # of the pixels that fit one of the two clearly better
 
 
 def reversed_channels(pictures: Mapping[str, ndarray], means: Mapping[str, ndarray]) -> Fault | None:
@@ -36,12 +36,11 @@ def reversed_channels(pictures: Mapping[str, ndarray], means: Mapping[str, ndarr
             continue
         expected = np.asarray(mean, np.float32)
         coloured = np.abs(expected[..., 0] - expected[..., 2]) >= COLOUR
-        if np.count_nonzero(coloured) < FEWEST:
-            continue
         expected, seen = expected[coloured], picture[coloured].astype(np.float32)
         given = np.square(seen - expected).sum(axis=-1)
         turned = np.square(seen[:, ::-1] - expected).sum(axis=-1)
-        if np.mean(given > BETTER * turned) >= SHARE:
+        wrong, right = np.count_nonzero(given > BETTER * turned), np.count_nonzero(turned > BETTER * given)
+        if wrong >= max(FEWEST, SHARE * (wrong + right)):
             return Fault(
                 Kind.IMPLAUSIBLE,
                 f"the picture of the sensor {name} fits the training data with its channels reversed alone: it is BGR "

@@ -11,7 +11,7 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 import gymnasium.spaces
 import mujoco
@@ -116,7 +116,7 @@ class MujocoTask(Task[Observation]):
             tuple(replace(sensor, optional=True) for sensor in chosen) if several and PIXELS in names else tuple(chosen)
         )
 
-    def drawn_as(self, model: mujoco.MjModel) -> Self:
+    def drawn_as(self, model: mujoco.MjModel) -> MujocoTask:
         """Return this task with pictures of another model of the same states; everything else is shared."""
         twin = copy.copy(self)
         twin._pictures = {name: pictures.of(model) for name, pictures in self._pictures.items()}

@@ -39,7 +39,13 @@ def test_a_random_model_is_measured_end_to_end(tmp_path):
     save_random_models(tmp_path, 0)
     episodes = ("suite.calibration_episodes=8", "suite.undisturbed_episodes=4", "suite.episodes=3")
     small = (*episodes, "suite.length=14", "suite.onset=[4,6]", "~suite.promises")
-    chosen = ("suite.tasks=[two_room]", "suite.faults=[teleport]", "suite.pictures_of=null", f"runs='{tmp_path}'", f"results='{tmp_path}'")
+    chosen = (
+        "suite.tasks=[two_room]",
+        "suite.faults=[teleport]",
+        "suite.pictures_of=null",
+        f"runs='{tmp_path}'",
+        f"results='{tmp_path}'",
+    )
     values = {each.case: each.value for each in bench.run(build.compose("bench", "suite=surprise", *small, *chosen))}
     assert 0 <= values["surprise_auroc_two_room_teleport"] <= 1
     assert 0 <= values["surprise_caught_two_room_teleport"] <= 1

@@ -1,7 +1,8 @@
 """Injected faults of physics and sensors, with a known onset, for testing a robot's guards.
 
 Before its onset a fault changes nothing, bit for bit. From then on the true state deviates (teleport, half_gain,
-double_damping, wall), or the sensors fail (frozen_sensor, nan_sensor, dropped_observations, delayed_observations).
+double_damping, wall), or the sensors fail (frozen_sensor, nan_sensor, dropped_observations, delayed_observations,
+vanish).
 """
 
 from __future__ import annotations
@@ -31,19 +32,23 @@ FAULTS = {
     "nan_sensor": "one of the sensors, drawn once, reads NaN",
     "dropped_observations": "no observation arrives any more",
     "delayed_observations": f"observations arrive {DELAY} control periods late",
+    "vanish": "the cameras no longer show what moves",
 }
 
 _FAR = 1e3  # rad or m: a stop beyond the reach of any joint
 
 
 def names(task: Task) -> tuple[str, ...]:
-    """Return the faults that `task` can have; gains are halved only where there are actuators.
+    """Return the faults that `task` can have: no half gain without actuators, no vanishing without a camera.
 
     Raises:
       ValueError: a task without a MuJoCo model, to which no fault here applies.
     """
-    gains = _breakable(task).model.nu > 0
-    return tuple(name for name in FAULTS if gains or name != "half_gain")
+    possible = {
+        "half_gain": _breakable(task).model.nu > 0,
+        "vanish": any(len(sensor.shape) > 1 for sensor in task.sensors),
+    }
+    return tuple(name for name in FAULTS if possible.get(name, True))
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ class Faulty:
         self._states = states.copy()
         size = sum(sensor.size for sensor in task.sensors)
         self._broken_sensor = np.array([each.integers(size) for each in self._rngs], int)  # of all components in order
-        self._seen = [task.sense(states, self._rngs)]  # at each step before the onset
+        self._unseen = unseen(self._task) if fault == "vanish" else None
+        self._seen = [self._sense(0)]  # after each step; emptied where it is too old to be repeated
 
     @property
     def steps(self) -> int:
@@ -106,9 +112,24 @@ class Faulty:
             self._models[index] = broken_model(self._task, self.fault, state)
         controls = actions[:, None].astype(np.float64)
         self._states = self._task.physics.simulate(self._states, controls, self._models)[:, 0]
-        self._seen.append(self._task.sense(self._states, self._rngs))
+        self._seen.append(self._sense(now + 1))
         observations, ages = self._sensed(now)
+        if (old := now - DELAY) >= 0 and old not in self._onset:  # pictures take much memory
+            self._seen[old] = {}
         return Reading(self._states.copy(), observations, ages)
+
+    def _sense(self, step: int) -> Observation:
+        """Return what the sensors read after `step` steps."""
+        draws = copy.deepcopy(self._rngs) if self._unseen is not None else self._rngs
+        found = self._task.sense(self._states, self._rngs)
+        if self._unseen is None or not (gone := self._onset < step).any():
+            return found
+        assert isinstance(found, dict)
+        without: Any = self._unseen.sense(self._states, draws)
+        return {
+            name: np.where(gone.reshape(-1, *[1] * (values.ndim - 1)), without[name], values)
+            for name, values in found.items()
+        }
 
     def _sensed(self, now: int) -> tuple[Observation, Int[ndarray, "B"]]:
         """Return what has arrived after step `now`; `_seen[i]` was true after `i` steps."""
@@ -196,6 +217,14 @@ def broken_model(task: Task, fault: str, state: Float[ndarray, "S"]) -> mujoco.M
         model.jnt_range[joint] = (low, min(high, stop)) if velocities[joint] >= 0 else (max(low, stop), high)
         model.jnt_limited[joint] = 1
     return model
+
+
+def unseen(task: Task) -> MujocoTask:
+    """Return the task with cameras that show everything but what moves."""
+    task = _breakable(task)
+    model = copy.copy(task.model)
+    model.geom_rgba[model.body_weldid[model.geom_bodyid] != 0, 3] = 0.0
+    return task.drawn_as(model)
 
 
 def elsewhere(task: Task, state: Float[ndarray, "S"], rng: np.random.Generator) -> Float[ndarray, "S"]:

@@ -6,6 +6,7 @@ and view.
 
 from __future__ import annotations
 
+import copy
 import zlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -102,6 +103,12 @@ class MujocoTask(Task[Observation]):
         self._distractor = None if distractor is None else Distractor(distractor)
         self._pictures = pictures if PIXELS in names else {}
         self._use(sensors)
+
+    def drawn_as(self, model: mujoco.MjModel) -> MujocoTask:
+        """Return this task with pictures of another model of the same states; everything else is shared."""
+        twin = copy.copy(self)
+        twin._pictures = {name: pictures.of(model) for name, pictures in self._pictures.items()}
+        return twin
 
     def _use(self, sensors: tuple[Sensor, ...]) -> None:
         self.sensors = sensors

@@ -45,6 +45,10 @@ class Pictures:
         self._processes: list[subprocess.Popen[bytes]] | None = None
         self._finalizer: Any = None
 
+    def of(self, model: mujoco.MjModel) -> Pictures:
+        """Return a renderer of another model with the same states, through the camera of the same name."""
+        return Pictures(model, self._camera, self._size)
+
     def sensor(self, name: str) -> Sensor:
         """Return the sensor that these pictures are the readings of."""
         return Sensor(name, (self._size, self._size, 3), "uint8", interpolates=False)

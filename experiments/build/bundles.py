@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,35 @@ from omegaconf import DictConfig
 
 from planning import ActionSpec, Agent
 from planning.control import Bundle, LiveEngine, Surprise
+from planning.control.engine.pictures import for_bundle
 from planning.control.worker.surprise import calibrate
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import Checkpoint
 
 from .agents import agent_for
-from .embeddings import data_rows
+from .embeddings import data_rows, mean_pictures
 from .robots import robot_of
 from .sensor_ranges import contract_words
 
 
-def make_bundle(cfg: DictConfig, checkpoint: Checkpoint, **parts: Any) -> Bundle:
-    """The bundle of a checkpoint; `parts` are further arguments of `Bundle.of` (guards, extra)."""
-    agent = bundle_agent(cfg, checkpoint)
-    return Bundle.of(
-        agent, task=robot_of(checkpoint)["task"], platforms=tuple(cfg.platforms), **contract_words(checkpoint), **parts
-    )
+def make_bundle(
+    cfg: DictConfig,
+    checkpoint: Checkpoint,
+    guards: Mapping[str, Any] | None = None,
+    extra: Mapping[str, ndarray] | None = None,
+) -> Bundle:
+    """The bundle of a checkpoint, with the mean pictures of its training data.
+
+    Args:
+      cfg: the settings of `jepa-mpc export`.
+      checkpoint: of the model.
+      guards: see `Bundle.of`.
+      extra: likewise.
+    """
+    task, platforms = robot_of(checkpoint)["task"], tuple(cfg.platforms)
+    tensors = {**(extra or {}), **for_bundle(mean_pictures(checkpoint.model))}
+    agent, words = bundle_agent(cfg, checkpoint), contract_words(checkpoint)
+    return Bundle.of(agent, task=task, platforms=platforms, guards=guards, extra=tensors, **words)
 
 
 def reward_bundle(cfg: DictConfig, path: Path, overrides: Sequence[str]) -> Bundle:

@@ -10,6 +10,7 @@ from planning.control import Controller
 from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from . import agents
+from .embeddings import mean_pictures
 from .goal_tasks import is_goal_task
 from .published import PUBLISHED, checkpoint_file, tasks
 from .recipes import CUSTOM
@@ -56,4 +57,4 @@ def controller(checkpoint: str | Path, *overrides: str, task: str | None = None)
         spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"])
         chosen = trained_for if is_goal_task(trained_for) else CUSTOM
         made = agents.agent_for(compose("plan", f"task={chosen}", *overrides), loaded.model, spec)
-    return Controller(made, words=words)
+    return Controller(made, words={**words, "pictures": mean_pictures(loaded.model)})

@@ -37,6 +37,13 @@ def embedded(model: Any, readings: Mapping[str, ndarray]) -> Float[ndarray, "M E
     return np.concatenate(parts)
 
 
+def mean_pictures(model: Any) -> dict[str, Float[ndarray, "H W C"]]:
+    """Return the mean picture of the training data by sensor, from a frozen goal model; empty where it sees none."""
+    if model.observation.is_vectors:
+        return {}
+    return {name: np.asarray(encoder.mean[...]) for name, encoder in model.module().pictures.items()}
+
+
 def data_rows(model: Any, data: EpisodeData) -> Float[ndarray, "M E"]:
     """Embeddings of all moments of a dataset; raw rows where every sensor is a vector."""
     return data.observations if data.spec.is_vectors else embedded(model, data.readings)

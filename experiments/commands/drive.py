@@ -19,6 +19,7 @@ from worldmodel.models.checkpoint import load_model
 
 from .. import build
 from ..build import goal_tasks
+from ..build.embeddings import mean_pictures
 from ..build.goal_tasks import is_goal_task
 from ..build.learned import asked_for
 from ..build.published import checkpoint_file
@@ -164,7 +165,8 @@ def engine(checkpoint: str, settings: dict[str, Any]) -> LiveEngine:
     cfg = OmegaConf.create(settings)
     loaded = load_model(checkpoint)
     task = goal_tasks.of_model(loaded)
-    return LiveEngine(build.agent(cfg, loaded.model, task), task.name, **contract_words(loaded))
+    pictures = mean_pictures(loaded.model)
+    return LiveEngine(build.agent(cfg, loaded.model, task), task.name, pictures, **contract_words(loaded))
 
 
 def _rate(cfg: DictConfig) -> float | None:

@@ -1,4 +1,7 @@
-"""`jepa-mpc replay`: recompute logged plans, bit for bit, from the bundle that made them."""
+"""`jepa-mpc replay`: recompute logged plans, bit for bit, from the bundle that made them.
+
+Where the pictures are kept beside the log, they are embedded again and compared with the log, and `moment=` saves one.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import imageio.v3
 import numpy as np
 from omegaconf import DictConfig
 
 from planning.control import Contract
-from planning.control.loop.telemetry import read_lines
-from planning.control.worker.plan_log import LoggedRun, replay, runs_of
+from planning.control.log.stored_frames import StoredFrames
+from planning.control.loop.telemetry import frames_beside, read_lines
+from planning.control.worker.plan_log import CheckedFrames, LoggedRun, check_frames, replay, runs_of
 from planning.control.worker.recipe import Recipe, file_hash, make_engine
+
+from ..shell.say import say
 
 logger = logging.getLogger(__name__)
 
@@ -32,15 +39,24 @@ class Replayed:
     same_bundle: bool
     run: int  # which run of the log, the oldest is 1
     runs: int  # number of runs in the log
+    frames: CheckedFrames = CheckedFrames(0, [], 0)  # of the replayed plans
 
 
-def run(cfg: DictConfig) -> Replayed:
+def run(cfg: DictConfig) -> Replayed | list[Path]:
     """Replay `cfg.log` with `cfg.bundle`: all plans of its run `cfg.run`, or up to the sequence number `cfg.plan`.
+
+    With `cfg.moment`, the picture that was seen then is saved instead; returns the files.
 
     Raises:
       FileNotFoundError: the log or the bundle does not exist.
       ValueError: the file is not a plan log, has no plans, or lacks the requested one.
     """
+    if cfg.moment is not None:
+        files = save_picture(cfg.log, float(cfg.moment), cfg.run, None if cfg.out is None else Path(cfg.out))
+        say("picture: " + ", ".join(map(str, files)))
+        return files
+    if cfg.bundle is None:
+        raise ValueError("plans are recomputed by the bundle that made them: add bundle=FILE")
     engine = make_engine(Recipe.bundle(cfg.bundle).spec)
     return replay_log(cfg.log, engine, cfg.plan, file_hash(cfg.bundle), cfg.run)
 
@@ -84,6 +100,7 @@ def replay_log(
     if not same:
         logger.warning("this is not the bundle that made the log: its plans need not come out the same")
     different: list[int] = []
+    replayed: list[dict[str, Any]] = []
     count, actions = 0, np.zeros(0)
     for lines in episodes:
         if "begin" not in lines[0] and plan is None:  # the files before the oldest one are gone
@@ -91,11 +108,61 @@ def replay_log(
             continue
         actions, wrong = replay(engine, lines, plan)
         different += wrong
-        count += len(lines) if plan is None else [line["sequence"] for line in lines].index(plan) + 1
+        here = len(lines) if plan is None else [line["sequence"] for line in lines].index(plan) + 1
+        count += here
+        replayed += lines[:here]
     if not count:
         raise ValueError(f"{name} holds no episode from its beginning, so no plan can be made again: keep more files")
     logger.info("%d of %d plans came out bit for bit as they were logged", count - len(different), count)
-    return Replayed(count, different, actions, same, number, len(runs))
+    frames = check_frames(engine, replayed, StoredFrames(frames_beside(path)))
+    if frames.same or frames.different or frames.missing:
+        logger.info(
+            "%d of %d stored pictures gave the logged embedding, bit for bit; %d were overwritten",
+            frames.same,
+            frames.same + len(frames.different),
+            frames.missing,
+        )
+    return Replayed(count, different, actions, same, number, len(runs), frames)
+
+
+def save_picture(path: str | Path, moment: float, run: int | None = None, out: Path | None = None) -> list[Path]:
+    """Save what the cameras showed at a moment as PNG, a file for each; returns the files.
+
+    Args:
+      path: of the log.
+      moment: seconds on the loop's clock, as `time` in the log's lines.
+      run: which run of the log, counted from 1, the oldest; None: the newest.
+      out: of the first camera's file; None: beside the log, named by the frame's number.
+
+    Raises:
+      FileNotFoundError: the log does not exist.
+      ValueError: the log refers to no picture at this moment, or it was overwritten.
+    """
+    name, runs = Path(path).name, runs_of(read_lines(path))
+    if not runs:
+        raise ValueError(f"{name} holds no run")
+    steps = runs[_chosen(runs, run) - 1].frames
+    if not steps:
+        raise ValueError(
+            f"{name} refers to no pictures: they are kept where the model has a camera and a log is written"
+        )
+    numbers = [frame for time, frame in steps if time <= moment]
+    if not numbers:
+        raise ValueError(f"the pictures in {name} begin at {steps[0][0]:g} s, after moment={moment:g}")
+    stored = StoredFrames(frames_beside(path))
+    frame = stored.get(numbers[-1])
+    if frame is None:
+        left = [time for time, number in steps if number in set(stored.numbers)]
+        kept = f"those from {left[0]:g} to {left[-1]:g} s are there" if left else "none is left"
+        raise ValueError(
+            f"the picture {numbers[-1]} of {name} was overwritten: {kept}; raise Telemetry(frame_bytes=...)"
+        )
+    first = out or Path(path).with_name(f"{Path(path).stem}-frame-{frame.number}.png")
+    files: list[Path] = []
+    for sensor, picture in frame.pictures.items():
+        files.append(first if not files else first.with_name(f"{first.stem}-{sensor}{first.suffix}"))
+        imageio.v3.imwrite(files[-1], picture, extension=".png")
+    return files
 
 
 def _chosen(runs: list[LoggedRun], run: Any) -> int:
@@ -126,6 +193,6 @@ def _check_contract(name: str, header: dict[str, Any], engine: Any) -> None:
             )
 
 
-def exit_code(result: Replayed) -> int:
-    """Exit code: 1 if a plan differs."""
-    return int(bool(result.different))
+def exit_code(result: Replayed | list[Path]) -> int:
+    """Exit code: 1 if a plan differs, or the embedding of a picture."""
+    return int(isinstance(result, Replayed) and bool(result.different or result.frames.different))

@@ -145,7 +145,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "min_free_gib min_std penalty prediction reconstruction reward scale sigreg suggestion_noise termination value "
         "weight_decay",
     ),
-    (Number(), "beta noise_beta running terminal weight"),
+    (Number(), "beta moment noise_beta running terminal weight"),
     (_SHARE, "dropout keep momentum partial_goals"),
     (_PART, "alpha bootstrap gamma tau tight_share"),
     (_BETWEEN, "expectile target_rate"),
@@ -153,7 +153,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (
         Word(),
         "_target_ baseline before bundle calibration checkpoint data fault host log method name ours out pictures "
-        "planner results runs task telemetry variant start_from",
+        "pictures_of planner results runs task telemetry variant start_from",
     ),
     (Word(("body", "mild_texture", "strong_texture", "light", "noise", "camera")), "distractor"),
     (Word(("ppo", "sac")), "algorithm"),
@@ -215,7 +215,7 @@ _FREE += ("suite.recipes", "suite.settings", "suite.variants", "suite.reference"
 # Settings that may be null.
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
-    "delay_ms distractor episodes episodic every fault features members methods only ours out plan "
+    "delay_ms distractor episodes episodic every fault features members methods moment only ours out pictures_of plan "
     "planners preview rate_limit rest results run seconds seeds sensors start_from start_parts tasks telemetry "
 )
 _OPTIONAL = frozenset(_OPTIONAL_NAMES.split())

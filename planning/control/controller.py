@@ -22,10 +22,10 @@ from ..types import Plan
 from .bundle.bundle import Bundle
 from .bundle.engine import BundleEngine
 from .engine.anytime import Anytime
-from .engine.embedding import embedding
 from .engine.goal import checked_goal, checked_observation, episode_goal
 from .engine.interface import Engine
 from .engine.live import LiveEngine
+from .engine.pictures import Eye
 from .engine.readings import checked_action, one_of_batch
 from .exclusive import Exclusive
 from .loop.status import Reason, Source
@@ -52,7 +52,7 @@ class Controller:
       deadline_ms: `act` stops improving a plan in time to return by then; without one, all iterations are made.
       observation_low: [O] or one number, the lowest plausible reading and goal; None: the contract's, if it has one.
       observation_high: [O] or one number, the highest.
-      words: additions to an agent's contract, as `LiveEngine` takes it: names, units and ranges of sensors.
+      words: additions to an agent's contract, as `LiveEngine` takes them: names, units, ranges, mean pictures.
 
     Raises:
       ValueError: the parts of the agent, or range and sensors, do not fit, or the deadline is not positive.
@@ -141,7 +141,7 @@ class Controller:
             self._rest = self._contract.rest_action
             self._watch.follow(self._contract)
             self._plausible = self._contract.range_with(*self._own_range)
-            self._embed = embedding(engine)
+            self._eye = Eye(engine)
 
     def warmup(self) -> None:
         """Compile everything and take the measurements that are needed. The state does not change."""
@@ -176,7 +176,7 @@ class Controller:
             `previous` is not one finite number for each actuator. Nothing changes then.
         """
         with self._alone("reset"):
-            goal = episode_goal(goal, self._goal, self._contract, self._plausible, self._embed)
+            goal = episode_goal(goal, self._goal, self._contract, self._plausible, self._eye.goal)
             start = self._start(previous, seed)
             if seed is not None:
                 self._seed, self._episode = seed, -1
@@ -195,7 +195,7 @@ class Controller:
         """
         with self._alone("redirect"):
             self._current("redirect")
-            self._goal = checked_goal(goal, self._contract, self._plausible, self._embed)
+            self._goal = checked_goal(goal, self._contract, self._plausible, self._eye.goal)
             self._episode += 1
             self._watch.forget()
             self._state = self._fresh_state()
@@ -212,7 +212,7 @@ class Controller:
         with self._alone("act"):
             state = self._current("act")
             reading = checked_observation(observation, self._contract, self._plausible)
-            moment = self._embed(reading.others, reading.row)
+            moment = self._eye.moment(reading)
             if self._anytime is None:
                 action, state = self._engine.step(state, moment)
             else:

@@ -16,8 +16,9 @@ from numpy import ndarray
 
 from .engine.contract import Contract
 from .engine.goal import episode_goal
-from .engine.interface import Engine
-from .engine.readings import checked_action
+from .engine.interface import Engine, checked_weights
+from .engine.pictures import for_goals
+from .engine.readings import checked_action, seconds_of
 from .log.journal import Journal
 from .loop.command import Command, report
 from .loop.cycle import ControlCycle
@@ -77,6 +78,9 @@ class RealtimeController:
         self._owns_telemetry = self._telemetry is not telemetry
         self._worker, self._contract, weights = make_worker(planner, worker, planning, self._log_plan, loop.latency)
         self._embed = embedding_of(planner)
+        self._embed_goal = for_goals(self._embed, planner.mean_pictures)
+        keeps = self._telemetry is not None and not self._contract.observation.is_vectors
+        frames = self._telemetry.keep_frames() if self._telemetry is not None and keeps else None
         reflex = reflex_of(planner) if fallback.reflex == "model" else None
         self._journal, self._heartbeat = Journal(logger), heartbeat
         self._cycle = ControlCycle(
@@ -90,6 +94,8 @@ class RealtimeController:
             planning.validator.resolved(),
             reflex,
             self._embed,
+            planner.mean_pictures,
+            frames,
         )
         self._clock, self._lock = clock, threading.Lock()
         self._deadline = planning.deadline or self._contract.control_period
@@ -203,13 +209,9 @@ class RealtimeController:
 
     @weights.setter
     def weights(self, weights: Mapping[str, float]) -> None:
-        if set(weights) != set(self._contract.terms):
-            raise ValueError(f"weights are {sorted(weights)}, and the costs are {list(self._contract.terms)}")
-        values = np.asarray([weights[name] for name in self._contract.terms], np.float32)
-        if not np.isfinite(values).all():
-            raise ValueError(f"weights must be finite; got {dict(weights)}")
+        checked = checked_weights(weights, self._contract.terms)
         with self._lock:
-            self._cycle.link.weights = values
+            self._cycle.link.weights = np.asarray(list(checked.values()), np.float32)
 
     def reset(self, goal: Any = None, seed: int | None = None, previous: Any = None) -> None:
         """Start an episode towards a goal. Plans that are still being computed are discarded.
@@ -237,11 +239,16 @@ class RealtimeController:
         with self._lock:
             self._cycle.redirect(goal)
 
-    def notify_observation(self, observation: Any, stamp: float | None = None) -> Reason:
-        """Take in the sensor readings at `stamp`, by default now; a bad one is refused. Returns the fault, or `OK`."""
+    def notify_observation(
+        self, observation: Any, stamp: float | None = None, stamps: Mapping[str, float] | None = None
+    ) -> Reason:
+        """Take in the sensor readings at `stamp`, by default now; a bad one is refused. Returns the fault, or `OK`.
+
+        `stamps` are those of sensors that were read earlier, by name: a camera whose pictures arrive late.
+        """
         with self._lock:
-            now = self._now()
-            return self._cycle.notify(observation, now if stamp is None else _seconds(stamp), now)
+            now, own = self._now(), {name: seconds_of(each) for name, each in (stamps or {}).items()}
+            return self._cycle.notify(observation, now if stamp is None else seconds_of(stamp), now, own)
 
     def get_action(self, now: float | None = None) -> ndarray:
         """Return the action [A] to send now, float32, within the bounds and the rate limit.
@@ -250,7 +257,7 @@ class RealtimeController:
         reason. Before `start` and after `stop` it is the brake.
         """
         with self._lock:
-            command = self._cycle.act(self._now() if now is None else _seconds(now))
+            command = self._cycle.act(self._now() if now is None else seconds_of(now))
             self._step += 1
             if self._telemetry is not None:
                 self._telemetry.write(self._report(command))
@@ -269,13 +276,13 @@ class RealtimeController:
     def _now(self) -> float:
         """Return the clock's time; NaN, which counts as a clock that went back, where the clock fails."""
         try:
-            return _seconds(self._clock())
+            return seconds_of(self._clock())
         except Exception as error:
             self._journal.write(logging.ERROR, "the clock raised: %s", error)
             return math.nan
 
     def _checked_goal(self, goal: Any) -> ndarray:
-        return episode_goal(goal, self._cycle.link.goal, self._contract, self._cycle.plausible, self._embed)
+        return episode_goal(goal, self._cycle.link.goal, self._contract, self._cycle.plausible, self._embed_goal)
 
     def _checked_action(self, action: Any) -> ndarray | None:
         return None if action is None else checked_action(action, self._contract)
@@ -287,13 +294,5 @@ class RealtimeController:
     def _report(self, command: Command) -> PlanReport:
         cycle = self._cycle
         age = command.time - cycle.observed.stamp if len(cycle.observed) else math.nan
-        record = cycle.link.last_record
-        return report(command, self._step, self._contract, record, age, self.latency, self._deadline, self._threshold)
-
-
-def _seconds(value: Any) -> float:
-    """Return a time stamp as a float; NaN where it is not a number."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
+        record, line = cycle.link.last_record, (self._deadline, self._threshold, cycle.observed.frame)
+        return report(command, self._step, self._contract, record, age, self.latency, *line)

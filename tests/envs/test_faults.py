@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from envs import Task, faults
+from envs import Task, faults, make
 
 STEPS, ONSET = 12, 5
 PHYSICS = ("teleport", "half_gain", "double_damping", "wall")
@@ -114,6 +114,44 @@ def test_a_frozen_sensor_repeats_its_last_reading_as_if_it_were_new(task, whole)
     assert (reading.ages == 0).all()
 
 
+def test_what_moves_vanishes_from_the_pictures_alone():
+    from envs.vision.camera import available
+
+    if (reason := available()) is not None:
+        pytest.skip(reason)
+    task = make("two_room")
+    assert "vanish" not in faults.names(task)
+    task.see(["pixels", "proprio"], size=16)
+    try:
+        states, actions = moving(task, n=3)
+        truth = task.simulate(states, actions.astype(np.float64))
+        seen = task.observe(truth)
+        onset = np.array([2, 4, STEPS])
+        reading = faults.simulate_with(task, "vanish", onset, states, actions, np.random.default_rng(0))
+        np.testing.assert_array_equal(reading.states, truth)
+        np.testing.assert_array_equal(reading.observations["proprio"], seen["proprio"])
+        assert isinstance(seen, dict)
+        for index, begin in enumerate(onset):
+            pictures, shown = reading.observations["pixels"][index], seen["pixels"][index]
+            np.testing.assert_array_equal(pictures[:begin], shown[:begin])
+            assert (pictures[begin:] != shown[begin:]).any(axis=(1, 2, 3)).all()
+            empty = pictures[begin:]
+            assert (empty == empty[:1]).all()  # walls alone
+            assert empty.size == 0 or (empty[0].astype(int)[..., 0] - empty[0][..., 1]).max() < 60, "a red body"
+    finally:
+        task.close()
+
+
+def test_readings_that_nobody_repeats_are_let_go():
+    task = make("two_room")
+    states, actions = moving(task, n=2)
+    faulty = faults.Faulty(task, "delayed_observations", 3, states, np.random.default_rng(0))
+    for step in range(STEPS):
+        faulty.step(actions[:, step])
+    kept = [index for index, seen in enumerate(faulty._seen) if len(seen)]
+    assert kept == [3, *range(STEPS - faults.DELAY, STEPS + 1)]
+
+
 def test_dropped_observations_grow_old(task, whole):
     reading = broken(task, whole, "dropped_observations")
     last = reading.observations[:, ONSET - 1 : ONSET]
@@ -151,7 +189,7 @@ def test_each_episode_has_its_own_onset_and_draws(task, whole):
 def test_wrong_calls_are_told(task, whole):
     states, actions, _ = whole
     rng = np.random.default_rng(0)
-    assert set(faults.FAULTS) - set(faults.names(task)) == (set() if task.model.nu else {"half_gain"})
+    assert set(faults.FAULTS) - set(faults.names(task)) == {"vanish"} | (set() if task.model.nu else {"half_gain"})
     with pytest.raises(ValueError, match="there is no fault 'gremlins'"):
         faults.simulate_with(task, "gremlins", 0, states, actions, rng)
     with pytest.raises(ValueError, match="counted from 0; got -1"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imageio.v3
 import numpy as np
 import pytest
 
@@ -45,6 +46,13 @@ def test_collect_train_plan_export_drive_replay(tmp_path, capsys):
     assert summary.episodes == 1
     replayed = replay.run(compose("replay", f"log='{log}'", f"bundle='{bundle}'"))
     assert replayed.plans == summary.steps and not replayed.different and replayed.same_bundle
+    assert isinstance(replayed, replay.Replayed)
+    assert (replayed.frames.same, replayed.frames.different, replayed.frames.missing) == (summary.steps, [], 0)
+    assert replay.exit_code(replayed) == 0
+    with pytest.raises(ValueError, match="add bundle=FILE"):
+        replay.run(compose("replay", f"log='{log}'"))
+    (picture,) = replay.run(compose("replay", f"log='{log}'", "moment=1.0", f"out='{tmp_path / 'seen.png'}'"))
+    assert imageio.v3.imread(picture).shape == (64, 64, 3)
 
     task, controller = goal_tasks.of_model(trained), Controller.load(bundle)
     rng = np.random.default_rng(0)
@@ -56,6 +64,13 @@ def test_collect_train_plan_export_drive_replay(tmp_path, capsys):
     controller.reset(goal=wanted, seed=0)
     blind = controller.act({"proprio": seen["proprio"]})
     assert whole.shape == blind.shape == (2,) and not np.array_equal(whole, blind)
+    blue = {**seen, "pixels": seen["pixels"][..., ::-1].copy()}
+    fresh = Controller.load(bundle)
+    with pytest.raises(ValueError, match="the picture of the sensor pixels fits the training data with its channels"):
+        fresh.reset(goal={**wanted, "pixels": wanted["pixels"][..., ::-1].copy()})
+    fresh.reset(goal=wanted, seed=0)
+    with pytest.raises(ValueError, match="the picture of the sensor pixels fits the training data with its channels"):
+        fresh.act(blue)
     assert Bundle.load(bundle).contract.observation.sensors[0].dtype == "uint8"
 
 

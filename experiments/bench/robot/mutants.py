@@ -30,7 +30,9 @@ TESTS = (
     "tests/planning/test_controller_faults.py",
     "tests/planning/control/test_realtime.py",
     "tests/planning/control/engine/test_goal.py",
-    *(f"tests/planning/control/loop/test_{name}.py" for name in ("budget", "invariant", "limiter", "guards")),
+    "tests/planning/control/engine/test_pictures.py",
+    "tests/planning/control/test_frames.py",
+    *(f"tests/planning/control/loop/test_{name}.py" for name in ("budget", "invariant", "limiter", "guards", "frozen")),
 )
 SOAK = (
     "import sys; from experiments.bench.robot.soak.loop import broken_promises; "

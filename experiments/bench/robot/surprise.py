@@ -6,6 +6,8 @@ after the onset counts, and AUROC is the probability that a faulty episode score
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,17 +26,35 @@ from planning.control import LiveEngine
 from planning.control.worker.surprise import Surprise, SurpriseMonitor, calibrate, predictions
 
 from ... import build
+from ...build import goal_tasks
 from ...evaluation.goals.protocols import Pairs, honest
 from ...evaluation.goals.rollout import GoalEpisodes
-from ...evaluation.moments import spec_of, true_rows
+from ...evaluation.moments import rows_of, true_rows
 from ...evaluation.policy import ModelPolicy
 from ...records.manifest import manifest
 from ...records.promises import require
 from ...records.results import Value, append_values
 from ...shell.progress import progress_bar
-from ...training.ensure import ensure_model
+from ...training.ensure import chosen_checkpoint, ensure_model
 
 CALIBRATION, EVALUATION = 1000, 2000  # added to the seed, for pairs that neither training nor another table uses
+PICTURE_FAULTS = {"teleport": "teleport", "freeze": "frozen_sensor", "vanish": "vanish"}  # that only a camera sees
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model on its task, and the faults that it is measured with: names in rows, and those of `envs.faults`."""
+
+    label: str  # in the table
+    task: Task
+    agent: Agent
+    faults: Mapping[str, str]
+    pictures: bool = False
+
+    def case(self, what: str, fault: str = "") -> str:
+        """Return the name of a measured value; rows of pictures name no task, since there is one of them."""
+        words = ("surprise_pixels", what, fault) if self.pictures else ("surprise", what, self.label, fault)
+        return "_".join(filter(None, words))
 
 
 def run(cfg: DictConfig) -> list[Value]:
@@ -48,31 +68,55 @@ def run(cfg: DictConfig) -> list[Value]:
     table = Table(title=f"within {suite.within} steps of the onset", box=SIMPLE_HEAD)
     for column in ("task", "fault", "AUROC", "alarms"):
         table.add_column(column, justify="right" if column in ("AUROC", "alarms") else "left")
+    for subject in subjects(cfg):
+        values += measured(suite, subject, table)
+    Console().print(table)
+    append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(suite.seed)]))
+    require(cfg.suite, values)
+    return values
+
+
+def subjects(cfg: DictConfig) -> Iterator[Subject]:
+    """Each task from its state, with its model trained if missing, and then the one seen in pictures."""
+    suite = cfg.suite
     for name in suite.tasks:
         settings = build.compose("plan", f"task={name}", f"runs={cfg.runs}", f"seed={suite.seed}")
         task = envs.make(str(name))
         agent = build.agent(settings, ensure_model(settings, int(suite.seed)).model, task)
-        surprise = calibrated(suite, task, agent)
-        calm = honest(task, max(int(suite.undisturbed_episodes), int(suite.episodes)), int(suite.seed) + EVALUATION)
-        pairs = calm.first(int(suite.episodes))
-        onsets = np.random.default_rng(int(suite.seed)).integers(int(suite.onset[0]), int(suite.onset[1]), len(pairs))
-        undisturbed = scores(suite, task, agent, surprise, calm, None, fault=None)
-        healthy = undisturbed[: len(pairs)]
-        minutes = undisturbed.size * task.control_period / 60
-        alarms = count_alarms(undisturbed > surprise.threshold)
-        values.append(Value(f"surprise_false_alarms_per_minute_{name}", alarms / minutes, "alarms a minute"))
-        values.append(Value(f"surprise_undisturbed_minutes_{name}", minutes, "minutes"))
-        table.add_row(str(name), "none", "", f"{alarms} in {minutes:.1f} min")
-        for fault in suite.faults:
-            broken = scores(suite, task, agent, surprise, pairs, onsets, fault=str(fault))
-            highest = [highest_after_onset(each, onsets, int(suite.within)) for each in (healthy, broken)]
-            caught = float((highest[1] > surprise.threshold).mean())
-            values.append(Value(f"surprise_auroc_{name}_{fault}", auroc(*highest), "AUROC"))
-            values.append(Value(f"surprise_caught_{name}_{fault}", caught, "share of episodes"))
-            table.add_row(str(name), str(fault), f"{auroc(*highest):.3f}", f"{caught:.0%} caught")
-    Console().print(table)
-    append_values(Path(cfg.results) / "robot_loop.csv", values, manifest(cfg, [int(suite.seed)]))
-    require(cfg.suite, values)
+        yield Subject(str(name), task, agent, {str(fault): str(fault) for fault in suite.faults})
+    if suite.pictures_of is not None:
+        words = ["observation=pixels", f"task={suite.pictures_of}", f"runs={cfg.runs}", f"seed={suite.seed}"]
+        settings = build.compose("plan", *words)
+        settings.checkpoint = suite.checkpoint
+        checkpoint = chosen_checkpoint(settings, int(suite.seed), "bench")
+        task = goal_tasks.of_model(checkpoint)
+        agent = build.agent(settings, checkpoint.model, task)
+        yield Subject(f"{suite.pictures_of} pictures", task, agent, PICTURE_FAULTS, pictures=True)
+
+
+def measured(suite: DictConfig, subject: Subject, table: Table) -> list[Value]:
+    """Calibrate and measure one model; adds its lines to the table."""
+    task, agent = subject.task, subject.agent
+    surprise = calibrated(suite, task, agent)
+    calm = honest(task, max(int(suite.undisturbed_episodes), int(suite.episodes)), int(suite.seed) + EVALUATION)
+    pairs = calm.first(int(suite.episodes))
+    onsets = np.random.default_rng(int(suite.seed)).integers(int(suite.onset[0]), int(suite.onset[1]), len(pairs))
+    undisturbed = scores(suite, task, agent, surprise, calm, None, fault=None)
+    healthy = undisturbed[: len(pairs)]
+    minutes = undisturbed.size * task.control_period / 60
+    alarms = count_alarms(undisturbed > surprise.threshold)
+    values = [
+        Value(subject.case("false_alarms_per_minute"), alarms / minutes, "alarms a minute"),
+        Value(subject.case("undisturbed_minutes"), minutes, "minutes"),
+    ]
+    table.add_row(subject.label, "none", "", f"{alarms} in {minutes:.1f} min")
+    for name, fault in subject.faults.items():
+        broken = scores(suite, task, agent, surprise, pairs, onsets, fault)
+        highest = [highest_after_onset(each, onsets, int(suite.within)) for each in (healthy, broken)]
+        caught = float((highest[1] > surprise.threshold).mean())
+        values.append(Value(subject.case("auroc", name), auroc(*highest), "AUROC"))
+        values.append(Value(subject.case("caught", name), caught, "share of episodes"))
+        table.add_row(subject.label, name, f"{auroc(*highest):.3f}", f"{caught:.0%} caught")
     return values
 
 
@@ -108,16 +152,16 @@ def drive(
 ) -> tuple[Float[ndarray, "B L+1 E"], Float[ndarray, "B L A"]]:
     """Observations and actions in closed loop; episodes continue after they have reached their goal."""
     policy = ModelPolicy(agent, int(suite.seed))
-    policy.reset(GoalEpisodes(task, pairs))
+    policy.reset(GoalEpisodes(task, pairs, agent.model))
     length = int(suite.length)
     begins = np.full(len(pairs), length) if fault is None or onsets is None else onsets  # at the end, hence never
     faulty = Faulty(task, fault or "teleport", begins, pairs.states, np.random.default_rng(0))
-    spec = spec_of(task)
-    observed, acted, active = [true_rows(task, pairs.states)], [], np.ones(len(pairs), bool)
+    model = agent.model
+    observed, acted, active = [true_rows(task, pairs.states, model)], [], np.ones(len(pairs), bool)
     with progress_bar(f"{fault or 'undisturbed'} on {task.name}", length, compiles=True) as bar:
         for step in range(length):
             acted.append(policy.act(observed[-1], active))
-            observed.append(spec.numpy_row(faulty.step(acted[-1]).observations))
+            observed.append(rows_of(task, faulty.step(acted[-1]).observations, model))
             bar(step + 1, length)
     return np.stack(observed, axis=1), np.stack(acted, axis=1)
 

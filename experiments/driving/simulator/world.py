@@ -25,6 +25,7 @@ class World:
         self._model, self._data = task.model, mujoco.MjData(task.model)
         self._rng = np.random.default_rng(setup.seed)
         self.timestep, self.substeps = float(task.model.opt.timestep), task.physics.substeps
+        self._unseen = faults.unseen(task) if setup.fault == "vanish" else task
         self._broken = False
         self.tick = 0
         self._readings: deque[Observation] = deque(maxlen=faults.DELAY + 1)
@@ -60,7 +61,8 @@ class World:
         fault = self._setup.fault if self._broken else None
         if fault == "frozen_sensor":
             return self._readings[-1], True
-        self._readings.append(at(self.task.sense(self.state[None], [self._rng]), 0))
+        task = self._unseen if fault == "vanish" else self.task
+        self._readings.append(at(task.sense(self.state[None], [self._rng]), 0))
         if fault == "nan_sensor":
             return _not_a_number(self._readings[-1]), True
         if fault == "delayed_observations":

@@ -13,6 +13,7 @@ from numpy import ndarray
 from ...types import Evaluation, Plan, Status
 from ..engine.contract import Contract
 from ..engine.interface import checked_prefix, checked_weights, exercise, one_by_one
+from ..engine.pictures import of_bundle
 from .bundle import Bundle, BundleError
 from .compile_cache import compilation_cache
 from .programs import DTYPES, key_data, readings
@@ -42,6 +43,7 @@ class BundleEngine:
                 f"with platforms=[{platform}], or set JAX_PLATFORMS={bundle.platforms[0]}"
             )
         self.bundle = bundle
+        self.mean_pictures: Mapping[str, ndarray] = of_bundle(bundle.extra)
         self._cache = None if cache is None else Path(cache)
         self._leaves = tuple(jax.device_put(leaf) for leaf in bundle.leaves())
         self._weights = {name: list(bundle.agent).index(f"weights.{name}") for name in bundle.contract.terms}

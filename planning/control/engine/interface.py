@@ -35,6 +35,11 @@ class Engine(Protocol):
     @weights.setter
     def weights(self, weights: Mapping[str, float]) -> None: ...
 
+    @property
+    def mean_pictures(self) -> Mapping[str, ndarray]:
+        """Mean picture [H, W, C] of the training data, by sensor; empty where none is known."""
+        ...
+
     def embed(self, readings: Mapping[str, ndarray]) -> ndarray:
         """Return one moment as a row [E], from the readings by sensor and the flags of optional ones.
 

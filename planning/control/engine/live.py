@@ -114,16 +114,18 @@ class LiveEngine:
     Args:
       agent: its precision must be settled: for auto, use the result of `planning.fastest_precision`.
       task: its task, for the contract.
+      pictures: mean picture [H, W, C] of the training data by sensor, to check the order of channels.
       words: further fields of the contract: names, units and ranges of sensors, names and units of actuators.
 
     Raises:
       ValueError: the parts of the agent do not fit each other, or the words do not fit the agent.
     """
 
-    def __init__(self, agent: Agent, task: str = "", **words: Any):
+    def __init__(self, agent: Agent, task: str = "", pictures: Mapping[str, ndarray] | None = None, **words: Any):
         agent.validate()
         self._agent: Agent = as_arrays(agent)
         self._task, self._words = task, words
+        self.mean_pictures: Mapping[str, ndarray] = dict(pictures or {})
         if words:
             self.contract  # noqa: B018  # building it checks the words
 

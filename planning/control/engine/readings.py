@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -77,7 +78,7 @@ def read(
             if is_goal:
                 row[place.start : place.stop + sensor.optional] = np.nan
             continue
-        label = what if len(spec.sensors) == 1 else f"{what} of the sensor {sensor.name}"
+        label = what if len(spec.sensors) == 1 and sensor.is_vector else f"{what} of the sensor {sensor.name}"
         if sensor.is_vector:
             values, fault = _vector(reading, sensor, label, is_goal)
             if fault is None and plausible is not None:
@@ -110,6 +111,14 @@ def numbers_of(value: Any) -> ndarray | None:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         return np.array(raw, np.float32)
+
+
+def seconds_of(value: Any) -> float:
+    """Return a time stamp as a float; NaN where it is not a number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def checked_action(action: Any, contract: Contract) -> ndarray:
@@ -166,7 +175,7 @@ def _array(value: Any, sensor: Sensor, label: str) -> tuple[ndarray, Fault | Non
     if type(found) is not ndarray or found.shape != sensor.shape or found.dtype != sensor.dtype:
         expected = f"an array of {sensor.dtype} {list(sensor.shape)}"
         got = f"{value.dtype} {list(value.shape)}" if isinstance(value, ndarray) else _kind(value)
-        return _NOTHING, _malformed(f"the {label} must be {expected}; got {got}")
+        return _NOTHING, _malformed(f"the {label} must be {expected}; got {got}{_conversion(value, sensor)}")
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         return _NOTHING, Fault(Kind.NONFINITE, f"the {label} must be finite")
     if found.dtype == np.uint8 and found.ndim > 1 and found.min() == found.max():
@@ -174,6 +183,22 @@ def _array(value: Any, sensor: Sensor, label: str) -> tuple[ndarray, Fault | Non
             Kind.IMPLAUSIBLE, f"the {label} shows the same value everywhere: the camera is covered, off or broken"
         )
     return found, None
+
+
+def _conversion(value: Any, sensor: Sensor) -> str:
+    """Return how an array becomes the sensor's picture, as the end of a sentence; empty where that is not known."""
+    if not isinstance(value, ndarray) or len(sensor.shape) != 3 or sensor.dtype != "uint8":
+        return ""
+    height, width, channels = sensor.shape
+    if value.shape == (channels, height, width):
+        return ": channels come last, np.moveaxis(picture, 0, -1)"
+    if value.shape == (1, *sensor.shape):
+        return ": give one picture, not a batch, picture[0]"
+    if value.shape == (height, width, channels + 1):
+        return f": leave out the last channel, picture[..., :{channels}]"
+    if value.shape != sensor.shape:
+        return f": set the camera to {width} x {height} pixels and {channels} channels, or resize its pictures"
+    return ": give the camera's own bytes from 0 to 255; values from 0 to 1 are np.uint8(255 * picture)"
 
 
 def _implausible(

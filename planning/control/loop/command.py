@@ -36,6 +36,7 @@ def report(
     latency: float,
     deadline: float,
     threshold: float | None,
+    frame: int | None = None,
 ) -> PlanReport:
     """Build the telemetry line of one control step.
 
@@ -48,6 +49,7 @@ def report(
       latency: seconds, from an observation that is sent to the use of its plan.
       deadline: seconds, for a plan.
       threshold: of surprise, where it is measured.
+      frame: number of the newest observation's pictures, where they are stored.
     """
     plan, known = command.plan, record is not None
     return PlanReport(
@@ -75,4 +77,5 @@ def report(
         surprise_threshold=threshold,
         disagreement=float(record["disagreement"]) if known else None,
         prediction_error=float(record["prediction_error"]) if known else None,
+        frame=frame,
     )

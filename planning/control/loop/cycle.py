@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, final
 
 from numpy import ndarray
@@ -19,6 +19,8 @@ from numpy import ndarray
 from ..engine.contract import Contract
 from ..engine.embedding import Embed, no_embedding
 from ..engine.interface import ModelReflex
+from ..engine.readings import Reading
+from ..log.frame_ring import FrameRing
 from ..log.journal import Journal
 from ..worker.validator import Validator
 from ..worker.workers import Worker
@@ -26,6 +28,7 @@ from .chain import Chain, Situation
 from .command import Command
 from .events import Events
 from .fallback import Fallback
+from .frozen import FrozenPictures
 from .guards import ObservationGuard
 from .limiter import Limiter, OutputGuard
 from .link import PlannerLink
@@ -51,6 +54,8 @@ class ControlCycle:
       validator: checks the reflex and a held action, as the planner's side checks plans; resolved.
       model_reflex: the model's own policy, where the fallback requests it.
       embed: turns a moment into a row [E] where a sensor is not a vector.
+      means: mean picture of the training data by sensor, to judge the order of channels.
+      frames: keeps the pictures that were accepted; None: they are not kept.
 
     Raises:
       ValueError: a brake, a limit or a range that does not fit actuators or sensors.
@@ -68,8 +73,10 @@ class ControlCycle:
         validator: Validator,
         model_reflex: ModelReflex | None = None,
         embed: Embed = no_embedding,
+        means: Mapping[str, ndarray] | None = None,
+        frames: FrameRing | None = None,
     ):
-        self._embed = embed
+        self._embed, self._frames = embed, frames
         self._worker, self._contract, self._loop = worker, contract, loop
         self._period = period = contract.control_period
         self._delay = loop.actuation_delay if loop.compensate else 0.0
@@ -79,7 +86,8 @@ class ControlCycle:
         self.link = PlannerLink(worker, contract, loop, weights, seed)
         self.chain = Chain(fallback, contract, journal, validator, model_reflex)
         self.plausible = contract.range_with(loop.observation_low, loop.observation_high)
-        self._guard = ObservationGuard(contract.observation, self.plausible, loop.stuck_after)
+        frozen = None if loop.frozen_after is None else FrozenPictures(contract, loop.frozen_after)
+        self._guard = ObservationGuard(contract.observation, self.plausible, loop.stuck_after, frozen, means)
         limits = (contract.low, contract.high, loop.rate_limit, contract.rest_action, period)
         self._limiter, self._output = Limiter(*limits, loop.acceleration_limit), OutputGuard(*limits)
         self.events, self._journal = Events(journal), journal
@@ -115,14 +123,29 @@ class ControlCycle:
         else:
             self.link.redirect(goal)
 
-    def notify(self, observation: Any, stamp: float, now: float) -> Reason:
-        """Take in an observation, or refuse it; returns the fault, or `OK`."""
-        reading, fault = self._guard.check(observation)
+    def notify(self, observation: Any, stamp: float, now: float, stamps: Mapping[str, float] | None = None) -> Reason:
+        """Take in an observation, or refuse it; returns the fault, or `OK`.
+
+        Args:
+          observation: as it came.
+          stamp: its time, seconds on the loop's clock.
+          now: likewise.
+          stamps: of sensors that were read earlier than `stamp`, by name.
+        """
+        reading, fault = self._guard.check(observation, stamp, self._limiter.previous)
+        sentence = self._guard.sentence
         if reading is not None and not self._in_order(stamp, now):
             reading, fault = None, Reason.OUT_OF_ORDER_OBSERVATION
+            sentence = "the observation's time stamp is not after that of the one before, or lies in the future"
+        elif reading is not None and (late := self._late(reading, stamp, now, stamps or {})) is not None:
+            reading, fault, sentence = None, Reason.STALE_OBSERVATION, late
+        if fault and fault != self._observation_fault:
+            self._journal.write(logging.WARNING, "%s", sentence)
         self._observation_fault = fault
         if reading is not None:
-            self.observed.add(stamp, self._embed(reading.others, reading.row) if reading.others else reading.row)
+            frame = None if self._frames is None else self._frames.add(reading.others, stamp)
+            row = self._embed(reading.others, reading.row) if reading.others else reading.row
+            self.observed.add(stamp, row, frame)
             if self.running and self.link.due(stamp):
                 self.link.send(self.observed, self._commanded, self._delay, now)
         return fault
@@ -233,6 +256,17 @@ class ControlCycle:
         elif self.running and self._worker.dead():
             wrong.append(Reason.PLANNER_DEAD)
         return _most_serious_first([*wrong, *(fault for fault in (self._observation_fault, self.link.fault) if fault)])
+
+    def _late(self, reading: Reading, stamp: float, now: float, stamps: Mapping[str, float]) -> str | None:
+        """Return the sentence of a sensor that was read too long ago: a picture, or one with a stamp of its own."""
+        for name in {**reading.others, **stamps}:
+            age = now - stamps.get(name, stamp)
+            if not age <= self._oldest:  # NaN is no age
+                return (
+                    f"the reading of the sensor {name} is {age:.3f} s old, and at most {self._oldest:g} s is allowed: "
+                    "send it sooner, or raise Loop(max_observation_age=...)"
+                )
+        return None
 
     def _in_order(self, stamp: float, now: float) -> bool:
         """Whether a stamp is a time later than the one before, and not in the future."""

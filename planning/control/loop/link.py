@@ -123,6 +123,7 @@ class PlannerLink:
             "goal": self.goal,
             "window": window,
             "known": known,
+            "frames": observed.frames(len(window)),
             "executed": executed,
             "committed": committed,
             "frozen": max(frozen, 0),

@@ -28,9 +28,12 @@ class Loop:
     observation_low: tuple[float, ...] | None = None  # [O] what a sensor can read; None: the contract's plausible range
     observation_high: tuple[float, ...] | None = None
     stuck_after: int | None = None  # this many equal observations are a stuck sensor; None: never
+    frozen_after: float | None = 1.0  # of one picture, bit for bit, while the scene moves; None: never a fault
     latency: float | Callable[[], float] = 0.0  # of an inline planner, on the loop's clock
 
     def __post_init__(self) -> None:
+        if self.frozen_after is not None and not (_finite_number(self.frozen_after, 0.0) and self.frozen_after > 0):
+            raise ValueError(f"frozen_after must be positive, finite seconds, or None; got {self.frozen_after!r}")
         for name in ("actuation_delay", "max_observation_age", "late_after", "replan_period"):
             value = getattr(self, name)
             if value is not None and not _finite_number(value, least=0.0):

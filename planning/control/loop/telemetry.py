@@ -1,8 +1,8 @@
 """One strict JSON line for each control step, written by a separate thread, off the control path.
 
 `run` opens each file, `step` lines hold actions, `plan` lines everything needed to recompute a plan, and a `missing`
-line counts the lines that were dropped in its place. Values that are not finite are null. Files rotate by size; where
-the disk cannot keep up, lines are dropped and counted, never waited for.
+line counts the lines that were dropped in its place, a `missing_frames` line the pictures. Values that are not finite
+are null. Files rotate by size; where the disk cannot keep up, lines are dropped and counted, never waited for.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
 
+from ..log.frame_ring import FrameRing
 from ..log.journal import Journal
 from ..log.json_line import as_line
 from ..log.rotating_file import RotatingFile
@@ -52,6 +53,7 @@ class PlanReport:
     surprise_threshold: float | None = None
     disagreement: float | None = None
     prediction_error: float | None = None  # error of the previous plan's prediction of now
+    frame: int | None = None  # number of the newest observation's pictures in the ring beside the log
 
 
 @final
@@ -67,6 +69,7 @@ class Telemetry:
       keep: files in addition to the one that is written to.
       capacity: lines that may wait.
       header: description of the run: the bundle's hash, its contract.
+      frame_bytes: budget on disk for pictures, in the folder `path.frames`; 0: none are kept.
 
     Raises:
       ValueError: a size that is not a whole number in its range, or a path that is a folder.
@@ -79,8 +82,10 @@ class Telemetry:
         keep: int = 4,
         capacity: int = 10_000,
         header: dict[str, Any] | None = None,
+        frame_bytes: int = 256 * 2**20,
     ):
-        for name, value, least in (("max_bytes", max_bytes, 1), ("keep", keep, 0), ("capacity", capacity, 1)):
+        sizes = (("max_bytes", max_bytes, 1), ("keep", keep, 0), ("capacity", capacity, 1))
+        for name, value, least in (*sizes, ("frame_bytes", frame_bytes, 0)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}")
         self.path = Path(path)
@@ -88,6 +93,8 @@ class Telemetry:
             raise ValueError(f"{path} is a folder: give the path of a file in it")
         self.dropped = 0  # lines, since construction
         self.header = dict(header or {})
+        self.frames: FrameRing | None = None  # where a controller with a camera asked for it
+        self._frame_bytes, self._frames_missing = frame_bytes, 0
         self._capacity, self._missing = capacity, 0
         self._waiting: deque[Any] = deque()
         self._file = RotatingFile(self.path, max_bytes, keep)
@@ -98,10 +105,18 @@ class Telemetry:
         self._thread: threading.Thread | None = None
         self._journal = Journal(logger)
 
+    def keep_frames(self) -> FrameRing | None:
+        """Return the ring of pictures beside the log, from the next `start` on; None where no budget is left to it."""
+        if self.frames is None and self._frame_bytes:
+            self.frames = FrameRing(frames_beside(self.path), self._frame_bytes)
+        return self.frames
+
     def start(self) -> None:
         """Start writing in the background, unless it is running."""
         with self._lifecycle_lock:
             self._journal.start()
+            if self.frames is not None:
+                self.frames.start()
             with self._state:
                 self._closing = False
                 self._wake.clear()
@@ -131,6 +146,9 @@ class Telemetry:
           OSError: the file cannot be written. The lines stay queued.
         """
         with self._lock:
+            if self.frames is not None and (lost := self.frames.dropped - self._frames_missing):
+                self._frames_missing += lost
+                self._waiting.append({"kind": "missing_frames", "frames": lost})
             while True:
                 if not self._waiting:
                     missing, self._missing = self._missing, 0
@@ -154,6 +172,8 @@ class Telemetry:
           timeout: seconds to wait for a disk that hangs; lines that it has not taken by then are lost.
         """
         with self._lifecycle_lock:
+            if self.frames is not None:
+                self.frames.close(timeout)
             with self._state:
                 thread, self._closing = self._thread, True
                 self._wake.set()
@@ -206,6 +226,11 @@ class Telemetry:
 def _missing(line: Any) -> int:
     """Count of missing lines that a line stands for."""
     return int(line["lines"]) if isinstance(line, dict) and line.get("kind") == "missing" else 0
+
+
+def frames_beside(path: str | Path) -> Path:
+    """Return the folder of the frames of a log."""
+    return Path(path).with_name(f"{Path(path).name}.frames")
 
 
 def read_lines(path: str | Path) -> Iterator[dict[str, Any]]:

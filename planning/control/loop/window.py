@@ -15,6 +15,7 @@ from numpy import ndarray
 from ...observation import ObservationSpec
 
 KEPT = 64  # observations, and commands
+NO_FRAME = -1  # number of pictures that are not stored
 
 
 @final
@@ -25,6 +26,7 @@ class Observed:
         self._period, self._spec = period, spec
         self._stamps: deque[float] = deque(maxlen=KEPT)
         self._values: deque[ndarray] = deque(maxlen=KEPT)
+        self._frames: deque[int] = deque(maxlen=KEPT)
         self._first = 0.0
 
     def __len__(self) -> int:
@@ -40,17 +42,24 @@ class Observed:
         """Embedding [E] of the newest observation."""
         return self._values[-1]
 
+    @property
+    def frame(self) -> int | None:
+        """Number of the newest observation's pictures, where they are stored."""
+        return None if not self._frames or self._frames[-1] == NO_FRAME else self._frames[-1]
+
     def clear(self) -> None:
         """Forget everything: another episode."""
         self._stamps.clear()
         self._values.clear()
+        self._frames.clear()
 
-    def add(self, stamp: float, values: ndarray) -> None:
-        """Add an observation, later than those before."""
+    def add(self, stamp: float, values: ndarray, frame: int | None = None) -> None:
+        """Add an observation, later than those before, and the number of its pictures where they are stored."""
         if not self._stamps:
             self._first = stamp
         self._stamps.append(stamp)
         self._values.append(values)
+        self._frames.append(NO_FRAME if frame is None else frame)
 
     def window(self, rows: int) -> tuple[ndarray, int]:
         """Return [rows, E] one control period apart, the newest last, and how many are not a repeated first one.
@@ -58,22 +67,34 @@ class Observed:
         Values are interpolated between two observations, so a dropped one does not look like a jump: angles the shorter
         way round. What cannot be interpolated, or was not read at both moments, is that of the nearer one.
         """
+        known = min(rows, int((self.stamp - self._first) / self._period + 1.25))
+        if len(self) == 1:
+            return np.repeat(self._values[0][None], rows, axis=0), 1
+        before, after, share = self._places(rows)
+        values = np.stack(self._values)
+        share = share.astype(np.float32)[:, None]
+        earlier, later = values[before], values[after]
+        blend = np.where(share >= 1, later, earlier + share * self._spec.difference(later, earlier))
+        return np.where(self._blends(earlier, later), blend, np.where(share >= 0.5, later, earlier)), known
+
+    def frames(self, rows: int) -> ndarray:
+        """Return the numbers [rows] of the pictures in a window, `NO_FRAME` where they are not stored."""
+        if max(self._frames) == NO_FRAME or len(self) == 1:
+            return np.full(rows, self._frames[-1])
+        before, after, share = self._places(rows)
+        return np.asarray(self._frames)[np.where(share >= 0.5, after, before)]
+
+    def _places(self, rows: int) -> tuple[ndarray, ndarray, ndarray]:
+        """Return the observations [rows] before and after each moment of a window, and how near it is to the later."""
         stamps = np.asarray(self._stamps)
         grid = stamps[-1] - self._period * np.arange(rows - 1, -1, -1)
-        known = min(rows, int((stamps[-1] - self._first) / self._period + 1.25))
-        if len(stamps) == 1:
-            return np.repeat(self._values[0][None], rows, axis=0), 1
         after = np.searchsorted(stamps, grid).clip(1, len(stamps) - 1)
         before = after - 1
         share = ((grid - stamps[before]) / (stamps[after] - stamps[before])).clip(0.0, 1.0)
         close = 0.1 * self._period  # a jitter that small is not worth a blend of two observations
         share[np.abs(grid - stamps[before]) < close] = 0.0
         share[np.abs(grid - stamps[after]) < close] = 1.0
-        values = np.stack(self._values)
-        share = share.astype(np.float32)[:, None]
-        earlier, later = values[before], values[after]
-        blend = np.where(share >= 1, later, earlier + share * self._spec.difference(later, earlier))
-        return np.where(self._blends(earlier, later), blend, np.where(share >= 0.5, later, earlier)), known
+        return before, after, share
 
     def _blends(self, earlier: ndarray, later: ndarray) -> ndarray:
         """Mask [rows, E] of the numbers that may be interpolated between two moments."""

@@ -21,8 +21,9 @@ def request_type(contract: Contract) -> np.dtype:
     """Record type of a situation.
 
     `window` are the last observations one control period apart, newest last, of which `known` are real and the earliest
-    repeated before them; `executed` are the actions that led from the K-th last of them to the last, `committed` those
-    that will be taken from the last one on, the first `frozen` of them in any case.
+    repeated before them, and `frames` the numbers of their stored pictures or -1; `executed` are the actions that led
+    from the K-th last of them to the last, `committed` those that will be taken from the last one on, the first
+    `frozen` of them in any case.
     """
     observation, actions = (contract.embedding_size,), contract.action_size
     return np.dtype(
@@ -35,6 +36,7 @@ def request_type(contract: Contract) -> np.dtype:
             ("goal", "f4", observation),
             ("window", "f4", (contract.history + contract.action_block, *observation)),
             ("known", "i4"),
+            ("frames", "i8", (contract.history + contract.action_block,)),
             ("executed", "f4", (contract.action_block, actions)),
             ("committed", "f4", (contract.horizon, actions)),
             ("frozen", "i4"),

@@ -16,7 +16,9 @@ from numpy import ndarray
 
 from ...types import Plan, Status
 from ..engine.contract import MOST
+from ..engine.embedding import readings_of
 from ..engine.interface import Engine
+from ..log.stored_frames import StoredFrames
 
 # The inputs of a plan.
 _FIELDS: dict[str, Any] = {
@@ -54,6 +56,7 @@ def plan_line(
         "stamp": float(request["stamp"]),
         "steps": steps,
         "observations": rows.tolist(),
+        **_frames(request["frames"][-len(rows) :].tolist()),
         "previous": request["executed"][-1].tolist(),
         "frozen": request["committed"][:frozen].tolist(),
         "iterations": int(record["iterations"]),
@@ -67,6 +70,11 @@ def plan_line(
     }
 
 
+def _frames(numbers: list[int]) -> dict[str, list[int | None]]:
+    """Return the numbers of the rows' stored pictures, null for none; nothing where there is no camera."""
+    return {"frames": [None if each < 0 else each for each in numbers]} if max(numbers) >= 0 else {}
+
+
 def digest(actions: Any) -> str:
     """Return a fingerprint of a plan's actions [T, A], bit for bit."""
     return hashlib.sha256(np.ascontiguousarray(actions, np.float32).tobytes()).hexdigest()[:16]
@@ -78,6 +86,7 @@ class LoggedRun:
 
     header: dict[str, Any]  # the bundle's hash and its contract
     episodes: list[list[dict[str, Any]]] = field(default_factory=list)  # their plans, in order
+    frames: list[tuple[float, int]] = field(default_factory=list)  # time and frame of each step that has one, in order
 
     def plans(self) -> list[dict[str, Any]]:
         """Return the plans of all episodes."""
@@ -113,6 +122,8 @@ def runs_of(lines: Iterable[dict[str, Any]]) -> list[LoggedRun]:
             if "begin" in line or not runs[-1].episodes:
                 runs[-1].episodes.append([])
             runs[-1].episodes[-1].append(line)
+        if kind == "step" and _is_count(line.get("frame")) and isinstance(line.get("time"), int | float):
+            runs[-1].frames.append((float(line["time"]), line["frame"]))
     return runs
 
 
@@ -146,6 +157,47 @@ def replay(engine: Engine, lines: list[dict[str, Any]], until: int | None = None
         if line["sequence"] == until:
             break
     return actions, different
+
+
+@dataclass(frozen=True)
+class CheckedFrames:
+    """Stored frames of a log, embedded again."""
+
+    same: int  # that give the logged embedding, bit for bit
+    different: list[int]  # numbers of frames that do not
+    missing: int  # that the log refers to, and that were overwritten since
+
+
+def check_frames(engine: Engine, lines: list[dict[str, Any]], frames: StoredFrames) -> CheckedFrames:
+    """Embed the stored frames of some plans, and compare with the embeddings that these plans were made from.
+
+    Args:
+      engine: embeds the pictures.
+      lines: of the plans.
+      frames: beside the log.
+
+    Raises:
+      ValueError: a frame, or its row in the log, does not fit the engine.
+    """
+    spec, seen = engine.contract.observation, dict[int, bool | None]()
+    for line in lines:
+        rows = line["observations"]
+        for row, number in zip(rows[-len(line.get("frames", ())) :], line.get("frames", ()), strict=False):
+            if not _is_count(number) or number in seen:
+                continue
+            stored = frames.get(number)
+            if stored is None:
+                seen[number] = None
+                continue
+            try:
+                logged = np.asarray(row, np.float32).reshape(spec.size)
+                found = engine.embed(readings_of(logged, stored.pictures, spec))
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"the frame {number} does not fit this bundle: {error}") from error
+            places = [spec.slices[name] for name in stored.pictures]
+            seen[number] = all(found[place].tobytes() == logged[place].tobytes() for place in places)
+    same, missing = list(seen.values()).count(True), list(seen.values()).count(None)
+    return CheckedFrames(same, [number for number, good in seen.items() if good is False], missing)
 
 
 def _recompute(engine: Engine, state: Any, line: dict[str, Any]) -> Any:

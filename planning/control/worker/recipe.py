@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from ..bundle.bundle import Bundle
 from ..bundle.engine import BundleEngine
 from ..engine.contract import Contract
 from ..engine.embedding import Embed, embedding, no_embedding
 from ..engine.interface import Engine, ModelReflex
+from ..engine.pictures import of_bundle
 from .surprise import Surprise
 from .validator import named
 
@@ -26,6 +29,7 @@ class Recipe:
     spec: dict[str, Any]
     surprise: Surprise | None = None
     sha256: str | None = None  # of the bundle
+    mean_pictures: Mapping[str, ndarray] = field(default_factory=dict)  # of the training data, by sensor
 
     @classmethod
     def bundle(cls, path: str | Path, cache: bool = False) -> Recipe:
@@ -33,12 +37,13 @@ class Recipe:
         sha256 = file_hash(path) if Path(path).is_file() else None
         bundle = Bundle.load(path, sha256)
         spec = {"bundle": str(Path(path).resolve()), "cache": cache, "sha256": sha256}
-        return cls(bundle.contract, spec, Surprise.of_bundle(bundle), sha256)
+        return cls(bundle.contract, spec, Surprise.of_bundle(bundle), sha256, of_bundle(bundle.extra))
 
     @classmethod
     def factory(cls, name: str, **arguments: Any) -> Recipe:
         """Recipe from your function that returns an engine. It is called once here, for its contract."""
-        return cls(make_engine(spec := {"factory": name, "arguments": arguments}).contract, spec)
+        engine = make_engine(spec := {"factory": name, "arguments": arguments})
+        return cls(engine.contract, spec, mean_pictures=engine.mean_pictures)
 
 
 def make_engine(spec: dict[str, Any]) -> Engine:

@@ -243,7 +243,7 @@ def test_weights_change_without_a_compile(engine):
     assert _refine._cache_size() == before and engine.weights == {"goal": 3.0}
     rig.control.weights = {"goal": 1.0}
     rig.step()
-    with pytest.raises(ValueError, match="weights must be finite"):
+    with pytest.raises(ValueError, match="must be a finite number"):
         rig.control.weights = {"goal": float("nan")}
 
 

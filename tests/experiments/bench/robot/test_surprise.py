@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 
 import envs
+from envs.vision.camera import available
 from experiments import build
 from experiments.bench.robot.surprise import auroc, count_alarms, highest_after_onset
 from experiments.commands import bench
+from worldmodel.models.checkpoint import save_model
+from worldmodel.models.goal_model import ModelConfig, create
+from worldmodel.nets.encoders.build import sized
+from worldmodel.observation import ObservationSpec
 
 from ...recipe import save_random_models
 
@@ -35,7 +40,13 @@ def test_a_random_model_is_measured_end_to_end(tmp_path):
     save_random_models(tmp_path, 0)
     episodes = ("suite.calibration_episodes=8", "suite.undisturbed_episodes=4", "suite.episodes=3")
     small = (*episodes, "suite.length=14", "suite.onset=[4,6]", "~suite.promises")
-    chosen = ("suite.tasks=[two_room]", "suite.faults=[teleport]", f"runs='{tmp_path}'", f"results='{tmp_path}'")
+    chosen = (
+        "suite.tasks=[two_room]",
+        "suite.faults=[teleport]",
+        "suite.pictures_of=null",
+        f"runs='{tmp_path}'",
+        f"results='{tmp_path}'",
+    )
     values = {each.case: each.value for each in bench.run(build.compose("bench", "suite=surprise", *small, *chosen))}
     assert 0 <= values["surprise_auroc_two_room_teleport"] <= 1
     assert 0 <= values["surprise_caught_two_room_teleport"] <= 1
@@ -44,3 +55,27 @@ def test_a_random_model_is_measured_end_to_end(tmp_path):
     assert values["surprise_undisturbed_minutes_two_room"] == pytest.approx(4 * 14 * task.control_period / 60)
     with (tmp_path / "robot_loop.csv").open(newline="") as file:
         assert {row["case"] for row in csv.DictReader(file)} == set(values)
+
+
+def test_a_model_of_pictures_is_measured_with_faults_that_a_camera_sees(tmp_path):
+    if (reason := available()) is not None:
+        pytest.skip(reason)
+    task = envs.make("two_room")
+    task.see(["pixels"], size=16)
+    sensors = sized(ObservationSpec.of(task.sensors), "components", None)
+    config = ModelConfig(observation=sensors, action_size=2, latent_size=4, width=8, head_width=8)
+    file = tmp_path / "seen.safetensors"
+    save_model(file, create(config, 0), config, {"task": task.describe()})
+    task.close()
+    episodes = ("suite.calibration_episodes=8", "suite.undisturbed_episodes=4", "suite.episodes=3")
+    small = (*episodes, "suite.length=14", "suite.onset=[4,6]", "~suite.promises")
+    chosen = ("suite.tasks=[]", f"suite.checkpoint='{file}'", f"runs='{tmp_path}'", f"results='{tmp_path}'")
+    values = {each.case: each.value for each in bench.run(build.compose("bench", "suite=surprise", *small, *chosen))}
+    measured = ("auroc", "caught")
+    faults = ("teleport", "freeze", "vanish")
+    assert set(values) == {
+        "surprise_pixels_false_alarms_per_minute",
+        "surprise_pixels_undisturbed_minutes",
+        *(f"surprise_pixels_{what}_{fault}" for what in measured for fault in faults),
+    }
+    assert all(0 <= values[f"surprise_pixels_{what}_{fault}"] <= 1 for what in measured for fault in faults)

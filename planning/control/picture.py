@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy import ndarray
 
 from ..arrays import Float, UInt8
 
 
-def camera_picture(frame: UInt8[ndarray, "H W 3"], size: int) -> UInt8[ndarray, "S S 3"]:
+def camera_picture(frame: Any, size: int) -> UInt8[ndarray, "S S 3"]:
     """Cut the middle square out of a camera's frame and average it to `size` × `size` pixels.
 
     Args:
-      frame: red, green and blue, in this order, of the resolution that `Contract.cameras` names.
+      frame: uint8 [H, W, 3], red, green and blue in this order, of the resolution that `Contract.cameras` names.
       size: width and height of the picture, as in `Contract.cameras`.
 
     Raises:

@@ -12,6 +12,7 @@ from .reel import Reel
 
 MOST_DROPPED = 0.1  # of the frames within a log
 MOST_REPEATED = 0.5  # of the new frames after an action
+FEW_REPEATED = 0.05  # up to this share nothing is said: slow motion may not survive compression
 _MOVING = 0.01  # of an action's range, away from rest: smaller actions need not move anything
 
 
@@ -51,7 +52,9 @@ def check(reel: Reel, aligned: Alignment, actions: ndarray, bounds: tuple[Any, A
         f"lacks {_counted(aligned.dropped, 'frame')} of {frames}, in whose place older ones are taken"
         if aligned.dropped
         else "",
-        f"repeats the frame before in {repeated} of {pairs} steps with an action" if repeated else "",
+        f"repeats the frame before in {repeated} of {pairs} steps with an action"
+        if repeated > FEW_REPEATED * pairs
+        else "",
         f"shows one colour in {_counted(blank, 'picture')} of {len(used)}" if blank else "",
     ]
     return ", ".join(filter(None, notes))

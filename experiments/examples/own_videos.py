@@ -79,7 +79,7 @@ def log_episodes(folder: Path, episodes: int, steps: int) -> None:
             csv.writer(file).writerows([["time", "position", "force"], *rows])
 
 
-def main(folder: Path, *overrides: str, episodes: int = 200, steps: int = 100) -> float:
+def main(folder: Path, *overrides: str, episodes: int = 100, steps: int = 100) -> float:
     """Log, train, export, and drive the cart to 0.5 m by its camera; return the remaining distance in metres."""
     log_episodes(folder / "logs", episodes, steps)
     common = ("task=custom", "observation=pixels", "planner.horizon=12", *overrides)

@@ -254,7 +254,7 @@ def open_minari(path: str | Path) -> Any:
 
 def _open(path: str | Path, minari: Any) -> Any:
     folder = Path(path).resolve()  # Minari doubles a relative path
-    if folder.is_dir() and any((*folder.glob("*.npz"), *folder.glob("*.csv"))):
+    if folder.is_dir() and any(any(folder.glob(each)) for each in ("*.npz", "*.csv", "*/*.npz", "*/*.csv")):
         raise ValueError(f"{path} has logs and no {DESCRIPTION} next to them: docs/own_logs.md describes it")
     if folder.exists():
         data = folder / "data" if (folder / "data").is_dir() else folder

@@ -14,8 +14,9 @@ import pytest
 from worldmodel.data.dataset import load
 from worldmodel.data.video import recorded_pictures
 from worldmodel.data.video.reel import decode
+from worldmodel.data.video.video_file import read_video
 
-from ..filming import describe, scene, shown, write_log, write_pngs, write_video
+from ..filming import PERIOD, describe, scene, shown, write_log, write_pngs, write_video
 
 ROWS = 12
 FRAMES = [scene(number) for number in range(ROWS)]
@@ -180,7 +181,10 @@ def test_a_folder_of_the_users_is_not_replaced_by_the_cache(tmp_path):
     assert (tmp_path / "frames-16" / "mine.png").read_bytes() == b"precious"
 
 
-def test_a_video_is_never_in_memory_as_a_whole(tmp_path):
+def test_a_video_is_never_in_memory_as_a_whole(tmp_path, monkeypatch):
+    # FFmpeg's own memory is not traced, that of copies is.
+    copies = ((stamp, np.array(frame)) for stamp, frame in read_video(tmp_path / "long.mp4"))
+    monkeypatch.setattr("worldmodel.data.video.reel.read_video", lambda path: copies)
     frames = [scene(number, 320, 240) for number in range(150)]
     write_video(tmp_path / "long.mp4", frames)
     raw = sum(frame.nbytes for frame in frames)
@@ -330,6 +334,28 @@ def test_videos_that_cannot_be_used_are_refused(tmp_path):
     write_log(tmp_path / "z" / "log.csv", ROWS)
     write_video(tmp_path / "z" / "front.mp4", [scene(number, 64, 32) for number in range(ROWS)])
     refused("64 × 32 pixels, and .*front.mp4 of 48 × 32: a camera needs one resolution")
+
+
+def test_a_damaged_frame_that_decoders_conceal_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    noisy = [rng.integers(0, 256, (64, 96, 3), dtype=np.uint8) for _ in range(ROWS)]
+    video = tmp_path / "front.mp4"
+    write_video(video, noisy)
+    content = bytearray(video.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20] = rng.bytes(20)
+    video.write_bytes(content)
+    with pytest.raises(ValueError, match="front.mp4 is damaged at frame"):
+        decode(video, 16, tmp_path / "scratch")
+
+
+def test_a_still_camera_beside_a_robot_at_rest_is_no_fault(tmp_path, caplog):
+    describe(tmp_path)
+    folder = episode(tmp_path, frames=[*5 * [FRAMES[4]], *FRAMES[5:]])
+    rest = [f"{row * PERIOD:.2f},{row},{0 if row < 4 else 0.5}" for row in range(ROWS - 1)]
+    (folder / "log.csv").write_text("\n".join(["time,x,u", *rest, f"{(ROWS - 1) * PERIOD:.2f},11,"]))
+    read(tmp_path)
+    assert not caplog.messages
 
 
 def test_a_video_without_its_decoder_says_what_to_install(tmp_path, monkeypatch):

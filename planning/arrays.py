@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from jaxtyping import Float as Float
     from jaxtyping import Int as Int
     from jaxtyping import PRNGKeyArray as PRNGKeyArray
+    from jaxtyping import UInt8 as UInt8
 else:
     try:
-        from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+        from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
     except ModuleNotFoundError:
         from jax import Array
 
-        Bool = Float = Int = PRNGKeyArray = Array
+        Bool = Float = Int = PRNGKeyArray = UInt8 = Array

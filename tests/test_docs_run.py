@@ -147,7 +147,7 @@ class Place:
                 self.run([self.program, *rest, *([] if "--help" in rest else added)])
             else:
                 assert program == "python"
-                self.run([sys.executable, *rest, *(["budget=smoke"] if "own_logs" in command else [])])
+                self.run([sys.executable, *rest, *(["budget=smoke"] if "examples.own_" in command else [])])
 
     def page(self, blocks: Sequence[Block]) -> None:
         """Run a page from its beginning to its end; its Python is one session."""

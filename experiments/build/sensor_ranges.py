@@ -56,7 +56,21 @@ def contract_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, Any]:
     names = {name: tuple(robot.get(name, ())) for name in WORDS} if isinstance(robot, dict) else {}
     if isinstance(robot, dict) and not names["sensor_units"]:
         names["sensor_units"] = _units(robot.get("observation", ()))
-    return names | _range_words(checkpoint)
+    return names | _camera_words(checkpoint) | _range_words(checkpoint)
+
+
+def _camera_words(checkpoint: Checkpoint | RewardCheckpoint) -> dict[str, dict[str, str]]:
+    """The contract's `cameras`, for a model that learned from videos; empty for others."""
+    robot = checkpoint.metadata.get("task")
+    cameras = robot.get("cameras") if isinstance(robot, dict) else None
+    if not cameras:
+        return {}
+    return {
+        "cameras": {
+            sensor: f"{each['camera']}, {each['width']} x {each['height']} RGB: camera_picture(frame, {each['size']})"
+            for sensor, each in cameras.items()
+        }
+    }
 
 
 def _units(sensors: Any) -> tuple[str, ...]:

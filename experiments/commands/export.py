@@ -8,7 +8,6 @@ from typing import Any
 from omegaconf import DictConfig
 
 from planning.control import Bundle, Contract, LiveEngine
-from worldmodel.data.dataset import load
 from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from ..build.bundles import bundle_agent, calibrated, make_bundle, reward_bundle
@@ -17,6 +16,7 @@ from ..build.robots import robot_of
 from ..shell.command_words import words_of_command
 from ..shell.say import say
 from ..training.data_checks import check_data, check_moves, check_range
+from ..training.given_data import load_for_model
 
 OWN = ("checkpoint", "out", "rest", "platforms", "calibration", "alarms_a_minute")  # settings of this command only
 
@@ -40,7 +40,7 @@ def run(cfg: DictConfig) -> Bundle:
     checkpoint = load_model(path)
     parts: dict[str, Any] = {}
     if cfg.calibration is not None:
-        data = load(cfg.calibration)
+        data = load_for_model(checkpoint, cfg.calibration)
         check_data(data, robot_of(checkpoint), cfg.calibration, owner=f"the model {cfg.checkpoint}")
         check_range(data, cfg.calibration)
         check_moves(data, cfg.calibration)
@@ -58,7 +58,10 @@ def _save(bundle: Bundle, out: Path) -> Bundle:
         f"{out} ({out.stat().st_size / 1e6:.1f} MB): {_sensors(contract)}, {contract.action_size} "
         f"actuators, {1e3 * contract.control_period:g} ms a step, {len(bundle.programs)} programs for "
         f"{', '.join(bundle.platforms)}\n"
-        f"drive it: planning.control.Controller.load({str(out)!r}); docs/robot.md says what has to be installed"
+        + "".join(
+            f"make {sensor} on the robot from {how}, of planning.control\n" for sensor, how in contract.cameras.items()
+        )
+        + f"drive it: planning.control.Controller.load({str(out)!r}); docs/robot.md says what has to be installed"
     )
     return bundle
 

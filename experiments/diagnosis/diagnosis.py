@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 import envs
 from envs.task import HasScript, PlanarView, Scene
 from planning import Agent, AskTell, Planner
-from worldmodel.data.dataset import load
 from worldmodel.data.windows import WindowSampler
 from worldmodel.diagnostics.foresight import Foresight, foresight
 from worldmodel.diagnostics.health import diagnose
@@ -32,6 +31,7 @@ from ..evaluation.policy import ModelPolicy
 from ..records.intervals import spearman
 from ..shell.progress import progress_bar
 from ..training.data_checks import check_data, check_moves, check_range, check_task
+from ..training.given_data import load_for_model
 from ..training.offline import probe_targets
 from .cost_landscape import Slice, slices
 from .distance_curve import Reach, of_data, of_script
@@ -100,7 +100,7 @@ def _held_out(cfg: DictConfig, task: envs.Task | None, checkpoint: Checkpoint) -
             raise ValueError("task=custom has no simulator to make held-out data with: add data=FOLDER of some")
         behaviour, collection = build.make(cfg.behaviour, "behaviour"), cfg.collection
         return fresh(task, behaviour, int(cfg.held_out), int(collection.steps), int(cfg.seed))
-    data = load(cfg.data)
+    data = load_for_model(checkpoint, cfg.data)
     if task is not None:
         check_task(data, cfg.task.name, cfg.data)
     check_data(data, robot_of(checkpoint), cfg.data, owner="the model")

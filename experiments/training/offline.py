@@ -17,7 +17,6 @@ from omegaconf import DictConfig
 
 import envs
 from envs.task import HasReadout, PlanarView
-from worldmodel.data.dataset import load
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import load_training, save_model, save_training
 from worldmodel.models.freeze import freeze
@@ -35,6 +34,7 @@ from ..shell.progress import progress_bar
 from .collapse_watch import CollapseWatch
 from .data_checks import check_data, check_moves, check_range, check_task, description, identity
 from .early_stop import EarlyStop, EarlyStopping, selection_agent
+from .given_data import load_for_training
 from .preview import Preview, Unfinished
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
       preview: sees the model once while it is trained; None: nobody does.
     """
     stop_early = EarlyStop.of(cfg)
-    data = load(source)
+    data = load_for_training(cfg, source)
     made = prepare(cfg, seed, data, source)
     trainer, robot = made.trainer, made.robot
 

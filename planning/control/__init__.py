@@ -15,6 +15,7 @@ from .loop.limiter import Limiter
 from .loop.settings import Loop
 from .loop.status import Reason, Source
 from .loop.telemetry import PlanReport, Telemetry
+from .picture import camera_picture
 from .realtime import RealtimeController
 from .worker.messages import PublishedPlan
 from .worker.recipe import Recipe
@@ -48,6 +49,7 @@ __all__ = [
     "Surprise",
     "Telemetry",
     "Validator",
+    "camera_picture",
     "read_heartbeat",
     "real_time",
 ]

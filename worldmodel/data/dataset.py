@@ -20,13 +20,16 @@ from ..observation import PRESENT, ObservationSpec
 from .episodes import EpisodeData
 from .float32 import Float32Columns, as_float32
 from .frame_cache import FrameCache
-from .logs import DESCRIPTION, read_logs
+from .log_dataset import Progress, load_logs
+from .logs import DESCRIPTION
 from .stored_episodes import stored_episodes
 
 logger = logging.getLogger(__name__)
 
 
-def load(path: str | Path, rewards: bool = False) -> EpisodeData:
+def load(
+    path: str | Path, rewards: bool = False, *, picture_size: int = 64, on_progress: Progress | None = None
+) -> EpisodeData:
     """Read a Minari dataset (a folder, or the id of a dataset in Minari's own store), or a folder of a robot's logs.
 
     Positions in the logs take the place of simulator states.
@@ -34,16 +37,19 @@ def load(path: str | Path, rewards: bool = False) -> EpisodeData:
     Args:
       path: the folder or id.
       rewards: whether to read rewards and terminations as well.
+      picture_size: width and height of the pictures made from the videos of logs; those of Minari stay as they are.
+      on_progress: called with the number of videos of logs that are decoded, and of all of them.
 
     Raises:
       FileNotFoundError: no dataset there.
+      ImportError: logs have videos, and PyAV is not installed.
       ValueError: unsupported spaces, no steps, parts of an episode that differ in length or a value that is
         not finite (the episode is named), or no rewards where they were requested.
     """
     if (Path(path) / DESCRIPTION).is_file():
         if rewards:
             raise ValueError(f"{path} holds a robot's logs, which have no rewards: give a Minari dataset with rewards")
-        return _from_logs(Path(path))
+        return load_logs(Path(path), picture_size, on_progress)
     dataset = open_minari(path)
     spec, episodes = _spec(dataset), []
     cache = _frame_cache(dataset, spec) if spec.pictures else None
@@ -222,26 +228,6 @@ def _checked(
 _NOUNS = {"state": "simulator states"}
 
 
-def _from_logs(folder: Path) -> EpisodeData:
-    logs = read_logs(folder)
-    kept = [episode for episode in logs.episodes if len(episode[2])]
-    for name in sorted({episode[0] for episode in logs.episodes} - {episode[0] for episode in kept}):
-        logger.warning("%s holds no step and was left out", folder / name)
-    if not kept:
-        raise ValueError(f"dataset {folder}: it holds no episode with a step")
-    positions = [positions for *_, positions in kept if positions is not None]
-    metadata = {
-        "task": json.dumps(logs.description),
-        "dataset_id": folder.resolve().name,
-        "total_episodes": len(kept),
-        "logs": True,
-    }
-    bounds = (logs.description["action_low"], logs.description["action_high"])
-    names = [name for name, *_ in kept]
-    observations, actions = [obs for _, obs, _, _ in kept], [act for _, _, act, _ in kept]
-    return EpisodeData.of(observations, actions, bounds, states=positions, metadata=metadata, names=names)
-
-
 def open_minari(path: str | Path) -> Any:
     """Open the Minari dataset in a folder, or of an id.
 
@@ -268,7 +254,7 @@ def open_minari(path: str | Path) -> Any:
 
 def _open(path: str | Path, minari: Any) -> Any:
     folder = Path(path).resolve()  # Minari doubles a relative path
-    if folder.is_dir() and any((*folder.glob("*.npz"), *folder.glob("*.csv"))):
+    if folder.is_dir() and any(any(folder.glob(each)) for each in ("*.npz", "*.csv", "*/*.npz", "*/*.csv")):
         raise ValueError(f"{path} has logs and no {DESCRIPTION} next to them: docs/own_logs.md describes it")
     if folder.exists():
         data = folder / "data" if (folder / "data").is_dir() else folder

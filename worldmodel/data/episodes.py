@@ -130,6 +130,24 @@ class EpisodeData:
             terminated=None if self.terminated is None else self.terminated[begin:],
         )
 
+    def with_sensors(self, names: Sequence[str]) -> EpisodeData:
+        """Return the same episodes with some of the sensors, in the order of `names`; a single one is not optional.
+
+        Raises:
+          ValueError: a sensor that the data lack.
+        """
+        known = {sensor.name: sensor for sensor in self.spec.sensors}
+        if missing := [name for name in names if name not in known]:
+            raise ValueError(f"there is no sensor {missing[0]!r}: choose from {', '.join(known)}")
+        chosen = [known[name] for name in names]
+        absent = [
+            name for name in names if (flags := self.readings.get(name + PRESENT)) is not None and not flags.all()
+        ]
+        if len(chosen) == 1 and not absent:
+            chosen = [replace(chosen[0], optional=False)]
+        kept = [key for each in chosen for key in (each.name, *([each.name + PRESENT] if each.optional else []))]
+        return replace(self, readings={key: self.readings[key] for key in kept}, spec=ObservationSpec(tuple(chosen)))
+
     @property
     def rows(self) -> int:
         """Number of rows, M."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = (".npz", ".csv")
 _ARRAYS = ("observations", "actions", "positions")
+_FRAME = "frame"  # the column with the number of each row's frame, of all cameras; `frame_front` is that of one
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class LogFile:
     actions: ndarray  # [T, A]
     positions: ndarray | None  # [T+1, Q]
     times: tuple[str, Float[ndarray, "N"]] | None  # the name of the time column, and its values, T+1
+    frames: Mapping[str, Float[ndarray, "N"]] = field(default_factory=dict)  # of each camera with such a column, T+1
 
 
 def read_log(file: Path, settings: Mapping[str, Any]) -> LogFile:
@@ -47,7 +49,12 @@ def _read_npz(file: Path, settings: Mapping[str, Any]) -> LogFile:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             names = arrays.files
             clock = log_time.time_column(names, settings["time"], ())
-            found = {name: arrays[name] for name in (*_ARRAYS, *([clock] if clock else [])) if name in names}
+            filmed = _frame_columns(names, settings["cameras"], ())
+            found = {
+                name: arrays[name]
+                for name in (*_ARRAYS, *([clock] if clock else []), *filmed.values())
+                if name in names
+            }
     except Exception as error:  # zipfile, zlib and NumPy each raise their own
         raise ValueError(f"{file} is not an npz file of numbers ({type(error).__name__})") from error
     if not {"observations", "actions"} <= set(found):
@@ -68,13 +75,30 @@ def _read_npz(file: Path, settings: Mapping[str, Any]) -> LogFile:
             _check_unnamed(file, clock, settings, f"array of the type {found[clock].dtype}")
         else:
             times = clock, log_time.npz_times(file, found, clock, len(observations))
-    return LogFile(observations, numbers["actions"], numbers.get("positions"), times)
+    frames = {camera: _npz_frames(file, name, found[name], len(observations)) for camera, name in filmed.items()}
+    return LogFile(observations, numbers["actions"], numbers.get("positions"), times, frames)
+
+
+def _npz_frames(file: Path, name: str, values: ndarray, rows: int) -> ndarray:
+    if not _is_numeric(values) or values.shape != (rows,):
+        raise ValueError(
+            f"{file} has {name} of the shape {values.shape} and the type {values.dtype}: expected the number of a "
+            f"frame for each of {rows} observations"
+        )
+    return values.astype(np.float64)
+
+
+def _frame_columns(names: Collection[str], cameras: Collection[str], others: Collection[str]) -> dict[str, str]:
+    """Return the column with the numbers of frames by camera, where there is one that is not a sensor or actuator."""
+    free = [name for name in names if name not in others]
+    found = {camera: [name for name in (f"{_FRAME}_{camera}", _FRAME) if name in free] for camera in cameras}
+    return {camera: names[0] for camera, names in found.items() if names}
 
 
 def _read_csv(file: Path, settings: Mapping[str, Any]) -> LogFile:
     """Read columns by name; the last row's actions are empty, because none was taken there."""
     sensors, actuators, position_names = (list(settings[words]) for words in ("sensors", "actuators", "positions"))
-    if not sensors or not actuators:
+    if not (sensors or settings["cameras"]) or not actuators:
         raise ValueError(f"{file}: csv files need sensors and actuators in dataset.json, which name their columns")
     table = read_table(file, expected := [*sensors, *actuators, *position_names])
     if table.names and (missing := [name for name in expected if name not in table.names]):
@@ -95,7 +119,9 @@ def _read_csv(file: Path, settings: Mapping[str, Any]) -> LogFile:
         except ValueError as error:
             _check_unnamed(file, clock, settings, str(error).removeprefix(f"{file}, "))
     positions = numbers(position_names, rows) if position_names else None
-    return LogFile(numbers(sensors, rows), numbers(actuators, max(rows - 1, 0)), positions, times)
+    filmed = _frame_columns(table.names, settings["cameras"], expected) if rows else {}
+    frames = {camera: np.array(table.numbers(name), np.float64) for camera, name in filmed.items()}
+    return LogFile(numbers(sensors, rows), numbers(actuators, max(rows - 1, 0)), positions, times, frames)
 
 
 def _check_unnamed(file: Path, clock: str, settings: Mapping[str, Any], what: str) -> None:

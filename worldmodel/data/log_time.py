@@ -80,6 +80,11 @@ def parts(file: Path, column: str, times: Float[ndarray, "N"], period: float) ->
     return found
 
 
+def seconds(column: str, times: Float[ndarray, "N"], period: float) -> Float[ndarray, "N"]:
+    """Return the times since the first row in seconds; the unit is found as in `parts`."""
+    return (times - times[:1]) * _scale(column, times, period)
+
+
 def _scale(column: str, times: ndarray, period: float) -> float:
     """Return the seconds in one unit of the times."""
     ending = next((end for end in ("_ms", "_us", "_ns", "_s") if column.lower().endswith(end)), "")

@@ -3,58 +3,84 @@
 from __future__ import annotations
 
 import json
-import logging
-import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from numpy import ndarray
 
 from . import log_time
 from .float32 import Float32Columns, as_float32
-from .log_file import SUFFIXES, read_log
-
-logger = logging.getLogger(__name__)
+from .log_file import LogFile, read_log
+from .video.layout import LogPath, find_logs
 
 DESCRIPTION = "dataset.json"
 _REQUIRED = {"control_period", "action_low", "action_high"}
-_DATA = re.compile(r"\.(csv|tsv|npz|npy|parquet|xlsx?)\b", re.IGNORECASE)
-_NAMED = 4  # files that are named in one message
 WORDS = ("sensors", "sensor_units", "actuators", "action_units")  # names and units of a robot's parts
 
 
 @dataclass(frozen=True)
+class LoggedEpisode:
+    """One episode of T actions: a file, or a part of it between two gaps."""
+
+    name: str
+    observations: ndarray  # [T+1, O]
+    actions: ndarray  # [T, A]
+    positions: ndarray | None  # [T+1, Q]
+    rows: slice  # of its file
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One file with its episodes, and what aligns videos with its N rows."""
+
+    path: LogPath
+    episodes: Sequence[LoggedEpisode]
+    moments: Float[ndarray, "N"] | None  # seconds since the first row
+    frames: Mapping[str, Float[ndarray, "N"]]  # number of each row's frame by camera, where they are logged
+    actions: ndarray  # [N-1, A]
+    rows: int  # N
+
+
+@dataclass(frozen=True)
 class Logs:
-    """Content of the folder: the robot's description, and for each file its observations, actions and positions."""
+    """Content of the folder."""
 
     description: dict[str, Any]  # in the format of a task's `describe`: name, control period, bounds, sizes, words
-    episodes: list[tuple[str, ndarray, ndarray, ndarray | None]]  # file, [T+1, O], [T, A], [T+1, Q]
+    recordings: Sequence[Recording]
+    cameras: tuple[str, ...] = ()
+
+    @property
+    def episodes(self) -> list[LoggedEpisode]:
+        """Episodes of all files."""
+        return [episode for each in self.recordings for episode in each.episodes]
 
 
 def read_logs(folder: Path) -> Logs:
-    """Read a folder of logged episodes.
+    """Read a folder of logged episodes, without their videos.
 
     Raises:
       ValueError: a description or a file that does not follow the schema, in one sentence that names it.
     """
     settings = _description(folder)
-    files = _files(folder)
-    if not files:
+    paths = find_logs(folder, settings["cameras"])
+    if not paths:
         raise ValueError(f"{folder} holds no episode: put one .npz or .csv file an episode next to {DESCRIPTION}")
-    episodes: list[tuple[str, ndarray, ndarray, ndarray | None]] = []
+    recordings: list[Recording] = []
     sensors, places = Float32Columns("sensor", settings["sensors"]), Float32Columns("position", settings["positions"])
-    for file in files:
-        log = read_log(file, settings)
+    for path in paths:
+        file, log = path.file, read_log(path.file, settings)
         observations, actions = sensors.cast(log.observations, file.name), as_float32(log.actions)
         positions = log.positions if log.positions is None else places.cast(log.positions, file.name)
-        _check(file, settings, observations, actions, positions, episodes[0] if episodes else None)
-        episodes += _split_at_gaps(file, observations, actions, positions, log.times, settings["control_period"])
+        _check(file, settings, observations, actions, positions, recordings[0].episodes[0] if recordings else None)
+        recordings.append(_recording(path, log, observations, actions, positions, settings["control_period"]))
     sensors.warn(folder)
     places.warn(folder)
-    _, observations, actions, _ = episodes[0]
-    for words, size in (("sensors", observations.shape[1]), ("sensor_units", observations.shape[1])):
+    first = recordings[0].episodes[0]
+    for words, size in (("sensors", first.observations.shape[1]), ("sensor_units", first.observations.shape[1])):
         if len(settings[words]) not in (0, size):
             raise ValueError(f"{folder / DESCRIPTION}: {words} has {len(settings[words])} words for {size} sensors")
     description = {
@@ -62,11 +88,11 @@ def read_logs(folder: Path) -> Logs:
         "control_period": settings["control_period"],
         "action_low": settings["action_low"],
         "action_high": settings["action_high"],
-        "action_size": actions.shape[1],
-        "observation_size": observations.shape[1],
+        "action_size": first.actions.shape[1],
+        "observation_size": first.observations.shape[1],
         **{words: settings[words] for words in WORDS},
     }
-    return Logs(description, episodes)
+    return Logs(description, recordings, tuple(settings["cameras"]))
 
 
 def is_period(value: Any) -> bool:
@@ -86,25 +112,6 @@ def out_of_bounds(actions: ndarray, low: ndarray, high: ndarray) -> ndarray:
     return (actions < low - tolerance) | (actions > high + tolerance)
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the files with episodes. Other files that look like data are listed in one log line."""
-    found, others = [], []
-    for path in sorted(folder.iterdir()):
-        hidden = path.name.startswith((".", "~$"))  # macOS writes ._a.csv next to a.csv on other systems' disks
-        if path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir():
-            found.append(path)
-        elif _DATA.search(path.name):
-            others.append(path.name)
-    if others:
-        logger.warning(
-            "%s: left out, because they are hidden, folders, or neither .npz nor .csv: %s%s",
-            folder,
-            ", ".join(others[:_NAMED]),
-            " and others" if len(others) > _NAMED else "",
-        )
-    return found
-
-
 def _description(folder: Path) -> dict[str, Any]:
     path = folder / DESCRIPTION
     try:
@@ -115,12 +122,15 @@ def _description(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} must be an object with {', '.join(sorted(_REQUIRED))}: see docs/own_logs.md")
     if missing := sorted(_REQUIRED - set(values)):
         raise ValueError(f"{path} lacks {', '.join(missing)}: see docs/own_logs.md")
-    lists = (*WORDS, "positions")
+    lists = (*WORDS, "positions", "cameras")
     if unknown := sorted(set(values) - _REQUIRED - {*lists, "task", "time"}):
         raise ValueError(f"{path} has the unknown field {unknown[0]}: it may have task, time, {', '.join(lists)}")
     for name in lists:
         if not are_words(values.setdefault(name, [])):
             raise ValueError(f"{path}: {name} must be a list of strings")
+    cameras = values["cameras"]
+    if len(set(cameras)) < len(cameras) or not all(name.isidentifier() for name in cameras):
+        raise ValueError(f"{path}: cameras must be different names of letters, digits and _; got {cameras}")
     name = values.setdefault("task", "custom")
     if not isinstance(name, str) or not name:
         raise ValueError(f"{path}: task must be a string")
@@ -142,27 +152,43 @@ def _description(folder: Path) -> dict[str, Any]:
     return values
 
 
-_Times = tuple[str, ndarray] | None  # the name of the time column, and its values [T+1], where there is one
+def _recording(
+    path: LogPath, log: LogFile, observations: ndarray, actions: ndarray, positions: ndarray | None, period: float
+) -> Recording:
+    """Return the episodes of a file: one, or several where its times have gaps. The action before a gap is left out.
 
-
-def _split_at_gaps(
-    file: Path, observations: ndarray, actions: ndarray, positions: ndarray | None, times: _Times, period: float
-) -> list[tuple[str, ndarray, ndarray, ndarray | None]]:
-    """Return the episodes of a file: one, or several where its times have gaps. The action before a gap is left out."""
+    Args:
+      path: of the file.
+      log: its content.
+      observations: [T+1, O].
+      actions: [T, A].
+      positions: [T+1, Q], or None.
+      period: control period, in seconds.
+    """
+    file, times = path.file, log.times
     rows = [slice(0, len(observations))] if times is None else log_time.parts(file, *times, period)
-    return [
-        (
-            file.name if len(rows) == 1 else f"{file.name} from row {part.start + 1}",
+    called = file.name if file.parent.joinpath(DESCRIPTION).is_file() else f"{file.parent.name}/{file.name}"
+    episodes = [
+        LoggedEpisode(
+            called if len(rows) == 1 else f"{called} from row {part.start + 1}",
             observations[part],
             actions[part.start : part.stop - 1],
             None if positions is None else positions[part],
+            part,
         )
         for part in rows
     ]
+    moments = None if times is None else log_time.seconds(*times, period)
+    return Recording(path, episodes, moments, log.frames, actions, len(observations))
 
 
 def _check(
-    file: Path, settings: dict[str, Any], observations: ndarray, actions: ndarray, positions: ndarray | None, first: Any
+    file: Path,
+    settings: dict[str, Any],
+    observations: ndarray,
+    actions: ndarray,
+    positions: ndarray | None,
+    first: LoggedEpisode | None,
 ) -> None:
     low, high = np.asarray(settings["action_low"], np.float32), np.asarray(settings["action_high"], np.float32)
     if observations.ndim != 2 or actions.ndim != 2 or actions.shape[1] != len(low):
@@ -175,17 +201,18 @@ def _check(
             f"{file} has {len(observations)} observations for {len(actions)} actions: expected one more observation "
             "than actions"
         )
-    if first is not None and observations.shape[1] != first[1].shape[1]:
+    if first is not None and observations.shape[1] != first.observations.shape[1]:
         raise ValueError(
-            f"{file} has {observations.shape[1]} sensors, and {first[0]} has {first[1].shape[1]}: log the same ones in "
-            "each file, or put them into separate folders"
+            f"{file} has {observations.shape[1]} sensors, and {first.name} has {first.observations.shape[1]}: log the "
+            "same ones in each file, or put them into separate folders"
         )
     if positions is not None and (positions.ndim != 2 or len(positions) != len(observations)):
         raise ValueError(f"{file} has positions {positions.shape}: expected one row for each observation")
-    if first is not None and (positions is None) != (first[3] is None):
-        raise ValueError(f"{file} and {first[0]} must both have positions, or neither")
-    if first is not None and positions is not None and positions.shape[1] != first[3].shape[1]:
-        raise ValueError(f"{file} has {positions.shape[1]} positions a step, and {first[0]} has {first[3].shape[1]}")
+    if first is not None and (positions is None) != (first.positions is None):
+        raise ValueError(f"{file} and {first.name} must both have positions, or neither")
+    known = None if first is None else first.positions
+    if first is not None and positions is not None and known is not None and positions.shape[1] != known.shape[1]:
+        raise ValueError(f"{file} has {positions.shape[1]} positions a step, and {first.name} has {known.shape[1]}")
     for name, values in (("observations", observations), ("actions", actions), ("positions", positions)):
         if values is not None and not np.isfinite(values).all():
             step = int(np.argwhere(~np.isfinite(values))[0][0])

@@ -48,6 +48,7 @@ class Contract:
     task: str = ""
     actuators: tuple[str, ...] = ()  # a name for each number of an action, or none
     action_units: tuple[str, ...] = ()  # likewise
+    cameras: dict[str, str] = field(default_factory=dict)  # by sensor: the camera, and how its frames become pictures
     rest: tuple[float, ...] = ()  # the declared rest action; none: zero, or the bound nearest to it
     versions: dict[str, str] = field(default_factory=dict)  # of the software that made it
     format: int = FORMAT
@@ -194,6 +195,8 @@ class Contract:
             raise ValueError(f"playback must be one of {', '.join(ORDERS)}; got {self.playback[:40]!r}")
         if not self.terms or set(self.terms) != set(self.weights):
             raise ValueError("terms must name at least one cost, and weights must have one number for each of them")
+        if unknown := sorted(set(self.cameras) - {sensor.name for sensor in self.observation.sensors}):
+            raise ValueError(f"cameras must be of sensors; there is no sensor {unknown[0]!r:.40}")
         for name in ("terms", "margins"):
             if len(set(getattr(self, name))) != len(getattr(self, name)):
                 raise ValueError(f"{name} must not name anything twice")

@@ -1,0 +1,119 @@
+"""Data that a user gives, with the sensors of the settings or of a model, and videos decoded behind a progress bar."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from worldmodel.data import dataset
+from worldmodel.data.episodes import EpisodeData
+from worldmodel.data.video.recorded_pictures import PIXELS
+from worldmodel.models.checkpoint import Checkpoint
+
+from ..build.recipes import CUSTOM
+from ..build.robots import robot_of
+from ..shell.progress import progress_bar
+from .data_checks import description
+
+logger = logging.getLogger(__name__)
+
+
+def load_for_training(cfg: DictConfig, source: Path | str) -> EpisodeData:
+    """Read the data of a recipe. Of a user's own data, `observation` chooses the sensors, if it names any.
+
+    Raises:
+      FileNotFoundError: no dataset there.
+      ValueError: see `worldmodel.data.dataset.load`; or a sensor that the data lack.
+    """
+    data = _load(source, int(cfg.observation.size))
+    if cfg.task.name != CUSTOM:
+        return data
+    known = [sensor.name for sensor in data.spec.sensors]
+    words = ",".join(dict.fromkeys(PIXELS if _is_picture(name) else name for name in known))
+    if cfg.observation.sensors is None:
+        if data.spec.pictures:
+            logger.warning(
+                "the data in %s have pictures, and this recipe is that of vectors: choose the other one with "
+                "observation=[%s]",
+                source,
+                words,
+            )
+        return data
+    wanted: list[str] = []
+    for each in cfg.observation.sensors:
+        # `pixels` are the pictures of all cameras, as those of a task are.
+        found = [name for name in known if name == each or (each == PIXELS and _is_picture(name))]
+        if not found:
+            raise ValueError(
+                f"the data in {source} have no sensor {each!r}, only {', '.join(known)}: choose with "
+                f"observation=[{words}], or some of these"
+            )
+        wanted += found
+    return _chosen(data, wanted)
+
+
+def load_for_model(checkpoint: Checkpoint, source: Path | str) -> EpisodeData:
+    """Read data to judge or to calibrate a model with: its sensors, and pictures of its size.
+
+    Sensors that the data lack are left to the checks of data and model.
+
+    Raises:
+      FileNotFoundError: no dataset there.
+      ValueError: see `worldmodel.data.dataset.load`; or frames of another shape than those of the training.
+    """
+    spec = checkpoint.model.observation
+    data = _load(source, spec.pictures[0].shape[0] if spec.pictures else 64)
+    names, known = [sensor.name for sensor in spec.sensors], [sensor.name for sensor in data.spec.sensors]
+    if names != known and set(names) <= set(known):
+        data = _chosen(data, names)
+    _check_cameras(description(data).get("cameras") or {}, robot_of(checkpoint).get("cameras") or {}, source)
+    return data
+
+
+def _check_cameras(found: dict[str, Any], trained: dict[str, Any], source: Path | str) -> None:
+    """Raise ValueError where pictures are cut out of frames of another shape: they show another part of the scene."""
+    for sensor in sorted(found.keys() & trained.keys()):
+        shapes = [f"{each['width']} × {each['height']}" for each in (found[sensor], trained[sensor])]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"the dataset {source} has {sensor} from frames of {shapes[0]} pixels, and the model learned from "
+                f"{shapes[1]}: record with one resolution of the camera, or train again"
+            )
+
+
+def _load(source: Path | str, picture_size: int) -> EpisodeData:
+    with ExitStack() as stack:
+        bars = list[Callable[[int, int], None]]()
+
+        def show(done: int, total: int) -> None:
+            if not bars:  # only where videos are decoded
+                bars.append(stack.enter_context(progress_bar("read videos", total)))
+            bars[0](done, total)
+
+        return dataset.load(source, picture_size=picture_size, on_progress=show)
+
+
+def _chosen(data: EpisodeData, names: Sequence[str]) -> EpisodeData:
+    """Return the data with these sensors, and their description without the others."""
+    chosen = data.with_sensors(names)
+    try:
+        described = json.loads(data.metadata["task"])
+        described["observation_size"] = sum(sensor.size for sensor in chosen.spec.sensors)
+    except (KeyError, TypeError, ValueError):  # data from another program
+        return chosen
+    if not chosen.spec.vectors:
+        described |= {"sensors": [], "sensor_units": []}
+    if isinstance(cameras := described.get("cameras"), dict):
+        described["cameras"] = {name: each for name, each in cameras.items() if name in names}
+    return replace(chosen, metadata=data.metadata | {"task": json.dumps(described)})
+
+
+def _is_picture(name: str) -> bool:
+    return name == PIXELS or name.startswith(f"{PIXELS}_")

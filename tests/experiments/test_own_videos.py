@@ -20,7 +20,7 @@ from worldmodel.data.video.square import square_picture
 from .recipe import settings
 
 STEPS, EPISODES, FRAME = 40, 6, 40
-SMALL = ("task=custom", "observation.size=32", "observation.features=8", "model.ensemble=1", "model.policy=false")
+SMALL = ("task=custom", "observation.size=32", "observation.features=32", "model.ensemble=1", "model.policy=false")
 
 
 @pytest.fixture(scope="module")

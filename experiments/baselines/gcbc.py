@@ -27,7 +27,7 @@ from envs import Task
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.data.frame_windows import FrameWindows
 from worldmodel.data.windows import WindowSampler
-from worldmodel.nets.encoders.build import PICTURE_ENCODERS, picture_encoders, picture_stacks, sized
+from worldmodel.nets.encoders.build import PICTURE_ENCODERS, picture_encoders, picture_stacks, projected, sized
 from worldmodel.nets.layers import MLP
 from worldmodel.nets.normalization import Normalizer
 from worldmodel.observation import ObservationSpec
@@ -131,6 +131,8 @@ def train(data: EpisodeData, history: int, config: GcbcConfig, training: Trainin
     taken = (data.actions - middle) / np.where(half > 0, half, 1.0)
     kind = FrameWindows if data.spec.pictures else WindowSampler
     sampler = kind.of(dataclasses.replace(data, actions=taken.astype(np.float32)), history, 1, 1)
+    if isinstance(sampler, FrameWindows):
+        sampler = sampler.projected(partial(projected, model.pictures))
     graphdef, params, *others = nnx.split(model, nnx.Param, ...)
     (statistics,) = others  # `...` is one filter, hence one state
     warmup = max(1, training.updates // 20)

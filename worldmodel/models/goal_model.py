@@ -14,8 +14,7 @@ from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
 from ..nets.decoder import Decoder
-from ..nets.encoders.build import PICTURE_ENCODERS, SLOW_IN_LOOPS, embedding, picture_encoders
-from ..nets.encoders.components import ComponentEncoder
+from ..nets.encoders.build import PICTURE_ENCODERS, SLOW_IN_LOOPS, embedding, picture_encoders, projected
 from ..nets.encoders.history import HistoryEncoder
 from ..nets.heads import GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.predictors import EnsemblePredictor
@@ -138,12 +137,7 @@ class WorldModel(nnx.Module):
 
         Pictures whose encoder has no such part are left out.
         """
-        found = {} if self.pictures is None else dict(self.pictures.items())
-        return {
-            name: encoder.project(pictures[name])
-            for name, encoder in found.items()
-            if isinstance(encoder, ComponentEncoder)
-        }
+        return projected(self.pictures, pictures)
 
     def encode(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
         """Representation of the last P moments, one environment step apart, the newest last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -106,3 +107,20 @@ def embedding(spec: ObservationSpec, encoders: Any, observation: Observation) ->
             present = observation[sensor.name + PRESENT].astype(jnp.float32)
             features[sensor.name] = features[sensor.name] * present
     return spec.row({**observation, **features})
+
+
+def projected(encoders: Any, pictures: Mapping[str, Array]) -> dict[str, Array]:
+    """The part of pictures' features that does not learn, by sensor: encoders take it in place of the pictures.
+
+    Pictures whose encoder has no such part are left out.
+
+    Args:
+      encoders: of the pictures, by name; None where there are none.
+      pictures: by sensor.
+    """
+    found = {} if encoders is None else dict(encoders.items())
+    return {
+        name: encoder.project(pictures[name])
+        for name, encoder in found.items()
+        if isinstance(encoder, ComponentEncoder)
+    }

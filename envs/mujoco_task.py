@@ -208,6 +208,8 @@ class MujocoTask(Task[Observation]):
     def describe(self) -> dict[str, Any]:
         """Name, control period, bounds, sizes and physics versions, as JSON: stored with every dataset and model."""
         described = super().describe()
+        if any(len(sensor.shape) > 1 for sensor in self.sensors):  # also without one: data of another are refused
+            described["distractor"] = None if self._distractor is None else self._distractor.name
         return {  # in the order of earlier versions, with whose datasets it is compared
             "task": self.name,
             "control_period": self.control_period,

@@ -74,3 +74,14 @@ def test_a_seed_does_not_depend_on_draws():
 def test_an_unknown_distractor_is_named():
     with pytest.raises(ValueError, match="no distractor 'fog': choose from body, mild_texture"):
         Distractor("fog")
+
+
+def test_a_task_describes_its_distractor_and_states_have_none():
+    """Data are taken for those of a recipe by this description: clean ones must not pass for disturbed ones."""
+    task = envs.make("two_room")
+    assert "distractor" not in task.describe()
+    task.see(["pixels"], 16)
+    assert task.describe()["distractor"] is None
+    task.see(["pixels"], 16, "body")
+    assert task.describe()["distractor"] == "body"
+    task.close()

@@ -81,6 +81,8 @@ def test_a_damaged_record_is_no_frame(tmp_path):
     file.write_bytes(content)
     stored = StoredFrames(tmp_path)
     assert stored.get(1) is not None and stored.get(2) is None and stored.get(3) is not None
+    file.write_bytes(content.replace(b'"stamp": 0.2', b'"stamp": 0.7'))
+    assert StoredFrames(tmp_path).get(3) is None
 
 
 def test_a_slow_disk_drops_frames_counts_them_and_delays_nobody(tmp_path, monkeypatch, caplog):

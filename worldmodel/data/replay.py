@@ -197,7 +197,15 @@ def take_back(replay: Replay, steps: Int[Array, "E"]) -> Replay:
 
 
 def sample(replay: Replay, key: PRNGKeyArray, batch: int, horizon: int, history: int = 1) -> Transitions:
-    """Return the windows of `draw`."""
+    """Return the windows of `draw`.
+
+    Args:
+      replay: the buffer.
+      key: consumed.
+      batch: number of windows.
+      horizon: steps in a window.
+      history: P, moments in one representation.
+    """
     return windows(replay, draw(replay, key, batch, horizon, history), horizon)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ from envs import Task
 from worldmodel.observation import ObservationSpec
 
 from ..shell.did_you_mean import did_you_mean
-from .memory import Memory
+from .memory import Memory, memory_file
 from .png import read_png
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,11 @@ class Target:
 
     observation: dict[str, ndarray] | None
     at: Float[ndarray, "G"] | None
+
+    @property
+    def pictures(self) -> dict[str, ndarray]:
+        """Pictures of the goal by camera; none where it is the simulator's."""
+        return {name: each for name, each in (self.observation or {}).items() if each.ndim == 3}
 
     @classmethod
     def of(cls, cfg: DictConfig, task: Task, spec: ObservationSpec, memory: Memory | None, model: Any) -> Target | None:
@@ -112,7 +120,15 @@ def read_goal(
             raise ValueError(f"goal.{name} must be the path of a PNG file; got {value}")
         height, width = cameras[name].shape[:2]
         found[name] = read_png(Path(value).expanduser(), (height, width))
-        if memory is not None:
+        if memory is None:
+            logger.warning(
+                "%s has no %s beside it: it is not checked whether %s is a picture of the camera %s; training writes one",
+                model,
+                memory_file(model).name,
+                value,
+                name,
+            )
+        else:
             check_camera(found[name], name, memory, value)
     return found
 

@@ -28,6 +28,8 @@ class Pairs:
     goal_offset: int | None = None  # environment steps from start to goal, in the trajectory that contains both
     number: int = 0  # of the first pair; an episode's random numbers depend on its number
     seed: int = 0  # of the sensors' noise: the same for every policy
+    row: Float[ndarray, "E"] | None = None  # reading at the only goal, NaN where it is free; None: the simulator's
+    known: bool = True  # whether the goals' coordinates are known; without them, no success can be judged
 
     def __len__(self) -> int:
         return len(self.states)
@@ -63,6 +65,30 @@ def selection(task: Task, episodes: int, seed: int) -> Pairs:
     neither sensor noise nor plans share random numbers with an evaluation.
     """
     return Pairs("selection", *_drawn(task, "select", episodes, seed), task.budget, number=SELECTION, seed=seed)
+
+
+def one_goal(
+    task: Task, episodes: int, seed: int, at: Float[ndarray, "G"] | None, row: Float[ndarray, "E"] | None
+) -> Pairs:
+    """The starts of `honest`, all of them with the same goal; starts that already succeed are drawn again.
+
+    Args:
+      task: of the starts.
+      episodes: number of starts.
+      seed: of the starts.
+      at: coordinates of the goal; None: unknown.
+      row: reading at the goal, for policies that look at pictures; None: the simulator's.
+    """
+    states = []
+    for episode in range(episodes):
+        rng = episode_rng(seed, "evaluate", episode)
+        state, _ = task.sample_pair(rng)
+        while at is not None and task.success(state, at):
+            state, _ = task.sample_pair(rng)
+        states.append(state)
+    goal = np.full(task.goal_size, np.nan) if at is None else at
+    goals = np.tile(goal, (episodes, 1))
+    return Pairs("one_goal", np.stack(states), goals, task.budget, seed=seed, row=row, known=at is not None)
 
 
 def _drawn(task: Task, name: str, episodes: int, seed: int) -> tuple[Float[ndarray, "B S"], Float[ndarray, "B G"]]:

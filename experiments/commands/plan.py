@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -84,7 +84,9 @@ def _check_goal(cfg: DictConfig) -> None:
         return
     needs = "the row ceiling" if "ceiling" in cfg.policies else "a table of results" if cfg.results is not None else ""
     if needs:
-        raise ValueError(f"{needs} needs the coordinates of the goal in the picture: add goal_at=[...], or leave it out")
+        raise ValueError(
+            f"{needs} needs the coordinates of the goal in the picture: add goal_at=[...], or leave it out"
+        )
 
 
 def _target(cfg: DictConfig, seed: int, checkpoint: Checkpoint) -> Target | None:
@@ -99,7 +101,7 @@ def _draw_ends(cfg: DictConfig, checkpoint: Checkpoint, target: Target, measured
     """Write the last moments of some episodes beside the picture of the goal."""
     assert target.observation is not None
     task = goal_tasks.of_model(checkpoint)
-    rows = [(name, last_pictures(task, episodes[:MOST])) for name, episodes in measured.episodes.items()]
+    rows: Any = [(name, last_pictures(task, episodes[:MOST])) for name, episodes in measured.episodes.items()]
     out = Path(cfg.runs) / f"{str(cfg.task.name).replace('/', '-')}-plan-goal.png"
     figure = sheet(f"{cfg.task.name}: the last moment of each episode", target.pictures, rows)
     write_atomically(out, to_png(figure))

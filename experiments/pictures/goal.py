@@ -72,7 +72,8 @@ def coordinates(task: Task, values: Any) -> Float[ndarray, "G"]:
     if found.shape != (task.goal_size,):
         example = ",".join(f"{value:.2f}" for value in task.sample_goal(np.random.default_rng(0)))
         raise ValueError(
-            f"goal_at has {len(found)} numbers, but a goal of {task.name} has {task.goal_size}: write goal_at=[{example}]"
+            f"goal_at has {len(found)} numbers, but a goal of {task.name} has {task.goal_size}: give as many, as in "
+            f"goal_at=[{example}]"
         )
     return found
 
@@ -83,8 +84,8 @@ def read_goal(
     """Read a goal from files.
 
     Args:
-      given: path of the picture of the only camera, or by sensor: a path for each camera, and numbers for vectors, which
-        are free where they are left out.
+      given: path of the picture of the only camera, or by sensor: a path for each camera, and numbers for vectors,
+        which are free where they are left out.
       spec: sensors of the model.
       memory: of the model; None: the cameras are not compared.
       model: path of the model, for messages.
@@ -97,13 +98,15 @@ def read_goal(
     names = ", ".join(sensor.name for sensor in spec.sensors)
     if not cameras:
         raise ValueError(
-            f"goal={given} is a picture, but {model} is observed by {names}: train with observation=pixels, or give the "
-            "goal's coordinates with goal_at=[...]"
+            f"goal={given} is a picture, but {model} is observed by {names}: train with observation=pixels, or give "
+            "the goal's coordinates with goal_at=[...]"
         )
     every = f"goal={{{', '.join(f'{name}: FILE.png' for name in cameras)}}}"
     if not isinstance(given, Mapping):
         if len(cameras) > 1:
-            raise ValueError(f"goal={given} is one picture, but the model has the cameras {', '.join(cameras)}: {every}")
+            raise ValueError(
+                f"goal={given} is one picture, but the model has the cameras {', '.join(cameras)}: {every}"
+            )
         given = {next(iter(cameras)): given}
     if unknown := [name for name in given if name not in {sensor.name for sensor in spec.sensors}]:
         raise ValueError(
@@ -122,7 +125,7 @@ def read_goal(
         found[name] = read_png(Path(value).expanduser(), (height, width))
         if memory is None:
             logger.warning(
-                "%s has no %s beside it: it is not checked whether %s is a picture of the camera %s; training writes one",
+                "%s has no %s beside it, which training writes: nobody checks that %s is a picture of the camera %s",
                 model,
                 memory_file(model).name,
                 value,

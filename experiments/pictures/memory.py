@@ -105,7 +105,9 @@ class Memory:
                 parts = [tensors[f"{part}/{name}"] for part in ("low", "high", "colours", "moving")]
                 appearances[name] = Appearance(*parts)
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-            raise ValueError(f"{path} is not a model's memory that this version reads ({error!s:.80}): {fix}") from error
+            raise ValueError(
+                f"{path} is not a model's memory that this version reads ({error!s:.80}): {fix}"
+            ) from error
         shapes = {name: each.shape[1:] for name, each in frames.items()}
         if shapes != {each.name: each.shape for each in spec.pictures} or latents.shape[1] != latent_size:
             raise ValueError(f"{path} is the memory of a model with other cameras or latents: {fix}")

@@ -50,9 +50,7 @@ def goal_row(agent: Agent, observation: dict[str, ndarray], **words: Any) -> Flo
     return checked_goal(Goal(observation), engine.contract, embed=embedding(engine))
 
 
-def approach(
-    task: Task, agent: Agent, row: Float[ndarray, "E"], records: Sequence[EpisodeRecord]
-) -> Approach | None:
+def approach(task: Task, agent: Agent, row: Float[ndarray, "E"], records: Sequence[EpisodeRecord]) -> Approach | None:
     """Judge episodes by the critic of the agent's model; None for a model without one.
 
     Args:

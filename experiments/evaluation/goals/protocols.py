@@ -81,14 +81,18 @@ def one_goal(
     """
     states = []
     for episode in range(episodes):
-        rng = episode_rng(seed, "evaluate", episode)
-        state, _ = task.sample_pair(rng)
-        while at is not None and task.success(state, at):
-            state, _ = task.sample_pair(rng)
-        states.append(state)
+        states.append(start_towards(task, episode_rng(seed, "evaluate", episode), at))
     goal = np.full(task.goal_size, np.nan) if at is None else at
     goals = np.tile(goal, (episodes, 1))
     return Pairs("one_goal", np.stack(states), goals, task.budget, seed=seed, row=row, known=at is not None)
+
+
+def start_towards(task: Task, rng: np.random.Generator, at: Float[ndarray, "G"] | None) -> Float[ndarray, "S"]:
+    """Draw a start for a goal at some coordinates, one that does not succeed already; None: they are not known."""
+    state, _ = task.sample_pair(rng)
+    while at is not None and task.success(state, at):
+        state, _ = task.sample_pair(rng)
+    return state
 
 
 def _drawn(task: Task, name: str, episodes: int, seed: int) -> tuple[Float[ndarray, "B S"], Float[ndarray, "B G"]]:

@@ -21,8 +21,8 @@ from .state import Moment
 TILE = 192  # pixels of a picture, at least, so that browsers do not blur it much
 _GAP = 12
 _EMPTY = 236  # grey of a picture that is not known
-_HEAD = "<div style='display:flex;gap:8px;margin:2px 12px -6px;font-size:12px;color:#5b6475'>{}</div>"
-_CELL = "<span style='flex:1'>{}</span>"
+_HEAD = "<div style='display:flex;gap:8px;margin:2px 12px 1px;font-size:12px;line-height:1.4;color:#5b6475'>{}</div>"
+_CELL = "<span style='flex:1;white-space:nowrap;overflow:hidden;text-overflow:ellipsis'>{}</span>"
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def show(summary: Summary) -> None:
     table.add_column(justify="right")
     actions = sum(summary.sources.values())
     reached = f"{summary.successes} of {summary.episodes}"
-    unknown = f"not known, {summary.episodes} episodes: add goal_at=[...]"
+    unknown = f"not known, {summary.episodes} episode{'s' * (summary.episodes != 1)}: add goal_at=[...]"
     table.add_row("goals reached", reached if summary.known or summary.successes else unknown)
     if summary.costs:
         first, last = np.median(summary.costs, axis=0)

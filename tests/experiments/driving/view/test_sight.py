@@ -11,6 +11,7 @@ import imageio.v3 as imageio
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from envs.vision.camera import available
 from experiments.build import compose
@@ -47,8 +48,6 @@ def known(tmp_path_factory):
 
 def arguments(path):
     cfg = compose("drive", "task=two_room", f"checkpoint='{path}'", *PLANNER)
-    from omegaconf import OmegaConf
-
     return {"checkpoint": str(path), "settings": OmegaConf.to_container(cfg, resolve=True)}
 
 
@@ -126,7 +125,9 @@ def tiles(page):
     """The two pictures in each row of the panel, in their own size."""
     found = []
     for each in page.evaluate(OF_PAGE):
-        row = imageio.imread(io.BytesIO(base64.b64decode(each.partition(",")[2])))[..., :3]
+        if not each.startswith("data:image/png"):
+            continue  # an icon of viser's
+        row = imageio.imread(io.BytesIO(base64.b64decode(each.partition(",")[2])), extension=".png")[..., :3]
         side = row.shape[0]
         found.append([picture[:: side // 32, :: side // 32] for picture in (row[:, :side], row[:, -side:])])
     return found

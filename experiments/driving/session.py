@@ -203,6 +203,7 @@ class Drive:
                     episodes=summary.episodes,
                     late=seen.late,
                     reached=self._reached_at is not None,
+                    known=self._summary.known or summary.successes > 0,
                     moment=None if instant is None else self._moment(instant, action),
                 )
             )

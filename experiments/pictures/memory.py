@@ -21,7 +21,7 @@ from safetensors.numpy import save as serialise
 
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.files import write_atomically
-from worldmodel.observation import ObservationSpec
+from worldmodel.observation import PRESENT, ObservationSpec
 
 from ..build.embeddings import embedded
 from .appearance import Appearance
@@ -48,23 +48,28 @@ class Memory:
 
     @classmethod
     def of(cls, model: Any, data: EpisodeData) -> Memory:
-        """Choose moments evenly from the data that a model with pictures was trained on.
+        """Choose moments evenly from the data that a model with pictures was trained on, where no picture is missing.
 
         Args:
           model: frozen.
           data: with pictures.
         """
-        chosen = np.unique(np.linspace(0, data.rows - 1, FRAMES).astype(int))
+        cameras = [sensor.name for sensor in data.spec.pictures]
+        present = np.ones(data.rows, bool)
+        for name in cameras:
+            if name + PRESENT in data.readings:
+                present &= np.asarray(data.readings[name + PRESENT])[:, 0] > 0
+        usable = np.flatnonzero(present) if present.any() else np.arange(data.rows)
+        chosen = usable[np.unique(np.linspace(0, len(usable) - 1, FRAMES).astype(int))]
         past = chosen[:, None] - np.arange(model.history - 1, -1, -1)
         flat = np.maximum(past, data.first[chosen][:, None]).ravel()  # at an episode's start the first moment repeats
         rows = embedded(model, {name: np.asarray(values[flat]) for name, values in data.readings.items()})
         latents = np.asarray(_encode(model, rows.reshape((*past.shape, -1))))
-        cameras = [sensor.name for sensor in data.spec.pictures]
-        every = max(1, data.rows // SAMPLE)
+        sample = usable[:: max(1, len(usable) // SAMPLE)]
         return cls(
             latents,
             {name: np.asarray(data.readings[name][chosen]) for name in cameras},
-            {name: Appearance.of(np.asarray(data.readings[name][::every])) for name in cameras},
+            {name: Appearance.of(np.asarray(data.readings[name][sample])) for name in cameras},
         )
 
     def nearest(self, latent: Float[ndarray, "D"]) -> int:

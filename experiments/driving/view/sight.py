@@ -51,7 +51,7 @@ class SightPanel:
         self._images: dict[str, tuple[Any, Any]] = {}
         ago = contract.action_block * contract.control_period
         ahead = contract.horizon // contract.action_block * ago
-        expected = f"expected {ago:.2g} s ago" if sight.memory else "expected: no memory beside the model"
+        expected = "expected for now" if sight.memory else "no memory file"
         cameras = ObservationSpec.of(contract.observation.sensors).pictures
         for sensor in cameras:
             nothing = _row(_empty(sensor.shape), _empty(sensor.shape))

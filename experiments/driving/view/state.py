@@ -42,6 +42,7 @@ class Picture:
     episodes: int
     late: int
     reached: bool
+    known: bool = True  # whether the goals' coordinates are known, by which successes are counted
     moment: Moment | None = None  # the control instant since the last picture, if there was one
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from envs.vision.camera import available
 from experiments.build.embeddings import embedded
 from experiments.pictures.memory import FRAMES, Memory, copy_memory, load_memory, memory_file
+from worldmodel.observation import ObservationSpec
 
 from .small import seen_task, small_model, wandering
 
@@ -63,3 +67,17 @@ def test_what_is_no_memory_of_the_model_is_named(remembered, tmp_path):
     path.write_bytes(path.read_bytes()[:-400])
     with pytest.raises(ValueError, match="is not a model's memory that this version reads .*: remove it"):
         load_memory(tmp_path / "m.safetensors", data.spec, model.latent_size)
+
+
+def test_a_moment_without_a_picture_is_not_remembered(remembered):
+    model, data, memory = remembered
+    assert memory.appearances["pixels"].low.min() > 0
+    sensors = tuple(replace(each, optional=True) for each in data.spec.sensors)
+    present = np.ones((data.rows, 1), np.uint8)
+    present[::3] = 0
+    pictures = data.readings["pixels"] * present[:, :, None, None]
+    with_gaps = replace(data, readings={"pixels": pictures, "pixels_present": present}, spec=ObservationSpec(sensors))
+    task = SimpleNamespace(action_space=SimpleNamespace(shape=(2,)))
+    found = Memory.of(small_model(task, with_gaps), with_gaps)
+    assert len(found.latents) == present.sum() and found.frames["pixels"].min() > 0
+    assert found.appearances["pixels"].low.min() > 0

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": "the whole pipeline: collect, train, plan, and one page with the results",
     "collect": "roll out behaviours in a task and write a Minari dataset",
+    "picture": "draw what a task's cameras see at a goal, as files that plan and drive take",
     "train": "train a world model on a dataset",
     "plan": "plan with a trained model to held-out goals and measure success",
     "compare": "learning curves side by side, with final tables, statistics and published scores",

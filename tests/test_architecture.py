@@ -32,6 +32,7 @@ ORDER = {
         "shell",
         "records",
         "build",
+        "pictures",
         "evaluation",
         "baselines",
         "training",

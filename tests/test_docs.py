@@ -32,7 +32,17 @@ INLINE = [
     )
 ]
 # Settings that name a file to read, and those that name one that is written.
-READ = ("checkpoint", "bundle", "log", "data", "calibration", "online.data", "online.start_from", "suite.checkpoint")
+READ = (
+    "checkpoint",
+    "goal",
+    "bundle",
+    "log",
+    "data",
+    "calibration",
+    "online.data",
+    "online.start_from",
+    "suite.checkpoint",
+)
 WRITTEN = ("out", "results", "telemetry", "online.curves")
 
 
@@ -98,7 +108,12 @@ def made_by(command: str) -> list[str]:
     """The files that a command leaves behind, as far as later ones on the page read them."""
     chosen, name = settings(command), words(command)[1]
     made = [chosen[key] for key in WRITTEN if key in chosen]
-    task = chosen.get("task", "two_room").replace("/", "-")
+    task = "-".join(
+        [
+            chosen.get("task", "two_room").replace("/", "-"),
+            *([chosen["observation"]] if "observation" in chosen else []),
+        ]
+    )
     if name in ("train", "plan") and "out" not in chosen:
         made.append(f"{chosen.get('runs', 'runs')}/{task}-seed{chosen.get('seed', '0')}.safetensors")
     if name == "bench" and chosen.get("suite") == "rewards":

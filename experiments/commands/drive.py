@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -15,7 +16,9 @@ import envs
 from envs import Task
 from envs.mujoco_task import MujocoTask
 from planning.control import Fallback, LiveEngine, Loop, Planning, RealtimeController, Recipe
+from worldmodel.files import write_atomically
 from worldmodel.models.checkpoint import load_model
+from worldmodel.observation import ObservationSpec
 
 from .. import build
 from ..build import goal_tasks
@@ -29,10 +32,17 @@ from ..driving.session import Drive, VirtualClock, fail_if_failed
 from ..driving.simulator.client import Simulator
 from ..driving.simulator.messages import Setup
 from ..driving.summary import Summary, show
+from ..driving.view.expectation import Expectation
 from ..driving.view.page import View
+from ..driving.view.sight import Sight
+from ..pages.figures import to_png
+from ..pages.sheet import sheet
+from ..pictures.goal import Target
+from ..pictures.memory import load_memory, memory_file
 from ..records.promises import log_level
 from ..shell.overrides import command_line
 from ..shell.progress import COMPILING
+from ..shell.say import say
 from ..training.ensure import chosen_checkpoint
 
 # Settings fixed by a bundle.
@@ -50,19 +60,30 @@ def run(cfg: DictConfig) -> Summary:
     with ExitStack() as stack:
         # The guards' results are counted in the summary and shown on the page.
         stack.enter_context(log_level("planning.control.realtime", logging.ERROR))
-        drive = _prepare(cfg, summary, stack)
+        drive, target = _prepare(cfg, summary, stack)
         try:
             drive.run()
         finally:
             summary.events = drive.controller.events.counts
             show(summary)
+    if target is not None and drive.ends:
+        out = Path(cfg.runs) / f"{summary.task.replace('/', '-')}-drive-goal.png"
+        ends = {name: [each[name] for each in drive.ends] for name in target.pictures}
+        figure = sheet(f"{summary.task}: the last moment of each episode", target.pictures, [("drive", ends)])
+        write_atomically(out, to_png(figure))
+        say(f"last moments beside the goal: {out}")
     return summary
 
 
-def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> Drive:
+def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> tuple[Drive, Target | None]:
     """Start all processes and views; `stack` closes them."""
-    planner, task = _planner(cfg)
-    summary.task = task.name
+    planner, task, spec, model = _planner(cfg)
+    summary.task, contract = task.name, planner.contract
+    observes, latent_size = ObservationSpec.of(contract.observation.sensors), contract.latent_size
+    needed = bool(observes.pictures) and (cfg.view or cfg.goal is not None)
+    memory = load_memory(model, observes, latent_size) if needed else None
+    target = Target.of(cfg, task, observes, memory, model)
+    summary.known = target is None or target.at is not None
     virtual = cfg.timing != "wallclock"
     delay = {"ideal": 0.0, "delay": 0.04, "wallclock": 0.0}[cfg.timing]
     if cfg.delay_ms is not None:
@@ -103,13 +124,18 @@ def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> Drive:
     _wait_until_ready(controller)
     view = None
     if cfg.view:
-        view = stack.enter_context(View(task, controller.weights, setup.deadline, str(cfg.host), int(cfg.port)))
+        sight = None
+        if observes.pictures:
+            asked = None if memory is None else stack.enter_context(Expectation(spec, memory_file(model)))
+            sight = Sight(contract, memory, asked)
+        view = stack.enter_context(View(task, controller.weights, setup.deadline, str(cfg.host), int(cfg.port), sight))
         Console().print(f"watch and steer at {view.address}; Ctrl-C ends", soft_wrap=True)
-    return Drive(cfg, task, simulator, controller, view, summary, clock if isinstance(clock, VirtualClock) else None)
+    stepped = clock if isinstance(clock, VirtualClock) else None
+    return Drive(cfg, task, simulator, controller, view, summary, stepped, target), target
 
 
-def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
-    """Create the planner, and the task that it is for."""
+def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task, dict[str, Any], Path]:
+    """Create the planner, the task that it is for, the description of its engine, and the path of its model."""
     if cfg.bundle is not None:
         if cfg.checkpoint is not None:
             raise ValueError("give a checkpoint or a bundle, not both")
@@ -121,7 +147,8 @@ def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
                 f"here steps: there are {', '.join(envs.TASKS)}"
             )
         _with_actuators(recipe.contract.task)
-        return recipe, goal_tasks.observed(recipe.contract.task, recipe.contract.observation.sensors)
+        task = goal_tasks.observed(recipe.contract.task, recipe.contract.observation.sensors)
+        return recipe, task, recipe.spec, Path(cfg.bundle)
     if is_goal_task(str(cfg.task.name)):
         _with_actuators(str(cfg.task.name))  # before a model is trained for it
     chosen_checkpoint(cfg, int(cfg.seed), "drive")
@@ -129,9 +156,11 @@ def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task]:
     path = trained if cfg.checkpoint is None else checkpoint_file(cfg.checkpoint, cfg.task.name)
     arguments: dict[str, Any] = {"checkpoint": str(path), "settings": OmegaConf.to_container(cfg, resolve=True)}
     task = goal_tasks.of_model(load_model(path))
+    factory = "experiments.commands.drive:engine"
+    spec = {"factory": factory, "arguments": arguments}
     if cfg.timing == "wallclock":
-        return Recipe.factory("experiments.commands.drive:engine", **arguments), task
-    return engine(**arguments), task
+        return Recipe.factory(factory, **arguments), task, spec, path
+    return engine(**arguments), task, spec, path
 
 
 def _with_actuators(name: str) -> Task:

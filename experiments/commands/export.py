@@ -13,6 +13,7 @@ from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 from ..build.bundles import bundle_agent, calibrated, make_bundle, reward_bundle
 from ..build.published import PUBLISHED, checkpoint_file
 from ..build.robots import robot_of
+from ..pictures.memory import copy_memory
 from ..shell.command_words import words_of_command
 from ..shell.say import say
 from ..training.data_checks import check_data, check_moves, check_range
@@ -47,7 +48,9 @@ def run(cfg: DictConfig) -> Bundle:
         engine = LiveEngine(bundle_agent(cfg, checkpoint))
         guards, extra = calibrated(engine, data, float(cfg.alarms_a_minute)).for_bundle()
         parts = {"guards": guards, "extra": extra}
-    return _save(make_bundle(cfg, checkpoint, **parts), out)
+    bundle = _save(make_bundle(cfg, checkpoint, **parts), out)
+    copy_memory(path, out)
+    return bundle
 
 
 def _save(bundle: Bundle, out: Path) -> Bundle:

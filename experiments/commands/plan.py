@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from worldmodel.files import write_atomically
 from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from ..build import goal_tasks
-from ..build.published import PUBLISHED
+from ..build.published import PUBLISHED, checkpoint_file
 from ..build.recipes import Paths, reward_model_file
-from ..evaluation.goals.measure import check_policies, measure, show
+from ..evaluation.goals.approach import last_pictures, show_approaches
+from ..evaluation.goals.measure import Measured, check_policies, measure, show
+from ..pages.figures import to_png
+from ..pages.sheet import MOST, sheet
+from ..pictures.goal import Target
+from ..pictures.memory import load_memory
 from ..records.manifest import manifest
 from ..records.results import Row, append_csv, write_json
 from ..shell.overrides import command_line
@@ -24,6 +30,8 @@ from ..shell.say import say
 from ..training.ensure import chosen_checkpoint
 
 if TYPE_CHECKING:
+    from worldmodel.models.checkpoint import Checkpoint
+
     from ..evaluation.rewards.measure import ReturnRow
 
 logger = logging.getLogger(__name__)
@@ -32,6 +40,8 @@ logger = logging.getLogger(__name__)
 def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
     """Measure one row per policy and seed; print them pooled, and write them to `runs` and to the CSV `results`."""
     if (path := _file(cfg)) is not None and kind_of(path) == REWARD_MODEL:
+        if cfg.goal is not None or cfg.goal_at is not None:
+            raise ValueError(f"{path} learned from rewards and takes no goal: leave goal and goal_at out")
         from ..evaluation.rewards import measure as reward_measure  # it needs MuJoCo
         from ..shell.command_words import words_of_command
 
@@ -42,10 +52,22 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
     seeds = [int(seed) for seed in cfg.seeds] if cfg.seeds is not None else [int(cfg.seed)]
     if cfg.checkpoint is None:
         log_missing(cfg, seeds)
-    rows: list[Row] = []
+    _check_goal(cfg)
+    found: list[Measured] = []
     for seed in seeds:
-        rows += measure(cfg, chosen_checkpoint(cfg, seed), seed).rows
-    show(rows, f"{cfg.task.name}: {len(seeds)} seed{'s' if len(seeds) > 1 else ''}, held-out goals")
+        checkpoint = chosen_checkpoint(cfg, seed)
+        target = _target(cfg, seed, checkpoint)
+        found.append(measure(cfg, checkpoint, seed, target))
+        if len(found) == 1 and target is not None and target.observation is not None:
+            _draw_ends(cfg, checkpoint, target, found[0])
+    rows = [row for each in found for row in each.rows]
+    count = f"{cfg.task.name}: {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+    if cfg.goal is None:
+        show(rows, f"{count}, {'held-out goals' if cfg.goal_at is None else 'one goal'}")
+    else:
+        names = {name for each in found for name in each.approaches}
+        by_policy = {name: [each.approaches[name] for each in found if name in each.approaches] for name in names}
+        show_approaches(rows, by_policy, f"{count}: steps to the goal of a picture, by the critic")
     made = manifest(cfg, seeds)
     name = "-".join(filter(None, [cfg.task.name.replace("/", "-"), "plan", str(cfg.variant)]))
     out = Path(cfg.runs) / f"{name}.json"
@@ -54,6 +76,36 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
         append_csv(Path(cfg.results), rows, made)
     say(f"rows: {out if cfg.results is None else cfg.results}")
     return rows
+
+
+def _check_goal(cfg: DictConfig) -> None:
+    """Raise ValueError for settings that need a goal's coordinates where nobody gives them."""
+    if cfg.goal is None or cfg.goal_at is not None:
+        return
+    needs = "the row ceiling" if "ceiling" in cfg.policies else "a table of results" if cfg.results is not None else ""
+    if needs:
+        raise ValueError(
+            f"{needs} needs the coordinates of the goal in the picture: add goal_at=[...], or leave it out"
+        )
+
+
+def _target(cfg: DictConfig, seed: int, checkpoint: Checkpoint) -> Target | None:
+    """The one goal of all episodes, if the settings give one."""
+    path = Paths.of(cfg, seed).model if cfg.checkpoint is None else checkpoint_file(cfg.checkpoint, cfg.task.name)
+    model = checkpoint.model
+    memory = load_memory(path, model.observation, model.latent_size) if cfg.goal is not None else None
+    return Target.of(cfg, goal_tasks.of_model(checkpoint), model.observation, memory, path)
+
+
+def _draw_ends(cfg: DictConfig, checkpoint: Checkpoint, target: Target, measured: Measured) -> None:
+    """Write the last moments of some episodes beside the picture of the goal."""
+    assert target.observation is not None
+    task = goal_tasks.of_model(checkpoint)
+    rows: Any = [(name, last_pictures(task, episodes[:MOST])) for name, episodes in measured.episodes.items()]
+    out = Path(cfg.runs) / f"{str(cfg.task.name).replace('/', '-')}-plan-goal.png"
+    figure = sheet(f"{cfg.task.name}: the last moment of each episode", target.pictures, rows)
+    write_atomically(out, to_png(figure))
+    say(f"last moments beside the goal: {out}")
 
 
 def log_missing(cfg: DictConfig, seeds: list[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +28,8 @@ class Summary:
     late: int = 0  # actions, in real time
     slips: int = 0  # physics steps that the machine began late
     sources: Counter[str] = field(default_factory=Counter)  # of actions
+    known: bool = True  # whether the goals' coordinates are known; without them no success can be judged
+    costs: list[tuple[float, float]] = field(default_factory=list)  # of the first and last plan, towards a picture
     events: Counter[str] = field(default_factory=Counter)  # count of onsets of each fault
 
 
@@ -36,7 +39,12 @@ def show(summary: Summary) -> None:
     table.add_column(no_wrap=True)
     table.add_column(justify="right")
     actions = sum(summary.sources.values())
-    table.add_row("goals reached", f"{summary.successes} of {summary.episodes}")
+    reached = f"{summary.successes} of {summary.episodes}"
+    unknown = f"not known, {summary.episodes} episode{'s' * (summary.episodes != 1)}: add goal_at=[...]"
+    table.add_row("goals reached", reached if summary.known or summary.successes else unknown)
+    if summary.costs:
+        first, last = np.median(summary.costs, axis=0)
+        table.add_row("cost of plans, first / last", f"{first:.3g} / {last:.3g}")
     table.add_row("control periods", f"{summary.steps} ({summary.seconds:.1f} s of the simulator)")
     for name, times in (("plan ms p50 / p99", summary.plan_ms), ("answer ms p50 / p99", summary.answer_ms)):
         if times:

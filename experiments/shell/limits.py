@@ -188,6 +188,8 @@ _EXACTLY: dict[str, Kind] = {
     "cost.set_point.weights": Several(Number(0)),
     "baseline": Word(),  # of `compare`; of `train` a group with keys
     "delay_ms": Number(0),
+    "goal": Word(),  # or a group of them, by sensor
+    "goal_at": Several(Number(), 1),
     "objective.decay": _PART,
     "online.curves": Word(),
     "online.steps": Whole(0),
@@ -215,7 +217,8 @@ _FREE += ("suite.recipes", "suite.settings", "suite.variants", "suite.reference"
 # Settings that may be null.
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
-    "delay_ms distractor episodes episodic every fault features members methods moment only ours out pictures_of plan "
+    "delay_ms distractor episodes episodic every fault features goal goal_at members methods moment only ours out "
+    "pictures_of plan "
     "planners preview rate_limit rest results run seconds seeds sensors start_from start_parts tasks telemetry "
 )
 _OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
@@ -252,6 +255,8 @@ def kind_of(key: str, value: Any = None) -> Kind | None:
     """The kind of the setting `key`, or None; `value` decides for names that are a group here and a value there."""
     group, _, name = key.rpartition(".")
     if group in ("cost", "constraint"):
+        return Group()
+    if key == "goal" and isinstance(value, dict):
         return Group()
     if group == "grid.sweeps":
         return Several(Whole(1), 1)

@@ -21,6 +21,7 @@ PATHS = (
     "checkpoint",
     "curves",
     "data",
+    "goal",
     "log",
     "online.curves",
     "online.data",
@@ -33,6 +34,7 @@ PATHS = (
     "telemetry",
 )
 _LISTS = ("curves",)  # several may be given
+_GROUPS = ("goal",)  # one for each sensor may be given
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 _RESERVED = ("null", "true", "false", "inf", "nan")
 _UNSAFE_IN_DOUBLE_QUOTES = frozenset('"$`\\!')
@@ -160,6 +162,7 @@ def _readable(argument: str, multirun: bool) -> str:
     if parsed.is_sweep_override():
         return argument if multirun else override(key, value)
     meant = parsed.value()
-    if meant is None or isinstance(meant, str) or (isinstance(meant, list) and key in _LISTS):
+    several = (isinstance(meant, list) and key in _LISTS) or (isinstance(meant, dict) and key in _GROUPS)
+    if meant is None or isinstance(meant, str) or several:
         return argument
     return override(key, value)  # Hydra would read a number, a list or a truth value; here it is a name

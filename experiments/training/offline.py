@@ -30,6 +30,7 @@ from ..build import fill, goal_tasks
 from ..build.defaults import defaults
 from ..build.recipes import CUSTOM, recipe, settings
 from ..build.sensor_ranges import sensor_range
+from ..pictures.memory import Memory, memory_file
 from ..shell.progress import progress_bar
 from .collapse_watch import CollapseWatch
 from .data_checks import check_data, check_moves, check_range, check_task, description, identity
@@ -97,7 +98,10 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
         raise FloatingPointError(
             f"{error}; the last good model, of update {int(run.good.update)}, is kept in {kept}"
         ) from error
-    save_model(out, trainer.model(state), made.model, metadata())
+    model = freeze(trainer.model(state), made.model)
+    if data.spec.pictures:
+        Memory.of(model, data).save(memory_file(out))  # first: a model is there only once its memory is
+    save_model(out, model, metadata=metadata())
     states.unlink(missing_ok=True)
 
 

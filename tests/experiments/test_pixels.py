@@ -10,6 +10,8 @@ from envs.vision.camera import available
 from experiments.build import compose, goal_tasks
 from experiments.build.recipes import Paths
 from experiments.commands import collect, drive, export, plan, replay, train
+from experiments.pictures.memory import load_memory
+from experiments.pictures.png import write_png
 from planning.control import Bundle, Controller
 from worldmodel.data.dataset import load
 from worldmodel.nets.encoders.build import sized
@@ -33,6 +35,12 @@ def test_collect_train_plan_export_drive_replay(tmp_path, capsys):
     trained = train.run(settings("train", runs, *small))
     assert trained.model.observation == sized(data.spec, "components", 128)
     file = runs / "two_room-pixels_proprio-seed0.safetensors"
+    assert load_memory(file, data.spec, trained.model.latent_size).frames["pixels"].shape[1:] == (64, 64, 3)
+    goal = tmp_path / "goal.png"  # a goal of the camera alone: the model knows what the other sensor may be
+    write_png(goal, np.asarray(data.readings["pixels"][7]))
+    words = (f"checkpoint='{file}'", "policies=[model]", "episodes=1", f"goal={{pixels: '{goal}', proprio: [0,0]}}")
+    assert plan.run(settings("plan", runs, *words))[0].successes is None
+    assert plan.run(settings("plan", runs, *words[:3], f"goal='{goal}'"))[0].protocol == "one_goal"
     rows = plan.run(settings("plan", runs, f"checkpoint='{file}'", "policies=[model,reflex,random]"))
     assert [(row.observation, row.policy) for row in rows] == [
         ("pixels_proprio", policy) for policy in ("model", "reflex", "random")

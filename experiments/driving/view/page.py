@@ -24,6 +24,7 @@ from envs.task import planar_view
 
 from .panel import FRAMES, History, chart, status, weight_slider
 from .scene import Stage
+from .sight import Sight, SightPanel
 from .state import BODY, PLAN, SERIES, Picture, Wishes
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class View:
       deadline: seconds for a plan.
       host: 127.0.0.1 admits this machine only, 0.0.0.0 all machines that know the token in `address`.
       port: to listen at, or the next free one.
+      sight: what a model that observes pictures sees and expects; None: for one that does not.
 
     Raises:
       ImportError: viser is not installed.
@@ -52,7 +54,15 @@ class View:
       RuntimeError: this version of viser admits foreign pages.
     """
 
-    def __init__(self, task: Task, weights: Mapping[str, float], deadline: float, host: str, port: int):
+    def __init__(
+        self,
+        task: Task,
+        weights: Mapping[str, float],
+        deadline: float,
+        host: str,
+        port: int,
+        sight: Sight | None = None,
+    ):
         try:
             import viser
 
@@ -63,7 +73,9 @@ class View:
         self._lock, self._wishes = threading.Lock(), Wishes()
         self.steered = False  # whether the goal was set by a visitor, instead of a held-out one
         self._pictures: deque[tuple[int, Picture]] = deque(maxlen=512)  # each with its episode
-        self._episode, self._goal, self._goal_moved = 0, np.zeros(0), False
+        self._episode, self._goal_moved = 0, False
+        self._goal: ndarray | None = None
+        self._goal_pictures: dict[str, ndarray] = {}
         self._history = History(len(self._names))
         drive_gate.check_address(host, port)
         gate = drive_gate.Gate(host)
@@ -76,7 +88,7 @@ class View:
             raise
         self.address = gate.address(self._server.get_port())
         self._stage = Stage(self._server, task)
-        self._panel(weights)
+        self._panel(weights, sight)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._draw_for_ever, name="view", daemon=True)
         self._thread.start()
@@ -87,10 +99,16 @@ class View:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def begin(self, goal: ndarray) -> None:
-        """Begin another episode, towards `goal` [G]."""
+    def begin(self, goal: ndarray | None) -> None:
+        """Begin another episode, towards `goal` [G]; None: its coordinates are not known."""
         with self._lock:
             self._episode, self._goal, self._goal_moved, self.steered = self._episode + 1, goal, True, False
+
+    def aim(self, observation: Any) -> None:
+        """Show the goal's pictures, if there are any in its observation."""
+        if isinstance(observation, Mapping):
+            with self._lock:
+                self._goal_pictures = {name: each for name, each in observation.items() if np.ndim(each) == 3}
 
     def show(self, picture: Picture) -> None:
         """Store a picture for the next frame, without blocking."""
@@ -116,12 +134,13 @@ class View:
         with contextlib.redirect_stdout(io.StringIO()):
             self._server.stop()
 
-    def _panel(self, weights: Mapping[str, float]) -> None:
+    def _panel(self, weights: Mapping[str, float], sight: Sight | None) -> None:
         gui = self._server.gui
         gui.configure_theme(dark_mode=False, show_logo=False, show_share_button=False, brand_color=PLAN)
         gui.main_panel.dock_right()
         gui.set_panel_label(f"{self._task.name.replace('_', ' ')}: planning in imagination")
         self._status = gui.add_html(status(None))
+        self._sight = None if sight is None else SightPanel(gui, sight)
         with gui.add_folder("Goal"):
             self._goal_sliders = self._goal_panel(gui)
             following = gui.add_button("Next start and goal")
@@ -175,7 +194,7 @@ class View:
             while not self._closing.wait(1 / FRAMES):
                 taken = list(self._taken())
                 with self._lock:
-                    episode, goal = self._episode, self._goal
+                    episode, goal, seen = self._episode, self._goal, self._goal_pictures
                     pictures = [picture for of, picture in taken if of == episode]
                     moved, self._goal_moved = self._goal_moved, self._goal_moved and not pictures
                 if not pictures:
@@ -184,6 +203,9 @@ class View:
                     path.clear()
                     drawn = episode
                 path.extend(planar_view(self._task).keypoints(picture.state)[-1] for picture in pictures)
+                if self._sight is not None:
+                    self._sight.begin(seen)
+                    self._sight.take([each.moment for each in pictures if each.moment is not None])
                 self._history.add(time.monotonic(), pictures[-1])
                 charts = time.monotonic() - charts_at > 1 / CHARTS
                 charts_at = time.monotonic() if charts else charts_at
@@ -198,8 +220,8 @@ class View:
             while True:
                 yield self._pictures.popleft()
 
-    def _draw(self, newest: Picture, path: list[ndarray], goal: ndarray, moved: bool, charts: bool) -> None:
-        if moved:
+    def _draw(self, newest: Picture, path: list[ndarray], goal: ndarray | None, moved: bool, charts: bool) -> None:
+        if moved and goal is not None:
             for slider, (_, _, scale), value in zip(self._goal_sliders, self._goal_units, goal, strict=True):
                 slider.value = float(np.clip(value * scale, slider.min, slider.max))
         self._stage.draw(newest, path, goal)
@@ -207,6 +229,8 @@ class View:
         if charts:
             curves = self._history.charts(time.monotonic(), 1e3 * self._deadline)
             self._cost_chart.data, self._time_chart.data = curves
+            if self._sight is not None:
+                self._sight.draw()
 
 
 def _in_range(slider: Any) -> float:

@@ -66,7 +66,7 @@ def status(picture: Picture | None) -> str:
     planning = "–" if picture.plan_ms is None else f"{picture.plan_ms:.1f} ms"
     rows = {
         "action from": f"<b style='color:{colour}'>{word}</b>{f' ({why})' if why else ''}",
-        "goals reached": f"{picture.successes} of {picture.episodes}",
+        "goals reached": f"{picture.successes} of {picture.episodes}" if picture.known else "not known",
         "this episode": f"{picture.seconds:.1f} s" + (", reached" if picture.reached else ""),
         "planning": planning,
         "late actions": str(picture.late),

@@ -46,11 +46,13 @@ class Stage:
         self._trace = server.scene.add_line_segments("/path", nothing, INK, thickness=0.007 * self._size)
         self._plan = server.scene.add_line_segments("/plan/line", nothing, PLAN, thickness=0.009 * self._size)
 
-    def draw(self, picture: Picture, path: list[ndarray], goal: ndarray) -> None:
+    def draw(self, picture: Picture, path: list[ndarray], goal: ndarray | None) -> None:
         """Update all objects to the picture."""
         here = planar_view(self._task).keypoints(picture.state)
         self._body.place(here)
-        self._goal.place(planar_view(self._task).goal_keypoints(goal))
+        self._goal.visible(goal is not None)
+        if goal is not None:
+            self._goal.place(planar_view(self._task).goal_keypoints(goal))
         low, high = 0.012 * self._size, 0.016 * self._size
         self._trace.points = self._line(np.stack(path or [here[-1]]), low)
         known = picture.imagined is not None and np.isfinite(picture.imagined).all() and not picture.reached

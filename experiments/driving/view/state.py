@@ -18,6 +18,16 @@ SERIES: tuple[Colour, ...] = (PLAN, (190, 120, 20), GOAL, (150, 80, 170), BODY)
 
 
 @dataclass(frozen=True)
+class Moment:
+    """One control instant of a drive whose model observes pictures."""
+
+    number: int  # control periods since the episode began
+    observation: dict[str, ndarray]  # by sensor
+    action: ndarray  # [A] that was sent
+    plan: ndarray | None  # [T, A] the rest of the plan
+
+
+@dataclass(frozen=True)
 class Picture:
     """One moment of a drive."""
 
@@ -32,6 +42,8 @@ class Picture:
     episodes: int
     late: int
     reached: bool
+    known: bool = True  # whether the goals' coordinates are known, by which successes are counted
+    moment: Moment | None = None  # the control instant since the last picture, if there was one
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from worldmodel.models.checkpoint import Checkpoint
 from ... import build
 from ...build import goal_tasks
 from ...build.goal_tasks import observation_name
+from ...build.sensor_ranges import contract_words
+from ...pictures.goal import Target
 from ...records.episodes import EpisodeRecord
 from ...records.intervals import percentiles, pool, wilson
 from ...records.manifest import command
@@ -29,8 +31,9 @@ from ..moments import goal_mask
 from ..policy import ModelPolicy, NoopPolicy, Policy, RandomPolicy
 from ..reactive import ReactivePolicy, reflex
 from . import latency
+from .approach import Approach, approach, goal_row
 from .policies import SimulatedPolicy
-from .protocols import Pairs, honest
+from .protocols import Pairs, honest, one_goal
 from .rollout import GoalEpisodes, run_episodes
 
 POLICIES = ("model", "oracle", "ceiling", "reflex", "random", "noop")
@@ -46,6 +49,7 @@ class Measured:
 
     rows: list[Row]
     episodes: dict[str, list[EpisodeRecord]]
+    approaches: dict[str, Approach] = field(default_factory=dict)  # towards a goal that came as a picture
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,24 @@ def check_policies(cfg: DictConfig) -> None:
             )
 
 
-def measure(cfg: DictConfig, checkpoint: Checkpoint, seed: int) -> Measured:
-    """Every policy of the settings on the pairs of `seed`; the slow, simulated ones on the first of them."""
+def measure(cfg: DictConfig, checkpoint: Checkpoint, seed: int, target: Target | None = None) -> Measured:
+    """Every policy of the settings on the pairs of `seed`; the slow, simulated ones on the first of them.
+
+    Args:
+      cfg: the settings of `jepa-mpc plan`.
+      checkpoint: of the model.
+      seed: of the pairs.
+      target: the goal of all of them; None: each has its own.
+    """
     task = goal_tasks.of_model(checkpoint, cfg.observation.distractor)
     agent = build.agent(cfg, checkpoint.model, task)
-    pairs = honest(task, int(cfg.episodes), seed)
-    rows, episodes = [], {}
+    if target is None:
+        pairs = honest(task, int(cfg.episodes), seed)
+    else:
+        given = target.observation
+        row = None if given is None else goal_row(agent, given, **contract_words(checkpoint))
+        pairs = one_goal(task, int(cfg.episodes), seed, target.at, row)
+    rows, episodes, approaches = [], {}, {}
     for name in cfg.policies:
         chosen = pairs.first(int(cfg.simulated_episodes)) if name in SIMULATED else pairs
         policy = make_policy(name, task, agent, seed)
@@ -92,14 +108,18 @@ def measure(cfg: DictConfig, checkpoint: Checkpoint, seed: int) -> Measured:
                 task, policy, chosen, bar, imagine_every=agent.planner.horizon // 2, model=_eyes(name, agent)
             )
             bar(chosen.budget, chosen.budget)
-        times = timed(task, agent, policy, pairs, int(cfg.latency_plans), _eyes(name, agent))
+        times = None
+        if pairs.row is None:
+            times = timed(task, agent, policy, pairs, int(cfg.latency_plans), _eyes(name, agent))
+        elif (judged := approach(task, agent, pairs.row, records)) is not None:
+            approaches[name] = judged
         episodes[name] = records
         planner = type(agent.planner).__name__.lower() if name in PLANNING else ""
         learned = Learned.of(checkpoint) if name in OF_MODEL else None
-        solved = [record.success for record in records]
+        solved = [record.success for record in records] if pairs.known else None
         seen = observation_name(task)
         rows.append(make_row(chosen, name, solved, planner, learned, times, seen, **_names(cfg, seed)))
-    return Measured(rows, episodes)
+    return Measured(rows, episodes, approaches)
 
 
 def show(rows: Sequence[Row], title: str) -> None:
@@ -153,15 +173,19 @@ def timed(
 def make_row(
     pairs: Pairs,
     policy: str,
-    solved: Sequence[bool],
+    solved: Sequence[bool] | None,
     planner: str = "",
     learned: Learned | None = None,
     times: np.ndarray | None = None,
     observation: str = "state",
     **names: Any,
 ) -> Row:
-    """Result row for the episodes of the pairs; `names` are further columns: task, variant, seed."""
-    low, high = wilson(sum(solved), len(solved))
+    """Result row for the episodes of the pairs; `names` are further columns: task, variant, seed.
+
+    `solved` is None where success cannot be judged.
+    """
+    low, high = (None, None) if solved is None else wilson(sum(solved), len(solved))
+    rate = None if solved is None else sum(solved) / len(solved)
     p50, p95, p99 = percentiles(times) if times is not None else (None, None, None)
     return Row(
         observation=observation,
@@ -171,12 +195,12 @@ def make_row(
         policy=policy,
         planner=planner,
         model=learned.model if learned else "",
-        episodes=len(solved),
-        successes=sum(solved),
-        success_rate=sum(solved) / len(solved),
+        episodes=len(pairs if solved is None else solved),
+        successes=None if solved is None else sum(solved),
+        success_rate=rate,
         ci_low=low,
         ci_high=high,
-        return_mean=sum(solved) / len(solved),
+        return_mean=rate,
         env_steps=learned.env_steps if learned else None,
         train_seconds=learned.train_seconds if learned else None,
         parameters=learned.parameters if learned else None,

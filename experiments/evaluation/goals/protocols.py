@@ -32,6 +32,8 @@ class Pairs:
     seed: int = 0  # of the sensors' noise: the same for every policy
     tolerance: float = 1.0  # share of the task's tolerance that counts as reached
     hold: int = 1  # consecutive moments at which the goal has to be reached
+    row: Float[ndarray, "E"] | None = None  # reading at the only goal, NaN where it is free; None: the simulator's
+    known: bool = True  # whether the goals' coordinates are known; without them, no success can be judged
 
     def __len__(self) -> int:
         return len(self.states)
@@ -77,6 +79,34 @@ def selection(task: Task, episodes: int, seed: int) -> Pairs:
     neither sensor noise nor plans share random numbers with an evaluation.
     """
     return Pairs("selection", *_drawn(task, "select", episodes, seed), task.budget, number=SELECTION, seed=seed)
+
+
+def one_goal(
+    task: Task, episodes: int, seed: int, at: Float[ndarray, "G"] | None, row: Float[ndarray, "E"] | None
+) -> Pairs:
+    """The starts of `honest`, all of them with the same goal; starts that already succeed are drawn again.
+
+    Args:
+      task: of the starts.
+      episodes: number of starts.
+      seed: of the starts.
+      at: coordinates of the goal; None: unknown.
+      row: reading at the goal, for policies that look at pictures; None: the simulator's.
+    """
+    states = []
+    for episode in range(episodes):
+        states.append(start_towards(task, episode_rng(seed, "evaluate", episode), at))
+    goal = np.full(task.goal_size, np.nan) if at is None else at
+    goals = np.tile(goal, (episodes, 1))
+    return Pairs("one_goal", np.stack(states), goals, task.budget, seed=seed, row=row, known=at is not None)
+
+
+def start_towards(task: Task, rng: np.random.Generator, at: Float[ndarray, "G"] | None) -> Float[ndarray, "S"]:
+    """Draw a start for a goal at some coordinates, one that does not succeed already; None: they are not known."""
+    state, _ = task.sample_pair(rng)
+    while at is not None and task.success(state, at):
+        state, _ = task.sample_pair(rng)
+    return state
 
 
 def _drawn(task: Task, name: str, episodes: int, seed: int) -> tuple[Float[ndarray, "B S"], Float[ndarray, "B G"]]:

@@ -37,7 +37,12 @@ class GoalEpisodes(Episodes):
         self.numbers, self.limit = pairs.numbers, pairs.budget
         space: Any = task.action_space
         self.low, self.high = np.asarray(space.low), np.asarray(space.high)
-        self.goals, self.goal_mask = goal_rows(task, pairs.goals, model), goal_mask(task, model)
+        if pairs.row is None:
+            self.goals, self.goal_mask = goal_rows(task, pairs.goals, model), goal_mask(task, model)
+        else:
+            asked = ~np.isnan(pairs.row)
+            self.goals = np.tile(np.where(asked, pairs.row, np.float32(0)), (len(pairs), 1))
+            self.goal_mask = None if asked.all() else asked
         self.states, self.active = pairs.states.copy(), np.ones(len(pairs), bool)
         self._traces, self._ended = [self.states], np.full(len(pairs), pairs.budget)
         self._held = np.zeros(len(pairs), int)  # moments in a row at which the goal was reached
@@ -52,9 +57,11 @@ class GoalEpisodes(Episodes):
         following = self.task.simulate(self.states, actions[:, None].astype(np.float64))[:, 0]
         self.states = np.where(self.active[:, None], following, self.states)
         self._traces.append(self.states)
-        near = self.task.success(self.states, self.pairs.goals, self.pairs.tolerance)
-        self._held = np.where(near, self._held + 1, 0)
-        reached = self.active & (self._held >= self.pairs.hold)
+        reached = np.zeros_like(self.active)
+        if self.pairs.known:
+            near = self.task.success(self.states, self.pairs.goals, self.pairs.tolerance)
+            self._held = np.where(near, self._held + 1, 0)
+            reached = self.active & (self._held >= self.pairs.hold)
         self._ended[reached] = len(self._traces) - 1
         self.active = self.active & ~reached
 
@@ -104,9 +111,9 @@ def run_episodes(
     return [
         EpisodeRecord(
             policy=policy.name,
-            success=not episodes.active[index],
+            success=pairs.known and not episodes.active[index],
             keypoints=None if view is None else view.keypoints(path),
-            goal_keypoints=None if view is None else view.goal_keypoints(pairs.goals[index]),
+            goal_keypoints=None if view is None or not pairs.known else view.goal_keypoints(pairs.goals[index]),
             states=path,
             goal=pairs.goals[index],
             imagined=tuple((step, paths[index]) for step, paths in plans if step < len(path) - 1),

@@ -22,7 +22,8 @@ from .settings import compose
 def controller(checkpoint: str | Path, *overrides: str, task: str | None = None) -> Controller:
     """A controller for a trained model on the task of its training, with the settings of `jepa-mpc plan`.
 
-    `controller("published", task="reacher")` loads a model that jepa-mpc ships;
+    `controller("published", task="reacher")` loads a model that jepa-mpc ships, and
+    `controller("published", "observation=pixels", task="two_room")` one that sees pictures;
     `controller("runs/demo/two_room-seed0.safetensors", "planner.num_samples=64")` loads your own.
     Call `warmup` and `reset` next. A model that learned from rewards uses the planner of its training, and its `reset`
     takes no goal.
@@ -38,7 +39,10 @@ def controller(checkpoint: str | Path, *overrides: str, task: str | None = None)
     """
     if str(checkpoint) == PUBLISHED and task is None:
         raise ValueError(f'"{PUBLISHED}" needs a task: add task="{tasks()[0]}", or another of {", ".join(tasks())}')
-    path = checkpoint_file(checkpoint, task or "")
+    sensors = None
+    if str(checkpoint) == PUBLISHED and task in envs.TASKS:
+        sensors = compose("plan", f"task={task}", *overrides).observation.sensors
+    path = checkpoint_file(checkpoint, task or "", sensors)
     if kind_of(path) == REWARD_MODEL:
         from .learned import learned  # imports MuJoCo, which a robot may not have
 

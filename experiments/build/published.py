@@ -8,11 +8,13 @@ publishes a trained model: with two members of its ensemble and matrices in floa
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from worldmodel.models.checkpoint import load_model, save_model, with_members
 
 from ..shell.overrides import command_line
+from .recipes import file_stem
 
 PUBLISHED = "published"  # value in place of a path
 FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
@@ -20,22 +22,28 @@ MEMBERS = 2
 
 
 def tasks() -> list[str]:
-    """The tasks with a published checkpoint."""
+    """The tasks with a published checkpoint, followed by its sensors where they are not the task's own."""
     return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
 
-def checkpoint_file(checkpoint: str | Path, task: str) -> Path:
+def checkpoint_file(checkpoint: str | Path, task: str, sensors: Sequence[str] | None = None) -> Path:
     """The file of the setting `checkpoint`, which is a path or `published`.
 
+    Args:
+      checkpoint: the setting.
+      task: its name.
+      sensors: what the task is observed by; None: its own sensors.
+
     Raises:
-      ValueError: no checkpoint is published for this task.
+      ValueError: no checkpoint is published for this task and these sensors.
     """
     if str(checkpoint) != PUBLISHED:
         return Path(checkpoint)
-    path = FOLDER / f"{task.replace('/', '-')}.safetensors"
+    path = FOLDER / f"{file_stem(task, sensors)}.safetensors"
     if not path.is_file():
+        seen = "" if sensors is None else f" from {', '.join(sensors)}"
         raise ValueError(
-            f"no checkpoint of {task} ships with jepa-mpc, only of {', '.join(tasks())}: train one with "
+            f"no checkpoint of {task}{seen} ships with jepa-mpc, only of {', '.join(tasks())}: train one with "
             f"`{command_line('train', {'objective': 'td', 'task': task} if '/' in task else {'task': task})}`"
         )
     return path
@@ -47,7 +55,8 @@ def publish(trained: str | Path) -> Path:
     config = checkpoint.model.config
     model, smaller = with_members(checkpoint.model.module(), config, min(MEMBERS, config.ensemble))
     kept = {name: value for name, value in checkpoint.metadata.items() if name != "history"}
-    path = FOLDER / f"{kept['task']['task'].replace('/', '-')}.safetensors"
+    sensors = kept.get("recipe", {}).get("observation", {}).get("sensors")
+    path = FOLDER / f"{file_stem(kept['task']['task'], sensors)}.safetensors"
     save_model(path, model, smaller, kept, half=True)
     return path
 

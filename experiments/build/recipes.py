@@ -27,11 +27,13 @@ class Paths:
     @classmethod
     def of(cls, cfg: DictConfig, seed: int) -> Paths:
         """The paths in the folder `cfg.runs` for this task and seed; they need not exist."""
-        seen = cfg.observation.sensors
-        words = [str(cfg.task.name).replace("/", "-"), *([] if seen is None else ["_".join(seen)]), f"seed{seed}"]
-        stem = "-".join(words)
-        runs = Path(cfg.runs)
+        stem, runs = f"{file_stem(cfg.task.name, cfg.observation.sensors)}-seed{seed}", Path(cfg.runs)
         return cls(runs / f"{stem}-data", runs / f"{stem}.safetensors", runs / f"{stem}.training.safetensors")
+
+
+def file_stem(task: str, sensors: Sequence[str] | None) -> str:
+    """Beginning of the names of a task's files; `sensors` are their names, None: the task's own."""
+    return "-".join([str(task).replace("/", "-"), *([] if sensors is None else ["_".join(sensors)])])
 
 
 def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:
@@ -70,8 +72,7 @@ def reward_model_file(runs: str | Path, task: str, seed: int, sensors: Sequence[
       seed: of the training.
       sensors: their names; None: the task's own.
     """
-    words = [task.replace("/", "-"), *([] if sensors is None else ["_".join(sensors)]), f"seed{seed}"]
-    return Path(runs) / f"{'-'.join(words)}.safetensors"
+    return Path(runs) / f"{file_stem(task, sensors)}-seed{seed}.safetensors"
 
 
 def plan_command(path: Path, task: str) -> str:

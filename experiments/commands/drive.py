@@ -153,7 +153,9 @@ def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task, dict[str, Any]
         _with_actuators(str(cfg.task.name))  # before a model is trained for it
     chosen_checkpoint(cfg, int(cfg.seed), "drive")
     trained = Paths.of(cfg, int(cfg.seed)).model
-    path = trained if cfg.checkpoint is None else checkpoint_file(cfg.checkpoint, cfg.task.name)
+    path = (
+        trained if cfg.checkpoint is None else checkpoint_file(cfg.checkpoint, cfg.task.name, cfg.observation.sensors)
+    )
     arguments: dict[str, Any] = {"checkpoint": str(path), "settings": OmegaConf.to_container(cfg, resolve=True)}
     task = goal_tasks.of_model(load_model(path))
     factory = "experiments.commands.drive:engine"

@@ -30,7 +30,7 @@ def run(cfg: DictConfig) -> Bundle:
       FileExistsError: `out` exists already.
       ValueError: the settings do not fit the model, or a compiled program cannot be exported.
     """
-    path = checkpoint_file(cfg.checkpoint, cfg.task.name)
+    path = checkpoint_file(cfg.checkpoint, cfg.task.name, cfg.observation.sensors)
     beside = Path(f"{path.stem}.bundle") if cfg.checkpoint == PUBLISHED else path.with_suffix(".bundle")
     out = Path(cfg.out) if cfg.out else beside
     if out.exists():

@@ -91,7 +91,11 @@ def _check_goal(cfg: DictConfig) -> None:
 
 def _target(cfg: DictConfig, seed: int, checkpoint: Checkpoint) -> Target | None:
     """The one goal of all episodes, if the settings give one."""
-    path = Paths.of(cfg, seed).model if cfg.checkpoint is None else checkpoint_file(cfg.checkpoint, cfg.task.name)
+    path = (
+        Paths.of(cfg, seed).model
+        if cfg.checkpoint is None
+        else checkpoint_file(cfg.checkpoint, cfg.task.name, cfg.observation.sensors)
+    )
     model = checkpoint.model
     memory = load_memory(path, model.observation, model.latent_size) if cfg.goal is not None else None
     return Target.of(cfg, goal_tasks.of_model(checkpoint), model.observation, memory, path)

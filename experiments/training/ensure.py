@@ -129,7 +129,7 @@ def chosen_checkpoint(cfg: DictConfig, seed: int, command: str = "plan") -> Chec
     if cfg.checkpoint is None:
         goal_tasks.make(cfg.task.name, command)
         return ensure_model(cfg, seed)
-    checkpoint = load_model(checkpoint_file(cfg.checkpoint, cfg.task.name))
+    checkpoint = load_model(checkpoint_file(cfg.checkpoint, cfg.task.name, cfg.observation.sensors))
     trained_for = robot_of(checkpoint)["task"]
     goal_tasks.require_simulator(str(trained_for), cfg.checkpoint, command)
     if trained_for != cfg.task.name:

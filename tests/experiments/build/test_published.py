@@ -68,13 +68,28 @@ def test_a_trained_model_is_published_under_its_task(tmp_path, monkeypatch):
         published.checkpoint_file("published", "reacher")
 
 
-@pytest.mark.parametrize("task", published.tasks())
-def test_what_comes_along_is_small_and_for_its_task(task):
-    path = published.checkpoint_file("published", task)
-    assert path.stat().st_size <= 1_000_000
+def test_a_model_of_pictures_is_published_beside_that_of_states(tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "FOLDER", tmp_path)
+    trained = tmp_path / "runs" / "m.safetensors"
+    known = {"task": {"task": "umaze"}, "recipe": {"observation": {"sensors": ["pixels"]}}}
+    save_model(trained, create(CONFIG, 0), CONFIG, known)
+    assert published.publish(trained) == tmp_path / "umaze-pixels.safetensors"
+    assert published.checkpoint_file("published", "umaze", ["pixels"]) == tmp_path / "umaze-pixels.safetensors"
+    with pytest.raises(ValueError, match="no checkpoint of umaze ships with jepa-mpc, only of umaze-pixels"):
+        published.checkpoint_file("published", "umaze")
+    with pytest.raises(ValueError, match="no checkpoint of reacher from pixels, proprio ships with jepa-mpc"):
+        published.checkpoint_file("published", "reacher", ["pixels", "proprio"])
+
+
+@pytest.mark.parametrize("name", published.tasks())
+def test_what_comes_along_is_small_and_for_its_task(name):
+    task, _, seen = name.partition("-")
+    path = published.checkpoint_file("published", task, seen.split("_") if seen else None)
+    assert path.stat().st_size <= (2_000_000 if seen else 1_000_000)
     checkpoint = load_model(path)
     assert checkpoint.metadata["task"]["task"] == task
-    assert [row.episodes for row in read_csv(ROWS) if (row.task, row.policy) == (task, "model")] == [100]
+    of_model = [row for row in read_csv(ROWS) if (row.task, row.policy) == (task, "model")]
+    assert [row.episodes for row in of_model if row.observation == (seen or "state")] == [100]
 
 
 def test_a_controller_on_one_of_them_needs_no_training_and_no_folder(tmp_path, monkeypatch):

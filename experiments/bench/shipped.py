@@ -63,6 +63,7 @@ TABLES = {
     "stirred_tank": Source("stirred_tank.csv", results.Value, _VALUES),
     "storm": _ROBOT_LOOP,
     "surprise": _ROBOT_LOOP,
+    "training_curve": Source("training_curve.csv", Row, results.IDENTITY),
     "training_profile": Source("training_profile.csv", profile_rows.ProfileRow, profile_rows.IDENTITY),
     "training_speed": Source("training_speed.csv", training_rows.SpeedRow, training_rows.IDENTITY),
 }

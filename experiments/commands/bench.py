@@ -35,6 +35,7 @@ SUITES = {
     "stirred_tank": "goal.set_points",
     "storm": "robot.storm",
     "surprise": "robot.surprise",
+    "training_curve": "goal.suite",
     "training_profile": "training.profile",
     "training_speed": "training.speed",
 }

@@ -57,6 +57,7 @@ TABLES = {
     "representation": Source("representation.csv", representation_rows.RepresentationRow, representation_rows.IDENTITY),
     "rewards": Source("dmc_curves.csv", curves.CurveRow, curves.IDENTITY),
     "second_start": Source("second_start.csv", results.Value, _VALUES),
+    "sensors": Source("sensors.csv", Row, results.IDENTITY),
     "soak": _ROBOT_LOOP,
     "start": _ROBOT_LOOP,
     "stderr": _ROBOT_LOOP,

@@ -29,6 +29,7 @@ SUITES = {
     "representation": "representation.suite",
     "rewards": "rewards.suite",
     "second_start": "latency.second_start",
+    "sensors": "goal.sensors",
     "soak": "robot.soak.suite",
     "start": "robot.start",
     "stderr": "robot.stderr",

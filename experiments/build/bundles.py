@@ -36,9 +36,9 @@ def make_bundle(
       guards: see `Bundle.of`.
       extra: likewise.
     """
+    agent, words = bundle_agent(cfg, checkpoint), contract_words(checkpoint)  # names all that the file lacks
     task, platforms = robot_of(checkpoint)["task"], tuple(cfg.platforms)
     tensors = {**(extra or {}), **for_bundle(mean_pictures(checkpoint.model))}
-    agent, words = bundle_agent(cfg, checkpoint), contract_words(checkpoint)
     return Bundle.of(agent, task=task, platforms=platforms, guards=guards, extra=tensors, **words)
 
 

@@ -2,7 +2,8 @@
 
     python -m experiments.build.published runs/two_room-seed0.safetensors
 
-publishes a trained model: with two members of its ensemble and matrices in float16, below a megabyte.
+publishes a trained model: with two members of its ensemble and matrices in float16, below a megabyte, or below two with
+pictures.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from envs.sensors import PIXELS
 from worldmodel.models.checkpoint import load_model, save_model, with_members
 
 from ..shell.overrides import command_line
@@ -21,9 +24,13 @@ FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
 MEMBERS = 2
 
 
-def tasks() -> list[str]:
-    """The tasks with a published checkpoint, followed by its sensors where they are not the task's own."""
-    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+def tasks(sensors: Sequence[str] | None = None) -> list[str]:
+    """The tasks with a published checkpoint that sees these sensors; None: the task's own."""
+    ending = file_stem("", sensors)
+    stems = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+    if sensors is None:
+        return [stem for stem in stems if f"-{PIXELS}" not in stem]
+    return [stem.removesuffix(ending) for stem in stems if stem.endswith(ending)]
 
 
 def checkpoint_file(checkpoint: str | Path, task: str, sensors: Sequence[str] | None = None) -> Path:
@@ -42,9 +49,11 @@ def checkpoint_file(checkpoint: str | Path, task: str, sensors: Sequence[str] | 
     path = FOLDER / f"{file_stem(task, sensors)}.safetensors"
     if not path.is_file():
         seen = "" if sensors is None else f" from {', '.join(sensors)}"
+        words: dict[str, Any] = {**({"objective": "td"} if "/" in task else {}), "task": task}
+        words |= {} if sensors is None else {"observation": list(sensors)}
         raise ValueError(
-            f"no checkpoint of {task}{seen} ships with jepa-mpc, only of {', '.join(tasks())}: train one with "
-            f"`{command_line('train', {'objective': 'td', 'task': task} if '/' in task else {'task': task})}`"
+            f"no checkpoint of {task}{seen} ships with jepa-mpc, only of {', '.join(tasks(sensors)) or 'no task'}: "
+            f"train one with `{command_line('train', words)}`"
         )
     return path
 

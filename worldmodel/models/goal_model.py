@@ -52,7 +52,7 @@ class ModelConfig(Architecture):
     ensemble: int = 3  # members of the predictor
     policy: bool = True  # one-pass policy in addition to the planner
     decoder: bool = False  # for the reconstruction baseline
-    pictures: str = "components"  # encoder of each picture, where the observation has any
+    pictures: str = "patches"  # encoder of each picture, where the observation has any
 
     def __post_init__(self) -> None:
         # The critic learns from a predicted latent and the one after it, so a window has at least two blocks.

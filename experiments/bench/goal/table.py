@@ -16,6 +16,7 @@ from ...records.results import Row
 # Titles of the columns in Markdown and in the terminal.
 COLUMNS = {
     "task": "task",
+    "observation": "observation",
     "variant": "variant",
     "policy": "policy",
     "success (95 %)": "success (95 %)",
@@ -26,6 +27,7 @@ COLUMNS = {
     "parameters": "params",
 }
 TIMES = ("step p50 / p99, ms", "training")  # columns that compare only between rows measured under the same conditions
+STATE = "state"  # the observation of rows that need not name it
 # Order of the policies in a table.
 POLICIES = ("start", "model", "reflex", "oracle", "ceiling", "gcbc", "sac_her", "random", "noop")
 TITLES = {
@@ -43,7 +45,7 @@ def show(rows: Sequence[Row]) -> None:
         shown = _shown(lines)
         table = Table(title=TITLES.get(protocol, protocol), box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for name in shown:
-            words = name in ("task", "variant", "policy")
+            words = name in ("task", "observation", "variant", "policy")
             table.add_column(COLUMNS[name], justify="left" if words else "right", no_wrap=True)
         for bold, line in lines:
             table.add_row(*(line[name] for name in shown), style="bold" if bold else "")
@@ -73,11 +75,11 @@ def _period(task: str) -> float:
 
 def _lines(rows: Sequence[Row]) -> Iterator[tuple[bool, dict[str, str]]]:
     """Each setting pooled over its seeds, and whether it is the default recipe's model."""
-    of: dict[tuple[str, str, str, str], list[Row]] = {}
+    of: dict[tuple[str, str, str, str, str], list[Row]] = {}
     for row in rows:
-        of.setdefault((row.task, row.variant, row.policy, row.planner), []).append(row)
+        of.setdefault((row.task, row.observation, row.variant, row.policy, row.planner), []).append(row)
     planners = {row.planner for row in rows if row.policy == "model"}
-    for (task, variant, policy, planner), seeds in sorted(of.items(), key=lambda item: _order(rows, item[0])):
+    for (task, seen, variant, policy, planner), seeds in sorted(of.items(), key=lambda item: _order(rows, item[0])):
         row = pool(seeds)
         assert row.success_rate is not None and row.ci_low is not None and row.ci_high is not None
         hours, name = robot_hours(row), f"{policy}, {planner}" if planner and len(planners) > 1 else policy
@@ -85,6 +87,7 @@ def _lines(rows: Sequence[Row]) -> Iterator[tuple[bool, dict[str, str]]]:
             policy == "model" and not variant,
             {
                 "task": task,
+                "observation": seen,
                 "variant": variant or "default",
                 "policy": name,
                 "success (95 %)": f"{row.success_rate:.1%} ({100 * row.ci_low:.1f}–{100 * row.ci_high:.1f})",
@@ -97,15 +100,15 @@ def _lines(rows: Sequence[Row]) -> Iterator[tuple[bool, dict[str, str]]]:
         )
 
 
-def _order(rows: Sequence[Row], setting: tuple[str, str, str, str]) -> tuple[int, ...]:
-    """Sort key by task, variant, policy and planner: policies as in `POLICIES`, others in order of appearance."""
-    task, variant, policy, planner = setting
+def _order(rows: Sequence[Row], setting: tuple[str, str, str, str, str]) -> tuple[int, ...]:
+    """Sort key by task, observation, variant, policy and planner: policies as in `POLICIES`, others as they appear."""
+    task, seen, variant, policy, planner = setting
 
     def place(name: str, value: str) -> int:
         return list(dict.fromkeys(getattr(row, name) for row in rows)).index(value)
 
     recipe = place("variant", variant) if variant else -1  # the default's comes first
-    return place("task", task), recipe, POLICIES.index(policy), place("planner", planner)
+    return place("task", task), place("observation", seen), recipe, POLICIES.index(policy), place("planner", planner)
 
 
 def _milliseconds(row: Row) -> str:
@@ -115,7 +118,8 @@ def _milliseconds(row: Row) -> str:
 
 def _shown(lines: Sequence[tuple[bool, dict[str, str]]]) -> list[str]:
     """The columns with content; with variants, the policy only if there are several."""
-    shown = [name for name in COLUMNS if any(line[name] not in ("", "default") for _, line in lines)]
+    usual = ("", "default", STATE)
+    shown = [name for name in COLUMNS if any(line[name] not in usual for _, line in lines)]
     if "variant" in shown and len({line["policy"] for _, line in lines}) == 1:
         shown.remove("policy")
     return shown

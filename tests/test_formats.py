@@ -126,7 +126,8 @@ def test_old_models_become_controllers_for_their_tasks() -> None:
 def test_every_committed_checkpoint_is_loaded_and_its_task_described(path: Path) -> None:
     model = load_model(path).model
     size = load_model(path).metadata["task"]["observation_size"]
-    latent = model.encode(model.params, jnp.zeros((model.config.history, size)))
+    assert size == sum(sensor.size for sensor in model.observation.sensors)
+    latent = model.encode(model.params, jnp.zeros((model.config.history, model.embedding_size)))
     assert latent.shape == (model.config.latent_size,) and np.isfinite(latent).all()
 
 

@@ -122,18 +122,22 @@ past = np.maximum(np.arange(frames.shape[1])[:, None] - np.arange(history - 1, -
 latents = np.asarray(model.encode(model.params, jnp.asarray(memory[:, past]))).reshape(-1, model.latent_size)
 flat = frames.reshape(-1, *frames.shape[2:])
 
+
+def embedding(picture):
+    """Embedding of one picture."""
+    return jnp.asarray(embedded(model, {"pixels": picture[None]})[0])
+
+
 step = jax.jit(agent.step)
-state = agent.reset(
-    agent.init(jax.random.key(0)), embedded(model, {"pixels": goal_picture[None]})[0], jax.random.key(1), 0
-)
+state = agent.reset(agent.init(jax.random.key(0)), embedding(goal_picture), jax.random.key(1), 0)
 body, came, expected = pairs.states[longest], [], None
 for moment in range(agent.planner.horizon + 1):
-    picture = task.observe(body[None])["pixels"]
-    action, _, state = step(state, embedded(model, {"pixels": picture})[0])
+    picture = task.observe(body[None])["pixels"][0]
+    action, _, state = step(state, embedding(picture))
     if expected is None:
         expected = np.asarray(agent.imagined(state))
     if moment % model.action_block == 0:
-        came.append(picture[0])
+        came.append(picture)
     body = task.simulate(body[None], np.asarray(action, np.float64)[None, None])[0, 0]
 nearest = [flat[np.square(latents - latent).sum(axis=-1).argmin()] for latent in expected]
 times = [f"step {model.action_block * number}" for number in range(len(came))]

@@ -10,6 +10,7 @@ import jax
 import pytest
 
 import experiments
+from envs.vision.camera import available
 
 FOLDER = Path(experiments.__file__).parent / "notebooks"
 SETTINGS = '# %% tags=["parameters"]\n'
@@ -22,6 +23,7 @@ BUDGETS = {
     },
     "change_the_goal": {"EPISODES": 3, "SAC_STEPS": 200, "PLANNER": ["planner.num_samples=16"]},
     "what_did_the_model_learn": {"EPISODES": 8, "STEPS": 40, "CELLS": 12},
+    "from_pictures": {"EPISODES": 3, "REMEMBERED": 4, "PLANNER": ["planner.num_samples=32"]},
 }  # fmt: skip
 
 
@@ -69,6 +71,17 @@ def test_another_goal_and_another_cost(capsys):
     reached = dict(re.findall(r"(model, .*?)  +(\d) of 3", told))
     assert len(reached) == 4 and min(reached.values()) >= "2", told  # one may end otherwise where it rounds otherwise
     assert "goal_model.png" in pictures()
+
+
+def test_from_pictures(capsys):
+    if (reason := available()) is not None:
+        pytest.skip(reason)
+    run("from_pictures", BUDGETS["from_pictures"])
+    said = capsys.readouterr().out
+    assert re.search(r"[23] of 3 goals reached", said), said
+    assert float(re.search(r"(\d+) times the median error", said).group(1)) > 5, said
+    names = ("came", "embedding", "episode", "expected", "surprise")
+    assert pictures() == [f"pictures_{name}.png" for name in names]
 
 
 def test_what_it_learned(capsys):

@@ -101,7 +101,8 @@ def committed_rows(tasks: dict[str, DictConfig]) -> list[Row]:
     return [
         row
         for row in (read_csv(COMMITTED) if COMMITTED.exists() else [])
-        if (row.protocol, row.policy, row.variant) == ("honest", "model", "") and planners.get(row.task) == row.planner
+        if (row.observation, row.protocol, row.policy, row.variant) == ("state", "honest", "model", "")
+        and planners.get(row.task) == row.planner
     ]
 
 

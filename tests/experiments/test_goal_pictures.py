@@ -102,8 +102,8 @@ def test_a_picture_of_another_camera_is_one_sentence(checkpoint, goal, tmp_path,
     words = ["task=two_room", f"checkpoint={checkpoint}", *PLANNER]
     for command in (["plan"], ["drive", "timing=ideal"]):
         assert cli.main([*command, *words, f"goal={other}"]) == 2
-        told = capsys.readouterr().err
-        assert "is not a picture of the camera pixels" in " ".join(told.split()) and "Traceback" not in told
+        said = capsys.readouterr().err
+        assert "is not a picture of the camera pixels" in " ".join(said.split()) and "Traceback" not in said
     assert cli.main(["plan", *words, f"goal={{pixels: {goal}, pixels_side: {goal}}}"]) == 2
     assert "goal has the sensor 'pixels_side', but the model has pixels" in " ".join(capsys.readouterr().err.split())
 

@@ -44,7 +44,7 @@ class HistoryEncoder(nnx.Module):
         width: int,
         depth: int,
         rngs: nnx.Rngs,
-        pictures: str = "components",
+        pictures: str = "patches",
     ):
         self.spec, self.history = nnx.static(spec), history
         self.normalizer = Normalizer(spec.size)

@@ -40,7 +40,7 @@ def test_each_sensor_alone_and_cameras_together(task):
         "only_proprio": (("pixels", "pixels_side"), ()),
         "black_pixels": ((), ("pixels", "pixels_side")),
     }
-    with pytest.raises(ValueError, match="leaves sensors out, and the model has"):
+    with pytest.raises(ValueError, match="leaves sensors out, and the model has state alone"):
         list(impairments(vector(4)))
 
 

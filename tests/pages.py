@@ -5,8 +5,8 @@ line it says what the tests do with the block:
 
   sh                   commands, run as written, in order
   python               run as written, after the page's earlier ones; with `# name.py` in its first line it is that file
-  sh illustration      not run: it needs what no test has (a robot, ROS)
-  python illustration  likewise
+  sh title="WHY"       not run, but every command composes; the title, which the site shows, says why: it takes hours
+  python title="WHY"   not run: it needs what no test has (a robot, ROS)
   text, json           no program
 """
 
@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 RUN = ("sh", "python")
-SHOWN = ("sh illustration", "python illustration", "text", "json")
+SHOWN = re.compile(r'text|json|(sh|python) title="[^"]+"')
 # What sets up an environment is no command of ours: `make` and pip.
 SETUP = ("make ", "source ", ".venv/bin/pip ", "python3 -m venv ", "robot/bin/pip ")
 

@@ -27,7 +27,7 @@ from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.observation import vector
 
 from . import pages
-from .pages import OWN, PAGES, ROOT, SETUP, Block, blocks, commands, settings, words
+from .pages import OWN, PAGES, ROOT, RUN, SETUP, Block, blocks, commands, settings, words
 
 pytestmark = pytest.mark.slow
 
@@ -209,7 +209,10 @@ def prepare(place: Place, page: Path) -> None:
             pages.own_logs(path)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+TO_RUN = [page for page in PAGES if any(block.info in RUN for block in blocks(page))]
+
+
+@pytest.mark.parametrize("page", TO_RUN, ids=lambda page: page.name)
 def test_page_runs_from_the_wheel_in_a_foreign_folder(page: Path, installed: Path, tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()

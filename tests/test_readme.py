@@ -1,4 +1,4 @@
-"""README and docs show only rows that were measured, and the files that README names exist."""
+"""README and docs show only rows that were measured."""
 
 import re
 from pathlib import Path
@@ -9,45 +9,67 @@ from experiments import build
 from experiments.bench.goal.table import TIMES, markdown
 from experiments.commands import compare
 from experiments.comparison.tables import tables
+from experiments.records.intervals import pool
 from experiments.records.results import read_csv
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+PICTURES, STATE = "pixels", "state"
+# What each page shows: a table of rows, of one observation under one protocol, without some columns.
+SHOWN = [
+    ("README.md", "goal.csv", STATE, "honest", ()),
+    ("docs/results.md", "goal.csv", STATE, "honest", ()),
+    ("docs/results.md", "goal.csv", PICTURES, "honest", ()),
+    ("docs/benchmarks.md", "goal.csv", STATE, "lewm", ()),
+    ("docs/benchmarks.md", "goal_ablations.csv", STATE, "honest", TIMES),
+    ("docs/benchmarks.md", "gpu/goal.csv", STATE, "honest", ()),
+    ("docs/pictures.md", "goal.csv", PICTURES, "honest", ()),
+    ("docs/pictures.md", "goal.csv", PICTURES, "strict", ()),
+]
 
 
-def of_state(file):
-    return [row for row in read_csv(ROOT / "experiments/results" / file) if row.observation == "state"]
+def rows_of(file, observation):
+    return [row for row in read_csv(ROOT / "experiments/results" / file) if row.observation == observation]
 
 
-@pytest.mark.parametrize("protocol", ["honest", "strict"])
-def test_tables_of_pictures_are_those_of_the_committed_rows(protocol):
-    rows = [row for row in read_csv(ROOT / "experiments/results/goal.csv") if row.observation != "state"]
-    expected, page = markdown(rows, protocol), (ROOT / "docs/pictures.md").read_text()
-    assert expected in page, f"the table in docs/pictures.md is not that of goal.csv, which is:\n{expected}"
+def shows(page, table):
+    assert table in (ROOT / page).read_text(), (
+        f"the table in {page} is not that of the committed rows, which is:\n{table}"
+    )
 
 
-def test_table_is_that_of_the_committed_rows():
-    expected = markdown(of_state("goal.csv"), "honest")
-    assert expected in README, f"README's table is not that of experiments/results/goal.csv, which is:\n{expected}"
+@pytest.mark.parametrize(("page", "file", "observation", "protocol", "leave_out"), SHOWN)
+def test_tables_are_those_of_the_committed_rows(page, file, observation, protocol, leave_out):
+    shows(page, markdown(rows_of(file, observation), protocol, leave_out))
 
 
-@pytest.mark.parametrize(
-    ("rows", "protocol", "leave_out"),
-    [("goal.csv", "lewm", ()), ("goal_ablations.csv", "honest", TIMES), ("gpu/goal.csv", "honest", ())],
-)
-def test_tables_of_benchmarks_are_those_of_the_committed_rows(rows, protocol, leave_out):
-    expected = markdown(of_state(rows), protocol, leave_out)
-    page = (ROOT / "docs/benchmarks.md").read_text()
-    assert expected in page, f"the table in docs/benchmarks.md is not that of {rows}, which is:\n{expected}"
+@pytest.fixture(scope="module")
+def returns(tmp_path_factory):
+    found = compare.run(build.compose("compare", f"out={tmp_path_factory.mktemp('compare')}"))
+    return tables(found)[0].markdown().split("\n\n")[1]
 
 
-def test_learning_from_rewards_is_shown_as_it_was_measured(tmp_path):
-    found = compare.run(build.compose("compare", f"out={tmp_path}"))
-    _, table, note, *_ = tables(found)[0].markdown().split("\n\n")
-    assert table in README, f"README's table is not what `jepa-mpc compare` says:\n{table}\n{note}"
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_learning_from_rewards_is_shown_as_it_was_measured(page, returns):
+    shows(page, returns)
 
 
-def test_files_it_points_to_exist():
-    files = set(re.findall(r"`((?:worldmodel|planning|envs|experiments|configs|tests)/[\w/.]+)`", README))
-    missing = [file for file in files if "NAME" not in file and not (ROOT / file).exists()]
-    assert files and not missing
+RATE = re.compile(r"[\d.]+% \([\d.]+–[\d.]+\)")
+# Lines of the comparison with other projects that quote rows of ours: how each begins, and the rows of its numbers.
+QUOTED = {
+    "| **jepa-mpc, from state** | **": (STATE, "lewm", "model", ["two_room", "reacher"]),
+    "| random here |": (STATE, "lewm", "random", ["two_room", "reacher"]),
+    "| **jepa-mpc, from pictures 64 × 64** | **": (PICTURES, "strict", "model", ["two_room", "reacher"]),
+    "In the mazes": (PICTURES, "strict", "model", ["umaze", "medium_maze"]),
+    "| **jepa-mpc, from state, own": (STATE, "honest", "model", ["umaze", "medium_maze"]),
+    "| **jepa-mpc, from pictures 64 × 64, `honest`": (PICTURES, "honest", "model", ["umaze", "medium_maze"]),
+}
+
+
+@pytest.mark.parametrize("start", QUOTED)
+def test_the_comparison_quotes_rows(start):
+    observation, protocol, policy, tasks = QUOTED[start]
+    rows = [row for row in rows_of("goal.csv", observation) if (row.protocol, row.policy) == (protocol, policy)]
+    pooled = [pool([row for row in rows if row.task == task and row.planner in ("", "cem")]) for task in tasks]
+    expected = [f"{each.success_rate:.1%} ({100 * each.ci_low:.1f}–{100 * each.ci_high:.1f})" for each in pooled]
+    (line,) = [line for line in (ROOT / "docs/comparison.md").read_text().splitlines() if line.startswith(start)]
+    assert RATE.findall(line) == expected

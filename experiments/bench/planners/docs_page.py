@@ -1,7 +1,7 @@
 """The tables of docs/choosing_a_planner.md, generated from the rows in experiments/results.
 
 The prose is written by hand and contains no measured number; `python -m experiments.bench.planners.docs_page` writes
-the text between two markers.
+the text between two markers, and copies the figure beside the page: the site shows only what is in docs/.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from .suite import reference_of
 
 PAGE = ROOT / "docs" / "choosing_a_planner.md"
 RESULTS = ROOT / "experiments" / "results"
+FIGURE = PAGE.with_name("planners.svg")
 
 
 def page(text: str, results: Path) -> str:
@@ -46,7 +47,7 @@ def _success(rows: Sequence[PlannerRow], reference: Reference) -> str:
     tasks = [(task, steps) for task in dict.fromkeys(row.task for row in rows) for steps in step_budgets(rows, task)]
     target = f"`{reference.planner}` at {reference.plan_budget}"
     lines = [
-        "![Success against evaluations a plan, one line a planner](../experiments/results/planners.svg)",
+        "![Success against evaluations a plan, one line a planner](planners.svg)",
         "",
         f"On the learned models, the evaluations with which a planner succeeds as often as {target}, and their share",
         "of its own; `> N`: not with N, the most that was measured. Point estimates: the intervals are in the figure.",
@@ -100,3 +101,4 @@ def _list(numbers: set[int]) -> str:
 
 if __name__ == "__main__":
     write_atomically(PAGE, page(PAGE.read_text(encoding="utf-8"), RESULTS))
+    write_atomically(FIGURE, (RESULTS / FIGURE.name).read_bytes())

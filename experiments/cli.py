@@ -167,12 +167,11 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
         try:
             check(cfg)
             check_outputs(cfg)
-            module = importlib.import_module(f".commands.{command}", __package__)
-            result = module.run(cfg)
+            code = _run(importlib.import_module(f".commands.{command}", __package__), command, cfg)
         except Exception as error:
             # Hydra would print its own lines and continue with the next job; it lets SystemExit pass.
             raise SystemExit(_report(error, command, rest)) from error
-        if code := _exit_code(module, result):
+        if code:
             raise SystemExit(code)
         if "jax" in sys.modules:  # the jobs of a multirun share this process, where compiled programs accumulate
             sys.modules["jax"].clear_caches()
@@ -188,6 +187,28 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
     finally:
         sys.argv = argv
         HydraConfig.instance().cfg = None  # Hydra's help leaves its own configuration behind
+
+
+def _run(module: ModuleType, command: str, cfg: DictConfig) -> int:
+    """Run the command and return its exit code; with `format=json`, print its result as a document.
+
+    A command whose result is not a sequence of rows defines `document(cfg, result)`.
+    """
+    from .shell import document
+
+    if not document.is_wanted(cfg):
+        return _exit_code(module, module.run(cfg))
+    result, code = None, 0
+    with document.tables_aside():
+        try:
+            result = module.run(cfg)
+            code = _exit_code(module, result)
+        except SystemExit as stop:  # a suite that broke a promise has its rows
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        made = getattr(module, "document", None)
+        content = {"rows": document.rows_of(result)} if made is None else made(cfg, result)
+    sys.stdout.write(document.text(command, code, content))
+    return code
 
 
 def _exit_code(module: ModuleType, result: Any) -> int:

@@ -156,6 +156,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "pictures_of planner results runs task telemetry variant start_from",
     ),
     (Word(("body", "mild_texture", "strong_texture", "light", "noise", "camera")), "distractor"),
+    (Word(("table", "json")), "format"),
     (Word(("ppo", "sac")), "algorithm"),
     (Word(("policy", "planner")), "actor"),
     (Word(("zero", "linear", "cubic")), "order"),

@@ -8,7 +8,7 @@ STAMP := $(VENV)/.complete
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
 PYTHON ?= $(firstword $(foreach python,python3.12 python3.11 python3,$(shell $(python) -c '$(IN_RANGE)' 2>/dev/null && echo $(python))))
 
-.PHONY: demo test check notebooks venv constraints
+.PHONY: demo test check reference notebooks venv constraints
 
 demo: venv
 	$(BIN)/jepa-mpc demo
@@ -21,6 +21,10 @@ check: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The configuration reference, from the comments in configs.
+reference: venv
+	$(BIN)/python -m experiments.reference.page
 
 # The sources in experiments/notebooks, run for some minutes and kept with their outputs.
 notebooks: venv

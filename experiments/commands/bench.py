@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from ..bench import shipped
-from ..shell.document import rows_of
+from ..records.document import rows_of
 
 # The module of each suite, imported on demand.
 SUITES = {

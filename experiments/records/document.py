@@ -21,7 +21,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from .shadowing import PROGRAM
+from ..shell.shadowing import PROGRAM
 
 SCHEMA = 1  # raised when a key changes its meaning or goes; a further key needs no new number
 

@@ -100,15 +100,24 @@ def task_names() -> tuple[str, ...]:
 
 
 def _installed(name: str, render_mode: str | None) -> Task:
-    """The task that a package registers: what its entry point returns, under its name."""
-    factory = INSTALLED.load(name)
-    made = factory(render_mode=render_mode)
+    """The task that a package registers: what its entry point returns, under its name.
+
+    Raises:
+      ValueError: the entry point cannot be imported or called, or returns no task.
+    """
+    factory, plugin = INSTALLED.load(name), INSTALLED.found()[name][0]
+    try:
+        made = factory(render_mode=render_mode)
+    except Exception as error:
+        raise ValueError(
+            f"the task {name} of {plugin.package} cannot be made by {plugin.entry.value} ({type(error).__name__}: "
+            f"{error}): it is called with render_mode={render_mode} (docs/plugins.md)"
+        ) from error
     if isinstance(made, gymnasium.Env) and not isinstance(made, Task):
         from .suites.goal_task import GoalTask
 
         made = GoalTask(made)
     if not isinstance(made, Task):
-        plugin = INSTALLED.found()[name][0]
         raise ValueError(
             f"the task {name} of {plugin.package} is {type(made).__name__}: {plugin.entry.value} has to return an "
             "envs.Task or a Gymnasium goal environment (docs/plugins.md)"

@@ -9,6 +9,8 @@ from ..shell.kinds import Flag, Group, Kind, Number, Several, Whole, Word
 from ..shell.limits import OPTIONAL, kind_of
 from ..shell.overrides import PATHS
 
+_NEEDED = ("episodes", "out", "results")  # where their default is not null, the command needs them
+
 
 def allowed(key: str, value: Any = None) -> str:
     """What the setting may be, as in `whole number, 1 or more`; empty where its own class checks it.
@@ -21,7 +23,7 @@ def allowed(key: str, value: Any = None) -> str:
     if kind is None:
         return ""
     words = "path" if key in PATHS and isinstance(kind, Word) and not kind.choices else _words(kind)
-    return words + (" or null" if key.rpartition(".")[2] in OPTIONAL or value is None else "")
+    return words + (" or null" if value is None or (key in OPTIONAL and key not in _NEEDED) else "")
 
 
 def choices(key: str, value: Any = None) -> tuple[str, ...]:

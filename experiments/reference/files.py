@@ -122,6 +122,9 @@ def own_meaning(file: SettingsFile, setting: Setting) -> str:
                 return each.meaning
     if file.group == "suite":
         return ""
+    for sibling in same.values() if file.group else ():
+        if found := next((each.meaning for each in sibling.settings if each.key == setting.key), ""):
+            return found
     return meaning(setting.key, {file.group: file.name})
 
 

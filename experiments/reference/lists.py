@@ -69,7 +69,8 @@ def _encoders(request: Request) -> list[dict[str, Any]]:
 def _installed(kind: str, column: str) -> list[dict[str, Any]]:
     """Rows of what packages add, by their metadata: nothing is imported."""
     known = plugins(kind)
-    return [{column: name, "what": f"of {known.found()[name][0].package}"} for name in known.names()]
+    names = [name for name in known.names() if kind != "encoder" or name not in ENCODERS]
+    return [{column: name, "what": f"of {known.found()[name][0].package}"} for name in names]
 
 
 def _suites(request: Request) -> list[dict[str, Any]]:

@@ -16,12 +16,12 @@ from .folders import config_dir
 
 TASK = "installed"  # the choice of `task` that stands for every task of a package
 _KINDS = {"task": "task", "planner": "planner", "cost": "cost", "+cost": "cost"}
-KINDS = frozenset(_KINDS.values())
+KINDS = ("task", "planner", "cost", "encoder")
 _TERM = "cost_term"  # group of single costs, to be added to others
 
 
 def plugins(kind: str) -> Plugins:
-    """The plugins of a kind: `task`, `planner` or `cost`."""
+    """The plugins of one of `KINDS`; the encoders of our own are known to worldmodel."""
     return Plugins(kind, frozenset(file.stem for file in (config_dir() / kind).glob("*.yaml")))
 
 

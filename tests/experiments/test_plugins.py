@@ -182,8 +182,8 @@ def test_an_encoder_is_a_part_of_a_model(site: Path, tmp_path: Path) -> None:
         ),
         (
             ["task=fetch_reach"],
-            "wrong 1.0 registers the task fetch_reach, which is the name of one of jepa-mpc's own: rename its entry point "
-            "in jepa_mpc.tasks, or remove it with `pip uninstall wrong`",
+            "wrong 1.0 registers the task fetch_reach, which is the name of one of jepa-mpc's own: rename its entry "
+            "point in jepa_mpc.tasks, or remove it with `pip uninstall wrong`",
         ),
         (
             ["task=no_task"],
@@ -210,6 +210,22 @@ def test_an_encoder_is_a_part_of_a_model(site: Path, tmp_path: Path) -> None:
 def test_what_is_wrong_is_one_sentence(site: Path, tmp_path: Path, words: list[str], sentence: str) -> None:
     done = call(site, tmp_path, "collect", *words)
     assert (done.returncode, done.stderr) == (2, f"jepa-mpc: {sentence}\n")
+
+
+def test_doctor_imports_every_plugin(site: Path, tmp_path: Path) -> None:
+    found = {row["name"]: row for row in rows(call(site, tmp_path, "doctor", "format=json", "min_free_gib=0"))}
+    assert found["planner my_planner"] == {
+        "name": "planner my_planner",
+        "state": "ok",
+        "found": "my-robot 1.0",
+        "fix": "",
+    }
+    assert found["encoder my_encoder"]["state"] == "ok"
+    assert (found["planner broken"]["state"], found["planner broken"]["fix"]) == (
+        "warning",
+        "repair or update that package, or remove it with `pip uninstall wrong`",
+    )
+    assert found["planner cem"]["state"] == found["planner twice"]["state"] == "warning"
 
 
 def test_the_libraries_find_plugins_alike() -> None:

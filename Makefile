@@ -24,7 +24,7 @@ check: venv
 
 # The configuration reference, from the comments in configs.
 reference: venv
-	$(BIN)/python -m experiments.reference.page
+	$(BIN)/jepa-mpc --help all > docs/configuration.md
 
 # The sources in experiments/notebooks, run for some minutes and kept with their outputs.
 notebooks: venv

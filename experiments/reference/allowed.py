@@ -43,7 +43,7 @@ def shown(value: Any) -> str:
         return f"[{','.join(map(shown, value))}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{name}: {shown(each)}' for name, each in value.items())}}}"
-    return "''" if value == "" else str(value)
+    return f"'{value}'" if value == "" or " " in str(value) else str(value)
 
 
 def _words(kind: Kind) -> str:

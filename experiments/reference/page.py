@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
-from ..shell.shadowing import PROGRAM, ROOT
+from ..shell.shadowing import PROGRAM
 from . import files
 from .allowed import allowed, shown
 from .files import Setting, SettingsFile
 
-PAGE = ROOT / "docs" / "configuration.md"
 _LONGEST = 60  # letters of a default that is shown whole
 _HEAD = f"""# Configuration reference
 
@@ -117,15 +114,3 @@ def _shortened(text: str) -> str:
 def _escaped(text: str) -> str:
     """A text for a table of Markdown."""
     return text.replace("|", "\\|").replace("<", "&lt;")
-
-
-def main(path: Path = PAGE) -> None:
-    """Write the page."""
-    from ..cli import COMMANDS
-
-    path.write_text(markdown(COMMANDS), encoding="utf-8")
-    sys.stdout.write(f"{path}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,7 @@
 """The command line: `jepa-mpc COMMAND [hydra overrides]`.
 
-To add a command, write a module in `commands` with `run(cfg)`, a `configs/COMMAND.yaml`, and a line in `COMMANDS`.
+To add a command, write a module in `commands` with `run(cfg)`, a `configs/COMMAND.yaml`, a line in `COMMANDS`, and its
+place and examples in `reference/commands.py`.
 Heavy packages are imported only once the command is known, so that help is immediate.
 """
 

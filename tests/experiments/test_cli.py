@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import json
 import os
 import re
 import shlex
@@ -212,6 +213,12 @@ def test_multirun_runs_each_value(seen: list, flags: list[str]) -> None:
     assert cli.main(["greet", "task=umaze", *flags]) == 0
     assert seen == [("umaze", 1), ("umaze", 2)]
     assert os.listdir() == ["runs"]
+
+
+def test_multirun_prints_a_document_for_each_job(seen: list, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["greet", "-m", "seed=1,2", "format=json"]) == 0
+    made = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["command"], each["exit_code"], each["rows"]) for each in made] == [("greet", 0, [])] * 2
 
 
 def test_a_sweep_goes_over_environments_of_suites(seen: list, capsys: pytest.CaptureFixture[str]) -> None:

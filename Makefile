@@ -8,7 +8,7 @@ STAMP := $(VENV)/.complete
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
 PYTHON ?= $(firstword $(foreach python,python3.12 python3.11 python3,$(shell $(python) -c '$(IN_RANGE)' 2>/dev/null && echo $(python))))
 
-.PHONY: demo test check site notebooks venv constraints
+.PHONY: demo test check site reference notebooks venv constraints
 
 demo: venv
 	$(BIN)/jepa-mpc demo
@@ -25,6 +25,10 @@ check: venv
 # The documentation, into build/site; a dead link fails. To read it with its search: python -m http.server -d build/site
 site: venv
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+# The configuration reference, from the comments in configs.
+reference: venv
+	$(BIN)/jepa-mpc --help all > docs/configuration.md
 
 # The sources in experiments/notebooks, run for some minutes and kept with their outputs.
 notebooks: venv

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias, overload
 
 import gymnasium
 
+from .plugins import Plugins
 from .reward_task import RewardTask, WrongInterface
 from .task import Task
 
@@ -29,6 +30,7 @@ _CLASSES: dict[str, tuple[str, str]] = {  # module within this package, class
     "stirred_tank": (".stirred_tank", "StirredTank"),
 }
 TASKS = tuple(_CLASSES)
+INSTALLED = Plugins("task", TASKS)  # tasks of other packages
 
 _REPEATS = {"cartpole": 8, "finger": 2, "walker": 2, "humanoid": 2, "dog": 2}
 
@@ -57,8 +59,8 @@ def make(
     """Return the task called `name`: a goal-reaching `Task`, or a `RewardTask` for a name with a suite prefix.
 
     Args:
-      name: one of `TASKS`, `goal/<id>` for a Gymnasium goal environment, or `dmc/<domain>-<task>` or `gym/<id>` for a
-        task with a reward.
+      name: one of `TASKS`, a name that an installed package registers, `goal/<id>` for a Gymnasium goal environment, or
+        `dmc/<domain>-<task>` or `gym/<id>` for a task with a reward.
       render_mode: "rgb_array" for a goal-reaching task that can draw itself.
       action_repeat: of a reward task: control steps that an action is held for; 1 where it is not given.
       control_period: of a reward task: see `make_reward_task`.
@@ -81,12 +83,47 @@ def make(
         module, kind = _CLASSES[name]
         made: Task = getattr(import_module(module, __package__), kind)(render_mode)
         return made
-    close = difflib.get_close_matches(name, TASKS, n=1)
+    names = task_names()
+    if name in names:
+        return _installed(name, render_mode)
+    close = difflib.get_close_matches(name, names, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise ValueError(
-        f"there is no task {name!r}{hint}: the tasks are {', '.join(TASKS)}, 'goal/<id>' for a Gymnasium goal "
+        f"there is no task {name!r}{hint}: the tasks are {', '.join(names)}, 'goal/<id>' for a Gymnasium goal "
         "environment, and with a reward 'dmc/<domain>-<task>' and 'gym/<id>'"
     )
+
+
+def task_names() -> tuple[str, ...]:
+    """Names of the tasks with goals: our own, and those of installed packages, which are not imported for it."""
+    return (*TASKS, *INSTALLED.names())
+
+
+def _installed(name: str, render_mode: str | None) -> Task:
+    """The task that a package registers: what its entry point returns, under its name.
+
+    Raises:
+      ValueError: the entry point cannot be imported or called, or returns no task.
+    """
+    factory, plugin = INSTALLED.load(name), INSTALLED.found()[name][0]
+    try:
+        made = factory(render_mode=render_mode)
+    except Exception as error:
+        raise ValueError(
+            f"the task {name} of {plugin.package} cannot be made by {plugin.entry.value} ({type(error).__name__}: "
+            f"{error}): it is called with render_mode={render_mode} (docs/plugins.md)"
+        ) from error
+    if isinstance(made, gymnasium.Env) and not isinstance(made, Task):
+        from .suites.goal_task import GoalTask
+
+        made = GoalTask(made)
+    if not isinstance(made, Task):
+        raise ValueError(
+            f"the task {name} of {plugin.package} is {type(made).__name__}: {plugin.entry.value} has to return an "
+            "envs.Task or a Gymnasium goal environment (docs/plugins.md)"
+        )
+    made.name = name  # what data and models are stored under
+    return made
 
 
 def make_reward_task(source: Any, action_repeat: int = 1, control_period: float | None = None) -> RewardTask:

@@ -1,6 +1,7 @@
 """The command line: `jepa-mpc COMMAND [hydra overrides]`.
 
-To add a command, write a module in `commands` with `run(cfg)`, a `configs/COMMAND.yaml`, and a line in `COMMANDS`.
+To add a command, write a module in `commands` with `run(cfg)`, a `configs/COMMAND.yaml`, a line in `COMMANDS`, and its
+place and examples in `reference/commands.py`.
 Heavy packages are imported only once the command is known, so that help is immediate.
 """
 
@@ -21,7 +22,7 @@ from .shell import interrupt
 from .shell.did_you_mean import did_you_mean
 from .shell.errors import print_error, report
 from .shell.folders import cache_dir, config_dir
-from .shell.overrides import choices, readable
+from .shell.overrides import choices, list_words, readable
 from .shell.renamed import current
 from .shell.shadowing import PACKAGES, PROGRAM
 
@@ -41,11 +42,14 @@ COMMANDS = {
     "replay": "recompute the plans in a robot's log, bit for bit",
     "bench": "run a suite of measurements: planners, latency, pairs of settings, limits, faults, the robot loop",
     "export": "write a trained model and its planner to one file for a robot",
+    "list": "show what there is to choose from: tasks, models, planners, costs, sensors, suites and more",
     "doctor": "check versions, devices, rendering, folders and names, with the fix for each",
 }
 
 # The long options that Hydra's own parser handles; any other word with two dashes is a mistake.
 HYDRA_FLAGS = ("--help", "--hydra-help", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir")
+
+HELP = {"--help", "-h"}
 
 # Objects between two garbage collections. Imports and tracing allocate a million objects, which Python's default of 700
 # searches so often that it costs a seventh of the start.
@@ -73,14 +77,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(arguments: list[str]) -> int:
     command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if command in ("-h", "--help", "help"):
-        sys.stdout.write(_help())
-        return 0
+        return _help(rest)
     if command in ("-V", "--version"):
         sys.stdout.write(f"{PROGRAM} {importlib.metadata.version(PROGRAM)}\n")
         return 0
     if command not in COMMANDS:
         known = f"commands: {', '.join(COMMANDS)}"
         return print_error(f"{command!r} is not a command; {known}{did_you_mean(command, COMMANDS)}")
+    if command == "list":
+        rest = list_words(rest)
     for argument in rest:
         flag = argument.partition("=")[0]
         if flag.startswith("--") and flag not in HYDRA_FLAGS:
@@ -92,7 +97,12 @@ def _main(arguments: list[str]) -> int:
     prepare_process()
     try:
         rest = readable([each for argument in current(rest) for each in choices(argument)], multirun)
-        _run_hydra(command, rest)
+        if HELP & set(rest):
+            from .reference import help
+
+            sys.stdout.write(help.command(command, COMMANDS[command], rest, whole="all" in rest))
+        else:
+            _run_hydra(command, rest)
     except KeyboardInterrupt:
         return print_error(interrupt.SENTENCE, code=interrupt.CODE)
     except SystemExit as stop:
@@ -109,17 +119,17 @@ def _report(error: Exception, command: str, rest: Sequence[str]) -> int:
     return report(error, command, rest)
 
 
-def _help() -> str:
-    width = max(map(len, COMMANDS)) + 2
-    lines = "".join(f"  {name:<{width}}{line}\n" for name, line in COMMANDS.items())
-    return (
-        f"usage: {PROGRAM} COMMAND [key=value ...]\n\nPlanning with a world model in representation space.\n\n"
-        f"commands:\n{lines}\n"
-        f"{PROGRAM} COMMAND --help      its settings and their choices\n"
-        f"{PROGRAM} COMMAND -m k=a,b    once for each value\n"
-        f"{PROGRAM} --version\n\n"
-        f"With JEPA_MPC_DEBUG=1 in the environment every error has its traceback.\n"
-    )
+def _help(rest: Sequence[str]) -> int:
+    """Print the help of the program; with `all`, every setting of every command."""
+    from .reference import help
+
+    if "all" in rest:
+        from .reference.page import markdown
+
+        sys.stdout.write(markdown(COMMANDS))
+    else:
+        sys.stdout.write(help.program(COMMANDS))
+    return 0
 
 
 def prepare_process() -> None:
@@ -149,7 +159,6 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
     from .shell.limits import check
     from .shell.outputs import check_outputs
 
-    quoted = COMMANDS[command].replace("'", "\\'")
     settings = [
         "hydra/job_logging=none",
         "hydra/hydra_logging=none",
@@ -158,21 +167,17 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
         "hydra.sweep.dir=runs/multirun",
         "hydra.sweep.subdir=.",
         f"hydra.job.name={command}",
-        f"hydra.help.app_name='{PROGRAM} {command}'",
-        f"hydra.help.header='{PROGRAM} {command}: {quoted}'",
-        "hydra.help.footer=''",
     ]
 
     def job(cfg: DictConfig) -> None:
         try:
             check(cfg)
             check_outputs(cfg)
-            module = importlib.import_module(f".commands.{command}", __package__)
-            result = module.run(cfg)
+            code = _run(importlib.import_module(f".commands.{command}", __package__), command, cfg)
         except Exception as error:
             # Hydra would print its own lines and continue with the next job; it lets SystemExit pass.
             raise SystemExit(_report(error, command, rest)) from error
-        if code := _exit_code(module, result):
+        if code:
             raise SystemExit(code)
         if "jax" in sys.modules:  # the jobs of a multirun share this process, where compiled programs accumulate
             sys.modules["jax"].clear_caches()
@@ -187,7 +192,29 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
         entry()
     finally:
         sys.argv = argv
-        HydraConfig.instance().cfg = None  # Hydra's help leaves its own configuration behind
+        HydraConfig.instance().cfg = None  # Hydra's `--info` leaves its own configuration behind
+
+
+def _run(module: ModuleType, command: str, cfg: DictConfig) -> int:
+    """Run the command and return its exit code; with `format=json`, print its result as a document.
+
+    A command whose result is not a sequence of rows defines `document(cfg, result)`.
+    """
+    from .records import document
+
+    if not document.is_wanted(cfg):
+        return _exit_code(module, module.run(cfg))
+    result, code = None, 0
+    with document.tables_aside():
+        try:
+            result = module.run(cfg)
+            code = _exit_code(module, result)
+        except SystemExit as stop:  # a suite that broke a promise has its rows
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        made = getattr(module, "document", None)
+        content = {"rows": document.rows_of(result)} if made is None else made(cfg, result)
+    sys.stdout.write(document.text(command, code, content))
+    return code
 
 
 def _exit_code(module: ModuleType, result: Any) -> int:

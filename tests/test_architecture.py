@@ -30,6 +30,7 @@ ORDER = {
     "envs": ["sensors", "pipes", "vision", ".", "suites", "registry"],
     "experiments": [
         "shell",
+        "reference",
         "records",
         "build",
         "pictures",

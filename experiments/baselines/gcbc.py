@@ -27,7 +27,14 @@ from envs import Task
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.data.frame_windows import FrameWindows
 from worldmodel.data.windows import WindowSampler
-from worldmodel.nets.encoders.build import PICTURE_ENCODERS, picture_encoders, picture_stacks, projected, sized
+from worldmodel.nets.encoders.build import (
+    PICTURE_ENCODERS,
+    encoder_kinds,
+    picture_encoders,
+    picture_stacks,
+    projected,
+    sized,
+)
 from worldmodel.nets.layers import MLP
 from worldmodel.nets.normalization import Normalizer
 from worldmodel.observation import ObservationSpec
@@ -52,8 +59,8 @@ class GcbcConfig:
     features: int | None = None  # size of a picture's embedding; None: the default of the encoder
 
     def __post_init__(self) -> None:
-        if self.pictures not in PICTURE_ENCODERS:
-            raise ValueError(f"baselines.gcbc.pictures must be {' or '.join(PICTURE_ENCODERS)}; got {self.pictures!r}")
+        if self.pictures not in PICTURE_ENCODERS and self.pictures not in (known := encoder_kinds()):
+            raise ValueError(f"baselines.gcbc.pictures must be {' or '.join(known)}; got {self.pictures!r}")
         for name in ("width", "depth"):
             if getattr(self, name) < 1:
                 raise ValueError(f"baselines.gcbc.{name} must be at least 1; got {getattr(self, name)}")

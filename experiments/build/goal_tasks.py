@@ -20,8 +20,8 @@ GYMNASIUM = "goal/"  # in front of the id of a Gymnasium goal environment
 
 
 def is_goal_task(name: str) -> bool:
-    """Whether `name` is that of a task with goals which is simulated here: one of ours, or `goal/<id>`."""
-    return name in envs.TASKS or name.startswith(GYMNASIUM)
+    """Whether `name` is that of a task with goals which is simulated here: ours, a package's, or `goal/<id>`."""
+    return name.startswith(GYMNASIUM) or name in envs.TASKS or name in envs.task_names()
 
 
 def has_rewards(name: str) -> bool:

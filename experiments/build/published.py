@@ -16,11 +16,12 @@ from typing import Any
 from envs.sensors import PIXELS
 from worldmodel.models.checkpoint import load_model, save_model, with_members
 
+from ..shell.folders import CHECKPOINTS
 from ..shell.overrides import command_line
 from .recipes import file_stem
 
 PUBLISHED = "published"  # value in place of a path
-FOLDER = Path(__file__).resolve().parents[1] / "checkpoints"
+FOLDER = CHECKPOINTS
 MEMBERS = 2
 
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from ..bench import shipped
+from ..records.document import rows_of
 
 # The module of each suite, imported on demand.
 SUITES = {
@@ -60,3 +61,14 @@ def run(cfg: DictConfig) -> list[Any]:
         path = Path(cfg.results) / shipped.TABLES[name].file
         Console().print(f"rows: {path}", markup=False, soft_wrap=True)
     return rows
+
+
+def document(cfg: DictConfig, result: Any) -> dict[str, Any]:
+    """Content of the JSON document: the rows of the suite, each with its `machine`.
+
+    They are those that its table now holds, also where a broken promise has ended the suite.
+    """
+    folder = shipped.FOLDER if cfg.shipped else Path(cfg.results)
+    found = shipped.by_machine(str(cfg.suite.name), folder)
+    rows = [{**row, "machine": machine} for machine, measured in found.items() for row in rows_of(measured)]
+    return {"suite": str(cfg.suite.name), "rows": rows}

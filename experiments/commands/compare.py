@@ -20,7 +20,7 @@ from ..comparison.comparison import PUBLISHED, Comparison, compare
 from ..comparison.figures import AXES, draw
 from ..comparison.page import render
 from ..comparison.published import PublishedScore
-from ..comparison.tables import TextTable, left_out, scores_csv, tables
+from ..comparison.tables import COLUMNS, TextTable, left_out, scores_csv, tables
 from ..pages.figures import to_png
 from ..records import curves
 from ..records.curves import CurveRow, Run
@@ -60,6 +60,13 @@ def run(cfg: DictConfig) -> Comparison:
     page = _write(Path(cfg.out), found, runs, published, {"curves": source, **manifest(cfg, [int(cfg.seed)])})
     say(f"page: {page}\ntables: {page.with_suffix('.md')}\nscores: {page.with_name('scores.csv')}")
     return found
+
+
+def document(cfg: DictConfig, found: Comparison) -> dict[str, Any]:
+    """Content of the JSON document: `rows` are those of scores.csv, `tables` the printed ones, with words as cells."""
+    rows = [{name: getattr(score, name) for name in COLUMNS} for score in found.scores]
+    shown = [{"title": each.title, "note": each.note, "heads": each.heads, "rows": each.rows} for each in tables(found)]
+    return {"rows": rows, "tables": shown}
 
 
 def _rows(paths: Sequence[str]) -> list[CurveRow]:

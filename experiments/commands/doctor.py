@@ -22,6 +22,7 @@ from rich.table import Table
 
 from ..records.manifest import cores, requirements
 from ..shell.folders import cache_dir
+from ..shell.plugins import KINDS, plugins
 from ..shell.shadowing import PROGRAM, collisions_in, hidden_packages
 
 State = Literal["ok", "warning", "failed"]
@@ -75,6 +76,7 @@ def run(cfg: DictConfig) -> list[Check]:
         check_folder("compilation cache", _cache(), "warning", "set JAX_COMPILATION_CACHE_DIR to a folder of yours"),
         check_disk(runs, float(cfg.min_free_gib)),
         *check_names(),
+        *check_plugins(),
     ]
     Console().print(table(checks))
     return checks
@@ -211,3 +213,17 @@ def check_names() -> Iterator[Check]:
         yield Check(f"name {name}", state, f"{collision.file} hides ours", "rename it, or work in another folder")
     if not nearby and not hidden:
         yield Check("names", "ok", "nothing here hides a package of ours")
+
+
+def check_plugins() -> Iterator[Check]:
+    """Import what other packages add to jepa-mpc: only the commands that ask for a broken one are affected."""
+    for kind in KINDS:
+        known = plugins(kind)
+        for name, found in sorted(known.found().items()):
+            try:
+                known.load(name)
+            except ValueError as error:
+                reason, _, fix = str(error).rpartition(": ")
+                yield Check(f"{kind} {name}", "warning", reason, fix)
+            else:
+                yield Check(f"{kind} {name}", "ok", found[0].package)

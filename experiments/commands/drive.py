@@ -144,7 +144,7 @@ def _planner(cfg: DictConfig) -> tuple[LiveEngine | Recipe, Task, dict[str, Any]
         if not is_goal_task(recipe.contract.task):
             raise ValueError(
                 f"{cfg.bundle} was made for {recipe.contract.task or 'a robot without a name'}, which no simulator "
-                f"here steps: there are {', '.join(envs.TASKS)}"
+                f"here steps: there are {', '.join(envs.task_names())}"
             )
         _with_actuators(recipe.contract.task)
         task = goal_tasks.observed(recipe.contract.task, recipe.contract.observation.sensors)

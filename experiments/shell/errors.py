@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from .did_you_mean import did_you_mean
 from .overrides import override, shell_word
+from .plugins import KINDS, TASK, plugins
 from .shadowing import PACKAGES, PROGRAM
 from .wrong_setting import first_rejected, invalid_choice
 
@@ -39,7 +40,7 @@ def _sentence(error: Exception, command: str, rest: Sequence[str]) -> str | None
     match error:
         case MissingConfigException(missing_cfg_file=str(missing), options=options) if options is not None:
             group, _, choice = missing.rpartition("/")
-            choices = sorted(options)
+            choices = sorted({*options, *plugins(group).names()} - {TASK}) if group in KINDS else sorted(options)
             known = f"{group} can be {', '.join(choices)}"
             return f"{group}={choice} is not known: {known}{did_you_mean(choice, choices)}"
         case ValueError() if "Config group override must be a string" in str(error):

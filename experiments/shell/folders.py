@@ -7,6 +7,9 @@ from pathlib import Path
 
 from .shadowing import PROGRAM, ROOT
 
+CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"  # the models that ship with jepa-mpc
+RESULTS = Path(__file__).resolve().parents[1] / "results"  # the rows that ship with jepa-mpc
+
 
 def config_dir() -> Path:
     """The folder of YAML files: inside this package in a wheel, next to the packages in a checkout.

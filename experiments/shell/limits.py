@@ -6,107 +6,12 @@ are not listed belong to a user's own cost, constraint or planner, whose class c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from .did_you_mean import did_you_mean
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A whole number between two bounds, both included."""
-
-    low: int = 0
-    high: int | None = None
-
-    def fault(self, value: Any) -> str | None:
-        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
-        if not isinstance(value, int) or isinstance(value, bool):
-            return "be a whole number"
-        if value < self.low:
-            return f"be at least {self.low}"
-        return None if self.high is None or value <= self.high else f"be at most {self.high}"
-
-
-@dataclass(frozen=True)
-class Number:
-    """A finite number between two bounds, each of which may be excluded."""
-
-    low: float = -math.inf
-    high: float = math.inf
-    above: bool = False  # strictly more than `low`
-    below: bool = False  # strictly less than `high`
-
-    def fault(self, value: Any) -> str | None:
-        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            return "be a number"
-        if not math.isfinite(value):
-            return "be finite"
-        if (value > self.low if self.above else value >= self.low) and (
-            value < self.high if self.below else value <= self.high
-        ):
-            return None
-        if self.high == math.inf:
-            return "be positive" if self.above else "not be negative" if self.low == 0 else f"be at least {self.low:g}"
-        least, most = "more than" if self.above else "at least", "less than" if self.below else "at most"
-        return f"be {least} {self.low:g} and {most} {self.high:g}"
-
-
-@dataclass(frozen=True)
-class Flag:
-    """True or false."""
-
-    def fault(self, value: Any) -> str | None:
-        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
-        return None if isinstance(value, bool) else "be true or false"
-
-
-@dataclass(frozen=True)
-class Word:
-    """A name, a path or an address; with `choices`, one of them."""
-
-    choices: tuple[str, ...] = ()
-
-    def fault(self, value: Any) -> str | None:
-        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
-        if isinstance(value, dict | list | bool):
-            return "be a single word"
-        if self.choices and value not in self.choices:
-            return f"be one of {', '.join(self.choices)}{did_you_mean(str(value), self.choices)}"
-        return None
-
-
-@dataclass(frozen=True)
-class Group:
-    """Settings by name."""
-
-    def fault(self, value: Any) -> str | None:
-        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
-        return None if isinstance(value, dict) else "be settings by name, as in {name: value}"
-
-
-@dataclass(frozen=True)
-class Several:
-    """A list; a single value stands for a list of one."""
-
-    each: Whole | Number | Word | Group
-    fewest: int = 0
-
-    def fault(self, value: Any) -> str | None:
-        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
-        values = value if isinstance(value, list) else [value]
-        faults = [fault for item in values if (fault := self.each.fault(item))]
-        if faults:
-            return f"be a list as in [a,b], and each in it must {faults[0]}"
-        return None if len(values) >= self.fewest else f"be a list of at least {self.fewest}, as in [a,b]"
-
-
-Kind = Whole | Number | Flag | Word | Several | Group
+from .kinds import Flag, Group, Kind, Number, Several, Whole, Word
 
 _SHARE = Number(0, 1, below=True)
 _PART = Number(0, 1, above=True)
@@ -152,10 +57,11 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view"),
     (
         Word(),
-        "_target_ baseline before bundle calibration checkpoint data fault host log method name ours out pictures "
-        "pictures_of planner results runs task telemetry variant start_from",
+        "_target_ baseline before bundle calibration checkpoint data fault host log method name of ours out pictures "
+        "pictures_of planner results runs task telemetry variant start_from what",
     ),
     (Word(("body", "mild_texture", "strong_texture", "light", "noise", "camera")), "distractor"),
+    (Word(("table", "json")), "format"),
     (Word(("ppo", "sac")), "algorithm"),
     (Word(("policy", "planner")), "actor"),
     (Word(("zero", "linear", "cubic")), "order"),
@@ -202,7 +108,7 @@ _EXACTLY: dict[str, Kind] = {
 }
 _LISTS_TOO = frozenset({"beta", "init_std", "max_std", "min_std", "noise_beta"})  # one number for each action
 # Groups with names and values that the user defines.
-_FREE: tuple[str, ...] = (
+FREE: tuple[str, ...] = (
     "constraint.",
     "suite.cases.",
     "suite.checkpoints",
@@ -213,15 +119,15 @@ _FREE: tuple[str, ...] = (
     "suite.promises",
     "suite.tight",
 )
-_FREE += ("suite.recipes", "suite.settings", "suite.variants", "suite.reference", "baseline.settings")
+FREE += ("suite.recipes", "suite.settings", "suite.variants", "suite.reference", "baseline.settings")
 # Settings that may be null.
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
     "delay_ms distractor episodes episodic every fault features goal goal_at members methods moment only ours out "
     "pictures_of plan "
-    "planners preview rate_limit rest results run seconds seeds sensors start_from start_parts tasks telemetry "
+    "planners preview rate_limit rest results run seconds seeds sensors of start_from start_parts tasks telemetry what "
 )
-_OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
+OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 
 
 def check(cfg: DictConfig) -> DictConfig:
@@ -230,7 +136,7 @@ def check(cfg: DictConfig) -> DictConfig:
     Raises:
       ValueError: a setting has a wrong type, is out of range, or is none of its choices; the message names it.
     """
-    optional = _OPTIONAL - _required(cfg)
+    optional = OPTIONAL - _required(cfg)
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     for key, value in list(leaves(settings)):
         kind, name = kind_of(key, value), key.rpartition(".")[2]
@@ -283,7 +189,7 @@ def leaves(tree: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 def _is_foreign(key: str, group: Mapping[str, Any]) -> bool:
     ours = str(group.get("_target_", "planning.")).startswith(("planning.", "envs."))
-    return not ours or key.startswith(_FREE)
+    return not ours or key.startswith(FREE)
 
 
 def _shown(value: Any) -> str:

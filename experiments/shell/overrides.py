@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .plugins import installed
 from .shadowing import PROGRAM
 
 # Settings that name files or folders: their value is always a path and needs no quotes for Hydra.
@@ -75,8 +76,19 @@ def readable(arguments: Sequence[str], multirun: bool) -> list[str]:
 
 
 def choices(argument: str) -> list[str]:
-    """Overrides for an argument that chooses among what cannot be listed: a suite's task, or any set of sensors."""
-    return [each for word in suite_task(argument) for each in sensor_list(word)]
+    """Overrides for an argument that chooses among what no file lists: tasks of a suite, plugins, sets of sensors."""
+    return [each for word in suite_task(argument) for known in installed(word) for each in sensor_list(known)]
+
+
+def list_words(arguments: Sequence[str]) -> list[str]:
+    """Overrides for the words after `jepa-mpc list`, as in `sensors task=umaze`: `what=sensors` and `of=umaze`.
+
+    `task` is a group of every other command, so Hydra does not let it be a plain setting.
+    """
+    first, *rest = [*arguments, ""]
+    is_list = bool(first) and first != "all" and "=" not in first and not first.startswith("-")
+    words = [f"what={first}", *rest] if is_list else list(arguments)
+    return [f"of={word.removeprefix('task=')}" if word.startswith("task=") else word for word in words if word]
 
 
 def sensor_list(argument: str) -> list[str]:

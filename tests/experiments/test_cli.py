@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import importlib
+import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -17,7 +19,8 @@ from hydra.core.hydra_config import HydraConfig
 
 from experiments import cli
 from experiments.records.manifest import command
-from experiments.shell import wrong_setting
+from experiments.reference import commands, files, tree
+from experiments.shell import plugins, wrong_setting
 from experiments.shell.folders import config_dir
 
 GREET = """
@@ -47,12 +50,16 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int
     """Adds the command `greet` to the table, and gives the list of its runs: (task, seed)."""
     configs = tmp_path / "configs"
     (configs / "task").mkdir(parents=True)
-    (configs / "task" / "two_room.yaml").write_text("name: two_room\nradius: 0.1\n")
+    (configs / "task" / "two_room.yaml").write_text(
+        "# Two rooms.\nname: two_room\nradius: 0.1  # of the body, in metres\n"
+    )
     (configs / "task" / "reward.yaml").write_text("name: ???\n")
-    (configs / "task" / "umaze.yaml").write_text("name: umaze\ncorridor: 0.2\n")
+    (configs / "task" / "umaze.yaml").write_text(
+        "# A bent corridor.\nname: umaze\n# half its width, in metres\ncorridor: 0.2\n"
+    )
     (configs / "greet.yaml").write_text(
         "defaults:\n  - task: two_room\n  - _self_\n"
-        "seed: 0\nfail: ''\ncode: 0\ncheckpoint: ???\ncem:\n  num_samples: 8\n"
+        "seed: 0\nfail: ''\ncode: 0\ncheckpoint: ???\nformat: table\ncem:\n  num_samples: 8  # draws of one iteration\n"
     )
     module = ModuleType("experiments.commands.greet")
     runs: list[tuple[str, int]] = []
@@ -60,7 +67,7 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int
     exec(GREET, module.__dict__)
     monkeypatch.setitem(sys.modules, "experiments.commands.greet", module)
     monkeypatch.setitem(cli.COMMANDS, "greet", "says it's there: once, twice")
-    for module_that_reads in (cli, wrong_setting):
+    for module_that_reads in (cli, wrong_setting, plugins, files, tree):
         monkeypatch.setattr(module_that_reads, "config_dir", lambda: configs)
     for name in (
         "JAX_COMPILATION_CACHE_DIR",
@@ -208,6 +215,12 @@ def test_multirun_runs_each_value(seen: list, flags: list[str]) -> None:
     assert os.listdir() == ["runs"]
 
 
+def test_multirun_prints_a_document_for_each_job(seen: list, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["greet", "-m", "seed=1,2", "format=json"]) == 0
+    made = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["command"], each["exit_code"], each["rows"]) for each in made] == [("greet", 0, [])] * 2
+
+
 def test_a_sweep_goes_over_environments_of_suites(seen: list, capsys: pytest.CaptureFixture[str]) -> None:
     """Their names have a slash, which a file's name cannot have."""
     assert cli.main(["greet", "-m", "task=dmc/walker-walk,gym/Ant-v5", "seed=3"]) == 0
@@ -243,11 +256,55 @@ def test_multirun_stops_at_the_first_mistake(seen: list, capsys: pytest.CaptureF
 def test_help_of_a_command_shows_its_groups(seen: list, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["greet", "--help"]) == 0
     shown = capsys.readouterr().out
-    assert "jepa-mpc greet: says it's there: once, twice" in shown
-    assert "task: reward, two_room, umaze" in shown
-    assert "num_samples: 8" in shown
+    assert "usage: jepa-mpc greet [key=value ...]\n\nSays it's there: once, twice.\n" in shown
+    assert re.search(r"task=two_room +dmc/DOMAIN-TASK, gym/ID, two_room, umaze\n", shown)
+    assert re.search(r"cem.num_samples=8 +draws of one iteration\n", shown)
+    assert "task.corridor" not in shown
     assert seen == []
     assert not HydraConfig.initialized()
+
+
+def test_help_of_a_command_explains_the_groups_that_are_named(seen: list, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["greet", "task=umaze", "seed=4", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"task=umaze: A bent corridor.\n  task.corridor=0.2 +half its width, in metres\n", shown)
+    assert "seed=4 " in shown
+    assert cli.main(["greet", "--help", "all"]) == 0
+    assert re.search(r"task.radius=0.1 +of the body, in metres", capsys.readouterr().out)
+    assert cli.main(["greet", "sede=1", "--help"]) == 2
+    assert "did you mean seed?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_first_screen_of_help_says_what_to_type(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In 40 lines of 100 columns: usage, what the command does, examples, and its own settings."""
+    monkeypatch.setenv("COLUMNS", "100")
+    assert cli.main([command, "--help"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    first = shown[:40]
+    assert max(map(len, shown)) <= 100
+    assert first[0].startswith(f"usage: jepa-mpc {command} ")
+    line = cli.COMMANDS[command]
+    assert f"{line[0].upper()}{line[1:]}." in " ".join(first)
+    assert 2 <= sum(each.startswith(f"  jepa-mpc {command}") for each in first) <= 4
+    for setting in files.command_file(command).settings:
+        assert any(each.startswith(f"  {setting.key}=") for each in first), setting.key
+
+
+@pytest.mark.parametrize("line", [*commands.FIRST, *(each for lines in commands.EXAMPLES.values() for each in lines)])
+def test_examples_of_help_compose(
+    line: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _, command, *words = shlex.split(line[0])
+    assert cli.main([command, *words, *([] if "--help" in words else ["--cfg", "job"])]) == 0, capsys.readouterr().err
+
+
+def test_every_command_has_a_place_in_help() -> None:
+    assert {name for names in commands.PURPOSES.values() for name in names} >= set(cli.COMMANDS)
+    assert set(commands.EXAMPLES) >= set(cli.COMMANDS)
 
 
 def test_a_start_seldom_searches_for_garbage(seen: list) -> None:

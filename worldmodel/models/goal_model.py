@@ -14,7 +14,14 @@ from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
 from ..nets.decoder import Decoder
-from ..nets.encoders.build import PICTURE_ENCODERS, SLOW_IN_LOOPS, embedding, picture_encoders, projected
+from ..nets.encoders.build import (
+    PICTURE_ENCODERS,
+    embedding,
+    encoder_kinds,
+    is_slow_in_loops,
+    picture_encoders,
+    projected,
+)
 from ..nets.encoders.history import HistoryEncoder
 from ..nets.heads import GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.predictors import EnsemblePredictor
@@ -65,7 +72,7 @@ class ModelConfig(Architecture):
             elif name in ("policy", "decoder"):
                 check_switch(name, value)
             elif name == "pictures":
-                check_choice(name, value, PICTURE_ENCODERS)
+                check_choice(name, value, PICTURE_ENCODERS if value in PICTURE_ENCODERS else encoder_kinds())
             else:
                 check_count(name, value, least.get(name, 1), most.get(name, MOST))
 
@@ -98,7 +105,7 @@ class WorldModel(nnx.Module):
         self.pictures = picture_encoders(config.observation, config.pictures, rngs)
         # Last, so that the other modules have the same initial weights with it and without.
         self.decoder = Decoder(config.observation, self.pictures, size, width, depth, rngs) if config.decoder else None
-        self.slow_in_loops = self.pictures is not None and config.pictures in SLOW_IN_LOOPS
+        self.slow_in_loops = self.pictures is not None and is_slow_in_loops(config.pictures)
 
     def fit_scales(
         self,

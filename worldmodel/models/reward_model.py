@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 from numpy import ndarray
 
 from ..nets.bins import decoded
-from ..nets.encoders.build import PICTURE_ENCODERS, SLOW_IN_LOOPS, embedding, picture_encoders
+from ..nets.encoders.build import PICTURE_ENCODERS, embedding, encoder_kinds, is_slow_in_loops, picture_encoders
 from ..nets.encoders.symlog import SymlogEncoder
 from ..nets.layers import MLP
 from ..nets.normalization import Statistic
@@ -65,7 +65,7 @@ class RewardModelConfig(Architecture):
             elif name == "episodic":
                 check_switch(name, value)
             elif name == "pictures":
-                check_choice(name, value, PICTURE_ENCODERS)
+                check_choice(name, value, PICTURE_ENCODERS if value in PICTURE_ENCODERS else encoder_kinds())
             elif name == "bin_limit":
                 check_positive(name, value)
             else:
@@ -149,7 +149,7 @@ class RewardModel(nnx.Module):
         self.critics = Critics(config, rngs)
         self.actor = MLP(size, 2 * action, config.policy_width, config.depth, rngs)
         self.pictures = picture_encoders(config.observation, config.pictures, rngs)
-        self.slow_in_loops = self.pictures is not None and config.pictures in SLOW_IN_LOOPS
+        self.slow_in_loops = self.pictures is not None and is_slow_in_loops(config.pictures)
 
     def fit_pictures(self, pictures: Mapping[str, UInt8[ndarray, "M H W C"]]) -> None:
         """Set what picture encoders measure before they learn, such as the mean picture, from a sample by sensor."""

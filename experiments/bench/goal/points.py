@@ -131,7 +131,7 @@ class Point:
 def check(cfg: DictConfig) -> None:
     """Raise ValueError on invalid settings before anything is measured."""
     suite = cfg.suite
-    allowed = {"tasks": envs.TASKS, "policies": POLICIES, "simulated": SIMULATED, "protocols": PROTOCOLS}
+    allowed = {"tasks": envs.task_names(), "policies": POLICIES, "simulated": SIMULATED, "protocols": PROTOCOLS}
     for name, known in allowed.items():
         for each in suite[name]:
             if each not in known:

@@ -20,6 +20,7 @@ from worldmodel.observation import vector
 
 from ... import build
 from ...shell.folders import config_dir
+from ...shell.plugins import plugins
 from ..budgets import population, rollouts, sized
 from .rows import IDENTITY
 
@@ -45,10 +46,11 @@ def planners(cfg: DictConfig) -> dict[str, Planner[Any]]:
     """The planners of the suite by name, with their own settings.
 
     Raises:
-      ValueError: a name is not in configs/planner.
+      ValueError: a name is neither in configs/planner nor that of a package.
     """
-    known = sorted(file.stem for file in (config_dir() / "planner").glob("*.yaml"))
-    names = known if cfg.suite.planners is None else [str(name) for name in cfg.suite.planners]
+    own = sorted(file.stem for file in (config_dir() / "planner").glob("*.yaml"))
+    known = [*own, *plugins("planner").names()]
+    names = own if cfg.suite.planners is None else [str(name) for name in cfg.suite.planners]
     if unknown := sorted(set(names) - set(known)):
         raise ValueError(f"suite.planners has no planner called {unknown[0]!r}: choose from {', '.join(known)}")
     return {name: build.planner(build.compose("plan", f"planner={name}")) for name in names}

@@ -15,6 +15,7 @@ from planning import ActionSpec, AskTell, Planner
 
 from ... import build
 from ...shell.folders import config_dir
+from ...shell.plugins import plugins
 from ..budgets import rollouts, sized
 
 logger = logging.getLogger(__name__)
@@ -115,9 +116,11 @@ def planners(cfg: DictConfig) -> dict[str, Planner[Any]]:
         raise ValueError(f"suite.entries.{both[0]} has the name of a planner in configs/planner: give it another")
     known = [*files, *entries]
     names = known if cfg.suite.planners is None else [str(name) for name in cfg.suite.planners]
+    theirs = plugins("planner").names()  # of installed packages, when they are named
+    known = [*known, *theirs]
     if unknown := sorted({*names, str(cfg.suite.reference.planner)} - set(known)):
         raise ValueError(f"suite.planners has no planner called {unknown[0]!r}: choose from {', '.join(known)}")
-    return {name: _planner(name, entries.get(name, {"planner": name}), files) for name in names}
+    return {name: _planner(name, entries.get(name, {"planner": name}), [*files, *theirs]) for name in names}
 
 
 def points(cfg: DictConfig, chosen: dict[str, Planner[Any]]) -> dict[Point, Planner[Any]]:

@@ -110,7 +110,7 @@ def cells(cfg: DictConfig) -> Iterator[Cell]:
 def check(cfg: DictConfig) -> None:
     """Raise ValueError on invalid settings before anything is measured."""
     suite = cfg.suite
-    known = {"tasks": list(envs.TASKS), "conditions": list(CONDITIONS), "methods": list(map(str, suite.recipes))}
+    known = {"tasks": list(envs.task_names()), "conditions": list(CONDITIONS), "methods": list(map(str, suite.recipes))}
     for name, choices in known.items():
         for each in map(str, suite[name] or []):
             if each not in choices:

@@ -49,8 +49,8 @@ def run(cfg: DictConfig) -> list[ProfileRow]:
     """
     tasks, path = [str(task) for task in cfg.suite.tasks], Path(cfg.results) / "training_profile.csv"
     for task in tasks:
-        if task not in envs.TASKS:
-            raise ValueError(f"{task!r} is not a choice of suite.tasks: choose from {', '.join(envs.TASKS)}")
+        if task not in envs.task_names():
+            raise ValueError(f"{task!r} is not a choice of suite.tasks: choose from {', '.join(envs.task_names())}")
     stored = {identity[0]: cell for identity, cell in stored_cells(path).items()}
 
     def is_measured(task: str) -> bool:

@@ -70,8 +70,8 @@ def run(cfg: DictConfig) -> list[SpeedRow]:
       SystemExit: with code 1, if a cell failed or a promise is broken.
     """
     for task in cfg.suite.tasks:
-        if task not in envs.TASKS:
-            raise ValueError(f"{task!r} is not a choice of suite.tasks: choose from {', '.join(envs.TASKS)}")
+        if task not in envs.task_names():
+            raise ValueError(f"{task!r} is not a choice of suite.tasks: choose from {', '.join(envs.task_names())}")
     suite = Suite(cfg)
     requested = list(cells(cfg))
     failed = run_all([Step(str(cell), cell.version, partial(suite.measure, cell)) for cell in suite.todo(requested)])

@@ -51,13 +51,13 @@ def test_every_command_composes(command):
 
 
 OF_BENCH = {"suite", "grid"}
-# Choices of learning from rewards need one another, and a task of Gymnasium needs its name.
+# Choices of learning from rewards need one another, and a task of Gymnasium or of a package needs its name.
 OF_OTHERS = {
     "method": ("td", "sac", "ppo", "ceiling", "gcbc"),
     "objective": ("reward", "reward_free"),
     "model": ("reward",),
     "training": ("online",),
-    "task": ("reward", "goal"),
+    "task": ("reward", "goal", "installed"),
     "preset": ("cpu", "gpu"),
 }
 

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from experiments.build import compose
 from experiments.commands import demo, train
-from experiments.shell.overrides import PATHS, command_line, override, readable
+from experiments.shell.overrides import PATHS, command_line, list_words, override, readable
 from experiments.shell.say import say
 from experiments.training.online import run as train_online
 
@@ -133,3 +133,18 @@ def test_a_reports_commands_keep_its_settings(monkeypatch):
     again = compose("plan", *second)
     assert (again.runs, list(again.seeds), again.planner.horizon) == ("a (1)", [4, 5, 6], 9)
     assert again.training.updates == compose("demo", "budget=smoke").training.updates
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ([], []),
+        (["tasks"], ["what=tasks"]),
+        (["sensors", "task=dmc/walker-walk"], ["what=sensors", "of=dmc/walker-walk"]),
+        (["what=models", "runs=a"], ["what=models", "runs=a"]),
+        (["--help", "all"], ["--help", "all"]),
+        (["format=json"], ["format=json"]),
+    ],
+)
+def test_the_first_word_after_list_is_the_list(typed: list[str], meant: list[str]) -> None:
+    assert list_words(typed) == meant

@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from ...observation import PRESENT, Observation, ObservationSpec
+from ...plugins import Plugins
 from .components import ComponentEncoder
 from .convolution import ConvolutionEncoder
 from .patches import PER_PATCH, PatchEncoder, patch_count
@@ -25,7 +26,28 @@ PICTURE_ENCODERS: dict[str, Any] = {
 }
 BY_PATCH = ("patches", "components")  # whose features are those of the patches, one patch after the other
 WHOLE_FEATURES = 64  # of the others, unless `features` says otherwise
+INSTALLED = Plugins("encoder", tuple(PICTURE_ENCODERS))  # encoders of other packages: of pictures as a whole
 SLOW_IN_LOOPS = ("convolution",)  # XLA's convolutions on a processor run many times slower inside `lax.scan`
+
+
+def encoder_kinds() -> tuple[str, ...]:
+    """Names of the encoders: our own, and those of installed packages, which are not imported for it."""
+    return (*PICTURE_ENCODERS, *INSTALLED.names())
+
+
+def encoder_class(kind: str) -> Any:
+    """The class of the encoders of a kind, called with `(shape, features, rngs=rngs)`.
+
+    Raises:
+      ValueError: a package's encoder that cannot be imported, or that takes the name of one of our own.
+    """
+    INSTALLED.check(kind)
+    return PICTURE_ENCODERS[kind] if kind in PICTURE_ENCODERS else INSTALLED.load(kind)
+
+
+def is_slow_in_loops(kind: str) -> bool:
+    """Whether encoders of a kind run many times slower inside `lax.scan` on a processor than outside."""
+    return kind in SLOW_IN_LOOPS or bool(getattr(encoder_class(kind), "slow_in_loops", False))
 
 
 def sized(spec: ObservationSpec, kind: str, features: int | None) -> ObservationSpec:
@@ -63,7 +85,7 @@ def picture_encoders(spec: ObservationSpec, kind: str, rngs: nnx.Rngs) -> Any:
             )
         if sensor.features < 1:
             raise ValueError(f"the picture {sensor.name} needs features, the size of its embedding; got 0")
-    encoder = PICTURE_ENCODERS[kind]
+    encoder = encoder_class(kind)
     return nnx.Dict({each.name: encoder(each.shape, each.features, rngs=rngs) for each in spec.pictures})
 
 

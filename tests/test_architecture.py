@@ -41,6 +41,7 @@ ORDER = {
         "comparison",
         "driving",
         "bench",
+        "reporting",
         "commands",
         ".",
         "examples",

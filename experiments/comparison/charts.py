@@ -89,7 +89,8 @@ def _published(scores: Sequence[PublishedScore], styles: dict[str, int]) -> list
             Point(
                 float(score.step),
                 score.mean,
-                f"{method}, published, not measured here\nreturn {number(score.mean)}\n{number(score.step)} environment steps"
+                f"{method}, published, not measured here\nreturn {number(score.mean)}\n"
+                f"{number(score.step)} environment steps"
                 + ("" if score.n_seeds is None else f"\n{score.n_seeds} seeds"),
             )
             for score in own

@@ -1,4 +1,4 @@
-"""The frame of every page, and the sections that all of them share: problems first, what to do next, how it was made."""
+"""The frame of every page, and what all of them share: what is wrong, what to do next, how it was made."""
 
 from __future__ import annotations
 

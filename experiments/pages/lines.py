@@ -81,8 +81,10 @@ def lines(
     return (
         f'<figure class="plot">{caption}<div class="chart lines" role="group" tabindex="0" aria-label="{escape(name)}">'
         f'<div class="up" aria-hidden="true">{left}</div><svg class="field">{grid}'
-        f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" width="100%" height="100%">{paths}</svg>{marks}</svg>'
-        f'<div class="axis" aria-hidden="true">{below}</div><div class="axis-label">{escape(x_label)}</div></div></figure>'
+        f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" width="100%" height="100%">{paths}</svg>'
+        f"{marks}</svg>"
+        f'<div class="axis" aria-hidden="true">{below}</div><div class="axis-label">{escape(x_label)}</div>'
+        "</div></figure>"
     )
 
 

@@ -46,15 +46,23 @@ def grid(items: Iterable[str], kind: str = "") -> str:
     return f'<div class="grid {kind}">{"".join(items)}</div>'
 
 
-def table(heads: Sequence[str], rows: Sequence[str], caption: str = "") -> str:
-    """A semantic table. The roles stay in the markup because narrow pages lay rows out as cards, which drops them."""
+def table(heads: Sequence[str], rows: Sequence[str], caption: str = "", kind: str = "") -> str:
+    """A semantic table. The roles stay in the markup because narrow pages lay rows out as cards, which drops them.
+
+    Args:
+      heads: of the columns.
+      rows: markup of the rows.
+      caption: markup under the table.
+      kind: `compact` for small text.
+    """
     numbers = {"value", "healthy", "episodes", "p50 ms", "p95 ms", "p99 ms"}
     cells = "".join(
         f'<th role="columnheader" scope="col"{" class=number" if head in numbers else ""}>{head}</th>' for head in heads
     )
     caption = f"<caption>{caption}</caption>" if caption else ""
     return (
-        f'<table role="table">{caption}<thead role="rowgroup"><tr role="row">{cells}</tr></thead>'
+        f'<table role="table"{f" class={kind}" if kind else ""}>{caption}'
+        f'<thead role="rowgroup"><tr role="row">{cells}</tr></thead>'
         f'<tbody role="rowgroup">{"".join(rows)}</tbody></table>'
     )
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 WIDE = 30.0  # ratio of positive values from which an axis is logarithmic
 MARGIN = 0.04  # share of a linear axis that is left free at each end
+NARROW = 130.0  # pixels of the shortest axis, on a telephone
+CHARACTER = 6.8  # pixels of a digit
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -50,9 +52,18 @@ class Scale:
         return round(100 * min(max(share, 0.0), 1.0), 2)
 
     def ticks(self, most: int = 5) -> list[tuple[float, str]]:
-        """Places and labels of at most `most` round values."""
-        values = self._decades(most) if self.log else self._even(most)
-        return [(self.at(value), number(value)) for value in values]
+        """Places and labels of at most `most` round values, apart enough to be read on a telephone."""
+        marks: list[tuple[float, str]] = []
+        for count in range(most, 1, -1):
+            values = self._decades(count) if self.log else self._even(count)
+            marks = [(self.at(value), number(value)) for value in values]
+            pairs = list(zip(marks, marks[1:], strict=False))
+            if pairs and all(_apart(one, other) for one, other in pairs):
+                return marks
+        kept = marks[:1]
+        for mark in marks[1:]:
+            kept += [mark] if _apart(kept[-1], mark) else []
+        return kept
 
     def _even(self, most: int) -> list[float]:
         rough = (self.high - self.low) / most
@@ -69,6 +80,12 @@ class Scale:
             if len(inside) <= most:
                 return inside if len(inside) > 1 else [self.low * 1.0001, self.high * 0.9999]
         return inside[:: -(-len(inside) // most)]
+
+
+def _apart(one: tuple[float, str], other: tuple[float, str]) -> bool:
+    """Whether two labels leave a gap on an axis that is `NARROW` pixels long."""
+    room = CHARACTER * (len(one[1]) + len(other[1]) + 1) / 2
+    return (other[0] - one[0]) / 100 * NARROW >= room
 
 
 def number(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..comparison.charts import LABELS, charts
@@ -17,11 +18,25 @@ from .tables import SEEDS, Table, text
 
 FEWEST = 3  # values of a setting that was swept
 _LEARNING = {"method", "task", "env_steps", "return"}
-# What is drawn over a setting: label, factor, and the ends of the band.
-_OVER = {
-    "success_rate": ("success, %", 100.0, "ci_low", "ci_high"),
-    "p50_ms": ("ms a plan: median, band to the 99th percentile", 1.0, "p50_ms", "p99_ms"),
-}
+_LINES = ("planner", "method")  # columns that have a line for each value
+
+
+@dataclass(frozen=True)
+class _Over:
+    """What is drawn over a setting: its column, the columns of its band, and a factor."""
+
+    column: str
+    label: str
+    low: str
+    high: str
+    factor: float
+    lead: str
+
+
+_MEASURES = (
+    _Over("success_rate", "Success, %", "ci_low", "ci_high", 100.0, "Band: 95 % interval."),
+    _Over("p50_ms", "Time of a plan, ms", "p50_ms", "p99_ms", 1.0, "Line: the median; band: to the 99th percentile."),
+)
 
 
 def learning(table: Table, settings: Sequence[Setting]) -> list[Charts]:
@@ -46,70 +61,58 @@ def is_swept(table: Table) -> bool:
 
 def swept(table: Table, settings: Sequence[Setting]) -> list[Charts]:
     """A chart for each setting that was swept and each task; the other settings are at their most frequent value."""
+    usual = {name: _usual(settings, name) for name in _swept(table)}
+    titles = [n for n in table.identity if n not in (*SEEDS, *usual, *_LINES) and len({r[n] for r in table.rows}) > 1]
     found = []
-    for measure, (label, factor, low, high) in _OVER.items():
-        if measure not in table.columns:
+    for measure in _MEASURES:
+        if measure.column not in table.columns:
             continue
-        usual = {name: _usual(settings, name) for name in _swept(table)}
-        legends: dict[str, int] = {}
+        known = [each for each in _longest(settings) if each.values.get(measure.column) is not None]
+        styles: dict[str, int] = {}
         drawn = []
         for setting in usual:
             fixed = {name: value for name, value in usual.items() if name != setting}
-            kept = [each for each in _longest(settings) if all(each.values[n] == v for n, v in fixed.items())]
-            kept = [each for each in kept if each.values.get(measure) is not None]
-            for title, group in _by(
-                kept, [n for n in table.identity if n not in (*SEEDS, *usual, "planner", "method")]
-            ):
-                drawn += _chart(title, group, setting, (measure, label, factor, low, high), legends)
+            kept = [each for each in known if all(each.values[name] == value for name, value in fixed.items())]
+            for title, group in _by(kept, titles):
+                drawn += _chart(title, group, setting, measure, styles)
         if drawn:
-            names = {name: (style, False) for name, style in legends.items()}
-            found.append(
-                Charts(
-                    label.partition(",")[0].partition(":")[0].capitalize(),
-                    _lead(usual),
-                    tuple(drawn),
-                    "three",
-                    key(names),
-                )
-            )
+            legend = key({name: (style, False) for name, style in styles.items()})
+            lead = " ".join(filter(None, (measure.lead, _lead(usual))))
+            found.append(Charts(measure.label, lead, tuple(drawn), "three", legend))
     return found
 
 
-def _chart(
-    title: str,
-    group: Sequence[Setting],
-    setting: str,
-    measure: tuple[str, str, float, str, str],
-    styles: dict[str, int],
-) -> list[str]:
-    column, label, factor, low, high = measure
-    made = []
+def _chart(title: str, group: Sequence[Setting], setting: str, measure: _Over, styles: dict[str, int]) -> list[str]:
     values = sorted({each.values[setting] for each in group})
     if len(values) < FEWEST:
         return []
-    for name, own in _by(group, ("planner", "method")):
-        style = styles.setdefault(name or label, len(styles))
+    made = []
+    for name, own in _by(group, _LINES):
         points = tuple(
             Point(
                 float(each.values[setting]),
-                factor * each.values[column],
-                _text(name, each, setting, column, factor),
-                _scaled(each.values.get(low), factor),
-                _scaled(each.values.get(high), factor),
+                measure.factor * each.values[measure.column],
+                _text(name, each, setting, measure),
+                _scaled(each.values.get(measure.low), measure.factor),
+                _scaled(each.values.get(measure.high), measure.factor),
             )
             for each in sorted(own, key=lambda each: each.values[setting])
         )
-        made.append(Line(name or label, points, style))
+        made.append(Line(name or measure.label, points, styles.setdefault(name or measure.label, len(styles))))
     across = Scale.of(values, log=values[0] > 0 and values[-1] >= 8 * values[0])
     ends = [value for line in made for p in line.points for value in (p.y, p.low, p.high) if value is not None]
-    up = Scale(0.0, 100.0) if column == "success_rate" else Scale.of(ends, log=min(ends) > 0)
+    if measure.column == "success_rate":
+        up = Scale(min(90.0, 10.0 * (min(ends) // 10)), 100.0)
+    else:
+        up = Scale.of(ends, log=min(ends) > 0)
     words = setting.replace("_", " ")
-    return [lines(title or f"over {words}", made, across, up, words, label)]
+    return [lines(title or f"Over {words}", made, across, up, words, measure.label)]
 
 
-def _text(name: str, each: Setting, setting: str, column: str, factor: float) -> str:
+def _text(name: str, each: Setting, setting: str, measure: _Over) -> str:
     shown = [name, f"{setting.replace('_', ' ')} {text(each.values[setting])}"]
-    shown.append(f"{column.replace('_', ' ')} {number(factor * each.values[column])}{' %' if factor == 100 else ''}")
+    value = number(measure.factor * each.values[measure.column])
+    shown.append(f"{measure.label.partition(',')[0].lower()} {value}{measure.label.partition(',')[2]}")
     for extra in ("episodes", "evaluations", "p95_ms", "p99_ms", "plan_ms_p50"):
         if each.values.get(extra) is not None:
             shown.append(f"{extra.replace('_', ' ')} {text(each.values[extra])}")
@@ -121,9 +124,9 @@ def _swept(table: Table) -> list[str]:
     found = []
     for name in table.identity:
         values = {row[name] for row in table.rows}
-        if name not in (*SEEDS, "env_steps") and len(values) >= FEWEST:
-            if all(isinstance(value, int | float) for value in values):
-                found.append(name)
+        numbers = all(isinstance(value, int | float) for value in values)
+        if name not in (*SEEDS, "env_steps") and numbers and len(values) >= FEWEST:
+            found.append(name)
     return found
 
 

@@ -27,7 +27,16 @@ MEASURES = {
 LATENCY = (("plan_ms_p50", "plan_ms_p95", "plan_ms_p99"), ("p50_ms", "p95_ms", "p99_ms"))
 # Numbers that say how a row was measured.
 _COUNTS = frozenset(
-    ["episodes", "successes", "parameters", "env_steps", "gradient_steps", "action_repeat", "only_this", "only_reference"]
+    [
+        "episodes",
+        "successes",
+        "parameters",
+        "env_steps",
+        "gradient_steps",
+        "action_repeat",
+        "only_this",
+        "only_reference",
+    ]
 )
 
 
@@ -85,12 +94,11 @@ def _success(name: str, setting: Setting) -> Dot:
 
 def latency(table: Table, settings: Sequence[Setting]) -> list[Charts]:
     """Times of one plan: the dot is the median, the whisker ends at the 99th percentile."""
-    for p50, p95, p99 in LATENCY:
-        if p50 in table.columns and p99 in table.columns:
-            timed = [each for each in settings if each.values.get(p50) is not None and each.values.get(p99) is not None]
-            break
-    else:
+    columns = next((each for each in LATENCY if {each[0], each[2]} <= set(table.columns)), None)
+    if columns is None:
         return []
+    p50, p95, p99 = columns
+    timed = [each for each in settings if each.values.get(p50) is not None and each.values.get(p99) is not None]
     if not timed or len(timed) > MOST:
         return []
     ends = [each.values[column] for each in timed for column in (p50, p99)]
@@ -103,7 +111,7 @@ def latency(table: Table, settings: Sequence[Setting]) -> list[Charts]:
         "Dot: the median of one control step. Small: the 95th percentile; the whisker ends at the 99th. Of several "
         "seeds the slowest counts."
     )
-    return [Charts("Latency", lead, tuple(drawn))]
+    return [Charts("Latency", lead, tuple(drawn), "three" if len(drawn) > 4 else "")]
 
 
 def _time(name: str, setting: Setting, columns: tuple[str, str, str]) -> Dot:

@@ -8,61 +8,98 @@ from pathlib import Path
 from ..bench import shipped
 from ..records.intervals import wilson
 from ..shell.overrides import command_line
+from .curves import is_swept
 from .pooling import Setting
-from .tables import Table, text
+from .tables import COMMAND, Table, text
 
 SEEDS = 3  # of training, below which a success rate says little about the next training
 WIDE = 0.10  # width of a 95 % interval of success, from which more seeds are worth their time
 MOST_SEEDS = 5  # more seeds in one suggestion: what is uncertain then needs more episodes
 MOST = 6  # suggestions of a table
+USUAL_WORDS = (None, "", "state", "honest")
 
 Step = tuple[str, str]  # reason, command
 
 
 def steps(table: Table, settings: Sequence[Setting]) -> list[Step]:
-    """Suggestions for a table of success rates or returns, the most telling first."""
-    models = [each for each in settings if each.values.get("policy") == "model" and each.values.get("episodes")]
-    found = [*_missing_seeds(table, models), *_wide(table, models), *_runs(table), *_worst(models)]
-    return found[:MOST]
+    """Suggestions for a table of success rates or returns: seeds that are missing, then intervals that are wide."""
+    models = [
+        each
+        for each in settings
+        if each.values.get("policy") == "model" and each.values.get("successes") is not None and each.seeds
+    ]
+    # A file that was named has the seeds that it has.
+    trained = [each for each in models if not any("checkpoint=" in str(row.get(COMMAND)) for row in each.rows)]
+    lacking = _missing_seeds(table, trained)
+    wide = (
+        [] if is_swept(table) else _wide(table, [each for each in trained if len(each.seeds) >= SEEDS or lacking == []])
+    )
+    return [*lacking, *wide, *_runs(table)][:MOST]
+
+
+def look_into(settings: Sequence[Setting]) -> list[Step]:
+    """The model whose share of failures is the largest, and the command that says whose fault they are."""
+    usual = [
+        each
+        for each in settings
+        if each.own and each.values.get("protocol") and each.values.get("successes") is not None
+    ]
+    failed = [each for each in usual if each.values["successes"] < each.values["episodes"]]
+    if not failed:
+        return []
+    worst = min(failed, key=lambda each: each.values["successes"] / each.values["episodes"])
+    values = worst.values
+    count = values["episodes"] - values["successes"]
+    how = ", ".join(
+        text(values.get(name)) for name in ("task", "observation", "protocol") if values.get(name) not in USUAL_WORDS
+    )
+    chosen = {"task": values["task"]}
+    if values.get("observation") not in USUAL_WORDS:
+        chosen["observation"] = values["observation"]
+    reason = (
+        f"{how}: {count:,} of {values['episodes']:,} episodes failed, the largest share here. Whose fault are they?"
+    )
+    return [(reason, command_line("diagnose", chosen))]
 
 
 def _missing_seeds(table: Table, models: Sequence[Setting]) -> list[Step]:
     """Seeds that other tasks of the table have, or that three are reached with."""
-    everywhere = {seed for each in models for seed in each.seeds}
-    wanted = everywhere | set(range(SEEDS)) if everywhere else set()
-    lacking: dict[tuple[int, ...], list[Setting]] = {}
-    for each in models:
-        if each.seeds and not each.values.get("variant") and (none := tuple(sorted(wanted - set(each.seeds)))):
-            lacking.setdefault(none, []).append(each)
+    usual = [each for each in models if not each.values.get("variant")]
+    wanted = {seed for each in usual for seed in each.seeds} | set(range(SEEDS))
+    lacking: dict[tuple[str, tuple[int, ...]], list[Setting]] = {}
+    for each in usual:
+        if none := tuple(sorted(wanted - set(each.seeds))):
+            lacking.setdefault((text(each.values.get("observation")), none), []).append(each)
     found = []
-    for seeds, group in lacking.items():
-        for observation, own in _by_observation(group).items():
-            tasks = _tasks(own)
-            shown = f"{_words(tasks)}{f' from {observation}' if observation not in ('', 'state') else ''}"
-            some = sorted({len(each.seeds) for each in own})
-            there = (
-                f"{some[0]} seed{'' if some == [1] else 's'}" if len(some) == 1 else f"{some[0]} to {some[-1]} seeds"
-            )
-            reason = f"{shown}: {there} of training, {_words([str(s) for s in seeds])} missing"
-            found.append((reason, _measure(table, own, list(seeds))))
+    for (observation, seeds), group in lacking.items():
+        shown = _words(_tasks(group)) + (f" from {observation}" if observation not in USUAL_WORDS else "")
+        plural = "s" if len(seeds) > 1 else ""
+        reason = f"{table.name}: {shown} lack{'' if len(_tasks(group)) > 1 else 's'} the seed{plural} {_words(seeds)}"
+        found.append((reason, _measure(table, group, list(seeds))))
     return found
 
 
 def _wide(table: Table, models: Sequence[Setting]) -> list[Step]:
-    found = []
+    """One suggestion for the wide intervals under one observation and protocol."""
+    groups: dict[tuple[str, str], list[Setting]] = {}
     for each in models:
-        low, high = each.values.get("ci_low"), each.values.get("ci_high")
-        if low is None or high is None or high - low <= WIDE or not each.seeds:
-            continue
-        more = _more_seeds(each)
-        first = max(each.seeds) + 1
-        seeds = list(range(first, first + more))
-        label = f", {each.values['variant']}" if each.values.get("variant") else ""
+        if each.values["ci_high"] - each.values["ci_low"] > WIDE:
+            key = text(each.values.get("observation")), text(each.values.get("protocol"))
+            groups.setdefault(key, []).append(each)
+    found = []
+    for group in groups.values():
+        more = max(_more_seeds(each) for each in group)
+        first = max(seed for each in group for seed in each.seeds) + 1
+        cases = [
+            f"{each.values['task']}{', ' + each.values['variant'] if each.values.get('variant') else ''} "
+            f"{100 * each.values['ci_low']:.0f} to {100 * each.values['ci_high']:.0f} %"
+            for each in group
+        ]
         reason = (
-            f"{each.values['task']}{label}: success between {100 * low:.0f} and {100 * high:.0f} % is a wide interval; "
-            f"{more} more seed{'' if more == 1 else 's'} would bring it to about {100 * WIDE:.0f} points"
+            f"{table.name}: the interval of success is wider than {100 * WIDE:.0f} points ({'; '.join(cases)}); "
+            f"{more} more seed{'' if more == 1 else 's'} would about do"
         )
-        found.append((reason, _measure(table, [each], seeds)))
+        found.append((reason, _measure(table, group, list(range(first, first + more)))))
     return found
 
 
@@ -82,28 +119,14 @@ def _runs(table: Table) -> list[Step]:
     """Seeds of learning curves: an interval over tasks needs two runs of each."""
     if not {"method", "env_steps", "return"} <= set(table.columns):
         return []
-    runs = {(row["method"], row["task"], row["seed"]) for row in table.rows}
-    seeds = sorted({seed for _, _, seed in runs})
+    seeds = sorted({row["seed"] for row in table.rows})
     if len(seeds) > 1:
         return []
     suite = next(iter(table.suites()), "rewards")
     command = command_line("bench", {"suite": suite, "suite.seeds": [seeds[0] + 1, seeds[0] + 2], **_results(table)})
-    return [("every curve is of one run, so that no interval can be given: train two more seeds", command)]
-
-
-def _worst(models: Sequence[Setting]) -> list[Step]:
-    usual = [
-        each for each in models if not each.values.get("variant") and each.values["successes"] < each.values["episodes"]
+    return [
+        (f"{table.name}: every curve is of one run, so that no interval can be given; train two more seeds", command)
     ]
-    if not usual:
-        return []
-    worst = min(usual, key=lambda each: each.values["successes"] / each.values["episodes"])
-    failed = worst.values["episodes"] - worst.values["successes"]
-    settings = {"task": worst.values["task"]}
-    if worst.values.get("observation") not in (None, "", "state"):
-        settings["observation"] = worst.values["observation"]
-    many = f"{failed:,} of {worst.values['episodes']:,} episodes of {worst.values['task']} failed, the largest share: see why"
-    return [(many, command_line("diagnose", settings))]
 
 
 def _measure(table: Table, settings: Sequence[Setting], seeds: list[int]) -> str:
@@ -114,7 +137,7 @@ def _measure(table: Table, settings: Sequence[Setting], seeds: list[int]) -> str
     planners = sorted({str(each.values["planner"]) for each in settings if each.values.get("planner")})
     if suite is None or any("/" in task for task in tasks):
         chosen: dict[str, object] = {"task": tasks[0], "seeds": seeds, "policies": ["model"]}
-        if first.get("observation") not in (None, "", "state"):
+        if first.get("observation") not in USUAL_WORDS:
             chosen["observation"] = first["observation"]
         own = table.path.parent != shipped.FOLDER
         return command_line("plan", {**chosen, **({"results": _relative(table.path)} if own else {})})
@@ -123,7 +146,7 @@ def _measure(table: Table, settings: Sequence[Setting], seeds: list[int]) -> str
         chosen |= {"suite.policies": ["model"], "suite.simulated": []}
         if planners != ["cem"] and planners:
             chosen["suite.planners"] = planners
-        if first.get("observation") not in (None, "", "state"):
+        if first.get("observation") not in USUAL_WORDS:
             chosen["suite.observations"] = [first["observation"]]
         if protocols := sorted({str(each.values["protocol"]) for each in settings if each.values.get("protocol")}):
             chosen["suite.protocols"] = protocols
@@ -141,16 +164,10 @@ def _relative(path: Path) -> str:
     return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else path)
 
 
-def _by_observation(settings: Sequence[Setting]) -> dict[str, list[Setting]]:
-    groups: dict[str, list[Setting]] = {}
-    for each in settings:
-        groups.setdefault(text(each.values.get("observation")), []).append(each)
-    return groups
-
-
 def _tasks(settings: Sequence[Setting]) -> list[str]:
     return list(dict.fromkeys(str(each.values["task"]) for each in settings))
 
 
-def _words(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _words(names: Sequence[object]) -> str:
+    words = [str(name) for name in names]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

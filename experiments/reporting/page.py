@@ -16,7 +16,7 @@ from ..records.curves import CurveRow
 from ..records.findings import Finding, of_goals
 from . import curves, measures, values
 from .measures import Charts
-from .next_steps import SEEDS, Step, steps
+from .next_steps import SEEDS, WIDE, Step, look_into, steps
 from .pooling import Setting, pooled
 from .tables import COMMAND, Table, text
 
@@ -36,6 +36,7 @@ def render(tables: Sequence[Table], source: str, where: Mapping[str, Any], comma
     problems = findings(tables, settings, not where)
     manifests = [each for table in tables for each in table.made()]
     suggested = [step for pair in zip(tables, settings, strict=True) for step in steps(*pair)]
+    suggested += look_into([each for own in settings for each in own])
     names = [table.name for table in tables]
     title = names[0] if len(names) == 1 else f"{len(names)} tables of measured rows"
     count = sum(len(table.rows) for table in tables)
@@ -68,7 +69,9 @@ def findings(tables: Sequence[Table], settings: Sequence[Sequence[Setting]], who
     return sorted([*found, *_of_all(tables)], key=lambda each: not each.serious)
 
 
-def _of_table(table: Table, settings: Sequence[Setting], whole: bool, beside: Sequence[Mapping[str, Any]]) -> list[Finding]:
+def _of_table(
+    table: Table, settings: Sequence[Setting], whole: bool, beside: Sequence[Mapping[str, Any]]
+) -> list[Finding]:
     found = values.findings(table, whole)
     if is_goals(table):
         goals = of_goals([each.values for each in settings], table.name, beside)
@@ -86,7 +89,7 @@ def _of_all(tables: Sequence[Table]) -> list[Finding]:
     found = []
     without = [f"{table.name} ({count})" for table in tables if (count := sum(m is None for m in table.manifests))]
     if without:
-        text = f"rows without a manifest beside their table, so that no commit, machine or settings are known: {', '.join(without)}"
+        text = f"rows without a manifest, so that commit, machine and settings are not known: {', '.join(without)}"
         found.append(Finding(text, serious=False))
     changed = [
         f"{table.name} ({len(dirty)} of {len(table.made())})"
@@ -125,9 +128,8 @@ def _table(number: int, table: Table, settings: Sequence[Setting]) -> str:
     for each in drawn:
         lead = f'<p class="lead">{escape(each.lead)}</p>' if each.lead else ""
         columns = "one" if len(each.drawn) == 1 else each.columns
-        parts.append(
-            f'<h3>{escape(each.heading)}</h3>{lead}{each.legend}<div class="plots {columns}">{"".join(each.drawn)}</div>'
-        )
+        plots = f'<div class="plots {columns}">{"".join(each.drawn)}</div>'
+        parts.append(f"<h3>{escape(each.heading)}</h3>{lead}{each.legend}{plots}")
     line = made(table.made())
     return f'<section id="table-{number}"><h2>{escape(table.name)}</h2>{line}{"".join(parts)}{_rows(table)}</section>'
 
@@ -161,8 +163,8 @@ def _rows(table: Table) -> str:
     count = len(table.rows)
     return (
         f"<details><summary>{count:,} row{'' if count == 1 else 's'} as measured</summary>"
-        f'<div class="rows" tabindex="0"><table class="plain"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
-        "</div></details>"
+        f'<div class="rows" tabindex="0"><table class="plain"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div></details>"
     )
 
 
@@ -175,7 +177,9 @@ def _next(problems: Sequence[Finding], suggested: Sequence[Step], tables: Sequen
     found += [step for step in dict.fromkeys(suggested) if step[1] not in {command for _, command in found}]
     if not found:
         return ""
-    note = f"A setting is known once it has {SEEDS} seeds of training and an interval of 10 points or less."
+    note = (
+        f"A setting is known once it has {SEEDS} seeds of training and an interval of {100 * WIDE:.0f} points or less."
+    )
     return next_section(found, note=note if any("seed" in reason for reason, _ in suggested) else "")
 
 

@@ -15,6 +15,8 @@ MOST_LANES = 14  # in a chart, before another column splits it
 # Policies from top to bottom: the model, what it is compared with, and what bounds it.
 ORDER = ("model", "planner", "policy", "reflex", "oracle", "ceiling")
 LAST = ("random", "noop")
+USUAL = {"observation": "state", "protocol": "honest"}
+DEFAULT = "default recipe"
 OWN = ("model", "planner")  # policies that a page is about
 
 
@@ -33,7 +35,7 @@ class Setting:
     @property
     def own(self) -> bool:
         """Whether the report is about this row, rather than it being there to compare with."""
-        return self.values.get("policy") in OWN
+        return self.values.get("policy") in OWN and not self.values.get("variant")
 
 
 def pooled(table: Table) -> list[Setting]:
@@ -48,11 +50,11 @@ def pooled(table: Table) -> list[Setting]:
     return sorted(found, key=_place)
 
 
-def _place(setting: Setting) -> tuple[int, int]:
-    policy = setting.values.get("policy")
+def _place(setting: Setting) -> tuple[int, int, bool]:
+    policy, variant = setting.values.get("policy"), bool(setting.values.get("variant"))
     if policy in LAST:
-        return 2, LAST.index(policy)
-    return (0, ORDER.index(policy)) if policy in ORDER else (1, 0)
+        return 2, LAST.index(policy), variant
+    return (0, ORDER.index(policy), variant) if policy in ORDER else (1, 0, variant)
 
 
 def _pool(table: Table, names: Sequence[str], rows: Sequence[Cells]) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def charts(settings: Sequence[Setting], names: Sequence[str]) -> dict[str, dict[
       settings: to name.
       names: columns that identify them.
     """
-    varying = [name for name in names if len({text(each.values.get(name)) for each in settings}) > 1]
+    varying = [name for name in names if _differs(settings, name)]
     facets = [name for name in FACETS if name in varying]
     labels = [name for name in varying if name not in facets]
     most = max(len(group) for group in _split(settings, facets).values())
@@ -98,11 +100,17 @@ def charts(settings: Sequence[Setting], names: Sequence[str]) -> dict[str, dict[
     for title, group in _split(settings, facets).items():
         lanes = found.setdefault(title or _common(settings, names), {})
         for each in group:
-            name = _words(each, labels) or _words(each, ("policy", "planner", "variant", "part")) or "value"
-            while name in lanes:
-                name += " "
-            lanes[name] = each
+            name = _words(each, labels) or _words(each, ("policy", "planner", "part")) or "value"
+            if each.values.get("variant") == "" and any(other.values["variant"] for other in group):
+                name = DEFAULT if each.values.get("policy") in OWN else name
+            lanes[name if name not in lanes else f"{name}, {len(lanes) + 1}"] = each
     return found
+
+
+def _differs(settings: Sequence[Setting], name: str) -> bool:
+    """Whether a column tells settings apart; what only some of them have does so for variants alone."""
+    values = {text(each.values.get(name)) for each in settings}
+    return len(values) > 1 if name in ("variant", "settings") else len(values - {""}) > 1
 
 
 def _split(settings: Sequence[Setting], by: Sequence[str]) -> dict[str, list[Setting]]:
@@ -113,11 +121,12 @@ def _split(settings: Sequence[Setting], by: Sequence[str]) -> dict[str, list[Set
 
 
 def _words(setting: Setting, names: Sequence[str]) -> str:
-    """The values of some columns; a number with the name of its column."""
+    """The values of some columns, without what is usual; a number with the name of its column."""
+    usual = {name: USUAL.get(name) for name in names} if len(names) > 1 else {}
     parts = []
     for name in names:
         value = setting.values.get(name)
-        if value not in (None, ""):
+        if value not in (None, "", usual.get(name)):
             parts.append(str(value) if isinstance(value, str) else f"{name.replace('_', ' ')} {text(value)}")
     return ", ".join(parts)
 

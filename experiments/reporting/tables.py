@@ -21,7 +21,26 @@ SEEDS = ("seed", "trained_seed")
 COMMAND = "command"
 # Numbers that are settings rather than measurements, in tables that no suite wrote.
 SETTINGS = frozenset(
-    ["action_block", "batch", "budget", "budget_steps", "depth", "epoch", "evaluations", "goal_offset", "horizon", "iterations", "num_samples", "seed", "size", "step", "steps", "trained_seed", "updates", "width"]
+    [
+        "action_block",
+        "batch",
+        "budget",
+        "budget_steps",
+        "depth",
+        "epoch",
+        "evaluations",
+        "goal_offset",
+        "horizon",
+        "iterations",
+        "num_samples",
+        "seed",
+        "size",
+        "step",
+        "steps",
+        "trained_seed",
+        "updates",
+        "width",
+    ]
 )
 
 Cells = Mapping[str, Any]

@@ -107,7 +107,8 @@ def values(table: Table, settings: Sequence[Setting]) -> list[Charts]:
             drawn.append(_chart(unit, group))
         if alone:
             drawn.append(_list(alone))
-        lead = "Green line: the most that was promised." if any(each.limit is not None for each in found) else ""
+        lines = any(each.limit is not None and each not in alone for each in found)
+        lead = "Upright line: the most that was promised." if lines else ""
         made.append(Charts(f"Suite {suite}" if suite else "Values", lead, tuple(drawn)))
     return made
 
@@ -122,7 +123,7 @@ def _by_suite(table: Table) -> dict[str, list[Cells]]:
 
 
 def _chart(unit: str, group: Sequence[Case]) -> str:
-    names = _names([each.name for each in group])
+    title, names = _names([each.name for each in group])
     limits = [each.limit for each in group if each.limit is not None]
     shares = unit.startswith("share") or unit == "AUROC"
     scale = Scale(0.0, 1.0) if shares else Scale.of([*(each.value for each in group), *limits], zero=True)
@@ -137,7 +138,7 @@ def _chart(unit: str, group: Sequence[Case]) -> str:
         )
         for name, each in zip(names, group, strict=True)
     ]
-    return dots("", rows, scale, unit)
+    return dots(title, rows, scale, unit)
 
 
 def _limit(case: Case) -> str:
@@ -145,23 +146,24 @@ def _limit(case: Case) -> str:
 
 
 def _list(group: Sequence[Case]) -> str:
-    names = _names([each.name for each in group])
+    _, names = _names([each.name for each in group])
     rows = []
     for name, each in zip(names, group, strict=True):
         kept = '<span class="bad">✗ broken</span>' if each.broken else '<span class="ok">✓ kept</span>'
-        promise = "" if each.limit is None else f"at most {each.limit:g} {kept}"
+        promise = "–" if each.limit is None else f"at most {each.limit:g} {kept}"
+        unit = "" if each.unit == "count" else escape(each.unit)
         rows.append(
             f'<tr role="row"><th role="rowheader" scope="row">{escape(name)}</th>'
-            f'<td role="cell" class="number" data-label="value">{number(each.value)} {escape(each.unit)}</td>'
-            f'<td role="cell" data-label="promised">{promise or "–"}</td></tr>'
+            f'<td role="cell" class="number" data-label="value">{number(each.value)} {unit}</td>'
+            f'<td role="cell" data-label="promised">{promise}</td></tr>'
         )
-    return markup_table(["case", "value", "promised"], rows)
+    return markup_table(["case", "value", "promised"], rows, kind="compact")
 
 
-def _names(cases: Sequence[str]) -> list[str]:
-    """Names without the words that all of them begin with, the last word excepted."""
+def _names(cases: Sequence[str]) -> tuple[str, list[str]]:
+    """The words that all names begin with, the last word of each excepted, and the names without them."""
     split = [name.replace("_", " ").split() or [name] for name in cases]
     same = 0
     while len(split) > 1 and all(len(words) > same + 1 and words[same] == split[0][same] for words in split):
         same += 1
-    return [" ".join(words[same:]) for words in split]
+    return " ".join(split[0][:same]), [" ".join(words[same:]) for words in split]

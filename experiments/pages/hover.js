@@ -33,7 +33,8 @@ document.addEventListener("pointerover", event => {
 document.addEventListener("focusin", event => { if (event.target.matches(".mark")) show(event.target); });
 document.addEventListener("focusout", hide);
 document.addEventListener("scroll", () => {
-  if (document.activeElement.matches(".mark")) show(document.activeElement); else hide();
+  const mark = document.querySelector(".mark:hover, .mark:focus");
+  if (mark) show(mark); else hide();
 }, {passive: true, capture: true});
 document.addEventListener("keydown", event => {
   if (event.key === "Escape") hide();

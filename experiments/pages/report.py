@@ -127,6 +127,7 @@ def _success(rows: Sequence[Mapping[str, Any]]) -> str:
                 text="\n".join(words),
                 low=None if low is None else 100 * low,
                 high=None if high is None else 100 * high,
+                detail=meaning,
                 kind="own" if policy == "model" else "",
             )
         )

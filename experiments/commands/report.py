@@ -34,5 +34,6 @@ def run(cfg: DictConfig) -> Path:
     for each in findings(tables, [pooled(table) for table in tables], not where):
         if each.serious:
             say(f"{each.place}: {each.text}")
-    say(f"page: {out} ({sum(len(table.rows) for table in tables):,} rows, {source})")
+    count = sum(len(table.rows) for table in tables)
+    say(f"page: {out} ({count:,} row{'' if count == 1 else 's'}, {source})")
     return out

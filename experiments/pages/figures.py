@@ -105,8 +105,8 @@ def _mark(figure: Figure, hover: Hover) -> str:
         shape += f'<circle class="hit" cx="{across:.1f}" cy="{down:.1f}" r="8"/>'
     else:
         width, height = hover.size
-        left, bottom = place(hover.x - width / 2, hover.y - height / 2)
-        right, top = place(hover.x + width / 2, hover.y + height / 2)
+        ends = [place(hover.x + sign * width / 2, hover.y + sign * height / 2) for sign in (-1, 1)]
+        (left, right), (top, bottom) = (sorted(each) for each in zip(*ends, strict=True))  # an axis may run backwards
         corner = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
         shape = f'<rect class="spot" {corner}/><rect class="hit" {corner}/>'
     return f'<g class="mark"><title>{escape(hover.text)}</title>{shape}</g>'

@@ -2,10 +2,12 @@ import dataclasses
 import errno
 import os
 import re
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from envs.task import Scene
 from experiments.pages import figures, video
@@ -313,6 +315,19 @@ def test_arms_and_wide_scenes_are_drawn(sample):
     wide = figures.to_svg(figures.coverage(Scene((0.0, 0.0), (4.0, 1.0), (), 0.1), np.array([[1.0, 0.5]])), "wide")
     assert 'aria-label="wide"' in wide and "http" not in wide
     assert figures.to_png(figures.coverage(ROOMS, sample.coverage, figures.PRINT)).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_places_to_hover_over_lie_where_the_data_are(backwards):
+    figure = Figure(figsize=(2, 1))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 10), ylim=(10, 0) if backwards else (0, 10))
+    places = [figures.Hover(axes, 5.0, 2.5, HOSTILE, (2.0, 1.0)), figures.Hover(axes, 10.0, 10.0, "corner")]
+    svg = figures.to_svg(figure, "places", places)
+    top = 14.4 if backwards else 50.4  # points from the top of 72
+    assert f'<rect class="hit" x="57.6" y="{top}" width="28.8" height="7.2"/>' in svg
+    assert f'<circle class="hit" cx="144.0" cy="{72.0 if backwards else 0.0}" r="8"/>' in svg
+    assert HOSTILE not in svg and escape(HOSTILE) in svg and svg.endswith("</svg>") and 'role="group"' in svg
 
 
 def test_curves_skip_what_is_no_number(sample):

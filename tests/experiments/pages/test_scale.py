@@ -39,7 +39,15 @@ def test_labels_are_round_in_order_and_do_not_touch_on_a_telephone(scale):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (0.123456, "0.123"), (999.4, "999"), (1234, "1,234"), (60_000, "60k"), (2.5e6, "2.5M"), (1e-7, "1e-07")],
+    [
+        (0.0, "0"),
+        (0.123456, "0.123"),
+        (999.4, "999"),
+        (1234, "1,234"),
+        (60_000, "60k"),
+        (2.5e6, "2.5M"),
+        (1e-7, "1e-07"),
+    ],
 )
 def test_numbers_are_short(value, text):
     assert number(value) == text

@@ -77,7 +77,7 @@ def probes(axes: Axes, found: Diagnosis, palette: Palette) -> None:
     scores = np.clip([found.probes[name] for name in names], 0.0, 1.0)
     places = np.arange(len(names))
     colours = [palette.accent if "vel" not in name else palette.good for name in names]
-    axes.barh(places, scores, height=0.62, color=colours)
+    axes.barh(places, scores, height=0.62, color=colours, alpha=0.45)  # so that text stands out on it in both themes
     for place, name in zip(places, names, strict=True):
         value = found.probes[name]
         inside = scores[place] > 0.75
@@ -88,7 +88,7 @@ def probes(axes: Axes, found: Diagnosis, palette: Palette) -> None:
             va="center",
             ha="right" if inside else "left",
             fontsize=8,
-            color="#ffffff" if inside else palette.ink,
+            color=palette.ink,
         )
     sensed = np.clip([found.sensed[name] for name in names], 0.0, 1.0)
     axes.plot(sensed, places, "|", color=palette.ink, ms=18, mew=1.4, clip_on=False, label="from the sensors")

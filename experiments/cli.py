@@ -41,6 +41,7 @@ COMMANDS = {
     "drive": "control a simulator that runs in real time, with a web page to watch and steer",
     "replay": "recompute the plans in a robot's log, bit for bit",
     "bench": "run a suite of measurements: planners, latency, pairs of settings, limits, faults, the robot loop",
+    "report": "one page from any tables of rows: failures, pictures, and what to do next",
     "export": "write a trained model and its planner to one file for a robot",
     "list": "show what there is to choose from: tasks, models, planners, costs, sensors, suites and more",
     "doctor": "check versions, devices, rendering, folders and names, with the fix for each",

@@ -119,4 +119,5 @@ OWN = {
     "compare.md": ("mine.csv", "theirs.csv"),
     "diagnose.md": ("held_out", "runs/my_arm.safetensors"),
     "own_logs.md": ("my_logs",),
+    "report.md": ("mine.csv", "theirs.csv"),
 }

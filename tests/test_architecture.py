@@ -42,6 +42,7 @@ ORDER = {
         "comparison",
         "driving",
         "bench",
+        "reporting",
         "commands",
         ".",
         "examples",

@@ -137,7 +137,9 @@ def test_files_that_are_read_exist_or_were_made_on_the_page(page: Path) -> None:
                 continue
             chosen = settings(command)
             read = [value for key, value in chosen.items() if key in READ]
-            read += chosen["curves"].strip("[]").split(",") if "curves" in chosen else []
+            read += [
+                name for key in ("curves", "rows") for name in chosen.get(key, "[]").strip("[]").split(",") if name
+            ]
             for name in read:
                 assert name in known or (ROOT / name).exists(), f"{block}: {name} is nowhere on the page before"
             known.update(made_by(command))

@@ -86,7 +86,7 @@ SUITES["goal_ablations"] = SUITES["training_curve"] = SUITES["goal"]
 
 def short(command: str, chosen: dict[str, str]) -> tuple[str, ...]:
     """The settings that make a command short."""
-    if "shipped" in chosen or command in ("compare", "doctor", "list", "replay"):
+    if "shipped" in chosen or command in ("compare", "doctor", "list", "replay", "report"):
         return ()
     if command == "bench":
         return SUITES[chosen.get("suite", "latency")]

@@ -93,17 +93,17 @@ def by_machine(suite: str, folder: Path = FOLDER) -> dict[str, list[Any]]:
     """
     source = TABLES[suite]
     path = folder / source.file
-    manifests = dict(_manifests(path, source.identity))
+    made_by = dict(manifests(path, source.identity))
     groups: dict[str, list[Any]] = {}
     for row in table_file.read(path, source.kind):
-        made = manifests[tuple(getattr(row, name) for name in source.identity)]
+        made = made_by[tuple(getattr(row, name) for name in source.identity)]
         if source.kind is results.Value and made["config"]["suite"]["name"] != suite:
             continue  # several suites share a table of values
         groups.setdefault(machine_of(made), []).append(row)
     return groups
 
 
-def _manifests(path: Path, identity: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+def manifests(path: Path, identity: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
     """Each row's identity and manifest; the tables store them in four forms."""
     stored = table_file.read_beside(path) or []
     if isinstance(stored, dict):

@@ -17,13 +17,13 @@ from worldmodel.files import write_atomically
 from ..bench import shipped
 from ..comparison import published as published_curves
 from ..comparison.comparison import PUBLISHED, Comparison, compare
+from ..comparison.far import far, sentences
 from ..comparison.figures import AXES, draw
-from ..comparison.page import render
-from ..comparison.published import PublishedScore
+from ..comparison.page import Content, render
 from ..comparison.tables import COLUMNS, TextTable, left_out, scores_csv, tables
 from ..pages.figures import to_png
-from ..records import curves
-from ..records.curves import CurveRow, Run
+from ..records import curves, table_file
+from ..records.curves import CurveRow
 from ..records.manifest import manifest
 from ..shell.say import say
 
@@ -40,7 +40,7 @@ def run(cfg: DictConfig) -> Comparison:
     """
     if not isinstance(cfg.at, int | float) or cfg.at < 1 or cfg.at != int(cfg.at):
         raise ValueError(f"at must be a whole number of environment steps, 1 or more; got {cfg.at}")
-    rows = _selected(_rows(_words(cfg.curves)), _words(cfg.methods), _words(cfg.tasks))
+    rows = _selected(_rows(_files(cfg)), _words(cfg.methods), _words(cfg.tasks))
     runs = curves.runs_of(rows)
     methods = list(dict.fromkeys(each.method for each in runs))
     ours = _method(cfg.ours, methods, "ours") or methods[0]
@@ -50,14 +50,17 @@ def run(cfg: DictConfig) -> Comparison:
         published_curves.read(), _words(cfg.published), list(dict.fromkeys(each.task for each in runs))
     )
     found = compare(runs, published, int(cfg.at), ours, baseline, int(cfg.seed))
+    warnings = sentences(far(runs, published_curves.read(), int(cfg.at)))
     console = Console()
     source = _source(cfg)
     console.print(f"{source}\n", markup=False, highlight=False)
     for table in tables(found):
         _show(table, console)
-    if sentence := left_out(found):
-        console.print(sentence, markup=False, highlight=False)
-    page = _write(Path(cfg.out), found, runs, published, {"curves": source, **manifest(cfg, [int(cfg.seed)])})
+    for sentence in (*warnings, left_out(found)):
+        if sentence:
+            console.print(f"{sentence}\n", markup=False, highlight=False)
+    content = Content(found, runs, published, _manifests(_files(cfg), rows), warnings)
+    page = _write(Path(cfg.out), content, {"curves": source, **manifest(cfg, [int(cfg.seed)])})
     say(f"page: {page}\ntables: {page.with_suffix('.md')}\nscores: {page.with_name('scores.csv')}")
     return found
 
@@ -69,9 +72,12 @@ def document(cfg: DictConfig, found: Comparison) -> dict[str, Any]:
     return {"rows": rows, "tables": shown}
 
 
-def _rows(paths: Sequence[str]) -> list[CurveRow]:
+def _files(cfg: DictConfig) -> list[Path]:
+    return [Path(path) for path in _words(cfg.curves)] or [OURS]
+
+
+def _rows(files: Sequence[Path]) -> list[CurveRow]:
     """Rows of all files, in the order of the files."""
-    files = [Path(path) for path in paths] or [OURS]
     rows = []
     for file in files:
         if not file.exists():
@@ -80,6 +86,13 @@ def _rows(paths: Sequence[str]) -> list[CurveRow]:
     if not rows:
         raise ValueError(f"{', '.join(file.name for file in files)} has no rows: train something first")
     return rows
+
+
+def _manifests(files: Sequence[Path], rows: Sequence[CurveRow]) -> list[dict[str, Any]]:
+    """Manifests of the rows, where there are some beside their files."""
+    kept = {(row.method, row.task) for row in rows}
+    entries = [entry for file in files for entry in table_file.read_entries(file)]
+    return [entry["manifest"] for entry in entries if any(tuple(each[:2]) in kept for each in entry["rows"])]
 
 
 def _source(cfg: DictConfig) -> str:
@@ -124,21 +137,20 @@ def _show(table: TextTable, console: Console) -> None:
     console.print(Text(table.title, style="bold"), shown, Text(f"{table.note}\n", style="dim"))
 
 
-def _write(
-    folder: Path, found: Comparison, runs: Sequence[Run], published: Sequence[PublishedScore], made: dict[str, Any]
-) -> Path:
+def _write(folder: Path, content: Content, made: dict[str, Any]) -> Path:
     """Write the files of a comparison and return the path of its page."""
-    page = folder / "compare.html"
+    page, found = folder / "compare.html", content.found
     images = []
     for axis, name in AXES.items():
-        figure = draw(runs, published, axis)
+        figure = draw(content.runs, content.published, axis)
         if figure is not None:
             write_atomically(folder / f"{axis}.png", to_png(figure))
             images.append(f"![Return against {name}]({axis}.png)\n")
-    texts = [f"{made['curves']}\n", *(table.markdown() for table in tables(found))]
+    texts = [f"{made['curves']}\n", *(f"{each}.\n" for each in content.warnings), *images]
+    texts += [table.markdown() for table in tables(found)]
     quoted = {score.method: score.source for score in found.scores if score.kind == PUBLISHED}
     sources = [f"- {method}, published: {source}" for method, source in quoted.items()]
-    write_atomically(page.with_suffix(".md"), "\n".join([*texts, left_out(found), "", *images, *sources, ""]))
+    write_atomically(page.with_suffix(".md"), "\n".join([*texts, left_out(found), "", *sources, ""]))
     write_atomically(folder / "scores.csv", scores_csv(found.scores))
-    write_atomically(page, render(found, runs, published, made))
+    write_atomically(page, render(content, made))
     return page

@@ -84,9 +84,9 @@ def run(cfg: DictConfig) -> list[Row]:
     report = _report(cfg, checkpoint, data, measured, made)
     page = write_report(runs / "report.html", report)
     say(f"report: {page}\nrows: {runs / 'results.json'}\nplan with it again:")
-    for line in report.commands:
+    for line in next_commands(cfg, Paths.of(cfg, seed).model):
         say(f"  {line}")
-    say(report.commands_note)
+    say(_note(checkpoint))
     if hint := how_to_call():
         say(hint)
     say(f"{time.perf_counter() - began:.0f} s in all, at most {peak_mib():,} MiB of memory")
@@ -217,8 +217,7 @@ def _report(
         video=video,
         video_note=note,
         manifest=made,
-        commands=next_commands(cfg, model_file),
-        commands_note=_note(checkpoint),
+        steps=next_steps(cfg, model_file, checkpoint, measured),
         control_period=task.control_period,
     )
 
@@ -239,10 +238,39 @@ def next_commands(cfg: DictConfig, model: Path) -> list[str]:
     ]
 
 
+def next_steps(cfg: DictConfig, model: Path, checkpoint: Checkpoint, measured: Measured) -> list[tuple[str, str]]:
+    """What to do after this run: reason and command.
+
+    Args:
+      cfg: settings of this run.
+      model: file of the trained model.
+      checkpoint: its content.
+      measured: rows and episodes of this run.
+    """
+    again, seeds = next_commands(cfg, model)
+    chosen = {"task": cfg.task.name, "checkpoint": model}
+    failed = sum(not episode.success for episode in measured.episodes.get("model", []))
+    steps = [(f"{failed} recorded episode{'' if failed == 1 else 's'} failed: whose fault are they?", "diagnose")]
+    made = [(reason, command_line(command, chosen)) for reason, command in steps if failed]
+    made += [
+        ("Plan again with this model, with settings of your own", again),
+        (f"A success rate of one training says little. {_note(checkpoint)}", seeds),
+        (
+            "Watch it in a simulator that runs in real time, and move its goal",
+            f"{command_line('drive', chosen)} view=true",
+        ),
+        (
+            "Write the model and its planner to one file for a robot",
+            command_line("export", {**chosen, "out": model.with_suffix(".bundle")}),
+        ),
+    ]
+    return made
+
+
 def _note(checkpoint: Checkpoint) -> str:
     minutes = max(1, round((SEEDS - 1) * checkpoint.metadata["train_seconds"] / 60))
     return (
-        f"The second command first collects data for and trains the models of {SEEDS - 1} further seeds, which takes "
+        f"This first collects data for and trains the models of {SEEDS - 1} further seeds, which takes "
         f"about {minutes} min more on this machine."
     )
 

@@ -41,11 +41,11 @@ def run(cfg: DictConfig) -> Diagnosis:
     show(found, console, f"{name} on {found.source}")
     out = Path(cfg.out) if cfg.out else Path(cfg.runs) / f"{name}-diagnose"
     made = manifest(cfg, [int(cfg.seed)])
-    commands = [] if cfg.task.name == CUSTOM else [plan_command(path, cfg.task.name)]
+    steps = [] if cfg.task.name == CUSTOM else [("Plan again with this model", plan_command(path, cfg.task.name))]
     files = {ending: out.with_name(f"{out.name}.{ending}") for ending in ("json", "png", "html")}
     write_atomically(files["json"], json.dumps({**as_json(found), "manifest": made}, indent=2) + "\n")
     write_atomically(files["png"], to_png(picture(found), dpi=120))
-    write_atomically(files["html"], render(found, f"jepa-mpc diagnose: {name}", made, commands))
+    write_atomically(files["html"], render(found, f"jepa-mpc diagnose: {name}", made, steps))
     say(f"report: {files['html']}\nfigure: {files['png']}\nvalues: {files['json']}")
     return found
 

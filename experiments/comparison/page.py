@@ -1,38 +1,52 @@
-"""The page of a comparison: tables, curves, and the source of every number."""
+"""The page of a comparison: what to know first, curves, tables, and the source of every number."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from ..pages.figures import THEME, to_svg
+from ..pages.frame import findings_section, manifest_section, page
 from ..pages.markup import section
-from ..pages.report import manifest_section, page
+from ..pages.provenance import made
 from ..records.curves import Run
+from ..records.findings import Finding
+from .charts import LABELS, charts
 from .comparison import PUBLISHED, Comparison
-from .figures import AXES, draw
 from .published import PublishedScore
 from .tables import NONE, TextTable, left_out, tables
 
 
-def render(
-    found: Comparison,
-    runs: Sequence[Run],
-    published: Sequence[PublishedScore],
-    manifest: Mapping[str, Any],
-) -> str:
+@dataclass(frozen=True)
+class Content:
+    """Content of the page."""
+
+    found: Comparison
+    runs: Sequence[Run]
+    published: Sequence[PublishedScore]  # drawn beside the runs
+    measured: Sequence[Mapping[str, Any]]  # manifests of the learning curves
+    warnings: Sequence[str]  # what to know before the numbers are believed
+
+
+def render(content: Content, manifest: Mapping[str, Any]) -> str:
     """The page as a string; names of methods and tasks come from users and are escaped."""
+    found, runs = content.found, content.runs
     methods = list(dict.fromkeys(run.method for run in runs))
     summary = f"{', '.join(methods)} on {len(found.tasks)} task{'' if len(found.tasks) == 1 else 's'}."
+    omitted = left_out(found)
+    notes = [
+        Finding(each.removesuffix("."), serious=False) for each in (*content.warnings, *([omitted] if omitted else []))
+    ]
     sections = [
+        findings_section(notes),
+        *(_curves(runs, content.published, axis) for axis in LABELS),
         *(_table(table) for table in tables(found)),
-        _note(left_out(found)),
-        *(_curves(runs, published, axis) for axis in AXES),
         _sources(found),
         manifest_section(manifest),
     ]
-    return page(f"Compared at {found.at:,} environment steps", "jepa-mpc compare", summary, sections)
+    title = f"Compared at {found.at:,} environment steps"
+    return page(title, "jepa-mpc compare", summary, sections, made(content.measured))
 
 
 def _table(table: TextTable) -> str:
@@ -56,21 +70,16 @@ def _row(heads: Sequence[str], row: Sequence[str]) -> str:
     return f'<tr role="row"><th role="rowheader" scope="row">{escape(row[0])}</th>{cells}</tr>'
 
 
-def _note(text: str) -> str:
-    return f'<section><p class="note">{escape(text)}</p></section>' if text else ""
-
-
 def _curves(runs: Sequence[Run], published: Sequence[PublishedScore], axis: str) -> str:
-    figure = draw(runs, published, axis, THEME)
-    if figure is None:
+    legend, drawn = charts(runs, published, axis)
+    if not drawn:
         return ""
-    svg = to_svg(figure, f"Return against {AXES[axis]}, one panel a task.")
-    lead = "Solid: measured, several runs as their mean with the lowest and the highest behind it."
+    lead = "In colour: measured, several runs as their mean with the lowest and the highest behind it."
     if axis == "env_steps" and published:
-        lead += " Grey markers: published, quoted and not measured here."
-    panels = f'<figure class="panels" tabindex="0">{svg}</figure>'
-    grid = f'<div class="grid" style="grid-template-columns: minmax(0, 1fr)">{panels}</div>'
-    return section(f"Return against {AXES[axis]}", lead, grid)
+        lead += " Grey: published, quoted and not measured here."
+    columns = "one" if len(drawn) == 1 else "three"
+    body = f'{legend}<div class="plots {columns}">{"".join(drawn)}</div>'
+    return section(f"Return against {LABELS[axis]}", lead, body)
 
 
 def _sources(found: Comparison) -> str:

@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from ..pages.figures import PRINT, THEME, Palette
+from .cost_landscape import Slice
 from .diagnosis import SHOWN, Diagnosis
 
 Panel = Callable[[Axes, Diagnosis, Palette], None]
@@ -62,16 +63,21 @@ def distances(axes: Axes, found: Diagnosis, palette: Palette) -> None:
     _legend(axes, palette, "upper left")
 
 
+def probe_names(found: Diagnosis) -> list[str]:
+    """The probes that are drawn, from top to bottom."""
+    return sorted(found.probes, key=lambda name: found.sensed[name] < SHOWN)[:PROBES]
+
+
 def probes(axes: Axes, found: Diagnosis, palette: Palette) -> None:
     """Draw the held-out R² of each degree of freedom; a mark shows that of the same probe on the sensors.
 
     With many, those visible to the sensors come first, since only they are judged.
     """
-    names = sorted(found.probes, key=lambda name: found.sensed[name] < SHOWN)[:PROBES]
+    names = probe_names(found)
     scores = np.clip([found.probes[name] for name in names], 0.0, 1.0)
     places = np.arange(len(names))
     colours = [palette.accent if "vel" not in name else palette.good for name in names]
-    axes.barh(places, scores, height=0.62, color=colours)
+    axes.barh(places, scores, height=0.62, color=colours, alpha=0.45)  # so that text stands out on it in both themes
     for place, name in zip(places, names, strict=True):
         value = found.probes[name]
         inside = scores[place] > 0.75
@@ -82,7 +88,7 @@ def probes(axes: Axes, found: Diagnosis, palette: Palette) -> None:
             va="center",
             ha="right" if inside else "left",
             fontsize=8,
-            color="#ffffff" if inside else palette.ink,
+            color=palette.ink,
         )
     sensed = np.clip([found.sensed[name] for name in names], 0.0, 1.0)
     axes.plot(sensed, places, "|", color=palette.ink, ms=18, mew=1.4, clip_on=False, label="from the sensors")
@@ -93,11 +99,16 @@ def probes(axes: Axes, found: Diagnosis, palette: Palette) -> None:
     _style(axes, palette, grid="x")
 
 
+def typical(found: Diagnosis) -> Slice:
+    """The slice with the median agreement."""
+    return sorted(found.slices, key=lambda each: each.agreement)[len(found.slices) // 2]
+
+
 def landscape(which: str) -> Panel:
     """Draw the slice of the `model` or the `truth` at the start with the median agreement; darker is cheaper."""
 
     def draw(axes: Axes, found: Diagnosis, palette: Palette) -> None:
-        chosen = sorted(found.slices, key=lambda each: each.agreement)[len(found.slices) // 2]
+        chosen = typical(found)
         both = np.stack([chosen.model, chosen.truth])
         values = chosen.model if which == "model" else chosen.truth
         edges = [_edges(axis) for axis in (chosen.first, chosen.second)]

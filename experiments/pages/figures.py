@@ -22,7 +22,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from numpy import ndarray
 
 from envs.task import Scene
@@ -52,10 +52,27 @@ FADES = 24  # segments of a path, from faint to full: looks continuous, and keep
 CELLS = 56  # histogram cells along the longer side of a scene
 
 
-def to_svg(figure: Figure, label: str) -> str:
-    """Convert the figure to inline SVG for a page, with `label` as its text alternative.
+@dataclass(frozen=True)
+class Hover:
+    """A place in axes, in data units, and its text at the pointer; with `size` a rectangle around it, else a spot."""
+
+    axes: Axes
+    x: float
+    y: float
+    text: str
+    size: tuple[float, float] | None = None
+
+
+def to_svg(figure: Figure, label: str, hover: Sequence[Hover] = ()) -> str:
+    """Convert the figure to inline SVG for a page.
 
     It is transparent, sized by CSS and in the page's font and colours; labels that differ keep the ids inside apart.
+    Places to hover over become marks for the page's script.
+
+    Args:
+      figure: drawn with the palette `THEME`.
+      label: text alternative.
+      hover: places with values.
     """
     buffer = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
@@ -69,7 +86,30 @@ def to_svg(figure: Figure, label: str) -> str:
     if opening is None:
         raise RuntimeError("matplotlib wrote an SVG without a viewBox; the report needs one to size its figures")
     body = re.sub(r"\s*\n\s*", "\n", svg[opening.end() :]).strip()
-    return f'<svg {opening[1]} role="img" aria-label="{escape(label)}">{body}'
+    role = 'class="chart" role="group" tabindex="0"' if hover else 'role="img"'
+    marks = "".join(_mark(figure, each) for each in hover)
+    return f'<svg {opening[1]} {role} aria-label="{escape(label)}">{body.removesuffix("</svg>")}{marks}</svg>'
+
+
+def _mark(figure: Figure, hover: Hover) -> str:
+    """An invisible mark with its text, in points from the upper left corner, as the SVG counts."""
+    scale = 72 / figure.dpi
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across, up = hover.axes.transData.transform((x, y))
+        return scale * across, 72 * figure.get_figheight() - scale * up
+
+    if hover.size is None:
+        across, down = place(hover.x, hover.y)
+        shape = f'<circle class="spot" cx="{across:.1f}" cy="{down:.1f}" r="4"/>'
+        shape += f'<circle class="hit" cx="{across:.1f}" cy="{down:.1f}" r="8"/>'
+    else:
+        width, height = hover.size
+        ends = [place(hover.x + sign * width / 2, hover.y + sign * height / 2) for sign in (-1, 1)]
+        (left, right), (top, bottom) = (sorted(each) for each in zip(*ends, strict=True))  # an axis may run backwards
+        corner = f'x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}"'
+        shape = f'<rect class="spot" {corner}/><rect class="hit" {corner}/>'
+    return f'<g class="mark"><title>{escape(hover.text)}</title>{shape}</g>'
 
 
 def to_png(figure: Figure, dpi: int = 160) -> bytes:
@@ -77,39 +117,6 @@ def to_png(figure: Figure, dpi: int = 160) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
     return buffer.getvalue()
-
-
-def curve(
-    steps: Sequence[float], values: Sequence[float], reference: float | None = None, palette: Palette = THEME
-) -> Figure:
-    """Draw a learning curve, `values` over `steps`; on a log axis if positive values span more than a factor of 20.
-
-    `reference` is drawn as a dashed level.
-    """
-    figure = Figure(figsize=(3.2, 1.75))
-    axes = figure.add_axes((0.155, 0.17, 0.825, 0.78))
-    axes.plot(steps, values, color=palette.accent, linewidth=1.5, solid_joinstyle="round", solid_capstyle="round")
-    if len(values) == 1:
-        axes.plot(steps, values, "o", color=palette.accent, markersize=4)
-    if reference is not None:
-        axes.axhline(reference, color=palette.muted, linewidth=0.9, linestyle=(0, (4, 3)))
-    if min(values) > 0 and max(values) > 20 * min(values):
-        axes.set_yscale("log")
-        decades = math.log10(max(values) / min(values))
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2 else (1.0, 3.0), numticks=6))
-        axes.yaxis.set_minor_locator(NullLocator())
-    else:
-        axes.yaxis.set_major_locator(MaxNLocator(4))
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k" if abs(x) >= 1000 else f"{x:g}"))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.3g}"))
-    axes.grid(axis="y", color=palette.line, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=8, labelcolor=palette.muted, pad=3)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(palette.line)
-    return figure
 
 
 def histories(history: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[float], list[float]]]:

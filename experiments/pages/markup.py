@@ -13,22 +13,6 @@ from typing import Any
 from ..records.health import Health
 
 
-def rate_bar(row: Mapping[str, Any]) -> str:
-    """A success rate as a bar with its interval; hidden from screen readers, since the numbers are next to it."""
-    rate, low, high = (finite(row.get(key)) for key in ("success_rate", "ci_low", "ci_high"))
-    if rate is None:
-        return ""
-    bar = f'<rect class="bar" y="3" width="{100 * rate:.1f}" height="8"/>'
-    if low is not None and high is not None:
-        bar += f'<rect class="whisker" x="{100 * low:.1f}" y="6.4" width="{100 * (high - low):.1f}" height="1.2"/>'
-        ends = (min(max(100 * end - 0.3, 0), 99.4) for end in (low, high))
-        bar += "".join(f'<rect class="whisker" x="{end:.1f}" y="3" width="0.6" height="8"/>' for end in ends)
-    return (
-        '<svg class="interval" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect class="track" y="3" width="100" height="8"/>{bar}</svg>'
-    )
-
-
 def legend(*names: str) -> str:
     """A line that explains the marks of the path figures."""
     marks = {
@@ -62,15 +46,23 @@ def grid(items: Iterable[str], kind: str = "") -> str:
     return f'<div class="grid {kind}">{"".join(items)}</div>'
 
 
-def table(heads: Sequence[str], rows: Sequence[str], caption: str = "") -> str:
-    """A semantic table. The roles stay in the markup because narrow pages lay rows out as cards, which drops them."""
+def table(heads: Sequence[str], rows: Sequence[str], caption: str = "", kind: str = "") -> str:
+    """A semantic table. The roles stay in the markup because narrow pages lay rows out as cards, which drops them.
+
+    Args:
+      heads: of the columns.
+      rows: markup of the rows.
+      caption: markup under the table.
+      kind: `compact` for small text.
+    """
     numbers = {"value", "healthy", "episodes", "p50 ms", "p95 ms", "p99 ms"}
     cells = "".join(
         f'<th role="columnheader" scope="col"{" class=number" if head in numbers else ""}>{head}</th>' for head in heads
     )
     caption = f"<caption>{caption}</caption>" if caption else ""
     return (
-        f'<table role="table">{caption}<thead role="rowgroup"><tr role="row">{cells}</tr></thead>'
+        f'<table role="table"{f" class={kind}" if kind else ""}>{caption}'
+        f'<thead role="rowgroup"><tr role="row">{cells}</tr></thead>'
         f'<tbody role="rowgroup">{"".join(rows)}</tbody></table>'
     )
 

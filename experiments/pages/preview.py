@@ -43,7 +43,7 @@ def preview_report(
         video=None,
         video_note="",
         manifest=made,
-        commands=[],
+        steps=[],
         control_period=task.control_period,
         notice=notice,
     )

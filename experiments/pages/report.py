@@ -7,35 +7,34 @@ forbids anything else. All text is escaped, since names of datasets, paths and s
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from worldmodel.files import write_atomically
 
-from ..records.episodes import EpisodeRecord
-from ..records.health import Health
+from ..records.findings import of_goals
 from ..records.report import Report
 from . import figures
+from .dots import Dot, dots
+from .episodes import failed_section, imagined_section, reached_section
+from .frame import findings_section, manifest_section, next_section, page
+from .health import health_findings, health_section
+from .lines import Line, Point, lines
 from .markup import (
     duration,
     finite,
-    grid,
-    healthy_range,
     interval,
-    legend,
     milliseconds,
     notice,
     percent,
-    rate_bar,
     section,
     table,
     whole,
 )
+from .provenance import made
+from .scale import WIDE, Scale
 
 POLICIES = {
     "model": ("model", "plans with the learned world model"),
@@ -52,7 +51,6 @@ CURVES = {
     "distance": ("Temporal distance", "loss of the critic that counts the steps to a goal"),
     "horizon_ratio": ("Horizon error ratio", "below 1: better than predicting that nothing changes"),
 }
-EPISODES, FANS = 8, 4  # number of pictured episodes
 
 
 def write_report(path: str | Path, report: Report) -> Path:
@@ -69,31 +67,25 @@ def write_report(path: str | Path, report: Report) -> Path:
 def render(report: Report) -> str:
     """Render the page as a string."""
     model = [episode for episode in report.episodes if episode.policy == "model"]
+    problems = [*of_goals([row for row in report.rows if row.get("task")]), *health_findings(report.health)]
     sections = [
         notice(report.notice),
+        findings_section(problems),
         _keys(report) if report.rows else "",
-        _results(report.rows),
+        failed_section(report, model),
+        _success(report.rows),
+        reached_section(report, model),
         _video(report),
-        _episodes(report, model),
-        _imagined(report, model),
+        imagined_section(report, model),
         _curves(report.history),
-        health_section(report.health),
         _coverage(report),
-        commands_section(report.commands, report.commands_note),
+        _results(report.rows),
+        health_section(report.health),
+        next_section(report.steps),
         manifest_section(report.manifest),
     ]
-    return page(report.title, report.task, report.summary, sections)
-
-
-def page(title: str, task: str, summary: str, sections: Sequence[str]) -> str:
-    """Assemble a page from sections of markup; empty ones are left out."""
-    template = Template(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
-    return template.substitute(
-        title=escape(title),
-        task=escape(task),
-        summary=escape(summary),
-        sections="\n".join(part for part in sections if part),
-    )
+    line = made([report.manifest]) if "time" in report.manifest else ""
+    return page(report.title, report.task, report.summary, sections, line)
 
 
 def _keys(report: Report) -> str:
@@ -116,8 +108,38 @@ def _keys(report: Report) -> str:
     return f'<dl class="keys">{"".join(items)}</dl>'
 
 
+def _success(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Success of each policy with its interval, as a picture."""
+    drawn = []
+    for row in rows:
+        rate, low, high = (finite(row.get(key)) for key in ("success_rate", "ci_low", "ci_high"))
+        policy = str(row.get("policy", ""))
+        name, meaning = POLICIES.get(policy, (policy, ""))
+        if rate is None:
+            continue
+        words = [f"{name}: {meaning}" if meaning else name, f"{percent(rate)} of {whole(row.get('episodes'))} goals"]
+        words += [f"95\u00a0% interval {interval(row)}"] if interval(row) else []
+        drawn.append(
+            Dot(
+                name=name,
+                value=100 * rate,
+                shown=percent(rate),
+                text="\n".join(words),
+                low=None if low is None else 100 * low,
+                high=None if high is None else 100 * high,
+                detail=meaning,
+                kind="own" if policy == "model" else "",
+            )
+        )
+    if not drawn:
+        return ""
+    chart = dots("", drawn, Scale(0.0, 100.0), "success, %")
+    lead = "Dot: share of held-out goals reached; whisker: Wilson 95 % interval."
+    return section("Does it reach its goals?", lead, f'<div class="plots one">{chart}</div>')
+
+
 def _results(rows: Sequence[Mapping[str, Any]]) -> str:
-    heads = ["policy", "success", "", "episodes", "p50 ms", "p95 ms", "p99 ms"]
+    heads = ["policy", "success", "episodes", "p50 ms", "p95 ms", "p99 ms"]
     body = []
     for row in rows:
         policy = str(row.get("policy", ""))
@@ -131,11 +153,10 @@ def _results(rows: Sequence[Mapping[str, Any]]) -> str:
             f'<th role="rowheader" scope="row">{escape(name)}<small>{escape(meaning)}</small></th>'
             f'<td role="cell" class="rate">{percent(finite(row.get("success_rate")))} '
             f"<small>{interval(row)}</small></td>"
-            f'<td role="cell" class="chart">{rate_bar(row)}</td>'
             f'<td role="cell" class="number" data-label="episodes">{whole(row.get("episodes"))}</td>{times}</tr>'
         )
-    caption = "Bars: share of held-out goals reached; whiskers: Wilson 95 % interval. Times are of one planning step."
-    return section("Does it reach its goals?", "", table(heads, body, caption)) if rows else ""
+    caption = "Share of held-out goals reached, with Wilson 95 % interval. Times are of one planning step."
+    return section("The rows", "", table(heads, body, caption)) if rows else ""
 
 
 def _video(report: Report) -> str:
@@ -152,78 +173,23 @@ def _video(report: Report) -> str:
     return section("On video", "", figure)
 
 
-def _episodes(report: Report, model: Sequence[EpisodeRecord]) -> str:
-    shown = _pick(model, EPISODES)
-    pictures = []
-    for number, episode in enumerate(shown, 1):
-        seconds = f"{episode.steps * report.control_period:.1f}\u00a0s"
-        verdict = f"Reached in {seconds}" if episode.success else f"Not reached in {seconds}"
-        label = f"Episode {number}: path to the goal. {verdict}."
-        if report.scene is None:
-            drawn = figures.towards(episode, report.control_period)
-        else:
-            drawn = figures.executed(report.scene, episode)
-        svg = figures.to_svg(drawn, label)
-        mark = '<span class="ok">✓</span>' if episode.success else '<span class="bad">✗</span>'
-        pictures.append(f"<figure>{svg}<figcaption>{mark} {verdict}</figcaption></figure>")
-    failures = sum(not episode.success for episode in shown)
-    marks = legend("start", "end", "goal")
-    if report.scene is None:
-        marks = "Solid: what was achieved, over time; dashed: the goal."
-    lead = f"{len(shown)} of {len(model)} recorded episodes, {failures} of them failures. {marks}"
-    if len(model) == 1:
-        lead = f"One recorded episode. {marks}"
-    return section("Start, goal and path", lead, grid(pictures)) if pictures else ""
-
-
-def _imagined(report: Report, model: Sequence[EpisodeRecord]) -> str:
-    if report.scene is None:
-        return ""
-    shown = _pick([episode for episode in model if episode.imagined], FANS)
-    pictures = []
-    for number, episode in enumerate(shown, 1):
-        plans = f"{len(episode.imagined)} plan{'s' if len(episode.imagined) != 1 else ''}"
-        label = f"Episode {number}: {plans}, as imagined, along the executed path."
-        svg = figures.to_svg(figures.imagined(report.scene, episode), label)
-        pictures.append(f"<figure>{svg}<figcaption>{plans}</figcaption></figure>")
-    lead = (
-        "At each plan the model imagined where its actions would lead; a probe decodes the latents to positions, for "
-        f"the eye only: training never saw it. {legend('imagined', 'executed', 'goal')}"
-    )
-    return section("Imagined against executed", lead, grid(pictures)) if pictures else ""
-
-
 def _curves(history: Sequence[Mapping[str, Any]]) -> str:
     panels = []
     for key, (steps, values) in figures.histories(history).items():
         name, meaning = CURVES.get(key, (key, ""))
-        figure = figures.curve(steps, values, reference=1.0 if key == "horizon_ratio" else None)
-        svg = figures.to_svg(figure, f"{name} over training updates, from {values[0]:.3g} to {values[-1]:.3g}.")
-        panels.append(f"<figure><figcaption><b>{escape(name)}</b>{escape(meaning)}</figcaption>{svg}</figure>")
-    lead = "Over training updates; the vertical axis is logarithmic where a curve spans more than a factor of 20."
-    return section("Learning curves", lead, grid(panels, "wide")) if panels else ""
-
-
-def health_section(health: Sequence[Health]) -> str:
-    """Section of figures with their healthy ranges, and the fixes for those outside."""
-    body = []
-    for item in health:
-        verdict = '<span class="ok">✓ healthy</span>' if item.ok else '<span class="bad">! outside</span>'
-        verdict = verdict if item.bounded else ""
-        value = f"{item.value:,.4g}" if finite(item.value) is not None else "not finite"
-        fix = f" <b>Try: {escape(item.mend)}.</b>" if item.mend and not item.ok else ""
-        body.append(
-            f'<tr role="row"><th role="rowheader" scope="row">{escape(item.name)}</th>'
-            f'<td role="cell" class="number" data-label="value">{value}</td>'
-            f'<td role="cell" class="number" data-label="healthy">{healthy_range(item)}</td>'
-            f'<td role="cell" class="verdict">{verdict}</td>'
-            f'<td role="cell" class="meaning"><small>{escape(item.meaning)}{fix}</small></td></tr>'
+        reference = 1.0 if key == "horizon_ratio" else None
+        points = [
+            Point(step, value, f"{name}\nupdate {step:,.0f}\n{value:.4g}")
+            for step, value in zip(steps, values, strict=True)
+        ]
+        across = Scale(0.0, 1.02 * max(*steps, 1.0))
+        levels = values if reference is None else [*values, reference]
+        drawn = [Line(name, tuple(points))]
+        panels.append(
+            lines(name, drawn, across, Scale.of(levels), "training updates", name, note=meaning, reference=reference)
         )
-    ranged = [item for item in health if item.bounded]
-    outside, judged = sum(not item.ok for item in ranged), len(ranged)
-    lead = f"{outside} of {judged} outside the healthy range." if outside else "All are in their healthy range."
-    heads = ["figure", "value", "healthy", "", "what it tells"]
-    return section("Is the representation healthy?", lead, table(heads, body)) if health else ""
+    lead = f"The vertical axis is logarithmic where a curve spans more than a factor of {WIDE:g}."
+    return section("Learning curves", lead, f'<div class="plots three">{"".join(panels)}</div>') if panels else ""
 
 
 def _coverage(report: Report) -> str:
@@ -235,26 +201,3 @@ def _coverage(report: Report) -> str:
         f"{len(report.coverage):,} positions from the rollouts; stronger colour: more visits, on a logarithmic scale."
     )
     return section("What the training data covered", lead, f'<figure class="coverage">{svg}</figure>')
-
-
-def commands_section(commands: Sequence[str], note: str = "") -> str:
-    """Section of commands with a copy button, and the notes to read before running them."""
-    blocks = (f'<div class="command"><pre><code>{escape(command)}</code></pre></div>' for command in commands)
-    return section("Plan again", escape(note), "".join(blocks)) if commands else ""
-
-
-def manifest_section(manifest: Mapping[str, Any]) -> str:
-    """Section with the collapsed manifest."""
-    text = json.dumps(manifest, indent=2, default=str, ensure_ascii=False)
-    lead = "Versions, device, configuration and seeds that made these figures."
-    body = f"<details><summary>Show the manifest</summary><pre>{escape(text)}</pre></details>"
-    return section("How this was made", lead, body)
-
-
-def _pick(episodes: Sequence[EpisodeRecord], count: int) -> list[EpisodeRecord]:
-    """Pick at most `count` episodes in order, up to half of them failures, which are more informative."""
-    successes = [index for index, episode in enumerate(episodes) if episode.success]
-    failures = [index for index, episode in enumerate(episodes) if not episode.success]
-    room = max(count - len(successes), min(len(failures), count // 2))
-    failures = failures[:room]
-    return [episodes[index] for index in sorted(failures + successes[: count - len(failures)])]

@@ -74,6 +74,23 @@ def paired_difference(
     return (only_this - only_other) / episodes, max(middle - half, -1.0), min(middle + half, 1.0)
 
 
+def unpaired_difference(one: tuple[int, int], other: tuple[int, int]) -> tuple[float, float, float]:
+    """One success rate less another on other episodes, and its 95 % interval; each given as (successes, episodes).
+
+    Newcombe, "Interval estimation for the difference between independent proportions", Statistics in Medicine 17
+    (1998), method 10: the two Wilson intervals, combined.
+
+    Raises:
+      ValueError: as `wilson`.
+    """
+    (low, high), (other_low, other_high) = wilson(*one), wilson(*other)
+    rate, other_rate = one[0] / one[1], other[0] / other[1]
+    difference = rate - other_rate
+    below = math.hypot(rate - low, other_high - other_rate)
+    above = math.hypot(high - rate, other_rate - other_low)
+    return difference, max(difference - below, -1.0), min(difference + above, 1.0)
+
+
 def stratified_bootstrap(
     strata: Sequence[ArrayLike], confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:

@@ -35,7 +35,6 @@ class Report:
     video: bytes | None  # MP4
     video_note: str
     manifest: Mapping[str, Any]
-    commands: Sequence[str]
+    steps: Sequence[tuple[str, str]]  # what to do next: reason, and command
     control_period: float  # seconds
-    commands_note: str = ""  # notes to read before running them
     notice: str = ""  # above everything else, where the page is not the final one

@@ -44,6 +44,15 @@ def columns(kind: type[Any]) -> dict[str, str]:
     return {field.metadata.get("column", field.name): field.name for field in fields(kind)}
 
 
+def needed(kind: type[Any]) -> set[str]:
+    """Columns that a table of `kind` cannot lack: those of fields without a default."""
+    return {
+        field.metadata.get("column", field.name)
+        for field in fields(kind)
+        if field.default is MISSING and field.default_factory is MISSING
+    }
+
+
 def read(path: Path, kind: type[Row]) -> list[Row]:
     """Read the rows at `path`; empty if there is no file. Columns may be in any order.
 
@@ -229,13 +238,8 @@ def _renamed(kind: type[Any], names: Sequence[str], upgrades: Sequence[Upgrade])
 
 def _check_columns(path: Path, kind: type[Any], found: Sequence[str]) -> None:
     """Raise ValueError if a column is unknown, or one without a default is missing."""
-    needed = {
-        field.metadata.get("column", field.name)
-        for field in fields(kind)
-        if field.default is MISSING and field.default_factory is MISSING
-    }
     known = columns(kind)
-    foreign, missing = sorted(set(found) - set(known)), sorted(needed - set(found))
+    foreign, missing = sorted(set(found) - set(known)), sorted(needed(kind) - set(found))
     twice = sorted({name for name in found if found.count(name) > 1})
     if foreign or missing or twice or not set(found) & set(known):
         strange = [name[:40] for name in foreign[:20]] or "none"

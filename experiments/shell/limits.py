@@ -79,13 +79,14 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Group()), "parts proposals"),
     (
         Several(Word()),
-        "ceiling conditions curves faults methods observations only overrides planners protocols published sensors "
-        "simulated start_parts tasks",
+        "ceiling conditions curves faults methods observations only overrides planners protocols published rows "
+        "sensors simulated start_parts tasks",
     ),
     (
         Group(),
         "base behaviour baselines cases checkpoints collection constraint cost early_stop entries gcbc grid model "
-        "objective observation online parameterization recipes risk settings suite sweeps tight training variants",
+        "objective observation online parameterization recipes risk settings suite sweeps tight training variants "
+        "where",
     ),
 )
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
@@ -119,13 +120,14 @@ FREE: tuple[str, ...] = (
     "suite.promises",
     "suite.tight",
 )
-FREE += ("suite.recipes", "suite.settings", "suite.variants", "suite.reference", "baseline.settings")
+FREE += ("where", "suite.recipes", "suite.settings", "suite.variants", "suite.reference", "baseline.settings")
 # Settings that may be null.
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
     "delay_ms distractor episodes episodic every fault features goal goal_at members methods moment only ours out "
     "pictures_of plan "
     "planners preview rate_limit rest results run seconds seeds sensors of start_from start_parts tasks telemetry what "
+    "where "
 )
 OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 
@@ -174,7 +176,7 @@ def kind_of(key: str, value: Any = None) -> Kind | None:
 
 def _required(cfg: DictConfig) -> frozenset[str]:
     """Settings that other commands accept as null and this one does not."""
-    needed = {"episodes": "timing" not in cfg, "out": "at" in cfg, "results": "suite" in cfg}
+    needed = {"episodes": "timing" not in cfg, "out": "at" in cfg or "where" in cfg, "results": "suite" in cfg}
     return frozenset(name for name, always in needed.items() if always)
 
 

@@ -29,12 +29,13 @@ PATHS = (
     "online.start_from",
     "out",
     "results",
+    "rows",
     "runs",
     "suite.checkpoint",
     "suite.log",
     "telemetry",
 )
-_LISTS = ("curves",)  # several may be given
+_LISTS = ("curves", "rows")  # several may be given
 _GROUPS = ("goal",)  # one for each sensor may be given
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 _RESERVED = ("null", "true", "false", "inf", "nan")

@@ -24,13 +24,15 @@ FLAGS = [
 # three.js draws without a graphics card.
 WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 
-# Pairs of texts that are printed over one another; the heads of narrow tables are there for screen readers only.
+# Pairs of texts that are printed over one another; the heads of narrow tables are there for screen readers only,
+# and what is collapsed is not printed.
 OVERLAPS = """(() => {
   const boxes = [];
   const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     const node = texts.currentNode;
     if (!node.data.trim() || node.parentElement.closest("thead, script, style")) continue;
+    if (!node.parentElement.checkVisibility()) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     for (const box of range.getClientRects()) if (box.width && box.height) boxes.push([box, node.data.trim()]);

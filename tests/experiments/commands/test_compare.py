@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import html
 
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ import pytest
 from experiments.build import compose
 from experiments.cli import main
 from experiments.commands import compare
+from experiments.comparison import far as far_from
+from experiments.comparison import published as published_scores
 from experiments.records import table_file
-from experiments.records.curves import CurveRow
+from experiments.records.curves import CurveRow, Run
 
 from .. import browser
 
@@ -105,11 +109,46 @@ def test_files_are_written_and_names_are_escaped(found, folder):
         "wall_s.png",
     }
     page = (out / "compare.html").read_text()
-    assert HOSTILE not in page and page.count("<svg") == 3 and "nicklashansen/tdmpc2" in page
+    assert HOSTILE not in page and "nicklashansen/tdmpc2" in page
+    assert page.count('class="chart lines"') == 3 * len(TASKS), "a chart for each task and axis"
+    assert page.index("Return against environment steps") < page.index("Return at 100,000 environment steps")
     markdown = (out / "compare.md").read_text()
     assert "| walker-walk | 805 (2) | 410 (3) | 100 (1) | 962 (3) |" in markdown
     with (out / "scores.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == len(found.scores)
+
+
+def test_values_of_curves_are_at_the_pointer(found, folder):
+    page = html.unescape((folder / "out" / "compare.html").read_text())
+    assert "<title>ours, mean of 2 seeds\nreturn 805 (800 to 810)\n100k environment steps\n" in page
+    assert "<title>TD-MPC2, published, not measured here\nreturn 962\n100k environment steps\n3 seeds</title>" in page
+
+
+def test_a_baseline_far_from_what_is_published_is_named_first(folder, capsys):
+    """On walker-walk 410 was measured, and 449 and 708 are published; on cup-catch 410, and 958 and 972."""
+    found = compare.run(settings(folder, "published=[]", f"out='{folder / 'far'}'"))
+    said = " ".join(capsys.readouterr().out.split())
+    sentence = (
+        "sac returns less than half of what others published for it on 1 task at 100,000 environment steps "
+        "(cup-catch 410 here, 958 to 972 published): a lead over this sac is no proof of a lead over what sac can do"
+    )
+    assert sentence in said
+    for name in ("compare.html", "compare.md"):
+        text = (folder / "far" / name).read_text()
+        assert sentence in text and text.index(sentence) < text.index("Return against")
+    assert found.at == 100_000
+
+
+@pytest.mark.parametrize(
+    ("measured", "far"), [(485.0, True), (487.0, False), (1950.0, True), (1900.0, False), (0.0, True)]
+)
+def test_far_is_half_or_twice_the_best_that_is_published(measured, far):
+    run = Run("SAC", "dmc/cup-catch", 0, (4,), *(np.array([0.0, value]) for value in (1e5, 1.0, 1.0, measured)))
+    published = published_scores.read()
+    (best,) = (s.mean for s in published if (s.method, s.task, s.step) == ("SAC (SimbaV2 repo)", "cup-catch", 100_000))
+    assert best == pytest.approx(971.9, abs=0.1)
+    assert bool(far_from.far([run], published, 100_000)) is far
+    assert far_from.far([dataclasses.replace(run, task="gym/Pendulum-v1")], published, 100_000) == []
 
 
 def test_published_scores_can_be_left_out_and_rows_chosen(folder):

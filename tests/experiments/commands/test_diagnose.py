@@ -62,6 +62,8 @@ def test_the_report_holds_everything(runs, found, capsys):
     assert told["manifest"]["config"]["held_out"] == 8
     assert (runs / "two_room-seed0-diagnose.png").read_bytes().startswith(b"\x89PNG")
     page = (runs / "two_room-seed0-diagnose.html").read_text()
+    assert page.count('<g class="mark">') >= 2 * 15 * 15 + 2 * 3, "values of both landscapes and of the horizon"
+    assert page.index("What is wrong") < page.index("Step by step") < page.index("Is the representation healthy?")
     assert page.count("<svg") == 6 and "Whose fault are the failures?" in page and "landscape_regret" in page
 
 

@@ -1,19 +1,25 @@
 import dataclasses
 import errno
 import os
+import re
+from html import escape
+from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from envs.task import Scene
 from experiments.pages import figures, video
 from experiments.pages.report import render, write_report
+from experiments.pages.scale import Scale
 from experiments.records.episodes import EpisodeRecord
 from experiments.records.health import Health
 from experiments.records.report import Report
 
 from .. import browser
 
+FOLDER = Path(figures.__file__).parent
 ROOMS = Scene((-1.0, -1.0), (1.0, 1.0), ((0.0, 0.6, 0.05, 0.4), (0.0, -0.6, 0.05, 0.4)), 0.05)
 ARM = Scene((-1.0, -1.0), (1.0, 1.0), (), 0.05, (0.0, 0.0))
 HOSTILE = "</script></title><img src=x onerror='window.hit=1'>\"&$title${x}`" + "very_long_name" * 20
@@ -61,7 +67,7 @@ def sample():
         video=video.encode(video.tile([frames, frames], [True, False]), fps=20),
         video_note="Drawn in 2D.",
         manifest={"versions": {"jax": "0"}, "seeds": [0]},
-        commands=["jepa-mpc plan checkpoint=here", "jepa-mpc plan checkpoint=here seed=1"],
+        steps=[("Plan again", "jepa-mpc plan checkpoint=here"), ("More", "jepa-mpc plan checkpoint=here seed=1")],
         control_period=0.05,
     )
 
@@ -90,11 +96,24 @@ def test_page_opens_without_complaint_and_without_network(chromium, sample, tmp_
         == []
     )
     headings = chromium.evaluate("[...document.querySelectorAll('h2')].map(e => e.textContent)")
-    assert len(headings) == 9 and "Learning curves" in headings
+    assert headings == [
+        "What is wrong",
+        "Failed episodes",
+        "Does it reach its goals?",
+        "Start, goal and path",
+        "On video",
+        "Imagined against executed",
+        "Learning curves",
+        "What the training data covered",
+        "The rows",
+        "Is the representation healthy?",
+        "What to do next",
+        "How this was made",
+    ]
 
 
 def test_a_page_of_an_unfinished_model_says_so_first(chromium, sample, tmp_path):
-    preview = dataclasses.replace(sample, rows=[], health=[], video=None, video_note="", commands=[], notice=HOSTILE)
+    preview = dataclasses.replace(sample, rows=[], health=[], video=None, video_note="", steps=[], notice=HOSTILE)
     preview = dataclasses.replace(preview, episodes=sample.episodes[:1], coverage=np.zeros((0, 2)))
     chromium.open(write_report(tmp_path / "report.html", preview), width=390)
     assert chromium.problems == [] and chromium.overlaps() == []
@@ -117,6 +136,7 @@ def test_video_plays_in_the_page(chromium, sample, tmp_path):
     chromium.open(write_report(tmp_path / "report.html", sample))
     playing = """new Promise((done, failed) => {
         const video = document.querySelector("video");
+        video.scrollIntoView(); // a browser plays none that is out of sight
         const fail = () => failed(new Error(video.error.message));
         if (video.error) fail();
         video.addEventListener("error", fail);
@@ -152,7 +172,7 @@ def test_nothing_is_printed_over_another_thing(chromium, sample, tmp_path, width
 def test_figures_follow_the_theme(chromium, sample, tmp_path):
     path = write_report(tmp_path / "report.html", sample)
     probe = """[getComputedStyle(document.body).backgroundColor,
-                getComputedStyle(document.querySelector(".grid.wide text")).fill]"""
+                getComputedStyle(document.querySelector(".lines .axis span")).color]"""
     chromium.open(path, dark=False)
     light = chromium.evaluate(probe)
     chromium.open(path, dark=True)
@@ -173,7 +193,7 @@ def spoil(report):
         health=[Health(HOSTILE, 1.0, 0.0, 2.0, HOSTILE)],
         video_note=HOSTILE,
         manifest={HOSTILE: HOSTILE},
-        commands=[HOSTILE],
+        steps=[(HOSTILE, HOSTILE)],
     )
 
 
@@ -201,27 +221,82 @@ def test_page_says_what_was_measured(sample):
         "control period 50 ms",
     ):
         assert figure in page
-    assert "8 of 12 recorded episodes, 4 of them failures" in page
-    assert page.count("Not reached in 1.0 s</figcaption>") == 4 and page.count("> Reached in 1.0 s</figcaption>") == 4
-    assert page.count(">3 plans<") == 4
-    assert "1 of 2 outside the healthy range" in page
-    assert page.count('<rect class="bar"') == 3
+    assert "4 of 12 recorded episodes failed; all of them here" in page
+    assert "8 of 8 episodes that reached their goals" in page
+    assert page.count("Not reached in 1.0 s: ") == 8 and page.count("> Reached in 1.0 s</figcaption>") == 8
+    assert page.count(" 3 plans<") == 4
+    assert "1 of 2 outside the healthy range" in page and "dead is 9, and ≤ 3 is healthy" in page
+    assert page.count('class="lane') == 3 and page.count('class="lane own"') == 1
 
 
-@pytest.mark.parametrize(
-    ("successes", "failures", "failures_shown"), [(9, 0, 0), (9, 2, 2), (9, 9, 4), (1, 9, 7), (0, 3, 3)]
-)
-def test_failures_are_shown_but_at_most_half_where_there_is_a_choice(sample, successes, failures, failures_shown):
+@pytest.mark.parametrize(("successes", "failures"), [(9, 0), (9, 2), (9, 9), (1, 9), (0, 3)])
+def test_failures_come_before_successes(sample, successes, failures):
     won, lost = sample.episodes[0], sample.episodes[2]
-    page = render(dataclasses.replace(sample, episodes=[lost] * failures + [won] * successes))
-    shown = min(8, successes + failures)
-    assert f"{shown} of {successes + failures} recorded episodes, {failures_shown} of them failures" in page
+    page = render(dataclasses.replace(sample, episodes=[won] * successes + [lost] * failures))
+    parts = re.split(r"<h2>(.*?)</h2>", page)
+    pictures = {name: body.count("<figure>") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    assert pictures.get("Failed episodes", 0) == min(8, failures)
+    assert pictures.get("Start, goal and path", 0) == min(8, successes)
+    if failures and successes:
+        assert page.index("Failed episodes") < page.index("Start, goal and path")
+        assert f"{failures} of {successes + failures} recorded episodes failed" in page
+
+
+def test_values_show_at_the_pointer_and_for_the_keyboard(chromium, sample, tmp_path):
+    chromium.open(write_report(tmp_path / "report.html", sample))
+    assert chromium.evaluate("document.querySelectorAll('.mark:not([aria-label])').length") == 0
+    charts = chromium.evaluate("document.querySelectorAll('.chart[tabindex=\"0\"]').length")
+    assert charts == 1 + len(figures.histories(sample.history))
+    chromium.evaluate("document.querySelector('.chart.lines').focus()")
+    seen = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
+        chromium("Input.dispatchKeyEvent", type="keyDown", key=key)
+        seen.append(chromium.evaluate("document.getElementById('tip').textContent"))
+    assert seen[0] == seen[2] == "Prediction\nupdate 0\n1" and seen[1].startswith("Prediction\nupdate 99\n0.8958")
+    chromium("Input.dispatchKeyEvent", type="keyDown", key="Escape")
+    assert chromium.evaluate("document.getElementById('tip').hidden")
+    chromium.evaluate("document.activeElement.blur(), scrollTo(0, 0)")
+    chromium.evaluate("document.querySelector('.lane.own').scrollIntoView({block: 'center'})")
+    chromium.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    spot = chromium.evaluate(
+        "(box => [box.x + box.width / 2, box.y + box.height / 2])"
+        "(document.querySelector('.lane.own .dot').getBoundingClientRect())"
+    )
+    chromium("Input.dispatchMouseEvent", type="mouseMoved", x=spot[0], y=spot[1])
+    shown = chromium.evaluate("[document.getElementById('tip').hidden, document.getElementById('tip').textContent]")
+    assert shown[0] is False and "97" in shown[1] and "92 to 99" in shown[1]
+
+
+COLOURS = r"--(\w+): (#[0-9a-f]{6})"
+
+
+def luminance(colour):
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one, other):
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_text_and_lines_stand_out_in_both_themes():
+    """At least 4.5 to 1 for text and 3 to 1 for what is drawn: WCAG 2.2, criteria 1.4.3 and 1.4.11."""
+    light, dark = re.findall(r":root \{(.*?)\}", (FOLDER / "report.html").read_text(), flags=re.S)[:2]
+    for block in (light, dark):
+        colours = dict(re.findall(COLOURS, block))
+        for ground in ("page", "surface"):
+            for name in ("ink", "muted", "accent", "good", "bad"):
+                assert contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+        for name in (f"s{number}" for number in range(7)):
+            assert contrast(colours[name], colours["page"]) >= 3, name
 
 
 def test_absent_figures_are_dashes_and_empty_parts_are_left_out(sample):
     bare = dataclasses.replace(
         sample, rows=[{"policy": "model", "success_rate": float("nan"), "episodes": None}], history=[], health=[],
-        episodes=[], coverage=np.zeros((0, 2)), video=None, video_note="There is no video.", commands=[], manifest={},
+        episodes=[], coverage=np.zeros((0, 2)), video=None, video_note="There is no video.", steps=[], manifest={},
     )  # fmt: skip
     page = render(bare)
     assert '<dd class="value">–</dd>' in page and "nan" not in page and "None" not in page
@@ -242,13 +317,25 @@ def test_arms_and_wide_scenes_are_drawn(sample):
     assert figures.to_png(figures.coverage(ROOMS, sample.coverage, figures.PRINT)).startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_places_to_hover_over_lie_where_the_data_are(backwards):
+    figure = Figure(figsize=(2, 1))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 10), ylim=(10, 0) if backwards else (0, 10))
+    places = [figures.Hover(axes, 5.0, 2.5, HOSTILE, (2.0, 1.0)), figures.Hover(axes, 10.0, 10.0, "corner")]
+    svg = figures.to_svg(figure, "places", places)
+    top = 14.4 if backwards else 50.4  # points from the top of 72
+    assert f'<rect class="hit" x="57.6" y="{top}" width="28.8" height="7.2"/>' in svg
+    assert f'<circle class="hit" cx="144.0" cy="{72.0 if backwards else 0.0}" r="8"/>' in svg
+    assert HOSTILE not in svg and escape(HOSTILE) in svg and svg.endswith("</svg>") and 'role="group"' in svg
+
+
 def test_curves_skip_what_is_no_number(sample):
     curves = figures.histories(sample.history)
     assert list(curves) == ["prediction", "sigreg", "horizon_ratio"]
     assert len(curves["prediction"][0]) == len(sample.history) and len(curves["sigreg"][0]) == len(sample.history) - 1
     assert curves["horizon_ratio"] == ([297.0], [0.9])
-    assert figures.curve(*curves["prediction"]).axes[0].get_yscale() == "log"
-    assert figures.curve(*curves["sigreg"]).axes[0].get_yscale() == "linear"
+    assert Scale.of(curves["prediction"][1]).log and not Scale.of(curves["sigreg"][1]).log
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.records.intervals import paired_difference, percentiles, pool, stratified_bootstrap, wilson
+from experiments.records.intervals import (
+    paired_difference,
+    percentiles,
+    pool,
+    stratified_bootstrap,
+    unpaired_difference,
+    wilson,
+)
 from experiments.records.results import Row
 
 
@@ -140,3 +147,12 @@ def test_paired_difference_of_what_agrees_is_zero_and_not_certain() -> None:
     assert difference == 0 and low == pytest.approx(-high) and high > 0
     with pytest.raises(ValueError, match="must be among 3"):
         paired_difference(2, 2, 3)
+
+
+def test_the_difference_of_independent_rates_is_newcombes():
+    """Table II of Newcombe (1998), examples (a), (b) and (h), method 10."""
+    difference, low, high = unpaired_difference((56, 70), (48, 80))
+    assert (difference, low, high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert unpaired_difference((9, 10), (3, 10)) == pytest.approx((0.6, 0.1705, 0.8090), abs=5e-5)
+    assert unpaired_difference((10, 10), (0, 10)) == pytest.approx((1.0, 0.6075, 1.0), abs=5e-5)
+    assert unpaired_difference((5, 5), (5, 5))[1] < 0 < unpaired_difference((5, 5), (5, 5))[2]

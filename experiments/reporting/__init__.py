@@ -1,0 +1,1 @@
+"""One page from any tables of rows: `jepa-mpc report`."""

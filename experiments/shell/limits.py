@@ -149,7 +149,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (_SHARE, "dropout keep momentum partial_goals"),
     (_PART, "alpha bootstrap gamma tau tight_share"),
     (_BETWEEN, "expectile target_rate"),
-    (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view"),
+    (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view view_dark"),
     (
         Word(),
         "_target_ baseline before bundle calibration checkpoint data fault host log method name ours out pictures "

@@ -32,6 +32,8 @@ ORDER = {
         "shell",
         "records",
         "build",
+        "watching",
+        "cards",
         "pictures",
         "evaluation",
         "baselines",

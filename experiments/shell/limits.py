@@ -91,10 +91,21 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Named:
+    """A name, or a class by its `_target_` with its settings."""
+
+    def fault(self, value: Any) -> str | None:
+        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
+        if isinstance(value, dict):
+            return None if "_target_" in value else "name its class, as in {_target_: my_module.MyClass}"
+        return None if isinstance(value, str) else "be a name"
+
+
+@dataclass(frozen=True)
 class Several:
     """A list; a single value stands for a list of one."""
 
-    each: Whole | Number | Word | Group
+    each: Whole | Number | Word | Group | Named
     fewest: int = 0
 
     def fault(self, value: Any) -> str | None:
@@ -106,7 +117,7 @@ class Several:
         return None if len(values) >= self.fewest else f"be a list of at least {self.fewest}, as in [a,b]"
 
 
-Kind = Whole | Number | Flag | Word | Several | Group
+Kind = Whole | Number | Flag | Word | Several | Group | Named
 
 _SHARE = Number(0, 1, below=True)
 _PART = Number(0, 1, above=True)
@@ -171,6 +182,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Number(0)), "shares"),
     (Several(Whole(0), 2), "onset priorities"),
     (Several(Group()), "parts proposals"),
+    (Several(Named()), "watch"),
     (
         Several(Word()),
         "ceiling conditions curves faults methods observations only overrides planners protocols published sensors "
@@ -219,7 +231,7 @@ _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
     "delay_ms distractor episodes episodic every fault features goal goal_at members methods moment only ours out "
     "pictures_of plan "
-    "planners preview rate_limit rest results run seconds seeds sensors start_from start_parts tasks telemetry "
+    "planners preview rate_limit rest results run seconds seeds sensors start_from start_parts tasks telemetry watch "
 )
 _OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 

@@ -118,7 +118,13 @@ class Stage:
         wide, deep = np.subtract(scene.high, scene.low) + 0.02 * self._size
         height = 0.02 * self._size
         add_box = self._server.scene.add_box
-        add_box("/floor", self._theme.floor, (wide, deep, height), position=(*self._centre[:2], -height / 2), cast_shadow=False)
+        add_box(
+            "/floor",
+            self._theme.floor,
+            (wide, deep, height),
+            position=(*self._centre[:2], -height / 2),
+            cast_shadow=False,
+        )
         tall = 2 * scene.radius
         for index, (left, lower, right, upper) in enumerate(self._walls):
             size, middle = (right - left, upper - lower, tall), ((left + right) / 2, (lower + upper) / 2, tall / 2)

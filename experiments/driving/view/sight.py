@@ -84,7 +84,9 @@ class SightPanel:
         for name, (above, below) in self._images.items():
             seen = newest[name]
             above.image = self._row(seen, self._remembered(name, now, seen.shape))
-            below.image = self._row(self._goal.get(name, self._empty(seen.shape)), self._remembered(name, later, seen.shape))
+            below.image = self._row(
+                self._goal.get(name, self._empty(seen.shape)), self._remembered(name, later, seen.shape)
+            )
 
     def _ask(self) -> None:
         expectation, contract = self._sight.expectation, self._sight.contract

@@ -60,7 +60,7 @@ def events(folder):
     """All events of a run's folder, in the order in which TensorBoard reads them: by file, then by place."""
     from tensorboardX.proto.event_pb2 import Event
 
-    for file in sorted(folder.glob("events.out.tfevents.*")):
+    for file in sorted(folder.glob("*tfevents*")):
         content, at = file.read_bytes(), 0
         while at < len(content):
             (length,) = struct.unpack_from("<Q", content, at)

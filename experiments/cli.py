@@ -40,6 +40,7 @@ COMMANDS = {
     "drive": "control a simulator that runs in real time, with a web page to watch and steer",
     "replay": "recompute the plans in a robot's log, bit for bit",
     "bench": "run a suite of measurements: planners, latency, pairs of settings, limits, faults, the robot loop",
+    "card": "describe a model beside its file: robot, training, measured success, limits",
     "export": "write a trained model and its planner to one file for a robot",
     "doctor": "check versions, devices, rendering, folders and names, with the fix for each",
 }

@@ -55,14 +55,19 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
       ValueError: invalid settings, an environment that cannot be trained on, or a buffer larger than the memory.
       FloatingPointError: the loss is no longer finite.
     """
-    name, seeds = str(cfg.task.name), _seeds(cfg)
+    seeds = _seeds(cfg)
     writers(cfg)  # before anything is made for nothing
-    repeat, sensors = reward_tasks.action_repeat(cfg), cfg.observation.sensors
-    outs = [Path(cfg.out) if cfg.out else reward_model_file(cfg.runs, name, seed, sensors) for seed in seeds]
+    repeat, outs = reward_tasks.action_repeat(cfg), files(cfg)
     missing = [seed for seed, out in zip(seeds, outs, strict=True) if not _learned(out, _settings(cfg, seed))]
     if missing:
         _learn(cfg, missing, repeat, [out for seed, out in zip(seeds, outs, strict=True) if seed in missing])
     return load_reward_model(outs[0])
+
+
+def files(cfg: DictConfig) -> list[Path]:
+    """Paths of the models of all seeds."""
+    name, sensors = str(cfg.task.name), cfg.observation.sensors
+    return [Path(cfg.out) if cfg.out else reward_model_file(cfg.runs, name, seed, sensors) for seed in _seeds(cfg)]
 
 
 def _seeds(cfg: DictConfig) -> list[int]:

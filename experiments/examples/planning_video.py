@@ -68,7 +68,8 @@ def drive(task: Task, agent: Agent, start: np.ndarray, goal: np.ndarray, number:
     """
     key, view = jax.random.key(seed), planar_view(task)
     senses = Senses(task, seed, [number], agent.model)
-    mask = goal_mask(task, agent.model)
+    wanted = goal_mask(task, agent.model)
+    mask = None if wanted is None else jnp.asarray(wanted)
     begun = agent.init(key)
     state = agent.reset(begun, jnp.asarray(goal_rows(task, goal, agent.model)), key, number, mask)
     here, moments, reached = start, list[Moment](), False
@@ -113,4 +114,4 @@ def main(out: str, episodes: int = EPISODES, seed: int = 0) -> Path:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(sys.argv[1] if len(sys.argv) > 1 else "planning.webp")

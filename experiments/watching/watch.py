@@ -46,7 +46,7 @@ def _writer(asked: str | DictConfig) -> MetricWriter:
             f"watch._target_={asked['_target_']} has no method {' and no '.join(missing)}: a writer has start(run), "
             "write(step, scalars) and close() (docs/watching.md)"
         )
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 @final

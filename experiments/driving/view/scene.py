@@ -130,8 +130,8 @@ class Stage:
             size, middle = (right - left, upper - lower, tall), ((left + right) / 2, (lower + upper) / 2, tall / 2)
             add_box(f"/walls/{index}", self._theme.wall, size, position=middle, cast_shadow=False)
         if scene.root is not None:
-            size, middle = (1.9 * scene.radius, 3 * scene.radius), (*scene.root, 1.5 * scene.radius)
-            self._server.scene.add_cylinder("/root", *size, self._theme.wall, position=middle)
+            radius, foot = scene.radius, (*scene.root, 1.5 * scene.radius)
+            self._server.scene.add_cylinder("/root", 1.9 * radius, 3 * radius, self._theme.wall, position=foot)
 
     def _figure(self, name: str, keypoints: ndarray, colour: Colour, opacity: float | None, lower: float) -> _Figure:
         lift = self._thick * (1 + lower)

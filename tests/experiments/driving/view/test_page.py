@@ -157,7 +157,10 @@ class Camera:
 def test_a_page_that_takes_up_the_first_camera_late_is_told_again_and_a_visitor_is_let_be():
     server = viser.ViserServer("127.0.0.1", 18091, verbose=False)
     try:
-        stage, client = Stage(server, envs.make("two_room"), LIGHT), types.SimpleNamespace(atomic=contextlib.nullcontext)
+        stage, client = (
+            Stage(server, envs.make("two_room"), LIGHT),
+            types.SimpleNamespace(atomic=contextlib.nullcontext),
+        )
         client.camera = camera = Camera()
         stage._welcome(client)
         wanted = camera.position

@@ -8,7 +8,7 @@ STAMP := $(VENV)/.complete
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
 PYTHON ?= $(firstword $(foreach python,python3.12 python3.11 python3,$(shell $(python) -c '$(IN_RANGE)' 2>/dev/null && echo $(python))))
 
-.PHONY: demo test check site reference notebooks venv constraints
+.PHONY: demo test check site reference notebooks media venv constraints
 
 demo: venv
 	$(BIN)/jepa-mpc demo
@@ -34,6 +34,10 @@ reference: venv
 notebooks: venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[baselines,notebooks]'
 	$(BIN)/python experiments/notebooks/render.py
+
+# The moving picture of README, drawn from episodes of a published model.
+media: venv
+	$(BIN)/python -m experiments.examples.planning_video docs/planning.webp
 
 venv: $(STAMP)
 

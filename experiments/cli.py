@@ -42,6 +42,7 @@ COMMANDS = {
     "replay": "recompute the plans in a robot's log, bit for bit",
     "bench": "run a suite of measurements: planners, latency, pairs of settings, limits, faults, the robot loop",
     "report": "one page from any tables of rows: failures, pictures, and what to do next",
+    "card": "describe a model beside its file: robot, training, measured success, limits",
     "export": "write a trained model and its planner to one file for a robot",
     "list": "show what there is to choose from: tasks, models, planners, costs, sensors, suites and more",
     "doctor": "check versions, devices, rendering, folders and names, with the fix for each",

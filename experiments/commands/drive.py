@@ -128,7 +128,8 @@ def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> tuple[Drive
         if observes.pictures:
             asked = None if memory is None else stack.enter_context(Expectation(spec, memory_file(model)))
             sight = Sight(contract, memory, asked)
-        view = stack.enter_context(View(task, controller.weights, setup.deadline, str(cfg.host), int(cfg.port), sight))
+        at = str(cfg.host), int(cfg.port)
+        view = stack.enter_context(View(task, controller.weights, setup.deadline, *at, sight, bool(cfg.view_dark)))
         Console().print(f"watch and steer at {view.address}; Ctrl-C ends", soft_wrap=True)
     stepped = clock if isinstance(clock, VirtualClock) else None
     return Drive(cfg, task, simulator, controller, view, summary, stepped, target), target

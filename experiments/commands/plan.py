@@ -17,6 +17,7 @@ from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 from ..build import goal_tasks
 from ..build.published import PUBLISHED, checkpoint_file
 from ..build.recipes import Paths, reward_model_file
+from ..cards.card import write_card
 from ..evaluation.goals.approach import last_pictures, show_approaches
 from ..evaluation.goals.measure import Measured, check_policies, measure, show
 from ..pages.figures import to_png
@@ -45,7 +46,9 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
         from ..evaluation.rewards import measure as reward_measure  # it needs MuJoCo
         from ..shell.command_words import words_of_command
 
-        return reward_measure.run(path, *words_of_command(path))
+        returns = reward_measure.run(path, *words_of_command(path))
+        write_card(path, [] if cfg.results is None else [Path(cfg.results)])
+        return returns
     check_policies(cfg)
     if cfg.checkpoint is None:
         goal_tasks.make(cfg.task.name, "plan")
@@ -75,6 +78,9 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
     if cfg.results is not None:
         append_csv(Path(cfg.results), rows, made)
     say(f"rows: {out if cfg.results is None else cfg.results}")
+    if cfg.checkpoint != PUBLISHED:
+        for seed in seeds:
+            write_card(_model(cfg, seed), [out] if cfg.results is None else [out, Path(cfg.results)])
     return rows
 
 
@@ -91,14 +97,16 @@ def _check_goal(cfg: DictConfig) -> None:
 
 def _target(cfg: DictConfig, seed: int, checkpoint: Checkpoint) -> Target | None:
     """The one goal of all episodes, if the settings give one."""
-    path = (
-        Paths.of(cfg, seed).model
-        if cfg.checkpoint is None
-        else checkpoint_file(cfg.checkpoint, cfg.task.name, cfg.observation.sensors)
-    )
-    model = checkpoint.model
+    path, model = _model(cfg, seed), checkpoint.model
     memory = load_memory(path, model.observation, model.latent_size) if cfg.goal is not None else None
     return Target.of(cfg, goal_tasks.of_model(checkpoint), model.observation, memory, path)
+
+
+def _model(cfg: DictConfig, seed: int) -> Path:
+    """Path of the model that is planned with."""
+    if cfg.checkpoint is None:
+        return Paths.of(cfg, seed).model
+    return checkpoint_file(cfg.checkpoint, cfg.task.name, cfg.observation.sensors)
 
 
 def _draw_ends(cfg: DictConfig, checkpoint: Checkpoint, target: Target, measured: Measured) -> None:

@@ -12,8 +12,10 @@ from omegaconf import DictConfig
 from worldmodel.models.checkpoint import Checkpoint, RewardCheckpoint
 
 from ..build.recipes import CUSTOM, Paths, plan_command
+from ..cards.card import write_card
 from ..shell.overrides import command_line
 from ..shell.say import say
+from ..training.online.run import files
 from ..training.run import run as train
 
 
@@ -32,6 +34,10 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
             f"{last['horizon_ratio']:.3f} of predicting no change; the model is in {out}\n"
             f"{next_command(out, str(cfg.task.name))}"
         )
+        write_card(out)
+    elif isinstance(trained, RewardCheckpoint):
+        for file in files(cfg):
+            write_card(file)
     return trained
 
 

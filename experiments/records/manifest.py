@@ -25,6 +25,8 @@ from packaging.requirements import Requirement
 from ..shell.shadowing import PROGRAM, ROOT
 from .table_file import FORMAT, FORMAT_KEY
 
+KEPT = ("python", PROGRAM, "jax", "flax", "mujoco", "numpy")  # versions that a model keeps
+
 
 def manifest(cfg: DictConfig | Mapping[str, Any], seeds: Sequence[int]) -> dict[str, Any]:
     """Return the provenance of a result, as JSON; call it in the process that measured.
@@ -46,6 +48,12 @@ def manifest(cfg: DictConfig | Mapping[str, Any], seeds: Sequence[int]) -> dict[
         "system": f"{platform.system()} {platform.machine()}",
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def provenance() -> dict[str, Any]:
+    """Return the part of a manifest that a model keeps of its training: command, versions and device, as JSON."""
+    known = {name: version for name, version in versions().items() if name in KEPT and version is not None}
+    return {"command": command(), "versions": known, "device": _device()}
 
 
 def command() -> str:

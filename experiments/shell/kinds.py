@@ -84,10 +84,21 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Named:
+    """A name, or a class by its `_target_` with its settings."""
+
+    def fault(self, value: Any) -> str | None:
+        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
+        if isinstance(value, dict):
+            return None if "_target_" in value else "name its class, as in {_target_: my_module.MyClass}"
+        return None if isinstance(value, str) else "be a name"
+
+
+@dataclass(frozen=True)
 class Several:
     """A list; a single value stands for a list of one."""
 
-    each: Whole | Number | Word | Group
+    each: Whole | Number | Word | Group | Named
     fewest: int = 0
 
     def fault(self, value: Any) -> str | None:
@@ -99,4 +110,4 @@ class Several:
         return None if len(values) >= self.fewest else f"be a list of at least {self.fewest}, as in [a,b]"
 
 
-Kind = Whole | Number | Flag | Word | Several | Group
+Kind = Whole | Number | Flag | Word | Several | Group | Named

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from .kinds import Flag, Group, Kind, Number, Several, Whole, Word
+from .kinds import Flag, Group, Kind, Named, Number, Several, Whole, Word
 
 _SHARE = Number(0, 1, below=True)
 _PART = Number(0, 1, above=True)
@@ -54,7 +54,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (_SHARE, "dropout keep momentum partial_goals"),
     (_PART, "alpha bootstrap gamma tau tight_share"),
     (_BETWEEN, "expectile target_rate"),
-    (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view"),
+    (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view view_dark"),
     (
         Word(),
         "_target_ baseline before bundle calibration checkpoint data fault host log method name of ours out pictures "
@@ -77,6 +77,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Number(0)), "shares"),
     (Several(Whole(0), 2), "onset priorities"),
     (Several(Group()), "parts proposals"),
+    (Several(Named()), "watch"),
     (
         Several(Word()),
         "ceiling conditions curves faults methods observations only overrides planners protocols published rows "
@@ -127,7 +128,7 @@ _OPTIONAL_NAMES = (
     "delay_ms distractor episodes episodic every fault features goal goal_at members methods moment only ours out "
     "pictures_of plan "
     "planners preview rate_limit rest results run seconds seeds sensors of start_from start_parts tasks telemetry what "
-    "where "
+    "watch where "
 )
 OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 

@@ -1,8 +1,9 @@
-"""Warning during training when the representation collapses, early enough to intervene."""
+"""Health of a representation during its training, and a warning when it collapses, early enough to intervene."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 
 import jax
 
@@ -15,11 +16,12 @@ from .health import collapse
 
 logger = logging.getLogger(__name__)
 
+HORIZON = "horizon_ratio"
 CHECKS = 10  # in one training run; each encodes a few hundred moments
 
 
 class CollapseWatch:
-    """Callback after compiled training calls: checks every few calls, and warns once."""
+    """Callback after compiled training calls: checks every few calls, and warns once of a collapse."""
 
     def __init__(self, config: ModelConfig, trainer: Trainer):
         training = trainer.config
@@ -28,13 +30,23 @@ class CollapseWatch:
         self._trainer = trainer
         self._warned = False
 
-    def __call__(self, state: TrainState) -> None:
-        """Measure the spread of the latents if a check is due, and warn if they have collapsed."""
+    def __call__(self, state: TrainState) -> dict[str, float]:
+        """Measure the spread of the latents if a check is due, and warn if they have collapsed; else return {}."""
         update = int(state.update)
-        if self._warned or update % self._every or update > self._trainer.config.updates:  # later stages: no encoder
-            return
-        model = freeze(self._trainer.model(state), self._config)
-        found = collapse(spread(model, self._trainer.sampler, jax.random.key(update)))
-        if found is not None:
+        if update % self._every or update > self._trainer.config.updates:  # later stages: no encoder
+            return {}
+        values = self._spread(state)
+        found = collapse(values)
+        if found is not None and not self._warned:
             self._warned = True
             logger.warning("the representation has collapsed at update %d: %s", update, found)
+        return values
+
+    def final(self, state: TrainState, history: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        """Measure the spread at the end, and add the last horizon error of the losses in `history`."""
+        last = next((entry for entry in reversed(history) if HORIZON in entry), {})
+        return {name: last[name] for name in (HORIZON,) if name in last} | self._spread(state)
+
+    def _spread(self, state: TrainState) -> dict[str, float]:
+        model = freeze(self._trainer.model(state), self._config)
+        return spread(model, self._trainer.sampler, jax.random.key(int(state.update)))

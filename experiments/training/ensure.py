@@ -28,6 +28,7 @@ from ..build.published import checkpoint_file
 from ..build.recipes import CUSTOM, Paths, recipe
 from ..build.robots import robot_of
 from ..shell.progress import progress_bar
+from ..watching.watch import writers
 from .data_checks import check_checkpoint
 from .early_stop import EarlyStop
 from .offline import train_model
@@ -84,8 +85,15 @@ def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
 
 
 def require_trainable(cfg: DictConfig) -> None:
-    """Raise ValueError unless the task has goals, or is defined by a robot's own logs, and early stopping fits it."""
+    """Check what would end a training only after its data were collected.
+
+    Raises:
+      ValueError: the task has no goals and is not defined by a robot's own logs, or early stopping or a writer of
+        metrics does not fit.
+      ImportError: a writer of metrics misses a package.
+    """
     EarlyStop.of(cfg)
+    writers(cfg)
     if cfg.task.name != CUSTOM:
         goal_tasks.make(cfg.task.name, "train")
 

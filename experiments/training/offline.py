@@ -31,12 +31,15 @@ from ..build.defaults import defaults
 from ..build.recipes import CUSTOM, recipe, settings
 from ..build.sensor_ranges import sensor_range
 from ..pictures.memory import Memory, memory_file
+from ..records.manifest import provenance
 from ..shell.progress import progress_bar
+from ..watching.watch import Watch
 from .collapse_watch import CollapseWatch
 from .data_checks import check_data, check_moves, check_range, check_task, description, identity
 from .early_stop import EarlyStop, EarlyStopping, selection_agent
 from .given_data import load_for_training
 from .preview import Preview, Unfinished
+from .scalars import Scalars
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +73,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
         agent, checks = selection_agent(cfg, task), extra.get("early_stop", [])
         stopping = EarlyStopping(stop_early, trainer, made.model, agent, task, seed, checks)
     run = _Run(trainer, made.model, states, fingerprint, extra, stopping, preview)
+    given = ("dataset_id", "behaviour", "seed", "total_episodes")
 
     def metadata() -> dict[str, Any]:
         return {
@@ -84,11 +88,13 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
             **run.decided,
             "env_steps": data.steps,
             **sensor_range(data.observations, data.vector_spec),
-            "data": {name: data.metadata.get(name) for name in ("dataset_id", "behaviour", "seed", "total_episodes")},
+            "data": {name: data.metadata.get(name) for name in given},
+            **provenance(),
         }
 
     try:
-        state = run.train(state, cfg.task.name)
+        with Watch.of(cfg, out, int(state.update)) as watch:
+            state = run.train(state, cfg.task.name, watch)
     except FloatingPointError as error:
         if run.good is None:
             raise FloatingPointError(f"{error}; there was no good model before it that could be kept") from error
@@ -101,7 +107,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
     model = freeze(trainer.model(state), made.model)
     if data.spec.pictures:
         Memory.of(model, data).save(memory_file(out))  # first: a model is there only once its memory is
-    save_model(out, model, metadata=metadata())
+    save_model(out, model, metadata={**metadata(), "health": run.health(state)})
     states.unlink(missing_ok=True)
 
 
@@ -193,9 +199,15 @@ class _Run:
         """Results of the checks of early stopping, as JSON; empty where it is off."""
         return {} if self._stopping is None else {"early_stop": self._stopping.checks}
 
-    def train(self, state: TrainState, name: str) -> TrainState:
+    def health(self, state: TrainState) -> dict[str, float]:
+        """Figures of the representation at the end of the training."""
+        return self._watch.final(state, self.history)
+
+    def train(self, state: TrainState, name: str, watch: Watch) -> TrainState:
+        """Train to the end; `watch` takes the scalars of every compiled call."""
         if int(state.update):
             self._unproven = _copied(state)
+        scalars = Scalars(self._trainer, int(state.update), self.seconds)
         with progress_bar(f"train {name}", self._trainer.total, compiles=True) as bar:
             bar(int(state.update), self._trainer.total)
 
@@ -210,12 +222,14 @@ class _Run:
                     )
                 self.history.append({"step": int(state.update), **metrics})
                 self._unproven = _copied(state)
-                self._watch(state)
+                update, health = int(state.update), self._watch(state)
                 self._show(state)
                 if self._stopping is not None:
                     state = self._stopping(state)
                     bar(int(state.update), self._trainer.total)
+                watch.write(update, scalars.of(update, self.seconds, metrics, health, self.decided))
                 if time.perf_counter() - self._saved > CHECKPOINT_SECONDS:
+                    watch.flush()
                     extra = {"history": self.history, "seconds": self.seconds, **self.decided}
                     save_training(self._path, state, self._fingerprint, extra)
                     self._saved = time.perf_counter()

@@ -42,6 +42,7 @@ METHODS: dict[str, Callable[[DictConfig], Checkpoint | RewardCheckpoint | Path]]
 }
 
 
+_WATCHED = ("jepa", "td")
 _STATE_ONLY = ("sac", "ppo", "ceiling")
 
 
@@ -57,6 +58,10 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
     if cfg.method != "jepa" and cfg.early_stop.every is not None:
         raise ValueError(
             f"early_stop belongs to method=jepa, and this is method={cfg.method}: leave early_stop.every out"
+        )
+    if cfg.method not in _WATCHED and cfg.watch:
+        raise ValueError(
+            f"watch belongs to method={' and method='.join(_WATCHED)}, and this is method={cfg.method}: leave it out"
         )
     if cfg.method in _STATE_ONLY and cfg.observation.sensors is not None:
         raise ValueError(

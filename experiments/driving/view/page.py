@@ -25,7 +25,8 @@ from envs.task import planar_view
 from .panel import FRAMES, History, chart, status, weight_slider
 from .scene import Stage
 from .sight import Sight, SightPanel
-from .state import BODY, PLAN, SERIES, Picture, Wishes
+from .state import Picture, Wishes
+from .theme import STYLE, Theme
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class View:
       host: 127.0.0.1 admits this machine only, 0.0.0.0 all machines that know the token in `address`.
       port: to listen at, or the next free one.
       sight: what a model that observes pictures sees and expects; None: for one that does not.
+      dark: whether the page is light on dark.
 
     Raises:
       ImportError: viser is not installed.
@@ -62,6 +64,7 @@ class View:
         host: str,
         port: int,
         sight: Sight | None = None,
+        dark: bool = False,
     ):
         try:
             import viser
@@ -70,6 +73,7 @@ class View:
         except ImportError as error:
             raise ImportError("view=true needs viser: pip install viser") from error
         self._task, self._deadline, self._names = task, deadline, tuple(weights)
+        self._theme = Theme.of(dark)
         self._lock, self._wishes = threading.Lock(), Wishes()
         self.steered = False  # whether the goal was set by a visitor, instead of a held-out one
         self._pictures: deque[tuple[int, Picture]] = deque(maxlen=512)  # each with its episode
@@ -87,7 +91,7 @@ class View:
             self._stop()
             raise
         self.address = gate.address(self._server.get_port())
-        self._stage = Stage(self._server, task)
+        self._stage = Stage(self._server, task, self._theme)
         self._panel(weights, sight)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._draw_for_ever, name="view", daemon=True)
@@ -135,21 +139,22 @@ class View:
             self._server.stop()
 
     def _panel(self, weights: Mapping[str, float], sight: Sight | None) -> None:
-        gui = self._server.gui
-        gui.configure_theme(dark_mode=False, show_logo=False, show_share_button=False, brand_color=PLAN)
+        gui, theme = self._server.gui, self._theme
+        gui.configure_theme(dark_mode=theme.dark, show_logo=False, show_share_button=False, brand_color=theme.plan)
         gui.main_panel.dock_right()
         gui.set_panel_label(f"{self._task.name.replace('_', ' ')}: planning in imagination")
-        self._status = gui.add_html(status(None))
-        self._sight = None if sight is None else SightPanel(gui, sight)
+        gui.add_html(STYLE)
+        self._status = gui.add_html(status(None, theme))
         with gui.add_folder("Goal"):
             self._goal_sliders = self._goal_panel(gui)
             following = gui.add_button("Next start and goal")
+        self._sight = None if sight is None else SightPanel(gui, sight, theme)
         with gui.add_folder("Cost weights"):
             self._weight_sliders = {name: weight_slider(gui, name, value) for name, value in weights.items()}
         with gui.add_folder("Cost of the plan"):
-            self._cost_chart = chart(gui, self._names, "cost", SERIES)
+            self._cost_chart = chart(gui, self._names, "cost", theme)
         with gui.add_folder("Latency, ms"):
-            self._time_chart = chart(gui, ("planning", "deadline"), "ms", (PLAN, BODY))
+            self._time_chart = chart(gui, ("planning", "deadline"), "ms", theme, ("plan", "body"))
         for slider in (*self._goal_sliders, *self._weight_sliders.values()):
             slider.on_update(self._moved)
         following.on_click(self._skipped)
@@ -225,7 +230,7 @@ class View:
             for slider, (_, _, scale), value in zip(self._goal_sliders, self._goal_units, goal, strict=True):
                 slider.value = float(np.clip(value * scale, slider.min, slider.max))
         self._stage.draw(newest, path, goal)
-        self._status.content = status(newest)
+        self._status.content = status(newest, self._theme)
         if charts:
             curves = self._history.charts(time.monotonic(), 1e3 * self._deadline)
             self._cost_chart.data, self._time_chart.data = curves

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from .state import CSS, Colour, Picture
+from .state import Picture
+from .theme import Theme
 
 FRAMES = 15.0  # a second
 WINDOW = 10.0  # seconds that the charts show
@@ -42,26 +43,35 @@ def weight_slider(gui: Any, name: str, value: float) -> Any:
     return gui.add_slider(name.replace("_", " "), 0.0 if value >= 0 else -most, most, most / 100, float(value))
 
 
-def chart(gui: Any, names: tuple[str, ...], unit: str, colours: tuple[Colour, ...]) -> Any:
-    """Curves over the last seconds."""
+def chart(gui: Any, names: tuple[str, ...], unit: str, theme: Theme, colours: tuple[str, ...] = ()) -> Any:
+    """Curves over the last seconds.
+
+    Args:
+      gui: of viser.
+      names: of the curves.
+      unit: of the values.
+      theme: of the page.
+      colours: names of the theme's colours; empty: its series.
+    """
+    chosen = [theme.css(each) for each in colours] or [f"rgb{each}" for each in theme.series * len(names)]
     series: list[Any] = [{"label": "seconds ago"}]
-    for name, colour in zip(names, colours * len(names), strict=False):
-        series.append({"label": name.replace("_", " "), "stroke": f"rgb{colour}", "width": 2})
+    for name, colour in zip(names, chosen, strict=False):
+        series.append({"label": name.replace("_", " "), "stroke": colour, "width": 2})
     axes = (
-        {"label": "seconds ago", "labelSize": 18, "size": 34, "stroke": CSS["ink"]},
-        {"label": unit, "labelSize": 18, "size": 44, "stroke": CSS["ink"]},
+        {"label": "seconds ago", "labelSize": 18, "size": 34, "stroke": theme.css("ink")},
+        {"label": unit, "labelSize": 18, "size": 44, "stroke": theme.css("ink")},
     )
     nothing = tuple(np.array([-WINDOW, 0.0]) * (index == 0) for index in range(len(names) + 1))
     scales = {"x": {"time": False, "range": (-WINDOW, 0.0)}}
     return gui.add_uplot(nothing, tuple(series), scales=scales, axes=axes, height=170, padding=(12, 16, 0, 0))
 
 
-def status(picture: Picture | None) -> str:
+def status(picture: Picture | None, theme: Theme) -> str:
     """Status of the drive, in a few words."""
     if picture is None:
         return "<p style='margin:6px 12px'>The simulator starts …</p>"
     word = picture.source.lower().replace("_", " ")
-    colour = CSS["goal"] if picture.source == "PLAN" else CSS["body"]
+    colour = theme.css("goal" if picture.source == "PLAN" else "body")
     why = ", ".join(each.lower().replace("_", " ") for each in picture.wrong)
     planning = "–" if picture.plan_ms is None else f"{picture.plan_ms:.1f} ms"
     rows = {
@@ -71,12 +81,9 @@ def status(picture: Picture | None) -> str:
         "planning": planning,
         "late actions": str(picture.late),
     }
-    cells = "".join(
-        f"<tr><td style='color:#5b6475;padding-right:14px'>{name}</td><td>{value}</td></tr>"
-        for name, value in rows.items()
-    )
+    cells = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows.items())
     key = " ".join(
-        f"<span style='white-space:nowrap;margin-right:12px'><span style='color:{CSS[name]}'>●</span> {what}</span>"
+        f"<span><span style='color:{theme.css(name)}'>●</span> {what}</span>"
         for name, what in (("body", "robot"), ("plan", "imagined"), ("goal", "goal"), ("ink", "path"))
     )
-    return f"<div style='margin:4px 12px;font-size:13px;line-height:1.5'>{key}<table>{cells}</table></div>"
+    return f"<div class='drive-status'><div class='drive-key'>{key}</div><dl>{cells}</dl></div>"

@@ -10,21 +10,31 @@ from numpy import ndarray
 from envs import Task
 from envs.task import Scene, planar_view
 
-from .state import BODY, FLOOR, GOAL, INK, PLAN, WALL, Colour, Picture
+from .state import Picture
+from .theme import SHEET, Colour, Theme
 
 FOV = np.deg2rad(38.0)  # of the camera, from top to bottom
 TILT = np.deg2rad(24.0)  # of the camera, from straight above
+TALL = 0.75  # width over height below which a window has the panel as a sheet at its bottom
+RIM = 0.1  # of the scene: the most that is shown of walls around it
 GHOSTS = 3  # postures along a plan
 
 
 @final
 class Stage:
-    """3D stage of robot, goal and walls, viewed from above and slightly from the south."""
+    """3D stage of robot, goal and walls, viewed from above and slightly from the south.
 
-    def __init__(self, server: Any, task: Task):
-        self._server, self._task = server, task
+    Args:
+      server: of viser.
+      task: the task being driven.
+      theme: its colours.
+    """
+
+    def __init__(self, server: Any, task: Task, theme: Theme):
+        self._server, self._task, self._theme = server, task, theme
         self._scene = scene = planar_view(task).scene()
-        boxes = np.array([[*scene.low, *scene.high]] + [[x - w, y - h, x + w, y + h] for x, y, w, h in scene.walls])
+        self._walls = _walls(scene)
+        boxes = np.array([[*scene.low, *scene.high], *self._walls])
         low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
         self._size = float((high - low).max())
         self._centre = np.append((low + high) / 2, 0.0)
@@ -36,15 +46,16 @@ class Stage:
         server.on_client_connect(self._welcome)
         self._build(scene)
         keypoints = planar_view(task).keypoints(task.state)
-        self._body = self._figure("robot", keypoints, BODY, None, 0.0)
-        self._goal = self._figure("goal", keypoints, GOAL, 0.55, -0.2)
+        self._body = self._figure("robot", keypoints, theme.body, None, 0.0)
+        self._goal = self._figure("goal", keypoints, theme.goal, theme.clear, -0.2)
+        shade = 0.8 * theme.clear
         self._ghosts = [
-            self._figure(f"plan/{index}", keypoints, PLAN, 0.12 + 0.3 * (index + 1) / GHOSTS, -0.1)
+            self._figure(f"plan/{index}", keypoints, theme.plan, shade * (index + 1) / GHOSTS, -0.1)
             for index in range(GHOSTS)
         ]
         nothing = np.zeros((1, 2, 3), np.float32)
-        self._trace = server.scene.add_line_segments("/path", nothing, INK, thickness=0.007 * self._size)
-        self._plan = server.scene.add_line_segments("/plan/line", nothing, PLAN, thickness=0.009 * self._size)
+        self._trace = server.scene.add_line_segments("/path", nothing, theme.ink, thickness=0.007 * self._size)
+        self._plan = server.scene.add_line_segments("/plan/line", nothing, theme.plan, thickness=0.009 * self._size)
 
     def draw(self, picture: Picture, path: list[ndarray], goal: ndarray | None) -> None:
         """Update all objects to the picture."""
@@ -90,11 +101,15 @@ class Stage:
         frame()
 
     def _camera(self, aspect: float) -> tuple[ndarray, ndarray]:
-        """Position and target of the camera; in a tall window the scene is above the panel (3/5 of the height)."""
-        tall = aspect < 0.75
-        height = (1.13 if tall else 1.24) * self._size / min(1.0, aspect)  # of the visible scene
-        tilt = 0.0 if tall else TILT
-        target = self._centre - [0.0, 0.29 * height if tall else 0.0, 0.0]
+        """Position and target of the camera; in a tall window the scene fills what the sheet leaves free."""
+        if aspect < TALL:
+            free = 1 - SHEET
+            height = 1.1 * self._size * max(1 / aspect, 1 / free)  # that the window shows
+            tilt, lower = 0.0, (0.5 - free / 2) * height
+        else:
+            height = 1.24 * self._size / min(1.0, aspect)
+            tilt, lower = TILT, 0.0
+        target = self._centre - [0.0, lower, 0.0]
         distance = 0.5 * height / np.tan(FOV / 2)
         return target + distance * np.array([0.0, -np.sin(tilt + 1e-3), np.cos(tilt)]), target
 
@@ -103,15 +118,20 @@ class Stage:
         wide, deep = np.subtract(scene.high, scene.low) + 0.02 * self._size
         height = 0.02 * self._size
         add_box = self._server.scene.add_box
-        add_box("/floor", FLOOR, (wide, deep, height), position=(*self._centre[:2], -height / 2), cast_shadow=False)
+        add_box(
+            "/floor",
+            self._theme.floor,
+            (wide, deep, height),
+            position=(*self._centre[:2], -height / 2),
+            cast_shadow=False,
+        )
         tall = 2 * scene.radius
-        for index, (x, y, half_width, half_height) in enumerate(scene.walls):
-            size = (2 * half_width, 2 * half_height, tall)
-            add_box(f"/walls/{index}", WALL, size, position=(x, y, tall / 2), cast_shadow=False)
+        for index, (left, lower, right, upper) in enumerate(self._walls):
+            size, middle = (right - left, upper - lower, tall), ((left + right) / 2, (lower + upper) / 2, tall / 2)
+            add_box(f"/walls/{index}", self._theme.wall, size, position=middle, cast_shadow=False)
         if scene.root is not None:
-            self._server.scene.add_cylinder(
-                "/root", 1.9 * scene.radius, 3 * scene.radius, WALL, position=(*scene.root, 1.5 * scene.radius)
-            )
+            radius, foot = scene.radius, (*scene.root, 1.5 * scene.radius)
+            self._server.scene.add_cylinder("/root", 1.9 * radius, 3 * radius, self._theme.wall, position=foot)
 
     def _figure(self, name: str, keypoints: ndarray, colour: Colour, opacity: float | None, lower: float) -> _Figure:
         lift = self._thick * (1 + lower)
@@ -121,6 +141,14 @@ class Stage:
         """[N, 2, 3] segments through points [N+1, 2]."""
         high = np.concatenate([points, np.full((len(points), 1), height)], axis=1).astype(np.float32)
         return np.stack([high[:-1], high[1:]], axis=1) if len(high) > 1 else np.stack([high, high], axis=1)
+
+
+def _walls(scene: Scene) -> list[tuple[float, float, float, float]]:
+    """Left, lower, right and upper side of each wall, without what lies far outside of where the robot goes."""
+    around = RIM * np.subtract(scene.high, scene.low)
+    low, high = scene.low - around, scene.high + around
+    sides = [np.clip([[x - w, y - h], [x + w, y + h]], low, high) for x, y, w, h in scene.walls]
+    return [(*map(float, begin), *map(float, end)) for begin, end in sides if np.all(end > begin)]  # type: ignore[misc]
 
 
 @final

@@ -17,12 +17,11 @@ from worldmodel.observation import ObservationSpec
 from ...pictures.memory import Memory
 from .expectation import UNKNOWN, Expectation
 from .state import Moment
+from .theme import Theme
 
 TILE = 192  # pixels of a picture, at least, so that browsers do not blur it much
 _GAP = 12
-_EMPTY = 236  # grey of a picture that is not known
-_HEAD = "<div style='display:flex;gap:8px;margin:2px 12px 1px;font-size:12px;line-height:1.4;color:#5b6475'>{}</div>"
-_CELL = "<span style='flex:1;white-space:nowrap;overflow:hidden;text-overflow:ellipsis'>{}</span>"
+_HEADS = "<div class='drive-heads'>{}</div>"
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,11 @@ class SightPanel:
     Args:
       gui: of viser.
       sight: parts.
+      theme: of the page.
     """
 
-    def __init__(self, gui: Any, sight: Sight):
-        self._sight, contract = sight, sight.contract
+    def __init__(self, gui: Any, sight: Sight, theme: Theme):
+        self._sight, self._theme, contract = sight, theme, sight.contract
         self._moments: deque[Moment] = deque(maxlen=contract.history + contract.action_block)
         self._goal: dict[str, ndarray] = {}
         self._found = (UNKNOWN, UNKNOWN)
@@ -54,7 +54,7 @@ class SightPanel:
         expected = "expected for now" if sight.memory else "no memory file"
         cameras = ObservationSpec.of(contract.observation.sensors).pictures
         for sensor in cameras:
-            nothing = _row(_empty(sensor.shape), _empty(sensor.shape))
+            nothing = self._row(self._empty(sensor.shape), self._empty(sensor.shape))
             title = "Camera" if len(cameras) == 1 else f"Camera {sensor.name}"
             with gui.add_folder(title):
                 gui.add_html(_head("seen now", expected))
@@ -83,8 +83,10 @@ class SightPanel:
         now, later = self._found
         for name, (above, below) in self._images.items():
             seen = newest[name]
-            above.image = _row(seen, self._remembered(name, now, seen.shape))
-            below.image = _row(self._goal.get(name, _empty(seen.shape)), self._remembered(name, later, seen.shape))
+            above.image = self._row(seen, self._remembered(name, now, seen.shape))
+            below.image = self._row(
+                self._goal.get(name, self._empty(seen.shape)), self._remembered(name, later, seen.shape)
+            )
 
     def _ask(self) -> None:
         expectation, contract = self._sight.expectation, self._sight.contract
@@ -104,19 +106,18 @@ class SightPanel:
 
     def _remembered(self, name: str, number: int, shape: tuple[int, ...]) -> ndarray:
         memory = self._sight.memory
-        return _empty(shape) if memory is None or number == UNKNOWN else memory.frames[name][number]
+        return self._empty(shape) if memory is None or number == UNKNOWN else memory.frames[name][number]
 
+    def _empty(self, shape: tuple[int, ...]) -> UInt8[ndarray, "h w 3"]:
+        return np.full(shape, self._theme.blank, np.uint8)
 
-def _empty(shape: tuple[int, ...]) -> UInt8[ndarray, "h w 3"]:
-    return np.full(shape, _EMPTY, np.uint8)
-
-
-def _row(left: UInt8[ndarray, "h w 3"], right: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "H W 3"]:
-    """Two pictures side by side, enlarged by a whole number."""
-    times = max(1, -(-TILE // left.shape[0]))
-    large = [each.repeat(times, axis=0).repeat(times, axis=1) for each in (left, right)]
-    return np.concatenate([large[0], np.full((len(large[0]), _GAP, 3), 255, np.uint8), large[1]], axis=1)
+    def _row(self, left: UInt8[ndarray, "h w 3"], right: UInt8[ndarray, "h w 3"]) -> UInt8[ndarray, "H W 3"]:
+        """Two pictures side by side, enlarged by a whole number."""
+        times = max(1, -(-TILE // left.shape[0]))
+        large = [each.repeat(times, axis=0).repeat(times, axis=1) for each in (left, right)]
+        gap = np.full((len(large[0]), _GAP, 3), self._theme.paper, np.uint8)
+        return np.concatenate([large[0], gap, large[1]], axis=1)
 
 
 def _head(*words: str) -> str:
-    return _HEAD.format("".join(map(_CELL.format, words)))
+    return _HEADS.format("".join(f"<span>{word}</span>" for word in words))

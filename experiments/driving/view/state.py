@@ -1,20 +1,10 @@
-"""Data exchanged between a control loop and its page, and the colours of the scene."""
+"""Data exchanged between a control loop and its page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from numpy import ndarray
-
-Colour = tuple[int, int, int]
-INK: Colour = (38, 44, 56)
-FLOOR: Colour = (255, 253, 248)
-WALL: Colour = (96, 108, 128)
-BODY: Colour = (232, 92, 56)
-GOAL: Colour = (33, 158, 120)
-PLAN: Colour = (58, 112, 214)
-CSS = {name: f"rgb{colour}" for name, colour in {"ink": INK, "body": BODY, "goal": GOAL, "plan": PLAN}.items()}
-SERIES: tuple[Colour, ...] = (PLAN, (190, 120, 20), GOAL, (150, 80, 170), BODY)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from .config import OnlineConfig
 from .memory import Memory
 from .state import load_run, save_run
 from .value_range import RangeWatch
+from .watches import Watches
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,8 @@ class OnlineRun:
         self._begins = np.ones((len(seeds), count), bool)
         self._copied = jax.jit(lambda weights: jax.tree.map(jnp.copy, weights))
         self._watch = RangeWatch(self._model.bin_limit)
+        self._losses: dict[str, ndarray] | None = None  # the newest that were fetched
+        self._watches: Watches | None = None
         self.progress = Progress()
         if path.exists():
             self._load()
@@ -130,23 +133,29 @@ class OnlineRun:
         self._path.unlink(missing_ok=True)
         self._memory.remove()
 
-    def run(self, on_progress: Callable[[int, int], None]) -> None:
+    def run(self, on_progress: Callable[[int, int], None], watches: Watches | None = None) -> None:
         """Train to the end; `on_progress(done, total)` is called with environment steps.
+
+        Args:
+          on_progress: see above.
+          watches: take the losses and returns; None: nothing does.
 
         Raises:
           FloatingPointError: the loss is no longer finite; the last saved state is kept.
           RuntimeError: an environment fails again and again.
         """
         config, saved = self._config, self.env_steps
-        if self._updates_done < config.offline_updates:
+        self._watches = watches
+        if self.updates < config.offline_updates:
             self._learn_offline(on_progress)
-        elif not self.env_steps and not self._updates_done:
+        elif not self.env_steps and not self.updates:
             self._evaluate()  # first point of the curve: performance before any learning
         with ThreadPoolExecutor(1, "updates") as learner:
             while self.env_steps < config.steps:
                 begun = time.perf_counter()
                 self._tick(learner)
                 self.progress.seconds += time.perf_counter() - begun
+                self._show_losses()
                 on_progress(self.env_steps, config.steps)
                 done = self.env_steps >= config.steps
                 if done or self.env_steps // config.evaluate_every > self.progress.evaluated:
@@ -161,16 +170,18 @@ class OnlineRun:
         return objective.reward > 0 or objective.value > 0
 
     @property
-    def _updates_done(self) -> int:
+    def updates(self) -> int:
+        """Gradient steps so far, of each model."""
         return int(self._lanes.lane(self._state.update, 0))
 
     def _learn_offline(self, on_progress: Callable[[int, int], None]) -> None:
         """Run the updates on the offline data alone, and log the result."""
         total = self._config.offline_updates
-        while (left := total - self._updates_done) > 0:
+        while (left := total - self.updates) > 0:
             begun = time.perf_counter()
             self._update(min(left, _OFFLINE))
             self.progress.seconds += time.perf_counter() - begun
+            self._show_losses()
             on_progress(total - max(0, left - _OFFLINE), total)
             if left <= _OFFLINE:
                 self._evaluate()
@@ -219,8 +230,14 @@ class OnlineRun:
                 )
             if self._counts_rewards:
                 self._watch.see(values["largest_target"], "returns")
-            losses = {name: value.tolist() for name, value in values.items()}
-            logger.debug("%d decisions: %s", self.progress.decisions, losses)
+            self._losses = values
+
+    def _show_losses(self) -> None:
+        """Give the newest losses to the watches, from the thread of the loop."""
+        losses, self._losses = self._losses, None
+        if losses is not None and self._watches is not None:
+            steps = [batch.env_steps for batch in self.batches]
+            self._watches.learned(losses, steps, self.updates, self.progress.seconds)
 
     def _explore(self, weights: Weights, keys: Sequence[PRNGKeyArray]) -> Float[ndarray, "S E A"]:
         lanes = self._lanes
@@ -241,12 +258,14 @@ class OnlineRun:
         return task.low + share * (task.high - task.low)
 
     def _evaluate(self) -> None:
-        keys, updates = self._keys_for(_EVALUATION, 0), self._updates_done
+        keys, updates = self._keys_for(_EVALUATION, 0), self.updates
         for number, (seed, batch) in enumerate(zip(self._seeds, self.batches, strict=True)):
             weights = self.weights(number)
             calm, model = CalmActor(self._actor, weights, keys[number]), freeze_reward_model(weights, self._model)
             returns = episode_returns(self._make_task, calm, self._config.evaluate_episodes, seed, model=model)
             self._evaluated(seed, batch.env_steps, updates, self.progress.seconds, returns)
+            if self._watches is not None:
+                self._watches.evaluated(number, batch.env_steps, updates, returns)
         self.progress.evaluated = self.env_steps // self._config.evaluate_every
 
     def _keys_for(self, purpose: int, number: int) -> list[PRNGKeyArray]:
@@ -258,6 +277,8 @@ class OnlineRun:
 
     def _save(self) -> None:
         self._memory.flush()
+        if self._watches is not None:
+            self._watches.flush()
         save_run(self._path, self._learned(), self.batches, self._begins, vars(self.progress), self._fingerprint)
 
     def _load(self) -> None:

@@ -32,15 +32,17 @@ from ...build.defaults import defaults
 from ...build.recipes import reward_model_file
 from ...build.sensor_ranges import sensor_range
 from ...records import curves
-from ...records.manifest import command, manifest
+from ...records.manifest import command, manifest, provenance
 from ...shell.overrides import command_line
 from ...shell.progress import progress_bar
 from ...shell.say import say
+from ...watching.watch import Watch, writers
 from ..data_checks import check_rewards
 from .actor import OnlineActor
 from .config import GROUPS, OnlineConfig
 from .loop import OnlineRun
 from .value_range import largest_return, suited
+from .watches import Watches
 
 PARTS = ("encoder", "dynamics", "critics", "actor")  # of a model, from which another model may be initialised
 _MOST = 0.6  # fraction of the free memory for the buffer
@@ -53,13 +55,19 @@ def run(cfg: DictConfig) -> RewardCheckpoint:
       ValueError: invalid settings, an environment that cannot be trained on, or a buffer larger than the memory.
       FloatingPointError: the loss is no longer finite.
     """
-    name, seeds = str(cfg.task.name), _seeds(cfg)
-    repeat, sensors = reward_tasks.action_repeat(cfg), cfg.observation.sensors
-    outs = [Path(cfg.out) if cfg.out else reward_model_file(cfg.runs, name, seed, sensors) for seed in seeds]
+    seeds = _seeds(cfg)
+    writers(cfg)  # before anything is made for nothing
+    repeat, outs = reward_tasks.action_repeat(cfg), files(cfg)
     missing = [seed for seed, out in zip(seeds, outs, strict=True) if not _learned(out, _settings(cfg, seed))]
     if missing:
         _learn(cfg, missing, repeat, [out for seed, out in zip(seeds, outs, strict=True) if seed in missing])
     return load_reward_model(outs[0])
+
+
+def files(cfg: DictConfig) -> list[Path]:
+    """Paths of the models of all seeds."""
+    name, sensors = str(cfg.task.name), cfg.observation.sensors
+    return [Path(cfg.out) if cfg.out else reward_model_file(cfg.runs, name, seed, sensors) for seed in _seeds(cfg)]
 
 
 def _seeds(cfg: DictConfig) -> list[int]:
@@ -162,8 +170,11 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
     fresh = cfg.online.start_from is None or (parts is not None and "encoder" not in parts)
     run = trainers, actor, online, seeds, path, settings, evaluated, known, fresh
     learning = OnlineRun(lambda: reward_tasks.of(cfg), *run)
-    with progress_bar(name, online.steps, compiles=True) as bar:
-        learning.run(bar)
+    made_for = zip(outs, learning.batches, strict=True)
+    began = min(learning.updates, online.offline_updates)
+    watches = [Watch.of(cfg, out, batch.env_steps + began) for out, batch in made_for]
+    with progress_bar(name, online.steps, compiles=True) as bar, Watches(watches, online.offline_updates) as watched:
+        learning.run(bar, watched)
     seconds = learning.progress.seconds
     vectors = ObservationSpec(observation.vectors) if observation.vectors else None
     for number, (seed, out, batch) in enumerate(zip(seeds, outs, learning.batches, strict=True)):
@@ -173,6 +184,7 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
         metadata |= {
             "env_steps": batch.env_steps,
             "faults": dict(batch.faults),
+            **provenance(),
             **sensor_range(learning.seen(number), vectors),
         }
         save_reward_model(out, learning.weights(number), config, metadata)

@@ -15,15 +15,20 @@ import pytest
 import envs
 from experiments.driving.view.page import View
 from experiments.driving.view.scene import Stage
-from experiments.driving.view.state import BODY, GOAL, PLAN, WALL, Picture
+from experiments.driving.view.state import Picture
+from experiments.driving.view.theme import DARK, LIGHT, SHEET
 
 from ... import browser
 
 viser = pytest.importorskip("viser", reason="the page needs viser, of the extra `view`")
-COLOURS = {"body": BODY, "goal": GOAL, "plan": PLAN, "wall": WALL}
+NAMES = ("body", "goal", "plan", "wall")
 PANEL = 330  # pixels at the right of a wide window
 SLIDERS = "[...document.querySelectorAll('[role=slider]')].length"
 TEXT = "document.body.innerText"
+SHEET_BOX = """(() => { const box = document.querySelector('.mantine-Paper-root[style*="position: fixed"]')
+  .getBoundingClientRect(); return [box.left, box.top, box.width] })()"""
+REACHABLE = """[...document.querySelectorAll('[role=slider], button')].map(each => each.getBoundingClientRect())
+  .filter(box => box.width && box.bottom < innerHeight).map(box => Math.min(box.width, box.height))"""
 
 
 def pictures(task, state, reached=False):
@@ -80,12 +85,12 @@ def share(pixels, colour):
     return float((coloured & near).mean())
 
 
-def complete(page, picture_of):
+def complete(page, picture_of, theme=LIGHT):
     """A screenshot once the scene is drawn: body, goal, plan and walls."""
 
     def drawn():
         pixels = picture_of(screen(page))
-        shares = {name: share(pixels, colour) for name, colour in COLOURS.items()}
+        shares = {name: share(pixels, getattr(theme, name)) for name in NAMES}
         drawn.missing = f"shares of the picture: {shares}"
         return pixels if min(shares.values()) > 2e-4 else None
 
@@ -104,12 +109,32 @@ def test_a_wide_page_shows_the_scene_and_a_panel(shown, chromium):
     assert chromium.evaluate("document.querySelectorAll('.uplot canvas').length") == 2
 
 
-def test_a_phone_shows_both_without_a_sideways_scroll(shown, chromium):
+def test_a_phone_shows_the_scene_above_a_sheet_whose_controls_a_thumb_can_reach(shown, chromium):
     view, task, state = shown
     chromium.go(view.address, 390, 844)
-    until(view, pictures(task, state), complete(chromium, lambda pixels: pixels[:330]))
+    free = round(844 * (1 - SHEET))
+    pixels = until(view, pictures(task, state), complete(chromium, lambda pixels: pixels[:free]))
+    columns = np.flatnonzero((pixels < 200).all(axis=-1).any(axis=0))
+    assert columns[0] < 30 and columns[-1] > 360, "the walls span the window"
+    left, top, width = chromium.evaluate(SHEET_BOX)
+    assert (left, width) == (0, 390) and top >= free - 1
+    reachable = chromium.evaluate(REACHABLE)
+    assert len(reachable) >= 5 and sum(size >= 24 for size in reachable) >= 5, "goal, weights and the button, at once"
     assert chromium.evaluate("document.documentElement.scrollWidth") <= 390
     assert chromium.evaluate(SLIDERS) == 4
+
+
+def test_a_dark_page_is_light_on_dark(chromium):
+    task = envs.make("two_room")
+    state, goal = task.sample_pair(np.random.default_rng(0))
+    with View(task, {"temporal_distance": 1.0}, 0.05, "127.0.0.1", 0, dark=True) as view:
+        view.begin(goal)
+        chromium.go(view.address, 1280, 800)
+        pixels = until(view, pictures(task, state), complete(chromium, lambda pixels: pixels[:, :-PANEL], DARK))
+        assert (pixels < 80).all(axis=-1).mean() > 0.5
+        whole = screen(chromium)
+        assert (whole > 235).all(axis=-1).mean() < 0.02, "no white ground anywhere"
+        assert (whole[:, -PANEL:] > 150).all(axis=-1).mean() > 0.003, "the panel's words"
 
 
 def test_a_window_that_becomes_tall_shows_the_scene_above_the_panel(shown, chromium):
@@ -117,7 +142,7 @@ def test_a_window_that_becomes_tall_shows_the_scene_above_the_panel(shown, chrom
     chromium.go(view.address, 1280, 800)
     until(view, pictures(task, state), complete(chromium, lambda pixels: pixels[:, :-PANEL]))
     chromium("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
-    until(view, pictures(task, state), complete(chromium, lambda pixels: pixels[:330]))
+    until(view, pictures(task, state), complete(chromium, lambda pixels: pixels[: round(844 * (1 - SHEET))]))
 
 
 class Camera:
@@ -132,7 +157,10 @@ class Camera:
 def test_a_page_that_takes_up_the_first_camera_late_is_told_again_and_a_visitor_is_let_be():
     server = viser.ViserServer("127.0.0.1", 18091, verbose=False)
     try:
-        stage, client = Stage(server, envs.make("two_room")), types.SimpleNamespace(atomic=contextlib.nullcontext)
+        stage, client = (
+            Stage(server, envs.make("two_room"), LIGHT),
+            types.SimpleNamespace(atomic=contextlib.nullcontext),
+        )
         client.camera = camera = Camera()
         stage._welcome(client)
         wanted = camera.position

@@ -1,0 +1,1 @@
+"""What a training shows while it runs: scalars in a CSV, and in whatever other tools the settings name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..shell.kinds import Flag, Group, Kind, Number, Several, Whole, Word
+from ..shell.kinds import Flag, Group, Kind, Named, Number, Several, Whole, Word
 from ..shell.limits import OPTIONAL, kind_of
 from ..shell.overrides import PATHS
 
@@ -62,6 +62,8 @@ def _words(kind: Kind) -> str:
             return f"{', '.join(choices[:-1])} or {choices[-1]}" if len(choices) > 1 else choices[0]
         case Group():
             return "settings by name"
+        case Named():
+            return "name or class"
         case Several(each=each, fewest=fewest):
             least = f", {fewest} or more of them" if fewest > 1 else ", not empty" if fewest else ""
             return f"list of {_plural(each)}{least}"
@@ -79,7 +81,7 @@ def _range(kind: Number) -> str:
     return f"number, {low} to {kind.high:g}"
 
 
-def _plural(each: Whole | Number | Word | Group) -> str:
+def _plural(each: Whole | Number | Word | Group | Named) -> str:
     match each:
         case Word(choices=()):
             return "texts"
@@ -87,6 +89,8 @@ def _plural(each: Whole | Number | Word | Group) -> str:
             return " and ".join(choices)
         case Group():
             return "groups of settings"
+        case Named():
+            return "names or classes"
         case Whole(low=low, high=None):
             return f"whole numbers, {low} or more each"
         case Whole(low=low, high=high):

@@ -7,7 +7,7 @@ PURPOSES: dict[str, tuple[str, ...]] = {
     "Look around": ("list", "doctor", "check"),
     "Learn a world model": ("demo", "collect", "train"),
     "Plan and control": ("plan", "drive", "picture"),
-    "Measure and compare": ("diagnose", "compare", "bench", "report"),
+    "Measure and compare": ("diagnose", "compare", "bench", "report", "card"),
     "Put it on a robot": ("export", "replay"),
 }
 
@@ -65,6 +65,14 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("jepa-mpc bench suite=goal shipped=true", "the rows that ship with jepa-mpc"),
         ("jepa-mpc bench suite=latency grid=quick", "latency of every planner on this machine"),
         ("jepa-mpc bench suite=goal --help", "the settings of a suite"),
+    ),
+    "report": (
+        ("jepa-mpc report", "your rows in runs/bench, or else those that ship with jepa-mpc"),
+        ("jepa-mpc report 'where={task: two_room}' out=two_room.html", "the rows of one task"),
+    ),
+    "card": (
+        ("jepa-mpc card checkpoint=runs/umaze-seed0.safetensors", "beside a model of your own"),
+        ("jepa-mpc card task=umaze checkpoint=published out=umaze.card.md", "of a model that ships with jepa-mpc"),
     ),
     "export": (
         ("jepa-mpc export task=reacher checkpoint=published out=reacher.bundle", "one file for the robot"),

@@ -14,7 +14,7 @@ _HEAD = f"""# Configuration reference
 
 Every setting of every command, with its default, what it may be, and what it means. `{PROGRAM} --help all` prints this
 page, and `{PROGRAM} plan --help all` the part of one command, with the values that its command line gives. The page is
-made from the comments in [configs](../configs) by `make reference`.
+made from the comments in `configs/` by `make reference`.
 
 A setting is written `key=value`, and a choice of a group `group=choice`:
 

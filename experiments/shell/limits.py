@@ -68,12 +68,15 @@ class Flag:
 
 @dataclass(frozen=True)
 class Word:
-    """A name, a path or an address; with `choices`, one of them."""
+    """A name, a path or an address; with `choices`, one of them; with `classes`, or a class by its `_target_`."""
 
     choices: tuple[str, ...] = ()
+    classes: bool = False
 
     def fault(self, value: Any) -> str | None:
         """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
+        if self.classes and isinstance(value, dict):
+            return None if "_target_" in value else "name its class, as in {_target_: my_module.MyClass}"
         if isinstance(value, dict | list | bool):
             return "be a single word"
         if self.choices and value not in self.choices:
@@ -91,21 +94,10 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Named:
-    """A name, or a class by its `_target_` with its settings."""
-
-    def fault(self, value: Any) -> str | None:
-        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
-        if isinstance(value, dict):
-            return None if "_target_" in value else "name its class, as in {_target_: my_module.MyClass}"
-        return None if isinstance(value, str) else "be a name"
-
-
-@dataclass(frozen=True)
 class Several:
     """A list; a single value stands for a list of one."""
 
-    each: Whole | Number | Word | Group | Named
+    each: Whole | Number | Word | Group
     fewest: int = 0
 
     def fault(self, value: Any) -> str | None:
@@ -117,7 +109,7 @@ class Several:
         return None if len(values) >= self.fewest else f"be a list of at least {self.fewest}, as in [a,b]"
 
 
-Kind = Whole | Number | Flag | Word | Several | Group | Named
+Kind = Whole | Number | Flag | Word | Several | Group
 
 _SHARE = Number(0, 1, below=True)
 _PART = Number(0, 1, above=True)
@@ -182,7 +174,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Number(0)), "shares"),
     (Several(Whole(0), 2), "onset priorities"),
     (Several(Group()), "parts proposals"),
-    (Several(Named()), "watch"),
+    (Several(Word(classes=True)), "watch"),
     (
         Several(Word()),
         "ceiling conditions curves faults methods observations only overrides planners protocols published sensors "

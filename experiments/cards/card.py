@@ -102,7 +102,7 @@ def made(model: str | Path, tables: Sequence[Path], before: str = "") -> str:
 def _measured(checkpoint: Checkpoint | RewardCheckpoint, found: Measured, model: Path, task: str) -> str:
     if not found.successes and not found.returns:
         return f"Nothing yet: `{command_line('plan', {'task': task, 'checkpoint': model.name})}` measures it.\n"
-    parts, rows = list[str](), [*found.successes, *found.returns]
+    parts = list[str]()
     if found.successes:
         head = ["protocol", "policy", "planner", "variant", "reached", "95 % interval", "plan ms p50 / p99"]
         lines = [
@@ -119,7 +119,8 @@ def _measured(checkpoint: Checkpoint | RewardCheckpoint, found: Measured, model:
             for row in found.returns
         ]  # fmt: skip
         parts.append(facts.table(head, lines))
-    commands = "\n".join(f"- `{each}`" for each in dict.fromkeys(each.command for each in rows))
+    by = dict.fromkeys([*(row.command for row in found.successes), *(row.command for row in found.returns)])
+    commands = "\n".join(f"- `{each}`" for each in by)
     return "\n".join([*parts, f"Held-out starts and goals, which no training saw, by:\n\n{commands}\n"])
 
 

@@ -32,8 +32,8 @@ def writers(cfg: DictConfig) -> list[MetricWriter]:
     return [_writer(each) for each in ([] if asked is None else asked)]
 
 
-def _writer(asked: str | DictConfig) -> MetricWriter:
-    if isinstance(asked, str):
+def _writer(asked: Any) -> MetricWriter:
+    if not isinstance(asked, DictConfig):
         if asked not in WRITERS:
             raise ValueError(
                 f"watch={asked} is no writer: choose from {', '.join(WRITERS)}{did_you_mean(asked, WRITERS)}, or give "

@@ -168,7 +168,7 @@ def test_a_missing_extra_is_one_sentence_before_anything_is_trained(tmp_path, mo
         ("watch={_target_: nowhere.Writer}", "watch._target_=nowhere.Writer cannot be imported"),
         ("watch={folder: here}", "watch must be a list as in [a,b], and each in it must name its class"),
         ("watch={_target_: planning.CEM}", "watch._target_=planning.CEM has no method start and no write"),
-        ("watch=3", "each in it must be a name; got 3"),
+        ("watch=3", "watch=3 is no writer: choose from tensorboard"),
     ],
 )
 @pytest.mark.parametrize("method", ["jepa", "td"])

@@ -18,6 +18,7 @@ from experiments.training.online.actor import CalmActor, OnlineActor
 from experiments.training.online.config import OnlineConfig
 from experiments.training.online.loop import OnlineRun
 from experiments.training.online.run import discount_for
+from experiments.watching.scalars import read
 from planning import ActionSpec
 from worldmodel.data.rewards import load_rewards
 from worldmodel.models.checkpoint import load_reward_model
@@ -242,7 +243,11 @@ def test_the_command_learns_and_keeps_model_and_curve(tmp_path, capfd):
     assert cli.main(words) == 0, capfd.readouterr().err
     names = {path.name for path in tmp_path.iterdir()}
     stem = "gym-Pendulum-v1-seed0"
-    assert names == {f"{stem}.safetensors", f"{stem}.csv", f"{stem}.manifest.json"}
+    endings = ("safetensors", "csv", "manifest.json", "scalars.csv", "card.md")
+    assert names == {f"{stem}.{ending}" for ending in endings}
+    scalars = read(tmp_path / f"{stem}.scalars.csv")
+    returns = {row["step"]: row["return/mean"] for row in scalars if "return/mean" in row}
+    assert list(returns) == [0, 200, 300]
     rows = (tmp_path / f"{stem}.csv").read_text().splitlines()
     assert rows[0] == "method,task,seed,env_steps,gradient_steps,wall_s,return,action_repeat,command"
     assert [row.split(",")[3:5] for row in rows[1:]] == [["0", "0"], ["200", "100"], ["300", "150"]]

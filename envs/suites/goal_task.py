@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import math
 from typing import Any
 
 import gymnasium
@@ -20,18 +19,27 @@ from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from ..sensors import Sensor, observation_space
+from ..sensors import Mask, Observation, Sensor, observation_space, plain
 from ..task import Task
 from . import goal_contract
 from .goal_simulators import AttributeSimulator, simulator
 from .goal_workers import Workers
-from .gymnasium_suite import checked_actions, registered
+from .gymnasium_ids import registered
+from .gymnasium_suite import checked_actions
+from .observed_parts import split
 
 logger = logging.getLogger(__name__)
 
 
-class GoalTask(Task[ndarray]):
+_ACHIEVED = "achieved_goal"  # the last sensor, where there are several
+_TRIES = 1000  # resets until one whose goal is not reached yet
+
+
+class GoalTask(Task[Any]):
     """Goal environment as a task, with one sensor `state`: its observation `[O]`, then its achieved goal `[G]`.
+
+    Where `observation` is a dictionary or a tuple, or the environment observes more beside it, each entry is a sensor
+    of its name and the last one is `achieved_goal` (`observed_parts`).
 
     Starts and goals are those of the environment's own reset. A goal is reached where the environment's
     `is_success(achieved, desired)` (or `_is_success`, as in gymnasium-robotics) returns true; without one, where its
@@ -50,28 +58,42 @@ class GoalTask(Task[ndarray]):
       env: a `gymnasium.Env`.
       budget: environment steps in which a goal has to be reached; default: the environment's time limit, or 100.
       control_period: seconds between two actions, for an environment whose period is unknown.
+      name: of the environment; default: its id.
 
     Raises:
       ValueError: not a goal environment, actions that are not a bounded Box, a reward that does not show when a goal is
         reached, or an environment that cannot be put back to an earlier state.
     """
 
-    def __init__(self, env: gymnasium.Env, *, budget: int | None = None, control_period: float | None = None):
+    def __init__(
+        self,
+        env: gymnasium.Env,
+        *,
+        budget: int | None = None,
+        control_period: float | None = None,
+        name: str | None = None,
+    ):
         inner: Any = env.unwrapped
         self.env = env
-        self.name = f"goal/{env.spec.id if env.spec is not None else type(inner).__name__}"
+        known = name or (env.spec.id if env.spec is not None else None)
+        self.name = f"goal/{known or type(inner).__name__}"
         actions = checked_actions(self.name, env.action_space)
-        sizes = [math.prod(space.shape) for space in goal_contract.parts(self.name, env)]
-        self.observed_size, self.goal_size = sizes[0], sizes[1]
+        self._parts = goal_contract.observed(self.name, env)
+        spaces_of: Any = env.observation_space
+        self.observed_size = sum(part.size for part in self._parts)
+        self.goal_size = spaces.utils.flatdim(spaces_of[_ACHIEVED])
         low, high = (np.ravel(bound).astype(np.float32) for bound in (actions.low, actions.high))
         self.action_space = spaces.Box(low, high, dtype=np.float32)
-        self.sensors = (Sensor("state", (self.observed_size + self.goal_size,)),)
-        self.observation_space = observation_space(self.sensors, {"state": (-np.inf, np.inf)})
+        if len(self._parts) == 1 and isinstance(self._parts[0].space, spaces.Box):
+            self.sensors = (Sensor("state", (self.observed_size + self.goal_size,)),)
+        else:
+            self.sensors = (*(part.sensor() for part in self._parts), Sensor(_ACHIEVED, (self.goal_size,)))
+        self.observation_space = observation_space(self.sensors, dict.fromkeys(self._names, (-np.inf, np.inf)))
         self.budget = goal_contract.time_limit(env) if budget is None else budget
         self.control_period = goal_contract.period(inner) if control_period is None else control_period
         self.render_mode = env.render_mode
-        if env.spec is not None:
-            kwargs = {"name": env.spec.id}
+        if known is not None:
+            kwargs = {"name": known}
             self.spec = EnvSpec(f"jepa_mpc/{type(inner).__name__}-v0", f"{__name__}:make", kwargs=kwargs)
         self.metadata = {**env.metadata, "render_fps": max(1, round(1 / self.control_period))}
         self._simulator = simulator(self.name, env)
@@ -86,9 +108,11 @@ class GoalTask(Task[ndarray]):
         self._judge = goal_contract.judge(self.name, inner, self.goal)
 
     @property
-    def goal_mask(self) -> Bool[ndarray, "O"]:
+    def goal_mask(self) -> Mask:
         """See Task: the achieved goal, at the end."""
-        return np.arange(self.observed_size + self.goal_size) >= self.observed_size
+        if plain(self.sensors):
+            return np.arange(self.observed_size + self.goal_size) >= self.observed_size
+        return {sensor.name: np.full(sensor.shape, sensor.name == _ACHIEVED) for sensor in self.sensors}
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
         """Return a start of the environment's own reset."""
@@ -100,19 +124,23 @@ class GoalTask(Task[ndarray]):
 
     def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
         """Start and goal of one reset, with a goal that is not reached yet."""
-        while True:
+        for _ in range(_TRIES):
             state, goal = self._start(int(rng.integers(2**31)))
             if not self.success(state, goal):
                 return state, goal
+        raise ValueError(
+            f"in {_TRIES} resets of {self.name} the goal was reached at the start each time: draw goals that are "
+            "farther away, or make its tolerance smaller"
+        )
 
-    def observe(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
+    def observe(self, states: Float[ndarray, "... S"]) -> Observation:
         """Observation and achieved goal, float32."""
-        return self._read(states).astype(np.float32)
+        return self._sensed_by(self._read(states))
 
-    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
+    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Observation:
         """Return a start's observation, which the goal mask excludes, and the goal as the achieved one, float32."""
         beside = np.broadcast_to(self._placeholder, (*goal.shape[:-1], self.observed_size))
-        return np.concatenate([beside, goal], axis=-1).astype(np.float32)
+        return self._sensed_by(np.concatenate([beside, goal], axis=-1))
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
         """Achieved goal, from the environment."""
@@ -174,6 +202,17 @@ class GoalTask(Task[ndarray]):
             self._simulator.began(observation)
         return self._simulator.get(), np.array(observation["desired_goal"], np.float64).ravel()
 
+    @property
+    def _names(self) -> list[str]:
+        return [sensor.name for sensor in self.sensors]
+
+    def _sensed_by(self, rows: Float[ndarray, "... O"]) -> Observation:
+        """Return the sensors' readings, from observations and achieved goals as vectors."""
+        rows = rows.astype(np.float32)
+        if plain(self.sensors):
+            return rows
+        return {**split(rows[..., : self.observed_size], self._parts), _ACHIEVED: rows[..., self.observed_size :]}
+
     def _read(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
         rows = states.reshape(-1, states.shape[-1])
         out = np.empty((len(rows), self.observed_size + self.goal_size))
@@ -184,6 +223,8 @@ class GoalTask(Task[ndarray]):
 
 def make(name: str, render_mode: str | None = None) -> GoalTask:
     """Return the goal environment registered as `name`, including those of gymnasium-robotics.
+
+    `MODULE:ID` is one of a module, and so of a file in the current folder: see `gymnasium_ids`.
 
     Raises:
       ValueError: an id that is not registered, or an environment that is not a goal environment; see `GoalTask`.
@@ -199,7 +240,7 @@ def make(name: str, render_mode: str | None = None) -> GoalTask:
     settings = {} if render_mode is None else {"render_mode": render_mode}
     env = registered("goal", name, **settings)
     try:
-        return GoalTask(env)
+        return GoalTask(env, name=name)
     except ValueError:
         env.close()
         raise

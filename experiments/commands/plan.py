@@ -16,7 +16,7 @@ from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from ..build import goal_tasks
 from ..build.published import PUBLISHED, checkpoint_file
-from ..build.recipes import Paths, reward_model_file
+from ..build.recipes import Paths, file_name, reward_model_file
 from ..evaluation.goals.approach import last_pictures, show_approaches
 from ..evaluation.goals.measure import Measured, check_policies, measure, show
 from ..pages.figures import to_png
@@ -69,7 +69,7 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
         by_policy = {name: [each.approaches[name] for each in found if name in each.approaches] for name in names}
         show_approaches(rows, by_policy, f"{count}: steps to the goal of a picture, by the critic")
     made = manifest(cfg, seeds)
-    name = "-".join(filter(None, [cfg.task.name.replace("/", "-"), "plan", str(cfg.variant)]))
+    name = "-".join(filter(None, [file_name(cfg.task.name), "plan", str(cfg.variant)]))
     out = Path(cfg.runs) / f"{name}.json"
     write_json(out, rows, made)
     if cfg.results is not None:
@@ -106,7 +106,7 @@ def _draw_ends(cfg: DictConfig, checkpoint: Checkpoint, target: Target, measured
     assert target.observation is not None
     task = goal_tasks.of_model(checkpoint)
     rows: Any = [(name, last_pictures(task, episodes[:MOST])) for name, episodes in measured.episodes.items()]
-    out = Path(cfg.runs) / f"{str(cfg.task.name).replace('/', '-')}-plan-goal.png"
+    out = Path(cfg.runs) / f"{file_name(cfg.task.name)}-plan-goal.png"
     figure = sheet(f"{cfg.task.name}: the last moment of each episode", target.pictures, rows)
     write_atomically(out, to_png(figure))
     say(f"last moments beside the goal: {out}")

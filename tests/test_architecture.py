@@ -35,6 +35,7 @@ ORDER = {
         "pictures",
         "evaluation",
         "baselines",
+        "checks",
         "training",
         "pages",
         "diagnosis",

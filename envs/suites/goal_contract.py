@@ -17,7 +17,7 @@ from .observed_parts import Part, parts
 GOALS = ("achieved_goal", "desired_goal")
 KEYS = ("observation", *GOALS)
 Judgement: TypeAlias = Callable[[ndarray, ndarray], Any]  # of achieved and desired goals [..., G]
-_BUDGET = 100  # steps, for an environment without a time limit
+BUDGET = 100  # steps, for an environment without a time limit
 _NEAR = 1e-6  # offset from a goal that distinguishes a sparse reward from a dense one
 
 
@@ -47,14 +47,14 @@ def observed(name: str, env: gymnasium.Env) -> list[Part]:
     return found
 
 
-def time_limit(env: gymnasium.Env) -> int:
-    """Environment steps in an episode, by the environment's own limit, or 100."""
+def time_limit(env: gymnasium.Env) -> int | None:
+    """Environment steps in an episode, by the environment's own limit; None without one."""
     layer: Any = env
     while isinstance(layer, gymnasium.Wrapper):
         if isinstance(layer, wrappers.TimeLimit):
             return int(layer._max_episode_steps)
         layer = layer.env
-    return _BUDGET
+    return None
 
 
 def period(inner: Any) -> float:

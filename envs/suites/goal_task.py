@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from ..sensors import Mask, Observation, Sensor, observation_space, plain
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 _ACHIEVED = "achieved_goal"  # the last sensor, where there are several
+_STARTS = 8  # resets that show which numbers of an observation are those of the achieved goal
 _TRIES = 1000  # resets until one whose goal is not reached yet
 
 
@@ -45,8 +46,9 @@ class GoalTask(Task[Any]):
     `is_success(achieved, desired)` (or `_is_success`, as in gymnasium-robotics) returns true; without one, where its
     `compute_reward(achieved, desired, {})` is what it is at the goal itself. Its terminations are ignored.
 
-    A goal observation specifies only the achieved goal (`goal_mask`); its observation is that of a start, and
-    only a placeholder. The privileged cost is the distance between achieved and desired goal.
+    A goal observation specifies the achieved goal, and the numbers of the observation that are always equal to one of
+    its own (`goal_mask`); the rest is that of a start, and only a placeholder. The privileged cost is the distance
+    between achieved and desired goal.
 
     On MuJoCo a state is the physics, and where a step does no more than hold the controls, batches run in
     `mujoco.rollout`. Otherwise large batches are stepped in one process for each processor, where the environment is
@@ -89,7 +91,8 @@ class GoalTask(Task[Any]):
         else:
             self.sensors = (*(part.sensor() for part in self._parts), Sensor(_ACHIEVED, (self.goal_size,)))
         self.observation_space = observation_space(self.sensors, dict.fromkeys(self._names, (-np.inf, np.inf)))
-        self.budget = goal_contract.time_limit(env) if budget is None else budget
+        self.time_limit = goal_contract.time_limit(env)  # the environment's own, None without one
+        self.budget = budget or self.time_limit or goal_contract.BUDGET
         self.control_period = goal_contract.period(inner) if control_period is None else control_period
         self.render_mode = env.render_mode
         if known is not None:
@@ -99,20 +102,18 @@ class GoalTask(Task[Any]):
         self._simulator = simulator(self.name, env)
         self._workers = Workers(self._simulator, self.name, env)
         self.state_size = self._simulator.state_size
-        if isinstance(self._simulator, AttributeSimulator):
-            logger.warning(
-                "%s does not run on MuJoCo: its steps are taken one by one in Python, which is slower", self.name
-            )
         self.state, self.goal = self._start(0)
         self._placeholder = self._simulator.read(self.state).observation
+        self._shown = self._shown_in_observation()
         self._judge = goal_contract.judge(self.name, inner, self.goal)
 
     @property
     def goal_mask(self) -> Mask:
-        """See Task: the achieved goal, at the end."""
+        """See Task: the achieved goal, at the end, and where the observation repeats it."""
+        row = np.concatenate([self._shown >= 0, np.ones(self.goal_size, bool)])
         if plain(self.sensors):
-            return np.arange(self.observed_size + self.goal_size) >= self.observed_size
-        return {sensor.name: np.full(sensor.shape, sensor.name == _ACHIEVED) for sensor in self.sensors}
+            return row
+        return {**split(row[: self.observed_size], self._parts), _ACHIEVED: row[self.observed_size :]}
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
         """Return a start of the environment's own reset."""
@@ -139,7 +140,7 @@ class GoalTask(Task[Any]):
 
     def goal_observation(self, goal: Float[ndarray, "... G"]) -> Observation:
         """Return a start's observation, which the goal mask excludes, and the goal as the achieved one, float32."""
-        beside = np.broadcast_to(self._placeholder, (*goal.shape[:-1], self.observed_size))
+        beside = np.where(self._shown >= 0, goal[..., self._shown], self._placeholder)
         return self._sensed_by(np.concatenate([beside, goal], axis=-1))
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
@@ -201,6 +202,17 @@ class GoalTask(Task[Any]):
         if isinstance(self._simulator, AttributeSimulator):
             self._simulator.began(observation)
         return self._simulator.get(), np.array(observation["desired_goal"], np.float64).ravel()
+
+    def _shown_in_observation(self) -> Int[ndarray, "_"]:
+        """Return which number of the achieved goal each number of the observation always equals; -1 for none."""
+        rng = np.random.default_rng(0)
+        starts = np.stack([self._start(seed)[0] for seed in range(_STARTS)])
+        low, high = self.action_space.low, self.action_space.high
+        actions = rng.uniform(low, high, (_STARTS, 2, len(low)))
+        seen = self._read(np.concatenate([starts, self._simulator.simulate(starts, actions)[:, -1]]))
+        observed, achieved = seen[:, : self.observed_size, None], seen[:, None, self.observed_size :]
+        same = (observed == achieved).all(axis=0) & (np.ptp(achieved, axis=0) > 0)
+        return np.where(same.any(axis=1), same.argmax(axis=1), -1)
 
     @property
     def _names(self) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from numpy import ndarray
 
 from ..sensors import Sensor
@@ -99,7 +99,7 @@ def one_vector(entries: list[Part], observation: Any) -> Float[ndarray, "O"]:
     return np.concatenate([part.read(observation) for part in entries])
 
 
-def split(vectors: Float[ndarray, "... O"], entries: list[Part]) -> dict[str, ndarray]:
+def split(vectors: Shaped[ndarray, "... O"], entries: list[Part]) -> dict[str, ndarray]:
     """Return the values of each entry by its name, from vectors as of `one_vector`."""
     ends = np.cumsum([part.size for part in entries])
     return {part.name: vectors[..., end - part.size : end] for part, end in zip(entries, ends, strict=True)}

@@ -119,13 +119,13 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Whole(2), "bins critics train_blocks"),
     (
         Whole(1),
-        "action_block action_repeat at batch calibration_episodes changes count critic_batch critic_width cycles depth "
-        "descent_evaluations draws encoder_width ensemble environments episodes evaluate_episodes evaluate_every "
-        "every features files foreign_goals head_width disturbed_changes held_out hindsight_goals history horizon "
-        "iterations latent_dim latent_size length members num_best num_elites num_samples num_starts policy_batch "
-        "policy_width repeats replan_every representation_size round run save_every seed_decisions sigreg_projections "
-        "simplex simulated_changes simulated_episodes size slots steps successes undisturbed_episodes updates "
-        "updates_per_call width within workers",
+        "action_block action_repeat at batch calibration_episodes changes count critic_batch critic_width cycles "
+        "depth descent_evaluations draws encoder_width ensemble environments episodes evaluate_episodes "
+        "evaluate_every every features files foreign_goals head_width disturbed_changes held_out hindsight_goals "
+        "history horizon iterations latent_dim latent_size length longest members num_best num_elites num_samples "
+        "num_starts policy_batch policy_width repeats replan_every sample representation_size round run save_every "
+        "seed_decisions sigreg_projections simplex simulated_changes simulated_episodes size slots steps successes "
+        "undisturbed_episodes updates updates_per_call width within workers",
     ),
     (
         Whole(0),
@@ -146,8 +146,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "weight_decay",
     ),
     (Number(), "beta moment noise_beta running terminal weight"),
-    (_SHARE, "dropout keep momentum partial_goals"),
-    (_PART, "alpha bootstrap gamma tau tight_share"),
+    (_SHARE, "asked_goals dropout keep momentum partial_goals"),
+    (_PART, "alpha bootstrap gamma gentlest tau tight_share"),
     (_BETWEEN, "expectile target_rate"),
     (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view"),
     (
@@ -160,6 +160,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Word(("policy", "planner")), "actor"),
     (Word(("zero", "linear", "cubic")), "order"),
     (Word(("float32", "bfloat16", "auto")), "precision"),
+    (Word(("table", "json")), "format"),
     (Word(("ideal", "delay", "wallclock")), "timing"),
     (Several(Word(("cpu", "cuda")), 1), "platforms"),
     (Several(Word(), 1), "policies"),

@@ -16,7 +16,7 @@ OFFSET = 1e4  # times its spread: a column's mean beyond that costs float32 its 
 _TURNS = (2 * math.pi, 360.0, math.pi, 180.0)
 _LONG, _EPISODES = 20, 4  # steps of an episode, and episodes, that show whether a column is bounded
 _GROWTH = 1.6  # of a column's way from its start, from a quarter of an episode to its end
-_NOISE = -0.25  # correlation of consecutive changes below which a column is noise rather than motion
+_NOISE = -0.25  # likeness of consecutive changes below which a column is noise rather than motion
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +52,13 @@ class Signals:
 
     @property
     def persistence(self) -> Float[ndarray, "E"]:
-        """Correlation of consecutive changes of each column: near 1 for positions, below 0 for noise."""
+        """Likeness of consecutive changes of each column: near 1 for positions, below 0 for noise."""
         pairs = np.flatnonzero(np.diff(self.steps) == 1)
         if not len(pairs):
             return np.zeros(len(self.names))
         before, after = self.changes[pairs], self.changes[pairs + 1]
-        mean, scale = self.changes.mean(axis=0), np.maximum(self.changes.var(axis=0), 1e-300)
-        return ((before - mean) * (after - mean)).mean(axis=0) / scale
+        scale = np.maximum(np.square(self.changes).mean(axis=0), 1e-300)
+        return np.asarray((before * after).mean(axis=0) / scale)
 
     @property
     def speed(self) -> Float[ndarray, "N"]:

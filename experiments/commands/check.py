@@ -12,14 +12,16 @@ from omegaconf import DictConfig
 
 import envs
 from envs.behaviours import Behaviour
+from envs.registry import make_reward_task, usual_action_repeat
 from worldmodel.data.episodes import EpisodeData
 
-from ..build import goal_tasks, make, reward_tasks
+from ..build import compose, goal_tasks, make
 from ..build.recipes import CUSTOM
 from ..checks import environment, goals, rewards
 from ..checks.finding import Finding, as_json, attempted, has_faults, judged, show
 from ..checks.recording import recording
 from ..checks.signals import Signals
+from ..shell.overrides import override
 from ..shell.say import say
 from ..training.data_checks import description
 from ..training.given_data import load_for_training
@@ -138,13 +140,14 @@ def of_reward_task(cfg: DictConfig) -> list[Finding]:
             found += environment.interface(env)
             found += attempted("episodes", lambda: environment.episodes(env, goals=False), _RUNS)
     try:
-        task = reward_tasks.of(cfg, cfg.control_period)
+        task = make_reward_task(name, usual_action_repeat(name), cfg.control_period)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         return [*found, Finding("task", "fault", " ".join(str(error).split()), "see docs/rewards.md")]
     with contextlib.closing(task):
         ends = f"[{task.low.min():g}, {task.high.max():g}]"
         found.append(Finding("task", "pass", f"{task.observation_size} values, {task.action_size} actions in {ends}"))
-        return found + attempted("rewards", lambda: rewards.rewards(task, int(cfg.online.steps)), _RUNS)
+        steps = int(compose("train", "method=td", "task=reward", override("task.name", name)).online.steps)
+        return found + attempted("rewards", lambda: rewards.rewards(task, steps), _RUNS)
 
 
 def of_data(cfg: DictConfig) -> list[Finding]:

@@ -235,7 +235,7 @@ def check(cfg: DictConfig) -> DictConfig:
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     for key, value in list(leaves(settings)):
         kind, name = kind_of(key, value), key.rpartition(".")[2]
-        if key in ("episodes", "simulated_episodes") and "held_out" in cfg:
+        if key in ("episodes", "simulated_episodes") and "held_out" in cfg and "policies" not in cfg:
             kind = Whole(0)  # `diagnose` also judges a model without episodes
         if key == "suite.updates" and isinstance(value, list) and "recipes" in cfg.suite:
             kind = Several(Whole(1), 1)  # of the suite representation: a model each

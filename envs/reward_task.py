@@ -69,23 +69,24 @@ class RewardTask(ABC):
         """Observe through other sensors from now on.
 
         Args:
-          names: of sensors, in order: `state`, the task's own vector; `proprio`, the velocities of all joints, which do
-            not say where the body is; `pixels`, what the first camera of its model sees.
+          names: of sensors, in order: `state`, the task's own vector; an entry of an environment's observations, where
+            those are a dictionary; and of a MuJoCo model `proprio`, the velocities of all joints, which do not say
+            where the body is, and `pixels`, what the first camera of its model sees.
           size: width and height of a picture.
 
         Raises:
-          ValueError: no name, a name twice, one that the task does not offer, or a task without a MuJoCo model.
+          ValueError: no name, a name twice, or one that the task does not offer, such as pictures without a MuJoCo
+            model.
         """
-        simulation = self._simulation()
-        if simulation is None:
+        vectors = self._vectors()
+        if self._simulation() is None and (missing := [name for name in names if name not in vectors]):
+            offered = f"{', '.join(vectors)}{' alone' if len(vectors) == 1 else ''}"
             raise ValueError(
-                f"{self.name} is observed by state alone, because it is no MuJoCo model: leave out "
-                f"observation={','.join(names)}"
+                f"{self.name} is observed by {offered}, because it is no MuJoCo model: leave out "
+                f"observation={','.join(missing)}"
             )
-        vectors = {"state": self.observation_size, "proprio": int(simulation[0].nv)}
         pictures = LivePictures(size, self._view())
-        shown = {PIXELS: pictures.sensor(PIXELS)}
-        seen = chosen(self.name, names, {name: Sensor(name, (count,)) for name, count in vectors.items()}, shown)
+        seen = chosen(self.name, names, vectors, {PIXELS: pictures.sensor(PIXELS)})
         self._close_pictures()
         self._seen, self._pictures = seen, pictures if PIXELS in names else None
 
@@ -93,16 +94,14 @@ class RewardTask(ABC):
         """Current readings of the sensors, as copies: a float32 vector, or arrays by sensor."""
         if not self._seen:
             return self._observe()
-        simulation = self._simulation()
-        assert simulation is not None
-        model, data = simulation
         readings: dict[str, ndarray] = {}
         for name in (sensor.name for sensor in self._seen):
             if name == PIXELS:
-                assert self._pictures is not None
-                readings[name] = self._pictures(model, data)
+                simulation = self._simulation()
+                assert self._pictures is not None and simulation is not None
+                readings[name] = self._pictures(*simulation)
             else:
-                readings[name] = self._observe() if name == "state" else np.array(data.qvel)
+                readings[name] = self._vector(name)
         return complete(self._seen, readings)
 
     def reset(self, seed: int | None = None) -> Any:
@@ -160,6 +159,21 @@ class RewardTask(ABC):
     def _close_pictures(self) -> None:
         if self._pictures is not None:
             self._pictures.close()
+
+    def _vectors(self) -> dict[str, Sensor]:
+        """Vector sensors to choose from, by name."""
+        found = {"state": Sensor("state", (self.observation_size,))}
+        if (simulation := self._simulation()) is not None:
+            found["proprio"] = Sensor("proprio", (int(simulation[0].nv),))
+        return found
+
+    def _vector(self, name: str) -> Float[ndarray, "_"]:
+        """Current reading of one of `_vectors`, as a copy."""
+        if name == "state":
+            return self._observe()
+        simulation = self._simulation()
+        assert simulation is not None
+        return np.array(simulation[1].qvel)
 
     def _simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData] | None:
         """The running simulation, from which `see` takes pictures and velocities; None where there is none."""

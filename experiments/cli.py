@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # The help line of each command; `run` in the module of that name in `commands` executes it.
 COMMANDS = {
     "demo": "the whole pipeline: collect, train, plan, and one page with the results",
+    "check": "say what is right and wrong with an environment or with recorded data, before an hour is spent",
     "collect": "roll out behaviours in a task and write a Minari dataset",
     "picture": "draw what a task's cameras see at a goal, as files that plan and drive take",
     "train": "train a world model on a dataset",

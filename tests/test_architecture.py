@@ -37,6 +37,7 @@ ORDER = {
         "pictures",
         "evaluation",
         "baselines",
+        "checks",
         "training",
         "cards",
         "pages",

@@ -111,7 +111,7 @@ def made_by(command: str) -> list[str]:
     made = [chosen[key] for key in WRITTEN if key in chosen]
     task = "-".join(
         [
-            chosen.get("task", "two_room").replace("/", "-"),
+            chosen.get("task", "two_room").replace("/", "-").replace(":", "-"),
             *([chosen["observation"]] if "observation" in chosen else []),
         ]
     )

@@ -12,37 +12,49 @@ from gymnasium import spaces, wrappers
 from jaxtyping import Float
 from numpy import ndarray
 
-KEYS = ("observation", "achieved_goal", "desired_goal")
+from .observed_parts import Part, parts
+
+GOALS = ("achieved_goal", "desired_goal")
+KEYS = ("observation", *GOALS)
 Judgement: TypeAlias = Callable[[ndarray, ndarray], Any]  # of achieved and desired goals [..., G]
-_BUDGET = 100  # steps, for an environment without a time limit
+BUDGET = 100  # steps, for an environment without a time limit
 _NEAR = 1e-6  # offset from a goal that distinguishes a sparse reward from a dense one
 
 
-def parts(name: str, env: gymnasium.Env) -> list[Any]:
-    """Spaces of observation, achieved and desired goal; ValueError if it is not a goal environment."""
+def observed(name: str, env: gymnasium.Env) -> list[Part]:
+    """What a goal environment observes besides achieved and desired goal, as vectors.
+
+    Raises:
+      ValueError: not a goal environment, or an entry that is no vector.
+    """
     if not callable(getattr(env.unwrapped, "compute_reward", None)):
         raise ValueError(
             f"{name} has no compute_reward(achieved_goal, desired_goal, info), so it cannot say whether a goal is "
             "reached: add the method, or learn from its reward as task=gym/<id>"
         )
     space = env.observation_space
-    boxes = [space[key] for key in KEYS] if isinstance(space, spaces.Dict) and set(KEYS) <= set(space) else []
-    if not boxes or not all(isinstance(each, spaces.Box) for each in boxes):
+    goals = [space[key] for key in GOALS] if isinstance(space, spaces.Dict) and set(KEYS) <= set(space) else []
+    if not goals or not all(isinstance(each, spaces.Box) for each in goals) or goals[0].shape != goals[1].shape:
         raise ValueError(
-            f"the observations of {name} are {space}, but those of a goal environment are a Dict of Boxes called "
-            f"{', '.join(KEYS)}: wrap the environment so that its observation_space is one"
+            f"the observations of {name} are {space}, but those of a goal environment are a Dict with "
+            f"{', '.join(KEYS)}, of which the goals are Boxes of one shape: wrap the environment so that its "
+            "observation_space is one"
         )
-    return boxes
+    seen = spaces.Dict([(key, entry) for key, entry in space.items() if key not in GOALS])  # type: ignore[attr-defined]
+    found = parts(name, seen)
+    if taken := [part.name for part in found if part.name in ("achieved_goal", "desired_goal")]:
+        raise ValueError(f"the observations of {name} have another {taken[0]!r} inside of 'observation': rename it")
+    return found
 
 
-def time_limit(env: gymnasium.Env) -> int:
-    """Environment steps in an episode, by the environment's own limit, or 100."""
+def time_limit(env: gymnasium.Env) -> int | None:
+    """Environment steps in an episode, by the environment's own limit; None without one."""
     layer: Any = env
     while isinstance(layer, gymnasium.Wrapper):
         if isinstance(layer, wrappers.TimeLimit):
             return int(layer._max_episode_steps)
         layer = layer.env
-    return _BUDGET
+    return None
 
 
 def period(inner: Any) -> float:

@@ -19,6 +19,8 @@ from numpy import ndarray
 
 from ..rollout import BatchPhysics
 from ..snapshot import restore_attributes, save_attributes
+from . import goal_contract
+from .observed_parts import Part, one_vector
 
 _TRIALS, _FAST = 8, 10.0  # steps to test whether an environment's step is plain, and their velocities, rad/s or m/s
 _FULL = int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
@@ -75,6 +77,7 @@ class MujocoSimulator(Simulator):
     def __init__(self, name: str, env: gymnasium.Env):
         inner: Any = env.unwrapped
         self._env, self._inner = env, inner
+        self._parts = goal_contract.observed(name, env)
         self._model, self._data = inner.model, inner.data
         self._layer: Any = next((each for each in (inner, *vars(inner).values()) if isinstance(each, MujocoEnv)), None)
         if not callable(getattr(inner, "_get_obs", None)):
@@ -111,7 +114,7 @@ class MujocoSimulator(Simulator):
         else:  # gymnasium-robotics' mazes: a wrapper environment that returns the inner one's observation
             within = self._layer._get_obs()
             seen = self._inner._get_obs(within[0] if isinstance(within, tuple) else within)
-        return _read(seen)
+        return _read(seen, self._parts)
 
     def step(self, state: Float[ndarray, "S"], action: ndarray) -> Float[ndarray, "S"]:
         """See Simulator."""
@@ -163,10 +166,11 @@ class AttributeSimulator(Simulator):
 
     def __init__(self, name: str, env: gymnasium.Env):
         self._name, self._env = name, env
+        self._parts = goal_contract.observed(name, env)
         self._inner: Any = env.unwrapped
         self._own = all(callable(getattr(self._inner, method, None)) for method in ("get_state", "set_state"))
         observation, _ = env.reset(seed=0)
-        self._last = _read(observation)
+        self._last = _read(observation, self._parts)
         self._template = {} if self._own else self._numbers()
         self.state_size = len(self.get())
 
@@ -178,7 +182,7 @@ class AttributeSimulator(Simulator):
 
     def began(self, observation: Mapping[str, Any]) -> None:
         """Store the observation that a reset returned."""
-        self._last = _read(observation)
+        self._last = _read(observation, self._parts)
 
     def read(self, state: Float[ndarray, "S"]) -> Read:
         """See Simulator: from the end of the state."""
@@ -189,7 +193,7 @@ class AttributeSimulator(Simulator):
         """See Simulator."""
         self._set(state)
         observation, *_ = self._env.step(_shaped(self._env, action))
-        self._last = _read(observation)
+        self._last = _read(observation, self._parts)
         return self.get()
 
     def _set(self, state: Float[ndarray, "S"]) -> None:
@@ -245,5 +249,5 @@ def _shaped(env: gymnasium.Env, action: ndarray) -> ndarray:
     return action.reshape(env.action_space.shape).astype(env.action_space.dtype)
 
 
-def _read(seen: Mapping[str, Any]) -> Read:
-    return Read(*(np.array(seen[key], np.float64).ravel() for key in ("observation", "achieved_goal")))
+def _read(seen: Mapping[str, Any], parts: list[Part]) -> Read:
+    return Read(one_vector(parts, seen), np.array(seen["achieved_goal"], np.float64).ravel())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import math
 from typing import Any
 
 import gymnasium
@@ -17,28 +16,39 @@ import mujoco
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from ..sensors import Sensor, observation_space
+from ..sensors import Mask, Observation, Sensor, observation_space, plain
 from ..task import Task
 from . import goal_contract
 from .goal_simulators import AttributeSimulator, simulator
 from .goal_workers import Workers
-from .gymnasium_suite import checked_actions, registered
+from .gymnasium_ids import registered
+from .gymnasium_suite import checked_actions
+from .observed_parts import split
 
 logger = logging.getLogger(__name__)
 
 
-class GoalTask(Task[ndarray]):
+_ACHIEVED = "achieved_goal"  # the last sensor, where there are several
+_STARTS = 8  # resets that show which numbers of an observation are those of the achieved goal
+_TRIES = 1000  # resets until one whose goal is not reached yet
+
+
+class GoalTask(Task[Any]):
     """Goal environment as a task, with one sensor `state`: its observation `[O]`, then its achieved goal `[G]`.
+
+    Where `observation` is a dictionary or a tuple, or the environment observes more beside it, each entry is a sensor
+    of its name and the last one is `achieved_goal` (`observed_parts`).
 
     Starts and goals are those of the environment's own reset. A goal is reached where the environment's
     `is_success(achieved, desired)` (or `_is_success`, as in gymnasium-robotics) returns true; without one, where its
     `compute_reward(achieved, desired, {})` is what it is at the goal itself. Its terminations are ignored.
 
-    A goal observation specifies only the achieved goal (`goal_mask`); its observation is that of a start, and
-    only a placeholder. The privileged cost is the distance between achieved and desired goal.
+    A goal observation specifies the achieved goal, and the numbers of the observation that are always equal to one of
+    its own (`goal_mask`); the rest is that of a start, and only a placeholder. The privileged cost is the distance
+    between achieved and desired goal.
 
     On MuJoCo a state is the physics, and where a step does no more than hold the controls, batches run in
     `mujoco.rollout`. Otherwise large batches are stepped in one process for each processor, where the environment is
@@ -50,45 +60,60 @@ class GoalTask(Task[ndarray]):
       env: a `gymnasium.Env`.
       budget: environment steps in which a goal has to be reached; default: the environment's time limit, or 100.
       control_period: seconds between two actions, for an environment whose period is unknown.
+      name: of the environment; default: its id.
 
     Raises:
       ValueError: not a goal environment, actions that are not a bounded Box, a reward that does not show when a goal is
         reached, or an environment that cannot be put back to an earlier state.
     """
 
-    def __init__(self, env: gymnasium.Env, *, budget: int | None = None, control_period: float | None = None):
+    def __init__(
+        self,
+        env: gymnasium.Env,
+        *,
+        budget: int | None = None,
+        control_period: float | None = None,
+        name: str | None = None,
+    ):
         inner: Any = env.unwrapped
         self.env = env
-        self.name = f"goal/{env.spec.id if env.spec is not None else type(inner).__name__}"
+        known = name or (env.spec.id if env.spec is not None else None)
+        self.name = f"goal/{known or type(inner).__name__}"
         actions = checked_actions(self.name, env.action_space)
-        sizes = [math.prod(space.shape) for space in goal_contract.parts(self.name, env)]
-        self.observed_size, self.goal_size = sizes[0], sizes[1]
+        self._parts = goal_contract.observed(self.name, env)
+        spaces_of: Any = env.observation_space
+        self.observed_size = sum(part.size for part in self._parts)
+        self.goal_size = spaces.utils.flatdim(spaces_of[_ACHIEVED])
         low, high = (np.ravel(bound).astype(np.float32) for bound in (actions.low, actions.high))
         self.action_space = spaces.Box(low, high, dtype=np.float32)
-        self.sensors = (Sensor("state", (self.observed_size + self.goal_size,)),)
-        self.observation_space = observation_space(self.sensors, {"state": (-np.inf, np.inf)})
-        self.budget = goal_contract.time_limit(env) if budget is None else budget
+        if len(self._parts) == 1 and isinstance(self._parts[0].space, spaces.Box):
+            self.sensors = (Sensor("state", (self.observed_size + self.goal_size,)),)
+        else:
+            self.sensors = (*(part.sensor() for part in self._parts), Sensor(_ACHIEVED, (self.goal_size,)))
+        self.observation_space = observation_space(self.sensors, dict.fromkeys(self._names, (-np.inf, np.inf)))
+        self.time_limit = goal_contract.time_limit(env)  # the environment's own, None without one
+        self.budget = budget or self.time_limit or goal_contract.BUDGET
         self.control_period = goal_contract.period(inner) if control_period is None else control_period
         self.render_mode = env.render_mode
-        if env.spec is not None:
-            kwargs = {"name": env.spec.id}
+        if known is not None:
+            kwargs = {"name": known}
             self.spec = EnvSpec(f"jepa_mpc/{type(inner).__name__}-v0", f"{__name__}:make", kwargs=kwargs)
         self.metadata = {**env.metadata, "render_fps": max(1, round(1 / self.control_period))}
         self._simulator = simulator(self.name, env)
         self._workers = Workers(self._simulator, self.name, env)
         self.state_size = self._simulator.state_size
-        if isinstance(self._simulator, AttributeSimulator):
-            logger.warning(
-                "%s does not run on MuJoCo: its steps are taken one by one in Python, which is slower", self.name
-            )
         self.state, self.goal = self._start(0)
         self._placeholder = self._simulator.read(self.state).observation
+        self._shown = self._shown_in_observation()
         self._judge = goal_contract.judge(self.name, inner, self.goal)
 
     @property
-    def goal_mask(self) -> Bool[ndarray, "O"]:
-        """See Task: the achieved goal, at the end."""
-        return np.arange(self.observed_size + self.goal_size) >= self.observed_size
+    def goal_mask(self) -> Mask:
+        """See Task: the achieved goal, at the end, and where the observation repeats it."""
+        row = np.concatenate([self._shown >= 0, np.ones(self.goal_size, bool)])
+        if plain(self.sensors):
+            return row
+        return {**split(row[: self.observed_size], self._parts), _ACHIEVED: row[self.observed_size :]}
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
         """Return a start of the environment's own reset."""
@@ -100,19 +125,23 @@ class GoalTask(Task[ndarray]):
 
     def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
         """Start and goal of one reset, with a goal that is not reached yet."""
-        while True:
+        for _ in range(_TRIES):
             state, goal = self._start(int(rng.integers(2**31)))
             if not self.success(state, goal):
                 return state, goal
+        raise ValueError(
+            f"in {_TRIES} resets of {self.name} the goal was reached at the start each time: draw goals that are "
+            "farther away, or make its tolerance smaller"
+        )
 
-    def observe(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
+    def observe(self, states: Float[ndarray, "... S"]) -> Observation:
         """Observation and achieved goal, float32."""
-        return self._read(states).astype(np.float32)
+        return self._sensed_by(self._read(states))
 
-    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... O"]:
+    def goal_observation(self, goal: Float[ndarray, "... G"]) -> Observation:
         """Return a start's observation, which the goal mask excludes, and the goal as the achieved one, float32."""
-        beside = np.broadcast_to(self._placeholder, (*goal.shape[:-1], self.observed_size))
-        return np.concatenate([beside, goal], axis=-1).astype(np.float32)
+        beside = np.where(self._shown >= 0, goal[..., self._shown], self._placeholder)
+        return self._sensed_by(np.concatenate([beside, goal], axis=-1))
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
         """Achieved goal, from the environment."""
@@ -174,6 +203,28 @@ class GoalTask(Task[ndarray]):
             self._simulator.began(observation)
         return self._simulator.get(), np.array(observation["desired_goal"], np.float64).ravel()
 
+    def _shown_in_observation(self) -> Int[ndarray, "_"]:
+        """Return which number of the achieved goal each number of the observation always equals; -1 for none."""
+        rng = np.random.default_rng(0)
+        starts = np.stack([self._start(seed)[0] for seed in range(_STARTS)])
+        low, high = self.action_space.low, self.action_space.high
+        actions = rng.uniform(low, high, (_STARTS, 2, len(low)))
+        seen = self._read(np.concatenate([starts, self._simulator.simulate(starts, actions)[:, -1]]))
+        observed, achieved = seen[:, : self.observed_size, None], seen[:, None, self.observed_size :]
+        same = (observed == achieved).all(axis=0) & (np.ptp(achieved, axis=0) > 0)
+        return np.where(same.any(axis=1), same.argmax(axis=1), -1)
+
+    @property
+    def _names(self) -> list[str]:
+        return [sensor.name for sensor in self.sensors]
+
+    def _sensed_by(self, rows: Float[ndarray, "... O"]) -> Observation:
+        """Return the sensors' readings, from observations and achieved goals as vectors."""
+        rows = rows.astype(np.float32)
+        if plain(self.sensors):
+            return rows
+        return {**split(rows[..., : self.observed_size], self._parts), _ACHIEVED: rows[..., self.observed_size :]}
+
     def _read(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... O"]:
         rows = states.reshape(-1, states.shape[-1])
         out = np.empty((len(rows), self.observed_size + self.goal_size))
@@ -184,6 +235,8 @@ class GoalTask(Task[ndarray]):
 
 def make(name: str, render_mode: str | None = None) -> GoalTask:
     """Return the goal environment registered as `name`, including those of gymnasium-robotics.
+
+    `MODULE:ID` is one of a module, and so of a file in the current folder: see `gymnasium_ids`.
 
     Raises:
       ValueError: an id that is not registered, or an environment that is not a goal environment; see `GoalTask`.
@@ -199,7 +252,7 @@ def make(name: str, render_mode: str | None = None) -> GoalTask:
     settings = {} if render_mode is None else {"render_mode": render_mode}
     env = registered("goal", name, **settings)
     try:
-        return GoalTask(env)
+        return GoalTask(env, name=name)
     except ValueError:
         env.close()
         raise

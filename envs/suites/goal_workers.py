@@ -20,7 +20,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from ..pipes import end, receive, send, write
-from .goal_simulators import Simulator
+from .goal_simulators import AttributeSimulator, Simulator
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ class Workers:
         if self._own.kind == "mujoco.rollout" or len(states) * actions.shape[1] < WORTH_WORKERS:
             return self._own.simulate(states, actions)
         if self._processes is None:
+            if self._own.kind == AttributeSimulator.kind:
+                logger.warning("%s does not run on MuJoCo: its steps are taken in Python, which is slower", self._name)
             self._processes = self._started((os.cpu_count() or 1) - 1)
             self._finalizer = weakref.finalize(self, end, self._processes)
         shares = np.array_split(np.arange(len(states)), len(self._processes) + 1)

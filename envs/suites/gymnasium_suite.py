@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +14,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from ..reward_task import RewardTask, WrongInterface
+from ..sensors import Sensor
 from ..snapshot import (
     Snapshot,
     model_arrays,
@@ -29,6 +28,8 @@ from ..snapshot import (
     save_random,
 )
 from . import gymnasium_calls
+from .gymnasium_ids import registered
+from .observed_parts import one_vector, parts, split
 
 # Environments and wrappers whose whole state is in plain attributes, one random stream and MuJoCo's data.
 _KNOWN = ("gymnasium.envs.mujoco.", "gymnasium.envs.classic_control.")
@@ -43,9 +44,12 @@ _KNOWN_WRAPPERS = (
 
 
 class GymnasiumTask(RewardTask):
-    """Gymnasium environment. Episodes of Gymnasium's MuJoCo and classic-control environments resume exactly."""
+    """Gymnasium environment, observed by one vector `state`; the entries of a dictionary are sensors to choose, too.
 
-    def __init__(self, env: gymnasium.Env, action_repeat: int):
+    Episodes of Gymnasium's MuJoCo and classic-control environments resume exactly.
+    """
+
+    def __init__(self, env: gymnasium.Env, action_repeat: int, name: str | None = None):
         super().__init__(action_repeat)
         count = getattr(env.unwrapped, "num_envs", 1)
         if isinstance(count, int) and count > 1:
@@ -53,12 +57,14 @@ class GymnasiumTask(RewardTask):
                 f"{type(env.unwrapped).__name__} is a vector of {count} environments: give a single one"
             )
         self.env = env
-        self.name = f"gym/{env.spec.id if env.spec is not None else type(env.unwrapped).__name__}"
+        known = name or (env.spec.id if env.spec is not None else None)
+        self.name = f"gym/{known or type(env.unwrapped).__name__}"
         actions = checked_actions(self.name, env.action_space)
         self.low, self.high = (np.ravel(bound).astype(np.float32) for bound in (actions.low, actions.high))
         self.action_size = self.low.size
         self._action_space = actions
-        self.observation_size = _checked_observations(self.name, env.observation_space).shape[0]
+        self._parts = parts(self.name, env.observation_space)
+        self.observation_size = sum(part.size for part in self._parts)
         self._layers = _layers(env)
         self._inner: Any = env.unwrapped
         limits = [layer._max_episode_steps for layer in self._layers if isinstance(layer, wrappers.TimeLimit)]
@@ -70,7 +76,7 @@ class GymnasiumTask(RewardTask):
         model = getattr(self._inner, "model", None)
         self._mujoco = isinstance(model, mujoco.MjModel)
         self._original = model_arrays(model) if self._mujoco and self._can_snapshot() else {}
-        self._observation: Any = np.zeros(self.observation_size, np.float32)
+        self._observation: ndarray = np.zeros(self.observation_size)  # all parts, one after the other
 
     def snapshot(self) -> Snapshot | None:
         """Return attributes of every layer, random stream and physics; None where the environment is not supported."""
@@ -110,22 +116,36 @@ class GymnasiumTask(RewardTask):
         self.env.close()
 
     def _begin(self, seed: int | None) -> None:
-        self._observation = gymnasium_calls.reset(self.env, self.name, seed)
+        self._observation = self._joined(gymnasium_calls.reset(self.env, self.name, seed))
 
     def _advance(self, control: Float[ndarray, "A"]) -> tuple[float, bool, bool]:
         action = control.reshape(self._action_space.shape).astype(self._action_space.dtype)
-        self._observation, reward, terminated, truncated = gymnasium_calls.step(self.env, self.name, action)
+        observation, reward, terminated, truncated = gymnasium_calls.step(self.env, self.name, action)
+        self._observation = self._joined(observation)
         return reward, terminated, truncated
 
     def _observe(self) -> Float[ndarray, "O"]:
         with np.errstate(over="ignore"):  # values beyond float32 become infinite, which is refused
-            observation = np.array(self._observation, np.float32)
-        if observation.shape != (self.observation_size,):
-            raise ValueError(
-                f"an observation of {self.name} has shape {observation.shape}, but its observation_space says "
-                f"({self.observation_size},): they have to agree"
-            )
-        return observation
+            return self._observation.astype(np.float32)
+
+    def _joined(self, observation: Any) -> Float[ndarray, "O"]:
+        for entry in self._parts:
+            values = entry.read(observation)
+            if values.size != entry.size:
+                what = f"the entry {entry.name} of an observation" if entry.path else "an observation"
+                raise ValueError(
+                    f"{what} of {self.name} has shape {values.shape}, but its observation_space says ({entry.size},): "
+                    "they have to agree"
+                )
+        return one_vector(self._parts, observation)
+
+    def _vectors(self) -> dict[str, Sensor]:
+        entries = [part.sensor() for part in self._parts if part.path]
+        return {**super()._vectors(), **{sensor.name: sensor for sensor in entries}}
+
+    def _vector(self, name: str) -> Float[ndarray, "_"]:
+        entries = split(self._observe(), self._parts)
+        return entries[name] if name in entries else super()._vector(name)
 
     def _simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData] | None:
         return (self._inner.model, self._inner.data) if self._mujoco else None
@@ -148,52 +168,10 @@ def make(name: str, action_repeat: int) -> GymnasiumTask:
     """
     env = registered("gym", name)
     try:
-        return GymnasiumTask(env, action_repeat)
+        return GymnasiumTask(env, action_repeat, name)
     except ValueError:
         env.close()
         raise
-
-
-def registered(suite: str, name: str, **settings: Any) -> gymnasium.Env:
-    """Return the environment registered as `name`, without Gymnasium's passive checker (see `check_reward_task`).
-
-    Args:
-      suite: prefix of the name in error messages.
-      name: the id.
-      settings: of `gymnasium.make`.
-
-    Raises:
-      ValueError: an id that is not registered.
-      ImportError: the environment's package is not installed.
-    """
-    try:
-        with warnings.catch_warnings(record=True) as raised:  # deprecated versions, which the error also mentions
-            warnings.simplefilter("always")
-            env = gymnasium.make(name, disable_env_checker=True, **settings)
-    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-        if newest := _newest(name):
-            raise ValueError(f"{suite}/{name} is no longer part of Gymnasium: take {suite}/{newest}") from error
-        raise ImportError(f"{suite}/{name} needs a package that is not installed: {error}") from error
-    except gymnasium.error.Error as error:
-        close = [f"{suite}/{match}" for match in [_newest(name)] if match]
-        close = close or [f"{suite}/{match}" for match in difflib.get_close_matches(name, gymnasium.registry, n=3)]
-        hint = f"did you mean {' or '.join(close)}?" if close else "import the package that registers it first"
-        raise ValueError(f"Gymnasium has no environment {name!r} here: {hint}") from error
-    for each in raised:
-        warnings.warn(each.message, each.category, stacklevel=2)
-    return env
-
-
-def _newest(name: str) -> str | None:
-    """Return the newest version of the environment, if it is not this one."""
-    base, dash, _ = name.rpartition("-v")
-    known = [
-        spec
-        for spec in gymnasium.registry.values()
-        if dash and f"{spec.namespace or ''}/{spec.name}".strip("/") == base
-    ]
-    newest = max(known, key=lambda spec: spec.version or 0, default=None)
-    return None if newest is None or newest.id == name else newest.id
 
 
 def checked_actions(name: str, space: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
@@ -208,15 +186,6 @@ def checked_actions(name: str, space: gymnasium.Space[Any]) -> gymnasium.spaces.
             f"the actions of {name} lie between {space.low.ravel().tolist()} and {space.high.ravel().tolist()}, but "
             "planning needs finite bounds with room between them: give it some with gymnasium.wrappers.TransformAction"
             "(env, lambda action: action, gymnasium.spaces.Box(-1.0, 1.0, env.action_space.shape))"
-        )
-    return space
-
-
-def _checked_observations(name: str, space: gymnasium.Space[Any]) -> gymnasium.spaces.Box:
-    if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) != 1:
-        raise ValueError(
-            f"the observations of {name} are {space}, but learning needs a Box of one dimension: wrap the environment "
-            "in gymnasium.wrappers.FlattenObservation"
         )
     return space
 

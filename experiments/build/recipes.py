@@ -33,7 +33,12 @@ class Paths:
 
 def file_stem(task: str, sensors: Sequence[str] | None) -> str:
     """Beginning of the names of a task's files; `sensors` are their names, None: the task's own."""
-    return "-".join([str(task).replace("/", "-"), *([] if sensors is None else ["_".join(sensors)])])
+    return "-".join([file_name(task), *([] if sensors is None else ["_".join(sensors)])])
+
+
+def file_name(task: object) -> str:
+    """Name of a task as part of a file's name, on any system: `goal-my_arm-ReachArm-v0`."""
+    return str(task).replace("/", "-").replace(":", "-")
 
 
 def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from worldmodel.files import write_atomically
 from worldmodel.models.checkpoint import Checkpoint, load_model
 
 from ..build.published import PUBLISHED
-from ..build.recipes import CUSTOM, Paths, plan_command
+from ..build.recipes import CUSTOM, Paths, file_name, plan_command
 from ..diagnosis.diagnosis import Diagnosis, diagnosis
 from ..diagnosis.failure_attribution import FAULTS
 from ..diagnosis.figures import picture
@@ -35,7 +35,7 @@ from ..training.health import judged
 def run(cfg: DictConfig) -> Diagnosis:
     """Print one table, and write it as JSON, as a picture and as a page."""
     path = Paths.of(cfg, int(cfg.seed)).model if cfg.checkpoint is None else Path(cfg.checkpoint)
-    name = f"{cfg.task.name.replace('/', '-')}-{PUBLISHED}" if cfg.checkpoint == PUBLISHED else path.stem
+    name = f"{file_name(cfg.task.name)}-{PUBLISHED}" if cfg.checkpoint == PUBLISHED else path.stem
     found = diagnosis(cfg, _checkpoint(cfg))
     console = Console()
     show(found, console, f"{name} on {found.source}")

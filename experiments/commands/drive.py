@@ -26,7 +26,7 @@ from ..build.embeddings import mean_pictures
 from ..build.goal_tasks import is_goal_task
 from ..build.learned import asked_for
 from ..build.published import checkpoint_file
-from ..build.recipes import Paths
+from ..build.recipes import Paths, file_name
 from ..build.sensor_ranges import contract_words
 from ..driving.session import Drive, VirtualClock, fail_if_failed
 from ..driving.simulator.client import Simulator
@@ -67,7 +67,7 @@ def run(cfg: DictConfig) -> Summary:
             summary.events = drive.controller.events.counts
             show(summary)
     if target is not None and drive.ends:
-        out = Path(cfg.runs) / f"{summary.task.replace('/', '-')}-drive-goal.png"
+        out = Path(cfg.runs) / f"{file_name(summary.task)}-drive-goal.png"
         ends = {name: [each[name] for each in drive.ends] for name in target.pictures}
         figure = sheet(f"{summary.task}: the last moment of each episode", target.pictures, [("drive", ends)])
         write_atomically(out, to_png(figure))

@@ -13,6 +13,7 @@ from envs.streams import episode_rng
 from envs.vision.pictures import PIXELS
 
 from ..build import goal_tasks
+from ..build.recipes import file_name
 from ..pictures.goal import coordinates
 from ..pictures.png import write_png
 from ..shell.overrides import override, shell_word
@@ -35,7 +36,7 @@ def run(cfg: DictConfig) -> dict[str, Path]:
         goal = coordinates(task, cfg.goal_at)
     seen: Any = task.goal_observation(np.asarray(goal))
     cameras = [sensor.name for sensor in task.sensors]
-    out = Path(cfg.out) if cfg.out else Path(cfg.runs) / f"{str(cfg.task.name).replace('/', '-')}-goal.png"
+    out = Path(cfg.out) if cfg.out else Path(cfg.runs) / f"{file_name(cfg.task.name)}-goal.png"
     files = {name: out if len(cameras) == 1 else out.with_stem(f"{out.stem}-{name}") for name in cameras}
     for name, file in files.items():
         write_png(file, seen[name])

@@ -5,30 +5,40 @@ A model that learned from rewards is measured by its returns (`evaluation/reward
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
+from rich.console import Console
 
+from planning import ActionSpec
 from worldmodel.files import write_atomically
 from worldmodel.models.checkpoint import REWARD_MODEL, kind_of, load_model
 
 from ..build import goal_tasks
+from ..build.agents import agent_for
 from ..build.published import PUBLISHED, checkpoint_file
-from ..build.recipes import Paths, reward_model_file
+from ..build.recipes import CUSTOM, Paths, file_name, reward_model_file
+from ..build.robots import robot_of
 from ..cards.card import write_card
 from ..evaluation.goals.approach import last_pictures, show_approaches
 from ..evaluation.goals.measure import Measured, check_policies, measure, show
+from ..evaluation.goals.offline import Offline, offline
+from ..evaluation.goals.offline import show as show_offline
 from ..pages.figures import to_png
 from ..pages.sheet import MOST, sheet
 from ..pictures.goal import Target
 from ..pictures.memory import load_memory
+from ..records.document import rows_of
 from ..records.manifest import manifest
 from ..records.results import Row, append_csv, write_json
 from ..shell.overrides import command_line
 from ..shell.say import say
+from ..training.data_checks import check_data
 from ..training.ensure import chosen_checkpoint
+from ..training.given_data import load_for_model
 
 if TYPE_CHECKING:
     from worldmodel.models.checkpoint import Checkpoint
@@ -38,8 +48,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
-    """Measure one row per policy and seed; print them pooled, and write them to `runs` and to the CSV `results`."""
+def run(cfg: DictConfig) -> list[Row] | list[ReturnRow] | Offline:
+    """Measure one row per policy and seed; print them pooled, and write them to `runs` and to the CSV `results`.
+
+    A model of a robot's own logs, without a simulator, is judged by what it imagines of held-out ones.
+    """
     if (path := _file(cfg)) is not None and kind_of(path) == REWARD_MODEL:
         if cfg.goal is not None or cfg.goal_at is not None:
             raise ValueError(f"{path} learned from rewards and takes no goal: leave goal and goal_at out")
@@ -49,6 +62,8 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
         returns = reward_measure.run(path, *words_of_command(path))
         write_card(path, [] if cfg.results is None else [Path(cfg.results)])
         return returns
+    if cfg.task.name == CUSTOM and cfg.checkpoint is not None and cfg.data is not None:
+        return _offline(cfg)
     check_policies(cfg)
     if cfg.checkpoint is None:
         goal_tasks.make(cfg.task.name, "plan")
@@ -72,7 +87,7 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
         by_policy = {name: [each.approaches[name] for each in found if name in each.approaches] for name in names}
         show_approaches(rows, by_policy, f"{count}: steps to the goal of a picture, by the critic")
     made = manifest(cfg, seeds)
-    name = "-".join(filter(None, [cfg.task.name.replace("/", "-"), "plan", str(cfg.variant)]))
+    name = "-".join(filter(None, [file_name(cfg.task.name), "plan", str(cfg.variant)]))
     out = Path(cfg.runs) / f"{name}.json"
     write_json(out, rows, made)
     if cfg.results is not None:
@@ -82,6 +97,36 @@ def run(cfg: DictConfig) -> list[Row] | list[ReturnRow]:
         for seed in seeds:
             write_card(_model(cfg, seed), [out] if cfg.results is None else [out, Path(cfg.results)])
     return rows
+
+
+def document(cfg: DictConfig, found: list[Row] | list[ReturnRow] | Offline) -> dict[str, Any]:
+    """Content of the JSON document: the rows, and of logs without a simulator what they were measured with."""
+    return found.as_json() if isinstance(found, Offline) else {"rows": rows_of(found)}
+
+
+def _offline(cfg: DictConfig) -> Offline:
+    """Plan towards goals of held-out logs, in imagination, and write the rows as JSON.
+
+    Raises:
+      ValueError: settings that need a simulator, or data that do not fit the model.
+    """
+    for name in ("goal", "goal_at", "results"):
+        if cfg[name] is not None:
+            raise ValueError(f"task={CUSTOM} has no simulator, so nothing can be measured for {name}: leave it out")
+    checkpoint = load_model(cfg.checkpoint)
+    data = load_for_model(checkpoint, cfg.data)
+    check_data(data, robot_of(checkpoint), cfg.data, owner="the model")
+    held = data.last_episodes(int(cfg.held_out))
+    robot = robot_of(checkpoint, "action_low", "action_high", "control_period")
+    spec = ActionSpec.of(robot["action_low"], robot["action_high"], robot["control_period"])
+    found = offline(agent_for(cfg, checkpoint.model, spec), held, int(cfg.episodes), int(cfg.seed))
+    title = f"{cfg.checkpoint} on the last {held.episodes} of {data.episodes} episodes in {cfg.data}"
+    show_offline(found, Console(), title)
+    out = Path(cfg.runs) / f"{Path(cfg.checkpoint).stem}-offline.json"
+    made = manifest(cfg, [int(cfg.seed)])
+    write_atomically(out, json.dumps({**found.as_json(), "manifest": made}, indent=2) + "\n")
+    say(f"rows: {out}")
+    return found
 
 
 def _check_goal(cfg: DictConfig) -> None:
@@ -114,7 +159,7 @@ def _draw_ends(cfg: DictConfig, checkpoint: Checkpoint, target: Target, measured
     assert target.observation is not None
     task = goal_tasks.of_model(checkpoint)
     rows: Any = [(name, last_pictures(task, episodes[:MOST])) for name, episodes in measured.episodes.items()]
-    out = Path(cfg.runs) / f"{str(cfg.task.name).replace('/', '-')}-plan-goal.png"
+    out = Path(cfg.runs) / f"{file_name(cfg.task.name)}-plan-goal.png"
     figure = sheet(f"{cfg.task.name}: the last moment of each episode", target.pictures, rows)
     write_atomically(out, to_png(figure))
     say(f"last moments beside the goal: {out}")

@@ -84,6 +84,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("jepa-mpc list sensors task=reacher", "what a task can be observed by"),
         ("jepa-mpc list models runs=runs format=json", "trained models, for scripts"),
     ),
+    "check": (
+        ("jepa-mpc check task=goal/FetchPush-v4", "an environment, before an hour is spent on it"),
+        ("jepa-mpc check data=my_logs", "recorded data"),
+    ),
     "doctor": (
         ("jepa-mpc doctor", "check everything"),
         ("jepa-mpc doctor runs=/data/runs min_free_gib=50", "for a long run on another disk"),

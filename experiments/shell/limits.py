@@ -24,13 +24,13 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Whole(2), "bins critics train_blocks"),
     (
         Whole(1),
-        "action_block action_repeat at batch calibration_episodes changes count critic_batch critic_width cycles depth "
-        "descent_evaluations draws encoder_width ensemble environments episodes evaluate_episodes evaluate_every "
-        "every features files foreign_goals head_width disturbed_changes held_out hindsight_goals history horizon "
-        "iterations latent_dim latent_size length members num_best num_elites num_samples num_starts policy_batch "
-        "policy_width repeats replan_every representation_size round run save_every seed_decisions sigreg_projections "
-        "simplex simulated_changes simulated_episodes size slots steps successes undisturbed_episodes updates "
-        "updates_per_call width within workers",
+        "action_block action_repeat at batch calibration_episodes changes count critic_batch critic_width cycles "
+        "depth descent_evaluations draws encoder_width ensemble environments episodes evaluate_episodes "
+        "evaluate_every every features files foreign_goals head_width disturbed_changes held_out hindsight_goals "
+        "history horizon iterations latent_dim latent_size length longest members num_best num_elites num_samples "
+        "num_starts policy_batch policy_width repeats replan_every sample representation_size round run save_every "
+        "seed_decisions sigreg_projections simplex simulated_changes simulated_episodes size slots steps successes "
+        "undisturbed_episodes updates updates_per_call width within workers",
     ),
     (
         Whole(0),
@@ -51,8 +51,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "weight_decay",
     ),
     (Number(), "beta moment noise_beta running terminal weight"),
-    (_SHARE, "dropout keep momentum partial_goals"),
-    (_PART, "alpha bootstrap gamma tau tight_share"),
+    (_SHARE, "asked_goals dropout keep momentum partial_goals"),
+    (_PART, "alpha bootstrap gamma gentlest tau tight_share"),
     (_BETWEEN, "expectile target_rate"),
     (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view view_dark"),
     (
@@ -66,6 +66,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Word(("policy", "planner")), "actor"),
     (Word(("zero", "linear", "cubic")), "order"),
     (Word(("float32", "bfloat16", "auto")), "precision"),
+    (Word(("table", "json")), "format"),
     (Word(("ideal", "delay", "wallclock")), "timing"),
     (Several(Word(("cpu", "cuda")), 1), "platforms"),
     (Several(Word(), 1), "policies"),
@@ -143,7 +144,7 @@ def check(cfg: DictConfig) -> DictConfig:
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     for key, value in list(leaves(settings)):
         kind, name = kind_of(key, value), key.rpartition(".")[2]
-        if key in ("episodes", "simulated_episodes") and "held_out" in cfg:
+        if key in ("episodes", "simulated_episodes") and "held_out" in cfg and "policies" not in cfg:
             kind = Whole(0)  # `diagnose` also judges a model without episodes
         if key == "suite.updates" and isinstance(value, list) and "recipes" in cfg.suite:
             kind = Several(Whole(1), 1)  # of the suite representation: a model each

@@ -15,6 +15,7 @@ from envs.reward_task import check_reward_task
 from .. import build
 from ..baselines import sbx
 from ..baselines.reward_env import RewardEnv
+from ..build.recipes import file_name
 from ..build.reward_tasks import action_repeat
 from ..records.manifest import manifest
 
@@ -39,7 +40,7 @@ def run(cfg: DictConfig) -> Path:
     }
     config = build.fill(sbx.SbxConfig, settings, "online")
     config = replace(config, settings={str(name): value for name, value in cfg.baseline.settings.items()})
-    default = Path(cfg.runs) / f"{name.replace('/', '-')}-{config.algorithm}-seed{seed}.csv"
+    default = Path(cfg.runs) / f"{file_name(name)}-{config.algorithm}-seed{seed}.csv"
     table = Path(cfg.online.curves) if cfg.online.curves else default
     check_reward_task(make_reward_task(name, repeat), steps=50)
     make_env = partial(_make_env, name, repeat)

@@ -12,6 +12,7 @@ from rich.console import Console
 from envs.registry import make_reward_task
 
 from .. import build
+from ..build.recipes import file_name
 from ..build.reward_tasks import action_repeat
 from ..evaluation.rewards.rollout import episode_returns
 from ..evaluation.rewards.true_dynamics import TrueDynamics
@@ -30,7 +31,7 @@ def run(cfg: DictConfig) -> Path:
     """
     seed, name, method = int(cfg.seed), str(cfg.task.name), str(cfg.online.method)
     repeat = action_repeat(cfg)
-    default = Path(cfg.runs) / f"{name.replace('/', '-')}-true-dynamics-seed{seed}.csv"
+    default = Path(cfg.runs) / f"{file_name(name)}-true-dynamics-seed{seed}.csv"
     table, steps = Path(cfg.online.curves) if cfg.online.curves else default, int(cfg.online.steps)
     if steps < 1:
         raise ValueError(f"online.steps must be at least 1; got {steps}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from ..build import fill, goal_tasks
 from ..build.defaults import defaults
 from ..build.recipes import CUSTOM, recipe, settings
 from ..build.sensor_ranges import sensor_range
+from ..checks.recording import warn_of_most_important
+from ..evaluation.moments import goal_mask
 from ..pictures.memory import Memory, memory_file
 from ..records.manifest import provenance
 from ..shell.progress import progress_bar
@@ -58,6 +60,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
     """
     stop_early = EarlyStop.of(cfg)
     data = load_for_training(cfg, source)
+    warn_of_most_important(data, source)
     made = prepare(cfg, seed, data, source)
     trainer, robot = made.trainer, made.robot
 
@@ -138,6 +141,8 @@ def prepare(cfg: DictConfig, seed: int, data: EpisodeData, source: Path | str) -
     check_moves(data, source)
     model = _architecture(cfg, data, targets)
     objective = fill(JepaConfig, settings(cfg.objective), "objective")
+    if objective.asked_goals and cfg.task.name != CUSTOM and (mask := goal_mask(goal_tasks.of(cfg))) is not None:
+        objective = replace(objective, asked=tuple(mask.tolist()))
     training = fill(TrainingConfig, {**settings(cfg.training), "seed": seed}, "training")
     return Prepared(robot, model, objective, Trainer.of(data, model, objective, training, targets))
 

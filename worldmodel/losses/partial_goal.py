@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -10,16 +12,34 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..models.goal_model import WorldModel
 
 
-def partial_goals(model: WorldModel, embeddings: Float[Array, "B E"], key: PRNGKeyArray) -> Float[Array, "B D"]:
+def partial_goals(
+    model: WorldModel,
+    embeddings: Float[Array, "B E"],
+    key: PRNGKeyArray,
+    asked: Sequence[bool] = (),
+    asked_share: float = 0.0,
+) -> Float[Array, "B D"]:
     """Return representations of goals with some of their numbers left out: few or many, a random share each.
 
     A picture is included as a whole or not at all. An optional sensor's flag is included together with its readings,
     and a goal includes no reading that is missing.
+
+    Args:
+      model: with the encoder and the head of such goals.
+      embeddings: of complete goals.
+      key: consumed.
+      asked: entries that the goals of a task specify; empty: unknown.
+      asked_share: share of the goals that specify exactly those, of a task that always asks for the same.
     """
     encoder = model.encoder
     share_key, known_key = jax.random.split(key)
     share = jax.random.uniform(share_key, (len(embeddings), 1))
     known = jax.random.uniform(known_key, embeddings.shape) < share
+    if asked:
+        rows = jnp.arange(len(embeddings), dtype=jnp.int32)[:, None]
+        # Spread over the batch, since only its first goals may be used.
+        always = (rows * round(1000 * asked_share)) % 1000 < round(1000 * asked_share)
+        known = jnp.where(always, jnp.asarray(asked)[None], known)
     for sensor in encoder.spec.pictures:
         place = encoder.spec.slices[sensor.name]
         known = known.at[:, place].set(known[:, place.start : place.start + 1])

@@ -58,6 +58,8 @@ class JepaConfig:
     longest_distance: float = 500.0  # environment steps, above which the critic's targets are clipped
     target_rate: float = 0.02  # of the moving average that is the critic's target, per update
     partial_goals: float = 0.25  # share of the critic's goals with only some sensors specified
+    asked_goals: float = 0.0  # share of those that ask for the same as the goals of the task, `asked`
+    asked: tuple[bool, ...] = ()  # which entries of a goal's row those specify; empty: any
     bootstrap: float = 0.8  # share of the episodes that each further member of the ensemble learns from
     shift: int = 0  # pixels by which the pictures of a window move at most, at random
     dropout: float = 0.2  # share of the windows in which an optional sensor is left out of the first moment
@@ -71,7 +73,7 @@ class JepaConfig:
         for name in ("expectile", "target_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"objective.{name} must lie between 0 and 1; got {getattr(self, name)}")
-        for name, whole in {"partial_goals": "goals", "dropout": "windows"}.items():
+        for name, whole in {"partial_goals": "goals", "asked_goals": "partial goals", "dropout": "windows"}.items():
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"objective.{name} must be a share of the {whole} below 1; got {getattr(self, name)}")
         if self.shift < 0:
@@ -228,7 +230,7 @@ def latent_loss(
       key: consumed.
       config: weights of the losses.
     """
-    goals = partial_goals(model, windows.goal_embeddings, key)
+    goals = partial_goals(model, windows.goal_embeddings, key, config.asked, config.asked_goals)
     loss = goal_loss(goals, windows.goals)
     metrics = {"partial_goal": loss}
     if config.goal_probe and model.probe_head is not None:
@@ -263,7 +265,9 @@ def critic_loss(
       key: consumed.
       config: weights of the losses.
     """
-    windows = _with_partial_goals(windows, partial_goals(model, windows.goal_embeddings, key), config)
+    windows = _with_partial_goals(
+        windows, partial_goals(model, windows.goal_embeddings, key, config.asked, config.asked_goals), config
+    )
     predicted = rollout(model.predict, windows.latents[:, 0], windows.actions)  # of the member used for planning
     loss, metrics = distance_loss(
         model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
@@ -283,7 +287,7 @@ def reflex_loss(
       key: consumed.
       config: weights of the losses.
     """
-    goals = partial_goals(model, windows.goal_embeddings, key)
+    goals = partial_goals(model, windows.goal_embeddings, key, config.asked, config.asked_goals)
     loss = policy_loss(model, _with_partial_goals(windows, goals, config))
     return loss, {"loss": loss, "policy": loss}
 

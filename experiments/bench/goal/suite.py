@@ -21,7 +21,7 @@ from worldmodel.models.checkpoint import Checkpoint
 from ... import build
 from ...baselines import gcbc, sac_her
 from ...build import goal_tasks
-from ...build.recipes import Paths, recipe
+from ...build.recipes import Paths, file_name, recipe
 from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED, Learned, make_policy, make_row, timed
 from ...evaluation.goals.protocols import already_solved
 from ...evaluation.goals.rollout import GoalEpisodes
@@ -132,7 +132,7 @@ class Suite:
             return
         policy, learned, agent, eyes = self._policy(point, task)
         size = 1 if point.policy in SIMULATED else TOGETHER
-        words = "-".join(str(each).replace("/", "-") for each in point.identity() if each not in ("", None))
+        words = "-".join(file_name(each) for each in point.identity() if each not in ("", None))
         partly = Path(self.cfg.runs) / "suite" / f"{self.cfg.suite.name}-{words}.json"
         with progress_bar(f"{point.policy} on {task.name}", len(pairs), compiles=True) as bar:
             solved = outcomes(task, policy, pairs, size, partly, point.settings, bar, eyes)

@@ -18,6 +18,7 @@ from envs.behaviours import ColouredNoise
 from envs.registry import make_reward_task, usual_action_repeat
 
 from ... import build
+from ...build.recipes import file_name
 from ...records import curves
 from ...records.curves import CurveRow
 from ...shell.overrides import command_line
@@ -67,7 +68,7 @@ class _Run:
 def _runs(cfg: DictConfig, path: Path, task: str, seed: int) -> list[_Run]:
     """The two runs of one task and seed: from scratch, and from the reward-free model."""
     suite, name = cfg.suite, f"{task} {seed}"
-    stem = Path(cfg.runs) / "fine_tuning" / f"{task.replace('/', '-')}-seed{seed}"
+    stem = Path(cfg.runs) / "fine_tuning" / f"{file_name(task)}-seed{seed}"
     # The number of episodes is part of the name, since it makes another dataset.
     data, free = Path(f"{stem}-{suite.episodes}-episodes"), Path(f"{stem}-free.safetensors")
     common = ["task=reward", f"task.name={task}", f"seed={seed}", f"runs={cfg.runs}", *suite.settings]

@@ -13,6 +13,7 @@ import jax
 from omegaconf import DictConfig
 
 from ... import build
+from ...build.recipes import file_name
 from ...records import curves
 from ...records.curves import CurveRow
 from ...shell.overrides import command_line
@@ -41,7 +42,7 @@ def run(cfg: DictConfig) -> list[CurveRow]:
                 words = [f"method={method}", "task=reward", f"task.name={task}", f"seed={seed}"]
                 words += [f"runs={cfg.runs}", f"online.curves={path}", *suite.settings.get(method, [])]
                 recipe = build.compose("train", *words)
-                name = "-".join(map(str, key_of(recipe))).replace("/", "-")
+                name = file_name("-".join(map(str, key_of(recipe))))
                 recipe.out = str(Path(cfg.runs) / "rewards" / f"{name}.safetensors")
                 recipes.append(recipe)
     todo = missing(recipes, complete, cfg.redo, "runs")

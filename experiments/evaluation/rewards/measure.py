@@ -27,6 +27,7 @@ from planning.control import Controller
 
 from ... import build
 from ...build.learned import Learned, asked_for, learned
+from ...build.recipes import file_name
 from ...records import table_file
 from ...records.intervals import percentiles, stratified_bootstrap
 from ...records.manifest import command, manifest
@@ -99,7 +100,7 @@ def run(path: str | Path, *overrides: str) -> list[ReturnRow]:
     settings: Any = OmegaConf.to_container(cfg, resolve=True)
     settings["ceiling"] = OmegaConf.to_container(ceiling.planner)
     made = manifest(settings, [int(cfg.seed)])
-    out = Path(cfg.results) if cfg.results else Path(cfg.runs) / f"{known.task.replace('/', '-')}-plan.csv"
+    out = Path(cfg.results) if cfg.results else Path(cfg.runs) / f"{file_name(known.task)}-plan.csv"
     table_file.read(out, ReturnRow)  # a table of another kind is refused before anything is measured
     task = known.make_blind_task()
     check_seed(task, int(cfg.seed))  # otherwise the rows would not share their starts

@@ -19,7 +19,7 @@ from ..losses.detached_prediction import detached_prediction_loss
 from ..losses.distance import distance_loss
 from ..losses.goal_policy import policy_loss
 from ..losses.inverse import inverse_loss
-from ..losses.partial_goal import goal_loss, goal_probe_loss
+from ..losses.partial_goal import goal_loss, goal_probe_loss, partial_goals
 from ..losses.prediction import (
     bootstrap_weights,
     further_members_in_turn,

@@ -10,9 +10,10 @@ import pytest
 from gymnasium import spaces
 
 import envs
-from envs.behaviours import ColouredNoise, Strokes
+from envs.behaviours import ColouredNoise
 from envs.collect import collect
 from envs.registry import make_reward_task
+from envs.strokes import Strokes
 from worldmodel.data.dataset import load
 
 FILE = """

@@ -265,9 +265,8 @@ def critic_loss(
       key: consumed.
       config: weights of the losses.
     """
-    windows = _with_partial_goals(
-        windows, partial_goals(model, windows.goal_embeddings, key, config.asked, config.asked_goals), config
-    )
+    goals = partial_goals(model, windows.goal_embeddings, key, config.asked, config.asked_goals)
+    windows = _with_partial_goals(windows, goals, config)
     predicted = rollout(model.predict, windows.latents[:, 0], windows.actions)  # of the member used for planning
     loss, metrics = distance_loss(
         model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
@@ -297,6 +296,5 @@ def _with_partial_goals(windows: LatentWindows, goals: Float[Array, "B D"], conf
 
     This is valid for the critic, too: the steps to a full goal are an upper bound of the steps to a part of it.
     """
-    rows = jnp.arange(len(goals), dtype=jnp.int32)
-    is_partial = rows < round(config.partial_goals * len(goals))
+    is_partial = jnp.arange(len(goals), dtype=jnp.int32) < round(config.partial_goals * len(goals))
     return replace(windows, goals=jnp.where(is_partial[:, None], jax.lax.stop_gradient(goals), windows.goals))

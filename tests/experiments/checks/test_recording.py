@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import envs
-from envs.behaviours import ColouredNoise, Mixture, Strokes
+from envs.behaviours import ColouredNoise, Mixture
+from envs.strokes import Strokes
 from experiments.checks.goals import Recorded
 from experiments.checks.recording import most_important, recording
 from worldmodel.data.episodes import EpisodeData

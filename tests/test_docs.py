@@ -158,7 +158,7 @@ assert (48, 32) in [leaf.shape for leaf in jax.tree.leaves(model.params)], "the 
 """
 # What holds after the Python of a page that needs no file.
 AFTER = {
-    "README.md": 'assert info["success"] or truncated\n' + PLANNED + POINT,
+    "README.md": "assert task.action_space.contains(action)",
     "docs/quickstart.md": 'assert info["success"] or truncated',
     "docs/extending.md": PLANNED + POINT + MODEL,
 }

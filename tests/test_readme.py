@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[1]
 PICTURES, STATE = "pixels", "state"
 # What each page shows: a table of rows, of one observation under one protocol, without some columns.
 SHOWN = [
-    ("README.md", "goal.csv", STATE, "honest", ()),
     ("docs/results.md", "goal.csv", STATE, "honest", ()),
     ("docs/results.md", "goal.csv", PICTURES, "honest", ()),
     ("docs/benchmarks.md", "goal.csv", STATE, "lewm", ()),
+    ("docs/benchmarks.md", "goal.csv", PICTURES, "lewm", TIMES),
     ("docs/benchmarks.md", "goal_ablations.csv", STATE, "honest", TIMES),
     ("docs/benchmarks.md", "gpu/goal.csv", STATE, "honest", ()),
     ("docs/pictures.md", "goal.csv", PICTURES, "honest", ()),
@@ -48,28 +48,48 @@ def returns(tmp_path_factory):
     return tables(found)[0].markdown().split("\n\n")[1]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
-def test_learning_from_rewards_is_shown_as_it_was_measured(page, returns):
-    shows(page, returns)
+def test_learning_from_rewards_is_shown_as_it_was_measured(returns):
+    shows("docs/results.md", returns)
 
 
 RATE = re.compile(r"[\d.]+% \([\d.]+–[\d.]+\)")
-# Lines of the comparison with other projects that quote rows of ours: how each begins, and the rows of its numbers.
+# Lines of comparisons with other projects that quote rows of ours: page, beginning, and the rows of its numbers.
+README, COMPARISON = "README.md", "docs/comparison.md"
 QUOTED = {
-    "| **jepa-mpc, from state** | **": (STATE, "lewm", "model", ["two_room", "reacher"]),
-    "| random here |": (STATE, "lewm", "random", ["two_room", "reacher"]),
-    "| **jepa-mpc, from pictures 64 × 64** | **": (PICTURES, "strict", "model", ["two_room", "reacher"]),
-    "In the mazes": (PICTURES, "strict", "model", ["umaze", "medium_maze"]),
-    "| **jepa-mpc, from state, own": (STATE, "honest", "model", ["umaze", "medium_maze"]),
-    "| **jepa-mpc, from pictures 64 × 64, `honest`": (PICTURES, "honest", "model", ["umaze", "medium_maze"]),
+    (README, "| **jepa-mpc** | pictures"): (PICTURES, "lewm", "model", ["two_room", "reacher"]),
+    (README, "| **jepa-mpc** | state"): (STATE, "lewm", "model", ["two_room", "reacher"]),
+    (COMPARISON, "| **jepa-mpc, from state** | **"): (STATE, "lewm", "model", ["two_room", "reacher"]),
+    (COMPARISON, "| **jepa-mpc, from pictures** | **"): (PICTURES, "lewm", "model", ["two_room", "reacher"]),
+    (COMPARISON, "| random here |"): (STATE, "lewm", "random", ["two_room", "reacher"]),
+    (COMPARISON, "| **jepa-mpc, from pictures 64 × 64** | **"): (PICTURES, "strict", "model", ["two_room", "reacher"]),
+    (COMPARISON, "In the mazes"): (PICTURES, "strict", "model", ["umaze", "medium_maze"]),
+    (COMPARISON, "| **jepa-mpc, from state, own"): (STATE, "honest", "model", ["umaze", "medium_maze"]),
+    (COMPARISON, "| **jepa-mpc, from pictures 64 × 64, `honest`"): (
+        PICTURES,
+        "honest",
+        "model",
+        ["umaze", "medium_maze"],
+    ),
 }
 
 
-@pytest.mark.parametrize("start", QUOTED)
-def test_the_comparison_quotes_rows(start):
-    observation, protocol, policy, tasks = QUOTED[start]
+@pytest.mark.parametrize(("page", "start"), QUOTED)
+def test_comparisons_quote_rows(page, start):
+    observation, protocol, policy, tasks = QUOTED[page, start]
     rows = [row for row in rows_of("goal.csv", observation) if (row.protocol, row.policy) == (protocol, policy)]
     pooled = [pool([row for row in rows if row.task == task and row.planner in ("", "cem")]) for task in tasks]
     expected = [f"{each.success_rate:.1%} ({100 * each.ci_low:.1f}–{100 * each.ci_high:.1f})" for each in pooled]
-    (line,) = [line for line in (ROOT / "docs/comparison.md").read_text().splitlines() if line.startswith(start)]
+    (line,) = [line for line in (ROOT / page).read_text().splitlines() if line.startswith(start)]
     assert RATE.findall(line) == expected
+
+
+@pytest.mark.parametrize("observation", [PICTURES, STATE])
+def test_readme_states_the_latency_and_the_size_of_the_rows(observation):
+    rows = [row for row in rows_of("goal.csv", observation) if row.policy == "model" and row.planner == "cem"]
+    rows = [row for row in rows if row.protocol == "honest" and row.task in ("two_room", "reacher")]
+    start = f"| **jepa-mpc** | {'pictures' if observation == PICTURES else 'state'}"
+    (line,) = [line for line in (ROOT / README).read_text().splitlines() if line.startswith(start)]
+    milliseconds, millions = re.search(r"\| ([\d.]+) ms \| ([\d.]+) M \|", line).groups()
+    low, high = (f(row.plan_ms_p50 for row in rows) for f in (min, max))
+    assert low - 0.6 <= float(milliseconds) <= high + 0.6
+    assert all(float(millions) == pytest.approx(row.parameters / 1e6, abs=0.006) for row in rows)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from worldmodel.data import dataset
@@ -75,6 +77,37 @@ def load_for_model(checkpoint: Checkpoint, source: Path | str) -> EpisodeData:
         data = _chosen(data, names)
     _check_cameras(description(data).get("cameras") or {}, robot_of(checkpoint).get("cameras") or {}, source)
     return data
+
+
+def describe_logs(cfg: DictConfig, data: EpisodeData, source: Path | str) -> dict[str, Any]:
+    """Task description for data without a task: name, control period, bounds, sizes, labels.
+
+    Raises:
+      ValueError: the control period is unknown, or the bounds of the actions are not finite.
+    """
+    known = description(data)
+    configured, recorded = cfg.get("control_period"), known.get("control_period")
+    if configured and recorded and not math.isclose(configured, recorded, rel_tol=1e-6):
+        logger.warning(
+            "the data in %s say %g ms a step, and control_period=%g counts instead; leave it out if they are right",
+            source,
+            1e3 * recorded,
+            configured,
+        )
+    period = configured or recorded
+    if period is None:
+        raise ValueError(f"the data in {source} do not say how often actions are taken: add control_period=SECONDS")
+    if not (np.isfinite(data.action_low).all() and np.isfinite(data.action_high).all()):
+        raise ValueError(f"the data in {source} have actions without finite bounds: store them with the actuator's own")
+    return {
+        "task": CUSTOM,
+        "action_low": data.action_low.tolist(),
+        "action_high": data.action_high.tolist(),
+        "action_size": data.actions.shape[1],
+        "observation_size": sum(sensor.size for sensor in data.spec.sensors),
+        **known,
+        "control_period": float(period),
+    }
 
 
 def _check_cameras(found: dict[str, Any], trained: dict[str, Any], source: Path | str) -> None:

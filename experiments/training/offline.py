@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -37,9 +36,9 @@ from ..records.manifest import provenance
 from ..shell.progress import progress_bar
 from ..watching.watch import Watch
 from .collapse_watch import CollapseWatch
-from .data_checks import check_data, check_moves, check_range, check_task, description, identity
+from .data_checks import check_data, check_moves, check_range, check_task, identity
 from .early_stop import EarlyStop, EarlyStopping, selection_agent
-from .given_data import load_for_training
+from .given_data import describe_logs, load_for_training
 from .preview import Preview, Unfinished
 from .scalars import Scalars
 
@@ -262,37 +261,6 @@ def _copied(state: TrainState) -> TrainState:
 @jax.jit
 def _finite(params: Any) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]).all()
-
-
-def describe_logs(cfg: DictConfig, data: EpisodeData, source: Path | str) -> dict[str, Any]:
-    """Task description for data without a task: name, control period, bounds, sizes, labels.
-
-    Raises:
-      ValueError: the control period is unknown, or the bounds of the actions are not finite.
-    """
-    known = description(data)
-    configured, recorded = cfg.get("control_period"), known.get("control_period")
-    if configured and recorded and not math.isclose(configured, recorded, rel_tol=1e-6):
-        logger.warning(
-            "the data in %s say %g ms a step, and control_period=%g counts instead; leave it out if they are right",
-            source,
-            1e3 * recorded,
-            configured,
-        )
-    period = configured or recorded
-    if period is None:
-        raise ValueError(f"the data in {source} do not say how often actions are taken: add control_period=SECONDS")
-    if not (np.isfinite(data.action_low).all() and np.isfinite(data.action_high).all()):
-        raise ValueError(f"the data in {source} have actions without finite bounds: store them with the actuator's own")
-    return {
-        "task": CUSTOM,
-        "action_low": data.action_low.tolist(),
-        "action_high": data.action_high.tolist(),
-        "action_size": data.actions.shape[1],
-        "observation_size": sum(sensor.size for sensor in data.spec.sensors),
-        **known,
-        "control_period": float(period),
-    }
 
 
 def probe_targets(task: envs.Task, states: ndarray) -> ndarray | None:

@@ -15,8 +15,8 @@ from experiments.commands import collect, diagnose, plan, train
 from experiments.pages.report import health_section
 from experiments.training import offline
 from experiments.training.data_checks import check_checkpoint, check_data, check_moves, check_range
+from experiments.training.given_data import describe_logs
 from experiments.training.health import UNMEASURED, collapse, judged
-from experiments.training.offline import describe_logs
 from worldmodel.data.dataset import load
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import load_model, save_model

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.build.recipes import recipe
 from experiments.examples import own_logs
-from experiments.training.offline import describe_logs
+from experiments.training.given_data import describe_logs
 from worldmodel.data.dataset import load
 
 from .recipe import settings

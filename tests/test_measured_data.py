@@ -43,3 +43,10 @@ def test_the_tutorials_table_is_that_of_the_committed_rows():
         success = f"{100 * row.success_rate:.1f} % ({100 * row.ci_low:.1f}–{100 * row.ci_high:.1f})"
         assert f"| {row.policy} | {success} | {row.episodes} |" in page
         assert row.task == "goal/my_arm:ReachArm-v0"
+
+
+def test_what_models_of_both_sets_held_is_that_of_the_committed_rows():
+    rows = [row for row in read_csv(ROOT / "experiments/results/recording.csv") if row.policy == "model"]
+    assert [row.variant for row in rows] == ["coloured_noise", "varied"]
+    for row in rows:
+        assert row.task == REACHER and f"| `{row.variant}` | {row.successes} | {row.episodes} |" in PAGE

@@ -47,7 +47,9 @@ def write_card(model: str | Path, tables: Sequence[Path] = ()) -> Path | None:
     """
     path = card_file(model)
     try:
-        write_atomically(path, made(model, [*beside(Path(model)), *tables], text(path)))
+        before = text(path)
+        if (card := made(model, [*beside(Path(model)), *tables], before)) != before:
+            write_atomically(path, card)
     except Exception as error:
         logger.warning("%s could not be written (%s): `jepa-mpc card` writes it again", path, error)
         return None

@@ -91,7 +91,7 @@ class Named:
         """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
         if isinstance(value, dict):
             return None if "_target_" in value else "name its class, as in {_target_: my_module.MyClass}"
-        return None if isinstance(value, str) else "be a name"
+        return "be a single word" if isinstance(value, list | bool) else None
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,6 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Word(("policy", "planner")), "actor"),
     (Word(("zero", "linear", "cubic")), "order"),
     (Word(("float32", "bfloat16", "auto")), "precision"),
-    (Word(("table", "json")), "format"),
     (Word(("ideal", "delay", "wallclock")), "timing"),
     (Several(Word(("cpu", "cuda")), 1), "platforms"),
     (Several(Word(), 1), "policies"),

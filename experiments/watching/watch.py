@@ -36,7 +36,7 @@ def _writer(asked: Any) -> MetricWriter:
     if not isinstance(asked, DictConfig):
         if asked not in WRITERS:
             raise ValueError(
-                f"watch={asked} is no writer: choose from {', '.join(WRITERS)}{did_you_mean(asked, WRITERS)}, or give "
+                f"watch={asked} is no writer: choose from {', '.join(WRITERS)}{did_you_mean(str(asked), WRITERS)}, or give "
                 "a class of your own as in 'watch={_target_: my_module.MyWriter}' (docs/watching.md)"
             )
         return WRITERS[asked]()

@@ -44,9 +44,10 @@ def test_demo_leaves_page_rows_model_and_commands(runs):
 
 
 def test_second_run_uses_what_is_complete(runs):
-    before = {path: path.stat().st_mtime_ns for path in runs.glob("two_room-seed0*")}
+    made = [path for path in runs.glob("two_room-seed0*") if path.suffix != ".md"]  # a card takes up new rows
+    before = {path: path.stat().st_mtime_ns for path in made}
     train.run(settings("train", runs))
-    assert {path: path.stat().st_mtime_ns for path in runs.glob("two_room-seed0*")} == before
+    assert {path: path.stat().st_mtime_ns for path in made} == before
 
 
 def test_other_recipes_never_overwrite(runs):

@@ -44,7 +44,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for block in page:
         if block.file:
             (folder / block.file).write_text(block.text)
-    (project,) = (block.text for block in page if block.info == "text")
+    (project,) = (block.text for block in page if "[project]" in block.text)
     build(folder, site, project)
     (other / "my_broken.py").write_text("import a_module_that_is_nowhere\n")
     (other / "my_wrong.py").write_text("def make(render_mode):\n    return {}\n\n\ndef fail():\n    pass\n")

@@ -148,8 +148,8 @@ def test_yaml_offers_every_setting_with_the_default_of_its_class(cls, group):
     node = OmegaConf.to_container(build.compose("plan", "task=umaze")[group])  # a task without settings of its own
     node.pop("_target_", None)
     defaults = {field.name: field.default for field in dataclasses.fields(cls)}
-    sizes_from_data = {"observation", "action_size", "probe_size", "seed"}
-    assert set(node) == set(defaults) - sizes_from_data
+    not_settings = {"observation", "action_size", "probe_size", "seed", "asked"}  # from the data, the seed, the task
+    assert set(node) == set(defaults) - not_settings
     assert node == {name: defaults[name] for name in node}
 
 

@@ -122,7 +122,8 @@ POLICIES = ["model", "random", "noop", "gcbc", "ceiling"]
 def test_a_kill_leaves_what_was_finished(finished):
     _, (first, second, solved), calls, _, _ = finished
     assert first == ["two_room-seed0-data", "umaze-seed0.safetensors"]
-    assert second == ["suite", "two_room-seed0-data", "two_room-seed0.safetensors", "umaze-seed0.safetensors"]
+    trained = ["two_room-seed0.safetensors", "two_room-seed0.scalars.csv"]
+    assert second == ["suite", "two_room-seed0-data", *trained, "umaze-seed0.safetensors"]
     assert len(solved) == 2
     assert calls[:3] == [("two_room", "model", "honest", list(numbers)) for numbers in ((0, 1), (2, 3), (2, 3))]
 

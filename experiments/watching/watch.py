@@ -36,8 +36,8 @@ def _writer(asked: Any) -> MetricWriter:
     if not isinstance(asked, DictConfig):
         if asked not in WRITERS:
             raise ValueError(
-                f"watch={asked} is no writer: choose from {', '.join(WRITERS)}{did_you_mean(str(asked), WRITERS)}, or give "
-                "a class of your own as in 'watch={_target_: my_module.MyWriter}' (docs/watching.md)"
+                f"watch={asked} is no writer: choose from {', '.join(WRITERS)}{did_you_mean(str(asked), WRITERS)}, or "
+                "give a class of your own as in 'watch={_target_: my_module.MyWriter}' (docs/watching.md)"
             )
         return WRITERS[asked]()
     made: Any = make(asked, "watch")

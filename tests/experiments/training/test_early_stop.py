@@ -94,6 +94,7 @@ def test_without_enough_success_nothing_changes(monkeypatch):
     assert same(final, run.train(run.init()))
 
 
+@pytest.mark.slow  # trains twice
 def test_a_resumed_run_decides_alike(tmp_path, monkeypatch):
     """Killed after every call that is saved, and resumed: the same checks, the same update, the same bits."""
     monkeypatch.setattr(early_stop, "selection", near)

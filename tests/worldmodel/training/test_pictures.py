@@ -124,12 +124,13 @@ def test_no_convolution_runs_inside_a_loop_on_a_processor(data, kind):
     assert made.one_by_one is (kind == "convolution")
     seen, original = [], made.updates_on
 
-    def noted(name, state, windows, key):
-        seen.append((name, jax.tree.map(jnp.copy, state), windows, key))
-        return original(name, state, windows, key)
+    def noted(*arguments):
+        seen.extend(arguments)
+        raise InterruptedError  # tracing is enough: compiling takes a minute
 
     made._given = noted
-    made.step(made.init())
-    name, state, windows, key = seen[0]
+    with pytest.raises(InterruptedError):
+        made.step(made.init())
+    name, state, windows, key = seen
     traced = jax.make_jaxpr(lambda state: original(name, state, windows, key))(state)
     assert not loops_with_convolutions(traced.jaxpr)

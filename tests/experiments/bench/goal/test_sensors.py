@@ -61,6 +61,7 @@ def test_a_model_sees_nothing_of_a_missing_sensor_and_goals_are_complete(task):
     np.testing.assert_array_equal(blind.goal_observation(goal)["pixels"], task.goal_observation(goal)["pixels"])
 
 
+@pytest.mark.slow  # trains models of two tasks; the cells are those of the suite `goal`
 def test_rows_say_what_was_missing(tmp_path):
     small = ("suite.tasks=[two_room]", "suite.episodes=2", 'suite.overrides=["budget=smoke","observation.size=16"]')
     chosen = (f"runs='{tmp_path}'", f"results='{tmp_path}'")

@@ -58,6 +58,7 @@ def test_breaches_and_errors_are_counted(task):
     assert values["stirred_tank_success_model"] == (0.5, "share of 2 changes")
 
 
+@pytest.mark.slow  # collects and trains
 def test_the_suite_writes_every_row_and_drive_has_one_sentence(tmp_path):
     words = [*TINY, "planner.horizon=4", "model.train_blocks=2", "collection.episodes=8"]
     cfg = compose("bench", "suite=stirred_tank", f"runs='{tmp_path}'", f"results='{tmp_path}/rows'")

@@ -37,6 +37,7 @@ def test_episodes_are_recorded_whole_and_each_by_its_own_number(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"three", "two"}
 
 
+@pytest.mark.slow  # collects and learns three times
 @pytest.mark.filterwarnings("ignore")  # Minari misses an author, a code link and a description
 def test_rewards_are_learned_from_nothing_and_from_what_never_saw_one(tmp_path, capfd, caplog):
     words = ["bench", "suite=fine_tuning", f"results={tmp_path}", f"runs={tmp_path / 'runs'}", "suite.seeds=[3]"]

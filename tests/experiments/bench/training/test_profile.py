@@ -33,6 +33,7 @@ def test_the_table_has_one_line_for_each_stage():
     assert lines[1] == ["two_room", "critic", "10.00", "0.200", "20", "20%", "75%", "25%"]
 
 
+@pytest.mark.slow  # measures time for each stage
 def test_every_stage_of_a_training_is_measured():
     """By name: the profile assumes nothing about the stages."""
     run = trainer(updates=10, policy_updates=10)

@@ -124,6 +124,7 @@ def test_what_diverges_beside_a_decision_ends_the_run(parts, tmp_path, monkeypat
         run.run(lambda done, total: None)
 
 
+@pytest.mark.slow  # compiles the updates of each seed apart and of both together
 def test_seeds_that_learn_side_by_side_learn_what_each_learns_alone(parts, tmp_path):
     config = replace(CONFIG, steps=220, evaluate_every=220)
     both = started(parts, tmp_path / "both", rows := [], seeds=(7, 8), config=config)

@@ -95,6 +95,7 @@ def test_its_encoder_learns_and_knows_the_mean_picture(trained):
     assert known.model.history == 3
 
 
+@pytest.mark.slow  # plans in batches from pictures
 def test_it_is_measured_and_exported_with_its_sensors(trained, tmp_path, capfd):
     known, runs = trained
     file, bundle = runs / f"{STEM}.safetensors", tmp_path / "own.bundle"

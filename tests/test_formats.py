@@ -15,6 +15,7 @@ from hydra.utils import get_class
 from experiments.bench.goal.paired import PairedRow
 from experiments.bench.latency.rows import LatencyRow
 from experiments.bench.planners.rows import PlannerRow
+from experiments.bench.representation.rows import RepresentationRow
 from experiments.bench.training.profile_rows import ProfileRow
 from experiments.bench.training.rows import SpeedRow
 from experiments.build import compose, controller, recipes
@@ -48,7 +49,7 @@ TABLES = {
 COMMITTED = {
     "collection": Value, "partial_goals": Value, "planning": Value, "robot_loop": Value, "dmc_curves": CurveRow,
     "fine_tuning": CurveRow, "latency": LatencyRow, "paired": PairedRow, "planners": PlannerRow,
-    "reward_plans": ReturnRow, "second_start": Value, "stirred_tank": Value, "training_profile": ProfileRow,
+    "representation": RepresentationRow, "reward_plans": ReturnRow, "second_start": Value, "stirred_tank": Value, "training_profile": ProfileRow,
     "training_speed": SpeedRow,
 }  # fmt: skip
 CHECKPOINTS = sorted((ROOT / "experiments" / "checkpoints").glob("*.safetensors"))

@@ -49,8 +49,8 @@ TABLES = {
 COMMITTED = {
     "collection": Value, "partial_goals": Value, "planning": Value, "robot_loop": Value, "dmc_curves": CurveRow,
     "fine_tuning": CurveRow, "latency": LatencyRow, "paired": PairedRow, "planners": PlannerRow,
-    "representation": RepresentationRow, "reward_plans": ReturnRow, "second_start": Value, "stirred_tank": Value, "training_profile": ProfileRow,
-    "training_speed": SpeedRow,
+    "representation": RepresentationRow, "reward_plans": ReturnRow, "second_start": Value, "stirred_tank": Value,
+    "training_profile": ProfileRow, "training_speed": SpeedRow,
 }  # fmt: skip
 CHECKPOINTS = sorted((ROOT / "experiments" / "checkpoints").glob("*.safetensors"))
 

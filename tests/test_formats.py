@@ -47,8 +47,8 @@ TABLES = {
 }  # fmt: skip
 # Other kinds of rows than the suites' own: the rest are rows of results.
 COMMITTED = {
-    "collection": Value, "partial_goals": Value, "planning": Value, "robot_loop": Value, "dmc_curves": CurveRow,
-    "fine_tuning": CurveRow, "latency": LatencyRow, "paired": PairedRow, "planners": PlannerRow,
+    "cartpole_again": CurveRow, "collection": Value, "partial_goals": Value, "planning": Value, "robot_loop": Value,
+    "dmc_curves": CurveRow, "fine_tuning": CurveRow, "latency": LatencyRow, "paired": PairedRow, "planners": PlannerRow,
     "representation": RepresentationRow, "reward_plans": ReturnRow, "second_start": Value, "stirred_tank": Value,
     "training_profile": ProfileRow, "training_speed": SpeedRow,
 }  # fmt: skip

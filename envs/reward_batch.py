@@ -226,7 +226,7 @@ class RewardBatch:
         if self._in_a_row[index] >= _MAX_FAULTS:
             raise RuntimeError(
                 f"{description}, and so did {_MAX_FAULTS} episodes of environment {index} in a row: run "
-                "check_reward_task on it, and mend what it says"
+                "check_reward_task on it, and fix what it reports"
             ) from cause
         if not self.faults[kind]:
             _log.warning("%s: the episode is dropped and the environment made anew (said once a kind)", description)

@@ -36,12 +36,12 @@ def interface(env: gymnasium.Env) -> Iterator[Finding]:
             found = " ".join(str(error).split()) or type(error).__name__
             yield Finding("interface", "fault", found[:300], "do as gymnasium.Env's documentation says")
             return
-    told = [" ".join(str(each.message).replace("\x1b[33m", "").replace("\x1b[0m", "").split()) for each in raised]
-    heard = list(dict.fromkeys(word for word in told if not any(each in word for each in _IGNORED)))
+    messages = [" ".join(str(each.message).replace("\x1b[33m", "").replace("\x1b[0m", "").split()) for each in raised]
+    warned = list(dict.fromkeys(each for each in messages if not any(known in each for known in _IGNORED)))
     yield judged(
         "interface",
-        not heard,
-        "Gymnasium's check_env passes" + (f", and says: {heard[0][:200]}" if heard else ""),
+        not warned,
+        "Gymnasium's check_env passes" + (f", and says: {warned[0][:200]}" if warned else ""),
         "see what it says",
     )
 

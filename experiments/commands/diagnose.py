@@ -72,7 +72,7 @@ def show(found: Diagnosis, console: Console, title: str) -> None:
             f"{item.value:.3g}",
             healthy_range(item),
             ("[green]ok" if item.ok else "[bold red]look") if item.bounded else "",
-            "" if item.ok else f"{item.meaning} [bold]Try: {item.mend}.",
+            "" if item.ok else f"{item.meaning} [bold]Try: {item.fix}.",
         )
     console.print(rows)
     if found.probes:

@@ -15,7 +15,7 @@ def health_findings(health: Sequence[Health]) -> list[Finding]:
     return [
         Finding(
             f"{item.name} is {_value(item)}, and {healthy_range(item)} is healthy"
-            + (f"; try: {item.mend}" if item.mend else "")
+            + (f"; try: {item.fix}" if item.fix else "")
         )
         for item in health
         if item.bounded and not item.ok
@@ -33,7 +33,7 @@ def health_section(health: Sequence[Health]) -> str:
         verdict = '<span class="ok">✓ healthy</span>' if item.ok else '<span class="bad">! outside</span>'
         verdict = verdict if item.bounded else ""
         value = _value(item)
-        fix = f" <b>Try: {escape(item.mend)}.</b>" if item.mend and not item.ok else ""
+        fix = f" <b>Try: {escape(item.fix)}.</b>" if item.fix and not item.ok else ""
         body.append(
             f'<tr role="row"><th role="rowheader" scope="row">{escape(item.name)}</th>'
             f'<td role="cell" class="number" data-label="value">{value}</td>'

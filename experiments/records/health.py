@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Health:
     """Figure about a representation, its healthy range (`None`: no bound), and its meaning.
 
-    `mend` describes the fix if the value lies outside.
+    `fix` describes the fix if the value lies outside.
     """
 
     name: str
@@ -18,7 +18,7 @@ class Health:
     low: float | None
     high: float | None
     meaning: str
-    mend: str = ""
+    fix: str = ""
 
     @property
     def bounded(self) -> bool:

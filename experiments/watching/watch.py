@@ -57,7 +57,7 @@ class Watch:
 
     Args:
       table: of the run.
-      run: what the writers are told of it.
+      run: description of the training for the writers.
       chosen: the writers.
 
     Raises:

@@ -171,7 +171,7 @@ def test_diagnose_refuses_data_that_stand_still(tmp_path):
 
 def test_what_could_not_be_measured_is_not_blamed_on_the_model():
     found = judged({"critic_rank": float("nan"), "euclid_rank": float("nan")})
-    assert [each.mend for each in found] == [UNMEASURED] * 2
+    assert [each.fix for each in found] == [UNMEASURED] * 2
     assert "1 of 1 outside the healthy range" in health_section(found), "what has no range cannot lie outside of it"
 
 

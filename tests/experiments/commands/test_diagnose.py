@@ -54,7 +54,7 @@ def test_the_report_holds_everything(runs, found, capsys):
     assert names == set(found.values) and len(names) > 15, "every value is explained"
     assert "disagreement_order" in names, "there are two members"
     bounded = [item for item in told["figures"] if (item["low"], item["high"]) != (None, None)]
-    assert len(bounded) > 12 and all(item["mend"] for item in bounded)
+    assert len(bounded) > 12 and all(item["fix"] for item in bounded)
     assert list(told["probes"]) == ["qpos[0]", "qpos[1]", "qvel[0]", "qvel[1]"]
     assert told["horizon"]["steps"] == [3, 6, 9] and len(told["horizon"]["model"]) == 3
     assert np.shape(told["landscapes"][0]["truth"]) == (15, 15)

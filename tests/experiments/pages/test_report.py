@@ -17,8 +17,6 @@ from experiments.records.episodes import EpisodeRecord
 from experiments.records.health import Health
 from experiments.records.report import Report
 
-from .. import browser
-
 FOLDER = Path(figures.__file__).parent
 ROOMS = Scene((-1.0, -1.0), (1.0, 1.0), ((0.0, 0.6, 0.05, 0.4), (0.0, -0.6, 0.05, 0.4)), 0.05)
 ARM = Scene((-1.0, -1.0), (1.0, 1.0), (), 0.05, (0.0, 0.0))
@@ -70,16 +68,6 @@ def sample():
         steps=[("Plan again", "jepa-mpc plan checkpoint=here"), ("More", "jepa-mpc plan checkpoint=here seed=1")],
         control_period=0.05,
     )
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    executable = browser.find()
-    if executable is None:
-        pytest.skip("no Chromium on this machine")
-    page = browser.Browser(executable, tmp_path_factory.mktemp("chromium"))
-    yield page
-    page.close()
 
 
 def test_page_opens_without_complaint_and_without_network(chromium, sample, tmp_path):

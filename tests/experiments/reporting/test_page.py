@@ -19,8 +19,6 @@ from experiments.records.curves import CurveRow
 from experiments.records.intervals import wilson
 from experiments.records.results import Row, Value
 
-from .. import browser
-
 SHIPPED = sorted(FOLDER.rglob("*.csv"))
 HOSTILE = "</script></title><img src=x onerror='window.hit=1'>\"&$title${x}`"
 
@@ -53,16 +51,6 @@ def page_of(tmp_path, *overrides):
     """The text of the page that the command writes, its markup as a reader sees it."""
     out = report.run(compose("report", f"out='{tmp_path / 'report.html'}'", *overrides))
     return html.unescape(re.sub(r"<[^>]+>", "\n", out.read_text().partition("<main>")[2]))
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    executable = browser.find()
-    if executable is None:
-        pytest.skip("no Chromium on this machine")
-    page = browser.Browser(executable, tmp_path_factory.mktemp("chromium"))
-    yield page
-    page.close()
 
 
 @pytest.fixture(scope="module")

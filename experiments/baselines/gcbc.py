@@ -35,6 +35,7 @@ from worldmodel.nets.encoders.build import (
     projected,
     sized,
 )
+from worldmodel.nets.encoders.picture import pairs
 from worldmodel.nets.layers import MLP
 from worldmodel.nets.normalization import Normalizer
 from worldmodel.observation import ObservationSpec
@@ -46,8 +47,6 @@ from ..evaluation.reactive import ReactivePolicy
 from ..shell.progress import progress_bar
 from . import weights
 
-FITTED = 2_000  # pictures from which their mean is measured
-
 
 @dataclass(frozen=True)
 class GcbcConfig:
@@ -55,7 +54,7 @@ class GcbcConfig:
 
     width: int = 256
     depth: int = 3
-    pictures: str = "components"  # encoder of each picture, where the observation has any
+    pictures: str = "motion"  # encoder of each picture, where the observation has any
     features: int | None = None  # size of a picture's embedding; None: the default of the encoder
 
     def __post_init__(self) -> None:
@@ -89,14 +88,19 @@ class Cloner(nnx.Module):
         self.mlp = MLP((history * size + seen, size + seen), action_size, config.width, config.depth, rngs)
         self.pictures = picture_encoders(spec, config.pictures, rngs)
 
-    def fit(self, readings: Mapping[str, np.ndarray]) -> None:
-        """Set the scales of vectors, and the mean pictures, from the readings of a dataset."""
+    def fit(self, readings: Mapping[str, np.ndarray], last: np.ndarray) -> None:
+        """Set the scales of vectors, and what picture encoders measure, from a dataset.
+
+        Args:
+          readings: of all moments by sensor.
+          last: row of the last moment of each one's episode.
+        """
         for sensor in self.spec.sensors:
             values = readings[sensor.name]
             if sensor.is_vector:
                 self.normalizer.fit(np.asarray(values, np.float32), place=self.spec.slices[sensor.name])
             else:
-                self.pictures[sensor.name].fit(np.asarray(values[:: max(1, len(values) // FITTED)]))
+                self.pictures[sensor.name].fit(*(np.asarray(values[rows]) for rows in pairs(last)))
 
     def embed(self, observation: Mapping[str, Array]) -> Float[Array, "... E"]:
         """Embedding of one moment: raw readings of vectors, and the features of pictures."""
@@ -133,7 +137,7 @@ def train(data: EpisodeData, history: int, config: GcbcConfig, training: Trainin
       training: of the world model.
     """
     model = Cloner(data.spec, history, data.actions.shape[1], config, nnx.Rngs(training.seed))
-    model.fit(data.readings)
+    model.fit(data.readings, data.last)
     middle, half = (data.action_high + data.action_low) / 2, (data.action_high - data.action_low) / 2
     taken = (data.actions - middle) / np.where(half > 0, half, 1.0)
     kind = FrameWindows if data.spec.pictures else WindowSampler

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
 from ..nets.decoder import Decoder
@@ -23,6 +23,7 @@ from ..nets.encoders.build import (
     projected,
 )
 from ..nets.encoders.history import HistoryEncoder
+from ..nets.encoders.picture import pairs
 from ..nets.heads import GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.predictors import EnsemblePredictor
 from ..observation import Observation
@@ -37,8 +38,6 @@ from .architecture import (
     check_observation,
     check_switch,
 )
-
-_FITTED = 2_000  # pictures from which their statistics are measured
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,7 @@ class WorldModel(nnx.Module):
     def fit_scales(
         self,
         readings: Mapping[str, ndarray],
+        last: Int[ndarray, "M"],
         actions: Float[ndarray, "N A"],
         low: Float[ndarray, "A"],
         high: Float[ndarray, "A"],
@@ -119,6 +119,7 @@ class WorldModel(nnx.Module):
 
         Args:
           readings: of all moments by sensor, `[M, ...]` each, in raw units.
+          last: row of the last moment of each one's episode.
           actions: the actions taken, in raw units.
           low: bounds of the actions.
           high: likewise.
@@ -127,8 +128,7 @@ class WorldModel(nnx.Module):
         self.encoder.fit(readings)
         if self.pictures is not None:
             for name, encoder in self.pictures.items():
-                whole = readings[name]
-                encoder.fit(np.asarray(whole[:: max(1, len(whole) // _FITTED)]))
+                encoder.fit(*(np.asarray(readings[name][rows]) for rows in pairs(last)))
         self.predictor.normalizer.fit(actions)
         if self.policy_head is not None:
             self.policy_head.fit(low, high)

@@ -151,10 +151,17 @@ class RewardModel(nnx.Module):
         self.pictures = picture_encoders(config.observation, config.pictures, rngs)
         self.slow_in_loops = self.pictures is not None and is_slow_in_loops(config.pictures)
 
-    def fit_pictures(self, pictures: Mapping[str, UInt8[ndarray, "M H W C"]]) -> None:
-        """Set what picture encoders measure before they learn, such as the mean picture, from a sample by sensor."""
+    def fit_pictures(
+        self, pictures: Mapping[str, UInt8[ndarray, "M H W C"]], later: Mapping[str, UInt8[ndarray, "M H W C"]]
+    ) -> None:
+        """Set what picture encoders measure before they learn, such as the mean picture.
+
+        Args:
+          pictures: a sample, by sensor.
+          later: what the same cameras show `APART` environment steps later.
+        """
         for name, encoder in {} if self.pictures is None else dict(self.pictures.items()).items():
-            encoder.fit(pictures[name])
+            encoder.fit(pictures[name], later[name])
 
     def embed(self, observation: Observation) -> Float[Array, "... E"]:
         """Embedding of one moment: raw readings of vectors, and the features of pictures."""

@@ -131,10 +131,21 @@ class TdTrainer:
         """
         return self._together(lanes, states, replays, keys, count)
 
-    def with_pictures(self, state: TdState, pictures: Mapping[str, UInt8[ndarray, "M H W C"]]) -> TdState:
-        """Return the state with the statistics of a sample of pictures, before the first update."""
+    def with_pictures(
+        self,
+        state: TdState,
+        pictures: Mapping[str, UInt8[ndarray, "M H W C"]],
+        later: Mapping[str, UInt8[ndarray, "M H W C"]],
+    ) -> TdState:
+        """Return the state with the statistics of a sample of pictures, before the first update.
+
+        Args:
+          state: without updates.
+          pictures: the sample, by sensor.
+          later: what the same cameras show `APART` steps later.
+        """
         model = self.model(state)
-        model.fit_pictures(pictures)
+        model.fit_pictures(pictures, later)
         _, _, *others = nnx.split(model, nnx.Param, ...)
         return replace(state, statistics=nnx.to_pure_dict(others[0]))
 

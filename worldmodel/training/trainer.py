@@ -98,7 +98,7 @@ class Trainer:
         """
         model = create(config, training.seed)
         taken = data.actions[data.last != np.arange(data.rows)]
-        model.fit_scales(data.readings, taken, data.action_low, data.action_high, probe_targets)
+        model.fit_scales(data.readings, data.last, taken, data.action_low, data.action_high, probe_targets)
         kind = FrameWindows if data.spec.pictures else WindowSampler
         sampler = kind.of(data, config.history, config.train_blocks, config.action_block, probe_targets)
         whole = any(stage.whole_pictures for stage in objective.stages(model, training))

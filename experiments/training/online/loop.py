@@ -194,7 +194,7 @@ class OnlineRun:
             self._remember_all(self._step(self._random(self._keys_for(_SEEDS, decisions))))
             if self.progress.decisions >= seeds:  # caught up immediately
                 if self._fit_pictures:
-                    self._state = self._trainer.with_pictures(self._state, self._memory.pictures())
+                    self._state = self._trainer.with_pictures(self._state, *self._memory.pictures())
                 for _ in range(seeds // 100):
                     self._update(100)
             return

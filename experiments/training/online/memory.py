@@ -16,6 +16,7 @@ from envs.reward_batch import Steps
 from worldmodel.data import replay as buffer
 from worldmodel.data.frame_ring import FrameRing
 from worldmodel.data.rewards import RewardEpisode
+from worldmodel.nets.encoders.picture import APART, FITTED
 from worldmodel.observation import ObservationSpec
 from worldmodel.training.lanes import Lanes
 from worldmodel.training.td_trainer import TdState, TdTrainer
@@ -24,7 +25,6 @@ from worldmodel.types import Metrics
 from .config import OnlineConfig
 
 _TOGETHER = 5  # updates whose pictures are in memory together
-_SAMPLED = 2_000  # pictures from which their statistics are measured
 
 
 @final
@@ -127,12 +127,19 @@ class Memory:
             seen[begins] = observations[name][begins, None]
         return rows, pictures
 
-    def pictures(self) -> dict[str, ndarray]:
-        """A sample of the pictures of all environments, by sensor."""
+    def pictures(self) -> tuple[dict[str, ndarray], dict[str, ndarray]]:
+        """A sample of the pictures of all environments, by sensor, and those `APART` decisions later.
+
+        The few pairs with an episode's end between them are among it.
+        """
         assert self._ring is not None
-        rows, slots = np.nonzero(_held(self.replay))
-        every = max(1, len(rows) // _SAMPLED)
-        return self._ring.read(rows[::every], slots[::every])
+        held = _held(self.replay)
+        rows, slots = np.nonzero(held)
+        later = (slots + APART) % self.replay.slots
+        known = held[rows, later] & (later > slots)
+        every = max(1, int(known.sum()) // FITTED)
+        rows, slots, later = (each[known][::every] for each in (rows, slots, later))
+        return self._ring.read(rows, slots), self._ring.read(rows, later)
 
     def seen(self, number: int) -> Float[ndarray, "N V"]:
         """Rows of the vectors in one run's buffer."""

@@ -51,7 +51,7 @@ def small_model(task, data, latent_size=8):
         ensemble=1,
     )
     model = create(config, 0)
-    model.fit_scales(data.readings, data.actions, data.action_low, data.action_high)
+    model.fit_scales(data.readings, data.last, data.actions, data.action_low, data.action_high)
     return freeze(model, config)
 
 

@@ -11,6 +11,7 @@ from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.nets.decoder import PictureDecoder, visible
 from worldmodel.nets.encoders.build import PICTURE_ENCODERS, sized
 from worldmodel.nets.encoders.history import vector_size
+from worldmodel.nets.encoders.picture import pairs
 from worldmodel.observation import ObservationSpec, Sensor, vector
 from worldmodel.training.updates import descend
 
@@ -26,7 +27,7 @@ def data():
 
 def fitted(kind, data):
     encoder = PICTURE_ENCODERS[kind]((SIZE, SIZE, 3), 64, rngs=nnx.Rngs(0))
-    encoder.fit(data.readings["pixels"])
+    encoder.fit(*(data.readings["pixels"][rows] for rows in pairs(data.last)))
     return encoder
 
 
@@ -57,12 +58,13 @@ def test_the_target_is_the_difference_from_the_mean_picture(data, kind):
     mean = np.rint(data.readings["pixels"].mean(axis=0)).astype(np.uint8)
     some = np.stack([mean, *data.readings["pixels"][:5]]).reshape(2, 3, SIZE, SIZE, 3)
     seen = visible(encoder, jnp.asarray(some))
-    assert seen.shape == (2, 3, 4, 16 if kind == "components" else 192)
+    assert seen.shape == (2, 3, 4, 16 if kind in ("components", "motion") else 192)
     assert float(jnp.abs(seen[0, 0]).max()) < 0.2 < float(jnp.abs(seen[1, 1]).max())
 
 
-def test_components_are_decoded_from_pictures_as_from_what_training_keeps_of_them(data):
-    encoder = fitted("components", data)
+@pytest.mark.parametrize("kind", ["components", "motion"])
+def test_components_are_decoded_from_pictures_as_from_what_training_keeps_of_them(data, kind):
+    encoder = fitted(kind, data)
     pictures = jnp.asarray(data.readings["pixels"][:4])
     np.testing.assert_allclose(visible(encoder, encoder.project(pictures)), visible(encoder, pictures), atol=1e-2)
 

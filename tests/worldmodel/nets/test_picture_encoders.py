@@ -4,7 +4,7 @@ import pytest
 from flax import nnx
 
 from worldmodel.nets.encoders.build import BY_PATCH, PICTURE_ENCODERS, picture_encoders, picture_stacks, sized
-from worldmodel.nets.encoders.picture import patches
+from worldmodel.nets.encoders.picture import pairs, patches
 from worldmodel.observation import ObservationSpec, Sensor
 
 SHAPE = (32, 32, 3)
@@ -33,15 +33,15 @@ def test_features_are_of_each_picture_alone_whatever_the_batch(encoder):
 def test_what_never_changes_is_not_seen(encoder):
     """The features of one picture among equal ones do not depend on what it shows: only differences do."""
     one, other = pictures(2)
-    encoder.fit(np.stack([one, one]))
+    encoder.fit(np.stack([one, one]), np.stack([one, one]))
     first = encoder(jnp.asarray(one))
-    encoder.fit(np.stack([other, other]))
+    encoder.fit(np.stack([other, other]), np.stack([other, other]))
     np.testing.assert_allclose(first, encoder(jnp.asarray(other)), atol=1e-5)
     assert np.abs(encoder(jnp.asarray(one)) - first).max() > 1e-3
 
 
 def test_every_pixel_counts(encoder):
-    encoder.fit(pictures(50))
+    encoder.fit(pictures(50), pictures(50)[::-1])
     one = pictures(1)[0]
     rows, columns = np.divmod(np.random.default_rng(0).choice(32 * 32, 40, replace=False), 32)
     changed = np.repeat(one[None], 40, axis=0)
@@ -83,3 +83,41 @@ def test_a_stack_has_the_features_that_it_says_and_sees_the_order_of_moments(kin
 def test_features_that_patches_cannot_share_are_named(kind, features):
     with pytest.raises(ValueError, match=f"has 16 patches, and observation.features must be a multiple.*{features}"):
         picture_encoders(camera(kind, features), kind, nnx.Rngs(0))
+
+
+@pytest.mark.parametrize(("kind", "sees_the_body"), [("components", False), ("motion", True)])
+def test_a_small_fast_body_stands_out_from_a_large_slow_background(kind, sees_the_body):
+    """The background has twenty times the body's variance; the body is what changes within a few steps."""
+    rng = np.random.default_rng(0)
+    grid = np.arange(32) / 32
+
+    def drawn(body, phases):
+        waves = sum(np.sin(2 * np.pi * turns * grid + phase) for turns, phase in zip((1, 2), phases, strict=True))
+        scene = np.repeat(128 + 30 * waves[None, :, None], 32, axis=0).repeat(3, axis=2)
+        if body is not None:
+            scene[body[0] : body[0] + 4, body[1] : body[1] + 4] += (40, -40, 0)
+        return scene
+
+    def picture(*scene):
+        return np.rint(drawn(*scene)).astype(np.uint8)
+
+    phases, places = rng.uniform(0, 2 * np.pi, (400, 2)), rng.integers(0, 28, (400, 2, 2))
+    before = np.stack([picture(place[0], phase) for place, phase in zip(places, phases, strict=True)])
+    after = np.stack([picture(place[1], phase + 0.1) for place, phase in zip(places, phases, strict=True)])
+    encoder = PICTURE_ENCODERS[kind](SHAPE, 16 * 4, rngs=nnx.Rngs(0))
+    encoder.fit(before, after)
+
+    def of_first_patch(body):
+        seen = encoder(jnp.asarray(np.stack([picture(body, phase) for phase in phases])))
+        return np.asarray(seen)[:, :4]
+
+    empty, full = of_first_patch(None), of_first_patch((2, 2))
+    apart = np.linalg.norm(full.mean(axis=0) - empty.mean(axis=0)) / np.linalg.norm(empty.std(axis=0))
+    assert (apart > 5) == sees_the_body
+
+
+def test_pairs_of_pictures_never_cross_an_episode():
+    last = np.array([4] * 5 + [6] * 2)
+    before, after = pairs(last)
+    np.testing.assert_array_equal(before, np.arange(7))
+    np.testing.assert_array_equal(after, [3, 4, 4, 4, 4, 6, 6])

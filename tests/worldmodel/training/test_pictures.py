@@ -83,8 +83,9 @@ def test_a_saved_model_embeds_as_the_trained_one(run, trained, data, tmp_path):
     np.testing.assert_array_equal(embedded[:, 64:], data.readings["proprio"][:5])
 
 
-def test_components_are_computed_once_and_embed_as_pictures_do(data):
-    made, _ = trainer(data, "components")
+@pytest.mark.parametrize("kind", ["components", "motion"])
+def test_components_are_computed_once_and_embed_as_pictures_do(data, kind):
+    made, _ = trainer(data, kind)
     assert made.sampler.frames["pixels"].dtype == np.float16
     assert made.sampler.frames["pixels"].shape == (data.rows, 4 * 16)
     model = made.model(made.init())

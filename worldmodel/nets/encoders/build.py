@@ -14,6 +14,7 @@ from ...observation import PRESENT, Observation, ObservationSpec
 from ...plugins import Plugins
 from .components import ComponentEncoder
 from .convolution import ConvolutionEncoder
+from .motion import MotionEncoder
 from .patches import PER_PATCH, PatchEncoder, patch_count
 from .stacks import ChangeStack, PatchStack
 from .transformer import TransformerEncoder
@@ -21,10 +22,11 @@ from .transformer import TransformerEncoder
 PICTURE_ENCODERS: dict[str, Any] = {
     "patches": PatchEncoder,
     "components": ComponentEncoder,
+    "motion": MotionEncoder,
     "transformer": TransformerEncoder,
     "convolution": ConvolutionEncoder,
 }
-BY_PATCH = ("patches", "components")  # whose features are those of the patches, one patch after the other
+BY_PATCH = ("patches", "components", "motion")  # whose features are those of the patches, one patch after the other
 WHOLE_FEATURES = 64  # of the others, unless `features` says otherwise
 INSTALLED = Plugins("encoder", tuple(PICTURE_ENCODERS))  # encoders of other packages: of pictures as a whole
 SLOW_IN_LOOPS = ("convolution",)  # XLA's convolutions on a processor run many times slower inside `lax.scan`
@@ -107,7 +109,9 @@ def picture_stacks(spec: ObservationSpec, kind: str, history: int, rngs: nnx.Rng
     for sensor in spec.pictures:
         height, width, channels = sensor.shape
         if kind in BY_PATCH:
-            stacks[sensor.name] = PatchStack((height, width, channels), sensor.features, history, rngs)
+            stacks[sensor.name] = PatchStack(
+                (height, width, channels), sensor.features, history, rngs, together=kind == "motion"
+            )
         else:
             stacks[sensor.name] = ChangeStack(sensor.features, history)
     return nnx.Dict(stacks)

@@ -24,17 +24,31 @@ class ComponentEncoder(PatchEncoder):
     def _basis(self, inputs: int, outputs: int, rngs: nnx.Rngs) -> nnx.Variable:
         return Statistic(jnp.eye(inputs, outputs, dtype=jnp.float32))
 
-    def fit(self, pictures: UInt8[ndarray, "M H W C"]) -> None:
-        """Set the mean picture and the components from a sample of the data."""
-        super().fit(pictures)
-        cut = np.asarray(patches(jnp.asarray(pictures), PATCH), np.float32)
-        apart = (cut - np.asarray(patches(self.mean[...][None], PATCH))).reshape(-1, cut.shape[-1])
-        some = apart[:: max(1, len(apart) // _SAMPLED)].astype(np.float64)
-        _, directions = np.linalg.eigh(some.T @ some)  # ascending
-        chosen = directions[:, ::-1][:, : self.basis.shape[1]]
+    def fit(self, pictures: UInt8[ndarray, "M H W C"], later: UInt8[ndarray, "M H W C"]) -> None:
+        """Set the mean picture and the components from a sample of the data.
+
+        Args:
+          pictures: the sample.
+          later: what the same cameras show `APART` environment steps later.
+        """
+        super().fit(pictures, later)
+        mean, *cut = (
+            np.asarray(patches(jnp.asarray(each), PATCH), np.float32)
+            for each in (self.mean[...][None], pictures, later)
+        )
+        found = self._directions(cut[0] - mean, cut[1] - cut[0])[:, : self.basis.shape[1]]
         # A direction's sign is arbitrary, and differs between libraries.
-        chosen *= np.sign(chosen[np.abs(chosen).argmax(axis=0), np.arange(chosen.shape[1])])
-        self.basis[...] = jnp.asarray(chosen, jnp.float32)
+        found *= np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])
+        self.basis[...] = jnp.asarray(found, jnp.float32)
+
+    def _directions(self, apart: Float[ndarray, "M N I"], changes: Float[ndarray, "M N I"]) -> Float[ndarray, "I I"]:
+        """Directions of patches, the most important first: here those of the largest variance.
+
+        Args:
+          apart: differences of patches from the mean picture.
+          changes: of the same patches.
+        """
+        return np.linalg.eigh(second_moment(apart))[1][:, ::-1]
 
     def __call__(self, pictures: UInt8[Array, "... H W C"] | Float16[Array, "... F"]) -> Float[Array, "... F"]:
         """Features of each picture; those of `project` are returned in full precision."""
@@ -45,3 +59,10 @@ class ComponentEncoder(PatchEncoder):
     def project(self, pictures: UInt8[Array, "B H W C"]) -> Float16[Array, "B F"]:
         """Features in half precision, a sixth of a picture's size."""
         return self.of_batch(pictures).astype(jnp.float16)
+
+
+def second_moment(of_patches: Float[ndarray, "M N I"]) -> Float[ndarray, "I I"]:
+    """Mean outer product of the patches of some pictures."""
+    rows = of_patches.reshape(-1, of_patches.shape[-1])
+    some = rows[:: max(1, len(rows) // _SAMPLED)].astype(np.float64)
+    return some.T @ some / len(some)

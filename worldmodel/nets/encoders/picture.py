@@ -5,11 +5,13 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 from numpy import ndarray
 
 from ..normalization import Statistic
 
+APART = 3  # environment steps between the two pictures of a change
+FITTED = 2_000  # pictures from which encoders measure what they need
 PIXEL_SCALE = 3.0 / 64.0  # of differences from the mean picture: most are small, and a body's are about 100
 
 
@@ -33,8 +35,13 @@ class PictureEncoder(nnx.Module):
             raise ValueError(f"a picture of {height} x {width} cannot be {why}: take multiples of {multiple}")
         self.mean = Statistic(jnp.zeros(shape, jnp.float32))
 
-    def fit(self, pictures: UInt8[ndarray, "M H W C"]) -> None:
-        """Set the mean picture from a sample of the data."""
+    def fit(self, pictures: UInt8[ndarray, "M H W C"], later: UInt8[ndarray, "M H W C"]) -> None:
+        """Set the mean picture from a sample of the data.
+
+        Args:
+          pictures: the sample.
+          later: what the same cameras show `APART` environment steps later, for encoders that look at changes.
+        """
         self.mean[...] = jnp.asarray(pictures.mean(axis=0, dtype=np.float64), jnp.float32)
 
     def __call__(self, pictures: UInt8[Array, "... H W C"]) -> Float[Array, "... F"]:
@@ -52,3 +59,13 @@ def patches(pictures: Array, size: int) -> Array:
     count, height, width, channels = pictures.shape
     cut = pictures.reshape(count, height // size, size, width // size, size, channels)
     return cut.transpose(0, 1, 3, 2, 4, 5).reshape(count, -1, size * size * channels)
+
+
+def pairs(last: Int[ndarray, "M"]) -> tuple[Int[ndarray, "S"], Int[ndarray, "S"]]:
+    """Rows of a sample of pictures for `PictureEncoder.fit`, and those `APART` steps later, of the same episodes.
+
+    Args:
+      last: row of the last moment of each one's episode, whose own picture is taken where the episode ends before.
+    """
+    some = np.arange(0, len(last), max(1, len(last) // FITTED))
+    return some, np.minimum(some + APART, last[some])

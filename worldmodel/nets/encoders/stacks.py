@@ -31,6 +31,8 @@ class PatchStack(nnx.Module):
       width: of the first layer over a patch.
       narrow: of the second one, whose outputs for all patches are joined.
       joined: J.
+      together: whether all patches are normalised together. A patch that shows little then stays small; by itself, it
+        would weigh as much as one that shows the body.
     """
 
     def __init__(
@@ -42,10 +44,11 @@ class PatchStack(nnx.Module):
         width: int = 64,
         narrow: int = 16,
         joined: int = 128,
+        together: bool = False,
     ):
         self.count, self.size = patch_count(shape), joined
         self.first = nnx.Linear(history * per_patch(shape, features), width, rngs=rngs)
-        self.norm = nnx.RMSNorm(width, rngs=rngs)
+        self.norm = nnx.RMSNorm(width, reduction_axes=(-2, -1) if together else -1, rngs=rngs)
         self.second = nnx.Linear(width, narrow, rngs=rngs)
         self.join_norm = nnx.RMSNorm(self.count * narrow, rngs=rngs)
         self.join = nnx.Linear(self.count * narrow, joined, rngs=rngs)

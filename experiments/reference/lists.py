@@ -15,7 +15,8 @@ from .files import SettingsFile
 # The encoders of worldmodel, which imports JAX.
 ENCODERS = {
     "patches": "a learned projection of each patch of 8 x 8 pixels",
-    "components": "principal components of the patches of the data: nothing in it learns, so training is faster",
+    "motion": "directions of each patch in which what moves stands out: fitted to the data, so training is faster",
+    "components": "principal components of each patch: fitted likewise, and what varies most is kept",
     "transformer": "a small vision transformer over the patches",
     "convolution": "a stack of convolutions: slow to train on a processor",
 }

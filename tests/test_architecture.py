@@ -65,6 +65,7 @@ ORDER = {
         "goal",
         "training",
         "representation",
+        "expectation",
         "rewards",
         "robot",
         "shipped",

@@ -22,10 +22,7 @@ def inertia(rng: Generator, hidden: bool) -> Twins:
     speed = rng.uniform(0.7, 1.0) if hidden else rng.uniform(0.45, 0.75)
     place = screen(rng) if hidden else None
     path = screen_path(0, None) if hidden else screen_path(None, 0)
-    if place is not None:
-        x = behind(rng, place, which.half_width, speed * FRAME_SECONDS)
-    else:
-        x = rng.uniform(-0.25, 0.25)
+    x = rng.uniform(-0.25, 0.25) if place is None else behind(rng, place, which.half_width, speed * FRAME_SECONDS)
     later = -direction * speed * rng.uniform(0.9, 1.1) if hidden or rng.random() < 0.5 else 0.0
     scene = Scene(which, screen=place)
     courses = [Course(scene, gliding(which, x, event, each), screen=path) for each in (direction * speed, later)]

@@ -60,8 +60,5 @@ def support(rng: Generator, hidden: bool) -> Twins:
         speed = rng.uniform(0.38, 0.42)
     ends = [sorted((-direction * 1.6, direction * each)) for each in (edge, longer)]
     start = gliding(which, direction * edge, event, direction * speed, top)
-    courses = [
-        Course(Scene(which, ledge=(low, high, top), screen=place), start, screen=path) for low, high in ends
-    ]
+    courses = [Course(Scene(which, ledge=(low, high, top), screen=place), start, screen=path) for low, high in ends]
     return Twins((courses[0], courses[1]), event, "parts")
-

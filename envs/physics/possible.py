@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..streams import stream
-from .course import FRAME_SECONDS, FRAMES, Clip, Course, Motion, roll_out
+from .course import FRAMES, Clip, Course, Motion, roll_out
 from .properties import CASES, OCCLUDED, PROPERTIES
 from .sampling import Generator, body, screen, screen_path, sign, waves
 from .scene import Body, Scene

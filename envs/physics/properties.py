@@ -48,7 +48,10 @@ PROPERTIES: Mapping[str, Property] = {
     "agency_reversed": Property(agency.reversed_effect, (VISIBLE,), _AGENCY),
 }
 CASES: tuple[tuple[str, str], ...] = tuple(
-    (name, visibility) for visibility in (VISIBLE, OCCLUDED) for name, each in PROPERTIES.items() if visibility in each.visibilities
+    (name, visibility)
+    for visibility in (VISIBLE, OCCLUDED)
+    for name, each in PROPERTIES.items()
+    if visibility in each.visibilities
 )
 
 

@@ -1,4 +1,4 @@
-"""Four clips of a test: two that are possible, and the two that have the beginning of one and the ending of the other."""
+"""Four clips of a test: two that are possible, and two that begin as one of them and end as the other."""
 
 from __future__ import annotations
 

@@ -65,7 +65,9 @@ def screen_path(rise: int | None, fall: int | None) -> Float[ndarray, "T"]:
     return np.minimum(up, 1.0 - down)
 
 
-def screen(rng: Generator, half_width: tuple[float, float] = (0.36, 0.44), height: tuple[float, float] = (0.5, 0.6)) -> tuple[float, float, float]:
+def screen(
+    rng: Generator, half_width: tuple[float, float] = (0.36, 0.44), height: tuple[float, float] = (0.5, 0.6)
+) -> tuple[float, float, float]:
     """Draw the place, half width and height of a screen near the middle of the picture."""
     return rng.uniform(-0.25, 0.25), rng.uniform(*half_width), rng.uniform(*height)
 

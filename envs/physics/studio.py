@@ -20,6 +20,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 from numpy import ndarray
 
 from ..pipes import end, receive, write
+from .course import Clip
 from .drawing import SIZE
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,10 @@ class Drawn:
         names = ("pictures", "rows", "actions", "events")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
+    def first(self, count: int) -> Drawn:
+        """The first clips."""
+        return Drawn(self.pictures[:count], self.rows[:count], self.actions[:count], self.events[:count])
+
 
 class Studio:
     """Draws clips in this process and in workers, which start when they are first used and end with `close`.
@@ -63,7 +68,13 @@ class Studio:
         return self._all({"seed": seed, "source": source}, numbers, 1)
 
     def quadruplets(
-        self, name: str, visibility: str, seed: int, numbers: Sequence[int], source: str = "evaluate"
+        self,
+        name: str,
+        visibility: str,
+        seed: int,
+        numbers: Sequence[int],
+        source: str = "evaluate",
+        possible_only: bool = False,
     ) -> Drawn:
         """Draw quadruplets, four clips each: as `properties.quadruplet` returns them.
 
@@ -73,8 +84,11 @@ class Studio:
           seed: of the clips.
           numbers: of the quadruplets.
           source: random stream.
+          possible_only: leave out the impossible clips, so that there are two of each quadruplet.
         """
-        return self._all({"name": name, "visibility": visibility, "seed": seed, "source": source}, numbers, 4)
+        request = {"name": name, "visibility": visibility, "seed": seed, "source": source}
+        kept = 2 if possible_only else 4
+        return self._all({**request, "kept": kept}, numbers, kept)
 
     def close(self) -> None:
         """Free the context and end the processes; both start again when needed."""
@@ -126,17 +140,17 @@ def draw(painter: Any, request: dict[str, Any]) -> Drawn:
 
     Args:
       painter: a `drawing.Painter`.
-      request: `seed`, `source` and `numbers`; for quadruplets `name` and `visibility`, too.
+      request: `seed`, `source` and `numbers`; for quadruplets `name`, `visibility` and `kept`, too.
     """
     from .possible import possible
     from .properties import quadruplet
 
-    clips, events = [], list[int]()
+    clips, events = list[Clip](), list[int]()
     for number in request["numbers"]:
         if "name" in request:
             four = quadruplet(request["name"], request["visibility"], request["seed"], number, request["source"])
-            clips += four.clips
-            events += [four.event] * 4
+            clips += four.clips[: request["kept"]]
+            events += [four.event] * request["kept"]
         else:
             clips.append(possible(request["seed"], number, request["source"]))
             events.append(0)

@@ -37,6 +37,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "critic_updates disturbed_at dwell frozen_updates kills latency_plans learning_starts num_keep "
         "offline_updates patience plan plans policy_updates preview shift suggestions video_episodes",
     ),
+    (Whole(1), "calibration_clips clips pairs spans"),
     (_SEED, "changes_seed seed"),
     (Whole(0, 65535), "port"),
     (
@@ -53,7 +54,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Number(), "beta moment noise_beta running terminal weight"),
     (_SHARE, "asked_goals dropout keep momentum partial_goals"),
     (_PART, "alpha bootstrap gamma gentlest tau tight_share"),
-    (_BETWEEN, "expectile target_rate"),
+    (_BETWEEN, "expectile false_alarm_rate target_rate"),
     (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view view_dark"),
     (
         Word(),
@@ -67,7 +68,9 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Word(("zero", "linear", "cubic")), "order"),
     (Word(("float32", "bfloat16", "auto")), "precision"),
     (Word(("ideal", "delay", "wallclock")), "timing"),
+    (Word(("max", "mean")), "reduce"),
     (Several(Word(("cpu", "cuda")), 1), "platforms"),
+    (Several(Word()), "properties visibilities"),
     (Several(Word(), 1), "policies"),
     (Several(_SEED, 1), "seeds"),
     (Several(_SEED), "before_seeds"),

@@ -44,7 +44,7 @@ class StateSurprise:
         for index, (rows, actions) in enumerate(zip(clips.rows, clips.actions, strict=True)):
             for moment in range(len(rows) - 1):
                 later = predicted(rows[moment], actions[moment : moment + 1])
-                away = np.abs(later[:STATE - 1] - rows[moment + 1, :STATE - 1])
+                away = np.abs(later[: STATE - 1] - rows[moment + 1, : STATE - 1])
                 look = np.abs(rows[moment, STATE:] - rows[moment + 1, STATE:])
                 found[index, moment + 1] = away.max() + look.max()
         return found

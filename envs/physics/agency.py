@@ -34,7 +34,7 @@ def _asked(rng: Generator, changed: Callable[[ndarray, int], ndarray]) -> Twins:
     """Two courses of the pusher, alone or next to a body, with different actions from the event on."""
     event = int(rng.integers(6, 15))
     actions = waves(rng)
-    other: Float[ndarray, "T-1 1"] = changed(actions, event)
+    other: Float[ndarray, "U 1"] = changed(actions, event)
     which, place = None, rng.uniform(-0.35, 0.35)
     start = None
     if rng.random() < 0.5:

@@ -49,7 +49,7 @@ class Course:
     second: Motion | None = None
     pusher: float = 0.0
     screen: Float[ndarray, "T"] = field(default_factory=lambda: np.zeros(FRAMES))
-    actions: Float[ndarray, "T-1 1"] = field(default_factory=lambda: np.zeros((FRAMES - 1, 1)))
+    actions: Float[ndarray, "U 1"] = field(default_factory=lambda: np.zeros((FRAMES - 1, 1)))
     change: tuple[int, Scene] | None = None
 
 
@@ -59,7 +59,7 @@ class Clip:
 
     states: Float[ndarray, "T 15"]
     looks: Float[ndarray, "T L"]  # `Scene.vector` of what each picture shows
-    actions: Float32[ndarray, "T-1 1"]
+    actions: Float32[ndarray, "U 1"]
 
     def rows(self) -> Float[ndarray, "T 42"]:
         """States and looks side by side, as datasets hold them."""

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from types import TracebackType
-from typing import Self
-
 import mujoco
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -59,11 +55,8 @@ class Painter:
         """Free the OpenGL context."""
         self._camera.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Painter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with contextlib.suppress(RuntimeError):
-            self.close()
+    def __exit__(self, *_: object) -> None:
+        self.close()

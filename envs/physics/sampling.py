@@ -85,7 +85,7 @@ def behind(rng: Generator, place: tuple[float, float, float], half_width: float,
     return place[0] + rng.uniform(-room, room)
 
 
-def waves(rng: Generator, frames: int = FRAMES - 1) -> Float[ndarray, "T-1 1"]:
+def waves(rng: Generator, frames: int = FRAMES - 1) -> Float[ndarray, "U 1"]:
     """Draw actions of the pusher that change every few pictures and keep it near its start."""
     found, place = np.zeros((frames, 1)), 0.0
     begin = 0

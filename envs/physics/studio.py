@@ -35,7 +35,7 @@ class Drawn:
 
     pictures: UInt8[ndarray, "C T h w 3"]
     rows: Float[ndarray, "C T S"]  # states and looks
-    actions: Float32[ndarray, "C T-1 1"]
+    actions: Float32[ndarray, "C U 1"]
     events: Int[ndarray, "C"]  # picture of the event; 0 where none is known
 
     @classmethod

@@ -71,6 +71,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Word(("max", "mean")), "reduce"),
     (Several(Word(("cpu", "cuda")), 1), "platforms"),
     (Several(Word()), "properties visibilities"),
+    (Word(), "export"),
     (Several(Word(), 1), "policies"),
     (Several(_SEED, 1), "seeds"),
     (Several(_SEED), "before_seeds"),
@@ -131,7 +132,7 @@ _OPTIONAL_NAMES = (
     "delay_ms distractor episodes episodic every fault features goal goal_at members methods moment only ours out "
     "pictures_of plan "
     "planners preview rate_limit rest results run seconds seeds sensors of start_from start_parts tasks telemetry what "
-    "watch where "
+    "watch where export "
 )
 OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 

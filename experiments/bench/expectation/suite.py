@@ -17,7 +17,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from envs.physics.dataset import export_training
+from envs.physics.dataset import export_test, export_training
 from envs.physics.studio import Drawn, Studio
 
 from ...records import table_file
@@ -53,6 +53,9 @@ def run(cfg: DictConfig) -> list[ExpectationRow]:
     """
     check(cfg)
     requested = list(cells(cfg))
+    if cfg.suite.export is not None:
+        export(cfg, requested)
+        return []
     with Suite(cfg) as suite:
         failed = run_all(suite.steps(suite.to_measure(requested)))
     wanted = {cell.identity for cell in requested}
@@ -63,6 +66,29 @@ def run(cfg: DictConfig) -> list[ExpectationRow]:
         say(f"page: {page}")
     exit_on_failure(failed)
     return rows
+
+
+def export(cfg: DictConfig, requested: Sequence[Cell]) -> None:
+    """Write the clips of the first seed as two Minari datasets, each with its card: `possible` and `test`.
+
+    Args:
+      cfg: of the suite.
+      requested: cells, whose properties the test clips are of.
+
+    Raises:
+      FileExistsError: one of them is there already.
+    """
+    place, seed, suite = Path(cfg.suite.export), int(cfg.suite.seeds[0]), cfg.suite
+    cases = list(dict.fromkeys((cell.name, cell.visibility) for cell in requested))
+    clips, quadruplets = int(suite.clips), len(cases) * int(suite.pairs) // 2
+    for name in ("possible", "test"):
+        if (place / name).exists():
+            raise FileExistsError(f"there is something at {place / name} already: choose another folder or remove it")
+    with progress_bar("possible clips", clips) as bar:
+        export_training(place / "possible", seed, clips, bar)
+    with progress_bar("test clips", quadruplets) as bar:
+        export_test(place / "test", seed, int(suite.pairs), cases, bar)
+    say(f"{clips} possible clips: {place / 'possible'}; {4 * quadruplets} labelled ones: {place / 'test'}")
 
 
 class Suite:

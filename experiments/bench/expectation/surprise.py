@@ -115,7 +115,7 @@ def _errors(
     model: Any,
     spans: int,
     rows: Float[Array, "C T E"],
-    actions: Float[Array, "C T-1 A"],
+    actions: Float[Array, "C U A"],
     past: Int[Array, "T P"],
 ) -> Float[Array, "C T J D"]:
     latents = model.encode(model.params, rows[:, past])  # [C, T, D]

@@ -57,9 +57,8 @@ def test_card(seed: int, pairs: int, cases: Sequence[tuple[str, str]], size: int
       size: of the pictures.
     """
     listed = "\n".join(f"| {CASES.index(case)} | {case[0]} | {case[1]} |" for case in cases)
-    hidden = "\n".join(
-        f"- `{name}` is not tested occluded: {each.why}." for name, each in PROPERTIES.items() if each.why
-    )
+    reasons = {name: each.why for name, each in PROPERTIES.items() if each.why}
+    hidden = "\n".join(f"- `{name}` is not tested occluded: {why}." for name, why in reasons.items())
     lead = f"""# Possible and impossible clips
 
 {pairs} pairs of each property and visibility, as quadruplets: two possible clips, and two that begin as one and end as

@@ -38,6 +38,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "offline_updates patience plan plans policy_updates preview shift suggestions video_episodes",
     ),
     (Whole(1), "calibration_clips clips pairs spans"),
+    (Whole(0), "context"),
     (_SEED, "changes_seed seed"),
     (Whole(0, 65535), "port"),
     (
@@ -68,7 +69,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Word(("zero", "linear", "cubic")), "order"),
     (Word(("float32", "bfloat16", "auto")), "precision"),
     (Word(("ideal", "delay", "wallclock")), "timing"),
-    (Word(("max", "mean")), "reduce"),
+    (Word(("max", "mean")), "clip_reduce pair_reduce"),
     (Several(Word(("cpu", "cuda")), 1), "platforms"),
     (Several(Word()), "properties visibilities"),
     (Word(), "export"),

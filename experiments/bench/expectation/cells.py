@@ -14,7 +14,6 @@ from envs.physics.properties import CASES, PROPERTIES
 from ... import build
 from ...build.recipes import recipe
 from ...shell.did_you_mean import did_you_mean
-from .scores import REDUCE
 
 CONTROLS = ("pixels", "oracle")  # methods without a model
 VISIBILITIES = tuple(dict.fromkeys(visibility for _, visibility in CASES))
@@ -80,15 +79,21 @@ def settings(cfg: DictConfig, method: str, seed: int) -> DictConfig:
     return made
 
 
-def identified(cfg: DictConfig, cell: Cell) -> dict[str, Any]:
-    """What determines a row besides its number of pairs, for its manifest."""
+def identified(cfg: DictConfig, cell: Cell, made: DictConfig | None) -> dict[str, Any]:
+    """What determines a row besides its number of pairs, for its manifest.
+
+    Args:
+      cfg: of the suite.
+      cell: of the row.
+      made: settings of its model, if it has one.
+    """
     suite = cfg.suite
     found: dict[str, Any] = {"false_alarm_rate": float(suite.false_alarm_rate), "held_out": int(suite.held_out)}
-    if cell.learned:
-        made = recipe(settings(cfg, cell.method, cell.seed), cell.seed)
-        made.pop("data")  # a folder, which says nothing
-        found |= {"recipe": made, "clips": int(suite.clips), "calibration_clips": int(suite.calibration_clips)}
-        found |= {"spans": int(suite.spans), "reduce": str(suite.reduce)}
+    if made is not None:
+        learned = recipe(made, cell.seed)
+        learned.pop("data")  # a folder, which says nothing
+        found |= {"recipe": learned, "clips": int(suite.clips), "calibration_clips": int(suite.calibration_clips)}
+        found |= {name: suite[name] for name in ("spans", "context", "pair_reduce", "clip_reduce")}
     return found
 
 
@@ -121,8 +126,6 @@ def check(cfg: DictConfig) -> None:
             raise ValueError(f"suite.{name} is empty: name at least one")
     if int(suite.pairs) % 2:
         raise ValueError(f"suite.pairs must be even, since a quadruplet has two of them; got {suite.pairs}")
-    if str(suite.reduce) not in REDUCE:
-        raise ValueError(f"suite.reduce is {suite.reduce}: choose from {', '.join(REDUCE)}")
     for method in map(str, suite.methods):
         if method not in CONTROLS:
             settings(cfg, method, int(suite.seeds[0]))

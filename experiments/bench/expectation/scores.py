@@ -31,20 +31,26 @@ def clip_scores(surprise: Float[ndarray, "C T"], reduce: str) -> Float[ndarray, 
       ValueError: another reduction.
     """
     if reduce not in REDUCE:
-        raise ValueError(f"suite.reduce is {reduce!r}: choose from {', '.join(REDUCE)}")
+        raise ValueError(f"a surprise cannot be reduced by {reduce!r}: choose from {', '.join(REDUCE)}")
     return surprise.max(axis=1) if reduce == "max" else surprise.mean(axis=1)
 
 
-def scores(four: Float[ndarray, "Q 4"], possible: Float[ndarray, "M"], false_alarm_rate: float) -> Scores:
+def scores(
+    pairs: Float[ndarray, "Q 4"],
+    singles: Float[ndarray, "Q 4"],
+    possible: Float[ndarray, "M"],
+    false_alarm_rate: float,
+) -> Scores:
     """Scores of quadruplets.
 
     Args:
-      four: of the clips of each quadruplet.
+      pairs: one number for each clip of a quadruplet, compared within pairs.
+      singles: likewise, compared with all others and the threshold.
       possible: of other possible clips of the same case, which the threshold is fixed on.
       false_alarm_rate: share of possible clips above the threshold.
     """
-    right = np.concatenate([_above(four[:, impossible], four[:, fine]) for fine, impossible in PAIRS])
-    fine, impossible = four[:, :2].ravel(), four[:, 2:].ravel()
+    right = np.concatenate([_above(pairs[:, impossible], pairs[:, fine]) for fine, impossible in PAIRS])
+    fine, impossible = singles[:, :2].ravel(), singles[:, 2:].ravel()
     limit = threshold(possible, false_alarm_rate)
     at_limit = (np.mean(fine <= limit) + np.mean(impossible > limit)) / 2
     auroc = float(_above(impossible[:, None], fine[None]).mean())

@@ -99,6 +99,7 @@ class Suite:
         self.path = Path(cfg.results) / FILE
         self._made = manifest(cfg, list(map(int, cfg.suite.seeds)))
         self._studio = Studio()
+        self._settings: dict[tuple[str, int], DictConfig] = {}
         self._models: dict[tuple[str, int], ModelSurprise] = {}
         self._drawn: tuple[Any, Drawn, Drawn] | None = None  # the clips of the latest case
         self._possible: tuple[int, Drawn] | None = None  # those that models are calibrated on
@@ -109,6 +110,16 @@ class Suite:
     def __exit__(self, *_: object) -> None:
         self._studio.close()
 
+    def settings(self, method: str, seed: int) -> DictConfig:
+        """Settings of a model, composed once for all its rows."""
+        if (method, seed) not in self._settings:
+            self._settings[method, seed] = settings(self.cfg, method, seed)
+        return self._settings[method, seed]
+
+    def identified(self, cell: Cell) -> dict[str, Any]:
+        """What determines a row besides its number of pairs."""
+        return identified(self.cfg, cell, self.settings(cell.method, cell.seed) if cell.learned else None)
+
     def to_measure(self, requested: Sequence[Cell]) -> list[Cell]:
         """The cells without a row of the same settings and enough pairs; all of them with `redo`."""
         rows = {row.identity(): row for row in table_file.read(self.path, ExpectationRow)}
@@ -117,7 +128,7 @@ class Suite:
         def is_measured(cell: Cell) -> bool:
             row = rows.get(cell.identity)
             enough = row is not None and row.pairs >= int(self.cfg.suite.pairs)
-            return enough and same_settings(stored.get(cell.identity), identified(self.cfg, cell))
+            return enough and same_settings(stored.get(cell.identity), self.identified(cell))
 
         return missing(requested, is_measured, bool(self.cfg.redo), "rows")
 
@@ -157,7 +168,7 @@ class Suite:
 
     def train(self, method: str, seed: int) -> Any:
         """The frozen model of a method, trained if missing."""
-        return ensure_model(settings(self.cfg, method, seed), seed, model_file(self.cfg, method, seed)).model
+        return ensure_model(self.settings(method, seed), seed, model_file(self.cfg, method, seed)).model
 
     def measure(self, cell: Cell) -> None:
         """Measure one row and write it."""
@@ -175,25 +186,26 @@ class Suite:
             threshold_accuracy=found.threshold_accuracy,
             command=command(),
         )
-        made = {**self._made, "cell": identified(self.cfg, cell)}
+        made = {**self._made, "cell": self.identified(cell)}
         table_file.add(self.path, ExpectationRow, [row], IDENTITY, made)
 
     def _scored(self, cell: Cell, test: Drawn, possible: Drawn) -> tuple[Scores, Any]:
         """Scores, and the surprise at every picture of the test; of pixels those of the better of all variants."""
         rate, found = float(self.cfg.suite.false_alarm_rate), list[tuple[Scores, Any]]()
-        for subject, reduce in self._subjects(cell):
+        for subject, of_pairs, of_clips in self._subjects(cell):
             curves, held = subject.surprise(test), subject.surprise(possible)
-            four = clip_scores(curves, reduce).reshape(-1, 4)
-            found.append((scores(four, clip_scores(held, reduce), rate), curves))
+            pairs, singles = (clip_scores(curves, reduce).reshape(-1, 4) for reduce in (of_pairs, of_clips))
+            found.append((scores(pairs, singles, clip_scores(held, of_clips), rate), curves))
         return max(found, key=lambda each: each[0].accuracy)
 
-    def _subjects(self, cell: Cell) -> list[tuple[Subject, str]]:
-        """What is surprised, and how a clip's surprise is reduced to one number."""
+    def _subjects(self, cell: Cell) -> list[tuple[Subject, str, str]]:
+        """What is surprised, and how surprise becomes one number a clip: within pairs, and of single clips."""
         if cell.method == "pixels":
-            return [(PixelSurprise(linear), reduce) for linear in (False, True) for reduce in REDUCE]
+            return [(PixelSurprise(linear), reduce, reduce) for linear in (False, True) for reduce in REDUCE]
         if cell.method == "oracle":
-            return [(StateSurprise(), "max")]
-        return [(self._model(cell.method, cell.seed), str(self.cfg.suite.reduce))]
+            return [(StateSurprise(), "max", "max")]
+        suite = self.cfg.suite
+        return [(self._model(cell.method, cell.seed), str(suite.pair_reduce), str(suite.clip_reduce))]
 
     def _model(self, method: str, seed: int) -> ModelSurprise:
         """A model with its usual errors."""
@@ -203,8 +215,8 @@ class Suite:
                 numbers = range(int(self.cfg.suite.calibration_clips))
                 self._possible = seed, self._studio.possible(seed, numbers, "validate")
             model = self.train(method, seed)
-            spans = int(self.cfg.suite.spans)
-            self._models[method, seed] = ModelSurprise.calibrated(model, spans, self._possible[1])
+            spans, context = int(self.cfg.suite.spans), int(self.cfg.suite.context)
+            self._models[method, seed] = ModelSurprise.calibrated(model, spans, context, self._possible[1])
         return self._models[method, seed]
 
     def _clips(self, cell: Cell) -> tuple[Drawn, Drawn]:

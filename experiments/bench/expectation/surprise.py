@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 from numpy import ndarray
 
 from envs.physics.studio import Drawn
@@ -39,6 +39,7 @@ class ModelSurprise:
     Args:
       model: frozen.
       spans: the longest prediction, in blocks of actions.
+      context: pictures before the first one that predictions start from: nothing is known of velocities earlier.
       mean: of the errors of each span.
       whiten: likewise.
       usual: mean square of the whitened errors of each span.
@@ -46,29 +47,31 @@ class ModelSurprise:
 
     model: Any
     spans: int
+    context: int
     mean: Float[ndarray, "J D"]
     whiten: Float[ndarray, "J D D"]
     usual: Float[ndarray, "J"]
 
     @classmethod
-    def calibrated(cls, model: Any, spans: int, possible: Drawn) -> ModelSurprise:
+    def calibrated(cls, model: Any, spans: int, context: int, possible: Drawn) -> ModelSurprise:
         """Measure the usual errors on possible clips that the model has not learned from.
 
         Args:
           model: frozen.
           spans: the longest prediction, in blocks of actions.
+          context: pictures before the first one that predictions start from.
           possible: the clips.
         """
         errors = errors_of(model, spans, possible)
         means, whitens, usual = [], [], []
         for span in range(spans):
-            made = errors[:, : _starts(errors.shape[1], model, span), span].reshape(-1, errors.shape[-1])
+            made = errors[:, context : _ends(errors.shape[1], model, span), span].reshape(-1, errors.shape[-1])
             values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(made.T.astype(np.float64))))
             whiten = vectors / np.sqrt(values + _SHRINK * values.mean() + 1e-12)
             means.append(made.mean(axis=0))
             whitens.append(whiten.astype(np.float32))
             usual.append(np.mean(((made - means[-1]) @ whitens[-1]) ** 2))
-        return cls(model, spans, np.stack(means), np.stack(whitens), np.asarray(usual))
+        return cls(model, spans, context, np.stack(means), np.stack(whitens), np.asarray(usual))
 
     def surprise(self, clips: Drawn) -> Float[ndarray, "C T"]:
         """Mean over the spans of the mean square of the whitened errors, 1 as usual; 0 where nothing was predicted."""
@@ -81,9 +84,9 @@ class ModelSurprise:
         errors = errors_of(self.model, self.spans, clips)
         found = np.full((*errors.shape[:2], self.spans), np.nan)
         for span in range(self.spans):
-            count, later = _starts(errors.shape[1], self.model, span), (span + 1) * self.model.action_block
-            whitened = (errors[:, :count, span] - self.mean[span]) @ self.whiten[span]
-            found[:, later:, span] = np.mean(np.square(whitened), axis=-1) / self.usual[span]
+            end, later = _ends(errors.shape[1], self.model, span), (span + 1) * self.model.action_block
+            whitened = (errors[:, self.context : end, span] - self.mean[span]) @ self.whiten[span]
+            found[:, self.context + later :, span] = np.mean(np.square(whitened), axis=-1) / self.usual[span]
         return found
 
 
@@ -98,14 +101,13 @@ def errors_of(model: Any, spans: int, clips: Drawn) -> Float[ndarray, "C T J D"]
     count, moments = clips.pictures.shape[:2]
     flat = embedded(model, {"pixels": clips.pictures.reshape((-1, *clips.pictures.shape[2:]))})
     rows = np.asarray(flat).reshape((count, moments, -1))
-    past = np.maximum(np.arange(moments)[:, None] - np.arange(model.history - 1, -1, -1), 0)
     found = []
     for at in range(0, count, _TOGETHER):
         some, acted = rows[at : at + _TOGETHER], clips.actions[at : at + _TOGETHER]
         missing = _TOGETHER - len(some)  # one shape, one program
         some = np.pad(some, ((0, missing), (0, 0), (0, 0)))
         acted = np.pad(acted, ((0, missing), (0, 0), (0, 0)))
-        errors = _errors(model, spans, jnp.asarray(some), jnp.asarray(acted), jnp.asarray(past))
+        errors = _errors(model, spans, jnp.asarray(some), jnp.asarray(acted))
         found.append(np.asarray(errors)[: _TOGETHER - missing])
     return np.concatenate(found)
 
@@ -116,23 +118,23 @@ def _errors(
     spans: int,
     rows: Float[Array, "C T E"],
     actions: Float[Array, "C U A"],
-    past: Int[Array, "T P"],
 ) -> Float[Array, "C T J D"]:
+    moments, block = rows.shape[1], model.action_block
+    past = np.maximum(np.arange(moments)[:, None] - np.arange(model.history - 1, -1, -1), 0)
     latents = model.encode(model.params, rows[:, past])  # [C, T, D]
-    moments, block = latents.shape[1], model.action_block
     padded = jnp.pad(actions, ((0, 0), (0, spans * block + 1), (0, 0)))
     later = jnp.pad(latents, ((0, 0), (0, spans * block), (0, 0)))
     predicted, found = latents, []
     for span in range(spans):
-        steps = jnp.arange(moments)[:, None] + span * block + jnp.arange(block)
+        steps = np.arange(moments)[:, None] + span * block + np.arange(block)
         predicted = model.predict(model.params, predicted, padded[:, steps]).latent
         end = (span + 1) * block
         seen = later[:, end : end + moments]
-        inside = (jnp.arange(moments) + end < moments)[None, :, None]
+        inside = (np.arange(moments) + end < moments)[None, :, None]
         found.append(jnp.where(inside, seen - predicted, 0.0))
     return jnp.stack(found, axis=2)
 
 
-def _starts(moments: int, model: Any, span: int) -> int:
-    """Pictures from which a span ends within the clip."""
+def _ends(moments: int, model: Any, span: int) -> int:
+    """First picture from which a span ends beyond the clip."""
     return moments - (span + 1) * int(model.action_block)

@@ -24,7 +24,7 @@ for episode in dataset.iterate_episodes():
     episode.observations["pixels"], episode.actions, episode.infos
 ```
 
-Simulated with MuJoCo by `jepa-mpc` (Apache-2.0). A clip follows from the seed and its number alone. Gravity is 3 m/s², so
+Simulated with MuJoCo by `jepa-mpc` (Apache-2.0). A clip follows from seed and number alone. Gravity is 3 m/s², so
 that a fall takes many pictures; the world has two bodies at most, one camera, plain colours and no noise. Nothing in it
 is a photograph, and no person is in it.
 """

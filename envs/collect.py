@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium.spaces
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from .behaviours import Behaviour, Generators
@@ -35,7 +35,7 @@ _BYTES_PER_EPISODE = 20_000  # HDF5 headers of one episode: 18.2 kB measured
 _BYTES_PER_ARRAY = 4_000  # HDF5 headers of each further array of observations
 _BATCH_BYTES = 256 * 2**20  # of the observations of a batch in memory
 _FRAMES_PER_CHUNK = 16  # of pictures, compressed together
-_DATA_FILE = "main_data.hdf5"  # Minari's HDF5 storage without its metadata
+DATA_FILE = "main_data.hdf5"  # Minari's HDF5 storage without its metadata
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class _Writer:
         from minari.dataset.minari_storage import MinariStorage
 
         self._task = task
-        self._file = directory / _DATA_FILE
+        self._file = directory / DATA_FILE
         self.seconds = 0.0
         self._storage = MinariStorage.new(
             directory, task.observation_space, task.action_space, data_format="hdf5", jpeg_encoding=False
@@ -181,27 +181,8 @@ class _Writer:
             for index, (action, state) in enumerate(zip(actions, states, strict=True))
         )
         if shown:
-            self._write_pictures(shown, len(actions))
+            write_pictures(self._file, shown)
         self.seconds += time.perf_counter() - began
-
-    def _write_pictures(self, pictures: dict[str, ndarray], episodes: int) -> None:
-        """Add pictures to the episodes written last, compressed without loss, as Minari's own writer cannot."""
-        import h5py
-
-        with h5py.File(self._file, "a", track_order=True) as file:
-            first = len(file) - episodes
-            for name, frames in pictures.items():
-                chunks = (min(_FRAMES_PER_CHUNK, frames.shape[1]), *frames.shape[2:])
-                for index in range(episodes):
-                    group = file.require_group(f"episode_{first + index}/observations")
-                    group.create_dataset(
-                        name,
-                        data=frames[index],
-                        chunks=chunks,
-                        maxshape=(None, *frames.shape[2:]),
-                        compression="gzip",
-                        compression_opts=1,
-                    )
 
     def _reserve(self, size: int) -> None:
         """Claim disk space behind the end of the file, or raise OSError: HDF5 itself crashes where a write fails.
@@ -220,6 +201,31 @@ class _Writer:
     def finish(self) -> float:
         """Size of the dataset in megabytes."""
         return float(self._storage.get_size())
+
+
+def write_pictures(file: Path, pictures: Mapping[str, UInt8[ndarray, "B T h w c"]]) -> None:
+    """Add pictures to the episodes written last, compressed without loss, as Minari's own writer cannot.
+
+    Args:
+      file: of the dataset.
+      pictures: of the last B episodes, by camera.
+    """
+    import h5py
+
+    with h5py.File(file, "a", track_order=True) as stored:
+        for name, frames in pictures.items():
+            first = len(stored) - len(frames)
+            chunks = (min(_FRAMES_PER_CHUNK, frames.shape[1]), *frames.shape[2:])
+            for index, values in enumerate(frames):
+                group = stored.require_group(f"episode_{first + index}/observations")
+                group.create_dataset(
+                    name,
+                    data=values,
+                    chunks=chunks,
+                    maxshape=(None, *frames.shape[2:]),
+                    compression="gzip",
+                    compression_opts=1,
+                )
 
 
 def _boxes(task: Task) -> list[Any]:

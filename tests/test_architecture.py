@@ -27,7 +27,7 @@ ORDER = {
     "worldmodel": [".", "data", "nets", "models", "losses", "training", "diagnostics"],
     "planning": [".", "control"],
     "planning.control": ["log", "engine", "bundle", "worker", "loop", "."],
-    "envs": ["sensors", "pipes", "vision", ".", "suites", "registry"],
+    "envs": ["sensors", "pipes", "vision", ".", "physics", "suites", "registry"],
     "experiments": [
         "shell",
         "reference",
@@ -65,6 +65,7 @@ ORDER = {
         "goal",
         "training",
         "representation",
+        "expectation",
         "rewards",
         "robot",
         "shipped",

@@ -16,6 +16,7 @@ from ..records.document import rows_of
 SUITES = {
     "constraints": "goal.constraints",
     "delay": "robot.delay",
+    "expectation": "expectation.suite",
     "fine_tuning": "rewards.fine_tuning",
     "goal": "goal.suite",
     "goal_ablations": "goal.suite",
@@ -57,7 +58,7 @@ def run(cfg: DictConfig) -> list[Any]:
     if cfg.shipped:
         return shipped.show(name)
     rows: list[Any] = importlib.import_module(f"..bench.{SUITES[name]}", __package__).run(cfg)
-    if cfg.results:
+    if cfg.results and not cfg.suite.get("export"):  # which measures nothing
         path = Path(cfg.results) / shipped.TABLES[name].file
         Console().print(f"rows: {path}", markup=False, soft_wrap=True)
     return rows

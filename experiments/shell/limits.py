@@ -37,6 +37,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "critic_updates disturbed_at dwell frozen_updates kills latency_plans learning_starts num_keep "
         "offline_updates patience plan plans policy_updates preview shift suggestions video_episodes",
     ),
+    (Whole(1), "calibration_clips clips pairs spans"),
+    (Whole(0), "context"),
     (_SEED, "changes_seed seed"),
     (Whole(0, 65535), "port"),
     (
@@ -53,7 +55,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Number(), "beta moment noise_beta running terminal weight"),
     (_SHARE, "asked_goals dropout keep momentum partial_goals"),
     (_PART, "alpha bootstrap gamma gentlest tau tight_share"),
-    (_BETWEEN, "expectile target_rate"),
+    (_BETWEEN, "expectile false_alarm_rate target_rate"),
     (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view view_dark"),
     (
         Word(),
@@ -67,7 +69,10 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Word(("zero", "linear", "cubic")), "order"),
     (Word(("float32", "bfloat16", "auto")), "precision"),
     (Word(("ideal", "delay", "wallclock")), "timing"),
+    (Word(("max", "mean")), "clip_reduce pair_reduce"),
     (Several(Word(("cpu", "cuda")), 1), "platforms"),
+    (Several(Word()), "properties visibilities"),
+    (Word(), "export"),
     (Several(Word(), 1), "policies"),
     (Several(_SEED, 1), "seeds"),
     (Several(_SEED), "before_seeds"),
@@ -128,7 +133,7 @@ _OPTIONAL_NAMES = (
     "delay_ms distractor episodes episodic every fault features goal goal_at members methods moment only ours out "
     "pictures_of plan "
     "planners preview rate_limit rest results run seconds seeds sensors of start_from start_parts tasks telemetry what "
-    "watch where "
+    "watch where export "
 )
 OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 

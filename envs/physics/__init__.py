@@ -1,0 +1,1 @@
+"""Small physical worlds seen from the side, in which the possible happens, and in tests the impossible."""

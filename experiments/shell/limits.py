@@ -37,6 +37,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "critic_updates disturbed_at dwell frozen_updates kills latency_plans learning_starts num_keep "
         "offline_updates patience plan plans policy_updates preview shift suggestions video_episodes",
     ),
+    (Whole(0, 16), "memory"),
+    (Whole(1, 100), "memory_stride"),
     (_SEED, "changes_seed seed"),
     (Whole(0, 65535), "port"),
     (

@@ -6,7 +6,7 @@ NOT_PLAIN = (
     "two_room_roofed",
     "two_room_sensors",
     "stirred_tank",
-)  # two_room with a roof, dictionaries of sensors, no body: test_two_room_roofed.py, test_sensors.py, test_stirred_tank.py
+)  # a roof over two_room, dictionaries of sensors, no body: each has a test file of its own
 BODIES = tuple(name for name in envs.TASKS if name not in NOT_PLAIN)
 
 

@@ -17,12 +17,20 @@ from .task import Task
 logger = logging.getLogger(__name__)
 
 GoalName: TypeAlias = Literal[
-    "two_room", "two_room_sensors", "umaze", "medium_maze", "reacher", "fetch_reach", "stirred_tank"
+    "two_room",
+    "two_room_sensors",
+    "two_room_roofed",
+    "umaze",
+    "medium_maze",
+    "reacher",
+    "fetch_reach",
+    "stirred_tank",
 ]
 
 _CLASSES: dict[str, tuple[str, str]] = {  # module within this package, class
     "two_room": (".two_room", "TwoRoom"),
     "two_room_sensors": (".two_room", "TwoRoomSensors"),
+    "two_room_roofed": (".two_room_roofed", "TwoRoomRoofed"),
     "umaze": (".suites.point_maze", "UMaze"),
     "medium_maze": (".suites.point_maze", "MediumMaze"),
     "reacher": (".suites.dm_reacher", "Reacher"),

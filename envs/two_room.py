@@ -37,8 +37,7 @@ class TwoRoom(PointTask):
     sensors: tuple[Sensor, ...] = STATE
 
     def __init__(self, render_mode: str | None = None):
-        xml = resources.files(__package__).joinpath("assets/two_room.xml").read_text(encoding="utf-8")
-        model = mujoco.MjModel.from_xml_string(xml)
+        model = self._built()
         boxes = [(*model.geom(name).pos[:2].tolist(), *model.geom(name).size[:2].tolist()) for name in _WALLS]
         below, above = boxes[-2], boxes[-1]
         ends = [(below[1] + below[3], 1.0), (above[1] - above[3], -1.0)]
@@ -52,6 +51,14 @@ class TwoRoom(PointTask):
             sensors=self.sensors,
             render_mode=render_mode,
         )
+
+    def _built(self) -> mujoco.MjModel:
+        """The MuJoCo model."""
+        return mujoco.MjModel.from_xml_string(self._xml())
+
+    @staticmethod
+    def _xml() -> str:
+        return resources.files(__package__).joinpath("assets/two_room.xml").read_text(encoding="utf-8")
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
         """Return a random position in either room, at rest."""

@@ -120,12 +120,25 @@ class Agent:
         """Take in one moment, embedded. At an episode's start the past is unknown: the first moment is repeated."""
         pushed = jnp.concatenate([state.history[1:], embedding[None]])
         history = jnp.where(state.observed == 0, self._at_rest(embedding), pushed)
-        root = self.model.encode(self.model.params, history)
+        return self._seen(state, history, 1)
+
+    def recall(self, state: AgentState, window: Float[Array, "P E"], count: Int[Array, ""] | int) -> AgentState:
+        """Take in a whole history at once, the newest moment last: as observing them in turn, for one encoding.
+
+        Args:
+          state: of the episode.
+          window: the last P moments, embedded; before an episode's start its first one.
+          count: how many of them are new.
+        """
+        return self._seen(state, window, count)
+
+    def _seen(self, state: AgentState, history: Float[Array, "P E"], count: Int[Array, ""] | int) -> AgentState:
+        """Return the state after `count` new moments, with this history."""
         return replace(
             state,
             history=history,
-            root=root,
-            observed=state.observed + 1,
+            root=self.model.encode(self.model.params, history),
+            observed=state.observed + count,
             pending=jnp.zeros_like(state.pending),
             behind=jnp.ones_like(state.behind),
         )

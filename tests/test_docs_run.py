@@ -81,7 +81,7 @@ SUITES = {
     "hostile_bundles": ("suite.files=20",),
     "soak": ("suite.steps=2000", "suite.kills=1"),
 }  # fmt: skip
-SUITES["goal_ablations"] = SUITES["training_curve"] = SUITES["goal"]
+SUITES["goal_ablations"] = SUITES["memory"] = SUITES["training_curve"] = SUITES["goal"]
 
 
 def short(command: str, chosen: dict[str, str]) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from worldmodel.nets.encoders.build import (
     projected,
     sized,
 )
+from worldmodel.nets.encoders.memory import memory_of
 from worldmodel.nets.encoders.picture import pairs
 from worldmodel.nets.layers import MLP
 from worldmodel.nets.normalization import Normalizer
@@ -56,17 +57,19 @@ class GcbcConfig:
     depth: int = 3
     pictures: str = "motion"  # encoder of each picture, where the observation has any
     features: int | None = None  # size of a picture's embedding; None: the default of the encoder
+    memory: int = 0  # older observations that the policy sees
+    memory_stride: int = 2  # environment steps between two of them
 
     def __post_init__(self) -> None:
         if self.pictures not in PICTURE_ENCODERS and self.pictures not in (known := encoder_kinds()):
             raise ValueError(f"baselines.gcbc.pictures must be {' or '.join(known)}; got {self.pictures!r}")
-        for name in ("width", "depth"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"baselines.gcbc.{name} must be at least 1; got {getattr(self, name)}")
+        for name, least in (("width", 1), ("depth", 1), ("memory", 0), ("memory_stride", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"baselines.gcbc.{name} must be at least {least}; got {getattr(self, name)}")
 
 
 class Cloner(nnx.Module):
-    """Network from P observations and a goal observation, embedded, to an action in half ranges of its bounds.
+    """Network from P observations (and older ones) and a goal observation, embedded, to an action in half ranges.
 
     Pictures are embedded by encoders of its own, which learn with it.
 
@@ -85,7 +88,10 @@ class Cloner(nnx.Module):
         self.normalizer = Normalizer(spec.size)
         self.stacks = picture_stacks(spec, config.pictures, history, rngs)
         seen = 0 if self.stacks is None else sum(stack.size for stack in self.stacks.values())
-        self.mlp = MLP((history * size + seen, size + seen), action_size, config.width, config.depth, rngs)
+        self.memory = memory_of(spec.size, history, config.memory, config.memory_stride, rngs)
+        remembered = 0 if self.memory is None else self.memory.size
+        inputs = history * size + seen + remembered, size + seen
+        self.mlp = MLP(inputs, action_size, config.width, config.depth, rngs)
         self.pictures = picture_encoders(spec, config.pictures, rngs)
 
     def fit(self, readings: Mapping[str, np.ndarray], last: np.ndarray) -> None:
@@ -111,14 +117,19 @@ class Cloner(nnx.Module):
 
     def __call__(self, stacks: Float[Array, "... P O"], goals: Float[Array, "... O"]) -> Float[Array, "... A"]:
         """Mean action for these observations and this goal."""
+        remembered = []
+        if self.memory is not None:
+            older, stacks = self.memory.parts(stacks)
+            remembered.append(self.memory(self.normalizer(older)))
         seen, goal = self.normalizer(stacks), self.normalizer(goals)
         if self.stacks is None:
-            return self.mlp(seen.reshape(*seen.shape[:-2], -1), goal)
+            flat = [seen.reshape(*seen.shape[:-2], -1), *remembered]
+            return self.mlp(flat[0] if len(flat) == 1 else jnp.concatenate(flat, axis=-1), goal)
         still = jnp.repeat(goals[..., None, :], stacks.shape[-2], axis=-2)
         columns = self.spec.vector_columns
         vectors = seen[..., columns]
         return self.mlp(
-            jnp.concatenate([vectors.reshape(*vectors.shape[:-2], -1), *self._seen(stacks)], axis=-1),
+            jnp.concatenate([vectors.reshape(*vectors.shape[:-2], -1), *self._seen(stacks), *remembered], axis=-1),
             jnp.concatenate([goal[..., columns], *self._seen(still)], axis=-1),
         )
 
@@ -141,7 +152,9 @@ def train(data: EpisodeData, history: int, config: GcbcConfig, training: Trainin
     middle, half = (data.action_high + data.action_low) / 2, (data.action_high - data.action_low) / 2
     taken = (data.actions - middle) / np.where(half > 0, half, 1.0)
     kind = FrameWindows if data.spec.pictures else WindowSampler
-    sampler = kind.of(dataclasses.replace(data, actions=taken.astype(np.float32)), history, 1, 1)
+    scaled = dataclasses.replace(data, actions=taken.astype(np.float32))
+    older = () if model.memory is None else model.memory.lags[: config.memory]
+    sampler = kind.of(scaled, history, 1, 1, older=older)
     if isinstance(sampler, FrameWindows):
         sampler = sampler.projected(partial(projected, model.pictures))
     graphdef, params, *others = nnx.split(model, nnx.Param, ...)
@@ -261,4 +274,5 @@ def policy(task: Task, model: Cloner, history: int) -> ReactivePolicy:
         clone = nnx.merge(graphdef, jax.tree.unflatten(tree, leaves))
         return middle[None] + half[None] * clone(stacks, goals)
 
-    return ReactivePolicy("gcbc", history, lambda goals: goals, partial(act, tuple(leaves)))
+    reach = history if model.memory is None else model.memory.lags[0] + 1
+    return ReactivePolicy("gcbc", reach, lambda goals: goals, partial(act, tuple(leaves)))

@@ -109,7 +109,7 @@ def actions(data: EpisodeData, signals: Signals, period: float | None) -> Iterat
             if seen.steps
             else f"actions show in the next reading (a linear fit explains {seen.explained:.0%})",
             "log actions when they are executed; a true delay goes into the loop (docs/control_loop.md) or needs a "
-            f"longer model.history, of {seen.steps + 2} or more",
+            f"longer model.history, of {seen.steps + 2} or more (model.memory reaches further back)",
             value=float(seen.steps),
         )
 

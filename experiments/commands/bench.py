@@ -23,6 +23,7 @@ SUITES = {
     "hostile_bundles": "robot.hostile.suite",
     "latency": "latency.suite",
     "loop": "robot.real_time",
+    "memory": "goal.suite",
     "mutants": "robot.mutants",
     "overhead": "latency.overhead",
     "paired": "goal.paired",

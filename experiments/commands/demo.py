@@ -286,6 +286,6 @@ def _showcase(episodes: list[EpisodeRecord], count: int) -> list[EpisodeRecord]:
 def _health(cfg: DictConfig, checkpoint: Checkpoint, data: Path | str) -> list[Health]:
     config, known = checkpoint.model.config, load(data)
     kind = FrameWindows if known.spec.pictures else WindowSampler
-    sampler = kind.of(known, config.history, config.train_blocks, config.action_block)
+    sampler = kind.of(known, config.history, config.train_blocks, config.action_block, older=config.older)
     values = diagnose(checkpoint.model, sampler, jax.random.key(int(cfg.seed)))
     return judged(values)

@@ -125,7 +125,8 @@ def _representation(
     if isinstance(task, PlanarView) and states is not None:
         targets = probe_targets(task, states)
     blocks = max(2, planner.horizon // model.action_block)
-    sampler = WindowSampler.of(held.data, model.history, blocks, model.action_block, targets)
+    history, older = model.config.history, model.config.older
+    sampler = WindowSampler.of(held.data, history, blocks, model.action_block, targets, older=older)
     key = jax.random.key(seed)
     found.values |= diagnose(model, sampler, jax.random.fold_in(key, 0))
     seen = found.foresight = foresight(model, sampler, jax.random.fold_in(key, 1))

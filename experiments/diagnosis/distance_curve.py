@@ -74,7 +74,7 @@ def of_script(model: FrozenModel, task: envs.Task, drives: int, seed: int) -> Re
     if not records:
         raise ValueError(f"the script of {task.name} reached none of {drives} goals: is its budget long enough?")
     episodes = [true_rows(task, record.states, model) for record in records]
-    goals = [repeated(goal_rows(task, record.goal, model), model.history) for record in records]
+    goals = [repeated(goal_rows(task, record.goal, model), len(model.lags)) for record in records]
     return _reach(model, episodes, goals, f"{len(records)} scripted drives")
 
 
@@ -82,12 +82,12 @@ def of_data(model: FrozenModel, data: EpisodeData) -> Reach:
     """Measure along the data's own episodes, to their last moment."""
     rows = data_rows(model, data)
     episodes = [rows[first : data.last[first] + 1] for first in np.unique(data.first)]
-    ends = [stacks(episode, model.history)[-1] for episode in episodes]
+    ends = [stacks(episode, model.lags)[-1] for episode in episodes]
     return _reach(model, episodes, ends, f"{len(episodes)} episodes of the data, to their end")
 
 
 def _reach(model: FrozenModel, episodes: list[ndarray], goals: list[ndarray], source: str) -> Reach:
-    seen = np.concatenate([stacks(episode, model.history) for episode in episodes])
+    seen = np.concatenate([stacks(episode, model.lags) for episode in episodes])
     targets = np.concatenate(
         [np.repeat(goal[None], len(episode), axis=0) for episode, goal in zip(episodes, goals, strict=True)]
     )

@@ -120,9 +120,14 @@ def repeated(rows: Float[ndarray, "... E"], history: int) -> Float[ndarray, "...
     return np.repeat(rows[..., None, :], history, axis=-2)
 
 
-def stacks(rows: Float[ndarray, "L E"], history: int) -> Float[ndarray, "L P E"]:
-    """Stack that ends at each moment of an episode; the first moment is repeated before its start."""
-    index = np.arange(len(rows))[:, None] - np.arange(history - 1, -1, -1)
+def stacks(rows: Float[ndarray, "L E"], lags: Sequence[int]) -> Float[ndarray, "L P E"]:
+    """Stack that ends at each moment of an episode; the first moment is repeated before its start.
+
+    Args:
+      rows: of the episode's moments.
+      lags: steps from the newest moment of a stack back to each one, as a model gives them.
+    """
+    index = np.arange(len(rows))[:, None] - np.asarray(lags)
     return rows[np.maximum(index, 0)]
 
 

@@ -61,7 +61,7 @@ class Memory:
                 present &= np.asarray(data.readings[name + PRESENT])[:, 0] > 0
         usable = np.flatnonzero(present) if present.any() else np.arange(data.rows)
         chosen = usable[np.unique(np.linspace(0, len(usable) - 1, FRAMES).astype(int))]
-        past = chosen[:, None] - np.arange(model.history - 1, -1, -1)
+        past = chosen[:, None] - np.asarray(model.lags)
         flat = np.maximum(past, data.first[chosen][:, None]).ravel()  # at an episode's start the first moment repeats
         rows = embedded(model, {name: np.asarray(values[flat]) for name, values in data.readings.items()})
         latents = np.asarray(_encode(model, rows.reshape((*past.shape, -1))))

@@ -27,6 +27,7 @@ class Facts:
 OWN = {
     "two_room": Facts(0.05, 80, ("state",), ("proprio",)),
     "two_room_sensors": Facts(0.05, 80, ("position", "velocity"), ("proprio",)),
+    "two_room_roofed": Facts(0.05, 80, ("state",), ("proprio",)),
     "umaze": Facts(0.05, 60, ("state",), ("proprio",)),
     "medium_maze": Facts(0.05, 100, ("state",), ("proprio",)),
     "reacher": Facts(0.04, 100, ("state",), ("proprio",)),

@@ -39,6 +39,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (Whole(1), "calibration_clips clips pairs spans"),
     (Whole(0), "context"),
+    (Whole(0, 16), "memory"),
+    (Whole(1, 100), "memory_stride"),
     (_SEED, "changes_seed seed"),
     (Whole(0, 65535), "port"),
     (

@@ -51,20 +51,21 @@ def cloning_recipe(cfg: DictConfig, seed: int, network: dict[str, Any]) -> dict[
     known = recipe(cfg, seed)
     data = {key: known[key] for key in known if key not in ("model", "objective", "training", "early_stop")}
     shared = {key: OmegaConf.select(cfg, key) for key in ("model.history", *TRAINING)}
-    return {**data, **shared, "gcbc": {**network, **eyes(cfg)}}
+    return {**data, **shared, "gcbc": {**network, **inputs(cfg)}}
 
 
-def eyes(cfg: DictConfig) -> dict[str, Any]:
-    """Encoders of pictures: those of the world model; empty without pictures."""
-    sensors = cfg.observation.sensors
+def inputs(cfg: DictConfig) -> dict[str, Any]:
+    """Encoders of pictures, and older moments: those of the world model; empty where it has none."""
+    sensors, model = cfg.observation.sensors, cfg.model
     looks = sensors is not None and "pixels" in sensors
-    return {"pictures": cfg.model.pictures, "features": cfg.observation.features} if looks else {}
+    eyes = {"pictures": model.pictures, "features": cfg.observation.features} if looks else {}
+    return eyes | ({"memory": model.memory, "memory_stride": model.memory_stride} if model.memory else {})
 
 
 def train(cfg: DictConfig, seed: int, network: dict[str, Any], path: Path) -> None:
     """Train on the recipe's data, collecting them if missing, and write the network to `path`."""
     updates = sum(int(cfg.training[name]) for name in UPDATES)
     training = build.fill(TrainingConfig, {**cfg.training, "updates": updates, "seed": seed}, "training")
-    shape = build.fill(gcbc.GcbcConfig, {**network, **eyes(cfg)}, "gcbc")
+    shape = build.fill(gcbc.GcbcConfig, {**network, **inputs(cfg)}, "gcbc")
     data = load(ensure_data(cfg, seed))
     gcbc.train_to_file(path, data, int(cfg.model.history), shape, training, cloning_recipe(cfg, seed, network))

@@ -77,7 +77,7 @@ RANGES: dict[str, tuple[float | None, float | None, str, str]] = {
         0.8,
         None,
         "Positions that the sensors show: the least R² of a linear map from the representation.",
-        "raise objective.sigreg or objective.inverse, or train longer",
+        "raise objective.sigreg or objective.inverse, or train longer; what is hidden at times needs model.memory",
     ),
     "probe_qvel": (
         0.7,

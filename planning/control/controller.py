@@ -23,7 +23,7 @@ from .bundle.bundle import Bundle
 from .bundle.engine import BundleEngine
 from .engine.anytime import Anytime
 from .engine.goal import checked_goal, checked_observation, episode_goal
-from .engine.interface import Engine
+from .engine.interface import Engine, take_in
 from .engine.live import LiveEngine
 from .engine.pictures import Eye
 from .engine.readings import checked_action, one_of_batch
@@ -284,8 +284,8 @@ class Controller:
         """Return a new state in the same episode: no plan, but the recent observations and the last action."""
         assert self._goal is not None and self._sent is not None
         state = self._engine.begin(self._goal, self._seed, self._episode)
-        for observation in self._recent:
-            state = self._engine.observe(state, observation)
+        if self._recent:
+            state = take_in(self._engine, state, np.stack(self._recent))
         return self._engine.with_previous(state, self._sent)
 
     def _start(self, previous: Any, seed: int | None) -> ndarray:

@@ -37,22 +37,29 @@ class FrameWindows:
 
     @classmethod
     def of(
-        cls, data: EpisodeData, history: int, blocks: int, action_block: int, probe_targets: ndarray | None = None
+        cls,
+        data: EpisodeData,
+        history: int,
+        blocks: int,
+        action_block: int,
+        probe_targets: ndarray | None = None,
+        older: tuple[int, ...] = (),
     ) -> FrameWindows:
         """Move all but the pictures to the device.
 
         Args:
           data: the episodes.
-          history: observations in one stack, P.
+          history: the last observations in one stack, P.
           blocks: model steps in a window, H.
           action_block: environment steps in a block, K.
           probe_targets: `[M, Q]`, what the probe learns to decode in each row; None: nothing.
+          older: see `WindowSampler.of`.
 
         Raises:
           ValueError: see `WindowSampler.of`.
         """
         frames = {sensor.name: data.readings[sensor.name] for sensor in data.spec.pictures}
-        return cls(WindowSampler.of(data, history, blocks, action_block, probe_targets, frames), frames)
+        return cls(WindowSampler.of(data, history, blocks, action_block, probe_targets, frames, older), frames)
 
     def projected(self, project: Callable[[dict[str, Array]], dict[str, Array]]) -> FrameWindows:
         """Replace pictures by what `project` makes of them, in memory; pictures that it leaves out stay.
@@ -79,7 +86,7 @@ class FrameWindows:
         return self.windows.starts
 
     def stack(self, rows: Int[Array, "..."]) -> dict[str, Array]:
-        """Return the P observations that end at each row, as `WindowSampler.stack` does."""
+        """Return the observations of the stack that ends at each row, as `WindowSampler.stack` does."""
         inside = np.asarray(self.windows.past(rows))
         pictures = {name: jnp.asarray(values[inside]) for name, values in self.frames.items()}
         return {**self.windows.stack(rows), **pictures}
@@ -161,4 +168,4 @@ def _drawn(windows: WindowSampler, drawn: Drawn, goals: int) -> tuple[Windows, A
     found = windows.windows(drawn)
     ends = (drawn.begin + drawn.offset)[:goals]
     found = replace(found, goals={name: values[:goals] for name, values in found.goals.items()})
-    return found, windows.past(drawn.rows), windows.past(ends)
+    return found, windows.past(drawn.rows), windows.goal_past(ends)

@@ -1,8 +1,9 @@
 """Sub-trajectories drawn inside the compiled training step, from arrays that live on the device.
 
-A window starts at any row from which H blocks of K steps fit into the episode; its observation stacks reach back P rows
-and repeat the first observation where the episode starts. Goals for the critic come from the future of the same
-episode, near and far.
+A window starts at any row from which H blocks of K steps fit into the episode; its observation stacks hold the last P
+rows, and older ones where a model remembers, and repeat the first observation where the episode starts. Goals for the
+critic come from the future of the same episode, near and far. A goal is given by what is seen there and has no older
+past, so in its stack the earliest of the last P rows stands for what came before.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class WindowSampler:
     history: int = static()
     blocks: int = static()
     action_block: int = static()
+    older: tuple[int, ...] = static(default=())  # steps back from the newest row to rows before the last P
 
     @classmethod
     def of(
@@ -60,16 +62,18 @@ class WindowSampler:
         action_block: int,
         probe_targets: ndarray | None = None,
         left_out: Collection[str] = (),
+        older: tuple[int, ...] = (),
     ) -> WindowSampler:
         """Move the data to the device.
 
         Args:
           data: the episodes.
-          history: observations in one stack, P.
+          history: the last observations in one stack, P.
           blocks: model steps in a window, H.
           action_block: environment steps in a block, K.
           probe_targets: `[M, Q]`, what the probe learns to decode in each row; None: nothing.
           left_out: sensors that stay on the host.
+          older: steps back from the newest row of a stack to further ones, which come first.
 
         Raises:
           ValueError: no episode is long enough for a window, or probe targets that do not belong to the rows.
@@ -98,19 +102,31 @@ class WindowSampler:
             history=history,
             blocks=blocks,
             action_block=action_block,
+            older=older,
         )
 
     def stack(self, rows: Int[Array, "..."]) -> dict[str, Array]:
-        """Return the P observations that end at each row, each sensor [..., P, ...].
+        """Return the observations of the stack that ends at each row, each sensor [..., P, ...], older ones first.
 
         An episode's first observation is repeated before its start.
         """
-        inside = self.past(rows)
-        return {name: values[inside] for name, values in self.observations.items()}
+        return self._at(self.past(rows))
 
     def past(self, rows: Int[Array, "..."]) -> Int[Array, "... P"]:
-        """Return the rows of the P observations that end at each row."""
+        """Return the rows of the stack that ends at each row."""
+        return self._back(rows, self.older)
+
+    def goal_past(self, rows: Int[Array, "..."]) -> Int[Array, "... P"]:
+        """Return the rows of the stack of a goal at each row: it has no older past."""
+        return self._back(rows, (self.history - 1,) * len(self.older))
+
+    def _at(self, rows: Int[Array, "..."]) -> dict[str, Array]:
+        return {name: values[rows] for name, values in self.observations.items()}
+
+    def _back(self, rows: Int[Array, "..."], older: tuple[int, ...]) -> Int[Array, "... P"]:
         back = jnp.arange(self.history - 1, -1, -1, dtype=rows.dtype)
+        if older:
+            back = jnp.concatenate([jnp.asarray(older, rows.dtype), back])
         reached = rows[..., None] - back.reshape((1,) * rows.ndim + (-1,))
         return jnp.maximum(reached, self.first[rows][..., None])
 
@@ -128,7 +144,7 @@ class WindowSampler:
         return Windows(
             observations=self.stack(rows),
             actions=self._actions(begin),
-            goals=self.stack(begin + offset),
+            goals=self._at(self.goal_past(begin + offset)),
             goal_offset=offset,
             episode=self.first[begin],
             probe_targets=None if self.probe_targets is None else self.probe_targets[begin],
@@ -160,6 +176,7 @@ class LatentSampler:
     windows: WindowSampler
     embeddings: Array  # [M, E]
     latents: Array  # [M, D]
+    goals: Array | None = None  # [M, D] of each moment as a goal; None: those of the moments themselves
 
     @classmethod
     def of(
@@ -177,10 +194,16 @@ class LatentSampler:
           encode: from the embeddings of stacks [..., P, E] to latents [..., D].
           rows: encoded at a time.
         """
-        encoded = in_chunks(
-            lambda begin, count: encode(embeddings[windows.past(begin + _numbers(count))]), len(embeddings), rows
-        )
-        return cls(windows, embeddings, encoded)
+        if windows.older:  # a stack is larger then
+            rows = max(1, rows // len(windows.older))
+
+        def encoded(past: Callable[[Array], Array]) -> Array:
+            return in_chunks(
+                lambda begin, count: encode(embeddings[past(begin + _numbers(count))]), len(embeddings), rows
+            )
+
+        goals = encoded(windows.goal_past) if windows.older else None
+        return cls(windows, embeddings, encoded(windows.past), goals)
 
     def sample(self, key: PRNGKeyArray, batch: int) -> LatentWindows:
         """Draw `batch` windows: the windows that `WindowSampler` draws from the same key, encoded."""
@@ -188,7 +211,7 @@ class LatentSampler:
         return LatentWindows(
             latents=self.latents[rows],
             actions=self.windows._actions(begin),
-            goals=self.latents[begin + offset],
+            goals=(self.latents if self.goals is None else self.goals)[begin + offset],
             goal_embeddings=self.embeddings[begin + offset],
             goal_offset=offset,
             episode=self.windows.first[begin],

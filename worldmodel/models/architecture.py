@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ..nets.encoders.memory import lags
 from ..observation import ObservationSpec
 
 A = TypeVar("A", bound="Architecture")
@@ -24,6 +25,26 @@ class Architecture(ABC):
 
     observation: ObservationSpec
     action_size: int
+
+    @property
+    @abstractmethod
+    def past(self) -> tuple[int, int, int]:
+        """Moments of a latent: the last P, M older ones, and the environment steps between two of these."""
+
+    @property
+    def lags(self) -> tuple[int, ...]:
+        """Environment steps from the newest moment of a latent back to each one, the oldest first, ending in 0."""
+        return lags(*self.past)
+
+    @property
+    def older(self) -> tuple[int, ...]:
+        """Those of `lags` that lie before the last P moments."""
+        return self.lags[: self.past[1]]
+
+    @property
+    def reach(self) -> int:
+        """Consecutive moments that a latent looks back over, the newest included."""
+        return self.lags[0] + 1
 
     @abstractmethod
     def create(self, seed: int) -> Any:

@@ -101,8 +101,18 @@ class Frozen:
         embedding: Array = ModelFunction("embed", self.config)(params, observation)
         return embedding
 
+    @property
+    def history(self) -> int:
+        """P, the consecutive moments that one latent looks back over, the newest included."""
+        return self.config.reach
+
+    @property
+    def lags(self) -> tuple[int, ...]:
+        """Environment steps from the newest moment of a latent back to each one, the oldest first, ending in 0."""
+        return self.config.lags
+
     def encode(self, params: Weights, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
-        """Latent of the last P moments, one environment step apart, the newest last."""
+        """Latent of the last P moments, one environment step apart, the newest last; those at `lags` alone will do."""
         latent: Array = self.encoder(params, embeddings)
         return latent
 
@@ -134,11 +144,6 @@ class FrozenModel(Frozen):
     config: ModelConfig = static()
 
     @property
-    def history(self) -> int:
-        """P, the number of observations in one representation."""
-        return self.config.history
-
-    @property
     def action_block(self) -> int:
         """K, the environment steps (one action each) spanned by one prediction."""
         return self.config.action_block
@@ -157,11 +162,6 @@ class FrozenRewardModel(Frozen):
     config: RewardModelConfig = static()
     action_block = 1
     ensemble = 1  # of the dynamics; its critics are several
-
-    @property
-    def history(self) -> int:
-        """P, the number of observations in one representation."""
-        return self.config.history
 
 
 def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:

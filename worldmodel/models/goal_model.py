@@ -23,6 +23,7 @@ from ..nets.encoders.build import (
     projected,
 )
 from ..nets.encoders.history import HistoryEncoder
+from ..nets.encoders.memory import MOST_MOMENTS, MOST_STRIDE
 from ..nets.encoders.picture import pairs
 from ..nets.heads import GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.predictors import EnsemblePredictor
@@ -59,11 +60,13 @@ class ModelConfig(Architecture):
     policy: bool = True  # one-pass policy in addition to the planner
     decoder: bool = False  # for the reconstruction baseline
     pictures: str = "patches"  # encoder of each picture, where the observation has any
+    memory: int = 0  # older moments in one representation
+    memory_stride: int = 2  # environment steps between two of them
 
     def __post_init__(self) -> None:
         # The critic learns from a predicted latent and the one after it, so a window has at least two blocks.
-        least = {"probe_size": 0, "train_blocks": 2}
-        most = {"depth": MOST_LAYERS, "ensemble": MOST_MEMBERS}
+        least = {"probe_size": 0, "train_blocks": 2, "memory": 0}
+        most = {"depth": MOST_LAYERS, "ensemble": MOST_MEMBERS, "memory": MOST_MOMENTS, "memory_stride": MOST_STRIDE}
         for field in dataclasses.fields(self):
             name, value = field.name, getattr(self, field.name)
             if name == "observation":
@@ -74,6 +77,11 @@ class ModelConfig(Architecture):
                 check_choice(name, value, PICTURE_ENCODERS if value in PICTURE_ENCODERS else encoder_kinds())
             else:
                 check_count(name, value, least.get(name, 1), most.get(name, MOST))
+
+    @property
+    def past(self) -> tuple[int, int, int]:
+        """See Architecture."""
+        return self.history, self.memory, self.memory_stride
 
     @property
     def fewest_tensors(self) -> int:
@@ -89,9 +97,12 @@ class WorldModel(nnx.Module):
     """Joint-embedding predictive architecture: it predicts representations and never reconstructs its input."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        self.history = config.history
+        self.lags = config.lags
         size, width, head_width, depth = config.latent_size, config.width, config.head_width, config.depth
-        self.encoder = HistoryEncoder(config.observation, config.history, size, width, depth, rngs, config.pictures)
+        past = config.memory, config.memory_stride
+        self.encoder = HistoryEncoder(
+            config.observation, config.history, size, width, depth, rngs, config.pictures, *past
+        )
         actions = config.action_size, config.action_block
         self.predictor = EnsemblePredictor(size, *actions, width, depth, config.ensemble, rngs)
         span = config.train_blocks * config.action_block * config.action_size
@@ -146,8 +157,8 @@ class WorldModel(nnx.Module):
         """
         return projected(self.pictures, pictures)
 
-    def encode(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
-        """Representation of the last P moments, one environment step apart, the newest last."""
+    def encode(self, embeddings: Float[Array, "... R E"]) -> Float[Array, "... D"]:
+        """Representation of the moments at `lags`, the newest last: of these alone, or of all up to the oldest one."""
         return self.encoder(embeddings)
 
     def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Prediction:
@@ -165,7 +176,7 @@ class WorldModel(nnx.Module):
           mask: which of its numbers are part of the goal.
         """
         known = jnp.where(mask, embedding, 0.0)
-        whole = self.encode(jnp.repeat(known[..., None, :], self.history, axis=-2))
+        whole = self.encode(jnp.repeat(known[..., None, :], len(self.lags), axis=-2))
         part = self.goal_head(self.encoder.features(known), self.encoder.feature_mask(mask).astype(known.dtype))
         return jnp.where(jnp.all(mask, axis=-1, keepdims=True), whole, part)
 

@@ -18,6 +18,7 @@ from numpy import ndarray
 
 from ..nets.bins import decoded
 from ..nets.encoders.build import PICTURE_ENCODERS, embedding, encoder_kinds, is_slow_in_loops, picture_encoders
+from ..nets.encoders.memory import MOST_MOMENTS, MOST_STRIDE
 from ..nets.encoders.symlog import SymlogEncoder
 from ..nets.layers import MLP
 from ..nets.normalization import Statistic
@@ -55,9 +56,12 @@ class RewardModelConfig(Architecture):
     episodic: bool = False  # whether episodes may terminate, so that the model predicts it
     history: int = 1  # P, observations in one representation
     pictures: str = "patches"  # encoder of each picture, where the observation has any
+    memory: int = 0  # older moments in one representation
+    memory_stride: int = 2  # environment steps between two of them
 
     def __post_init__(self) -> None:
-        least, most = {"critics": 2, "bins": 2}, {"depth": MOST_LAYERS, "critics": MOST_MEMBERS}
+        least = {"critics": 2, "bins": 2, "memory": 0}
+        most = {"depth": MOST_LAYERS, "critics": MOST_MEMBERS, "memory": MOST_MOMENTS, "memory_stride": MOST_STRIDE}
         for field in dataclasses.fields(self):
             name, value = field.name, getattr(self, field.name)
             if name == "observation":
@@ -74,6 +78,11 @@ class RewardModelConfig(Architecture):
             raise ValueError(
                 f"model.simplex ({self.simplex}) must divide model.representation_size ({self.representation_size})"
             )
+
+    @property
+    def past(self) -> tuple[int, int, int]:
+        """See Architecture."""
+        return self.history, self.memory, self.memory_stride
 
     @property
     def fewest_tensors(self) -> int:
@@ -138,10 +147,12 @@ class RewardModel(nnx.Module):
     def __init__(self, config: RewardModelConfig, rngs: nnx.Rngs):
         size, action = config.representation_size, config.action_size
         self.shape = (size, config.simplex, config.bins, config.bin_limit)
-        self.episodic, self.history = config.episodic, config.history
+        self.episodic, self.lags = config.episodic, config.lags
         self.scale = ActionScale(action)
-        history, width = config.history, config.encoder_width
-        self.encoder = SymlogEncoder(config.observation, history, size, width, config.depth, rngs, config.pictures)
+        history, width, past = config.history, config.encoder_width, (config.memory, config.memory_stride)
+        self.encoder = SymlogEncoder(
+            config.observation, history, size, width, config.depth, rngs, config.pictures, *past
+        )
         # One trunk predicts the next representation, the reward, and whether the episode continues.
         self.dynamics = MLP((size, action), size + config.bins + 1, config.width, config.depth, rngs)
         kernel = self.dynamics.output.kernel
@@ -167,8 +178,8 @@ class RewardModel(nnx.Module):
         """Embedding of one moment: raw readings of vectors, and the features of pictures."""
         return embedding(self.encoder.spec, self.pictures, observation)
 
-    def encoded(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
-        """Encoder output for the last P moments, before `simplices` turns it into the representation."""
+    def encoded(self, embeddings: Float[Array, "... R E"]) -> Float[Array, "... D"]:
+        """Encoder output for the moments at `lags`, before `simplices` turns it into the representation."""
         return self.encoder(embeddings)
 
     def foresee(
@@ -197,8 +208,8 @@ class RewardModel(nnx.Module):
 
     # For planners: actions in raw units.
 
-    def encode(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
-        """Return the latent of the last P moments, the newest last."""
+    def encode(self, embeddings: Float[Array, "... R E"]) -> Float[Array, "... D"]:
+        """Return the latent of the moments at `lags`, the newest last: of these alone, or of all up to the oldest."""
         return self.simplices(self.encoded(embeddings))
 
     def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... 1 A"]) -> Prediction:

@@ -90,7 +90,7 @@ class TdTrainer:
         self._policy_optimizer = optax.chain(clip, optax.adam(training.learning_rate, eps=1e-5))
         self._updates = jax.jit(self._many_updates, static_argnums=3, donate_argnums=0)
         self._together = jax.jit(self._many_lanes, static_argnums=(0, 4), donate_argnums=1)
-        self._history = model.history
+        self._history = model.lags[0] + 1  # consecutive moments: those of the next steps' latents lie in between
         self._places = jax.jit(self._drawn, static_argnums=3)
         self._given = jax.jit(self._updates_on, donate_argnums=0)
         # Convolutions run many times slower inside a loop there.

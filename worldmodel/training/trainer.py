@@ -100,7 +100,8 @@ class Trainer:
         taken = data.actions[data.last != np.arange(data.rows)]
         model.fit_scales(data.readings, data.last, taken, data.action_low, data.action_high, probe_targets)
         kind = FrameWindows if data.spec.pictures else WindowSampler
-        sampler = kind.of(data, config.history, config.train_blocks, config.action_block, probe_targets)
+        sizes = config.history, config.train_blocks, config.action_block
+        sampler = kind.of(data, *sizes, probe_targets, older=config.older)
         whole = any(stage.whole_pictures for stage in objective.stages(model, training))
         if isinstance(sampler, FrameWindows) and not whole:
             sampler = sampler.projected(model.project)

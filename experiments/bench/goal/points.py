@@ -125,6 +125,8 @@ class Point:
         if "task" in names and self.recipe.observation != STATE and self.policy in LOOKING:
             values["observation"] = OmegaConf.to_container(self.cfg.observation, resolve=True)
         values |= {name: OmegaConf.select(self.cfg, name) for name in names if "." in name}
+        if self.policy == "gcbc" and self.cfg.model.memory:
+            values |= {name: OmegaConf.select(self.cfg, name) for name in ("model.memory", "model.memory_stride")}
         return {"budget": self.budget, **values, **self.extra}
 
 

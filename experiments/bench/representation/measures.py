@@ -70,7 +70,7 @@ def latents_of(model: Any, data: EpisodeData, readings: Mapping[str, ndarray]) -
     """
     embeddings = embedded(model, readings)
     starts = np.unique(data.first)
-    whole = np.concatenate([stacks(rows, model.history) for rows in np.split(embeddings, starts[1:])])
+    whole = np.concatenate([stacks(rows, model.lags) for rows in np.split(embeddings, starts[1:])])
     parts = [np.asarray(_encode(model, whole[begin : begin + _TOGETHER])) for begin in range(0, len(whole), _TOGETHER)]
     return np.concatenate(parts)
 

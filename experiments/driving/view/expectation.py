@@ -22,7 +22,7 @@ from numpy import ndarray
 
 from envs.pipes import end, receive, send
 from planning.control.engine.embedding import embedding
-from planning.control.engine.interface import Engine
+from planning.control.engine.interface import Engine, take_in
 from planning.control.engine.readings import Fault, read
 from planning.control.worker.recipe import make_engine
 from worldmodel.observation import ObservationSpec
@@ -76,10 +76,7 @@ class Imagination:
         return None if isinstance(found, Fault) else self._embed(found.others, found.row)
 
     def _root(self, rows: Sequence[ndarray]) -> ndarray:
-        state = self._begun
-        for row in rows:
-            state = self._engine.observe(state, row)
-        return self._engine.root(state)
+        return self._engine.root(take_in(self._engine, self._begun, np.stack(rows)))
 
     def _nearest(self, latent: ndarray) -> int:
         return self._memory.nearest(np.asarray(latent))

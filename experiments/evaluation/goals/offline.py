@@ -173,7 +173,7 @@ def _rank(agent: Agent, data: EpisodeData, rows: Float[ndarray, "M E"], rng: np.
     begin, steps = begin[kept], steps[kept]
     if len(begin) < 8:
         return float("nan")
-    stacks = rows[np.maximum(begin[:, None] + np.arange(1 - model.history, 1), data.first[begin][:, None])]
-    goals = np.repeat(rows[begin + steps][:, None], model.history, axis=1)
+    stacks = rows[np.maximum(begin[:, None] - np.asarray(model.lags), data.first[begin][:, None])]
+    goals = np.repeat(rows[begin + steps][:, None], len(model.lags), axis=1)
     latents, ends = (model.encode(model.params, jnp.asarray(each)) for each in (stacks, goals))
     return float(spearman(np.asarray(model.heads.distance(model.params, latents, ends)).ravel(), steps.astype(float)))

@@ -98,7 +98,7 @@ class OnlineRun:
         self._task = self.batches[0].task
         count = config.environments
         self._model = actor.agents.config
-        sensors = self._model.observation, self._model.history, self._task.action_size
+        sensors = self._model.observation, self._model.reach, self._task.action_size
         self._memory = Memory(lanes, *sensors, config, data, path.with_suffix(".frames"), path.exists())
         self._fit_pictures = fit_pictures and self._memory.has_pictures
         self._seed_decisions = 0 if data else config.seed_decisions

@@ -34,7 +34,7 @@ class Memory:
     Args:
       lanes: the runs.
       spec: the sensors.
-      history: P, moments in one representation.
+      history: P, consecutive moments that one representation looks back over.
       action_size: numbers in one action.
       config: the rhythm; `slots` are the observations that are kept.
       data: earlier experience, which every run begins with.

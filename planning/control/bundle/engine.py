@@ -81,6 +81,10 @@ class BundleEngine:
         """Take in one observation; returns the state."""
         return self._run("observe", state, np.asarray(observation, np.float32))
 
+    def recall(self, state: State, window: Any, count: int) -> State:
+        """Take in a whole history at once; returns the state."""
+        return self._run("recall", state, np.asarray(window, np.float32), np.int32(count))
+
     def refine(self, state: State) -> State:
         """Run one iteration on the plan."""
         return self._run("refine", state)

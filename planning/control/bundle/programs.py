@@ -91,6 +91,8 @@ def signatures(contract: Contract) -> dict[str, Signature]:
     }
     if not c.observation.is_vectors:
         found["embed"] = Signature(False, readings(c), (observation,), False)
+    if c.recalls:
+        found["recall"] = Signature(True, (_f32(c.history, c.embedding_size), number), (), True)
     if c.probe_size:
         found["probe"] = Signature(False, (latent,), (_f32(c.probe_size),), False)
     if c.members > 1:
@@ -176,6 +178,7 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
             live.embed(agent, {spec.name: each for spec, each in zip(readings(contract), arrays, strict=True)}),
         ),
         "observe": lambda agent, state, observation: outside(Agent.observe(agent, state, observation)),
+        "recall": lambda agent, state, window, count: outside(Agent.recall(agent, state, window, count)),
         "refine": lambda agent, state: outside(Agent.refine(agent, state)),
         "commit": lambda agent, state: _and_state(Agent.commit(agent, state), outside),
         "step": lambda agent, state, observation: _and_state(live.step(agent, state, observation), outside),

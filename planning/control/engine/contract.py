@@ -14,6 +14,7 @@ from .formats import FORMAT, upgraded
 
 MOST = 1_000_000  # of any count here; a robot's planner needs far less, a corrupt file may give far more
 WORD = 200  # characters of a name
+LONG = 16  # moments of a history, above which it is taken in at once and not moment by moment
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -49,6 +50,7 @@ class Contract:
     actuators: tuple[str, ...] = ()  # a name for each number of an action, or none
     action_units: tuple[str, ...] = ()  # likewise
     cameras: dict[str, str] = field(default_factory=dict)  # by sensor: the camera, and how its frames become pictures
+    recalls: bool = False  # whether a history can be taken in at once
     rest: tuple[float, ...] = ()  # the declared rest action; none: zero, or the bound nearest to it
     versions: dict[str, str] = field(default_factory=dict)  # of the software that made it
     format: int = FORMAT

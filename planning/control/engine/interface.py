@@ -58,6 +58,10 @@ class Engine(Protocol):
         """Take in the current moment, embedded, [E]."""
         ...
 
+    def recall(self, state: Any, window: Any, count: int) -> Any:
+        """Take in the last P moments [P, E] at once, of which `count` are new; only where the contract `recalls`."""
+        ...
+
     def refine(self, state: Any) -> Any:
         """Run one iteration on the plan, from the latest observation."""
         ...
@@ -138,6 +142,8 @@ def exercise(engine: Engine) -> None:
     _, state = engine.step(state, zeros)
     engine.status(state)
     state = engine.freeze(engine.observe(state, zeros), np.zeros((contract.horizon, contract.action_size)), 0)
+    if contract.recalls:
+        state = engine.recall(state, np.zeros((contract.history, contract.embedding_size), np.float32), 1)
     _, state = engine.commit(engine.refine(state))
     engine.evaluate(state, engine.plan(state).sequences)
     engine.imagined(state)
@@ -145,6 +151,24 @@ def exercise(engine: Engine) -> None:
     engine.reflex(np.zeros((contract.history, contract.embedding_size)), zeros)
     root = engine.root(state)
     engine.probe(engine.predict(root, np.zeros((contract.action_block, contract.action_size), np.float32)))
+
+
+def take_in(engine: Engine, state: Any, rows: ndarray) -> Any:
+    """Return the state after some moments, taken in one after the other, or at once where the contract says so.
+
+    Args:
+      engine: keeps the state.
+      state: of the episode.
+      rows: [n, E] the moments, embedded, the newest last: any number at an episode's start, where the first one stands
+        for those before it; later one, or the whole history.
+    """
+    contract = engine.contract
+    before = contract.history - len(rows)
+    if not contract.recalls or len(rows) == 1 or before < 0 or (before and engine.observed(state)):
+        for row in rows:
+            state = engine.observe(state, row)
+        return state
+    return engine.recall(state, np.concatenate([np.repeat(rows[:1], before, axis=0), rows]), len(rows))
 
 
 def checked_weights(weights: Mapping[str, float], costs: Any) -> dict[str, float]:

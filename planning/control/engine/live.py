@@ -19,7 +19,7 @@ from ...objective import LatentObjective, imagine
 from ...observation import ObservationSpec
 from ...parameterization import Knots, Parameterized, Steps
 from ...types import Evaluation, Plan, Status
-from .contract import Contract, with_words
+from .contract import LONG, Contract, with_words
 from .interface import checked_prefix, checked_weights, exercise, one_by_one
 
 
@@ -96,6 +96,7 @@ def evaluate(agent: Agent, state: AgentState, sequences: Array) -> Evaluation:
 _begin = jax.jit(begin)
 _embed = jax.jit(embed)
 _observe = jax.jit(Agent.observe)
+_recall = jax.jit(Agent.recall)
 _refine = jax.jit(Agent.refine)
 _commit = jax.jit(Agent.commit)
 _step = jax.jit(step)
@@ -160,6 +161,10 @@ class LiveEngine:
     def observe(self, state: AgentState, observation: Any) -> AgentState:
         """Take in one observation; returns the state."""
         return _observe(self._agent, state, observation)
+
+    def recall(self, state: AgentState, window: Any, count: int) -> AgentState:
+        """Take in a whole history at once; returns the state."""
+        return _recall(self._agent, state, np.asarray(window, np.float32), np.int32(count))
 
     def refine(self, state: AgentState) -> AgentState:
         """Run one iteration on the plan."""
@@ -255,6 +260,7 @@ def contract_of(agent: Agent, task: str = "") -> Contract:
         horizon=planner.horizon,
         action_block=model.action_block,
         history=model.history,
+        recalls=model.history > LONG,
         latent_size=model.latent_size,
         iterations=planner.iterations,
         replan_every=agent.replan_every,

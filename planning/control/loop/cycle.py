@@ -93,7 +93,9 @@ class ControlCycle:
         self.events, self._journal = Events(journal), journal
         self.running = False
         self.command: Command | None = None  # the last one
-        self.observed, self._commanded = Observed(period, contract.observation), Commanded(self._limiter.previous)
+        rows = contract.history + contract.action_block
+        self.observed = Observed(period, contract.observation, rows)
+        self._commanded = Commanded(self._limiter.previous)
         self._observation_fault = Reason.OK
         self._previous_now: float | None = None
         self._standing, self._monotonic = 0, time.monotonic()  # commands without progress of the clock; a second clock

@@ -7,6 +7,7 @@ apart; here they are brought to that grid.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import final
 
 import numpy as np
@@ -15,18 +16,26 @@ from numpy import ndarray
 from ...observation import ObservationSpec
 
 KEPT = 64  # observations, and commands
+OFTEN = 4  # observations of a control period that are kept, of a model that looks further back
 NO_FRAME = -1  # number of pictures that are not stored
 
 
 @final
 class Observed:
-    """The last observations of one episode."""
+    """The last observations of one episode.
 
-    def __init__(self, period: float, spec: ObservationSpec):
+    Args:
+      period: control period, in seconds.
+      spec: the sensors.
+      rows: of the longest window.
+    """
+
+    def __init__(self, period: float, spec: ObservationSpec, rows: int = 1):
         self._period, self._spec = period, spec
-        self._stamps: deque[float] = deque(maxlen=KEPT)
-        self._values: deque[ndarray] = deque(maxlen=KEPT)
-        self._frames: deque[int] = deque(maxlen=KEPT)
+        kept = max(KEPT, OFTEN * rows)
+        self._stamps: deque[float] = deque(maxlen=kept)
+        self._values: deque[ndarray] = deque(maxlen=kept)
+        self._frames: deque[int] = deque(maxlen=kept)
         self._first = 0.0
 
     def __len__(self) -> int:
@@ -71,9 +80,10 @@ class Observed:
         if len(self) == 1:
             return np.repeat(self._values[0][None], rows, axis=0), 1
         before, after, share = self._places(rows)
-        values = np.stack(self._values)
+        first = before[0]
+        values = np.stack(tuple(islice(self._values, int(first), None)))
         share = share.astype(np.float32)[:, None]
-        earlier, later = values[before], values[after]
+        earlier, later = values[before - first], values[after - first]
         blend = np.where(share >= 1, later, earlier + share * self._spec.difference(later, earlier))
         return np.where(self._blends(earlier, later), blend, np.where(share >= 0.5, later, earlier)), known
 

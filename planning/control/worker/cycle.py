@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from ...types import Status
 from ..engine.anytime import Timings
-from ..engine.interface import Engine
+from ..engine.interface import Engine, take_in
 from .messages import plan_type, request_type
 from .plan_log import plan_line
 from .settings import Log, Planning
@@ -145,9 +145,7 @@ class PlanningCycle:
         state = self._state
         for _ in range(steps):
             _, state = self._engine.commit(state)
-        for row in rows:
-            state = self._engine.observe(state, row)
-        self._state = state
+        self._state = take_in(self._engine, state, rows)
         return steps, rows
 
     def _refine(self, state: Any, began: float) -> tuple[Any, int]:
@@ -227,6 +225,4 @@ class PlanningCycle:
 
     def _root_of(self, window: ndarray, state: Any) -> ndarray:
         """Return the latent of earlier observations [P, O]; the state does not change."""
-        for row in window:
-            state = self._engine.observe(state, row)
-        return self._engine.root(state)
+        return self._engine.root(take_in(self._engine, state, window))

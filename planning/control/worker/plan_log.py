@@ -17,7 +17,7 @@ from numpy import ndarray
 from ...types import Plan, Status
 from ..engine.contract import MOST
 from ..engine.embedding import readings_of
-from ..engine.interface import Engine
+from ..engine.interface import Engine, take_in
 from ..log.stored_frames import StoredFrames
 
 # The inputs of a plan.
@@ -209,8 +209,8 @@ def _recompute(engine: Engine, state: Any, line: dict[str, Any]) -> Any:
         state = engine.begin(np.asarray(begin["goal"], np.float32), begin["seed"], begin["episode"])
     for _ in range(line["steps"]):
         _, state = engine.commit(state)
-    for row in line["observations"]:
-        state = engine.observe(state, np.asarray(row, np.float32).reshape(contract.embedding_size))
+    rows = [np.asarray(row, np.float32).reshape(contract.embedding_size) for row in line["observations"]]
+    state = take_in(engine, state, np.stack(rows))
     if "previous" in line:  # logs of earlier versions have none, and took the plan's own action
         state = engine.with_previous(state, np.asarray(line["previous"], np.float32).reshape(contract.action_size))
     committed = np.zeros((contract.horizon, contract.action_size), np.float32)

@@ -32,6 +32,12 @@ def test_a_batch_is_the_one_that_vectors_get(both):
     same(frames.sample(key, 16), vectors.sample(key, 16))
 
 
+def test_older_moments_are_those_that_vectors_get(data):
+    older = (7, 4)
+    vectors, frames = WindowSampler.of(data, *SHAPE, older=older), FrameWindows.of(data, *SHAPE, older=older)
+    same(frames.sample(jax.random.key(3), 16), vectors.sample(jax.random.key(3), 16))
+
+
 def test_batches_follow_from_key_and_update(both):
     vectors, frames = both
     key = jax.random.key(3)

@@ -52,6 +52,24 @@ def test_windows_never_cross_an_episode_and_lie_in_order(lengths):
     assert (windows.goal_offset >= 0).all()
 
 
+@settings(max_examples=4, deadline=None)
+@given(st.lists(st.integers(4, 30), min_size=1, max_size=4))
+def test_older_moments_come_first_and_a_goal_has_none(lengths):
+    older = (9, 6, 4)
+    sampler = WindowSampler.of(marked(lengths), HISTORY, BLOCKS, BLOCK, older=older)
+    windows = drawn(sampler, 64)
+    step = windows.observations["state"][..., 1]
+    back = np.array([*older, *range(HISTORY - 1, -1, -1)])
+    np.testing.assert_array_equal(step, np.maximum(step[..., -1:] - back, 0))
+    assert (windows.observations["state"][..., 0] == windows.observations["state"][:, :1, :1, 0]).all()
+    goals = windows.goals["state"][..., 1]
+    still = np.array([HISTORY - 1] * len(older) + [*range(HISTORY - 1, -1, -1)])
+    np.testing.assert_array_equal(goals, np.maximum(goals[..., -1:] - still, 0))
+    plain = drawn(WindowSampler.of(marked(lengths), HISTORY, BLOCKS, BLOCK), 64)  # the same windows otherwise
+    np.testing.assert_array_equal(plain.observations["state"], windows.observations["state"][:, :, len(older) :])
+    np.testing.assert_array_equal(plain.goals["state"], windows.goals["state"][:, len(older) :])
+
+
 def test_every_row_that_can_start_a_window_does():
     data = marked([BLOCKS * BLOCK - 1, BLOCKS * BLOCK, BLOCKS * BLOCK + 3])
     sampler = WindowSampler.of(data, HISTORY, BLOCKS, BLOCK)

@@ -112,6 +112,17 @@ CONFIG = RewardModelConfig(
 )
 
 
+def test_windows_of_a_model_with_memory_reach_back_to_its_oldest_moment(key):
+    model = replace(CONFIG, history=2, memory=2, memory_stride=3).create(0)  # moments 7, 4, 1 and 0 steps back
+    trainer = TdTrainer(model, TdConfig(horizon=2), TdTrainingConfig(batch=8))
+    replay = lived([15, 17], 100)
+    assert trainer.draw(trainer.init(), replay, 1).slots.shape == (1, 8, 8 + 2)
+    state, metrics = trainer.updates(trainer.init(), replay, 1)
+    assert np.isfinite(float(metrics["loss"]))
+    before, after = (trainer.model(each).encoder.memory.layer.kernel[...] for each in (trainer.init(), state))
+    assert np.abs(np.asarray(after) - np.asarray(before)).max() > 0, "the layer of the older moments learns"
+
+
 @pytest.fixture(scope="module")
 def trained():
     """Half of the actions earn 1, and an episode is two steps long: the return of the better action is 1 + 0.5."""

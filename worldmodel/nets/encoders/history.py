@@ -1,4 +1,4 @@
-"""Encoder from a short history of embeddings to a representation.
+"""Encoder from a short history of embeddings, and older moments, to a representation.
 
 The last layer is linear: a normalising one would put representations on a sphere, where no anti-collapse term can make
 them Gaussian (LeWorldModel, arXiv 2603.19312).
@@ -18,6 +18,7 @@ from ...observation import PRESENT, ObservationSpec
 from ..layers import MLP
 from ..normalization import Normalizer
 from .build import picture_stacks
+from .memory import memory_of
 
 
 class HistoryEncoder(nnx.Module):
@@ -34,6 +35,8 @@ class HistoryEncoder(nnx.Module):
       depth: number of hidden layers.
       rngs: of the initial weights.
       pictures: kind of the encoders of pictures, where there are any.
+      memory: older moments in one latent, M.
+      memory_stride: environment steps between two of them.
     """
 
     def __init__(
@@ -45,18 +48,28 @@ class HistoryEncoder(nnx.Module):
         depth: int,
         rngs: nnx.Rngs,
         pictures: str = "patches",
+        memory: int = 0,
+        memory_stride: int = 1,
     ):
         self.spec, self.history = nnx.static(spec), history
         self.normalizer = Normalizer(spec.size)
         self.stacks = picture_stacks(spec, pictures, history, rngs)
         joined = 0 if self.stacks is None else sum(stack.size for stack in self.stacks.values())
         self.feature_size = vector_size(spec) + joined
-        self.mlp = MLP(history * vector_size(spec) + joined, latent_size, width, depth, rngs)
+        seen = vector_size(spec) + sum(sensor.features for sensor in spec.pictures)
+        self.memory = memory_of(seen, history, memory, memory_stride, rngs)
+        remembered = 0 if self.memory is None else self.memory.size
+        self.mlp = MLP(history * vector_size(spec) + joined + remembered, latent_size, width, depth, rngs)
 
     def __call__(self, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
-        """Representation of the last P moments, given in raw units, the newest last."""
+        """Representation of the last P moments and of the older ones, given in raw units, the newest last."""
+        remembered = []
+        if self.memory is not None:
+            older, embeddings = self.memory.parts(embeddings)
+            pictures = [older[..., self.spec.slices[sensor.name]] for sensor in self.spec.pictures]
+            remembered.append(self.memory(jnp.concatenate([self._vector_features(older), *pictures], axis=-1)))
         features = self._vector_features(embeddings)
-        parts = [features.reshape((*features.shape[:-2], -1)), *self._seen(embeddings)]
+        parts = [features.reshape((*features.shape[:-2], -1)), *self._seen(embeddings), *remembered]
         return self.mlp(parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1))
 
     def fit(self, readings: Mapping[str, ndarray]) -> None:

@@ -101,7 +101,9 @@ def _at_age(table: Float[Array, "S G"], ages: Float[Array, "... S"]) -> Float[Ar
     return jnp.sum(weights * table, axis=-1) * jnp.maximum(ages / AGES[-1], 1.0)
 
 
-def difference(spec: ObservationSpec, one: Float[Array, "... E"], other: Float[Array, "... E"]) -> Float[Array, "... E"]:
+def difference(
+    spec: ObservationSpec, one: Float[Array, "... E"], other: Float[Array, "... E"]
+) -> Float[Array, "... E"]:
     """Return `one - other`, for angles the shorter way round."""
     delta = one - other
     if not spec.period.any():

@@ -68,7 +68,8 @@ def learn_filling(
     learned, held = split(moments)
     fit_scales(model.filling, moments, learned)
     starts = _starts(moments, learned, UNROLLED)
-    graph, head, rest = nnx.split(model.filling, nnx.Param, ...)
+    graph, head, *others = nnx.split(model.filling, nnx.Param, ...)
+    (rest,) = others  # `...` is one filter, hence one state
     frozen, sensors = nnx.split(model), len(model.encoder.spec.sensors)
     schedule = optax.cosine_decay_schedule(config.learning_rate, config.filling_updates, 0.01)
     optimizer = optax.chain(optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=1e-4))

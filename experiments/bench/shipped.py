@@ -49,6 +49,7 @@ TABLES = {
     "hostile_bundles": _ROBOT_LOOP,
     "latency": Source("latency.csv", latency_table.LatencyRow, latency_table.IDENTITY),
     "loop": _ROBOT_LOOP,
+    "missing_sensor": _ROBOT_LOOP,
     "mutants": _ROBOT_LOOP,
     "overhead": Source("planning.csv", results.Value, _VALUES),
     "paired": Source("paired.csv", bench_paired.PairedRow, bench_paired.IDENTITY),

@@ -22,6 +22,7 @@ SUITES = {
     "hostile_bundles": "robot.hostile.suite",
     "latency": "latency.suite",
     "loop": "robot.real_time",
+    "missing_sensor": "robot.missing_sensor",
     "mutants": "robot.mutants",
     "overhead": "latency.overhead",
     "paired": "goal.paired",

@@ -52,6 +52,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (Number(), "beta moment noise_beta running terminal weight"),
     (_SHARE, "asked_goals dropout keep momentum partial_goals"),
+    (Number(0, 1), "least_trust"),
     (_PART, "alpha bootstrap gamma gentlest tau tight_share"),
     (_BETWEEN, "expectile target_rate"),
     (Flag(), "compensate decoder episodic filling own_settings policy rate redo shipped view view_dark"),

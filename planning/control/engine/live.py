@@ -86,23 +86,11 @@ def reflex(agent: Agent, window: Array, goal: Array) -> Array:
     return jnp.clip(block[0], agent.spec.low, agent.spec.high)
 
 
-def fill(
-    agent: Agent, latent: Array, previous: Array, action: Array, row: Array, known: Array, ages: Array
-) -> tuple[Array, Array, Array]:
-    """Return what every sensor would read at a moment, [E], its standard deviation [E], and the trust in it, [S].
-
-    Args:
-      agent: the agent.
-      latent: [D] of the moments before.
-      previous: row [E] of the moment before.
-      action: [A] taken there.
-      row: [E] of the moment.
-      known: [S] 1 for each sensor that was read, else 0.
-      ages: [S] control periods since each sensor was read.
-    """
+def fill(agent: Agent, *asked: Array) -> tuple[Array, Array, Array]:
+    """Return what every sensor would read, [E], its standard deviation [E], and the trust [S]: see `Engine.fill`."""
     head = agent.model.heads.fill
     assert head is not None
-    return head(agent.model.params, latent, previous, action, row, known, ages)
+    return head(agent.model.params, *asked)
 
 
 def evaluate(agent: Agent, state: AgentState, sequences: Array) -> Evaluation:

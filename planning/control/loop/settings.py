@@ -30,9 +30,9 @@ class Loop:
     observation_low: tuple[float, ...] | None = None  # [O] what a sensor can read; None: the contract's plausible range
     observation_high: tuple[float, ...] | None = None
     stuck_after: int | None = None  # this many equal observations are a stuck sensor; None: never
-    least_trust: float = LEAST_TRUST  # in an imagined reading, 0 to 1, below which it is not acted on
     frozen_after: float | None = 1.0  # of one picture, bit for bit, while the scene moves; None: never a fault
     latency: float | Callable[[], float] = 0.0  # of an inline planner, on the loop's clock
+    least_trust: float = LEAST_TRUST  # in an imagined reading, 0 to 1, below which it is not acted on
 
     def __post_init__(self) -> None:
         if self.frozen_after is not None and not (_finite_number(self.frozen_after, 0.0) and self.frozen_after > 0):

@@ -46,9 +46,7 @@ def check_fills(engine: Engine, lines: list[dict[str, Any]]) -> CheckedFills:
     if not lines:
         return CheckedFills(0, [])
     if not engine.contract.fills:
-        raise ValueError(
-            "the log has imagined readings, and this bundle's model makes none: give the log's own"
-        )
+        raise ValueError("the log has imagined readings, and this bundle's model makes none: give the log's own")
     filler, spec = Filler(engine), engine.contract.observation
     same, different = 0, list[float]()
     for line in lines:

@@ -66,7 +66,7 @@ class Senses:
         reading = self.check(observation)
         row = self._eye.moment(reading)
         if self._filler is not None:
-            filled = self._filler.complete(row, reading.missing, self._moment, sent)
+            filled = self._filler.complete(row, reading.missing, float(self._moment), sent)
             if filled is None:
                 optional = self._contract.observation.flags
                 raise ValueError(next(f.sentence for name, f in reading.missing.items() if name not in optional))

@@ -97,8 +97,9 @@ class Filling(nnx.Module):
 def _at_age(table: Float[Array, "S G"], ages: Float[Array, "... S"]) -> Float[Array, "... S"]:
     """Factor of each sensor at its age: interpolated between the measured ages, and growing with the age beyond."""
     place = jnp.clip(jnp.log2(jnp.maximum(ages, 1.0)), 0.0, len(AGES) - 1.0)
-    weights = jnp.maximum(1.0 - jnp.abs(place[..., None] - jnp.arange(len(AGES), dtype=jnp.float32)), 0.0)
-    return jnp.sum(weights * table, axis=-1) * jnp.maximum(ages / AGES[-1], 1.0)
+    measured = jnp.arange(len(AGES), dtype=jnp.float32).reshape((1,) * place.ndim + (-1,))
+    weights = jnp.maximum(1.0 - jnp.abs(place[..., None] - measured), 0.0)
+    return jnp.einsum("...sg,sg->...s", weights, table) * jnp.maximum(ages / AGES[-1], 1.0)
 
 
 def difference(

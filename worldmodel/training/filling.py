@@ -206,7 +206,7 @@ def filling_loss(head: Filling, steps: Steps) -> Float[Array, ""]:
     judged = steps.judged & jnp.asarray(~flags)[None, None]
     scale = head.step[...][None, None]
     value = 0.5 * jnp.square(steps.error / steps.deviation) + jnp.log(steps.deviation / scale)
-    return jnp.sum(jnp.where(judged, value, 0.0)) / jnp.sum(judged).clip(1)
+    return jnp.sum(jnp.where(judged, value, 0.0)) / jnp.sum(judged, dtype=value.dtype).clip(1.0)
 
 
 def measured(model: WorldModel, moments: LatentSampler, held: slice) -> Float[ndarray, "2 S G"]:

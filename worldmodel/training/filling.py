@@ -31,6 +31,7 @@ UNROLLED = 8  # steps in a row for which sensors are left out in training
 HELD_OUT = 0.1  # share of the episodes, the last ones, on which the errors are measured
 WINDOWS = 512  # of these, over which the errors are measured
 WITHIN = 0.6827  # share of the held-out readings within one standard deviation
+SAMPLED = 20_000  # moments from which scales are measured
 FEWEST = 20  # errors that a factor is measured from
 STREAM = 7919  # folded into the key of the run
 
@@ -121,11 +122,12 @@ def split(moments: LatentSampler) -> tuple[slice, slice]:
 def fit_scales(head: Filling, moments: LatentSampler, rows: slice) -> None:
     """Set the scales of embeddings, and of their changes in a step, from the data; missing readings are ignored."""
     spec: ObservationSpec = head.spec
-    values = np.asarray(moments.embeddings[rows])
-    read, last = spec.presence(values), np.asarray(moments.windows.last[rows])
-    inside = np.flatnonzero(np.arange(rows.start, rows.start + len(values)) < last)
-    change = np.asarray(difference(spec, jnp.asarray(values[inside + 1]), jnp.asarray(values[inside])))
-    both = read[inside + 1] & read[inside]
+    inside = rows.start + np.flatnonzero(np.arange(rows.start, rows.stop) < np.asarray(moments.windows.last[rows]))
+    inside = inside[:: max(1, len(inside) // SAMPLED)]
+    before, after = moments.embeddings[inside], moments.embeddings[inside + 1]
+    change, values = np.asarray(difference(spec, after, before)), np.asarray(before)
+    read = spec.presence(values)
+    both = read & spec.presence(np.asarray(after))
     middle = values.mean(axis=0, where=read, dtype=np.float64)
     spread = values.std(axis=0, where=read, dtype=np.float64)
     step = np.sqrt(np.mean(np.square(change, dtype=np.float64), axis=0, where=both))

@@ -82,6 +82,8 @@ def read(
         sensor gives, another shape or type, stays a fault.
     """
     given: Mapping[Any, Any]
+    if value is None and tolerant:
+        value = {}
     if isinstance(value, Mapping):
         known = {sensor.name for sensor in spec.sensors} | {name + PRESENT for name in spec.flags}
         if foreign := [str(name) for name in value if name not in known]:

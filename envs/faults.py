@@ -2,7 +2,7 @@
 
 Before its onset a fault changes nothing, bit for bit. From then on the true state deviates (teleport, half_gain,
 double_damping, wall), or the sensors fail (frozen_sensor, nan_sensor, dropped_observations, delayed_observations,
-vanish).
+vanish), or one of them gives nothing: `missing_<sensor>` for good, `missing_<sensor>_2s` for two seconds.
 """
 
 from __future__ import annotations
@@ -35,11 +35,15 @@ FAULTS = {
     "vanish": "the cameras no longer show what moves",
 }
 
+MISSING, BRIEFLY, SECONDS = "missing_", "_2s", 2.0  # in names of faults, and how long a sensor is missing briefly
+
 _FAR = 1e3  # rad or m: a stop beyond the reach of any joint
 
 
 def names(task: Task) -> tuple[str, ...]:
     """Return the faults that `task` can have: no half gain without actuators, no vanishing without a camera.
+
+    With those of each sensor: `missing_position` for good, `missing_position_2s` for two seconds.
 
     Raises:
       ValueError: a task without a MuJoCo model, to which no fault here applies.
@@ -48,7 +52,39 @@ def names(task: Task) -> tuple[str, ...]:
         "half_gain": _breakable(task).model.nu > 0,
         "vanish": any(len(sensor.shape) > 1 for sensor in task.sensors),
     }
-    return tuple(name for name in FAULTS if possible.get(name, True))
+    missing = (f"{MISSING}{sensor.name}{end}" for sensor in task.sensors for end in ("", BRIEFLY))
+    return (*(name for name in FAULTS if possible.get(name, True)), *missing)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A sensor that gives no reading, and for how many seconds; infinite: for good."""
+
+    sensor: str
+    seconds: float = np.inf
+
+    @classmethod
+    def of(cls, task: Task, fault: str | None) -> Missing | None:
+        """Return what is missing under a fault; None where nothing is."""
+        for sensor in task.sensors:
+            if fault == MISSING + sensor.name:
+                return cls(sensor.name)
+            if fault == MISSING + sensor.name + BRIEFLY:
+                return cls(sensor.name, SECONDS)
+        return None
+
+
+def without(task: Task, observation: Observation, sensor: str) -> Observation:
+    """Return an observation without the readings of a sensor: NaN; a black picture; absent where it is optional."""
+    (gone,) = (each for each in task.sensors if each.name == sensor)
+    readings: Any = observation[sensor] if isinstance(observation, dict) else observation
+    nothing = 0 if gone.optional or readings.dtype.kind != "f" else np.nan
+    if not isinstance(observation, dict):
+        return np.full_like(readings, nothing)
+    found = {**observation, sensor: np.full_like(readings, nothing)}
+    if gone.optional:
+        found[present_key(gone)] = np.zeros_like(observation[present_key(gone)])
+    return found
 
 
 @dataclass(frozen=True)
@@ -95,6 +131,7 @@ class Faulty:
         size = sum(sensor.size for sensor in task.sensors)
         self._broken_sensor = np.array([each.integers(size) for each in self._rngs], int)  # of all components in order
         self._unseen = unseen(self._task) if fault == "vanish" else None
+        self._missing = Missing.of(task, fault)
         self._seen = [self._sense(0)]  # after each step; emptied where it is too old to be repeated
 
     @property
@@ -142,8 +179,19 @@ class Faulty:
         observations = stacked([at(self._seen[step], index) for index, step in enumerate(source)], axis=0)
         if self.fault == "nan_sensor":
             self._corrupt(observations, broken)
+        if self._missing is not None:
+            steps = self._missing.seconds / self._task.control_period - 1e-6
+            self._lose(observations, broken & (now - self._onset < steps))
         pretends = self.fault == "frozen_sensor"
         return observations, np.zeros_like(source) if pretends else now + 1 - source
+
+    def _lose(self, observations: Observation, gone: Bool[ndarray, "B"]) -> None:
+        """Take away the missing sensor's readings in some of the episodes."""
+        assert self._missing is not None
+        nothing: Any = without(self._task, observations, self._missing.sensor)
+        arrays: Any = observations if isinstance(observations, dict) else {"": observations}
+        for name, values in arrays.items():
+            values[gone] = (nothing[name] if isinstance(nothing, dict) else nothing)[gone]
 
     def _corrupt(self, observations: Observation, broken: Bool[ndarray, "B"]) -> None:
         """Write NaN over the component drawn for each faulty episode; a missing reading stays missing."""

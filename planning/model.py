@@ -36,6 +36,9 @@ class Heads:
     inverse: Head | None = None  # (params, latent [D], later [D]) -> [M, A]: the actions from one to the other
     goal: Head | None = None  # (params, embedding [E], mask [E]) -> [D]: the latent of the parts in the mask
     probe: Head | None = None  # (params, latent [D]) -> [Q]: positions, for display and for guards
+    # (params, latent [D] and embedding [E] of the moment before, action [A], embedding [E] of the moment, known [S],
+    # ages [S]) -> reading [E], standard deviation [E], trust [S]: what sensors that are not known would read
+    fill: Callable[..., tuple[Array, Array, Array]] | None = None
 
 
 @runtime_checkable
@@ -90,6 +93,11 @@ class HeadsLike(Protocol):
     @property
     def probe(self) -> Head | None:
         """See `Heads.probe`."""
+        ...
+
+    @property
+    def fill(self) -> Callable[..., tuple[Array, Array, Array]] | None:
+        """See `Heads.fill`."""
         ...
 
 

@@ -52,6 +52,7 @@ TABLES = {
     "latency": Source("latency.csv", latency_table.LatencyRow, latency_table.IDENTITY),
     "loop": _ROBOT_LOOP,
     "memory": Source("memory.csv", Row, results.IDENTITY),
+    "missing_sensor": _ROBOT_LOOP,
     "mutants": _ROBOT_LOOP,
     "overhead": Source("planning.csv", results.Value, _VALUES),
     "paired": Source("paired.csv", bench_paired.PairedRow, bench_paired.IDENTITY),

@@ -24,6 +24,7 @@ SUITES = {
     "latency": "latency.suite",
     "loop": "robot.real_time",
     "memory": "goal.suite",
+    "missing_sensor": "robot.missing_sensor",
     "mutants": "robot.mutants",
     "overhead": "latency.overhead",
     "paired": "goal.paired",

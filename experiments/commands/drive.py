@@ -106,7 +106,12 @@ def _prepare(cfg: DictConfig, summary: Summary, stack: ExitStack) -> tuple[Drive
     clock = VirtualClock() if virtual else time.monotonic
     controller = RealtimeController(
         planner,
-        Loop(actuation_delay=delay, compensate=bool(cfg.compensate), rate_limit=_rate(cfg)),
+        Loop(
+            actuation_delay=delay,
+            compensate=bool(cfg.compensate),
+            rate_limit=_rate(cfg),
+            least_trust=float(cfg.least_trust),
+        ),
         Planning(
             deadline=deadline,
             surprise=planner.surprise if isinstance(planner, Recipe) else None,

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from planning.control import Contract
 from planning.control.log.stored_frames import StoredFrames
 from planning.control.loop.telemetry import frames_beside, read_lines
+from planning.control.worker.fill_log import CheckedFills, check_fills
 from planning.control.worker.plan_log import CheckedFrames, LoggedRun, check_frames, replay, runs_of
 from planning.control.worker.recipe import Recipe, file_hash, make_engine
 
@@ -40,6 +41,7 @@ class Replayed:
     run: int  # which run of the log, the oldest is 1
     runs: int  # number of runs in the log
     frames: CheckedFrames = CheckedFrames(0, [], 0)  # of the replayed plans
+    fills: CheckedFills = CheckedFills(0, [])  # imagined readings of the whole run
 
 
 def run(cfg: DictConfig) -> Replayed | list[Path]:
@@ -122,7 +124,12 @@ def replay_log(
             frames.same + len(frames.different),
             frames.missing,
         )
-    return Replayed(count, different, actions, same, number, len(runs), frames)
+    fills = check_fills(engine, logged.fills)
+    if logged.fills:
+        logger.info(
+            "%d of %d imagined readings came out bit for bit as they were logged", fills.same, len(logged.fills)
+        )
+    return Replayed(count, different, actions, same, number, len(runs), frames, fills)
 
 
 def save_picture(path: str | Path, moment: float, run: int | None = None, out: Path | None = None) -> list[Path]:
@@ -194,5 +201,6 @@ def _check_contract(name: str, header: dict[str, Any], engine: Any) -> None:
 
 
 def exit_code(result: Replayed | list[Path]) -> int:
-    """Exit code: 1 if a plan differs, or the embedding of a picture."""
-    return int(isinstance(result, Replayed) and bool(result.different or result.frames.different))
+    """Exit code: 1 if a plan differs, the embedding of a picture, or an imagined reading."""
+    wrong = isinstance(result, Replayed) and (result.different or result.frames.different or result.fills.different)
+    return int(bool(wrong))

@@ -34,7 +34,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Whole(0),
-        "critic_updates disturbed_at dwell frozen_updates kills latency_plans learning_starts num_keep "
+        "critic_updates disturbed_at dwell filling_updates frozen_updates kills latency_plans learning_starts num_keep "
         "offline_updates patience plan plans policy_updates preview shift suggestions video_episodes",
     ),
     (Whole(1), "calibration_clips clips pairs spans"),
@@ -56,9 +56,10 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (Number(), "beta moment noise_beta running terminal weight"),
     (_SHARE, "asked_goals dropout keep momentum partial_goals"),
+    (Number(0, 1), "least_trust"),
     (_PART, "alpha bootstrap gamma gentlest tau tight_share"),
     (_BETWEEN, "expectile false_alarm_rate target_rate"),
-    (Flag(), "compensate decoder episodic own_settings policy rate redo shipped view view_dark"),
+    (Flag(), "compensate decoder episodic filling own_settings policy rate redo shipped view view_dark"),
     (
         Word(),
         "_target_ baseline before bundle calibration checkpoint data fault host log method name of ours out pictures "

@@ -19,8 +19,10 @@ from envs.task import HasReadout, PlanarView
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import load_training, save_model, save_training
 from worldmodel.models.freeze import freeze
-from worldmodel.models.goal_model import ModelConfig
+from worldmodel.models.goal_model import ModelConfig, WorldModel
 from worldmodel.nets.encoders.build import sized
+from worldmodel.training.encoded import encoded
+from worldmodel.training.filling import learn_filling
 from worldmodel.training.jepa import JepaConfig
 from worldmodel.training.settings import TrainingConfig
 from worldmodel.training.trainer import Trainer, TrainState
@@ -106,11 +108,28 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
         raise FloatingPointError(
             f"{error}; the last good model, of update {int(run.good.update)}, is kept in {kept}"
         ) from error
-    model = freeze(trainer.model(state), made.model)
+    model = freeze(finished(trainer, state, cfg.task.name), made.model)
     if data.spec.pictures:
         Memory.of(model, data).save(memory_file(out))  # first: a model is there only once its memory is
     save_model(out, model, metadata={**metadata(), "health": run.health(state)})
     states.unlink(missing_ok=True)
+
+
+def finished(trainer: Trainer, state: TrainState, name: str) -> WorldModel:
+    """Return the trained model, with its head for missing sensors where it has one: that learns last.
+
+    Args:
+      trainer: of the run.
+      state: after its last update.
+      name: of the task, for the progress bar.
+    """
+    model, config = trainer.model(state), trainer.config
+    if model.filling is not None and config.filling_updates:
+        with progress_bar(f"fill in {name}", config.filling_updates, compiles=True) as bar:
+            learn_filling(
+                model, encoded(trainer.sampler, model), config, lambda done, _: bar(done, config.filling_updates)
+            )
+    return model
 
 
 @dataclass(frozen=True)

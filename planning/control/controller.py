@@ -6,9 +6,9 @@ observation, goal, weight or parameter can trigger a compile in the middle of a 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, final
 
@@ -22,14 +22,14 @@ from ..types import Plan
 from .bundle.bundle import Bundle
 from .bundle.engine import BundleEngine
 from .engine.anytime import Anytime
-from .engine.goal import checked_goal, checked_observation, episode_goal
+from .engine.filling import LEAST_TRUST
 from .engine.interface import Engine, take_in
 from .engine.live import LiveEngine
-from .engine.pictures import Eye
 from .engine.readings import checked_action, one_of_batch
 from .exclusive import Exclusive
 from .loop.status import Reason, Source
 from .plan_watch import PlanWatch
+from .senses import Senses
 
 
 @final
@@ -39,9 +39,8 @@ class Controller:
     Episodes are numbered from the last `reset` with a seed: equal seeds and observations give equal actions, unless
     there is a deadline, since the number of iterations then depends on the machine.
 
-    `source` and `reason` give the origin of the last action. While planning fails (no candidate has a finite cost),
-    the rest of the last good plan is executed; once that is used up, or where it is not finite, the rest action of
-    the contract is sent. Both are logged once.
+    `source` and `reason` give the origin of the last action. While planning fails (no candidate has a finite cost), the
+    rest of the last good plan is executed; after that, or where it is not finite, the rest action of the contract.
 
     One thread at a time may call it (RuntimeError otherwise); where none may wait, use `RealtimeController`.
 
@@ -53,9 +52,10 @@ class Controller:
       observation_low: [O] or one number, the lowest plausible reading and goal; None: the contract's, if it has one.
       observation_high: [O] or one number, the highest.
       words: additions to an agent's contract, as `LiveEngine` takes them: names, units, ranges, mean pictures.
+      least_trust: 0 to 1, the trust in an imagined reading of a missing sensor below which the rest action is sent.
 
     Raises:
-      ValueError: the parts of the agent, or range and sensors, do not fit, or the deadline is not positive.
+      ValueError: the parts of the agent, or range and sensors, do not fit, or a deadline or trust out of range.
     """
 
     def __init__(
@@ -66,14 +66,15 @@ class Controller:
         observation_low: Any = None,
         observation_high: Any = None,
         words: Mapping[str, Any] | None = None,
+        least_trust: float = LEAST_TRUST,
     ):
         self._anytime = None if deadline_ms is None else Anytime(deadline_ms / 1e3)
         self._precision: str | None = None  # the precision that "auto" resolved to
         self._seed, self._episode = seed, -1
-        self._own_range, self._words = (observation_low, observation_high), dict(words or {})
+        self._words = dict(words or {})
+        self._senses = Senses(observation_low, observation_high, least_trust)
         self._goal: ndarray | None = None
         self._state: Any = None
-        self._recent: deque[ndarray] = deque(maxlen=0)  # embeddings of this episode before the current one
         self._sent: ndarray | None = None  # [A] the last action
         self._acted = False
         self._undecided = False
@@ -101,7 +102,7 @@ class Controller:
           cache: keep what `warmup` compiles in a folder next to the bundle, `PATH.cache`, so that the next start takes
             seconds. That folder is read as machine code: use it only where no other user can write.
           seed: as above.
-          options: `observation_low` and `observation_high`, as above.
+          options: `observation_low`, `observation_high`, `least_trust`, as above.
 
         Raises:
           FileNotFoundError: no bundle there.
@@ -120,8 +121,7 @@ class Controller:
     def agent(self) -> Agent:
         """The agent. It may be replaced by one with new numbers in the same structure at any time, without a compile.
 
-        Raises:
-          ValueError: there is none, because the controller drives a bundle.
+        Raises ValueError where there is none, because the controller drives a bundle.
         """
         if not isinstance(self._engine, LiveEngine):
             raise ValueError("this controller drives compiled programs and holds no agent: use its engine")
@@ -140,8 +140,7 @@ class Controller:
             self._engine, self._contract = engine, engine.contract
             self._rest = self._contract.rest_action
             self._watch.follow(self._contract)
-            self._plausible = self._contract.range_with(*self._own_range)
-            self._eye = Eye(engine)
+            self._senses.follow(engine)
 
     def warmup(self) -> None:
         """Compile everything and take the measurements that are needed. The state does not change."""
@@ -176,15 +175,16 @@ class Controller:
             `previous` is not one finite number for each actuator. Nothing changes then.
         """
         with self._alone("reset"):
-            goal = episode_goal(goal, self._goal, self._contract, self._plausible, self._eye.goal)
-            start = self._start(previous, seed)
+            goal = self._senses.episode_goal(goal, self._goal)
+            sent = self._rest if seed is not None or self._sent is None else self._sent
+            start = sent if previous is None else checked_action(previous, self._contract)
             if seed is not None:
                 self._seed, self._episode = seed, -1
             self._goal, self._episode = goal, self._episode + 1
             self._state = self._begin(goal, self._seed, self._episode, start)
             self._acted, self._sent = False, start
             self._watch.forget()
-            self._recent = deque(maxlen=self._contract.history - 1)
+            self._senses.begin()
 
     def redirect(self, goal: Any) -> None:
         """Set another goal in the same episode: recent observations and actions are kept, and the next `act` replans.
@@ -195,7 +195,7 @@ class Controller:
         """
         with self._alone("redirect"):
             self._current("redirect")
-            self._goal = checked_goal(goal, self._contract, self._plausible, self._eye.goal)
+            self._goal = self._senses.goal(goal)
             self._episode += 1
             self._watch.forget()
             self._state = self._fresh_state()
@@ -203,7 +203,8 @@ class Controller:
     def act(self, observation: Any) -> Float[ndarray, "A"]:
         """Return the next action, float32 and within the bounds; `source` and `reason` give its origin.
 
-        `observation` is what the sensors read: [O] of the only one, or a mapping from all of them.
+        `observation` is what the sensors read: [O] of the only one, or a mapping from all of them. Where the model
+        fills in sensors, one may be left out, be None, read NaN, or be a black picture: `filled` names it then.
 
         Raises:
           ValueError: the observation has the wrong shape, is not finite or implausible. The state stays as it was.
@@ -211,15 +212,12 @@ class Controller:
         """
         with self._alone("act"):
             state = self._current("act")
-            reading = checked_observation(observation, self._contract, self._plausible)
-            moment = self._eye.moment(reading)
-            if self._anytime is None:
-                action, state = self._engine.step(state, moment)
-            else:
-                action, state = self._anytime.step(self._engine, state, moment)
-            status = self._engine.status(state)
-            self._recent.append(moment)
-            self._sent = self._watch.judge(action, status)
+            assert self._sent is not None
+            moment = self._senses.moment(observation, self._sent)
+            step = self._engine.step if self._anytime is None else partial(self._anytime.step, self._engine)
+            action, state = step(state, moment)
+            self._senses.recent.append(moment)
+            self._sent = self._watch.judge(action, self._engine.status(state), self._senses.untrusted)
             if self._watch.source == Source.BRAKE:  # a failed search is not continued
                 state = self._fresh_state()
             self._state, self._acted = state, True
@@ -242,7 +240,7 @@ class Controller:
         with self._alone("predict"):
             self._current("predict")
             single, batch = one_of_batch(observation, self._contract.observation)
-            checked_observation(single, self._contract, self._plausible)
+            self._senses.check(single)
             if episode_start is not None and np.any(episode_start) and self._acted:
                 self.reset(previous=self._rest)
             action = self.act(single)
@@ -259,6 +257,18 @@ class Controller:
         return self._watch.reason
 
     @property
+    def filled(self) -> Mapping[str, float]:
+        """Sensors that are missing and imagined since the last `act`, and the trust in each, from 0 to 1."""
+        return self._senses.filled
+
+    def expected(self, sensor: str) -> tuple[ndarray, ndarray]:
+        """Return what a sensor would read now if it were missing, and the standard deviation of that, in its units.
+
+        Raises ValueError for no such sensor or no such model, RuntimeError before the second observation of an episode.
+        """
+        return self._senses.expected(sensor)
+
+    @property
     def anytime(self) -> Anytime | None:
         """Timing of the last `act` with a deadline: iterations, duration, and whether it was late."""
         return self._anytime
@@ -269,11 +279,7 @@ class Controller:
         return self._engine.plan(self._current("plan"))
 
     def imagined(self) -> ndarray:
-        """Predicted outcome of the rest of the plan: positions [H, Q] if the model has a probe, else latents [H, D].
-
-        Raises:
-          RuntimeError: there was no `reset` yet.
-        """
+        """Predicted outcome of the rest of the plan: positions [H, Q] if the model has a probe, else latents [H, D]."""
         return self._engine.imagined(self._current("imagined"))
 
     def _begin(self, goal: ndarray, seed: int, episode: int, previous: ndarray) -> Any:
@@ -284,15 +290,9 @@ class Controller:
         """Return a new state in the same episode: no plan, but the recent observations and the last action."""
         assert self._goal is not None and self._sent is not None
         state = self._engine.begin(self._goal, self._seed, self._episode)
-        if self._recent:
-            state = take_in(self._engine, state, np.stack(self._recent))
+        if self._senses.recent:
+            state = take_in(self._engine, state, np.stack(self._senses.recent))
         return self._engine.with_previous(state, self._sent)
-
-    def _start(self, previous: Any, seed: int | None) -> ndarray:
-        """Return the action [A] that an episode starts from."""
-        if previous is None:
-            return self._rest if seed is not None or self._sent is None else self._sent
-        return checked_action(previous, self._contract)
 
     def _current(self, call: str) -> Any:
         if self._state is None:

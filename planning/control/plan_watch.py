@@ -37,12 +37,20 @@ class PlanWatch:
         """Drop the plan: an episode begins, or the goal changes."""
         self._left = 0
 
-    def judge(self, action: ndarray, status: Status) -> ndarray:
-        """Return the action [A] to send, within the bounds. `source` and `reason` describe it; a change is logged."""
+    def judge(self, action: ndarray, status: Status, untrusted: bool = False) -> ndarray:
+        """Return the action [A] to send, within the bounds. `source` and `reason` describe it; a change is logged.
+
+        Args:
+          action: [A] of the plan.
+          status: of the last planning call.
+          untrusted: whether a sensor is missing that is no longer known well enough: the rest action is sent.
+        """
         before = Reason.OK if self.reason == Reason.NO_PLAN else self.reason
         self._left = self._horizon if status != Status.FAILED else self._left - 1
         if not np.isfinite(action).all() or self._left <= 0:
             self.source, self.reason, action = Source.BRAKE, Reason.NONFINITE_PLAN, self._rest
+        elif untrusted:
+            self.source, self.reason, action = Source.BRAKE, Reason.UNTRUSTED, self._rest
         else:
             self.source = Source.PREVIOUS_PLAN if status == Status.FAILED else Source.PLAN
             self.reason = REASONS[status]

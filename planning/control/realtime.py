@@ -15,20 +15,20 @@ import numpy as np
 from numpy import ndarray
 
 from .engine.contract import Contract
+from .engine.filling import NO_FILLING
 from .engine.goal import episode_goal
 from .engine.interface import Engine, checked_weights
-from .engine.pictures import for_goals
 from .engine.readings import checked_action, seconds_of
 from .log.journal import Journal
 from .loop.command import Command, report
-from .loop.cycle import ControlCycle
 from .loop.events import Events
 from .loop.fallback import Fallback
 from .loop.settings import Loop
 from .loop.status import Reason
 from .loop.telemetry import PlanReport, Telemetry
+from .parts import make_cycle
 from .worker.messages import PublishedPlan
-from .worker.recipe import Recipe, embedding_of, reflex_of
+from .worker.recipe import Recipe
 from .worker.settings import Planning
 from .worker.workers import Worker, make_worker
 
@@ -77,26 +77,9 @@ class RealtimeController:
         self._telemetry = Telemetry(telemetry) if isinstance(telemetry, str | Path) else telemetry
         self._owns_telemetry = self._telemetry is not telemetry
         self._worker, self._contract, weights = make_worker(planner, worker, planning, self._log_plan, loop.latency)
-        self._embed = embedding_of(planner)
-        self._embed_goal = for_goals(self._embed, planner.mean_pictures)
-        keeps = self._telemetry is not None and not self._contract.observation.is_vectors
-        frames = self._telemetry.keep_frames() if self._telemetry is not None and keeps else None
-        reflex = reflex_of(planner) if fallback.reflex == "model" else None
         self._journal, self._heartbeat = Journal(logger), heartbeat
-        self._cycle = ControlCycle(
-            self._worker,
-            self._contract,
-            loop,
-            fallback,
-            weights,
-            seed,
-            self._journal,
-            planning.validator.resolved(),
-            reflex,
-            self._embed,
-            planner.mean_pictures,
-            frames,
-        )
+        parts = (loop, planning, fallback), weights, seed, self._journal, self._telemetry
+        self._cycle, self._embed_goal = make_cycle(planner, self._worker, self._contract, *parts)
         self._clock, self._lock = clock, threading.Lock()
         self._deadline = planning.deadline or self._contract.control_period
         self._threshold = None if planning.surprise is None else planning.surprise.threshold
@@ -244,11 +227,24 @@ class RealtimeController:
     ) -> Reason:
         """Take in the sensor readings at `stamp`, by default now; a bad one is refused. Returns the fault, or `OK`.
 
+        Where the model fills in sensors, some may be missing (None, left out, NaN): `FILLED`, as long as it is trusted.
         `stamps` are those of sensors that were read earlier, by name: a camera whose pictures arrive late.
         """
         with self._lock:
             now, own = self._now(), {name: seconds_of(each) for name, each in (stamps or {}).items()}
             return self._cycle.notify(observation, now if stamp is None else seconds_of(stamp), now, own)
+
+    def expected(self, sensor: str) -> tuple[ndarray, ndarray]:
+        """Return what a sensor would read at the newest observation if it were missing, and its standard deviation.
+
+        Raises:
+          ValueError: there is no such sensor, or the model does not fill in sensors.
+          RuntimeError: there were fewer than two observations since the last `reset`.
+        """
+        with self._lock:
+            if self._cycle.completion is None:
+                raise ValueError(NO_FILLING)
+            return self._cycle.completion.expected(sensor)
 
     def get_action(self, now: float | None = None) -> ndarray:
         """Return the action [A] to send now, float32, within the bounds and the rate limit.

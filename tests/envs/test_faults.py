@@ -42,6 +42,31 @@ def test_nothing_changes_before_the_onset(task, whole, fault):
     assert (reading.ages[:, :ONSET] == 0).all()
 
 
+@pytest.mark.parametrize("end", ["", "_2s"])
+def test_a_sensor_is_missing_for_two_seconds_or_for_good_and_no_other(end):
+    task, steps = make("two_room_sensors"), 50
+    states = np.stack([task.sample_state(np.random.default_rng(seed)) for seed in range(2)])
+    actions = np.zeros((2, steps, 2), np.float32)
+    truth = task.observe(task.simulate(states, actions.astype(np.float64)))
+    for sensor, other in (("position", "velocity"), ("velocity", "position")):
+        fault = f"missing_{sensor}{end}"
+        assert fault in faults.names(task)
+        found = faults.simulate_with(task, fault, ONSET, states, actions, np.random.default_rng(0)).observations
+        whole = faults.simulate_with(task, "wall", steps, states, actions, np.random.default_rng(0)).observations
+        gone = np.zeros(steps, bool)
+        gone[ONSET : None if not end else ONSET + 40] = True  # 2 s of 0.05 s each
+        np.testing.assert_array_equal(found[other], whole[other])
+        np.testing.assert_array_equal(found[sensor][:, ~gone], whole[sensor][:, ~gone])
+        if sensor == "position":
+            assert np.isnan(found["position"][:, gone]).all()
+            np.testing.assert_array_equal(found["position"][:, ~gone], truth["position"][:, ~gone])
+        else:  # optional: absent
+            assert not found["velocity"][:, gone].any() and not found["velocity_present"][:, gone].any()
+    assert faults.Missing.of(task, "teleport") is None
+    plain = faults.without(make("two_room"), np.ones((1, 4), np.float32), "state")
+    assert np.isnan(plain).all()
+
+
 @pytest.mark.parametrize("fault", PHYSICS)
 def test_physical_faults_change_the_truth_and_the_sensors_tell_it(task, whole, fault):
     _, _, truth = whole

@@ -1,9 +1,9 @@
-"""Two sensors, one of which is missing now and then, from data to a drive and its replay."""
+"""Two sensors, one of which is missing now and then and one of which fails, from data to a drive and its replay."""
 
 from __future__ import annotations
 
 from experiments.build import compose
-from experiments.commands import collect, drive, export, plan, replay, train
+from experiments.commands import bench, collect, drive, export, plan, replay, train
 from planning.control import Bundle
 from worldmodel.data.dataset import load
 
@@ -14,7 +14,7 @@ TASK = "task=two_room_sensors"
 
 def test_collect_train_plan_export_drive_replay(tmp_path, capsys):
     runs = tmp_path / "runs"
-    small = (TASK, "model.ensemble=1")
+    small = (TASK, "model.ensemble=1", "model.filling=true")
     collect.run(settings("collect", runs, *small))
     data = load(runs / "two_room_sensors-seed0-data")
     assert [sensor.name for sensor in data.spec.sensors] == ["position", "velocity"]
@@ -31,8 +31,31 @@ def test_collect_train_plan_export_drive_replay(tmp_path, capsys):
     exported = Bundle.load(bundle).contract.observation.sensors
     assert [(sensor.name, sensor.optional) for sensor in exported] == [("position", False), ("velocity", True)]
     summary = drive.run(
-        settings("drive", runs, *small, f"bundle='{bundle}'", "timing=ideal", "episodes=1", f"telemetry='{log}'")
+        settings(
+            "drive",
+            runs,
+            TASK,
+            f"bundle='{bundle}'",
+            "timing=ideal",
+            "episodes=1",
+            f"telemetry='{log}'",
+            "fault=missing_position_2s",
+            "fault_at=0.3",
+            "least_trust=0",
+        )
     )
     assert summary.episodes == 1 and summary.task == "two_room_sensors"
     replayed = replay.run(compose("replay", f"log='{log}'", f"bundle='{bundle}'"))
     assert replayed.plans == summary.steps and not replayed.different and replayed.same_bundle
+    assert summary.events["filled"] == 1  # not for each velocity that the contract calls optional
+    assert replayed.fills.same > 40 and not replayed.fills.different
+    few = ("suite.episodes=2", "suite.seeds=[0]", "suite.least_trust=0.01", "~suite.promises")
+    tiny = "suite.overrides=[planner.horizon=9,planner.num_samples=32,planner.num_elites=8,planner.iterations=2]"
+    model = f"suite.checkpoint='{runs}/two_room_sensors-seed0.safetensors'"
+    rows = bench.run(compose("bench", "suite=missing_sensor", *few, tiny, model, f"results='{tmp_path}'"))
+    values = {row.case.removeprefix("missing_sensor_"): row.value for row in rows}
+    assert values["episodes"] == 2 and 0 <= values["success"] <= 1
+    for sensor in ("position", "velocity"):
+        assert {f"success_{sensor}", f"for_good_{sensor}", f"held_{sensor}"} <= values.keys()
+        assert 0.3 < values[f"success_{sensor}_within"] <= 1
+    assert "missing_sensor_success" in (tmp_path / "robot_loop.csv").read_text()

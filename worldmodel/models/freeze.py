@@ -67,6 +67,7 @@ class Heads:
     inverse: ModelFunction | None = None
     goal: ModelFunction | None = None
     probe: ModelFunction | None = None
+    fill: ModelFunction | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,7 @@ def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:
         inverse=ModelFunction("inverse_actions", config),
         goal=ModelFunction("goal", config),
         probe=ModelFunction("probe", config) if config.probe_size else None,
+        fill=ModelFunction("fill", config) if config.filling else None,
     )
     params = tuple(jax.tree.leaves(nnx.state(model)))
     return FrozenModel(params, config, ModelFunction("encode", config), ModelFunction("predict", config), heads)

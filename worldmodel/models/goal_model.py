@@ -25,6 +25,7 @@ from ..nets.encoders.build import (
 from ..nets.encoders.history import HistoryEncoder
 from ..nets.encoders.memory import MOST_MOMENTS, MOST_STRIDE
 from ..nets.encoders.picture import pairs
+from ..nets.filling import Filling, by_number
 from ..nets.heads import GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.predictors import EnsemblePredictor
 from ..observation import Observation
@@ -62,6 +63,7 @@ class ModelConfig(Architecture):
     pictures: str = "patches"  # encoder of each picture, where the observation has any
     memory: int = 0  # older moments in one representation
     memory_stride: int = 2  # environment steps between two of them
+    filling: bool = False  # answers what a missing sensor would read
 
     def __post_init__(self) -> None:
         # The critic learns from a predicted latent and the one after it, so a window has at least two blocks.
@@ -71,7 +73,7 @@ class ModelConfig(Architecture):
             name, value = field.name, getattr(self, field.name)
             if name == "observation":
                 check_observation(value)
-            elif name in ("policy", "decoder"):
+            elif name in ("policy", "decoder", "filling"):
                 check_switch(name, value)
             elif name == "pictures":
                 check_choice(name, value, PICTURE_ENCODERS if value in PICTURE_ENCODERS else encoder_kinds())
@@ -115,6 +117,8 @@ class WorldModel(nnx.Module):
         self.pictures = picture_encoders(config.observation, config.pictures, rngs)
         # Last, so that the other modules have the same initial weights with it and without.
         self.decoder = Decoder(config.observation, self.pictures, size, width, depth, rngs) if config.decoder else None
+        filled = config.observation, size, config.action_size, head_width, depth, rngs
+        self.filling = Filling(*filled) if config.filling else None
         self.slow_in_loops = self.pictures is not None and is_slow_in_loops(config.pictures)
 
     def fit_scales(
@@ -194,6 +198,31 @@ class WorldModel(nnx.Module):
         flat = self.inverse(latent, later)
         normalizer = self.predictor.normalizer
         return normalizer.inverse(flat.reshape((*flat.shape[:-1], -1, normalizer.mean.shape[0])))
+
+    def fill(
+        self,
+        latent: Float[Array, "... D"],
+        previous: Float[Array, "... E"],
+        action: Float[Array, "... A"],
+        row: Float[Array, "... E"],
+        known: Float[Array, "... S"],
+        ages: Float[Array, "... S"],
+    ) -> tuple[Float[Array, "... E"], Float[Array, "... E"], Float[Array, "... S"]]:
+        """Return what every sensor would read, its standard deviation in the same units, and the trust in it, 0 to 1.
+
+        Args:
+          latent: of the moments before.
+          previous: the embedding of the moment before.
+          action: taken there, in raw units.
+          row: the embedding of the moment; that of sensors which are not known is ignored.
+          known: 1 for each sensor that was read, 0 for the others.
+          ages: environment steps since each sensor was read.
+        """
+        assert self.filling is not None
+        read = known > 0
+        scaled = self.predictor.normalizer(action)
+        mean, deviation = self.filling(latent, scaled, previous, row, by_number(self.encoder.spec, read))
+        return mean, *self.filling.calibrated(deviation, read, ages)
 
     def probe(self, latent: Float[Array, "... D"]) -> Float[Array, "... Q"]:
         """Positions decoded from a latent, in the units of the probe targets."""

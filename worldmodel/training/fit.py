@@ -12,6 +12,8 @@ from ..data.episodes import EpisodeData
 from ..models.freeze import FrozenModel, freeze
 from ..models.goal_model import ModelConfig
 from ..observation import ObservationSpec
+from .encoded import encoded
+from .filling import learn_filling
 from .jepa import JepaConfig
 from .settings import Objective, TrainingConfig
 from .trainer import Trainer, TrainState
@@ -60,7 +62,11 @@ def fit(
         if on_progress is not None:
             on_progress(int(state.update), trainer.total, metrics)
 
-    return freeze(trainer.model(trainer.train(trainer.init(), report)), config)
+    state = trainer.train(trainer.init(), report)
+    model = trainer.model(state)
+    if model.filling is not None:
+        learn_filling(model, encoded(trainer.sampler, model), trainer.config)
+    return freeze(model, config)
 
 
 def _check_finite(data: EpisodeData) -> None:

@@ -26,6 +26,7 @@ from ..data.frame_windows import FrameWindows
 from ..data.windows import LatentSampler, WindowSampler
 from ..models.goal_model import ModelConfig, WorldModel, create
 from ..types import LatentWindows, Metrics, Params, Windows
+from .encoded import encoded
 from .settings import Objective, TrainingConfig
 from .updates import Stage, descend, repeat
 
@@ -174,11 +175,7 @@ class Trainer:
         if not self._stages[name].encoded:
             return self.sampler
         if self._latents is None:
-            model, sampler = self.model(state), self.sampler
-            if isinstance(sampler, FrameWindows):
-                self._latents = LatentSampler.of(sampler.windows, sampler.embeddings(model.embed), model.encode)
-            else:
-                self._latents = LatentSampler.of(sampler, model.embed(sampler.observations), model.encode)
+            self._latents = encoded(self.sampler, self.model(state))
         return self._latents
 
     def skip_stage(self, state: TrainState) -> TrainState:

@@ -26,6 +26,7 @@ class World:
         self._rng = np.random.default_rng(setup.seed)
         self.timestep, self.substeps = float(task.model.opt.timestep), task.physics.substeps
         self._unseen = faults.unseen(task) if setup.fault == "vanish" else task
+        self._missing = faults.Missing.of(task, setup.fault)
         self._broken = False
         self.tick = 0
         self._readings: deque[Observation] = deque(maxlen=faults.DELAY + 1)
@@ -63,6 +64,11 @@ class World:
             return self._readings[-1], True
         task = self._unseen if fault == "vanish" else self.task
         self._readings.append(at(task.sense(self.state[None], [self._rng]), 0))
+        if fault is not None and self._missing is not None:
+            since = self.tick * self.timestep - self._setup.fault_at
+            lost = since < self._missing.seconds - 1e-9
+            newest = self._readings[-1]
+            return faults.without(self.task, newest, self._missing.sensor) if lost else newest, True
         if fault == "nan_sensor":
             return _not_a_number(self._readings[-1]), True
         if fault == "delayed_observations":

@@ -97,6 +97,10 @@ def signatures(contract: Contract) -> dict[str, Signature]:
         found["probe"] = Signature(False, (latent,), (_f32(c.probe_size),), False)
     if c.members > 1:
         found["disagreement"] = Signature(True, (), (_f32(blocks),), False)
+    if c.fills:
+        sensors = _f32(len(c.observation.sensors))
+        moments = (latent, observation, action, observation, sensors, sensors)
+        found["fill"] = Signature(False, moments, (observation, observation, sensors), False)
     if c.reflex:
         found["reflex"] = Signature(False, (_f32(c.history, c.embedding_size), observation), (action,), False)
     return found
@@ -188,6 +192,7 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
         "probe": lambda agent, latent: (live.probe(agent, latent),),
         "disagreement": lambda agent, state: (live.disagreement(agent, state),),
         "reflex": lambda agent, window, goal: (live.reflex(agent, window, goal),),
+        "fill": live.fill,
     }
     raw_state = jax.eval_shape(outside, state)
     programs = {}

@@ -44,6 +44,7 @@ class Contract:
     goals: bool = True  # whether an episode needs a goal
     partial_goals: bool = False  # whether NaN in a goal may stand for any value
     reflex: bool = False  # whether the model has a policy that acts without a plan
+    fills: bool = False  # whether the model answers what a missing sensor would read
     members: int = 1  # E, models of the ensemble
     playback: str = "zero"  # interpolation between a plan's actions: zero (held), linear or cubic
     task: str = ""

@@ -91,13 +91,21 @@ def _row_mask(mask: Any, spec: ObservationSpec) -> ndarray:
     return found
 
 
-def checked_observation(observation: Any, contract: Contract, plausible: Range | None = None) -> Reading:
-    """Return an observation after its checks. Arguments and errors are those of `checked_goal`; nothing may be free.
+def checked_observation(
+    observation: Any, contract: Contract, plausible: Range | None = None, tolerant: bool = False
+) -> Reading:
+    """Return an observation after its checks.
+
+    Args:
+      observation: what the sensors read.
+      contract: of the planner.
+      plausible: the range that it must lie in; None: the contract's, if it has one.
+      tolerant: whether sensors may be missing, as `read` has it.
 
     Raises:
       ValueError: the observation is refused; the message has the fault and what was expected.
     """
-    found = read(observation, contract.observation, plausible or contract.plausible)
+    found = read(observation, contract.observation, plausible or contract.plausible, tolerant=tolerant)
     if isinstance(found, Fault):
         raise ValueError(found.sentence)
     return found

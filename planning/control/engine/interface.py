@@ -117,6 +117,23 @@ class Engine(Protocol):
         """Return the action [A] of the model's policy after observations [P, O], towards a goal [O], if it has one."""
         ...
 
+    def fill(
+        self, latent: Any, previous: Any, action: Any, row: Any, known: Any, ages: Any
+    ) -> tuple[ndarray, ndarray, ndarray]:
+        """Return what every sensor would read at a moment, [E], its standard deviation [E], and the trust in it, [S].
+
+        Only where the contract says that the model `fills`.
+
+        Args:
+          latent: [D] of the moments before.
+          previous: row [E] of the moment before.
+          action: [A] taken there.
+          row: [E] of the moment; numbers of sensors that are not known are ignored.
+          known: [S] 1 for each sensor that was read, 0 for the others.
+          ages: [S] control periods since each sensor was read.
+        """
+        ...
+
     def evaluate(self, state: Any, sequences: Any) -> Evaluation:
         """Evaluate the present objective on k sequences [k, T, A], k being the contract's `num_best`, in NumPy."""
         ...
@@ -150,6 +167,9 @@ def exercise(engine: Engine) -> None:
     engine.disagreement(state)
     engine.reflex(np.zeros((contract.history, contract.embedding_size)), zeros)
     root = engine.root(state)
+    if contract.fills:
+        every = np.ones(len(contract.observation.sensors), np.float32)
+        engine.fill(root, zeros, contract.rest_action, zeros, 0 * every, every)
     engine.probe(engine.predict(root, np.zeros((contract.action_block, contract.action_size), np.float32)))
 
 

@@ -86,6 +86,13 @@ def reflex(agent: Agent, window: Array, goal: Array) -> Array:
     return jnp.clip(block[0], agent.spec.low, agent.spec.high)
 
 
+def fill(agent: Agent, *asked: Array) -> tuple[Array, Array, Array]:
+    """Return what every sensor would read, [E], its standard deviation [E], and the trust [S]: see `Engine.fill`."""
+    head = agent.model.heads.fill
+    assert head is not None
+    return head(agent.model.params, *asked)
+
+
 def evaluate(agent: Agent, state: AgentState, sequences: Array) -> Evaluation:
     """Evaluate the objective on some sequences, without the imagined latents."""
     objective: LatentObjective = agent.objective(state)
@@ -106,6 +113,7 @@ _predict = jax.jit(predict)
 _probe = jax.jit(probe)
 _disagreement = jax.jit(disagreement)
 _reflex = jax.jit(reflex)
+_fill = jax.jit(fill)
 _evaluate = jax.jit(evaluate)
 
 
@@ -225,6 +233,14 @@ class LiveEngine:
             return None
         return np.asarray(_reflex(self._agent, np.asarray(window, np.float32), np.asarray(goal, np.float32)))
 
+    def fill(
+        self, latent: Any, previous: Any, action: Any, row: Any, known: Any, ages: Any
+    ) -> tuple[ndarray, ndarray, ndarray]:
+        """Return what every sensor would read, its standard deviation, and the trust in it."""
+        given = (np.asarray(each, np.float32) for each in (latent, previous, action, row, known, ages))
+        reading, deviation, trust = _fill(self._agent, *given)
+        return np.asarray(reading), np.asarray(deviation), np.asarray(trust)
+
     def evaluate(self, state: AgentState, sequences: Any) -> Evaluation:
         """Evaluate the objective on k sequences."""
         evaluation = _evaluate(self._agent, state, np.asarray(sequences, np.float32))
@@ -272,6 +288,7 @@ def contract_of(agent: Agent, task: str = "") -> Contract:
         goals=not all(getattr(cost, "knows_no_goal", False) for cost in agent.costs.values()),
         partial_goals=model.heads.goal is not None,
         reflex=model.heads.policy is not None,
+        fills=model.heads.fill is not None,
         members=model.ensemble,
         playback=playback.order if isinstance(playback, Knots) else "zero",
         task=task,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -23,6 +23,9 @@ class Kind(Enum):
     MALFORMED = 0
     NONFINITE = 1
     IMPLAUSIBLE = 2
+    ABSENT = 3  # no reading
+    REPEATED = 4  # a camera that shows one picture all the time
+    LATE = 5
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,33 @@ class Reading:
     """An observation or a goal that passed.
 
     `row` is its embedding [E], float32; where a sensor is not a vector, its place is zero until `others`, the readings
-    of those sensors, went through the engine's `embed`. In a goal, NaN stands for free values.
+    of those sensors, went through the engine's `embed`. In a goal, NaN stands for free values. `missing` are the
+    sensors without a usable reading, each with its fault.
     """
 
     row: ndarray
     others: dict[str, ndarray]
+    missing: dict[str, Fault] = field(default_factory=dict)
+
+    def without(self, faults: Mapping[str, Fault], spec: ObservationSpec) -> Reading:
+        """Return the reading without some sensors, by name with the fault of each."""
+        if not faults:
+            return self
+        row = self.row.copy()
+        for name in faults:
+            place = spec.slices[name]
+            row[place.start : place.stop + (name in spec.flags)] = 0.0
+        others = {name: values for name, values in self.others.items() if name not in faults}
+        return Reading(row, others, {**self.missing, **faults})
 
 
 def read(
-    value: Any, spec: ObservationSpec, plausible: Range | None, what: str = "observation", is_goal: bool = False
+    value: Any,
+    spec: ObservationSpec,
+    plausible: Range | None,
+    what: str = "observation",
+    is_goal: bool = False,
+    tolerant: bool = False,
 ) -> Reading | Fault:
     """Check and convert the input of a user or a robot. It never raises, whatever the input.
 
@@ -57,8 +78,12 @@ def read(
       plausible: lowest and highest values; None: any.
       what: the noun for it in messages.
       is_goal: whether sensors may be left out, and NaN stands for any value of a component.
+      tolerant: whether a sensor may be missing, read NaN or an implausible value: it is noted as missing then. What no
+        sensor gives, another shape or type, stays a fault.
     """
     given: Mapping[Any, Any]
+    if value is None and tolerant:
+        value = {}
     if isinstance(value, Mapping):
         known = {sensor.name for sensor in spec.sensors} | {name + PRESENT for name in spec.flags}
         if foreign := [str(name) for name in value if name not in known]:
@@ -68,13 +93,16 @@ def read(
         given = {spec.sensors[0].name: value}
     else:
         return _malformed(f"the {what} must be a mapping from {_names(spec)} to readings; got {_kind(value)}")
-    row, others = np.zeros(spec.size, np.float32), {}
+    row, others, missing = np.zeros(spec.size, np.float32), dict[str, ndarray](), dict[str, Fault]()
     for sensor in spec.sensors:
         place, reading = spec.slices[sensor.name], given.get(sensor.name)
-        absent = reading is None and isinstance(value, Mapping)
+        absent = reading is None and (tolerant or isinstance(value, Mapping))
         if absent or (sensor.optional and not _is_present(given.get(sensor.name + PRESENT))):
-            if not (sensor.optional or is_goal):
-                return _malformed(f"the {what} lacks the sensor {sensor.name}: give {_names(spec)}")
+            lacks = Fault(Kind.ABSENT, f"the {what} lacks the sensor {sensor.name}: give {_names(spec)}")
+            if tolerant:
+                missing[sensor.name] = lacks
+            elif not (sensor.optional or is_goal):
+                return lacks
             if is_goal:
                 row[place.start : place.stop + sensor.optional] = np.nan
             continue
@@ -87,12 +115,16 @@ def read(
             row[place] = values if fault is None else 0
         else:
             values, fault = _array(reading, sensor, label)
-            others[sensor.name] = values
+            if fault is None:
+                others[sensor.name] = values
         if fault is not None:
-            return fault
+            if not tolerant or fault.kind == Kind.MALFORMED:
+                return fault
+            missing[sensor.name] = fault
+            continue
         if sensor.optional:
             row[place.stop] = 1.0
-    return Reading(row, others)
+    return Reading(row, others, missing)
 
 
 def numbers_of(value: Any) -> ndarray | None:

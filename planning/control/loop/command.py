@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy import ndarray
@@ -25,6 +26,7 @@ class Command:
     guards: tuple[str, ...]  # what changed the action: bounds, rate, nonfinite
     events: tuple[str, ...]  # faults that began (+) and ended (-)
     plan: PublishedPlan | None  # the plan in execution, or the last one
+    filled: Mapping[str, float] = field(default_factory=dict)  # imagined sensors, and the trust in each, 0 to 1
 
 
 def report(
@@ -77,5 +79,6 @@ def report(
         surprise_threshold=threshold,
         disagreement=float(record["disagreement"]) if known else None,
         prediction_error=float(record["prediction_error"]) if known else None,
+        filled=dict(command.filled),
         frame=frame,
     )

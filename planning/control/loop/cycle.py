@@ -19,17 +19,17 @@ from numpy import ndarray
 from ..engine.contract import Contract
 from ..engine.embedding import Embed, no_embedding
 from ..engine.interface import ModelReflex
-from ..engine.readings import Reading
 from ..log.frame_ring import FrameRing
 from ..log.journal import Journal
 from ..worker.validator import Validator
 from ..worker.workers import Worker
 from .chain import Chain, Situation
 from .command import Command
+from .completion import Completion
 from .events import Events
 from .fallback import Fallback
 from .frozen import FrozenPictures
-from .guards import ObservationGuard
+from .guards import ObservationGuard, late_sensors
 from .limiter import Limiter, OutputGuard
 from .link import PlannerLink
 from .settings import Loop
@@ -56,6 +56,7 @@ class ControlCycle:
       embed: turns a moment into a row [E] where a sensor is not a vector.
       means: mean picture of the training data by sensor, to judge the order of channels.
       frames: keeps the pictures that were accepted; None: they are not kept.
+      completion: imagines what missing sensors would read; None: they are faults.
 
     Raises:
       ValueError: a brake, a limit or a range that does not fit actuators or sensors.
@@ -75,8 +76,9 @@ class ControlCycle:
         embed: Embed = no_embedding,
         means: Mapping[str, ndarray] | None = None,
         frames: FrameRing | None = None,
+        completion: Completion | None = None,
     ):
-        self._embed, self._frames = embed, frames
+        self._embed, self._frames, self.completion = embed, frames, completion
         self._worker, self._contract, self._loop = worker, contract, loop
         self._period = period = contract.control_period
         self._delay = loop.actuation_delay if loop.compensate else 0.0
@@ -87,7 +89,8 @@ class ControlCycle:
         self.chain = Chain(fallback, contract, journal, validator, model_reflex)
         self.plausible = contract.range_with(loop.observation_low, loop.observation_high)
         frozen = None if loop.frozen_after is None else FrozenPictures(contract, loop.frozen_after)
-        self._guard = ObservationGuard(contract.observation, self.plausible, loop.stuck_after, frozen, means)
+        guarded = contract.observation, self.plausible, loop.stuck_after, frozen, means
+        self._guard = ObservationGuard(*guarded, tolerant=completion is not None)
         limits = (contract.low, contract.high, loop.rate_limit, contract.rest_action, period)
         self._limiter, self._output = Limiter(*limits, loop.acceleration_limit), OutputGuard(*limits)
         self.events, self._journal = Events(journal), journal
@@ -139,14 +142,22 @@ class ControlCycle:
         if reading is not None and not self._in_order(stamp, now):
             reading, fault = None, Reason.OUT_OF_ORDER_OBSERVATION
             sentence = "the observation's time stamp is not after that of the one before, or lies in the future"
-        elif reading is not None and (late := self._late(reading, stamp, now, stamps or {})) is not None:
-            reading, fault, sentence = None, Reason.STALE_OBSERVATION, late
-        if fault and fault != self._observation_fault:
-            self._journal.write(logging.WARNING, "%s", sentence)
-        self._observation_fault = fault
+        elif reading is not None and (late := late_sensors(reading, stamp, now, self._oldest, stamps or {})):
+            if self.completion is None:
+                reading, fault, sentence = None, Reason.STALE_OBSERVATION, next(iter(late.values())).sentence
+            else:
+                reading = reading.without(late, self._contract.observation)
+        row, frame = None, None
         if reading is not None:
             frame = None if self._frames is None else self._frames.add(reading.others, stamp)
             row = self._embed(reading.others, reading.row) if reading.others else reading.row
+            if self.completion is not None:
+                before = stamp, self.observed, self._commanded
+                row, fault, sentence = self.completion.complete(row, reading.missing, *before)
+        if fault and fault != self._observation_fault:
+            self._journal.write(logging.WARNING, "%s", sentence)
+        self._observation_fault = fault
+        if row is not None:
             self.observed.add(stamp, row, frame)
             if self.running and self.link.due(stamp):
                 self.link.send(self.observed, self._commanded, self._delay, now)
@@ -212,7 +223,8 @@ class ControlCycle:
         self._commanded.add(now, sent)
         events = self.events.update(wrong, now)
         reason = wrong[0] if wrong else Reason.OK
-        self.command = Command(now, sent, source, reason, wrong, guards, events, self.link.plan)
+        filled = {} if self.completion is None else self.completion.trust
+        self.command = Command(now, sent, source, reason, wrong, guards, events, self.link.plan, filled)
         return self.command
 
     def _brake(self) -> ndarray:
@@ -259,17 +271,6 @@ class ControlCycle:
             wrong.append(Reason.PLANNER_DEAD)
         return _most_serious_first([*wrong, *(fault for fault in (self._observation_fault, self.link.fault) if fault)])
 
-    def _late(self, reading: Reading, stamp: float, now: float, stamps: Mapping[str, float]) -> str | None:
-        """Return the sentence of a sensor that was read too long ago: a picture, or one with a stamp of its own."""
-        for name in {**reading.others, **stamps}:
-            age = now - stamps.get(name, stamp)
-            if not age <= self._oldest:  # NaN is no age
-                return (
-                    f"the reading of the sensor {name} is {age:.3f} s old, and at most {self._oldest:g} s is allowed: "
-                    "send it sooner, or raise Loop(max_observation_age=...)"
-                )
-        return None
-
     def _in_order(self, stamp: float, now: float) -> bool:
         """Whether a stamp is a time later than the one before, and not in the future."""
         early = len(self.observed) and stamp <= self.observed.stamp
@@ -285,9 +286,11 @@ class ControlCycle:
     def _forget(self) -> None:
         """Forget the last episode, but neither what was sent last nor how long ago."""
         self.observed.clear()
+        if self.completion is not None:
+            self.completion.forget()
         self._observation_fault = Reason.OK
         self.link.forget()
 
 
 def _most_serious_first(wrong: Iterable[Reason]) -> tuple[Reason, ...]:
-    return tuple(sorted(wrong, reverse=True))
+    return tuple(sorted(wrong, key=lambda reason: reason.severity, reverse=True))

@@ -28,7 +28,7 @@ class Events:
     @property
     def active(self) -> tuple[Reason, ...]:
         """Current faults, most serious first."""
-        return tuple(sorted(self._active, reverse=True))
+        return tuple(sorted(self._active, key=lambda reason: reason.severity, reverse=True))
 
     def update(self, wrong: Iterable[Reason], now: float) -> tuple[str, ...]:
         """Record all faults at `now`; returns what began (`+late`) and ended (`-late`)."""

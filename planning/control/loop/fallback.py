@@ -25,6 +25,7 @@ Brake = Callable[[ndarray | None], Any]  # the last good observation [O], or Non
 ANSWERS: Mapping[Reason, Source] = MappingProxyType(
     {
         Reason.OK: Source.PLAN,
+        Reason.FILLED: Source.PLAN,
         Reason.LATE: Source.PREVIOUS_PLAN,
         Reason.INFEASIBLE: Source.PREVIOUS_PLAN,
         Reason.NONFINITE_PLAN: Source.PREVIOUS_PLAN,
@@ -36,6 +37,7 @@ ANSWERS: Mapping[Reason, Source] = MappingProxyType(
         Reason.OUT_OF_ORDER_OBSERVATION: Source.PREVIOUS_PLAN,
         Reason.STALE_OBSERVATION: Source.PREVIOUS_PLAN,
         Reason.STUCK_OBSERVATION: Source.HOLD,
+        Reason.UNTRUSTED: Source.HOLD,
         Reason.SURPRISED: Source.HOLD,
         Reason.NO_PLAN: Source.REFLEX,
         Reason.REFLEX_REFUSED: Source.PREVIOUS_PLAN,

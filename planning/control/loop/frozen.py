@@ -15,6 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from ..engine.contract import Contract
+from ..engine.readings import Fault, Kind
 
 MOVED = 0.05  # of a vector component's range in the training data, since the picture last changed
 DRIVEN = 0.25  # of the way from the rest action to a bound, by at least one actuator
@@ -53,8 +54,8 @@ class FrozenPictures:
         self._last: dict[str, _Repeated] = {}
         self._stamp = math.nan
 
-    def check(self, pictures: Mapping[str, ndarray], row: ndarray, stamp: float, action: ndarray) -> str | None:
-        """Return the sentence of a frozen camera, if there is one.
+    def check(self, pictures: Mapping[str, ndarray], row: ndarray, stamp: float, action: ndarray) -> dict[str, Fault]:
+        """Return the frozen cameras by name, each with its fault.
 
         Args:
           pictures: of this moment, by sensor.
@@ -66,7 +67,7 @@ class FrozenPictures:
         elapsed = min(elapsed, 3 * self._period) if elapsed > 0 else 0.0  # a gap in the data is no long motion
         if math.isfinite(stamp):
             self._stamp = stamp
-        found = None
+        found = dict[str, Fault]()
         for name, picture in pictures.items():
             content, last = picture.tobytes(), self._last.get(name)
             if last is None or content != last.picture:
@@ -75,9 +76,10 @@ class FrozenPictures:
             moves, why = self._moves(last.row, row, action)
             last.moving += elapsed if moves else 0.0
             if last.moving >= self._seconds - 1e-9:
-                found = (
+                found[name] = Fault(
+                    Kind.REPEATED,
                     f"the sensor {name} repeats one picture, bit for bit, for {last.moving:.2f} s in which {why}: "
-                    "restart the camera or its driver; Loop(frozen_after=None) where the scene may stand still then"
+                    "restart the camera or its driver; Loop(frozen_after=None) where the scene may stand still then",
                 )
         return found
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.filling import LEAST_TRUST, checked_trust
+
 
 @dataclass(frozen=True)
 class Loop:
@@ -30,10 +32,12 @@ class Loop:
     stuck_after: int | None = None  # this many equal observations are a stuck sensor; None: never
     frozen_after: float | None = 1.0  # of one picture, bit for bit, while the scene moves; None: never a fault
     latency: float | Callable[[], float] = 0.0  # of an inline planner, on the loop's clock
+    least_trust: float = LEAST_TRUST  # in an imagined reading, 0 to 1, below which it is not acted on
 
     def __post_init__(self) -> None:
         if self.frozen_after is not None and not (_finite_number(self.frozen_after, 0.0) and self.frozen_after > 0):
             raise ValueError(f"frozen_after must be positive, finite seconds, or None; got {self.frozen_after!r}")
+        checked_trust(self.least_trust)
         for name in ("actuation_delay", "max_observation_age", "late_after", "replan_period"):
             value = getattr(self, name)
             if value is not None and not _finite_number(value, least=0.0):

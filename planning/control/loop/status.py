@@ -16,7 +16,7 @@ class Source(IntEnum):
 
 
 class Reason(IntEnum):
-    """Reason for a source; `OK`, or the most serious fault: the highest number."""
+    """Reason for a source; `OK`, or the most serious fault, by `severity`. Other programs know the numbers."""
 
     OK = 0
     LATE = 1  # the newest plan is older than it should be
@@ -40,3 +40,10 @@ class Reason(IntEnum):
     UNSAFE_OUTPUT = 19  # the command broke the output invariant
     STOPPED = 20  # the controller is not running
     LATCHED = 21  # a fault that latches led to the brake and is not acknowledged
+    FILLED = 22  # a sensor is missing, and what it would read is imagined
+    UNTRUSTED = 23  # a sensor is missing for so long that what it would read is no longer trusted
+
+    @property
+    def severity(self) -> float:
+        """Place in the order of seriousness: that of the numbers, but for those that came later."""
+        return {Reason.FILLED: 0.5, Reason.UNTRUSTED: 11.5}.get(self, float(self))

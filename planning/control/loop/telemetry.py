@@ -53,6 +53,7 @@ class PlanReport:
     surprise_threshold: float | None = None
     disagreement: float | None = None
     prediction_error: float | None = None  # error of the previous plan's prediction of now
+    filled: dict[str, float] = field(default_factory=dict)  # imagined sensors, and the trust in each, 0 to 1
     frame: int | None = None  # number of the newest observation's pictures in the ring beside the log
 
 

@@ -70,8 +70,10 @@ class Observed:
         self._values.append(values)
         self._frames.append(NO_FRAME if frame is None else frame)
 
-    def window(self, rows: int) -> tuple[ndarray, int]:
-        """Return [rows, E] one control period apart, the newest last, and how many are not a repeated first one.
+    def window(self, rows: int, end: float | None = None) -> tuple[ndarray, int]:
+        """Return [rows, E] one control period apart, and how many are not a repeated first one.
+
+        The last is the newest, or that of the time `end` in seconds.
 
         Values are interpolated between two observations, so a dropped one does not look like a jump: angles the shorter
         way round. What cannot be interpolated, or was not read at both moments, is that of the nearer one.
@@ -79,7 +81,7 @@ class Observed:
         known = min(rows, int((self.stamp - self._first) / self._period + 1.25))
         if len(self) == 1:
             return np.repeat(self._values[0][None], rows, axis=0), 1
-        before, after, share = self._places(rows)
+        before, after, share = self._places(rows, end)
         first = before[0]
         values = np.stack(tuple(islice(self._values, int(first), None)))
         share = share.astype(np.float32)[:, None]
@@ -94,10 +96,10 @@ class Observed:
         before, after, share = self._places(rows)
         return np.asarray(self._frames)[np.where(share >= 0.5, after, before)]
 
-    def _places(self, rows: int) -> tuple[ndarray, ndarray, ndarray]:
+    def _places(self, rows: int, end: float | None = None) -> tuple[ndarray, ndarray, ndarray]:
         """Return the observations [rows] before and after each moment of a window, and how near it is to the later."""
         stamps = np.asarray(self._stamps)
-        grid = stamps[-1] - self._period * np.arange(rows - 1, -1, -1)
+        grid = (stamps[-1] if end is None else end) - self._period * np.arange(rows - 1, -1, -1)
         after = np.searchsorted(stamps, grid).clip(1, len(stamps) - 1)
         before = after - 1
         share = ((grid - stamps[before]) / (stamps[after] - stamps[before])).clip(0.0, 1.0)

@@ -87,6 +87,7 @@ class LoggedRun:
     header: dict[str, Any]  # the bundle's hash and its contract
     episodes: list[list[dict[str, Any]]] = field(default_factory=list)  # their plans, in order
     frames: list[tuple[float, int]] = field(default_factory=list)  # time and frame of each step that has one, in order
+    fills: list[dict[str, Any]] = field(default_factory=list)  # moments with imagined readings, in order
 
     def plans(self) -> list[dict[str, Any]]:
         """Return the plans of all episodes."""
@@ -122,6 +123,8 @@ def runs_of(lines: Iterable[dict[str, Any]]) -> list[LoggedRun]:
             if "begin" in line or not runs[-1].episodes:
                 runs[-1].episodes.append([])
             runs[-1].episodes[-1].append(line)
+        if kind == "fill":
+            runs[-1].fills.append(line)
         if kind == "step" and _is_count(line.get("frame")) and isinstance(line.get("time"), int | float):
             runs[-1].frames.append((float(line["time"]), line["frame"]))
     return runs

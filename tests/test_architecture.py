@@ -65,6 +65,7 @@ ORDER = {
         "goal",
         "training",
         "representation",
+        "few_labels",
         "rewards",
         "robot",
         "shipped",

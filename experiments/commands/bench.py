@@ -16,6 +16,7 @@ from ..records.document import rows_of
 SUITES = {
     "constraints": "goal.constraints",
     "delay": "robot.delay",
+    "few_labels": "few_labels.suite",
     "fine_tuning": "rewards.fine_tuning",
     "goal": "goal.suite",
     "goal_ablations": "goal.suite",

@@ -24,6 +24,7 @@ from ..nets.encoders.build import (
 )
 from ..nets.encoders.history import HistoryEncoder
 from ..nets.heads import GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
+from ..nets.latent_action import LatentActions
 from ..nets.predictors import EnsemblePredictor
 from ..observation import Observation
 from ..types import Prediction
@@ -38,6 +39,7 @@ from .architecture import (
     check_switch,
 )
 
+MOST_CODES = 64
 _FITTED = 2_000  # pictures from which their statistics are measured
 
 
@@ -60,11 +62,12 @@ class ModelConfig(Architecture):
     policy: bool = True  # one-pass policy in addition to the planner
     decoder: bool = False  # for the reconstruction baseline
     pictures: str = "patches"  # encoder of each picture, where the observation has any
+    latent_action: int = 0  # numbers in a latent action for each component of an action; 0: there are no latent actions
 
     def __post_init__(self) -> None:
         # The critic learns from a predicted latent and the one after it, so a window has at least two blocks.
-        least = {"probe_size": 0, "train_blocks": 2}
-        most = {"depth": MOST_LAYERS, "ensemble": MOST_MEMBERS}
+        least = {"probe_size": 0, "train_blocks": 2, "latent_action": 0}
+        most = {"depth": MOST_LAYERS, "ensemble": MOST_MEMBERS, "latent_action": MOST_CODES}
         for field in dataclasses.fields(self):
             name, value = field.name, getattr(self, field.name)
             if name == "observation":
@@ -75,6 +78,11 @@ class ModelConfig(Architecture):
                 check_choice(name, value, PICTURE_ENCODERS if value in PICTURE_ENCODERS else encoder_kinds())
             else:
                 check_count(name, value, least.get(name, 1), most.get(name, MOST))
+
+    @property
+    def code_size(self) -> int:
+        """U, the numbers in the latent action of one block; 0: there are no latent actions."""
+        return self.latent_action * self.action_size
 
     @property
     def fewest_tensors(self) -> int:
@@ -94,7 +102,10 @@ class WorldModel(nnx.Module):
         size, width, head_width, depth = config.latent_size, config.width, config.head_width, config.depth
         self.encoder = HistoryEncoder(config.observation, config.history, size, width, depth, rngs, config.pictures)
         actions = config.action_size, config.action_block
-        self.predictor = EnsemblePredictor(size, *actions, width, depth, config.ensemble, rngs)
+        code_size = config.code_size
+        self.predictor = EnsemblePredictor(
+            size, *actions, width, depth, config.ensemble, rngs, code_size, map_width=head_width
+        )
         span = config.train_blocks * config.action_block * config.action_size
         self.inverse = InverseDynamics(size, span, head_width, depth, rngs)
         self.distance_head = TemporalDistance(size, head_width, depth, rngs)
@@ -105,6 +116,9 @@ class WorldModel(nnx.Module):
         self.pictures = picture_encoders(config.observation, config.pictures, rngs)
         # Last, so that the other modules have the same initial weights with it and without.
         self.decoder = Decoder(config.observation, self.pictures, size, width, depth, rngs) if config.decoder else None
+        block_size = config.action_block * config.action_size
+        latent_actions = (size, code_size, block_size, head_width, depth, rngs)
+        self.latent_actions = LatentActions(*latent_actions) if code_size else None
         self.slow_in_loops = self.pictures is not None and is_slow_in_loops(config.pictures)
 
     def fit_scales(

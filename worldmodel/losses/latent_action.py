@@ -50,7 +50,7 @@ class Controlled:
         return rollout(lambda latent, each: Prediction(self.by(0, latent, each)), root, controls)
 
 
-def inferred_codes(model: WorldModel, latents: Float[Array, "B H+1 D"]) -> Float[Array, "B H U"]:
+def inferred_codes(model: WorldModel, latents: Float[Array, "B S D"]) -> Float[Array, "B S-1 U"]:
     """Latent actions between the latents of windows."""
     assert model.latent_actions is not None
     return model.latent_actions(latents[:, :-1], latents[:, 1:])
@@ -69,7 +69,7 @@ def foreseen(model: WorldModel, windows: LatentWindows) -> Float[Array, "B H D"]
 
 
 def alignment_loss(
-    model: WorldModel, latents: Float[Array, "B H+1 D"], controls: Controls, codes: Float[Array, "B H U"]
+    model: WorldModel, latents: Float[Array, "B S D"], controls: Controls, codes: Float[Array, "B S-1 U"]
 ) -> Float[Array, ""]:
     """Mean squared error between latent actions of recorded blocks: mapped from the actions, and inferred without them.
 
@@ -86,7 +86,7 @@ def alignment_loss(
 
 
 def decoding_loss(
-    model: WorldModel, latents: Float[Array, "B H+1 D"], controls: Controls, codes: Float[Array, "B H U"]
+    model: WorldModel, latents: Float[Array, "B S D"], controls: Controls, codes: Float[Array, "B S-1 U"]
 ) -> Float[Array, ""]:
     """Mean squared error of the recorded actions, normalised, that are decoded from inferred latent actions.
 

@@ -44,7 +44,7 @@ def columns(rows: Sequence[FewLabelsRow]) -> tuple[list[str], list[list[str]]]:
     for row in rows:
         groups.setdefault((row.task, row.method), {}).setdefault(row.share, []).append(row)
     lines = [[*group, *(_cell(found.get(share, ())) for share in shares)] for group, found in groups.items()]
-    return [*WORDS, *(f"{share:.3g}".replace("1", "all") if share == 1 else f"{share:.3g}" for share in shares)], lines
+    return [*WORDS, *("all" if share == 1 else f"{100 * share:g} %" for share in shares)], lines
 
 
 def table(rows: Sequence[FewLabelsRow]) -> Table:

@@ -52,9 +52,10 @@ def find_logs(folder: Path, cameras: Sequence[str], clips: bool = False) -> list
                     "its own"
                 )
             found.append(LogPath(logs[0], {camera: _inside(logs[0], camera) for camera in cameras}))
-        elif cameras and path.is_dir() and not is_cache(path) and (inside := _filmed(path, cameras)):
+        elif cameras and path.is_dir() and not is_cache(path) and (held := _videos(path)):
             if clips:
-                found.append(LogPath(inside[cameras[0]], inside, True))
+                filmed_by = _filmed(path, held, cameras)
+                found.append(LogPath(filmed_by[cameras[0]], filmed_by, True))
             else:
                 logger.warning("%s holds a video and no log, and was left out: method=video learns from it", path)
         elif _DATA.search(path.name):
@@ -63,7 +64,7 @@ def find_logs(folder: Path, cameras: Sequence[str], clips: bool = False) -> list
             filmed.append(path.name)
     if clips and cameras:
         used = {video for log in found for video in log.videos.values()}
-        free = [path for path in _visible(folder, []) if path not in used and _is_video(path)]
+        free = [path for path in _videos(folder) if path not in used]
         _check_single(free, cameras)
         found += [LogPath(video, {cameras[0]: video}, True) for video in free]
     _warn(folder, others, [] if cameras else filmed)
@@ -77,7 +78,7 @@ def find_clips(folder: Path, camera: str) -> list[LogPath]:
         if _is_video(path):
             found.append(path)
         elif path.is_dir() and not is_cache(path):
-            found += [inside for inside in _visible(path, []) if _is_video(inside)]
+            found += _videos(path)
     return [LogPath(path, {camera: path}, True) for path in found]
 
 
@@ -88,11 +89,13 @@ def _is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS
 
 
-def _filmed(folder: Path, cameras: Sequence[str]) -> dict[str, Path]:
-    """Return the video of each camera in the folder of an episode without a log; empty where it holds none."""
-    held = [path for path in _visible(folder, []) if _is_video(path)]
-    if not held:
-        return {}
+def _videos(folder: Path) -> list[Path]:
+    """Return the videos, and the folders of PNGs, in a folder."""
+    return [path for path in _visible(folder, []) if _is_video(path)]
+
+
+def _filmed(folder: Path, held: Sequence[Path], cameras: Sequence[str]) -> dict[str, Path]:
+    """Return the video of each camera among those in the folder of an episode without a log."""
     if len(cameras) == 1 and len(held) == 1:
         return {cameras[0]: held[0]}
     return {camera: _only(folder / "the episode", camera, [camera]) for camera in cameras}

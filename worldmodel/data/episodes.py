@@ -152,8 +152,12 @@ class EpisodeData:
         return slice(begin, int(self.last[begin]) + 1)
 
     def with_labels(self, share: float, seed: int) -> EpisodeData:
-        """Return the same episodes, of which only a share keep their actions: at least one, chosen by the seed."""
-        firsts = np.unique(self.first)
+        """Return the same episodes, of which a share of those with recorded actions keep them, chosen by the seed.
+
+        At least one does, if any was recorded.
+        """
+        taken = self.labelled & (self.last != np.arange(self.rows))
+        firsts = np.unique(self.first[taken])
         kept = np.random.default_rng(seed).permutation(len(firsts))[: max(1, round(share * len(firsts)))]
         hidden = ~np.isin(self.first, firsts[kept]) & (self.last != np.arange(self.rows))
         return replace(self, actions=np.where(hidden[:, None], np.float32(np.nan), self.actions))

@@ -35,7 +35,6 @@ from .goal_stages import (
     check_settings,
     check_training,
     critic_loss,
-    horizon_ratio,
     joint_distance_loss,
     probe_loss,
     reflex_loss,
@@ -139,8 +138,8 @@ def video_loss(
 ) -> tuple[Float[Array, ""], Metrics]:
     """Return the loss that shapes the representation on one batch of windows, and its parts as metrics.
 
-    `horizon_ratio` is that of `jepa_loss`, over all windows; an inferred latent action tells what will happen, so it is
-    the figure of a model that knows actions only where all of them were recorded.
+    `horizon_ratio` is that of `jepa_loss`, of the windows whose actions were all recorded: an inferred latent action
+    tells what will happen. Without a single one it is that of all windows.
 
     Args:
       model: the model; the modules of the stage learn.
@@ -202,7 +201,7 @@ def latent_video_loss(
         shares = bootstrap_weights(windows.episode, len(controlled.members), config.bootstrap)
         weights = shares[members, jnp.arange(len(members), dtype=members.dtype)]
         prediction = prediction_loss(predicted, latents[:, 1:], weights)
-        metrics.update(further_prediction=prediction, further_horizon_ratio=horizon_ratio(latents, predicted))
+        metrics["further_prediction"] = prediction
         loss = loss + config.prediction * prediction
     return loss, {"loss": loss, **metrics}
 
@@ -225,7 +224,17 @@ def _dynamics_loss(
         "latent_norm": jnp.mean(jnp.square(codes)),
     }
     loss = sum((getattr(config, name) * value for name, value in metrics.items()), start=jnp.zeros((), root.dtype))
-    return loss, {**metrics, "horizon_ratio": horizon_ratio(latents, predicted)}, predicted
+    return loss, {**metrics, "horizon_ratio": _ratio_by_actions(latents, predicted, controls.labelled)}, predicted
+
+
+def _ratio_by_actions(
+    latents: Float[Array, "B S D"], predicted: Float[Array, "B S-1 D"], labelled: Bool[Array, "B S-1"]
+) -> Float[Array, ""]:
+    """`horizon_ratio` of the windows whose actions were all recorded; of all windows where there is none."""
+    known = jnp.all(labelled, axis=-1)
+    known = known | ~jnp.any(known)
+    error, change = jnp.square(predicted[:, -1] - latents[:, -1]), jnp.square(latents[:, -1] - latents[:, 0])
+    return known_mean(jnp.mean(error, axis=-1), known) / known_mean(jnp.mean(change, axis=-1), known)
 
 
 def _controls(

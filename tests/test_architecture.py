@@ -66,6 +66,7 @@ ORDER = {
         "training",
         "representation",
         "expectation",
+        "few_labels",
         "rewards",
         "robot",
         "shipped",

@@ -78,6 +78,10 @@ SUITES = {
         "suite.tasks=[two_room]", "suite.conditions=[clean]", "suite.methods=[twin]", "suite.updates=[20]",
         "suite.episodes=2", "suite.held_out=2", listed("suite.overrides", ("budget=smoke", "observation.size=32")),
     ),
+    "few_labels": (
+        "suite.tasks=[two_room]", "suite.shares=[0.5]", "suite.methods=[joint]", "suite.episodes=2",
+        listed("suite.overrides", ("budget=smoke", "observation.size=32")),
+    ),
     "hostile_bundles": ("suite.files=20",),
     "soak": ("suite.steps=2000", "suite.kills=1"),
 }  # fmt: skip

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .training.jepa import JepaConfig
     from .training.settings import TrainingConfig
     from .training.trainer import Trainer
+    from .training.video import VideoConfig
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _MODULES = {
     ".training.jepa": "JepaConfig",
     ".training.settings": "TrainingConfig",
     ".training.trainer": "Trainer",
+    ".training.video": "VideoConfig",
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
@@ -59,6 +61,7 @@ __all__ = [
     "Sensor",
     "Trainer",
     "TrainingConfig",
+    "VideoConfig",
     "WorldModel",
     "create",
     "fit",

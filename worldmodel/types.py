@@ -35,6 +35,7 @@ class Windows:
     goal_offset: Array  # [B] int32: environment steps from the first stack to the goal
     episode: Array  # [B] int32: the same for all windows of one episode
     probe_targets: Array | None = None  # [B, Q] of the first stack
+    labelled: Array | None = None  # [B, H] bool: whether every action of a block was recorded; None: all were
 
 
 @struct.dataclass
@@ -47,3 +48,4 @@ class LatentWindows:
     goal_embeddings: Array  # [B, E] of the newest moment of each goal's stack
     goal_offset: Array  # [B] int32
     episode: Array  # [B] int32
+    labelled: Array | None = None  # [B, H] as of `Windows`

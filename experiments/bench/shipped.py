@@ -18,6 +18,7 @@ from ..records import curves, results, table_file
 from ..records.manifest import machine_of
 from ..records.results import Row
 from .expectation import rows as expectation_rows
+from .few_labels import rows as few_labels_rows
 from .goal import paired as bench_paired
 from .goal import table as goal_table
 from .latency import rows as latency_table
@@ -45,6 +46,7 @@ TABLES = {
     "constraints": _ROBOT_LOOP,
     "delay": _ROBOT_LOOP,
     "expectation": Source("expectation.csv", expectation_rows.ExpectationRow, expectation_rows.IDENTITY),
+    "few_labels": Source("few_labels.csv", few_labels_rows.FewLabelsRow, few_labels_rows.IDENTITY),
     "fine_tuning": Source("fine_tuning.csv", curves.CurveRow, curves.IDENTITY),
     "goal": Source("goal.csv", Row, results.IDENTITY),
     "goal_ablations": Source("goal_ablations.csv", Row, results.IDENTITY),

@@ -17,10 +17,11 @@ from worldmodel.training.jepa import JepaConfig
 from worldmodel.training.settings import TrainingConfig
 from worldmodel.training.td import TdConfig
 from worldmodel.training.td_trainer import TdTrainingConfig
+from worldmodel.training.video import VideoConfig
 
 # The dataclass of each group of a recipe.
 Groups = Mapping[str, tuple[type[Any], ...]]
-GOAL: Groups = {"model": (ModelConfig,), "objective": (JepaConfig,), "training": (TrainingConfig,)}
+GOAL: Groups = {"model": (ModelConfig,), "objective": (JepaConfig, VideoConfig), "training": (TrainingConfig,)}
 REWARD: Groups = {"model": (RewardModelConfig,), "objective": (TdConfig,), "training": (TdTrainingConfig,)}
 
 

@@ -13,6 +13,7 @@ from ..shell.overrides import command_line
 
 # What the plans of a model depend on besides the model.
 PLANNING = ("planner", "cost", "risk", "constraint", "replan_every", "precision", "members", "suggestions")
+VIDEO = "video"  # the method that learns from episodes without actions, with models of its own beside the others
 CUSTOM = "custom"  # the task of data from elsewhere, such as a robot's logs
 
 
@@ -28,7 +29,8 @@ class Paths:
     def of(cls, cfg: DictConfig, seed: int) -> Paths:
         """The paths in the folder `cfg.runs` for this task and seed; they need not exist."""
         stem, runs = f"{file_stem(cfg.task.name, cfg.observation.sensors)}-seed{seed}", Path(cfg.runs)
-        return cls(runs / f"{stem}-data", runs / f"{stem}.safetensors", runs / f"{stem}.training.safetensors")
+        model = f"{stem}-{VIDEO}" if cfg.method == VIDEO else stem
+        return cls(runs / f"{stem}-data", runs / f"{model}.safetensors", runs / f"{model}.training.safetensors")
 
 
 def file_stem(task: str, sensors: Sequence[str] | None) -> str:
@@ -43,9 +45,11 @@ def file_name(task: object) -> str:
 
 def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:
     """All settings that determine the result of a training run, as JSON."""
-    parts = {name: settings(cfg[name]) for name in ("task", "model", "objective", "training")}
+    parts: dict[str, Any] = {name: settings(cfg[name]) for name in ("task", "model", "objective", "training")}
     if cfg.observation.sensors is not None:
         parts["observation"] = settings(cfg.observation)
+    if cfg.labels < 1:
+        parts["labels"] = float(cfg.labels)
     if stopping := early_stop(cfg):
         parts["early_stop"] = stopping
     if cfg.data is not None:

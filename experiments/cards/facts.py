@@ -90,6 +90,7 @@ def training(checkpoint: Checkpoint | RewardCheckpoint) -> str:
         if data
         else "collected while it learned",
         "steps": UNKNOWN if steps is None else f"{steps:,}{hours}",
+        "actions": _labelled(metadata.get("labelled_steps"), steps),
         "behaviour": ", ".join(_behaviours(data.get("behaviour"))),
         "seed": str(recipe.get("seed", UNKNOWN)),
         "updates": _updates(metadata.get("training")),
@@ -114,6 +115,11 @@ def health(checkpoint: Checkpoint | RewardCheckpoint) -> str:
         verdict = "" if not figure.bounded else "yes" if figure.ok else "**no**"
         rows.append([figure.name, f"{figure.value:.3g}", bounds, verdict, figure.meaning])
     return table(["figure", "value", "healthy", "is it", "meaning"], rows)
+
+
+def _labelled(known: int | None, steps: int | None) -> str:
+    """How many steps had a recorded action; "" where all of them had."""
+    return "" if known is None or steps is None or known == steps else f"recorded in {known:,} of {steps:,} steps"
 
 
 def _behaviours(described: Any) -> Iterator[str]:

@@ -69,7 +69,10 @@ def motion(data: EpisodeData, signals: Signals) -> list[Finding]:
 
 def actions(data: EpisodeData, signals: Signals, period: float | None) -> Iterator[Finding]:
     """Findings about the actuators: span, bounds, whether they move alone, and when they take effect."""
-    taken, low, high = data.actions[signals.steps], data.action_low, data.action_high
+    steps = signals.steps[data.labelled[signals.steps]]
+    if not len(steps):
+        return
+    taken, low, high = data.actions[steps], data.action_low, data.action_high
     bounded = np.isfinite(low) & np.isfinite(high) & (low < high)
     if outside := np.flatnonzero(out_of_bounds(taken, low, high).any(axis=0)).tolist():
         yield Finding("bounds", "fault", f"actuators {_list(outside)} leave their bounds", "store what was executed")
@@ -100,7 +103,7 @@ def actions(data: EpisodeData, signals: Signals, period: float | None) -> Iterat
             "move actuators one by one as well: what always moves together cannot be told apart",
             value=float(alike.max()),
         )
-    if (seen := delays(data, signals)) is not None:
+    if data.is_labelled and (seen := delays(data, signals)) is not None:
         ms = f" ({1e3 * period * seen.steps:.0f} ms)" if period else ""
         yield judged(
             "delay",
@@ -118,7 +121,8 @@ def rows(data: EpisodeData, signals: Signals) -> Iterator[Finding]:
     """Findings about columns and rows: still, repeated, far off, outliers, angles."""
     still = [name for name, flag in zip(signals.names, signals.still, strict=True) if flag]
     yield judged("constant", not still, _named(still, "columns never change"), "leave them out, or check their logging")
-    busy = np.abs(data.actions[signals.steps]).max(axis=1) > 1e-3 * np.abs(data.actions).max(initial=1e-9)
+    acted = np.nan_to_num(data.actions)
+    busy = np.abs(acted[signals.steps]).max(axis=1) > 1e-3 * np.abs(acted).max(initial=1e-9)
     same = (signals.changes == 0).all(axis=1) & busy if signals.values.shape[1] else np.zeros(1, bool)
     yield judged(
         "repeated",
@@ -171,8 +175,9 @@ def episodes(data: EpisodeData, signals: Signals, period: float | None) -> Itera
         value=period,
         bad="fault",
     )
-    prints = [hash(np.round(data.actions[a : a + 8], 4).tobytes()) for a in np.unique(data.first)]
-    twice = 1 - len(set(prints)) / len(prints)
+    begins = [data.actions[first : first + 8] for first in np.unique(data.first) if data.labelled[first]]
+    prints = [hash(np.round(actions, 4).tobytes()) for actions in begins]
+    twice = 1 - len(set(prints)) / max(len(prints), 1)
     yield judged(
         "duplicates",
         twice <= 0.05,

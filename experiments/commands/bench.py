@@ -17,6 +17,7 @@ SUITES = {
     "constraints": "goal.constraints",
     "delay": "robot.delay",
     "expectation": "expectation.suite",
+    "few_labels": "few_labels.suite",
     "fine_tuning": "rewards.fine_tuning",
     "goal": "goal.suite",
     "goal_ablations": "goal.suite",

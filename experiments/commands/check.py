@@ -23,7 +23,7 @@ from ..checks.signals import Signals
 from ..records.document import rows_of
 from ..shell.overrides import override
 from ..training.data_checks import description
-from ..training.given_data import load_for_training
+from ..training.given_data import load_to_check
 
 _OF_RECORDED = ("constant", "angles", "unbounded", "offset", "outliers", "rest", "speed", "saturation", "delay")
 _LONGEST = 200_000  # steps of data whose simulator states are looked at
@@ -157,7 +157,7 @@ def of_reward_task(cfg: DictConfig) -> list[Finding]:
 def of_data(cfg: DictConfig) -> list[Finding]:
     """Check a dataset, with the goals and walls of its task if that is simulated here."""
     try:
-        data = load_for_training(cfg, cfg.data)
+        data = load_to_check(cfg, cfg.data)
     except (ValueError, ImportError) as error:
         return [Finding("read", "fault", " ".join(str(error).split()), "see docs/own_logs.md")]
     known = description(data)
@@ -182,4 +182,7 @@ def _of_task(name: str, data: EpisodeData) -> Iterator[Finding]:
 
 def _contents(data: EpisodeData) -> str:
     sensors = ", ".join(f"{sensor.name} {list(sensor.shape)}" for sensor in data.spec.sensors)
-    return f"sensors {sensors}; {data.actions.shape[1]} actuators; nothing missing, all values finite"
+    acted = f"{data.actions.shape[1]} actuators; nothing missing, all values finite"
+    if not data.is_labelled:
+        acted = f"the actions of {data.labelled_steps:,} of {data.steps:,} steps; all values finite"
+    return f"sensors {sensors}; {acted}"

@@ -18,6 +18,7 @@ from ..shell.command_words import words_of_command
 from ..shell.say import say
 from ..training.data_checks import check_data, check_moves, check_range
 from ..training.given_data import load_for_model
+from ..training.labels import require_labels_learned
 
 OWN = ("checkpoint", "out", "rest", "platforms", "calibration", "alarms_a_minute")  # settings of this command only
 
@@ -39,6 +40,7 @@ def run(cfg: DictConfig) -> Bundle:
         words = [word for word in words_of_command(path) if word.partition("=")[0] not in OWN]
         return _save(reward_bundle(cfg, path, words), out)
     checkpoint = load_model(path)
+    require_labels_learned(checkpoint, path)
     parts: dict[str, Any] = {}
     if cfg.calibration is not None:
         data = load_for_model(checkpoint, cfg.calibration)

@@ -39,6 +39,7 @@ from ..shell.say import say
 from ..training.data_checks import check_data
 from ..training.ensure import chosen_checkpoint
 from ..training.given_data import load_for_model
+from ..training.labels import require_labels_learned
 
 if TYPE_CHECKING:
     from worldmodel.models.checkpoint import Checkpoint
@@ -114,6 +115,7 @@ def _offline(cfg: DictConfig) -> Offline:
         if cfg[name] is not None:
             raise ValueError(f"task={CUSTOM} has no simulator, so nothing can be measured for {name}: leave it out")
     checkpoint = load_model(cfg.checkpoint)
+    require_labels_learned(checkpoint, cfg.checkpoint)
     data = load_for_model(checkpoint, cfg.data)
     check_data(data, robot_of(checkpoint), cfg.data, owner="the model")
     held = data.last_episodes(int(cfg.held_out))

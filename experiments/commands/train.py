@@ -32,7 +32,7 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
         say(
             f"{trained.model.parameters:,} parameters in {trained.metadata['train_seconds']:.0f} s, horizon error "
             f"{last['horizon_ratio']:.3f} of predicting no change; the model is in {out}\n"
-            f"{next_command(out, str(cfg.task.name))}"
+            f"{next_command(out, str(cfg.task.name), int(trained.metadata.get('labelled_steps', 1)))}"
         )
         write_card(out)
     elif isinstance(trained, RewardCheckpoint):
@@ -41,8 +41,13 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
     return trained
 
 
-def next_command(out: Path, task: str) -> str:
-    """Sentence with the next command for a model: plan with it, or, for a robot's own logs, export it."""
+def next_command(out: Path, task: str, labelled_steps: int = 1) -> str:
+    """Sentence with the next command for a model: plan with it, or, for a robot's own logs, export it.
+
+    A model that learned from no labelled step can do neither.
+    """
+    if not labelled_steps:
+        return "it knows no action, and cannot plan: record those of a few episodes, and train on both together"
     if task == CUSTOM:
         return f"make a bundle for the robot: {command_line('export', {'checkpoint': out})}"
     return f"plan with it: {plan_command(out, task)}"

@@ -34,8 +34,9 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Whole(0),
-        "critic_updates disturbed_at dwell filling_updates frozen_updates kills latency_plans learning_starts num_keep "
-        "offline_updates patience plan plans policy_updates preview shift suggestions video_episodes",
+        "critic_updates disturbed_at dwell filling_updates frozen_updates kills latency_plans latent_action "
+        "learning_starts num_keep offline_updates patience plan plans policy_updates preview shift suggestions "
+        "video_episodes",
     ),
     (Whole(1), "calibration_clips clips pairs spans"),
     (Whole(0), "context"),
@@ -50,16 +51,19 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Number(0),
-        "consistency delay_ms detached_prediction distance entropy fault_at goal_probe hold_seconds inverse "
-        "min_free_gib min_std penalty prediction reconstruction reward scale sigreg suggestion_noise termination value "
-        "weight_decay",
+        "alignment consistency decoding delay_ms detached_prediction distance entropy fault_at goal_probe "
+        "hold_seconds inverse latent_noise latent_norm min_free_gib min_std penalty prediction reconstruction reward "
+        "scale sigreg suggestion_noise termination value weight_decay",
     ),
     (Number(), "beta moment noise_beta running terminal weight"),
-    (_SHARE, "asked_goals dropout keep momentum partial_goals"),
+    (_SHARE, "asked_goals dropout keep masked momentum partial_goals"),
     (Number(0, 1), "least_trust"),
-    (_PART, "alpha bootstrap gamma gentlest tau tight_share"),
+    (_PART, "alpha bootstrap gamma gentlest labels tau tight_share"),
     (_BETWEEN, "expectile false_alarm_rate target_rate"),
-    (Flag(), "compensate decoder episodic filling own_settings policy rate redo shipped view view_dark"),
+    (
+        Flag(),
+        "compensate decoder episodic filling learned_encoder own_settings policy rate redo shipped view view_dark",
+    ),
     (
         Word(),
         "_target_ baseline before bundle calibration checkpoint data fault host log method name of ours out pictures "

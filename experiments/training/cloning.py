@@ -15,6 +15,7 @@ from ..baselines import gcbc, weights
 from ..build.recipes import Paths, recipe
 from ..shell.say import say
 from .ensure import ensure_data, require_trainable
+from .given_data import with_labels
 
 UPDATES = ("updates", "frozen_updates", "critic_updates", "policy_updates")  # of the world model's stages
 TRAINING = tuple(
@@ -67,5 +68,6 @@ def train(cfg: DictConfig, seed: int, network: dict[str, Any], path: Path) -> No
     updates = sum(int(cfg.training[name]) for name in UPDATES)
     training = build.fill(TrainingConfig, {**cfg.training, "updates": updates, "seed": seed}, "training")
     shape = build.fill(gcbc.GcbcConfig, {**network, **inputs(cfg)}, "gcbc")
-    data = load(ensure_data(cfg, seed))
+    source = ensure_data(cfg, seed)
+    data = with_labels(cfg, load(source), source, seed)
     gcbc.train_to_file(path, data, int(cfg.model.history), shape, training, cloning_recipe(cfg, seed, network))

@@ -137,12 +137,13 @@ def check_moves(data: EpisodeData, source: Path | str) -> None:
     Raises:
       ValueError: all sensors or all actuators are constant; nothing can be learned from that.
     """
-    taken = np.flatnonzero(data.last != np.arange(data.rows))
-    columns = [*_sensed(data), _acted(data, taken)]
+    taken = _taken(data)
+    columns = [*_sensed(data), *([_acted(data, taken)] if len(taken) else [])]  # of videos no action is known
     frozen = [sensor.name for sensor in data.spec.pictures if _shows_one_picture(data.readings[sensor.name])]
     moving = len(frozen) < len(data.spec.pictures)
     for noun in ("sensor", "actuator"):
-        if all(each.still.all() for each in columns if each.noun == noun) and not (noun == "sensor" and moving):
+        known = [each.still.all() for each in columns if each.noun == noun]
+        if all(known) and not (noun == "sensor" and moving) and not (noun == "actuator" and not known):
             raise ValueError(
                 f"the data in {source} stand still: no {noun} deviates by more than rounding in any episode, and "
                 "nothing can be learned from that; check the logging"
@@ -171,7 +172,7 @@ def check_range(data: EpisodeData, source: Path | str) -> None:
     Raises:
       ValueError: a value is too large for float32, or an action is outside its bounds; the message names the episode.
     """
-    stored, taken = description(data), np.flatnonzero(data.last != np.arange(data.rows))
+    stored, taken = description(data), _taken(data)
     low, high = data.action_low, data.action_high
     outside = out_of_bounds(data.actions[taken], low, high)
     if outside.any():
@@ -181,7 +182,7 @@ def check_range(data: EpisodeData, source: Path | str) -> None:
             f"{_moment(data, int(taken[row]))} of {source}, and its bounds are {low[index]:g} and {high[index]:g}: "
             "store what it was really given, or its own bounds"
         )
-    for each in (*_sensed(data), _acted(data, taken)):
+    for each in (*_sensed(data), *([_acted(data, taken)] if len(taken) else [])):
         noun, values, rows = each.noun, each.values, each.rows
         if np.abs(values).max(initial=0.0) > LARGEST:
             row, index = np.unravel_index(np.abs(values).argmax(), values.shape)
@@ -244,6 +245,11 @@ def _shows_one_picture(frames: ndarray) -> bool:
     """Whether pictures spread over the data are all the same."""
     some = frames[:: max(1, len(frames) // _COMPARED)]
     return bool((some == some[0]).all())
+
+
+def _taken(data: EpisodeData) -> ndarray:
+    """Rows at which an action was taken and recorded."""
+    return np.flatnonzero((data.last != np.arange(data.rows)) & data.labelled)
 
 
 def _acted(data: EpisodeData, taken: ndarray) -> _Columns:

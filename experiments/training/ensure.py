@@ -31,6 +31,7 @@ from ..shell.progress import progress_bar
 from ..watching.watch import writers
 from .data_checks import check_checkpoint
 from .early_stop import EarlyStop
+from .labels import require_labels_learned
 from .offline import train_model
 from .preview import Preview
 
@@ -138,6 +139,7 @@ def chosen_checkpoint(cfg: DictConfig, seed: int, command: str = "plan") -> Chec
         goal_tasks.make(cfg.task.name, command)
         return ensure_model(cfg, seed)
     checkpoint = load_model(checkpoint_file(cfg.checkpoint, cfg.task.name, cfg.observation.sensors))
+    require_labels_learned(checkpoint, cfg.checkpoint)
     trained_for = robot_of(checkpoint)["task"]
     goal_tasks.require_simulator(str(trained_for), cfg.checkpoint, command)
     if trained_for != cfg.task.name:

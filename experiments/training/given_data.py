@@ -19,7 +19,7 @@ from worldmodel.data.episodes import EpisodeData
 from worldmodel.data.video.recorded_pictures import PIXELS
 from worldmodel.models.checkpoint import Checkpoint
 
-from ..build.recipes import CUSTOM
+from ..build.recipes import CUSTOM, VIDEO
 from ..build.robots import robot_of
 from ..shell.progress import progress_bar
 from .data_checks import description
@@ -27,14 +27,53 @@ from .data_checks import description
 logger = logging.getLogger(__name__)
 
 
-def load_for_training(cfg: DictConfig, source: Path | str) -> EpisodeData:
+def load_for_training(cfg: DictConfig, source: Path | str, seed: int) -> EpisodeData:
     """Read the data of a recipe. Of a user's own data, `observation` chooses the sensors, if it names any.
+
+    Args:
+      cfg: the recipe.
+      source: the dataset.
+      seed: of the training, which decides what episodes keep their actions, where `labels` hides some.
 
     Raises:
       FileNotFoundError: no dataset there.
-      ValueError: see `worldmodel.data.dataset.load`; or a sensor that the data lack.
+      ValueError: see `worldmodel.data.dataset.load`; a sensor that the data lack, or actions that the method needs.
     """
-    data = _load(source, int(cfg.observation.size))
+    return _with_sensors(cfg, with_labels(cfg, _load_of(cfg, source), source, seed), source)
+
+
+def with_labels(cfg: DictConfig, data: EpisodeData, source: Path | str, seed: int) -> EpisodeData:
+    """Return the data as the method can use them: actions hidden, or episodes without actions left out.
+
+    Args:
+      cfg: the recipe.
+      data: the episodes.
+      source: where they are from, for messages.
+      seed: decides what episodes keep their actions.
+
+    Raises:
+      ValueError: actions are missing that the method needs.
+    """
+    require_labels(cfg, data, source)
+    if cfg.labels < 1:
+        data = data.with_labels(float(cfg.labels), seed)
+    return data if cfg.method == VIDEO else data.labelled_episodes()
+
+
+def require_labels(cfg: DictConfig, data: EpisodeData, source: Path | str) -> None:
+    """Raise ValueError where actions are missing, and the method cannot learn without them."""
+    if cfg.method == VIDEO or data.is_labelled:
+        return
+    first = next(each for each in range(data.episodes) if not data.labelled[data.of_episode(each)].all())
+    missing = data.steps - data.labelled_steps
+    raise ValueError(
+        f"the actions of {missing:,} of {data.steps:,} steps in {source} are missing, first in {data.name(first)}, and "
+        f"method={cfg.method} learns from actions: add method=video, which learns without "
+        "them as well, or leave those episodes out"
+    )
+
+
+def _with_sensors(cfg: DictConfig, data: EpisodeData, source: Path | str) -> EpisodeData:
     if cfg.task.name != CUSTOM:
         return data
     known = [sensor.name for sensor in data.spec.sensors]
@@ -72,6 +111,15 @@ def load_for_model(checkpoint: Checkpoint, source: Path | str) -> EpisodeData:
     """
     spec = checkpoint.model.observation
     data = _load(source, spec.pictures[0].shape[0] if spec.pictures else 64)
+    if not data.is_labelled:
+        whole = data.labelled_episodes()
+        logger.warning(
+            "%d of %d episodes in %s lack actions and were left out: a model is judged by what actions do",
+            data.episodes - whole.episodes,
+            data.episodes,
+            source,
+        )
+        data = whole
     names, known = [sensor.name for sensor in spec.sensors], [sensor.name for sensor in data.spec.sensors]
     if names != known and set(names) <= set(known):
         data = _chosen(data, names)
@@ -121,7 +169,24 @@ def _check_cameras(found: dict[str, Any], trained: dict[str, Any], source: Path 
             )
 
 
-def _load(source: Path | str, picture_size: int) -> EpisodeData:
+def load_to_check(cfg: DictConfig, source: Path | str) -> EpisodeData:
+    """Read data as `load_for_training` does, whatever actions are missing.
+
+    Raises:
+      FileNotFoundError: no dataset there.
+      ValueError: see `worldmodel.data.dataset.load`; or a sensor that the data lack.
+    """
+    return _with_sensors(cfg, _load_of(cfg, source, clips=True), source)
+
+
+def _load_of(cfg: DictConfig, source: Path | str, clips: bool | None = None) -> EpisodeData:
+    clips = cfg.method == VIDEO if clips is None else clips
+    return _load(source, int(cfg.observation.size), clips, cfg.get("control_period"))
+
+
+def _load(
+    source: Path | str, picture_size: int, clips: bool = False, control_period: float | None = None
+) -> EpisodeData:
     with ExitStack() as stack:
         bars = list[Callable[[int, int], None]]()
 
@@ -130,7 +195,9 @@ def _load(source: Path | str, picture_size: int) -> EpisodeData:
                 bars.append(stack.enter_context(progress_bar("read videos", total)))
             bars[0](done, total)
 
-        return dataset.load(source, picture_size=picture_size, on_progress=show)
+        return dataset.load(
+            source, picture_size=picture_size, on_progress=show, clips=clips, control_period=control_period
+        )
 
 
 def _chosen(data: EpisodeData, names: Sequence[str]) -> EpisodeData:

@@ -139,6 +139,24 @@ RANGES: dict[str, tuple[float | None, float | None, str, str]] = {
         "How far up the true costs the model's choice of first actions lies: 0 is the best, 1 the worst.",
         "the predictor is at fault: train longer, on more data, or plan less far",
     ),
+    "labelled_share": (
+        1e-9,
+        None,
+        "Share of the steps of the training whose action was recorded: without any, no plan is possible.",
+        "train on data in which the actions of some episodes are recorded",
+    ),
+    "label_agreement": (
+        0.5,
+        None,
+        "Share of the recorded actions that can be told from what is seen, in the median of the episodes.",
+        "see that log and video begin together; record the actions of more episodes",
+    ),
+    "doubtful_episodes": (
+        None,
+        0.5,
+        "Episodes whose recorded actions contradict what they show; the training's log names them.",
+        "see whether log and video belong together, or leave the actions of those episodes out",
+    ),
 }
 
 UNMEASURED = "give more held-out data, and longer episodes: these are too few to measure it"

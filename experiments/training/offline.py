@@ -26,10 +26,11 @@ from worldmodel.training.filling import learn_filling
 from worldmodel.training.jepa import JepaConfig
 from worldmodel.training.settings import TrainingConfig
 from worldmodel.training.trainer import Trainer, TrainState
+from worldmodel.training.video import VideoConfig
 
 from ..build import fill, goal_tasks
 from ..build.defaults import defaults
-from ..build.recipes import CUSTOM, recipe, settings
+from ..build.recipes import CUSTOM, VIDEO, recipe, settings
 from ..build.sensor_ranges import sensor_range
 from ..checks.recording import warn_of_most_important
 from ..evaluation.moments import goal_mask
@@ -41,11 +42,13 @@ from .collapse_watch import CollapseWatch
 from .data_checks import check_data, check_moves, check_range, check_task, identity
 from .early_stop import EarlyStop, EarlyStopping, selection_agent
 from .given_data import describe_logs, load_for_training
+from .labels import check_labels, warn_of_no_labels
 from .preview import Preview, Unfinished
 from .scalars import Scalars
 
 logger = logging.getLogger(__name__)
 
+OBJECTIVES: dict[str, type[JepaConfig | VideoConfig]] = {"jepa": JepaConfig, VIDEO: VideoConfig}  # by method
 CHECKPOINT_SECONDS = 20.0  # between two training states on disk: the most that a kill can lose
 
 
@@ -60,7 +63,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
       preview: sees the model once while it is trained; None: nobody does.
     """
     stop_early = EarlyStop.of(cfg)
-    data = load_for_training(cfg, source)
+    data = load_for_training(cfg, source, seed)
     warn_of_most_important(data, source)
     made = prepare(cfg, seed, data, source)
     trainer, robot = made.trainer, made.robot
@@ -91,6 +94,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
             "train_seconds": run.seconds,
             **run.decided,
             "env_steps": data.steps,
+            "labelled_steps": data.labelled_steps,
             **sensor_range(data.observations, data.vector_spec),
             "data": {name: data.metadata.get(name) for name in given},
             **provenance(),
@@ -108,10 +112,11 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
         raise FloatingPointError(
             f"{error}; the last good model, of update {int(run.good.update)}, is kept in {kept}"
         ) from error
+    health = {**run.health(state), **check_labels(trainer, state, data, source)}
     model = freeze(finished(trainer, state, cfg.task.name), made.model)
     if data.spec.pictures:
         Memory.of(model, data).save(memory_file(out))  # first: a model is there only once its memory is
-    save_model(out, model, metadata={**metadata(), "health": run.health(state)})
+    save_model(out, model, metadata={**metadata(), "health": health})
     states.unlink(missing_ok=True)
 
 
@@ -138,7 +143,7 @@ class Prepared:
 
     robot: dict[str, Any]  # description of the task
     model: ModelConfig
-    objective: JepaConfig
+    objective: JepaConfig | VideoConfig
     trainer: Trainer
 
 
@@ -157,8 +162,9 @@ def prepare(cfg: DictConfig, seed: int, data: EpisodeData, source: Path | str) -
     robot, targets = _described(cfg, data, source)
     check_range(data, source)
     check_moves(data, source)
+    warn_of_no_labels(data, source)
     model = _architecture(cfg, data, targets)
-    objective = fill(JepaConfig, settings(cfg.objective), "objective")
+    objective = fill(OBJECTIVES[str(cfg.method)], settings(cfg.objective), "objective")
     if objective.asked_goals and cfg.task.name != CUSTOM and (mask := goal_mask(goal_tasks.of(cfg))) is not None:
         objective = replace(objective, asked=tuple(mask.tolist()))
     training = fill(TrainingConfig, {**settings(cfg.training), "seed": seed}, "training")
@@ -183,7 +189,8 @@ def _architecture(cfg: DictConfig, data: EpisodeData, targets: ndarray | None) -
         "action_size": data.actions.shape[1],
         "probe_size": 0 if targets is None else targets.shape[1],
     }
-    return fill(ModelConfig, {**sizes, **settings(cfg.model)}, "model")
+    made = fill(ModelConfig, {**sizes, **settings(cfg.model)}, "model")
+    return made if data.labelled_steps else replace(made, policy=False)  # nothing would teach it
 
 
 class _Run:

@@ -34,6 +34,7 @@ def jepa(cfg: DictConfig) -> Checkpoint:
 
 METHODS: dict[str, Callable[[DictConfig], Checkpoint | RewardCheckpoint | Path]] = {
     "jepa": jepa,
+    "video": jepa,
     "td": online.run,
     "sac": baseline.run,
     "ppo": baseline.run,
@@ -42,7 +43,9 @@ METHODS: dict[str, Callable[[DictConfig], Checkpoint | RewardCheckpoint | Path]]
 }
 
 
-_WATCHED = ("jepa", "td")
+_OFFLINE = ("jepa", "video")
+_LABELLED = (*_OFFLINE, "gcbc")
+_WATCHED = (*_OFFLINE, "td")
 _STATE_ONLY = ("sac", "ppo", "ceiling")
 
 
@@ -55,9 +58,15 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
     Raises:
       ValueError: settings of another method.
     """
-    if cfg.method != "jepa" and cfg.early_stop.every is not None:
+    if cfg.method not in _OFFLINE and cfg.early_stop.every is not None:
         raise ValueError(
-            f"early_stop belongs to method=jepa, and this is method={cfg.method}: leave early_stop.every out"
+            f"early_stop belongs to method={' and method='.join(_OFFLINE)}, and this is method={cfg.method}: leave "
+            "early_stop.every out"
+        )
+    if cfg.method not in _LABELLED and cfg.labels < 1:
+        raise ValueError(
+            f"labels hides actions of method={' and method='.join(_LABELLED)}, and this is method={cfg.method}: leave "
+            "labels out"
         )
     if cfg.method not in _WATCHED and cfg.watch:
         raise ValueError(

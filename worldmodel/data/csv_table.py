@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -47,14 +48,21 @@ class Table:
             raise ValueError(f"{self.path} has {'no' if not found else 'more than one'} column {name}")
         return [row[found[0]] if found[0] < len(row) else "" for row in self.rows]
 
-    def numbers(self, name: str, rows: int | None = None) -> list[float]:
+    def numbers(self, name: str, rows: int | None = None, optional: bool = False) -> list[float]:
         """Return the numbers of one column, or of its first `rows` cells.
+
+        Args:
+          name: of the column.
+          rows: the first cells that are read; None: all.
+          optional: whether an empty cell is NaN.
 
         Raises:
           ValueError: a cell that is empty or not a number, with its line.
         """
-        cells = self.column(name)[:rows]
-        return [self.number(cell, name, line) for cell, line in zip(cells, self.lines, strict=False)]
+        return [
+            math.nan if optional and not cell.strip() else self.number(cell, name, line)
+            for cell, line in zip(self.column(name)[:rows], self.lines, strict=False)
+        ]
 
     def number(self, cell: str, name: str, line: int) -> float:
         """Return the number in a cell. Raises ValueError where it is not a number."""

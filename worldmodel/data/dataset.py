@@ -20,7 +20,7 @@ from ..observation import PRESENT, ObservationSpec
 from .episodes import EpisodeData
 from .float32 import Float32Columns, as_float32
 from .frame_cache import FrameCache
-from .log_dataset import Progress, load_logs
+from .log_dataset import Progress, holds_clips, load_clips, load_logs
 from .logs import DESCRIPTION
 from .stored_episodes import stored_episodes
 
@@ -28,17 +28,25 @@ logger = logging.getLogger(__name__)
 
 
 def load(
-    path: str | Path, rewards: bool = False, *, picture_size: int = 64, on_progress: Progress | None = None
+    path: str | Path,
+    rewards: bool = False,
+    *,
+    picture_size: int = 64,
+    on_progress: Progress | None = None,
+    clips: bool = False,
+    control_period: float | None = None,
 ) -> EpisodeData:
     """Read a Minari dataset (a folder, or the id of a dataset in Minari's own store), or a folder of a robot's logs.
 
-    Positions in the logs take the place of simulator states.
+    Positions in the logs take the place of simulator states. Actions that were not recorded are NaN.
 
     Args:
       path: the folder or id.
       rewards: whether to read rewards and terminations as well.
       picture_size: width and height of the pictures made from the videos of logs; those of Minari stay as they are.
       on_progress: called with the number of videos of logs that are decoded, and of all of them.
+      clips: whether videos without a log are episodes as well, of which no action is known.
+      control_period: seconds between two moments of a folder of nothing but videos; None: the interval of the frames.
 
     Raises:
       FileNotFoundError: no dataset there.
@@ -49,7 +57,14 @@ def load(
     if (Path(path) / DESCRIPTION).is_file():
         if rewards:
             raise ValueError(f"{path} holds a robot's logs, which have no rewards: give a Minari dataset with rewards")
-        return load_logs(Path(path), picture_size, on_progress)
+        return load_logs(Path(path), picture_size, on_progress, clips)
+    if not _is_minari(Path(path)) and holds_clips(Path(path)):
+        if not clips:
+            raise ValueError(
+                f"{path} holds videos and no log of what was done: add method=video, which learns without actions, or "
+                f"write {DESCRIPTION} and a log for each video (docs/own_logs.md)"
+            )
+        return load_clips(Path(path), picture_size, control_period, on_progress)
     dataset = open_minari(path)
     spec, episodes = _spec(dataset), []
     cache = _frame_cache(dataset, spec) if spec.pictures else None
@@ -216,11 +231,15 @@ def _checked(
         parts["state"] = np.asarray(state)
     nouns = {name_: "observations" if len(spec.sensors) == 1 else f"sensor {name_}" for name_ in observations}
     for noun, values in [*((nouns[name_], values) for name_, values in observations.items()), *parts.items()]:
-        if not np.isfinite(values).all():
-            step = int(np.argwhere(~np.isfinite(values))[0][0])
+        usable = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if noun == "actions" and not rewards:  # one that is missing as a whole was not recorded
+            usable |= np.isnan(values).all(axis=1)
+        if not usable.all():
+            step = int((~usable).argmax())
+            others = "; method=video learns without actions and rewards" if noun == "actions" else ""
             raise ValueError(
                 f"dataset {path}: {name} has a non-finite value in its {_NOUNS.get(noun, noun)} at step {step}: leave "
-                "the episode out, or cut it there"
+                f"the episode out, or cut it there{others}"
             )
     return {**parts, "observations": observations, "name": name}
 
@@ -250,6 +269,10 @@ def open_minari(path: str | Path) -> Any:
                 "pixels, or a Dict of such"
             )
     return dataset
+
+
+def _is_minari(folder: Path) -> bool:
+    return any((folder / each / "metadata.json").is_file() for each in (".", "data"))
 
 
 def _open(path: str | Path, minari: Any) -> Any:

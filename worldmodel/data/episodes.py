@@ -20,7 +20,8 @@ Readings = ndarray | Mapping[str, ndarray]  # of one episode: [T+1, ...] of the 
 class EpisodeData:
     """All episodes, one after the other. Row `i` holds an observation and the action taken there.
 
-    An episode of T steps has T+1 rows; the action of its last row is zero and never used.
+    An episode of T steps has T+1 rows; the action of its last row is zero and never used. An action that was not
+    recorded is NaN in all of its components: such data are for `VideoConfig`.
     """
 
     readings: dict[str, ndarray]  # [M, ...] of each sensor, and `<name>_present` [M, 1] uint8 of each optional one
@@ -111,6 +112,21 @@ class EpisodeData:
         """Vector sensors, in whose layout `observations` are; None where every sensor is a picture."""
         return ObservationSpec(self.spec.vectors) if self.spec.vectors else None
 
+    @cached_property
+    def labelled(self) -> Bool[ndarray, "M"]:
+        """Whether the action of each row was recorded; true in the last row of an episode, which has none."""
+        return ~np.isnan(self.actions).all(axis=1)
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether every action was recorded."""
+        return bool(self.labelled.all())
+
+    @property
+    def labelled_steps(self) -> int:
+        """Number of environment steps whose action was recorded."""
+        return int(self.labelled.sum()) - self.episodes
+
     def name(self, episode: int) -> str:
         """Return the name of an episode, counted from 0 among those that were read."""
         return _called(self.names, episode)
@@ -128,6 +144,47 @@ class EpisodeData:
             names=self.names[-count:],
             rewards=None if self.rewards is None else self.rewards[begin:],
             terminated=None if self.terminated is None else self.terminated[begin:],
+        )
+
+    def of_episode(self, episode: int) -> slice:
+        """Return the rows of an episode, counted from 0."""
+        begin = int(np.unique(self.first)[episode])
+        return slice(begin, int(self.last[begin]) + 1)
+
+    def with_labels(self, share: float, seed: int) -> EpisodeData:
+        """Return the same episodes, of which a share of those with recorded actions keep them, chosen by the seed.
+
+        At least one does, if any was recorded.
+        """
+        taken = self.labelled & (self.last != np.arange(self.rows))
+        firsts = np.unique(self.first[taken])
+        kept = np.random.default_rng(seed).permutation(len(firsts))[: max(1, round(share * len(firsts)))]
+        hidden = ~np.isin(self.first, firsts[kept]) & (self.last != np.arange(self.rows))
+        return replace(self, actions=np.where(hidden[:, None], np.float32(np.nan), self.actions))
+
+    def labelled_episodes(self) -> EpisodeData:
+        """Return the episodes in which every action was recorded; these data where that is all of them.
+
+        Raises:
+          ValueError: there is none.
+        """
+        if self.is_labelled:
+            return self
+        firsts, lengths = np.unique(self.first, return_counts=True)
+        kept = np.logical_and.reduceat(self.labelled, firsts)
+        if not kept.any():
+            raise ValueError("there is no episode in which every action was recorded: record the actions of some")
+        rows, ends = np.repeat(kept, lengths), np.cumsum(lengths[kept])
+        return replace(
+            self,
+            readings={name: values[rows] for name, values in self.readings.items()},
+            actions=self.actions[rows],
+            first=np.repeat(ends - lengths[kept], lengths[kept]).astype(np.int32),
+            last=np.repeat(ends - 1, lengths[kept]).astype(np.int32),
+            states=None if self.states is None else self.states[rows],
+            names=tuple(name for name, keep in zip(self.names, kept, strict=False) if keep),
+            rewards=None if self.rewards is None else self.rewards[rows],
+            terminated=None if self.terminated is None else self.terminated[rows],
         )
 
     def with_sensors(self, names: Sequence[str]) -> EpisodeData:
@@ -174,6 +231,13 @@ def _check_episode(name: str, readings: dict[str, ndarray], actions: ndarray, lo
         raise ValueError(
             f"{name} has actions of the shape {actions.shape}, and their bounds are {low.shape} and {high.shape}: "
             "expected [steps, A], [A] and [A]"
+        )
+    missing = np.isnan(actions)
+    partly = missing.any(axis=1) & ~missing.all(axis=1)
+    if partly.any():
+        raise ValueError(
+            f"{name} has only a part of the action at step {int(partly.argmax())}: give all of its components, or NaN "
+            "for all of them where the action was not recorded"
         )
     for sensor, values in readings.items():
         if len(values) != len(actions) + 1:

@@ -57,7 +57,7 @@ def _read_npz(file: Path, settings: Mapping[str, Any]) -> LogFile:
             }
     except Exception as error:  # zipfile, zlib and NumPy each raise their own
         raise ValueError(f"{file} is not an npz file of numbers ({type(error).__name__})") from error
-    if not {"observations", "actions"} <= set(found):
+    if "observations" not in found:
         raise ValueError(f"{file} has {', '.join(names) or 'nothing'}: expected observations [T+1, O], actions [T, A]")
     for name in _ARRAYS:
         if name in found and not _is_numeric(found[name]):
@@ -76,7 +76,8 @@ def _read_npz(file: Path, settings: Mapping[str, Any]) -> LogFile:
         else:
             times = clock, log_time.npz_times(file, found, clock, len(observations))
     frames = {camera: _npz_frames(file, name, found[name], len(observations)) for camera, name in filmed.items()}
-    return LogFile(observations, numbers["actions"], numbers.get("positions"), times, frames)
+    unknown = np.full((max(len(observations) - 1, 0), len(settings["action_low"])), np.nan)
+    return LogFile(observations, numbers.get("actions", unknown), numbers.get("positions"), times, frames)
 
 
 def _npz_frames(file: Path, name: str, values: ndarray, rows: int) -> ndarray:
@@ -96,17 +97,22 @@ def _frame_columns(names: Collection[str], cameras: Collection[str], others: Col
 
 
 def _read_csv(file: Path, settings: Mapping[str, Any]) -> LogFile:
-    """Read columns by name; the last row's actions are empty, because none was taken there."""
+    """Read columns by name; the last row's actions are empty, because none was taken there.
+
+    Actions that were not recorded are NaN: empty cells, or all of a file without a single column of actions.
+    """
     sensors, actuators, position_names = (list(settings[words]) for words in ("sensors", "actuators", "positions"))
     if not (sensors or settings["cameras"]) or not actuators:
         raise ValueError(f"{file}: csv files need sensors and actuators in dataset.json, which name their columns")
     table = read_table(file, expected := [*sensors, *actuators, *position_names])
-    if table.names and (missing := [name for name in expected if name not in table.names]):
+    acted = any(name in table.names for name in actuators)
+    needed = expected if acted else [name for name in expected if name not in actuators]
+    if table.names and (missing := [name for name in needed if name not in table.names]):
         raise ValueError(f"{file} has no column {missing[0]}, which dataset.json names")
     rows = len(table.rows)
 
-    def numbers(names: list[str], count: int) -> ndarray:
-        columns = [table.numbers(name, count) if count else [] for name in names]
+    def numbers(names: list[str], count: int, optional: bool = False) -> ndarray:
+        columns = [table.numbers(name, count, optional) if count else [] for name in names]
         return np.array(columns, np.float64).reshape(len(names), count).T
 
     clock = log_time.time_column(table.names, settings["time"], expected) if rows else None
@@ -121,7 +127,9 @@ def _read_csv(file: Path, settings: Mapping[str, Any]) -> LogFile:
     positions = numbers(position_names, rows) if position_names else None
     filmed = _frame_columns(table.names, settings["cameras"], expected) if rows else {}
     frames = {camera: np.array(table.numbers(name), np.float64) for camera, name in filmed.items()}
-    return LogFile(numbers(sensors, rows), numbers(actuators, max(rows - 1, 0)), positions, times, frames)
+    steps = max(rows - 1, 0)
+    actions = numbers(actuators, steps, optional=True) if acted else np.full((steps, len(actuators)), np.nan)
+    return LogFile(numbers(sensors, rows), actions, positions, times, frames)
 
 
 def _check_unnamed(file: Path, clock: str, settings: Mapping[str, Any], what: str) -> None:

@@ -15,10 +15,12 @@ from numpy import ndarray
 from . import log_time
 from .float32 import Float32Columns, as_float32
 from .log_file import LogFile, read_log
+from .video.clip import clip_moments
 from .video.layout import LogPath, find_logs
 
 DESCRIPTION = "dataset.json"
 _REQUIRED = {"control_period", "action_low", "action_high"}
+UNKNOWN = "not recorded"  # the only actuator of a robot whose actions nobody recorded
 WORDS = ("sensors", "sensor_units", "actuators", "action_units")  # names and units of a robot's parts
 
 
@@ -35,7 +37,7 @@ class LoggedEpisode:
 
 @dataclass(frozen=True)
 class Recording:
-    """One file with its episodes, and what aligns videos with its N rows."""
+    """One file with its episodes, and what aligns videos with its N rows. A clip is a file with a single episode."""
 
     path: LogPath
     episodes: Sequence[LoggedEpisode]
@@ -59,19 +61,25 @@ class Logs:
         return [episode for each in self.recordings for episode in each.episodes]
 
 
-def read_logs(folder: Path) -> Logs:
-    """Read a folder of logged episodes, without their videos.
+def read_logs(folder: Path, clips: bool = False) -> Logs:
+    """Read a folder of logged episodes, without their videos. Actions that were not logged are NaN.
+
+    Args:
+      folder: with `dataset.json`.
+      clips: whether videos without a log are episodes, too.
 
     Raises:
+      ImportError: there are such videos, and PyAV is not installed.
       ValueError: a description or a file that does not follow the schema, in one sentence that names it.
     """
     settings = _description(folder)
-    paths = find_logs(folder, settings["cameras"])
+    paths = find_logs(folder, settings["cameras"], clips)
     if not paths:
         raise ValueError(f"{folder} holds no episode: put one .npz or .csv file an episode next to {DESCRIPTION}")
     recordings: list[Recording] = []
+    clipped = [clip(path, folder, settings["control_period"], settings) for path in paths if path.is_clip]
     sensors, places = Float32Columns("sensor", settings["sensors"]), Float32Columns("position", settings["positions"])
-    for path in paths:
+    for path in (each for each in paths if not each.is_clip):
         file, log = path.file, read_log(path.file, settings)
         observations, actions = sensors.cast(log.observations, file.name), as_float32(log.actions)
         positions = log.positions if log.positions is None else places.cast(log.positions, file.name)
@@ -79,8 +87,8 @@ def read_logs(folder: Path) -> Logs:
         recordings.append(_recording(path, log, observations, actions, positions, settings["control_period"]))
     sensors.warn(folder)
     places.warn(folder)
-    first = recordings[0].episodes[0]
-    for words, size in (("sensors", first.observations.shape[1]), ("sensor_units", first.observations.shape[1])):
+    columns = recordings[0].episodes[0].observations.shape[1] if recordings else len(settings["sensors"])
+    for words, size in (("sensors", columns), ("sensor_units", columns)):
         if len(settings[words]) not in (0, size):
             raise ValueError(f"{folder / DESCRIPTION}: {words} has {len(settings[words])} words for {size} sensors")
     description = {
@@ -88,11 +96,31 @@ def read_logs(folder: Path) -> Logs:
         "control_period": settings["control_period"],
         "action_low": settings["action_low"],
         "action_high": settings["action_high"],
-        "action_size": first.actions.shape[1],
-        "observation_size": first.observations.shape[1],
+        "action_size": len(settings["action_low"]),
+        "observation_size": columns,
         **{words: settings[words] for words in WORDS},
     }
-    return Logs(description, recordings, tuple(settings["cameras"]))
+    return Logs(description, [*recordings, *clipped], tuple(settings["cameras"]))
+
+
+def clip(path: LogPath, folder: Path, period: float, settings: Mapping[str, Any]) -> Recording:
+    """Return a video without a log as an episode of no sensor but its cameras, and no known action.
+
+    Args:
+      path: of the video.
+      folder: of the dataset, in which the episode is named.
+      period: control period, in seconds.
+      settings: of the dataset, with the bounds of the actions.
+
+    Raises:
+      ImportError: PyAV is not installed.
+      ValueError: a video that cannot be used.
+    """
+    moments = clip_moments(path.file, period)
+    rows, name = len(moments), path.file.relative_to(folder).as_posix()
+    actions = np.full((rows - 1, len(settings["action_low"])), np.nan, np.float32)
+    episode = LoggedEpisode(name, np.zeros((rows, 0), np.float32), actions, None, slice(0, rows))
+    return Recording(path, [episode], None if path.file.is_dir() else moments, {}, actions, rows)
 
 
 def is_period(value: Any) -> bool:
@@ -120,6 +148,8 @@ def _description(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not JSON ({error}): see docs/own_logs.md") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} must be an object with {', '.join(sorted(_REQUIRED))}: see docs/own_logs.md")
+    if not {"action_low", "action_high", "actuators"} & set(values):  # no action was logged at all
+        values |= {"action_low": [-1.0], "action_high": [1.0], "actuators": [UNKNOWN]}
     if missing := sorted(_REQUIRED - set(values)):
         raise ValueError(f"{path} lacks {', '.join(missing)}: see docs/own_logs.md")
     lists = (*WORDS, "positions", "cameras")
@@ -214,8 +244,19 @@ def _check(
     if first is not None and positions is not None and known is not None and positions.shape[1] != known.shape[1]:
         raise ValueError(f"{file} has {positions.shape[1]} positions a step, and {first.name} has {known.shape[1]}")
     for name, values in (("observations", observations), ("actions", actions), ("positions", positions)):
-        if values is not None and not np.isfinite(values).all():
-            step = int(np.argwhere(~np.isfinite(values))[0][0])
+        if values is None:
+            continue
+        usable = np.isfinite(values).all(axis=1)
+        if name == "actions":  # one that is missing as a whole was not recorded
+            partly = np.isnan(values).any(axis=1) & ~np.isnan(values).all(axis=1)
+            if partly.any():
+                raise ValueError(
+                    f"{file} has only a part of the action at step {int(partly.argmax())}: log all of its components, "
+                    "or leave all of them empty where the action was not recorded"
+                )
+            usable |= np.isnan(values).all(axis=1)
+        if not usable.all():
+            step = int((~usable).argmax())
             raise ValueError(
                 f"{file} has a value in its {name} at step {step} that is not finite: leave the file out, or cut it "
                 "there"

@@ -27,6 +27,7 @@ from .episodes import EpisodeData
 logger = logging.getLogger(__name__)
 
 _NAMED = 5  # episodes listed in one message
+_LABELLED = 0.25  # least share of a batch that is drawn from windows with recorded actions, where there are any
 
 
 class Drawn(NamedTuple):
@@ -48,6 +49,8 @@ class WindowSampler:
     last: Array  # [M]
     starts: Array  # [W]
     probe_targets: Array | None  # [M, Q]
+    labelled: Array | None  # [M] bool, whether the action of a row was recorded; None: all were
+    labelled_starts: Array | None  # [L] of windows with a recorded block, where these are rare
     history: int = static()
     blocks: int = static()
     action_block: int = static()
@@ -92,13 +95,16 @@ class WindowSampler:
         _warn_of_short_episodes(data, span)
         if probe_targets is not None and len(probe_targets) != data.rows:
             raise ValueError(f"{len(probe_targets)} probe targets for {data.rows} rows of data")
+        labelled, labelled_starts = _labels(data, starts, blocks, action_block)
         return cls(
             observations={name: jnp.asarray(values) for name, values in data.readings.items() if name not in left_out},
-            actions=jnp.asarray(data.actions),
+            actions=jnp.asarray(data.actions if labelled is None else np.nan_to_num(data.actions)),
             first=jnp.asarray(data.first),
             last=jnp.asarray(data.last),
             starts=jnp.asarray(starts, jnp.int32),
             probe_targets=None if probe_targets is None else jnp.asarray(probe_targets, jnp.float32),
+            labelled=labelled,
+            labelled_starts=labelled_starts,
             history=history,
             blocks=blocks,
             action_block=action_block,
@@ -148,12 +154,18 @@ class WindowSampler:
             goal_offset=offset,
             episode=self.first[begin],
             probe_targets=None if self.probe_targets is None else self.probe_targets[begin],
+            labelled=self._labelled(begin),
         )
 
     def draw(self, key: PRNGKeyArray, batch: int) -> Drawn:
         """Draw the rows of `batch` windows. The key is consumed."""
         start_key, goal_key, near_key = jax.random.split(key, 3)
         begin = self.starts[jax.random.randint(start_key, (batch,), 0, len(self.starts))]
+        if self.labelled_starts is not None:  # at the end: the first windows stay as frequent as they are in the data
+            known = jax.random.fold_in(start_key, 0)
+            count = round(_LABELLED * batch)
+            chosen = jax.random.randint(known, (count,), 0, len(self.labelled_starts))
+            begin = begin.at[batch - count :].set(self.labelled_starts[chosen])
         blocks = jnp.arange(self.blocks + 1, dtype=begin.dtype) * self.action_block
         remaining = (self.last[begin] - begin).astype(jnp.float32)
         uniform = jax.random.uniform(goal_key, (batch,))
@@ -163,9 +175,19 @@ class WindowSampler:
         return Drawn(begin, begin[:, None] + blocks[None, :], offset)
 
     def _actions(self, begin: Int[Array, "B"]) -> Array:
-        steps = jnp.arange(self.blocks * self.action_block, dtype=begin.dtype)
-        actions = self.actions[begin[:, None] + steps[None, :]]
+        actions = self.actions[self._steps(begin)]
         return actions.reshape(len(begin), self.blocks, self.action_block, -1)
+
+    def _labelled(self, begin: Int[Array, "B"]) -> Array | None:
+        if self.labelled is None:
+            return None
+        known = self.labelled[self._steps(begin)]
+        return jnp.all(known.reshape(len(begin), self.blocks, self.action_block), axis=-1)
+
+    def _steps(self, begin: Int[Array, "B"]) -> Int[Array, "B T"]:
+        """Rows at which the actions of windows were taken."""
+        steps = jnp.arange(self.blocks * self.action_block, dtype=begin.dtype)
+        return begin[:, None] + steps[None, :]
 
 
 @register_dataclass
@@ -215,7 +237,19 @@ class LatentSampler:
             goal_embeddings=self.embeddings[begin + offset],
             goal_offset=offset,
             episode=self.windows.first[begin],
+            labelled=self.windows._labelled(begin),
         )
+
+
+def _labels(data: EpisodeData, starts: ndarray, blocks: int, action_block: int) -> tuple[Array | None, Array | None]:
+    """Return which rows have recorded actions, and the starts of windows with a recorded block where these are rare."""
+    if data.is_labelled:
+        return None, None
+    steps = starts[:, None] + np.arange(blocks * action_block)
+    whole = np.logical_and.reduce(data.labelled[steps].reshape(len(starts), blocks, action_block), axis=2)
+    known = np.logical_or.reduce(whole, axis=1)
+    rare = 0 < known.mean() < _LABELLED
+    return jnp.asarray(data.labelled), jnp.asarray(starts[known], jnp.int32) if rare else None
 
 
 def in_chunks(function: Callable[[Array, int], Array], total: int, rows: int) -> Array:

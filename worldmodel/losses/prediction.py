@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..nets.predictors import EnsemblePredictor
 from ..types import Prediction
 
-Predict = Callable[[Array, Array], Prediction]
+Predict = Callable[[Array, Any], Prediction]
 UNROLL = 16  # steps of a rollout in one piece: a loop stores and copies what each step's gradient needs
 
 
-def rollout(
-    predict: Predict, root: Float[Array, "*E B D"], blocks: Float[Array, "B H K A"]
-) -> Float[Array, "*E B H D"]:
+@runtime_checkable
+class Ensemble(Protocol):
+    """Predictor of several members, such as `nets.predictors.EnsemblePredictor`."""
+
+    @property
+    def members(self) -> Any:
+        """The members, in order."""
+        ...
+
+    def by(self, member: int, latent: Array, block: Any) -> Array:
+        """Return the next latent, predicted by one member."""
+        ...
+
+
+def rollout(predict: Predict, root: Float[Array, "*E B D"], blocks: Any) -> Float[Array, "*E B H D"]:
     """Return the latents after each action block, each predicted from the previous one without any observation.
 
-    For an ensemble, latents have a leading axis of members, and each member continues from its own.
+    For an ensemble, latents have a leading axis of members, and each member continues from its own. `blocks` are
+    `[B, H, K, A]`, or a pytree of arrays `[B, H, ...]` that `predict` takes a step of.
     """
 
-    def step(latent: Array, block: Array) -> tuple[Array, Array]:
+    def step(latent: Array, block: Any) -> tuple[Array, Array]:
         later = predict(latent, block).latent
         return later, later
 
-    _, latents = jax.lax.scan(step, root, jnp.swapaxes(blocks, 0, 1), unroll=UNROLL)
+    _, latents = jax.lax.scan(step, root, jax.tree.map(lambda each: jnp.swapaxes(each, 0, 1), blocks), unroll=UNROLL)
     return jnp.moveaxis(latents, 0, -2)
 
 
@@ -44,7 +57,7 @@ def prediction_loss(
 
 
 def further_members_in_turn(
-    predictor: EnsemblePredictor, root: Float[Array, "B D"], blocks: Float[Array, "B H K A"]
+    predictor: Ensemble, root: Float[Array, "B D"], blocks: Any
 ) -> tuple[Float[Array, "B H D"], Int[Array, "B"]]:
     """Return the latents after each action block, and the member that predicts each row.
 
@@ -55,12 +68,15 @@ def further_members_in_turn(
     parts = {
         member: slice(begin, end) for member, begin, end in zip(range(1, further + 1), ends, ends[1:], strict=False)
     }
-    predicted = [rollout(_predict(predictor, member), root[part], blocks[part]) for member, part in parts.items()]
+    predicted = [
+        rollout(_predict(predictor, member), root[part], jax.tree.map(lambda each, part=part: each[part], blocks))
+        for member, part in parts.items()
+    ]
     members = np.repeat(np.arange(1, further + 1, dtype=np.int32), np.diff(ends))
     return jnp.concatenate(predicted), jnp.asarray(members)
 
 
-def _predict(predictor: EnsemblePredictor, member: int) -> Predict:
+def _predict(predictor: Ensemble, member: int) -> Predict:
     return lambda latent, block: Prediction(predictor.by(member, latent, block))
 
 

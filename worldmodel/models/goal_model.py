@@ -27,6 +27,7 @@ from ..nets.encoders.memory import MOST_MOMENTS, MOST_STRIDE
 from ..nets.encoders.picture import pairs
 from ..nets.filling import Filling, by_number
 from ..nets.heads import GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
+from ..nets.latent_action import LatentActions
 from ..nets.predictors import EnsemblePredictor
 from ..observation import Observation
 from ..types import Prediction
@@ -40,6 +41,8 @@ from .architecture import (
     check_observation,
     check_switch,
 )
+
+MOST_CODES = 64
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,18 @@ class ModelConfig(Architecture):
     memory: int = 0  # older moments in one representation
     memory_stride: int = 2  # environment steps between two of them
     filling: bool = False  # answers what a missing sensor would read
+    latent_action: int = 0  # numbers in a latent action for each component of an action; 0: there are no latent actions
 
     def __post_init__(self) -> None:
         # The critic learns from a predicted latent and the one after it, so a window has at least two blocks.
-        least = {"probe_size": 0, "train_blocks": 2, "memory": 0}
-        most = {"depth": MOST_LAYERS, "ensemble": MOST_MEMBERS, "memory": MOST_MOMENTS, "memory_stride": MOST_STRIDE}
+        least = {"probe_size": 0, "train_blocks": 2, "memory": 0, "latent_action": 0}
+        most = {
+            "depth": MOST_LAYERS,
+            "ensemble": MOST_MEMBERS,
+            "memory": MOST_MOMENTS,
+            "memory_stride": MOST_STRIDE,
+            "latent_action": MOST_CODES,
+        }
         for field in dataclasses.fields(self):
             name, value = field.name, getattr(self, field.name)
             if name == "observation":
@@ -84,6 +94,11 @@ class ModelConfig(Architecture):
     def past(self) -> tuple[int, int, int]:
         """See Architecture."""
         return self.history, self.memory, self.memory_stride
+
+    @property
+    def code_size(self) -> int:
+        """U, the numbers in the latent action of one block; 0: there are no latent actions."""
+        return self.latent_action * self.action_size
 
     @property
     def fewest_tensors(self) -> int:
@@ -106,7 +121,10 @@ class WorldModel(nnx.Module):
             config.observation, config.history, size, width, depth, rngs, config.pictures, *past
         )
         actions = config.action_size, config.action_block
-        self.predictor = EnsemblePredictor(size, *actions, width, depth, config.ensemble, rngs)
+        code_size = config.code_size
+        self.predictor = EnsemblePredictor(
+            size, *actions, width, depth, config.ensemble, rngs, code_size, map_width=head_width
+        )
         span = config.train_blocks * config.action_block * config.action_size
         self.inverse = InverseDynamics(size, span, head_width, depth, rngs)
         self.distance_head = TemporalDistance(size, head_width, depth, rngs)
@@ -119,6 +137,9 @@ class WorldModel(nnx.Module):
         self.decoder = Decoder(config.observation, self.pictures, size, width, depth, rngs) if config.decoder else None
         filled = config.observation, size, config.action_size, head_width, depth, rngs
         self.filling = Filling(*filled) if config.filling else None
+        block_size = config.action_block * config.action_size
+        latent_actions = (size, code_size, block_size, head_width, depth, rngs)
+        self.latent_actions = LatentActions(*latent_actions) if code_size else None
         self.slow_in_loops = self.pictures is not None and is_slow_in_loops(config.pictures)
 
     def fit_scales(

@@ -16,6 +16,9 @@ class EnsemblePredictor(nnx.Module):
     The output layers start at zero, so that an untrained predictor predicts no change. Members are initialised and
     trained differently (Lakshminarayanan et al., arXiv 1612.01474): where data were scarce, they disagree.
 
+    With latent actions, the members take `u = m(z, a)` in place of `a`: a small map, learned from few labelled steps,
+    which all members share. They learn most from steps whose `u` was inferred without an action.
+
     Args:
       latent_size: D.
       action_size: A.
@@ -24,6 +27,8 @@ class EnsemblePredictor(nnx.Module):
       depth: number of hidden layers.
       members: of the ensemble, E.
       rngs: of the initial weights.
+      code_size: numbers in a latent action, U; 0: the members take the actions themselves.
+      map_width: of the map from actions to latent actions, which has one hidden layer.
     """
 
     def __init__(
@@ -35,10 +40,14 @@ class EnsemblePredictor(nnx.Module):
         depth: int,
         members: int,
         rngs: nnx.Rngs,
+        code_size: int = 0,
+        map_width: int = 0,
     ):
         self.normalizer = Normalizer(action_size)
-        sizes = (latent_size, action_block * action_size)
+        block_size = action_block * action_size
+        sizes = (latent_size, code_size or block_size)
         self.members = nnx.List([MLP(sizes, latent_size, width, depth, rngs, zero_output=True) for _ in range(members)])
+        self.map = MLP((latent_size, block_size), code_size, map_width, 1, rngs) if code_size else None
 
     def __call__(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
         """Return the latent K environment steps later; `block` holds the actions of those steps, in raw units.
@@ -52,5 +61,14 @@ class EnsemblePredictor(nnx.Module):
 
     def by(self, member: int, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... D"]:
         """Return the latent K environment steps later, predicted by one member."""
+        return self.ahead(member, latent, self.code(latent, block))
+
+    def code(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Float[Array, "... U"]:
+        """Return what the members take of a block of actions: its latent action, or the normalised actions, flat."""
         scaled = self.normalizer(block)
-        return latent + self.members[member](latent, scaled.reshape((*scaled.shape[:-2], -1)))
+        flat = scaled.reshape((*scaled.shape[:-2], -1))
+        return flat if self.map is None else self.map(latent, flat)
+
+    def ahead(self, member: int, latent: Float[Array, "... D"], code: Float[Array, "... U"]) -> Float[Array, "... D"]:
+        """Return the latent one model step later, predicted by one member from what `code` returns."""
+        return latent + self.members[member](latent, code)

@@ -12,6 +12,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from ..observation import ObservationSpec
 from ..types import Windows
 
+_SEEN = 0.5  # share of the patches that are left in a masked picture
+
 
 def shifted(windows: Windows, spec: ObservationSpec, key: PRNGKeyArray, most: int) -> Windows:
     """Move the pictures of each window by up to `most` pixels along both axes, at random.
@@ -87,3 +89,34 @@ def kept_sensors(spec: ObservationSpec, batch: int, key: PRNGKeyArray, share: fl
 def without(embeddings: Float[Array, "B P E"], kept: Bool[Array, "B E"]) -> Float[Array, "B P E"]:
     """Embeddings of moments at which some sensors were not read: their numbers and flags are zero."""
     return jnp.where(kept[:, None], embeddings, 0.0)
+
+
+def kept_parts(
+    spec: ObservationSpec, patches: Mapping[str, int], batch: int, key: PRNGKeyArray, masked: float, dropout: float
+) -> Bool[Array, "B E"] | None:
+    """Draw which numbers of an embedding are kept; None where nothing is ever left out.
+
+    In a share of the rows half of a picture's patches are left out, and each optional sensor in another share, where
+    there are pictures besides: what they would show is predicted from the rest.
+
+    Args:
+      spec: the sensors.
+      patches: number of patches of each picture whose embedding is that of its patches.
+      batch: rows.
+      key: consumed.
+      masked: share of the rows in which patches are left out.
+      dropout: share of the rows in which a sensor is left out.
+    """
+    sensor_key, row_key, patch_key = jax.random.split(key, 3)
+    drops_sensors, masks = bool(spec.pictures and spec.flags and dropout), bool(patches and masked)
+    if not (drops_sensors or masks):
+        return None
+    kept = jnp.ones((batch, spec.size), bool)
+    if drops_sensors:
+        kept = kept_sensors(spec, batch, sensor_key, dropout)
+    rows = jax.random.bernoulli(row_key, masked, (batch, 1))
+    for number, (name, count) in enumerate(patches.items() if masks else ()):
+        place = spec.slices[name]
+        seen = jax.random.bernoulli(jax.random.fold_in(patch_key, number), _SEEN, (batch, count)) | ~rows
+        kept = kept.at[:, place].set(kept[:, place] & jnp.repeat(seen, (place.stop - place.start) // count, axis=1))
+    return kept

@@ -17,7 +17,9 @@ from .filling import learn_filling
 from .jepa import JepaConfig
 from .settings import Objective, TrainingConfig
 from .trainer import Trainer, TrainState
+from .video import VideoConfig
 
+_LATENT_ACTION = 4  # numbers in a latent action for each component of an action, unless the config says otherwise
 Progress = Callable[[int, int, dict[str, float]], None]  # updates made, updates in all, metrics
 
 
@@ -38,7 +40,7 @@ def fit(
     Args:
       data: the episodes, raw: scales and bounds are taken from them.
       config: the architecture; None: the default one for the sensors and actions of the data.
-      objective: the losses; None: `JepaConfig()`.
+      objective: the losses; None: `JepaConfig()`. `VideoConfig()` learns from actions that are NaN, too.
       training: how long and how fast; None: `TrainingConfig()`, which takes minutes on two cores.
       probe_targets: positions that the probe learns to decode, one row for each of the data, for display and guards.
       on_progress: called every `training.updates_per_call` updates.
@@ -51,10 +53,12 @@ def fit(
         episode long enough for a window.
       FloatingPointError: the loss is no longer finite.
     """
-    _check_finite(data)
+    unlabelled = isinstance(objective, VideoConfig)
+    _check_finite(data, unlabelled)
     probe_size = 0 if probe_targets is None else probe_targets.shape[1]
     if config is None:
-        config = ModelConfig(observation=data.spec, action_size=data.actions.shape[1], probe_size=probe_size)
+        sizes = {"action_size": data.actions.shape[1], "latent_action": _LATENT_ACTION if unlabelled else 0}
+        config = ModelConfig(observation=data.spec, probe_size=probe_size, **sizes)
     _check_sizes(config, data, probe_size)
     trainer = Trainer.of(data, config, objective or JepaConfig(), training or TrainingConfig(), probe_targets)
 
@@ -69,18 +73,22 @@ def fit(
     return freeze(model, config)
 
 
-def _check_finite(data: EpisodeData) -> None:
+def _check_finite(data: EpisodeData, unlabelled: bool) -> None:
+    """Raise ValueError where a value is missing that the objective needs."""
     if not (np.isfinite(data.action_low).all() and np.isfinite(data.action_high).all()):
         raise ValueError("the actions have no finite bounds: give EpisodeData.of those of the actuators")
     named = {**{f"the sensor {name}": values for name, values in data.readings.items()}, "the actions": data.actions}
     for noun, values in named.items():
         finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if noun == "the actions" and unlabelled:
+            finite |= ~data.labelled
         if not finite.all():
             row = int(np.argmin(finite))
             episode = int(np.searchsorted(np.unique(data.first), row, side="right")) - 1
             raise ValueError(
                 f"{data.name(episode)} has a value that is not finite in {noun} at step {row - data.first[row]}: leave "
                 "the episode out, or cut it there"
+                + ("; VideoConfig() learns without actions" if noun == "the actions" else "")
             )
 
 

@@ -6,7 +6,7 @@ the parts that need only latents; the policy comes last, when the world model is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -16,8 +16,6 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..losses.collapse import GAUSSIAN_VALUE, PUBLISHED_BATCH, sigreg_loss
 from ..losses.detached_prediction import detached_prediction_loss
-from ..losses.distance import distance_loss
-from ..losses.goal_policy import policy_loss
 from ..losses.inverse import inverse_loss
 from ..losses.partial_goal import goal_loss, goal_probe_loss, partial_goals
 from ..losses.prediction import (
@@ -31,6 +29,15 @@ from ..models.goal_model import WorldModel
 from ..nets.heads import TemporalDistance
 from ..types import LatentWindows, Metrics, Windows
 from .augmentation import kept_sensors, shifted, without
+from .goal_stages import (
+    check_settings,
+    check_training,
+    critic_loss,
+    horizon_ratio,
+    joint_distance_loss,
+    probe_loss,
+    reflex_loss,
+)
 from .settings import TrainingConfig
 from .updates import Stage
 
@@ -62,27 +69,13 @@ class JepaConfig:
     asked: tuple[bool, ...] = ()  # which entries of a goal's row those specify; empty: any
     bootstrap: float = 0.8  # share of the episodes that each further member of the ensemble learns from
     shift: int = 0  # pixels by which the pictures of a window move at most, at random
+    learned_encoder: bool = True  # False: as it was initialised, a baseline
     dropout: float = 0.2  # share of the windows in which an optional sensor is left out of the first moment
 
     followed: ClassVar[str] = "distance_head"  # the critic learns from a slowly following copy of itself
 
     def __post_init__(self) -> None:
-        for name in _WEIGHTS:
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"objective.{name} must be at least 0; got {getattr(self, name)}")
-        for name in ("expectile", "target_rate"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"objective.{name} must lie between 0 and 1; got {getattr(self, name)}")
-        for name, whole in {"partial_goals": "goals", "asked_goals": "partial goals", "dropout": "windows"}.items():
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"objective.{name} must be a share of the {whole} below 1; got {getattr(self, name)}")
-        if self.shift < 0:
-            raise ValueError(f"objective.shift must be at least 0 pixels; got {self.shift}")
-        if not 0 < self.bootstrap <= 1:
-            raise ValueError(f"objective.bootstrap must be a share of the episodes above 0; got {self.bootstrap}")
-        for name in ("sigreg_projections", "foreign_goals"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"objective.{name} must be at least 1; got {getattr(self, name)}")
+        check_settings(self, _WEIGHTS)
 
     def stages(self, model: WorldModel, training: TrainingConfig) -> tuple[Stage, ...]:
         """Return the training stages, in order.
@@ -96,29 +89,17 @@ class JepaConfig:
         Raises:
           ValueError: too few windows in a batch, or a part of the model that is missing or would never learn.
         """
-        for name in ("batch", "critic_batch"):
-            if self.distance and self.foreign_goals >= getattr(training, name):
-                raise ValueError(
-                    f"objective.foreign_goals ({self.foreign_goals}) must be less than training.{name} "
-                    f"({getattr(training, name)})"
-                )
+        check_training(self, model, training)
         if self.reconstruction and model.decoder is None:
             raise ValueError("objective.reconstruction needs a decoder: add model.decoder=true, or set it to 0")
         if not (self.prediction or self.detached_prediction or self.reconstruction):
             names = "objective.prediction, objective.detached_prediction and objective.reconstruction"
             raise ValueError(f"{names} are all 0, and nothing would teach the predictor: raise one")
-        if not training.frozen_updates:
-            raise ValueError(
-                "members of an ensemble and goals with only some sensors specified need training.frozen_updates; got 0"
-            )
-        if model.policy_head is not None and not training.policy_updates:
-            raise ValueError(
-                "a policy needs training.policy_updates: give it some, or leave it out with model.policy=false"
-            )
         critic_updates = training.critic_updates if self.distance else 0
         policy_updates = training.policy_updates if model.policy_head is not None else 0
         frozen = (*(f"predictor.members.{number}" for number in range(1, len(model.predictor.members))), "goal_head")
-        joint = ("encoder", "pictures", "predictor.members.0", "inverse", "distance_head", "decoder", "probe_head")
+        encoder = ("encoder", "pictures") if self.learned_encoder else ()
+        joint = (*encoder, "predictor.members.0", "inverse", "distance_head", "decoder", "probe_head")
         joint_loss, frozen_loss, critic, policy = (
             partial(loss, config=self)
             for loss in (partial(jepa_loss, critic_batch=training.critic_batch), latent_loss, critic_loss, reflex_loss)
@@ -189,20 +170,8 @@ def jepa_loss(
         "horizon_ratio": horizon_ratio(latents, predicted),
     }
     if config.distance:
-        few = jax.tree.map(lambda values: values[:critic_batch], windows)  # goals that are pictures are no more
-        embedded = model.embed(few.goals)
-        goals = model.encode(embedded), embedded[:, -1]
-        encoded = LatentWindows(latents[:critic_batch], few.actions, *goals, few.goal_offset, few.episode)
-        distance, errors = distance_loss(
-            model,
-            target,
-            predicted[:critic_batch],
-            encoded,
-            config.expectile,
-            config.longest_distance,
-            config.foreign_goals,
-        )
-        metrics.update(distance=distance, **errors)
+        distance, found = joint_distance_loss(model, target, windows, latents, predicted, config, critic_batch)
+        metrics.update(found)
         loss = loss + config.distance * distance
     if config.reconstruction:
         metrics["reconstruction"] = reconstruction_loss(model, windows, latents, predicted)
@@ -211,9 +180,7 @@ def jepa_loss(
         metrics["detached_prediction"] = detached_prediction_loss(model, root, latents, windows.actions)
         loss = loss + config.detached_prediction * metrics["detached_prediction"]
     if windows.probe_targets is not None and model.probe_head is not None:
-        probe = model.probe_head.mlp(jax.lax.stop_gradient(latents[:, 0]))
-        probe_target = model.probe_head.normalizer(windows.probe_targets)
-        metrics["probe"] = jnp.mean(jnp.square(probe - probe_target))
+        metrics["probe"] = probe_loss(model.probe_head, latents[:, 0], windows.probe_targets)
         loss = loss + metrics["probe"]
     return loss, {"loss": loss, **metrics}
 
@@ -245,56 +212,3 @@ def latent_loss(
         metrics.update(further_prediction=prediction, further_horizon_ratio=horizon_ratio(latents, predicted))
         loss = loss + (config.prediction + config.detached_prediction) * prediction
     return loss, {"loss": loss, **metrics}
-
-
-def horizon_ratio(latents: Float[Array, "B S D"], predicted: Float[Array, "B S-1 D"]) -> Float[Array, ""]:
-    """Error of the last predicted latent over that of predicting no change."""
-    change = jnp.mean(jnp.square(latents[:, -1] - latents[:, 0]))
-    return jnp.mean(jnp.square(predicted[:, -1] - latents[:, -1])) / change
-
-
-def critic_loss(
-    model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
-) -> tuple[Float[Array, ""], Metrics]:
-    """Return the loss of the critic on finished representations and predictions.
-
-    Args:
-      model: the model; the modules of the stage learn.
-      target: the slowly following copy of the critic.
-      windows: encoded.
-      key: consumed.
-      config: weights of the losses.
-    """
-    goals = partial_goals(model, windows.goal_embeddings, key, config.asked, config.asked_goals)
-    windows = _with_partial_goals(windows, goals, config)
-    predicted = rollout(model.predict, windows.latents[:, 0], windows.actions)  # of the member used for planning
-    loss, metrics = distance_loss(
-        model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
-    )
-    return loss, {"loss": loss, "distance": loss, **metrics}
-
-
-def reflex_loss(
-    model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: JepaConfig
-) -> tuple[Float[Array, ""], Metrics]:
-    """Return the loss of the policy on a finished world model.
-
-    Args:
-      model: the model; the modules of the stage learn.
-      target: not used.
-      windows: encoded.
-      key: consumed.
-      config: weights of the losses.
-    """
-    goals = partial_goals(model, windows.goal_embeddings, key, config.asked, config.asked_goals)
-    loss = policy_loss(model, _with_partial_goals(windows, goals, config))
-    return loss, {"loss": loss, "policy": loss}
-
-
-def _with_partial_goals(windows: LatentWindows, goals: Float[Array, "B D"], config: JepaConfig) -> LatentWindows:
-    """Replace a share of the goals by their representations with only some sensors specified.
-
-    This is valid for the critic, too: the steps to a full goal are an upper bound of the steps to a part of it.
-    """
-    is_partial = jnp.arange(len(goals), dtype=jnp.int32) < round(config.partial_goals * len(goals))
-    return replace(windows, goals=jnp.where(is_partial[:, None], jax.lax.stop_gradient(goals), windows.goals))

@@ -98,7 +98,7 @@ class Trainer:
           ValueError: no episode is long enough for a window, or the parts do not fit each other.
         """
         model = create(config, training.seed)
-        taken = data.actions[data.last != np.arange(data.rows)]
+        taken = data.actions[(data.last != np.arange(data.rows)) & data.labelled]
         model.fit_scales(data.readings, data.last, taken, data.action_low, data.action_high, probe_targets)
         kind = FrameWindows if data.spec.pictures else WindowSampler
         sizes = config.history, config.train_blocks, config.action_block

@@ -181,7 +181,7 @@ def test_a_row_of_the_suite_names_it_only_where_it_is_on():
         (["task=custom", "data=logs"], "early_stop plans in a simulator, which task=custom does not have"),
         (["early_stop.successes=21"], "early_stop.successes must be at most early_stop.episodes; got 21 and 20"),
         (["early_stop.every=0"], "early_stop.every must be at least 1; got 0"),
-        (["method=gcbc"], "early_stop belongs to method=jepa, and this is method=gcbc"),
+        (["method=gcbc"], "early_stop belongs to method=jepa and method=video, and this is method=gcbc"),
     ],
 )
 def test_what_cannot_be_checked_is_refused_at_once(words, said, tmp_path, capfd):

@@ -73,7 +73,7 @@ def test_empty_and_one_step_episodes(tmp_path, caplog):
 @pytest.mark.parametrize("which", ["observations", "actions"])
 def test_values_that_are_not_finite_are_named_with_their_episode(tmp_path, which):
     observations, actions = episode(4)
-    {"observations": observations, "actions": actions}[which][2] = np.nan
+    {"observations": observations, "actions": actions}[which][2] = np.inf
     with pytest.raises(ValueError, match=f"episode 1 has a non-finite value in its {which} at step 2"):
         load(write(tmp_path / "d", [episode(3), (observations, actions)]))
 

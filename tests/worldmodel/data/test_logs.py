@@ -129,7 +129,7 @@ def test_a_column_of_clock_times_as_text_is_no_obstacle(folder: Path, caplog: py
         ({"observations": np.array([["a", "b"], ["c", "d"]])}, "has observations of the type <U1: expected numbers"),
         ({"actions": np.array([[1j]])}, "has actions of the type complex128: expected numbers"),
         ({"positions": np.array(["a", "b"])}, "has positions of the type <U1: expected numbers"),
-        ({"actions": None}, "has observations: expected observations"),
+        ({"observations": None}, "has actions: expected observations"),
         ({"observations": np.array([[1e300, 2], [2.5, 3]])}, "observations at step 0 that is not finite"),
         ({"observations": np.float64(1.0)}, r"has observations of the shape \(\)"),
     ],

@@ -1,4 +1,4 @@
-"""Where a folder of logs keeps its videos: beside each log, or in one folder an episode."""
+"""Where a folder of logs keeps its videos: beside each log, or in one folder an episode; and videos without a log."""
 
 from __future__ import annotations
 
@@ -23,14 +23,20 @@ _NAMED = 4  # files that are named in one message
 class LogPath:
     """A log's file, and the video, or the folder of PNGs, of each camera."""
 
-    file: Path
+    file: Path  # of the log; of a clip, the video of its first camera
     videos: Mapping[str, Path] = field(default_factory=dict)
+    is_clip: bool = False  # whether there is no log: nobody recorded what was done
 
 
-def find_logs(folder: Path, cameras: Sequence[str]) -> list[LogPath]:
+def find_logs(folder: Path, cameras: Sequence[str], clips: bool = False) -> list[LogPath]:
     """Return the logs in a folder and, where there are cameras, in the folders inside, with their videos.
 
     Other files that look like data are listed in one log line.
+
+    Args:
+      folder: of the dataset.
+      cameras: their names.
+      clips: whether to return videos without a log as well.
 
     Raises:
       ValueError: several logs in the folder of an episode, or a video that is missing or there twice.
@@ -46,14 +52,62 @@ def find_logs(folder: Path, cameras: Sequence[str]) -> list[LogPath]:
                     "its own"
                 )
             found.append(LogPath(logs[0], {camera: _inside(logs[0], camera) for camera in cameras}))
-        elif cameras and path.is_dir() and any(inside.suffix.lower() in VIDEOS for inside in path.iterdir()):
-            logger.warning("%s holds a video and no log, and was left out", path)
+        elif cameras and path.is_dir() and not is_cache(path) and (held := _videos(path)):
+            if clips:
+                filmed_by = _filmed(path, held, cameras)
+                found.append(LogPath(filmed_by[cameras[0]], filmed_by, True))
+            else:
+                logger.warning("%s holds a video and no log, and was left out: method=video learns from it", path)
         elif _DATA.search(path.name):
             others.append(path.name)
         elif path.suffix.lower() in VIDEOS:
             filmed.append(path.name)
+    if clips and cameras:
+        used = {video for log in found for video in log.videos.values()}
+        free = [path for path in _videos(folder) if path not in used]
+        _check_single(free, cameras)
+        found += [LogPath(video, {cameras[0]: video}, True) for video in free]
     _warn(folder, others, [] if cameras else filmed)
     return found
+
+
+def find_clips(folder: Path, camera: str) -> list[LogPath]:
+    """Return the videos, and the folders of PNGs, in a folder and in those inside, each an episode of one camera."""
+    found = list[Path]()
+    for path in _visible(folder, []):
+        if _is_video(path):
+            found.append(path)
+        elif path.is_dir() and not is_cache(path):
+            found += _videos(path)
+    return [LogPath(path, {camera: path}, True) for path in found]
+
+
+def _is_video(path: Path) -> bool:
+    """Whether a path is a video, or a folder of PNGs."""
+    if path.is_dir():
+        return not is_cache(path) and any(each.suffix.lower() == PNG for each in path.iterdir())
+    return path.suffix.lower() in VIDEOS
+
+
+def _videos(folder: Path) -> list[Path]:
+    """Return the videos, and the folders of PNGs, in a folder."""
+    return [path for path in _visible(folder, []) if _is_video(path)]
+
+
+def _filmed(folder: Path, held: Sequence[Path], cameras: Sequence[str]) -> dict[str, Path]:
+    """Return the video of each camera among those in the folder of an episode without a log."""
+    if len(cameras) == 1 and len(held) == 1:
+        return {cameras[0]: held[0]}
+    return {camera: _only(folder / "the episode", camera, [camera]) for camera in cameras}
+
+
+def _check_single(videos: Sequence[Path], cameras: Sequence[str]) -> None:
+    """Raise ValueError where there are videos without a log beside others, and several cameras that they may be of."""
+    if videos and len(cameras) > 1:
+        raise ValueError(
+            f"{videos[0]} has no log, and dataset.json names {len(cameras)} cameras: give the videos of each episode "
+            "without a log a folder of their own"
+        )
 
 
 def _visible(folder: Path, others: list[str]) -> list[Path]:

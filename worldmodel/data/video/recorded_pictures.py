@@ -43,7 +43,7 @@ def picture_sensor(cameras: Sequence[str], camera: str) -> str:
 
 
 def recorded_pictures(
-    folder: Path, description: Path, logs: Logs, spec: ObservationSpec, on_progress: Progress | None
+    folder: Path, description: Path | None, logs: Logs, spec: ObservationSpec, on_progress: Progress | None
 ) -> RecordedPictures:
     """Return the pictures of the rows of every episode with a step, mapped into memory.
 
@@ -51,7 +51,7 @@ def recorded_pictures(
 
     Args:
       folder: of the dataset.
-      description: the file that describes it.
+      description: the file that describes it, if there is one.
       logs: its content.
       spec: the sensors.
       on_progress: called with the number of videos that are decoded, and of all of them.
@@ -61,7 +61,9 @@ def recorded_pictures(
       ValueError: a video that cannot be used.
     """
     size = spec.pictures[0].shape[0]
-    key = {"version": _VERSION, "sensors": spec.to_json(), "files": _digest(folder, description, logs)}
+    key: dict[str, Any] = {"version": _VERSION, "sensors": spec.to_json(), "files": _digest(folder, description, logs)}
+    if clips := [each.rows for each in logs.recordings if each.path.is_clip]:  # their moments follow from the period
+        key["clips"] = clips
     cache = FrameCache(folder, spec, key, f"{FOLDER}-{size}")
     if not cache.is_complete:
         try:
@@ -130,9 +132,9 @@ def _chunks(rows: ndarray) -> Iterator[ndarray]:
         yield rows[begin : begin + _CHUNK]
 
 
-def _digest(folder: Path, description: Path, logs: Logs) -> str:
+def _digest(folder: Path, description: Path | None, logs: Logs) -> str:
     """Digest of the names, sizes and times of change of all files."""
-    found = [description, *(each.path.file for each in logs.recordings)]
+    found = [*([description] if description else []), *(each.path.file for each in logs.recordings)]
     for recording in logs.recordings:
         for video in recording.path.videos.values():
             found += sorted(video.iterdir()) if video.is_dir() else [video]

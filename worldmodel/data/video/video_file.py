@@ -42,6 +42,29 @@ def read_video(path: Path) -> Iterator[tuple[float, UInt8[ndarray, "H W 3"]]]:
         raise ValueError(f"{path} is a video without a frame: {_FIX}")
 
 
+def read_stamps(path: Path) -> list[float]:
+    """Return the time stamps of a video's frames in seconds, in the order of display, without decoding them.
+
+    Raises:
+      ImportError: PyAV is not installed.
+      ValueError: see `read_video`.
+    """
+    av = _av(path)
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is an empty file: {_FIX}")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError(f"{path} has no picture in it, only {_kinds(container)}: {_FIX}")
+            packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size]
+            stamps = [float(packet.pts * packet.time_base) for packet in packets if packet.pts is not None]
+    except av.error.FFmpegError as error:
+        raise ValueError(f"{path} is damaged ({error.strerror or type(error).__name__}): {_FIX}") from error
+    if not stamps:
+        raise ValueError(f"{path} is a video without a frame, or without time stamps: {_FIX}")
+    return sorted(stamps)
+
+
 def _checked(path: Path, number: int, frame: Any) -> float:
     """Return the time stamp of a frame."""
     if frame.is_corrupt:

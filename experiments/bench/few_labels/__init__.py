@@ -1,0 +1,1 @@
+"""Success against the share of labelled steps."""

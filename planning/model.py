@@ -126,7 +126,7 @@ class LatentModel(Protocol):
 
     @property
     def history(self) -> int:
-        """History P: the number of moments, one environment step apart, that make one latent."""
+        """History P: the number of moments, one environment step apart, that one latent looks back over."""
         ...
 
     @property
@@ -172,7 +172,7 @@ class LatentModel(Protocol):
         ...
 
     def encode(self, params: Params, embeddings: Float[Array, "... P E"]) -> Float[Array, "... D"]:
-        """Encode the last P moments, newest last, as a latent."""
+        """Encode the last P moments, newest last, as a latent. A model may look at some of them alone."""
         ...
 
     def predict(self, params: Params, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> PredictionLike:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hydra.utils import get_class
 
+from experiments.bench.expectation.rows import ExpectationRow
 from experiments.bench.goal.paired import PairedRow
 from experiments.bench.latency.rows import LatencyRow
 from experiments.bench.planners.rows import PlannerRow
@@ -48,6 +49,7 @@ TABLES = {
 # Other kinds of rows than the suites' own: the rest are rows of results.
 COMMITTED = {
     "cartpole_again": CurveRow, "collection": Value, "partial_goals": Value, "planning": Value, "robot_loop": Value,
+    "expectation": ExpectationRow,
     "dmc_curves": CurveRow, "fine_tuning": CurveRow, "latency": LatencyRow, "paired": PairedRow, "planners": PlannerRow,
     "representation": RepresentationRow, "reward_plans": ReturnRow, "second_start": Value, "stirred_tank": Value,
     "training_profile": ProfileRow, "training_speed": SpeedRow,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from numpy import ndarray
 from ..collect import DATA_FILE, write_pictures
 from ..sensors import PIXELS, Sensor
 from .card import test_card, training_card
-from .course import FRAME_SECONDS, STATE
+from .course import FRAME_SECONDS
 from .drawing import SIZE
 from .properties import CASES
 from .quadruplet import PAIRS
@@ -33,6 +34,7 @@ STATE_NAMES = (
     "pusher_x_velocity",
     "screen_up",
 )
+_CLIP_BYTES = 60_000  # of a clip on disk: 36 kB measured
 _TOGETHER = 256  # clips drawn and written at a time: 100 MB
 
 
@@ -48,8 +50,9 @@ def export_training(path: Path, seed: int, clips: int, progress: Progress | None
 
     Raises:
       FileExistsError: something is at `path` already.
+      OSError: too little space on the disk.
     """
-    with _Writing(path, {"kind": "possible", "seed": seed}, size) as writing:
+    with _Writing(path, {"kind": "possible", "seed": seed, "clips": clips}, size) as writing:
         for at in range(0, clips, _TOGETHER):
             numbers = range(at, min(at + _TOGETHER, clips))
             writing.add(writing.studio.possible(seed, numbers), [{} for _ in numbers])
@@ -78,11 +81,12 @@ def export_test(
 
     Raises:
       FileExistsError: something is at `path` already.
+      OSError: too little space on the disk.
       ValueError: an odd number of pairs.
     """
     if pairs % 2 or pairs < 2:
         raise ValueError(f"pairs come in twos, since a quadruplet has two: give an even number; got {pairs}")
-    with _Writing(path, {"kind": "test", "seed": seed}, size) as writing:
+    with _Writing(path, {"kind": "test", "seed": seed, "clips": 2 * pairs * len(cases)}, size) as writing:
         done, total = 0, len(cases) * pairs // 2
         for name, visibility in cases:
             for at in range(0, pairs // 2, _TOGETHER // 4):
@@ -129,7 +133,12 @@ class _Writing:
         from minari.dataset.minari_storage import MinariStorage
 
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        place = self._path.parent.resolve()
+        place, needed = self._path.parent.resolve(), _CLIP_BYTES * int(self._made["clips"])
+        if (free := shutil.disk_usage(place).free) < needed:
+            raise OSError(
+                errno.ENOSPC,
+                f"{needed / 1e6:.0f} MB are needed at {place}, and {free / 1e6:.0f} MB are free; nothing was written",
+            )
         self._partial = Path(tempfile.mkdtemp(prefix=f".{self._path.name}.", suffix=".partial", dir=place))
         picture = Sensor(PIXELS, (self._size, self._size, 3), "uint8", interpolates=False)
         box = gymnasium.spaces.Box(0, 255, picture.shape, np.uint8)
@@ -194,6 +203,3 @@ class _Writing:
 def _repeated(label: Mapping[str, int], moments: int) -> dict[str, ndarray]:
     """Labels of a clip, the same at every moment, as Minari wants them."""
     return {name: np.full(moments, value, np.int64) for name, value in label.items()}
-
-
-assert len(STATE_NAMES) == STATE

@@ -105,13 +105,21 @@ class Studio:
         parts = [{**request, "numbers": wanted[at : at + width]} for at in range(0, len(wanted), width)]
         workers = self._workers() if len(wanted) * clips >= WORTH_WORKERS else []
         found = list[Drawn]()
-        for at in range(0, len(parts), len(workers) + 1):
-            own, *theirs = parts[at : at + len(workers) + 1]
-            for process, part in zip(workers, theirs, strict=False):
-                write(process.stdin, json.dumps(part).encode())
-            found.append(self._draw(own))
-            for process, _ in zip(workers, theirs, strict=False):
-                found.append(Drawn(*(receive(process.stdout) for _ in range(4))))
+        while parts:
+            own, *theirs = parts[: len(workers) + 1]
+            try:
+                for process, part in zip(workers, theirs, strict=False):
+                    write(process.stdin, json.dumps(part).encode())
+                drawn = [self._draw(own)]
+                for process, _ in zip(workers, theirs, strict=False):
+                    drawn.append(Drawn(*(receive(process.stdout) for _ in range(4))))
+            except (OSError, EOFError):
+                logger.warning("a process that draws has ended: clips are drawn in this one from here on")
+                self.close()
+                self._processes = workers = []
+                continue
+            found += drawn
+            parts = parts[1 + len(theirs) :]
         return Drawn.joined(found)
 
     def _draw(self, request: dict[str, Any]) -> Drawn:

@@ -66,7 +66,7 @@ def _scores(rows: Sequence[ExpectationRow]) -> str:
     marked = [
         f'<tr role="row"><th role="rowheader" scope="row">{escape(line[0])}</th>'
         + "".join(
-            f'<td role="cell"{" class=number" if number > 1 else ""} data-label="{escape(name)}">{escape(text)}</td>'
+            f'<td role="cell" data-label="{escape(name)}">{escape(text)}</td>'
             for number, (name, text) in enumerate(zip(header, line, strict=True))
             if number
         )

@@ -103,4 +103,9 @@ def test_workers_draw_the_same(studio):
         one = alone.possible(3, [number])
         np.testing.assert_array_equal(one.pictures[0], together.pictures[number])
         np.testing.assert_array_equal(one.rows[0], together.rows[number])
+    for process in studio._processes:
+        process.kill()
+    again = studio.possible(3, range(70))  # goes on without them
+    np.testing.assert_array_equal(again.pictures, together.pictures)
+    assert studio._processes == []
     alone.close()

@@ -64,13 +64,14 @@ class Outcome:
 
 
 def cases(task: Task) -> Iterator[Case]:
-    """Nothing missing; then each sensor, for two seconds and for good, and its last reading repeated."""
+    """Nothing missing; then each sensor, for two seconds and for good, and its last reading repeated as long."""
     yield Case("undisturbed")
     for sensor in task.sensors:
         fault = MISSING + sensor.name
         yield Case(f"success_{sensor.name}", fault + BRIEFLY)
         yield Case(f"for_good_{sensor.name}", fault)
         yield Case(f"{HELD}_{sensor.name}", fault + BRIEFLY, held=True)
+        yield Case(f"{HELD}_for_good_{sensor.name}", fault, held=True)
 
 
 def run(cfg: DictConfig) -> list[Value]:

@@ -50,7 +50,8 @@ def test_collect_train_plan_export_drive_replay(tmp_path, capsys):
     assert summary.events["filled"] == 1  # not for each velocity that the contract calls optional
     assert replayed.fills.same > 40 and not replayed.fills.different
     few = ("suite.episodes=2", "suite.seeds=[0]", "suite.least_trust=0.01", "~suite.promises")
-    tiny = "suite.overrides=[planner.horizon=9,planner.num_samples=32,planner.num_elites=8,planner.iterations=2]"
+    planner = ("planner.horizon=9", "planner.num_samples=32", "planner.num_elites=8", "planner.iterations=2")
+    tiny = "suite.overrides=[" + ",".join(f'"{word}"' for word in planner) + "]"
     model = f"suite.checkpoint='{runs}/two_room_sensors-seed0.safetensors'"
     rows = bench.run(compose("bench", "suite=missing_sensor", *few, tiny, model, f"results='{tmp_path}'"))
     values = {row.case.removeprefix("missing_sensor_"): row.value for row in rows}

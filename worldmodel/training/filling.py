@@ -192,7 +192,15 @@ def completed(
     row: Float[Array, "B E"],
     known: Bool[Array, "B E"],
 ) -> Float[Array, "B E"]:
-    """Return the row with imagined readings in place of those that are not known, where there was one before."""
+    """Return the row with imagined readings in place of those that are not known, where there was one before.
+
+    Args:
+      spec: the sensors.
+      mean: imagined readings.
+      previous: the row of the moment before.
+      row: as read.
+      known: which of its numbers were read.
+    """
     before = presence(spec, previous)
     found = jnp.where(known, row, jnp.where(before, mean, 0.0))
     for name, flag in spec.flags.items():

@@ -158,11 +158,9 @@ class BundleEngine:
             return None
         return np.asarray(self._run("reflex", (), np.asarray(window, np.float32), np.asarray(goal, np.float32))[0])
 
-    def fill(
-        self, latent: Any, previous: Any, action: Any, row: Any, known: Any, ages: Any
-    ) -> tuple[ndarray, ndarray, ndarray]:
+    def fill(self, *asked: Any) -> tuple[ndarray, ndarray, ndarray]:
         """Return what every sensor would read, its standard deviation, and the trust in it."""
-        given = (np.asarray(each, np.float32) for each in (latent, previous, action, row, known, ages))
+        given = (np.asarray(each, np.float32) for each in asked)
         reading, deviation, trust = (np.asarray(each) for each in self._run("fill", (), *given))
         return reading, deviation, trust
 

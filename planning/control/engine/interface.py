@@ -117,20 +117,13 @@ class Engine(Protocol):
         """Return the action [A] of the model's policy after observations [P, O], towards a goal [O], if it has one."""
         ...
 
-    def fill(
-        self, latent: Any, previous: Any, action: Any, row: Any, known: Any, ages: Any
-    ) -> tuple[ndarray, ndarray, ndarray]:
+    def fill(self, *asked: Any) -> tuple[ndarray, ndarray, ndarray]:
         """Return what every sensor would read at a moment, [E], its standard deviation [E], and the trust in it, [S].
 
-        Only where the contract says that the model `fills`.
-
-        Args:
-          latent: [D] of the moments before.
-          previous: row [E] of the moment before.
-          action: [A] taken there.
-          row: [E] of the moment; numbers of sensors that are not known are ignored.
-          known: [S] 1 for each sensor that was read, 0 for the others.
-          ages: [S] control periods since each sensor was read.
+        Only where the contract says that the model `fills`. `asked` are, in order: the latent [D] of the moments
+        before; the row [E] of the moment before; the action [A] taken there; the row [E] of the moment, in which
+        numbers of sensors that are not known are ignored; [S] 1 for each sensor that was read and 0 for the others; and
+        [S] control periods since each sensor was read.
         """
         ...
 

@@ -233,11 +233,9 @@ class LiveEngine:
             return None
         return np.asarray(_reflex(self._agent, np.asarray(window, np.float32), np.asarray(goal, np.float32)))
 
-    def fill(
-        self, latent: Any, previous: Any, action: Any, row: Any, known: Any, ages: Any
-    ) -> tuple[ndarray, ndarray, ndarray]:
+    def fill(self, *asked: Any) -> tuple[ndarray, ndarray, ndarray]:
         """Return what every sensor would read, its standard deviation, and the trust in it."""
-        given = (np.asarray(each, np.float32) for each in (latent, previous, action, row, known, ages))
+        given = (np.asarray(each, np.float32) for each in asked)
         reading, deviation, trust = _fill(self._agent, *given)
         return np.asarray(reading), np.asarray(deviation), np.asarray(trust)
 

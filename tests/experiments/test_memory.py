@@ -50,7 +50,7 @@ def learned(request, data):
         memory_stride=stride,
     )
     module = create(config, 0)
-    module.fit_scales(data.readings, data.actions, data.action_low, data.action_high)
+    module.fit_scales(data.readings, data.last, data.actions, data.action_low, data.action_high)
     windows = FrameWindows.of(data, history, 3, 2, older=config.older)
     return freeze(module, config), LatentSampler.of(windows.windows, windows.embeddings(module.embed), module.encode)
 

@@ -120,20 +120,25 @@ class WindowSampler:
 
     def past(self, rows: Int[Array, "..."]) -> Int[Array, "... P"]:
         """Return the rows of the stack that ends at each row."""
-        return self._back(rows, self.older)
+        return self._back(rows, (*self.older, *self._recent))
 
     def goal_past(self, rows: Int[Array, "..."]) -> Int[Array, "... P"]:
         """Return the rows of the stack of a goal at each row: it has no older past."""
-        return self._back(rows, (self.history - 1,) * len(self.older))
+        return self._back(rows, (*(self.history - 1,) * len(self.older), *self._recent))
+
+    def consecutive(self, rows: Int[Array, "..."]) -> Int[Array, "... R"]:
+        """Return the rows of all moments that the stack that ends at each row looks back over, one after the other."""
+        return self._back(rows, tuple(range((*self.older, *self._recent)[0], -1, -1)))
+
+    @property
+    def _recent(self) -> range:
+        return range(self.history - 1, -1, -1)
 
     def _at(self, rows: Int[Array, "..."]) -> dict[str, Array]:
         return {name: values[rows] for name, values in self.observations.items()}
 
-    def _back(self, rows: Int[Array, "..."], older: tuple[int, ...]) -> Int[Array, "... P"]:
-        back = jnp.arange(self.history - 1, -1, -1, dtype=rows.dtype)
-        if older:
-            back = jnp.concatenate([jnp.asarray(older, rows.dtype), back])
-        reached = rows[..., None] - back.reshape((1,) * rows.ndim + (-1,))
+    def _back(self, rows: Int[Array, "..."], back: tuple[int, ...]) -> Int[Array, "... P"]:
+        reached = rows[..., None] - jnp.asarray(back, rows.dtype).reshape((1,) * rows.ndim + (-1,))
         return jnp.maximum(reached, self.first[rows][..., None])
 
     def sample(self, key: PRNGKeyArray, batch: int) -> Windows:

@@ -180,7 +180,7 @@ def imagined(
         now = completed(spec, mean, past[:, -1], truth, known)
         return jnp.concatenate([past[:, 1:], now[:, None]], axis=1), steps
 
-    past = moments.embeddings[windows.past(begin)]
+    past = moments.embeddings[windows.consecutive(begin)]
     _, found = jax.lax.scan(step, past, jnp.arange(1, steps + 1, dtype=begin.dtype))
     return found
 

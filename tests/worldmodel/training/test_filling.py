@@ -44,7 +44,9 @@ def moments_of(model, data):
 def learned():
     """A model with a random encoder and a trained head, and its weights before that."""
     data, model = two_sensors(0), create(CONFIG, 0)
-    model.fit_scales(data.readings, data.actions, data.action_low, data.action_high, np.zeros((data.rows, 2)))
+    model.fit_scales(
+        data.readings, data.last, data.actions, data.action_low, data.action_high, np.zeros((data.rows, 2))
+    )
     before = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(model)))
     losses = []
     learn_filling(model, moments_of(model, data), TRAINING, lambda _, metrics: losses.append(metrics["filling"]))
@@ -146,3 +148,16 @@ def test_an_angle_changes_the_shorter_way_round():
     head = Filling(spec, 4, 1, 8, 1, nnx.Rngs(0))
     mean, _ = head(jnp.zeros(4), jnp.zeros(1), jnp.asarray([350.0, 1.0]), jnp.zeros(2), jnp.zeros(2, bool))
     np.testing.assert_allclose(mean, [350.0, 1.0])  # untrained: no change
+
+
+def test_with_older_moments_a_step_goes_on_from_the_moments_that_a_latent_looks_back_over():
+    """Where nothing is missing, the second step from one moment is the first one from the next moment."""
+    config, data = replace(CONFIG, memory=2, memory_stride=4), two_sensors(0, count=4)
+    model = create(config, 0)
+    model.fit_scales(data.readings, data.last, data.actions, data.action_low, data.action_high)
+    sizes = config.history, config.train_blocks, config.action_block
+    moments = encoded(WindowSampler.of(data, *sizes, older=config.older), model)
+    begin, nothing = jnp.asarray([0, 5, 20, 60], jnp.int32), jnp.zeros((4, 2), bool)
+    twice = imagined(model, model.filling, moments, begin, nothing, 2)
+    once = imagined(model, model.filling, moments, begin + 1, nothing, 1)
+    np.testing.assert_allclose(twice.mean[1], once.mean[0], rtol=1e-4, atol=1e-4)

@@ -171,7 +171,7 @@ def test_what_does_not_fit_is_one_sentence():
     with pytest.raises(ValueError, match="objective.masked must be a share of the windows below 1; got 1.0"):
         VideoConfig(masked=1.0)
     with pytest.raises(ValueError, match="objective.alignment must be at least 0; got -1"):
-        VideoConfig(alignment=-1)
+        VideoConfig(alignment=-1.0)
     with pytest.raises(ValueError, match="episode 1 has a value that is not finite in the actions at step 3"):
         actions = episodes([30] * 4).actions
         actions[34] = np.nan

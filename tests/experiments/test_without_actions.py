@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from experiments.build import compose
 from experiments.cards.card import card_file
 from experiments.commands import check, collect, export, plan, train
 from experiments.training.given_data import load_for_model, load_for_training
@@ -27,7 +28,8 @@ def filmed(folder, name, rng, log=True, actions=True):
     pushes = rng.uniform(-1, 1, STEPS)
     places = 8 + np.cumsum(np.concatenate([[0.0], pushes])).clip(-7, 7)
     frames = np.full((STEPS + 1, SIZE, SIZE, 3), 30, np.uint8)
-    for frame, place in zip(frames, places, strict=True):
+    for number, (frame, place) in enumerate(zip(frames, places, strict=True)):
+        frame[:2] = 40 + 8 * number  # no frame is that before
         frame[4:10, int(place) - 1 : int(place) + 2] = 240
     write_video(folder / name / "front.mp4", list(frames))
     if log:
@@ -48,6 +50,7 @@ def folder(tmp_path_factory):
     return place
 
 
+@pytest.mark.slow  # trains a model
 def test_train_and_export(folder, tmp_path, capsys):
     cfg = settings("train", tmp_path, "method=video", *SMALL, *FAST, f"data='{folder}'")
     trained = train.run(cfg)
@@ -86,7 +89,7 @@ def test_hidden_labels_are_left_out_by_jepa_and_missing_to_video(tmp_path):
     assert hidden.labelled_steps == alone.labelled_steps == alone.steps == 600
     np.testing.assert_array_equal(hidden.labelled_episodes().actions, alone.actions)
     with pytest.raises(ValueError, match="labels hides actions of method=jepa and .*, and this is method=td"):
-        train.run(settings("train", tmp_path, "method=td", "task=dmc/cartpole-swingup", "labels=0.5"))
+        train.run(compose("train", "method=td", "task=dmc/cartpole-swingup", "labels=0.5"))
 
 
 def test_a_folder_of_videos_is_checked(folder, tmp_path):

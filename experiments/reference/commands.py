@@ -37,7 +37,6 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("jepa-mpc train task=umaze", "collect if needed, then train"),
         ("jepa-mpc train task=custom data=my_logs", "from logs of your own robot"),
         ("jepa-mpc train task=two_room observation=pixels", "from pictures"),
-        ("jepa-mpc train method=video task=custom observation=pixels data=my_logs", "and from videos without actions"),
         ("jepa-mpc train method=td task=dmc/walker-walk", "from rewards, while acting"),
     ),
     "plan": (

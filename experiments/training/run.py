@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -65,15 +65,18 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
         )
     if cfg.method not in _LABELLED and cfg.labels < 1:
         raise ValueError(
-            f"labels hides actions of method={' and method='.join(_LABELLED)}, and this is method={cfg.method}: leave "
-            "labels out"
+            f"labels hides actions of {_methods(_LABELLED)}, and this is method={cfg.method}: leave labels out"
         )
     if cfg.method not in _WATCHED and cfg.watch:
-        raise ValueError(
-            f"watch belongs to method={' and method='.join(_WATCHED)}, and this is method={cfg.method}: leave it out"
-        )
+        raise ValueError(f"watch belongs to {_methods(_WATCHED)}, and this is method={cfg.method}: leave it out")
     if cfg.method in _STATE_ONLY and cfg.observation.sensors is not None:
         raise ValueError(
             f"method={cfg.method} acts on the task's own vector alone: leave out observation=, or take method=td"
         )
     return METHODS[str(cfg.method)](cfg)
+
+
+def _methods(names: Sequence[str]) -> str:
+    """Return the methods as words: method=a, method=b and method=c."""
+    *before, last = (f"method={name}" for name in names)
+    return f"{', '.join(before)} and {last}"

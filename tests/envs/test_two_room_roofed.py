@@ -62,7 +62,7 @@ def test_the_camera_does_not_see_the_puck_beneath_the_roof(task):
     seen = TwoRoomRoofed()
     seen.see(["pixels"])
     places = np.array([[0.0, 0.25], [0.3, -0.1], [-0.3, 0.6], [0.6, 0.25], [-0.2, -0.6]])
-    pictures = seen.observe(seen.pack(places, np.zeros_like(places)))
+    pictures = seen.observe(seen.pack(places, np.zeros_like(places)))["pixels"]
     np.testing.assert_array_equal(pictures[0], pictures[1])
     np.testing.assert_array_equal(pictures[0], pictures[2])
     assert (pictures[3] != pictures[0]).any() and (pictures[4] != pictures[0]).any()

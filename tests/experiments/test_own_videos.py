@@ -108,7 +108,7 @@ def test_train_diagnose_export_and_act(drives, model, tmp_path, capsys):
 def test_pngs_come_back_as_they_were_drawn_and_videos_nearly(drives, tmp_path):
     folder, frames = drives
     cfg = settings("train", tmp_path, *SMALL, "observation=pixels")
-    data = load_for_training(cfg, folder)
+    data = load_for_training(cfg, folder, 0)
     assert [(sensor.name, sensor.optional) for sensor in data.spec.sensors] == [("pixels", False)]
     stored = data.readings["pixels"].reshape(EPISODES, STEPS + 1, 32, 32, 3)
     expected = np.stack([[camera_picture(frame, 32) for frame in each] for each in frames])
@@ -128,8 +128,8 @@ def test_the_robot_makes_the_pictures_of_the_training():
 def test_sensors_that_the_logs_lack_and_a_recipe_of_vectors(drives, tmp_path, caplog):
     cfg = settings("train", tmp_path, *SMALL, "observation=pixels_proprio")
     with pytest.raises(ValueError, match=r"no sensor 'proprio', only pixels, state: .* observation=\[pixels,state\]"):
-        load_for_training(cfg, drives[0])
-    data = load_for_training(settings("train", tmp_path, *SMALL), drives[0])
+        load_for_training(cfg, drives[0], 0)
+    data = load_for_training(settings("train", tmp_path, *SMALL), drives[0], 0)
     assert len(data.spec.sensors) == 2 and "choose the other one with observation=[pixels,state]" in caplog.text
 
 

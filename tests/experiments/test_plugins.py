@@ -154,7 +154,10 @@ def test_an_encoder_is_a_part_of_a_model(site: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         run, cwd=tmp_path, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
-    assert "model.pictures must be patches or components or transformer or convolution; got 'my_encoder'" in done.stderr
+    assert (
+        "model.pictures must be patches or components or motion or transformer or convolution; got 'my_encoder'"
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from jax import export
 
 from ...agent import Agent, AgentState
 from ...observation import PRESENT
-from ..engine import live
 from ..engine.contract import Contract
+from ..engine.functions import begin, disagreement, embed, evaluate, fill, imagined, predict, probe, reflex, step
 
 DTYPES = {
     "F32": np.float32,
@@ -163,7 +163,7 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
     """Export every program of an agent, serialised by `jax.export`; also the arrays of its state in order."""
     leaves, structure = jax.tree.flatten(agent)
     key = jax.random.key(0, impl=_IMPL)
-    state = jax.eval_shape(live.begin, agent, jnp.zeros(contract.embedding_size), key, jnp.int32(0))
+    state = jax.eval_shape(begin, agent, jnp.zeros(contract.embedding_size), key, jnp.int32(0))
     state_leaves, state_structure = jax.tree.flatten(state)
     is_key = [jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in state_leaves]
 
@@ -176,23 +176,23 @@ def export_programs(agent: Agent, contract: Contract, platforms: Sequence[str]) 
 
     functions: dict[str, Callable[..., Any]] = {
         "begin": lambda agent, goal, key, episode: outside(
-            live.begin(agent, goal, jax.random.wrap_key_data(key, impl=_IMPL), episode)
+            begin(agent, goal, jax.random.wrap_key_data(key, impl=_IMPL), episode)
         ),
         "embed": lambda agent, *arrays: (
-            live.embed(agent, {spec.name: each for spec, each in zip(readings(contract), arrays, strict=True)}),
+            embed(agent, {spec.name: each for spec, each in zip(readings(contract), arrays, strict=True)}),
         ),
         "observe": lambda agent, state, observation: outside(Agent.observe(agent, state, observation)),
         "recall": lambda agent, state, window, count: outside(Agent.recall(agent, state, window, count)),
         "refine": lambda agent, state: outside(Agent.refine(agent, state)),
         "commit": lambda agent, state: _and_state(Agent.commit(agent, state), outside),
-        "step": lambda agent, state, observation: _and_state(live.step(agent, state, observation), outside),
-        "imagined": lambda agent, state: (live.imagined(agent, state),),
-        "predict": lambda agent, latent, block: (live.predict(agent, latent, block),),
-        "evaluate": lambda agent, state, sequences: tuple(jax.tree.leaves(live.evaluate(agent, state, sequences))),
-        "probe": lambda agent, latent: (live.probe(agent, latent),),
-        "disagreement": lambda agent, state: (live.disagreement(agent, state),),
-        "reflex": lambda agent, window, goal: (live.reflex(agent, window, goal),),
-        "fill": live.fill,
+        "step": lambda agent, state, observation: _and_state(step(agent, state, observation), outside),
+        "imagined": lambda agent, state: (imagined(agent, state),),
+        "predict": lambda agent, latent, block: (predict(agent, latent, block),),
+        "evaluate": lambda agent, state, sequences: tuple(jax.tree.leaves(evaluate(agent, state, sequences))),
+        "probe": lambda agent, latent: (probe(agent, latent),),
+        "disagreement": lambda agent, state: (disagreement(agent, state),),
+        "reflex": lambda agent, window, goal: (reflex(agent, window, goal),),
+        "fill": fill,
     }
     raw_state = jax.eval_shape(outside, state)
     programs = {}

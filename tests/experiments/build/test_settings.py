@@ -41,6 +41,7 @@ from worldmodel.training.jepa import JepaConfig
 from worldmodel.training.settings import TrainingConfig
 from worldmodel.training.td import TdConfig
 from worldmodel.training.td_trainer import TdTrainer, TdTrainingConfig
+from worldmodel.training.video import VideoConfig
 
 from ..recipe import settings
 
@@ -53,8 +54,8 @@ def test_every_command_composes(command):
 OF_BENCH = {"suite", "grid"}
 # Choices of learning from rewards need one another, and a task of Gymnasium or of a package needs its name.
 OF_OTHERS = {
-    "method": ("td", "sac", "ppo", "ceiling", "gcbc"),
-    "objective": ("reward", "reward_free"),
+    "method": ("td", "sac", "ppo", "ceiling", "gcbc", "video"),
+    "objective": ("reward", "reward_free", "video"),
     "model": ("reward",),
     "training": ("online",),
     "task": ("reward", "goal", "installed"),
@@ -74,6 +75,11 @@ def test_every_choice_of_a_group_builds(group):
         assert cfg.task.name in (*envs.TASKS, CUSTOM)
         for cls, node in ((JepaConfig, cfg.objective), (TrainingConfig, cfg.training)):
             build.fill(cls, OmegaConf.to_container(node), group)
+
+
+def test_learning_without_actions_builds():
+    cfg = build.compose("plan", "method=video")
+    assert build.fill(VideoConfig, OmegaConf.to_container(cfg.objective), "objective") == VideoConfig()
 
 
 @pytest.mark.parametrize(

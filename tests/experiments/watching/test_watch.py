@@ -181,7 +181,7 @@ def test_what_is_no_writer_is_refused_before_anything_is_trained(method, word, s
 
 def test_methods_that_nobody_can_watch_refuse(tmp_path, capfd):
     assert cli.main(["train", "method=gcbc", "task=two_room", f"runs={tmp_path}", "watch=tensorboard"]) == 2
-    assert "watch belongs to method=jepa and method=td, and this is method=gcbc" in capfd.readouterr().err
+    assert "watch belongs to method=jepa, method=video and method=td, and this is method=gcbc" in capfd.readouterr().err
 
 
 def test_a_single_writer_is_a_list_of_one_and_classes_get_their_settings():

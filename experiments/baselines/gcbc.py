@@ -55,7 +55,7 @@ class GcbcConfig:
 
     width: int = 256
     depth: int = 3
-    pictures: str = "motion"  # encoder of each picture, where the observation has any
+    pictures: str = "components"  # encoder of each picture, where the observation has any
     features: int | None = None  # size of a picture's embedding; None: the default of the encoder
     memory: int = 0  # older observations that the policy sees
     memory_stride: int = 2  # environment steps between two of them

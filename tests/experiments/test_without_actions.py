@@ -88,7 +88,7 @@ def test_hidden_labels_are_left_out_by_jepa_and_missing_to_video(tmp_path):
     assert hidden.episodes == 40 and alone.episodes == 10
     assert hidden.labelled_steps == alone.labelled_steps == alone.steps == 600
     np.testing.assert_array_equal(hidden.labelled_episodes().actions, alone.actions)
-    with pytest.raises(ValueError, match="labels hides actions of method=jepa and .*, and this is method=td"):
+    with pytest.raises(ValueError, match="labels hides actions of .* and method=gcbc, and this is method=td"):
         train.run(compose("train", "method=td", "task=dmc/cartpole-swingup", "labels=0.5"))
 
 

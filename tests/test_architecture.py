@@ -57,6 +57,7 @@ ORDER = {
     "experiments.bench": [
         "steps",
         "missing",
+        "choices",
         "budgets",
         "flops",
         "markers",

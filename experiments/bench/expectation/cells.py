@@ -13,7 +13,7 @@ from envs.physics.properties import CASES, PROPERTIES
 
 from ... import build
 from ...build.recipes import recipe
-from ...shell.did_you_mean import did_you_mean
+from ..choices import check_choices
 
 CONTROLS = ("pixels", "oracle")  # methods without a model
 VISIBILITIES = tuple(dict.fromkeys(visibility for _, visibility in CASES))
@@ -114,16 +114,7 @@ def check(cfg: DictConfig) -> None:
         "visibilities": list(VISIBILITIES),
         "methods": [*CONTROLS, *map(str, suite.recipes)],
     }
-    for name, choices in known.items():
-        for each in map(str, suite[name] or []):
-            if each not in choices:
-                raise ValueError(
-                    f"{each!r} is not a choice of suite.{name}: choose from {', '.join(choices)}"
-                    f"{did_you_mean(each, choices)}"
-                )
-    for name in ("properties", "visibilities", "methods", "seeds"):
-        if not suite[name]:
-            raise ValueError(f"suite.{name} is empty: name at least one")
+    check_choices(suite, known, ("seeds",))
     if int(suite.pairs) % 2:
         raise ValueError(f"suite.pairs must be even, since a quadruplet has two of them; got {suite.pairs}")
     for method in map(str, suite.methods):

@@ -6,14 +6,13 @@ writes the text between two markers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from worldmodel.files import write_atomically
 
-from ...records import table_file
-from ...records.manifest import machine_of
 from ...shell.shadowing import ROOT
-from ..markers import between, unmeasured
+from ..markers import between, measured
 from .rows import ExpectationRow, columns
 
 PAGE = ROOT / "docs" / "expectation.md"
@@ -28,20 +27,12 @@ def page(text: str, results: Path) -> str:
     Raises:
       ValueError: a marker is missing from the page.
     """
-    return between(PAGE, text, SUITE, _table(results / f"{SUITE}.csv"))
+    return between(PAGE, text, SUITE, measured(results / f"{SUITE}.csv", ExpectationRow, columns, _WORDS, _counted))
 
 
-def _table(path: Path) -> str:
-    rows = table_file.read(path, ExpectationRow)
-    if not rows:
-        return unmeasured(SUITE)
-    header, lines = columns(rows)
-    machines = "; ".join(dict.fromkeys(machine_of(entry["manifest"]) for entry in table_file.read_entries(path)))
-    table = [header, ["---"] * _WORDS + ["---:"] * (len(header) - _WORDS), *lines]
-    found = [f"| {' | '.join(line)} |" for line in table]
+def _counted(rows: Sequence[ExpectationRow]) -> str:
     seeds, pairs = len({row.seed for row in rows}), min(row.pairs for row in rows)
-    counted = f"{seeds} seed{'s' if seeds > 1 else ''}, {pairs} pairs or more each."
-    return "\n".join([*found, "", f"{counted} Measured on {machines}. Rows: `experiments/results/{path.name}`."])
+    return f"{seeds} seed{'s' if seeds > 1 else ''}, {pairs} pairs or more each. "
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import envs
 
 from ... import build
 from ...build.recipes import PLANNING, Paths, recipe, settings
-from ...shell.did_you_mean import did_you_mean
+from ..choices import check_choices
 
 
 @dataclass(frozen=True)
@@ -78,16 +78,7 @@ def check(cfg: DictConfig) -> None:
     """Raise ValueError on invalid settings before anything is measured."""
     suite = cfg.suite
     known = {"tasks": list(envs.task_names()), "methods": list(map(str, suite.recipes))}
-    for name, choices in known.items():
-        for each in map(str, suite[name] or []):
-            if each not in choices:
-                raise ValueError(
-                    f"{each!r} is not a choice of suite.{name}: choose from {', '.join(choices)}"
-                    f"{did_you_mean(each, choices)}"
-                )
-    for name in ("tasks", "methods", "seeds", "shares"):
-        if not suite[name]:
-            raise ValueError(f"suite.{name} is empty: name at least one")
+    check_choices(suite, known, ("seeds", "shares"))
     for share in suite.shares:
         if not 0 < share <= 1:
             raise ValueError(f"suite.shares must be more than 0 and at most 1 each; got {share:g}")

@@ -13,7 +13,7 @@ import envs
 
 from ... import build
 from ...build.recipes import PLANNING, Paths, recipe, settings
-from ...shell.did_you_mean import did_you_mean
+from ..choices import check_choices
 
 CLEAN = "clean"
 TRAINED = (CLEAN, "body", "mild_texture", "strong_texture")  # in training and test
@@ -111,13 +111,4 @@ def check(cfg: DictConfig) -> None:
     """Raise ValueError on invalid settings before anything is measured."""
     suite = cfg.suite
     known = {"tasks": list(envs.task_names()), "conditions": list(CONDITIONS), "methods": list(map(str, suite.recipes))}
-    for name, choices in known.items():
-        for each in map(str, suite[name] or []):
-            if each not in choices:
-                raise ValueError(
-                    f"{each!r} is not a choice of suite.{name}: choose from {', '.join(choices)}"
-                    f"{did_you_mean(each, choices)}"
-                )
-    for name in ("tasks", "conditions", "methods", "seeds"):
-        if not suite[name]:
-            raise ValueError(f"suite.{name} is empty: name at least one")
+    check_choices(suite, known, ("seeds",))

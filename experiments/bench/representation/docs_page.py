@@ -10,10 +10,8 @@ from pathlib import Path
 
 from worldmodel.files import write_atomically
 
-from ...records import table_file
-from ...records.manifest import machine_of
 from ...shell.shadowing import ROOT
-from ..markers import between, unmeasured
+from ..markers import between, measured
 from .rows import WORDS, RepresentationRow, columns
 
 PAGE = ROOT / "docs" / "representation.md"
@@ -27,18 +25,7 @@ def page(text: str, results: Path) -> str:
     Raises:
       ValueError: a marker is missing from the page.
     """
-    return between(PAGE, text, SUITE, _table(results / f"{SUITE}.csv"))
-
-
-def _table(path: Path) -> str:
-    rows = table_file.read(path, RepresentationRow)
-    if not rows:
-        return unmeasured(SUITE)
-    header, lines = columns(rows)
-    machines = "; ".join(dict.fromkeys(machine_of(entry["manifest"]) for entry in table_file.read_entries(path)))
-    table = [header, ["---" if name in WORDS else "---:" for name in header], *lines]
-    found = [f"| {' | '.join(line)} |" for line in table]
-    return "\n".join([*found, "", f"Measured on {machines}. Rows: `experiments/results/{path.name}`."])
+    return between(PAGE, text, SUITE, measured(results / f"{SUITE}.csv", RepresentationRow, columns, len(WORDS)))
 
 
 if __name__ == "__main__":

@@ -130,15 +130,14 @@ class Memory:
     def pictures(self) -> tuple[dict[str, ndarray], dict[str, ndarray]]:
         """A sample of the pictures of all environments, by sensor, and those `APART` decisions later.
 
-        The few pairs with an episode's end between them are among it.
+        The newest ones, which have none yet, are their own. The few pairs with an episode's end between them are among
+        it.
         """
         assert self._ring is not None
         held = _held(self.replay)
-        rows, slots = np.nonzero(held)
-        later = (slots + APART) % self.replay.slots
-        known = held[rows, later] & (later > slots)
-        every = max(1, int(known.sum()) // FITTED)
-        rows, slots, later = (each[known][::every] for each in (rows, slots, later))
+        rows, slots = (each[:: max(1, int(held.sum()) // FITTED)] for each in np.nonzero(held))
+        ahead = (slots + APART) % self.replay.slots
+        later = np.where(held[rows, ahead] & (ahead > slots), ahead, slots)
         return self._ring.read(rows, slots), self._ring.read(rows, later)
 
     def seen(self, number: int) -> Float[ndarray, "N V"]:

@@ -14,6 +14,7 @@ from experiments.evaluation.moments import History, stacks
 from experiments.shell.folders import CHECKPOINTS
 from planning import CEM, ActionSpec, Agent, GoalDistance
 from planning.control import Bundle, BundleEngine, LiveEngine
+from planning.control.engine.contract import LONG
 from planning.control.engine.interface import take_in
 from worldmodel.data.frame_windows import FrameWindows
 from worldmodel.data.windows import LatentSampler
@@ -89,10 +90,10 @@ def test_stacks_of_episodes_are_those_that_grow_moment_by_moment(learned):
         np.testing.assert_array_equal(whole[index], grown[model.history - 1 - np.asarray(model.lags)])
 
 
+@pytest.mark.parametrize("learned", PASTS[-1:], indirect=True)  # the longest: its history is taken in at once
 def test_a_bundle_of_a_model_with_memory_plans_the_same(learned, tmp_path):
     model, sampler = learned
-    if model.history <= 16:
-        pytest.skip("one bundle is enough")
+    assert model.history > LONG
     live = LiveEngine(Agent(model, PLANNER, {"goal": GoalDistance()}, {"goal": 1.0}, ACTIONS))
     Bundle.of(live.agent).save(tmp_path / "own.bundle")
     bundle = BundleEngine(Bundle.load(tmp_path / "own.bundle"))

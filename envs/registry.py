@@ -25,6 +25,7 @@ GoalName: TypeAlias = Literal[
     "reacher",
     "fetch_reach",
     "stirred_tank",
+    "push_t",
 ]
 
 _CLASSES: dict[str, tuple[str, str]] = {  # module within this package, class
@@ -36,6 +37,7 @@ _CLASSES: dict[str, tuple[str, str]] = {  # module within this package, class
     "reacher": (".suites.dm_reacher", "Reacher"),
     "fetch_reach": (".suites.fetch_reach", "FetchReach"),
     "stirred_tank": (".stirred_tank", "StirredTank"),
+    "push_t": (".push_t", "PushT"),
 }
 TASKS = tuple(_CLASSES)
 INSTALLED = Plugins("task", TASKS)  # tasks of other packages

@@ -31,6 +31,7 @@ class Scene:
     walls: tuple[tuple[float, float, float, float], ...]  # (x, y, half width, half height) of each box
     radius: float  # of the moving body as drawn
     root: tuple[float, float] | None = None  # where a chain of keypoints is attached, for arms
+    links: tuple[tuple[int, int], ...] = ()  # pairs of keypoints that a bar joins, for bodies that are no chain
 
 
 class Task(gymnasium.Env[ObsType, ndarray]):

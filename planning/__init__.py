@@ -16,6 +16,7 @@ from .constraints import (
 from .control.engine.anytime import Anytime
 from .costs import ActionRate, Custom, Effort, GoalDistance, Penalty, TemporalDistance
 from .gradient import Gradient
+from .hierarchy import Hierarchy
 from .host import plan_on_host
 from .icem import ICEM
 from .imagined import Cost, Imagined
@@ -57,6 +58,7 @@ __all__ = [
     "GoalDistance",
     "Gradient",
     "Heads",
+    "Hierarchy",
     "ICEM",
     "Imagined",
     "InverseDynamics",

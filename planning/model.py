@@ -23,6 +23,29 @@ class Prediction(NamedTuple):
     continuation: Array | None = None  # [...] probability that the episode does not end on the way
 
 
+@runtime_checkable
+class Leap(Protocol):
+    """Slower dynamics: `(params, latent [D], choice [M]) -> latent [D]`, many environment steps later.
+
+    A choice says which of the possible futures comes about; those of a standard normal distribution are as likely as
+    in the data.
+    """
+
+    @property
+    def size(self) -> int:
+        """Numbers in a choice, M."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Environment steps of a leap."""
+        ...
+
+    def __call__(self, params: Params, latent: Float[Array, "... D"], choice: Float[Array, "... M"]) -> Any:
+        """Return the latent after the leap."""
+        ...
+
+
 @dataclass(frozen=True)
 class Heads:
     """Optional functions of a model in addition to its dynamics, each None where it is absent.
@@ -39,6 +62,7 @@ class Heads:
     # (params, latent [D] and embedding [E] of the moment before, action [A], embedding [E] of the moment, known [S],
     # ages [S]) -> reading [E], standard deviation [E], trust [S]: what sensors that are not known would read
     fill: Callable[..., tuple[Array, Array, Array]] | None = None
+    leap: Leap | None = None
 
 
 @runtime_checkable
@@ -98,6 +122,11 @@ class HeadsLike(Protocol):
     @property
     def fill(self) -> Callable[..., tuple[Array, Array, Array]] | None:
         """See `Heads.fill`."""
+        ...
+
+    @property
+    def leap(self) -> Leap | None:
+        """See `Heads.leap`."""
         ...
 
 

@@ -55,6 +55,19 @@ def merge(params: Weights, config: Architecture) -> Any:
 
 
 @dataclass(frozen=True)
+class Leap:
+    """Slower dynamics of a model: `(params, latent [D], choice [M]) -> latent [D]`, some environment steps later."""
+
+    function: ModelFunction
+    size: int  # M
+    steps: int  # environment steps
+
+    def __call__(self, params: Weights, latent: Float[Array, "... D"], choice: Float[Array, "... M"]) -> Any:
+        """Return the latent after the leap."""
+        return self.function(params, latent, choice)
+
+
+@dataclass(frozen=True)
 class Heads:
     """Heads of a model besides its dynamics, None where absent; `planning.model.Heads` gives the shapes.
 
@@ -68,6 +81,7 @@ class Heads:
     goal: ModelFunction | None = None
     probe: ModelFunction | None = None
     fill: ModelFunction | None = None
+    leap: Leap | None = None
 
 
 @dataclass(frozen=True)
@@ -174,9 +188,14 @@ def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:
         goal=ModelFunction("goal", config),
         probe=ModelFunction("probe", config) if config.probe_size else None,
         fill=ModelFunction("fill", config) if config.filling else None,
+        leap=_leap(config) if config.leap else None,
     )
     params = tuple(jax.tree.leaves(nnx.state(model)))
     return FrozenModel(params, config, ModelFunction("encode", config), ModelFunction("predict", config), heads)
+
+
+def _leap(config: ModelConfig) -> Leap:
+    return Leap(ModelFunction("leap", config), config.leap_size, config.leap * config.action_block)
 
 
 def freeze_reward_model(params: Weights, config: RewardModelConfig) -> FrozenRewardModel:

@@ -28,6 +28,7 @@ from ..nets.encoders.picture import pairs
 from ..nets.filling import Filling, by_number
 from ..nets.heads import GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
 from ..nets.latent_action import LatentActions
+from ..nets.leaps import Leaps
 from ..nets.predictors import EnsemblePredictor
 from ..observation import Observation
 from ..types import Prediction
@@ -67,11 +68,13 @@ class ModelConfig(Architecture):
     memory: int = 0  # older moments in one representation
     memory_stride: int = 2  # environment steps between two of them
     filling: bool = False  # answers what a missing sensor would read
+    leap: int = 0  # action blocks in one step of the slower dynamics, for planning on two levels; 0: there are none
+    leap_size: int = 6  # numbers that say which future a leap leads to
     latent_action: int = 0  # numbers in a latent action for each component of an action; 0: there are no latent actions
 
     def __post_init__(self) -> None:
         # The critic learns from a predicted latent and the one after it, so a window has at least two blocks.
-        least = {"probe_size": 0, "train_blocks": 2, "memory": 0, "latent_action": 0}
+        least = {"probe_size": 0, "train_blocks": 2, "memory": 0, "latent_action": 0, "leap": 0}
         most = {
             "depth": MOST_LAYERS,
             "ensemble": MOST_MEMBERS,
@@ -89,6 +92,12 @@ class ModelConfig(Architecture):
                 check_choice(name, value, PICTURE_ENCODERS if value in PICTURE_ENCODERS else encoder_kinds())
             else:
                 check_count(name, value, least.get(name, 1), most.get(name, MOST))
+
+        if self.leap > self.train_blocks:
+            raise ValueError(
+                "model.leap must be at most model.train_blocks, since a leap is learned within a window; got "
+                f"{self.leap} and {self.train_blocks}"
+            )
 
     @property
     def past(self) -> tuple[int, int, int]:
@@ -140,6 +149,8 @@ class WorldModel(nnx.Module):
         block_size = config.action_block * config.action_size
         latent_actions = (size, code_size, block_size, head_width, depth, rngs)
         self.latent_actions = LatentActions(*latent_actions) if code_size else None
+        leaps = (size, config.leap_size, config.leap, head_width, depth, rngs)
+        self.leaps = Leaps(*leaps) if config.leap else None
         self.slow_in_loops = self.pictures is not None and is_slow_in_loops(config.pictures)
 
     def fit_scales(
@@ -208,6 +219,11 @@ class WorldModel(nnx.Module):
     def distance(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
         """Environment steps from `latent` to `goal`."""
         return self.distance_head(latent, goal)
+
+    def leap(self, latent: Float[Array, "... D"], choice: Float[Array, "... M"]) -> Float[Array, "... D"]:
+        """Latent after one step of the slower dynamics, for a choice in standard deviations of what is possible."""
+        assert self.leaps is not None
+        return self.leaps(latent, choice)
 
     def policy(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... K A"]:
         """Return the next action block on the way from `latent` to `goal`, in raw units."""

@@ -13,11 +13,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..losses.distance import distance_loss
 from ..losses.goal_policy import policy_loss
 from ..losses.latent_action import foreseen
+from ..losses.leap import leap_loss
 from ..losses.partial_goal import partial_goals
 from ..models.goal_model import WorldModel
 from ..nets.heads import Probe, TemporalDistance
 from ..types import LatentWindows, Metrics, Windows
 from .settings import TrainingConfig
+from .updates import Stage
 
 
 @runtime_checkable
@@ -68,6 +70,27 @@ class GoalSettings(Protocol):
     def shift(self) -> int:
         """Pixels by which pictures move at most."""
         ...
+
+
+def leap_stage(model: WorldModel, training: TrainingConfig) -> Stage:
+    """Return the stage of the slower dynamics, on finished representations; without updates where there are none."""
+    updates = 0 if model.leaps is None else training.leap_updates
+    return Stage("leap", updates, ("leaps",), slower_loss, training.learning_rate, training.batch, encoded=True)
+
+
+def slower_loss(
+    model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray
+) -> tuple[Float[Array, ""], Metrics]:
+    """Return the loss of the slower dynamics.
+
+    Args:
+      model: the model; the modules of the stage learn.
+      target: not used.
+      windows: encoded.
+      key: consumed.
+    """
+    assert model.leaps is not None
+    return leap_loss(model.leaps, windows.latents, key)
 
 
 def check_settings(config: GoalSettings, weights: Sequence[str]) -> None:

@@ -35,6 +35,7 @@ from .goal_stages import (
     critic_loss,
     horizon_ratio,
     joint_distance_loss,
+    leap_stage,
     probe_loss,
     reflex_loss,
 )
@@ -119,6 +120,7 @@ class JepaConfig:
             Stage("frozen", training.frozen_updates, frozen, frozen_loss, rate, training.batch, encoded=True),
             Stage("critic", critic_updates, ("distance_head",), critic, rate, training.critic_batch, encoded=True),
             Stage("policy", policy_updates, ("policy_head",), policy, rate, training.policy_batch, encoded=True),
+            leap_stage(model, training),
         )
 
 

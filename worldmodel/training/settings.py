@@ -16,6 +16,7 @@ class TrainingConfig:
     frozen_updates: int = 1000  # of further ensemble members and partial goals, on a finished encoder
     critic_updates: int = 6000  # further updates of the critic alone, on finished representations and predictions
     policy_updates: int = 2000  # of the policy, on a world model that is finished
+    leap_updates: int = 2000  # of the slower dynamics, where the model has them
     filling_updates: int = 2000  # of the head that fills in missing sensors, where the model has it
     batch: int = 256  # windows per update
     critic_batch: int = 64  # of the critic; in the first stage, that many of the others' windows
@@ -32,10 +33,10 @@ class TrainingConfig:
                 raise ValueError(f"training.{name} must be at least 1; got {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise ValueError(f"training.learning_rate must be positive; got {self.learning_rate}")
-        for name in ("frozen_updates", "critic_updates", "policy_updates", "filling_updates"):
+        for name in ("frozen_updates", "critic_updates", "policy_updates", "leap_updates", "filling_updates"):
             if getattr(self, name) < 0:
                 raise ValueError(f"training.{name} must be at least 0; got {getattr(self, name)}")
-        for name in ("updates", "frozen_updates", "critic_updates", "policy_updates"):
+        for name in ("updates", "frozen_updates", "critic_updates", "policy_updates", "leap_updates"):
             if getattr(self, name) % self.updates_per_call:
                 raise ValueError(
                     f"training.{name} must be a multiple of updates_per_call; "

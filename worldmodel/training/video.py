@@ -36,6 +36,7 @@ from .goal_stages import (
     check_training,
     critic_loss,
     joint_distance_loss,
+    leap_stage,
     probe_loss,
     reflex_loss,
 )
@@ -125,6 +126,7 @@ class VideoConfig:
             Stage("frozen", training.frozen_updates, frozen, frozen_loss, rate, batch, encoded=True),
             Stage("critic", critic_updates, ("distance_head",), critic, rate, training.critic_batch, encoded=True),
             Stage("policy", policy_updates, ("policy_head",), policy, rate, training.policy_batch, encoded=True),
+            leap_stage(model, training),
         )
 
 

@@ -134,11 +134,11 @@ def histories(history: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[floa
 
 
 def executed(scene: Scene, episode: EpisodeRecord, palette: Palette = THEME) -> Figure:
-    """Draw start, goal and executed path of one episode; for an arm, also a few postures along the path."""
+    """Draw start, goal and executed path of one episode; also a few postures along the path, where it has links."""
     figure, axes = _plan_view(scene, palette)
     _goal(axes, scene, episode, palette)
     assert episode.keypoints is not None
-    for step in np.linspace(0, episode.steps, 4).astype(int) if scene.root is not None else ():
+    for step in np.linspace(0, episode.steps, 4).astype(int):
         _links(axes, scene, episode.keypoints[step], palette.ink, alpha=0.15 + 0.6 * step / max(episode.steps, 1))
     _fading(axes, episode.path, palette.accent)
     _ends(axes, scene, episode, palette)
@@ -251,13 +251,12 @@ def _dot(scene: Scene) -> float:
 
 
 def _links(axes: Axes, scene: Scene, points: ndarray, colour: str, alpha: float, style: Any = "-") -> None:
-    if scene.root is not None:
-        chain = np.concatenate([np.asarray([scene.root]), points])
-        axes.plot(*chain.T, color=colour, linewidth=2.2, alpha=alpha, linestyle=style, solid_capstyle="round", zorder=2)
+    for bar in scene.bars(points):
+        axes.plot(*bar.T, color=colour, linewidth=2.2, alpha=alpha, linestyle=style, solid_capstyle="round", zorder=2)
 
 
 def _goal(axes: Axes, scene: Scene, episode: EpisodeRecord, palette: Palette) -> None:
-    """Draw the goal as a ring around a point; an arm's goal posture in dashes."""
+    """Draw the goal as a ring around a point; the links of the goal posture in dashes."""
     assert episode.goal_keypoints is not None
     _links(axes, scene, episode.goal_keypoints, palette.good, alpha=0.8, style=(0, (2, 1.5)))
     centre, radius = episode.goal_keypoints[-1], 1.6 * _dot(scene)

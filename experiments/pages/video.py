@@ -84,9 +84,9 @@ def draw(
     for x, y, half_width, half_height in scene.walls:
         canvas.paint(image, canvas.box((x, y), (half_width, half_height)), WALL)
 
-    goal_chain, thickness = _chain(scene, goal), max(scene.radius, 2 * canvas.pixel)
-    ring = np.abs(canvas.disc(goal_chain[-1], 1.6 * thickness)) - 0.25 * thickness
-    for start, end in zip(goal_chain[:-1], goal_chain[1:], strict=True):
+    thickness = max(scene.radius, 2 * canvas.pixel)
+    ring = np.abs(canvas.disc(goal[-1], 1.6 * thickness)) - 0.25 * thickness
+    for start, end in scene.bars(goal):
         canvas.paint(image, canvas.line(start, end, 0.5 * thickness), GOAL, 0.25)
     canvas.paint(image, ring, GOAL)
 
@@ -94,17 +94,12 @@ def draw(
     for step, points in enumerate(keypoints):
         if step:
             canvas.paint(image, canvas.line(keypoints[step - 1, -1], points[-1], 0.3 * thickness), TRAIL)
-        frame, chain = image.copy(), _chain(scene, points)
-        for start, end in zip(chain[:-1], chain[1:], strict=True):
+        frame = image.copy()
+        for start, end in scene.bars(points):
             canvas.paint(frame, canvas.line(start, end, 0.6 * thickness), BODY, 0.75)
-        canvas.paint(frame, canvas.disc(chain[-1], thickness), BODY)
+        canvas.paint(frame, canvas.disc(points[-1], thickness), BODY)
         frames[step] = np.round(frame)
     return frames
-
-
-def _chain(scene: Scene, points: Float[ndarray, "J 2"]) -> Float[ndarray, "L 2"]:
-    """Points joined by links: for an arm starting at its root, for a free body only itself."""
-    return points[-1:] if scene.root is None else np.concatenate([np.asarray([scene.root], points.dtype), points])
 
 
 class _Canvas:

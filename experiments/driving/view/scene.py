@@ -153,16 +153,16 @@ def _walls(scene: Scene) -> list[tuple[float, float, float, float]]:
 
 @final
 class _Figure:
-    """A body as a chain: a ball at every keypoint, and a bar between two where they are fastened to something."""
+    """A body: a ball at every keypoint, and its bars."""
 
     def __init__(
         self, scene: Any, name: str, where: Scene, joints: int, colour: Colour, opacity: float | None, lift: float
     ):
-        self._lift, self._root = lift, where.root
+        self._lift, self._scene = lift, where
         shadow = opacity is None
         look = {"color": colour, "opacity": opacity, "cast_shadow": shadow, "receive_shadow": False}
         self._balls = [scene.add_icosphere(f"/{name}/ball_{joint}", where.radius, **look) for joint in range(joints)]
-        bars = joints if where.root is not None else 0
+        bars = len(where.bars(np.zeros((joints, 2))))
         self._bars = [
             scene.add_cylinder(f"/{name}/bar_{joint}", 0.8 * where.radius, 1.0, **look) for joint in range(bars)
         ]
@@ -171,14 +171,12 @@ class _Figure:
         """Move the figure to keypoints [J, 2]."""
         for ball, point in zip(self._balls, keypoints, strict=True):
             ball.position = (*point, self._lift)
-        if self._root is not None:
-            joints = np.concatenate([[self._root], keypoints])
-            for bar, start, end in zip(self._bars, joints[:-1], keypoints, strict=True):
-                along = end - start
-                length = max(float(np.linalg.norm(along)), 1e-6)
-                x, y = along / length
-                bar.position, bar.scale = (*(start + end) / 2, self._lift), (1.0, 1.0, length)
-                bar.wxyz = np.array([1.0, -y, x, 0.0]) / np.sqrt(2)  # from the z axis onto the bar
+        for bar, (start, end) in zip(self._bars, self._scene.bars(keypoints), strict=True):
+            along = end - start
+            length = max(float(np.linalg.norm(along)), 1e-6)
+            x, y = along / length
+            bar.position, bar.scale = (*(start + end) / 2, self._lift), (1.0, 1.0, length)
+            bar.wxyz = np.array([1.0, -y, x, 0.0]) / np.sqrt(2)  # from the z axis onto the bar
 
     def visible(self, shown: bool) -> None:
         """Show or hide the figure."""

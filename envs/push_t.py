@@ -1,8 +1,8 @@
 """Push-T: a round pusher brings a T-shaped block to a pose, by contact alone.
 
 The world of gym-pusht and stable-worldmodel in MuJoCo, a pixel of theirs a millimetre here: a pusher that nothing
-resists, a block that stops when nobody pushes it, contact without friction, and actions relative to the pusher. Changed:
-the pusher's target stays within the arena, as a robot's workspace does.
+resists, a block that stops when nobody pushes it, contact without friction, and actions relative to the pusher.
+Changed: the pusher's target stays within the arena, as a robot's workspace does.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ ARENA = 0.512  # metres, from the corner at zero
 _STRIDE = 0.1  # metres that an action of 1 puts the target ahead of the pusher
 _PARTS = {"pusher": slice(0, 2), "block": slice(2, 5)}  # of a goal
 _TOUCHING = 5e-4  # metres between the surfaces that count as contact
-_GOAL_OFFSET = 25  # environment steps between the start and the goal of a drawn pair
 
 
 class PusherPhysics(BatchPhysics):
-    """Batched rollouts in which an action `[x, y]` in [-1, 1] moves the pusher's target: 10 cm from where it then is."""
+    """Batched rollouts in which an action `[x, y]` in [-1, 1] puts the pusher's target 10 cm from where it then is."""
 
     def __init__(self, model: mujoco.MjModel, substeps: int):
         super().__init__(model, substeps)
@@ -66,9 +65,9 @@ class PushT(MujocoTask):
     and `pusher_in_block`: where the pusher is in the frame of the block, as a camera on the block would see it. Further
     ones are `contact` (1 where they touch) and `proprio`, position and velocity of the pusher.
 
-    A goal is `[pusher x, y, block x, y, angle]`, and asks for the parts in `asked`. Success as in stable-worldmodel: the
-    positions asked for, taken together, within 20 mm, and the angle within 20°. A drawn goal is a state that random
-    pushes reach 25 steps after the start, in which the block has moved.
+    A goal is `[pusher x, y, block x, y, angle]`, and asks for the parts in `asked`. Success as in stable-worldmodel:
+    the positions asked for, taken together, within 20 mm, and the angle within 20°. A drawn goal is a state that
+    random pushes reach 25 steps after the start, in which the block has moved.
 
     Args:
       render_mode: "rgb_array" for a task that draws itself.
@@ -81,6 +80,8 @@ class PushT(MujocoTask):
     name = "push_t"
     goal_size = 5
     budget = 50
+    goal_offset = 25  # environment steps from the start of a drawn pair to its goal
+    strict_parts = ("block",)
     tolerance, angle_tolerance = 0.02, np.pi / 9  # metres, radians
 
     def __init__(self, render_mode: str | None = None, asked: Sequence[str] = ("pusher", "block")):
@@ -107,7 +108,7 @@ class PushT(MujocoTask):
             },
             render_mode=render_mode,
         )
-        self.asked = ()
+        self.asked: tuple[str, ...] = ()
         self.ask(asked)
         self.state = self.at_goal(np.array([0.1, 0.1, 0.256, 0.256, 0.0]))
 
@@ -119,7 +120,8 @@ class PushT(MujocoTask):
         """
         if not parts or len(set(parts)) < len(parts) or not set(parts) <= set(_PARTS):
             raise ValueError(
-                f"goals of {self.name} ask for {' and '.join(_PARTS)}, or for one of them; got {', '.join(parts) or 'none'}"
+                f"goals of {self.name} ask for {' and '.join(_PARTS)}, or for one of them; got "
+                f"{', '.join(parts) or 'none'}"
             )
         self.asked = tuple(part for part in _PARTS if part in parts)
 
@@ -140,10 +142,12 @@ class PushT(MujocoTask):
         """Return poses of pusher and block anywhere, as at a start."""
         return self.achieved_goal(self.sample_state(rng))
 
-    def sample_pair(
-        self, rng: np.random.Generator, offset: int = _GOAL_OFFSET
-    ) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
-        """Return a start amid random pushes, and what they reach `offset` steps later, if the block has moved by then."""
+    def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
+        """See `sample_pair_at`."""
+        return self.sample_pair_at(rng, self.goal_offset)
+
+    def sample_pair_at(self, rng: np.random.Generator, offset: int) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
+        """Return a start amid random pushes, and what they reach `offset` steps later, where the block has moved."""
         while True:
             before = int(rng.integers(60))
             states, _ = Pushers().rollout(self, self.sample_state(rng)[None], [rng], before + offset)
@@ -160,6 +164,10 @@ class PushT(MujocoTask):
         """Position of the pusher, in metres."""
         return self.qpos(states)[..., :2]
 
+    def pusher_velocity(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... 2"]:
+        """Velocity of the pusher, in metres a second."""
+        return self.qvel(states)[..., :2]
+
     def block(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... 3"]:
         """Position of the block's centre of mass, in metres, and its angle, in radians."""
         return self.qpos(states)[..., 2:5]
@@ -171,7 +179,7 @@ class PushT(MujocoTask):
 
     def readings(self, states: Float[ndarray, "... S"]) -> Mapping[str, ndarray]:
         """See MujocoTask."""
-        goal, velocity, inside = self.achieved_goal(states), self.qvel(states)[..., :2], self.pusher_in_block(states)
+        goal, velocity, inside = self.achieved_goal(states), self.pusher_velocity(states), self.pusher_in_block(states)
         gap = tee.clearance(inside) - tee.PUSHER_RADIUS
         return {
             "pusher": goal[..., :2],
@@ -214,9 +222,9 @@ class PushT(MujocoTask):
         return np.abs(np.concatenate([difference[..., :4], tee.wrapped(difference[..., 4:])], axis=-1))
 
     def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
-        """Metres that the block is away, a radian counted as 5 cm, and a fifth of what the pusher is from its next place.
+        """Metres that the block is away, a radian counted as 5 cm, and a fifth of what the pusher has to go.
 
-        That is the block until it is placed, and then its goal, where goals ask for it.
+        It has to go to the block, or to its own goal where goals ask for it, whichever is nearer.
         """
         error = self._errors(states, goal)
         gap = np.maximum(tee.clearance(self.pusher_in_block(states)) - tee.PUSHER_RADIUS, 0.0)

@@ -7,7 +7,7 @@ together; each draws from its own generator.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -16,9 +16,6 @@ from numpy import ndarray
 from . import tee
 from .behaviours import Behaviour, ColouredNoise, Generators
 from .task import Task
-
-if TYPE_CHECKING:
-    from .push_t import PushT
 
 _POINTS, _NORMALS = tee.outline(spacing=0.006)
 _FITS = tee.reachable(_POINTS, _NORMALS)
@@ -33,6 +30,27 @@ _DEPTHS = np.array([0.002, 0.004, 0.007, 0.012, 0.02, 0.035, 0.06])  # metres, t
 _RADIAN = 0.05  # metres that count as much as a radian
 
 
+@runtime_checkable
+class HasBlock(Protocol):
+    """Task with a block, and a pusher that moves it by contact. Actions are relative, in [-1, 1]."""
+
+    def pusher(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... 2"]:
+        """Position of the pusher, in metres."""
+        ...
+
+    def pusher_velocity(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... 2"]:
+        """Velocity of the pusher, in metres a second."""
+        ...
+
+    def block(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... 3"]:
+        """Position of the block's centre of mass, in metres, and its angle, in radians."""
+        ...
+
+    def at_goal(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... S"]:
+        """Return a state at rest at a goal."""
+        ...
+
+
 def towards(
     position: Float[ndarray, "B 2"], velocity: Float[ndarray, "B 2"], target: Float[ndarray, "B 2"]
 ) -> Float[ndarray, "B 2"]:
@@ -44,7 +62,7 @@ def towards(
 def way_round(
     pusher: Float[ndarray, "B 2"], block: Float[ndarray, "B 3"], target: Float[ndarray, "B 2"]
 ) -> Float[ndarray, "B 2"]:
-    """Next point on the way to a target beside the block: the target itself, or a point on a circle around the block."""
+    """Next point on the way to a target beside the block: the target, or a point on a circle around the block."""
     inside, wanted = tee.into(block, pusher), tee.into(block, target)
     free = _free(inside, wanted)
     here, there = (np.arctan2(each[:, 1], each[:, 0]) for each in (inside, wanted))
@@ -57,10 +75,10 @@ def way_round(
 
 def _free(inside: Float[ndarray, "B 2"], wanted: Float[ndarray, "B 2"]) -> Bool[ndarray, "B"]:
     """Whether the pusher gets from one point to the other on a straight line, in the block's frame."""
-    shares = np.linspace(0.1, 1.0, 12)[:, None, None]
-    line = inside + shares * (wanted - inside)
-    clear = tee.clearance(line) - _PUSHER
-    return np.asarray((clear > np.minimum(0.003, clear[-1] - 1e-9)).all(axis=0))
+    shares = np.linspace(0.0, 1.0, 13)[:, None, None]
+    clear = tee.clearance(inside + shares * (wanted - inside)) - _PUSHER
+    least = np.minimum(0.003, np.minimum(clear[0], clear[-1]))  # metres; ends may be nearer, where they touch it
+    return np.asarray((clear > least - 1e-9).all(axis=0))
 
 
 @dataclass
@@ -78,7 +96,9 @@ class _Pushes:
     @classmethod
     def none(cls, count: int) -> _Pushes:
         zeros = np.zeros(count)
-        return cls(zeros.astype(int), zeros, zeros.copy(), zeros + 1, zeros > 0, np.zeros((count, 2)), zeros.astype(int))
+        return cls(
+            zeros.astype(int), zeros, zeros.copy(), zeros + 1, zeros > 0, np.zeros((count, 2)), zeros.astype(int)
+        )
 
     def begin(self, index: int, point: int, depth: float, slant: float = 0.0, speed: float = 1.0) -> None:
         """Choose the next push of one pusher."""
@@ -105,14 +125,14 @@ class Pushers(Behaviour):
     """Pushes at random points of the outline, slightly slanted, of random depth and speed, with noise.
 
     Attributes:
-      depth: metres, of the deepest push.
+      deepest: metres, of a push.
       slant: radians from the normal, at most.
       slowest: share of the full speed.
       wander: share of the decisions that go to some place instead.
       noise: added to the actions, scaled by a factor from [0, 1] that each episode draws.
     """
 
-    depth: float = 0.1
+    deepest: float = 0.1
     slant: float = 0.4
     slowest: float = 0.3
     wander: float = 0.15
@@ -123,14 +143,14 @@ class Pushers(Behaviour):
     ) -> tuple[Float[ndarray, "B {steps}+1 S"], Float[ndarray, "B {steps} A"]]:
         """See Behaviour. Raises ValueError for a task without a block."""
         pushing = with_block(task)
-        states, actions = np.empty((len(start), steps + 1, start.shape[1])), _noise(self.noise, pushing, steps, rngs)
+        states, actions = np.empty((len(start), steps + 1, start.shape[1])), _noise(self.noise, steps, rngs)
         states[:, 0] = start
         pushes, places, wandering = _Pushes.none(len(start)), np.zeros((len(start), 2)), np.zeros(len(start), bool)
         for t in range(steps):
             pusher, block, velocity = _seen(pushing, states[:, t])
             for i in np.flatnonzero(pushes.left <= 0).tolist():
                 rng = rngs[i]
-                depth, slant = rng.uniform(0.01, self.depth), rng.uniform(-self.slant, self.slant)
+                depth, slant = rng.uniform(0.01, self.deepest), rng.uniform(-self.slant, self.slant)
                 pushes.begin(i, int(rng.integers(len(POINTS))), depth, slant, rng.uniform(self.slowest, 1.0))
                 wandering[i], places[i] = rng.uniform() < self.wander, rng.uniform(0.03, 0.48, 2)
                 if wandering[i]:
@@ -183,7 +203,7 @@ class PushExpert(Behaviour):
     ) -> tuple[Float[ndarray, "B {steps}+1 S"], Float[ndarray, "B {steps} A"]]:
         """States and actions on the way to given goals."""
         pushing, goals = with_block(task), goals.copy()
-        states, actions = np.empty((len(start), steps + 1, start.shape[1])), _noise(self.noise, pushing, steps, rngs)
+        states, actions = np.empty((len(start), steps + 1, start.shape[1])), _noise(self.noise, steps, rngs)
         states[:, 0] = start
         pushes, left = _Pushes.none(len(start)), np.full(len(start), self.patience)
         for t in range(steps):
@@ -225,7 +245,7 @@ def best_push(pusher: Float[ndarray, "2"], block: Float[ndarray, "3"], aim: Floa
     straight = np.linalg.norm(wanted - inside, axis=-1)
     outward = np.abs(_ROUND - np.linalg.norm(wanted, axis=-1)) + np.abs(_ROUND - np.linalg.norm(inside))
     way = np.where(_free(np.broadcast_to(inside, wanted.shape), wanted), straight, _ROUND * turn + outward)
-    within = ((starts > 0.0) & (starts < 0.512)).all(axis=-1)
+    within = np.all((starts > 0.0) & (starts < 0.512), axis=-1)
     rate = gain / (way[:, None] + _DEPTHS + 0.05)
     rate = np.where(within[:, None], rate, np.minimum(rate, 0.0) - 1.0)
     point, depth = np.unravel_index(int(np.argmax(rate)), rate.shape)
@@ -238,24 +258,22 @@ def _away(pose: Float[ndarray, "... 3"], aim: Float[ndarray, "... 3"]) -> Float[
     return np.asarray(np.sqrt(np.sum((pose[..., :2] - aim[..., :2]) ** 2, axis=-1) + (_RADIAN * turn) ** 2))
 
 
-def _noise(noise: ColouredNoise, task: PushT, steps: int, rngs: Generators) -> Float[ndarray, "B T A"]:
-    low, high = task.action_space.low.astype(np.float64), task.action_space.high.astype(np.float64)
-    return np.stack([rng.uniform() * noise.actions(low, high, steps, rng) for rng in rngs]).astype(np.float32)
+def _noise(noise: ColouredNoise, steps: int, rngs: Generators) -> Float[ndarray, "B T 2"]:
+    high = np.ones(2)
+    return np.stack([rng.uniform() * noise.actions(-high, high, steps, rng) for rng in rngs]).astype(np.float32)
 
 
-def _seen(task: PushT, states: Float[ndarray, "B S"]) -> tuple[ndarray, ndarray, ndarray]:
+def _seen(task: HasBlock, states: Float[ndarray, "B S"]) -> tuple[ndarray, ndarray, ndarray]:
     """Position of the pusher, pose of the block, and velocity of the pusher."""
-    return task.pusher(states), task.block(states), task.qvel(states)[..., :2]
+    return task.pusher(states), task.block(states), task.pusher_velocity(states)
 
 
-def with_block(task: Task) -> PushT:
-    """Return `task` as the one with a block to push.
+def with_block(task: Task) -> HasBlock:
+    """Return `task` as one with a block to push.
 
     Raises:
       ValueError: it has none.
     """
-    from .push_t import PushT  # which draws its goals by these behaviours
-
-    if not isinstance(task, PushT):
-        raise ValueError(f"{task.name} has no block to push: the behaviour is for push_t; take coloured_noise or another")
+    if not isinstance(task, HasBlock):
+        raise ValueError(f"{task.name} has no block to push, as push_t has: take coloured_noise or another behaviour")
     return task

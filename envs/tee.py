@@ -15,7 +15,9 @@ ORIGIN = np.array([0.0, 0.045])  # middle of the upper edge, by which tasks and 
 BAR, STEM = (0.0, 0.03, 0.06, 0.015), (0.0, -0.03, 0.015, 0.045)  # x, y, half width, half height of the two boxes
 BOXES = (BAR, STEM)
 GYRATION = 0.05050  # radius of gyration about the centre of mass: gym-pusht's inertia over its mass, square root
-SKELETON = np.array([[-0.045, 0.03], [0.0, 0.03], [0.045, 0.03], [0.0, -0.06]])  # lines that, as thick as the pusher, draw it
+SKELETON = np.array(
+    [[-0.045, 0.03], [0.0, 0.03], [0.045, 0.03], [0.0, -0.06]]
+)  # lines that, as thick as the pusher, draw it
 _OUTLINE = np.array(
     [
         [-0.060, 0.045],
@@ -30,7 +32,7 @@ _OUTLINE = np.array(
 )  # corners, anticlockwise
 
 
-def rotated(points: Float[ndarray, "... 2"], angle: Float[ndarray, "..."]) -> Float[ndarray, "... 2"]:
+def rotated(points: Float[ndarray, "... 2"], angle: Float[ndarray, "..."] | float) -> Float[ndarray, "... 2"]:
     """Points turned anticlockwise about zero."""
     cos, sin = np.cos(angle), np.sin(angle)
     x, y = points[..., 0], points[..., 1]
@@ -47,7 +49,7 @@ def out_of(pose: Float[ndarray, "... 3"], points: Float[ndarray, "... 2"]) -> Fl
     return pose[..., :2] + rotated(points, pose[..., 2])
 
 
-def wrapped(angle: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
+def wrapped(angle: Float[ndarray, "..."] | float) -> Float[ndarray, "..."]:
     """The same angle in [-π, π)."""
     return np.asarray((angle + np.pi) % (2 * np.pi) - np.pi)
 
@@ -130,7 +132,9 @@ def _overlap(subject: Float[ndarray, "4 2"], clip: Float[ndarray, "4 2"]) -> flo
     """Area that two convex polygons share: one clipped by the sides of the other (Sutherland and Hodgman, 1974)."""
     polygon = list(subject)
     for start, end in zip(clip, np.roll(clip, -1, axis=0), strict=True):
-        side = [float((end[0] - start[0]) * (p[1] - start[1]) - (end[1] - start[1]) * (p[0] - start[0])) for p in polygon]
+        side = [
+            float((end[0] - start[0]) * (p[1] - start[1]) - (end[1] - start[1]) * (p[0] - start[0])) for p in polygon
+        ]
         kept = []
         for index, point in enumerate(polygon):
             before, here = side[index - 1], side[index]

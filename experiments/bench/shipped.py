@@ -99,9 +99,10 @@ def by_machine(suite: str, folder: Path = FOLDER) -> dict[str, list[Any]]:
     """
     source = TABLES[suite]
     path = folder / source.file
-    made_by = dict(manifests(path, source.identity))
+    rows = table_file.read(path, source.kind)
+    made_by = dict(manifests(path, source.identity, rows))
     groups: dict[str, list[Any]] = {}
-    for row in table_file.read(path, source.kind):
+    for row in rows:
         made = made_by[tuple(getattr(row, name) for name in source.identity)]
         if source.kind is results.Value and made["config"]["suite"]["name"] != suite:
             continue  # several suites share a table of values
@@ -109,8 +110,11 @@ def by_machine(suite: str, folder: Path = FOLDER) -> dict[str, list[Any]]:
     return groups
 
 
-def manifests(path: Path, identity: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Each row's identity and manifest; the tables store them in four forms."""
+def manifests(
+    path: Path, identity: Sequence[str], rows: Sequence[Any]
+) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Identity and manifest of each of the rows of a table; the tables store them in four forms."""
+    known = {tuple(getattr(row, name) for name in identity) for row in rows}
     stored = table_file.read_beside(path) or []
     if isinstance(stored, dict):
         yield from (((case,), made) for case, made in stored.items())
@@ -118,7 +122,8 @@ def manifests(path: Path, identity: Sequence[str]) -> Iterator[tuple[tuple[Any, 
     for entry in stored:
         for each in entry.get("rows") or entry["runs"]:
             if isinstance(each, list):
-                yield tuple(each), entry["manifest"]
+                if (full := table_file.among(each, known)) is not None:
+                    yield full, entry["manifest"]
             elif "identity" in each:
                 yield tuple(each["identity"]), entry["manifest"]
             else:

@@ -145,9 +145,7 @@ def pool(rows: Sequence[Row]) -> Row:
         for name in ("plan_ms_p50", "plan_ms_p95", "plan_ms_p99")
     }
     differing: dict[str, Any] = {
-        name: None
-        for name in ("goal_offset", "budget", "env_steps", "parameters")
-        if len({getattr(row, name) for row in rows}) > 1
+        name: None for name in ("budget", "env_steps", "parameters") if len({getattr(row, name) for row in rows}) > 1
     }
     return replace(
         rows[0],

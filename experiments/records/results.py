@@ -61,7 +61,7 @@ class Row:
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
-IDENTITY = ("task", "observation", "protocol", "policy", "planner", "model", "variant", "seed")
+IDENTITY = ("task", "observation", "protocol", "policy", "planner", "model", "variant", "seed", "goal_offset")
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,9 @@ def read_manifests(path: Path) -> dict[tuple[str | int | None, ...], dict[str, A
     """Read the manifest of each row of a suite's table, by the row's identity; empty if there is no table.
 
     Raises:
-      ValueError: the manifest file next to the table is broken.
+      ValueError: the table, or the manifest file next to it, is broken.
     """
-    entries = table_file.read_entries(path)
-    return {tuple(identity): entry["manifest"] for entry in entries for identity in entry["rows"]}
+    return table_file.manifests_by_row(path, [row.identity() for row in read_csv(path)]) if path.exists() else {}
 
 
 def append_values(path: Path, values: Sequence[Value], manifest: Mapping[str, Any]) -> None:

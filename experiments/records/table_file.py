@@ -14,7 +14,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -139,12 +139,33 @@ def add(
         entries = [
             {**entry, "rows": found}
             for entry in read_entries(path)
-            if (found := [each for each in entry["rows"] if tuple(each) in left])
+            if (found := [full for each in entry["rows"] if (full := among(each, left)) is not None])
         ]
         before = [each for entry in entries if entry["manifest"] == same for each in entry["rows"]]
         entries = [entry for entry in entries if entry["manifest"] != same]
         write_beside(path, [*entries, {"rows": [*before, *new], "manifest": same}])
         write(path, kind, [*kept, *new.values()], digits)
+
+
+def manifests_by_row(path: Path, identities: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Manifest of each of these identities of rows, where `add` has written one.
+
+    Raises:
+      ValueError: the file of the manifests is damaged.
+    """
+    left = set(identities)
+    entries = [(among(each, left), entry["manifest"]) for entry in read_entries(path) for each in entry["rows"]]
+    return {identity: made for identity, made in entries if identity is not None}
+
+
+def among(stored: Sequence[Any], identities: Collection[tuple[Any, ...]]) -> tuple[Any, ...] | None:
+    """Return the one of the identities that a stored one means; None if it means none of them.
+
+    One that was written before a field was added at the end is shorter.
+    """
+    if tuple(stored) in identities:
+        return tuple(stored)
+    return next((each for each in identities if len(each) > len(stored) and each[: len(stored)] == tuple(stored)), None)
 
 
 def read_beside(path: Path) -> Any:

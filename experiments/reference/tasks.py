@@ -32,6 +32,7 @@ OWN = {
     "medium_maze": Facts(0.05, 100, ("state",), ("proprio",)),
     "reacher": Facts(0.04, 100, ("state",), ("proprio",)),
     "fetch_reach": Facts(0.04, 25, ("state",), ("proprio",), ("top", "side")),
+    "push_t": Facts(0.1, 50, ("pusher", "block", "pusher_velocity", "pusher_in_block"), ("contact", "proprio")),
     "stirred_tank": Facts(3.0, 80, ("temperature", "composition", "coolant"), cameras=()),
 }
 

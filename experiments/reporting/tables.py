@@ -200,7 +200,7 @@ def _known(path: Path, source: Source) -> Table:
     columns = table_file.columns(source.kind)
     found = table_file.read(path, source.kind)
     try:
-        by_identity = dict(shipped.manifests(path, source.identity))
+        by_identity = dict(shipped.manifests(path, source.identity, found))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"the manifests beside {path} are damaged: restore them, or remove them") from error
     manifests = [by_identity.get(tuple(getattr(row, name) for name in source.identity)) for row in found]

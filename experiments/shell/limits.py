@@ -34,11 +34,11 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Whole(0),
-        "critic_updates disturbed_at dwell filling_updates frozen_updates kills latency_plans latent_action "
-        "learning_starts num_keep offline_updates patience plan plans policy_updates preview shift suggestions "
-        "video_episodes",
+        "critic_updates disturbed_at dwell filling_updates frozen_updates kills latency_plans latent_action leap "
+        "leap_updates learning_starts num_keep offline_updates patience plan plans policy_updates preview shift "
+        "suggestions video_episodes",
     ),
-    (Whole(1), "calibration_clips clips pairs spans"),
+    (Whole(1), "calibration_clips clips goal_offset leap_size pairs spans"),
     (Whole(0), "context"),
     (Whole(0, 16), "memory"),
     (Whole(1, 100), "memory_stride"),
@@ -47,18 +47,19 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (
         _POSITIVE,
         "alarms_a_minute bin_limit clip_norm control_period deadline_ms encoder_rate false_alarms_per_minute init_std "
-        "learning_rate longest_distance max_std rate_limit seconds spread_rate std_decay temperature turn",
+        "deepest learning_rate longest_distance max_std rate_limit seconds spread_rate std_decay temperature turn",
     ),
     (
         Number(0),
         "alignment consistency decoding delay_ms detached_prediction distance entropy fault_at goal_probe "
         "hold_seconds inverse latent_noise latent_norm min_free_gib min_std penalty prediction reconstruction reward "
-        "scale sigreg suggestion_noise termination value weight_decay",
+        "scale sigreg slant suggestion_noise termination value weight_decay",
     ),
     (Number(), "beta moment noise_beta running terminal weight"),
     (_SHARE, "asked_goals dropout keep masked momentum partial_goals"),
     (Number(0, 1), "least_trust"),
-    (_PART, "alpha bootstrap gamma gentlest labels tau tight_share"),
+    (Number(0, 1), "random wander"),
+    (_PART, "alpha bootstrap gamma gentlest labels slowest tau tight_share"),
     (_BETWEEN, "expectile false_alarm_rate target_rate"),
     (
         Flag(),
@@ -84,6 +85,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(_SEED, 1), "seeds"),
     (Several(_SEED), "before_seeds"),
     (Several(Whole(1), 1), "budgets"),
+    (Several(Whole(1)), "goal_offsets"),
     (Several(_POSITIVE, 1), "penalties"),
     (Several(Number(), 1), "rest"),
     (Several(Number(0)), "shares"),
@@ -92,7 +94,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Several(Named()), "watch"),
     (
         Several(Word()),
-        "ceiling conditions curves faults methods observations only overrides planners protocols published rows "
+        "asked ceiling conditions curves faults methods observations only overrides planners protocols published rows "
         "sensors simulated start_parts tasks",
     ),
     (
@@ -138,7 +140,7 @@ FREE += ("where", "suite.recipes", "suite.settings", "suite.variants", "suite.re
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
     "delay_ms distractor episodes episodic every fault features goal goal_at members methods moment only ours out "
-    "pictures_of plan "
+    "goal_offset pictures_of plan "
     "planners preview rate_limit rest results run seconds seeds sensors of start_from start_parts tasks telemetry what "
     "watch where export "
 )

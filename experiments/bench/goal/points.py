@@ -13,12 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 
 import envs
 from envs.behaviours import Behaviour
+from envs.task import HasOffset
 
 from ... import build
 from ...build.defaults import defaults
 from ...build.recipes import Paths, early_stop, recipe
 from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED
-from ...evaluation.goals.protocols import LEWM_BUDGET, Pairs, honest, lewm, strict
+from ...evaluation.goals.protocols import LEWM_BUDGET, LEWM_OFFSET, Pairs, honest, lewm, strict
 from ...training import cloning
 
 START = "start"  # the row of pairs that are solved before the first step
@@ -74,6 +75,7 @@ class Point:
     seed: int
     episodes: int
     budget: int = field(compare=False)
+    goal_offset: int | None  # environment steps from start to goal, where goals are reached from the start
     extra: dict[str, Any] = field(compare=False)  # a baseline's own settings
 
     @property
@@ -84,7 +86,8 @@ class Point:
     def __str__(self) -> str:
         seen = "" if self.recipe.observation == STATE else f"from {self.recipe.observation},"
         words = (self.recipe.variant, self.policy, self.planner, f"on {self.recipe.task}, seed {self.seed},")
-        return " ".join(filter(None, (*words, seen, self.protocol)))
+        offset = "" if self.goal_offset is None else f"+{self.goal_offset}"
+        return " ".join(filter(None, (*words, seen, self.protocol, offset)))
 
     @cached_property
     def planner_name(self) -> str:
@@ -95,13 +98,14 @@ class Point:
         """Identity of the row."""
         model = "jepa" if self.policy in OF_MODEL else ""
         names = (self.recipe.task, self.recipe.observation, self.protocol, self.policy, self.planner_name, model)
-        return (*names, self.recipe.variant, self.seed)
+        return (*names, self.recipe.variant, self.seed, self.goal_offset)
 
     @property
     def key(self) -> str:
         """Key of its settings in the manifest, shared by all seeds."""
         seen = "" if self.recipe.observation == STATE else self.recipe.observation
-        words = (self.recipe.task, seen, self.protocol, self.policy, self.planner_name, self.recipe.variant)
+        offset = "" if self.protocol == "lewm" or self.goal_offset is None else f"+{self.goal_offset}"
+        words = (self.recipe.task, seen, self.protocol, self.policy, self.planner_name, self.recipe.variant, offset)
         return " ".join(filter(None, words))
 
     @cached_property
@@ -185,11 +189,13 @@ def points(cfg: DictConfig, found: dict[tuple[str, str, str], Recipe]) -> Iterat
     Rows that do not depend on the recipe are measured once, with the default one, and those that plan in the simulator
     from state alone: a picture of each imagined moment would take hours.
     """
-    suite, budgets = cfg.suite, {str(task): envs.make(str(task)).budget for task in cfg.suite.tasks}
+    suite, tasks = cfg.suite, {str(task): envs.make(str(task)) for task in cfg.suite.tasks}
     for task, seed in product(map(str, suite.tasks), map(int, suite.seeds)):
         for (_, seen, variant), each in ((key, each) for key, each in found.items() if key[0] == task):
-            for protocol in map(str, suite.protocols):
-                budget = LEWM_BUDGET if protocol == "lewm" else budgets[task]
+            moments = [
+                (name, *each) for name in map(str, suite.protocols) for each in _moments(suite, tasks[task], name)
+            ]
+            for protocol, offset, budget in moments:
                 simulated = suite.simulated if protocol == "honest" and seen == STATE else []
                 policies = [*suite.policies, *simulated]
                 if protocol == "lewm":
@@ -200,14 +206,23 @@ def points(cfg: DictConfig, found: dict[tuple[str, str, str], Recipe]) -> Iterat
                     episodes = int(suite.simulated_episodes if policy in SIMULATED else suite.episodes)
                     extra = {policy: dict(suite.baselines[policy])} if policy in BASELINES else {}
                     for planner in suite.planners if policy in PLANNING else [""]:
-                        yield Point(each, protocol, policy, str(planner), seed, episodes, budget, extra)
+                        yield Point(each, protocol, policy, str(planner), seed, episodes, budget, offset, extra)
 
 
-def pairs_of(recipe: Recipe, protocol: str, episodes: int, seed: int) -> Pairs:
+def _moments(suite: DictConfig, task: envs.Task, protocol: str) -> list[tuple[int | None, int]]:
+    """Offsets of the goals of a protocol on a task, and the budget of each; the offset is None where there is none."""
+    if protocol == "lewm":
+        return [(LEWM_OFFSET, LEWM_BUDGET)]
+    if not isinstance(task, HasOffset):
+        return [(None, task.budget)]
+    return [(offset, 2 * offset) for offset in map(int, suite.goal_offsets or [task.goal_offset])]
+
+
+def pairs_of(recipe: Recipe, protocol: str, episodes: int, seed: int, offset: int | None) -> Pairs:
     """The first `episodes` pairs of a protocol."""
     task = envs.make(recipe.task)
     if protocol in ("honest", "strict"):
-        return (honest if protocol == "honest" else strict)(task, episodes, seed)
+        return (honest if protocol == "honest" else strict)(task, episodes, seed, offset)
     behaviour: Behaviour = build.make(recipe.cfg.behaviour, "behaviour")
     return lewm(task, behaviour, episodes, int(recipe.cfg.collection.steps), seed)
 

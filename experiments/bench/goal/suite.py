@@ -16,6 +16,7 @@ import jax
 from omegaconf import DictConfig, OmegaConf
 
 import envs
+from envs.task import asking
 from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build
@@ -123,7 +124,8 @@ class Suite:
         if task.name != self._task:  # compiled programs of other tasks accumulate
             jax.clear_caches()
             self._task = task.name
-        pairs = self.pairs(point.recipe, point.protocol, int(most), point.seed).first(point.episodes)
+        pairs = self.pairs(point.recipe, point.protocol, int(most), point.seed, point.goal_offset).first(point.episodes)
+        task = asking(task, pairs.parts)
         names: Any = {"task": task.name, "variant": point.recipe.variant, "seed": point.seed}
         names["observation"] = point.recipe.observation
         if point.policy == START:

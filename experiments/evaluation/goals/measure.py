@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
+from envs.task import asking
 from planning import Agent
 from worldmodel.models.checkpoint import Checkpoint
 
@@ -91,10 +92,10 @@ def measure(cfg: DictConfig, checkpoint: Checkpoint, seed: int, target: Target |
       seed: of the pairs.
       target: the goal of all of them; None: each has its own.
     """
-    task = goal_tasks.of_model(checkpoint, cfg.observation.distractor)
+    task = asking(goal_tasks.of_model(checkpoint, cfg.observation.distractor), list(cfg.asked))
     agent = build.agent(cfg, checkpoint.model, task)
     if target is None:
-        pairs = honest(task, int(cfg.episodes), seed)
+        pairs = honest(task, int(cfg.episodes), seed, cfg.goal_offset)
     else:
         given = target.observation
         row = None if given is None else goal_row(agent, given, **contract_words(checkpoint))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +13,7 @@ from numpy import ndarray
 from envs import Task
 from envs.behaviours import Behaviour
 from envs.streams import episode_rng
+from envs.task import HasOffset, HasParts
 
 LEWM_OFFSET = 25  # environment steps from start to goal
 LEWM_BUDGET = 50
@@ -34,6 +37,7 @@ class Pairs:
     hold: int = 1  # consecutive moments at which the goal has to be reached
     row: Float[ndarray, "E"] | None = None  # reading at the only goal, NaN where it is free; None: the simulator's
     known: bool = True  # whether the goals' coordinates are known; without them, no success can be judged
+    parts: tuple[str, ...] = ()  # that the goals ask for; empty: those of the task
 
     def __len__(self) -> int:
         return len(self.states)
@@ -54,22 +58,33 @@ class Pairs:
         return self.part(0, episodes)
 
 
-def honest(task: Task, episodes: int, seed: int) -> Pairs:
+def honest(task: Task, episodes: int, seed: int, offset: int | None = None) -> Pairs:
     """Start and goal drawn by the task from a random stream that no training sees; solved starts are drawn again.
 
-    Pair `i` depends on `seed` and `i` alone.
+    Pair `i` depends on `seed`, `i` and the offset alone.
+
+    Args:
+      task: that draws them.
+      episodes: number of pairs.
+      seed: of the pairs.
+      offset: environment steps from start to goal, of which twice as many are the budget; None: the task's own.
+
+    Raises:
+      ValueError: an offset for a task whose goals have none.
     """
-    return Pairs("honest", *_drawn(task, "evaluate", episodes, seed), task.budget, seed=seed)
+    draw, budget, offset = _draw(task, offset)
+    return Pairs("honest", *_drawn(draw, "evaluate", episodes, seed), budget, offset, seed=seed)
 
 
-def strict(task: Task, episodes: int, seed: int) -> Pairs:
+def strict(task: Task, episodes: int, seed: int, offset: int | None = None) -> Pairs:
     """The pairs of `honest`, reached only where half of the task's tolerance is kept for three moments in a row.
 
-    After the strict predicates of CLEAR-LeWM, version 0.5: tighter radii, held. A wall that is crossed is no question
-    here: in the simulators walls are solid.
+    After the strict predicates of CLEAR-LeWM, version 0.5: tighter radii, held, and in a task about an object the
+    object alone. A wall that is crossed is no question here: in the simulators walls are solid.
     """
-    pairs = honest(task, episodes, seed)
-    return replace(pairs, protocol="strict", tolerance=STRICT_TOLERANCE, hold=STRICT_HOLD)
+    pairs = honest(task, episodes, seed, offset)
+    parts = task.strict_parts if isinstance(task, HasParts) else ()
+    return replace(pairs, protocol="strict", tolerance=STRICT_TOLERANCE, hold=STRICT_HOLD, parts=parts)
 
 
 def selection(task: Task, episodes: int, seed: int) -> Pairs:
@@ -78,7 +93,8 @@ def selection(task: Task, episodes: int, seed: int) -> Pairs:
     They are drawn like those of `honest`, from a random stream of their own. Their numbers are their own as well:
     neither sensor noise nor plans share random numbers with an evaluation.
     """
-    return Pairs("selection", *_drawn(task, "select", episodes, seed), task.budget, number=SELECTION, seed=seed)
+    draw, budget, offset = _draw(task, None)
+    return Pairs("selection", *_drawn(draw, "select", episodes, seed), budget, offset, number=SELECTION, seed=seed)
 
 
 def one_goal(
@@ -109,9 +125,27 @@ def start_towards(task: Task, rng: np.random.Generator, at: Float[ndarray, "G"] 
     return state
 
 
-def _drawn(task: Task, name: str, episodes: int, seed: int) -> tuple[Float[ndarray, "B S"], Float[ndarray, "B G"]]:
+Draw = Callable[[np.random.Generator], tuple[Float[ndarray, "S"], Float[ndarray, "G"]]]
+
+
+def _draw(task: Task, offset: int | None) -> tuple[Draw, int, int | None]:
+    """How pairs are drawn, their budget, and their offset."""
+    if not isinstance(task, HasOffset):
+        if offset is not None:
+            raise ValueError(
+                f"goal_offset is {offset}, but goals of {task.name} are drawn and not reached from the start: leave it "
+                "out, or take task=push_t"
+            )
+        return task.sample_pair, task.budget, None
+    if offset is not None and offset < 1:
+        raise ValueError(f"goal_offset must be at least 1 environment step; got {offset}")
+    steps = task.goal_offset if offset is None else offset
+    return partial(task.sample_pair_at, offset=steps), 2 * steps, steps
+
+
+def _drawn(draw: Draw, name: str, episodes: int, seed: int) -> tuple[Float[ndarray, "B S"], Float[ndarray, "B G"]]:
     """Starts and goals from a random stream; pair `i` depends on the stream, `seed` and `i` alone."""
-    pairs = [task.sample_pair(episode_rng(seed, name, episode)) for episode in range(episodes)]
+    pairs = [draw(episode_rng(seed, name, episode)) for episode in range(episodes)]
     return np.stack([state for state, _ in pairs]), np.stack([goal for _, goal in pairs])
 
 

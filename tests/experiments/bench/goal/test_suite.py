@@ -308,7 +308,7 @@ def test_rows_added_one_by_one_share_their_manifest(tmp_path):
     for seed, time in ((0, "a"), (1, "a"), (2, "b"), (0, "b")):
         append_csv(path, [replace(row, seed=seed)], {"time": time})
     entries = json.loads(path.with_suffix(".manifest.json").read_text())
-    assert [(entry["manifest"]["time"], [each[-1] for each in entry["rows"]]) for entry in entries] == [
+    assert [(entry["manifest"]["time"], [each[7] for each in entry["rows"]]) for entry in entries] == [
         ("a", [1]),
         ("b", [2, 0]),
     ]

@@ -15,7 +15,7 @@ from numpy import ndarray
 from omegaconf import DictConfig
 
 import envs
-from envs.task import HasReadout, PlanarView
+from envs.task import HasParts, HasReadout, PlanarView, asking
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import load_training, save_model, save_training
 from worldmodel.models.freeze import freeze
@@ -165,10 +165,19 @@ def prepare(cfg: DictConfig, seed: int, data: EpisodeData, source: Path | str) -
     warn_of_no_labels(data, source)
     model = _architecture(cfg, data, targets)
     objective = fill(OBJECTIVES[str(cfg.method)], settings(cfg.objective), "objective")
-    if objective.asked_goals and cfg.task.name != CUSTOM and (mask := goal_mask(goal_tasks.of(cfg))) is not None:
-        objective = replace(objective, asked=tuple(mask.tolist()))
+    if objective.asked_goals and cfg.task.name != CUSTOM:
+        objective = replace(objective, asked=asked_of(goal_tasks.of(cfg)))
     training = fill(TrainingConfig, {**settings(cfg.training), "seed": seed}, "training")
     return Prepared(robot, model, objective, Trainer.of(data, model, objective, training, targets))
+
+
+def asked_of(task: envs.Task) -> tuple[tuple[bool, ...], ...]:
+    """Return what goals of a task specify: all that it asks for, and each part alone; nothing where that is all."""
+    each = [task]
+    if isinstance(task, HasParts) and len(task.asked) > 1:
+        each += [asking(task, [part]) for part in task.asked]
+    masks = [goal_mask(one) for one in each]
+    return tuple(tuple(mask.tolist()) for mask in masks if mask is not None)
 
 
 def _described(cfg: DictConfig, data: EpisodeData, source: Path | str) -> tuple[dict[str, Any], ndarray | None]:

@@ -16,7 +16,7 @@ def partial_goals(
     model: WorldModel,
     embeddings: Float[Array, "B E"],
     key: PRNGKeyArray,
-    asked: Sequence[bool] = (),
+    asked: Sequence[Sequence[bool]] = (),
     asked_share: float = 0.0,
 ) -> Float[Array, "B D"]:
     """Return representations of goals with some of their numbers left out: few or many, a random share each.
@@ -28,8 +28,8 @@ def partial_goals(
       model: with the encoder and the head of such goals.
       embeddings: of complete goals.
       key: consumed.
-      asked: entries that the goals of a task specify; empty: unknown.
-      asked_share: share of the goals that specify exactly those, of a task that always asks for the same.
+      asked: entries that goals of a task specify, one of them after the other; empty: unknown.
+      asked_share: share of the goals that specify exactly those.
     """
     encoder = model.encoder
     share_key, known_key = jax.random.split(key)
@@ -39,7 +39,8 @@ def partial_goals(
         rows = jnp.arange(len(embeddings), dtype=jnp.int32)[:, None]
         # Spread over the batch, since only its first goals may be used.
         always = (rows * round(1000 * asked_share)) % 1000 < round(1000 * asked_share)
-        known = jnp.where(always, jnp.asarray(asked)[None], known)
+        turn = jnp.cumsum(always.astype(jnp.int32), axis=0) % len(asked)
+        known = jnp.where(always, jnp.asarray(asked)[turn[:, 0]], known)
     for sensor in encoder.spec.pictures:
         place = encoder.spec.slices[sensor.name]
         known = known.at[:, place].set(known[:, place.start : place.start + 1])

@@ -57,8 +57,8 @@ class GoalSettings(Protocol):
         ...
 
     @property
-    def asked(self) -> tuple[bool, ...]:
-        """Entries of a goal's row that the task's goals specify; empty: any."""
+    def asked(self) -> tuple[tuple[bool, ...], ...]:
+        """Entries of a goal's row that goals of the task specify, in turn; empty: any."""
         ...
 
     @property

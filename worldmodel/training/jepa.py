@@ -66,8 +66,8 @@ class JepaConfig:
     longest_distance: float = 500.0  # environment steps, above which the critic's targets are clipped
     target_rate: float = 0.02  # of the moving average that is the critic's target, per update
     partial_goals: float = 0.25  # share of the critic's goals with only some sensors specified
-    asked_goals: float = 0.0  # share of those that ask for the same as the goals of the task, `asked`
-    asked: tuple[bool, ...] = ()  # which entries of a goal's row those specify; empty: any
+    asked_goals: float = 0.0  # share of those that ask for the same as goals of the task, in turn as in `asked`
+    asked: tuple[tuple[bool, ...], ...] = ()  # each: which entries of a goal's row those specify; empty: any
     bootstrap: float = 0.8  # share of the episodes that each further member of the ensemble learns from
     shift: int = 0  # pixels by which the pictures of a window move at most, at random
     learned_encoder: bool = True  # False: as it was initialised, a baseline

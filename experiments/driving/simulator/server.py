@@ -75,8 +75,8 @@ class Server:
 
     def _advance(self, now: float) -> None:
         while self._arrived and self._arrived[0][0] <= now + 0.5 * self._world.timestep:
-            self._applied = self._arrived.popleft()[1]
-        self._world.step(self._applied)
+            self._act(self._arrived.popleft()[1])
+        self._world.step()
         self._elapsed += 1
 
     def _send(self, stamp: float, control: bool) -> None:
@@ -117,13 +117,18 @@ class Server:
                 self._world.reset(record["state"])
                 self._arrived.clear()
                 self._sent.clear()
-                self._applied = self._rest_action
+                self._act(self._rest_action)
             elif record["kind"] != ACT:
                 raise ValueError(f"a record of kind {int(record['kind'])} came: the stream is out of step")
             elif record["episode"] == self._episode:
                 moment = time.monotonic() if now is None else now
                 self._judge(int(record["tick"]), moment)
                 self._arrived.append((moment + self._setup.delay, self._valid(record["action"])))
+
+    def _act(self, action: ndarray) -> None:
+        """Let an action take effect."""
+        self._applied = action
+        self._world.command(action)
 
     def _valid(self, action: ndarray) -> ndarray:
         """Return the action, or the previous one if it is not finite, as a motor drive does without a valid command."""

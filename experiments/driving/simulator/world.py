@@ -45,12 +45,15 @@ class World:
         self._readings.clear()
         self._place(state)
 
-    def step(self, action: ndarray) -> None:
-        """Advance one physics step with an action [A] on the actuators."""
+    def command(self, action: ndarray) -> None:
+        """Put an action [A] on the actuators, which hold it. A relative one counts from the present state."""
+        self.task.physics.command(self._data, action)
+
+    def step(self) -> None:
+        """Advance one physics step."""
         due = self._setup.fault is not None and self.tick * self.timestep >= self._setup.fault_at - 1e-9
         if due and not self._broken and self.tick % self.substeps == 0:
             self._break()
-        self._data.ctrl[:] = action
         limit = self.task.physics.velocity_limit
         if limit is not None:
             np.clip(self._data.qvel, -limit, limit, out=self._data.qvel)

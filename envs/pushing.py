@@ -201,7 +201,16 @@ class PushExpert(Behaviour):
         steps: int,
         redraw: bool = False,
     ) -> tuple[Float[ndarray, "B {steps}+1 S"], Float[ndarray, "B {steps} A"]]:
-        """States and actions on the way to given goals."""
+        """States and actions on the way to given goals.
+
+        Args:
+          task: with a block.
+          start: state at the beginning of each episode.
+          goals: one for each episode.
+          rngs: likewise.
+          steps: environment steps of each.
+          redraw: whether a goal is drawn again some time after it is reached, or after it is given up.
+        """
         pushing, goals = with_block(task), goals.copy()
         states, actions = np.empty((len(start), steps + 1, start.shape[1])), _noise(self.noise, steps, rngs)
         states[:, 0] = start
@@ -236,7 +245,7 @@ _FINE = 0.006  # metres: the block counts as placed, and only its pusher is not
 
 
 def best_push(pusher: Float[ndarray, "2"], block: Float[ndarray, "3"], aim: Float[ndarray, "3"]) -> tuple[int, float]:
-    """Point of contact and depth of the push that gains most on the aim for every metre of the way."""
+    """Return point of contact and depth of the push that gains most on the aim for every metre of the way."""
     after = tee.pushed(block, POINTS[:, None], NORMALS[:, None], _DEPTHS)  # [M, D, 3]
     gain = _away(block, aim) - _away(after, aim)
     starts = tee.out_of(block, POINTS + (_PUSHER + _GAP) * NORMALS)

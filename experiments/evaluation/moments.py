@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from envs import Task
+from envs.goal_parts import HasParts, asking
 from envs.reward_task import RewardTask
 from envs.streams import episode_rng
 from worldmodel.observation import ObservationSpec
@@ -60,6 +61,15 @@ def goal_mask(task: Task, model: Any = None) -> Bool[ndarray, "E"] | None:
         if name in spec.flags:
             required[spec.flags[name]] = required[place].any()
     return None if required.all() else required
+
+
+def asked_of(task: Task) -> tuple[tuple[bool, ...], ...]:
+    """Return what goals of a task specify: all that it asks for, and each part alone; nothing where that is all."""
+    each = [task]
+    if isinstance(task, HasParts) and len(task.asked) > 1:
+        each += [asking(task, [part]) for part in task.asked]
+    masks = [goal_mask(one) for one in each]
+    return tuple(tuple(mask.tolist()) for mask in masks if mask is not None)
 
 
 def goal_for(task: Task, goal: Float[ndarray, "G"]) -> Any:

@@ -15,7 +15,7 @@ from numpy import ndarray
 from omegaconf import DictConfig
 
 import envs
-from envs.task import HasParts, HasReadout, PlanarView, asking
+from envs.task import HasReadout, PlanarView
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import load_training, save_model, save_training
 from worldmodel.models.freeze import freeze
@@ -33,7 +33,7 @@ from ..build.defaults import defaults
 from ..build.recipes import CUSTOM, VIDEO, recipe, settings
 from ..build.sensor_ranges import sensor_range
 from ..checks.recording import warn_of_most_important
-from ..evaluation.moments import goal_mask
+from ..evaluation.moments import asked_of
 from ..pictures.memory import Memory, memory_file
 from ..records.manifest import provenance
 from ..shell.progress import progress_bar
@@ -169,15 +169,6 @@ def prepare(cfg: DictConfig, seed: int, data: EpisodeData, source: Path | str) -
         objective = replace(objective, asked=asked_of(goal_tasks.of(cfg)))
     training = fill(TrainingConfig, {**settings(cfg.training), "seed": seed}, "training")
     return Prepared(robot, model, objective, Trainer.of(data, model, objective, training, targets))
-
-
-def asked_of(task: envs.Task) -> tuple[tuple[bool, ...], ...]:
-    """Return what goals of a task specify: all that it asks for, and each part alone; nothing where that is all."""
-    each = [task]
-    if isinstance(task, HasParts) and len(task.asked) > 1:
-        each += [asking(task, [part]) for part in task.asked]
-    masks = [goal_mask(one) for one in each]
-    return tuple(tuple(mask.tolist()) for mask in masks if mask is not None)
 
 
 def _described(cfg: DictConfig, data: EpisodeData, source: Path | str) -> tuple[dict[str, Any], ndarray | None]:

@@ -8,9 +8,9 @@ from gymnasium.utils.env_checker import check_env
 import envs
 from envs import tee
 from envs.behaviours import ColouredNoise
+from envs.goal_parts import HasOffset, HasParts, asking
 from envs.push_t import PushT
 from envs.pushing import NORMALS, POINTS, Pushers, PushExpert, towards, way_round
-from envs.task import HasOffset, HasParts, asking
 from envs.vision.camera import available
 
 

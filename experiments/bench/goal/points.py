@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import envs
 from envs.behaviours import Behaviour
-from envs.task import HasOffset
+from envs.goal_parts import HasOffset
 
 from ... import build
 from ...build.defaults import defaults

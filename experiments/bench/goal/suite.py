@@ -16,7 +16,7 @@ import jax
 from omegaconf import DictConfig, OmegaConf
 
 import envs
-from envs.task import asking
+from envs.goal_parts import asking
 from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
-from envs.task import asking
+from envs.goal_parts import asking
 from planning import Agent
 from worldmodel.models.checkpoint import Checkpoint
 

@@ -127,8 +127,8 @@ class PushT(MujocoTask):
 
     @property
     def goal_mask(self) -> Mask:
-        """See Task: the parts asked for. Velocity and the pusher seen from the block are free."""
-        return {sensor.name: np.full(sensor.shape, sensor.name in self.asked) for sensor in self.sensors}
+        """See Task: the parts asked for, and pictures as a whole. Velocity and the pusher in the block are free."""
+        return {each.name: np.full(each.shape, each.name in self.asked or len(each.shape) > 1) for each in self.sensors}
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
         """Return a pusher and a block anywhere, clear of each other and of the walls, at rest."""

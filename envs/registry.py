@@ -24,6 +24,8 @@ GoalName: TypeAlias = Literal[
     "medium_maze",
     "reacher",
     "fetch_reach",
+    "fetch_push",
+    "fetch_pick_and_place",
     "stirred_tank",
     "push_t",
 ]
@@ -35,7 +37,9 @@ _CLASSES: dict[str, tuple[str, str]] = {  # module within this package, class
     "umaze": (".suites.point_maze", "UMaze"),
     "medium_maze": (".suites.point_maze", "MediumMaze"),
     "reacher": (".suites.dm_reacher", "Reacher"),
-    "fetch_reach": (".suites.fetch_reach", "FetchReach"),
+    "fetch_reach": (".suites.fetch.reach", "FetchReach"),
+    "fetch_push": (".suites.fetch.push", "FetchPush"),
+    "fetch_pick_and_place": (".suites.fetch.pick_and_place", "FetchPickAndPlace"),
     "stirred_tank": (".stirred_tank", "StirredTank"),
     "push_t": (".push_t", "PushT"),
 }

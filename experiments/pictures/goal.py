@@ -66,7 +66,7 @@ def coordinates(task: Task, values: Any) -> Float[ndarray, "G"]:
     """Return the coordinates of a goal of the task.
 
     Raises:
-      ValueError: another number of them than a goal has.
+      ValueError: another number of them than a goal has, or a goal that the task refuses.
     """
     found = np.asarray([float(value) for value in values], np.float64)
     if found.shape != (task.goal_size,):
@@ -75,6 +75,7 @@ def coordinates(task: Task, values: Any) -> Float[ndarray, "G"]:
             f"goal_at has {len(found)} numbers, but a goal of {task.name} has {task.goal_size}: give as many, as in "
             f"goal_at=[{example}]"
         )
+    task.check_goal(found)
     return found
 
 

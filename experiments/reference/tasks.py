@@ -24,6 +24,7 @@ class Facts:
     cameras: tuple[str, ...] = ("top",)
 
 
+_HANDLED = ("gripper", "gripper_velocity", "object", "object_velocity", "object_yaw", "object_from_gripper")
 OWN = {
     "two_room": Facts(0.05, 80, ("state",), ("proprio",)),
     "two_room_sensors": Facts(0.05, 80, ("position", "velocity"), ("proprio",)),
@@ -33,6 +34,8 @@ OWN = {
     "reacher": Facts(0.04, 100, ("state",), ("proprio",)),
     "fetch_reach": Facts(0.04, 25, ("state",), ("proprio",), ("top", "side")),
     "push_t": Facts(0.1, 50, ("pusher", "block", "pusher_velocity", "pusher_in_block"), ("contact", "proprio")),
+    "fetch_push": Facts(0.04, 50, _HANDLED, ("contact", "proprio"), ("top", "side")),
+    "fetch_pick_and_place": Facts(0.04, 50, (*_HANDLED, "fingers"), ("contact", "proprio"), ("top", "side")),
     "stirred_tank": Facts(3.0, 80, ("temperature", "composition", "coolant"), cameras=()),
 }
 

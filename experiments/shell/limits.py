@@ -47,18 +47,19 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (
         _POSITIVE,
         "alarms_a_minute bin_limit clip_norm control_period deadline_ms encoder_rate false_alarms_per_minute init_std "
-        "deepest learning_rate longest_distance max_std rate_limit seconds spread_rate std_decay temperature turn",
+        "deepest highest learning_rate longest_distance max_std rate_limit reach seconds spread_rate std_decay "
+        "temperature turn",
     ),
     (
         Number(0),
         "alignment consistency decoding delay_ms detached_prediction distance entropy fault_at goal_probe "
-        "hold_seconds inverse latent_noise latent_norm min_free_gib min_std penalty prediction reconstruction reward "
-        "scale sigreg slant suggestion_noise termination value weight_decay",
+        "hold_seconds inverse latent_noise latent_norm min_free_gib min_std miss penalty prediction reconstruction "
+        "reward scale sigreg slant suggestion_noise termination value weight_decay",
     ),
     (Number(), "beta moment noise_beta running terminal weight"),
     (_SHARE, "asked_goals dropout keep masked momentum partial_goals"),
     (Number(0, 1), "least_trust"),
-    (Number(0, 1), "random wander"),
+    (Number(0, 1), "grasps random wander"),
     (_PART, "alpha bootstrap gamma gentlest labels slowest tau tight_share"),
     (_BETWEEN, "expectile false_alarm_rate target_rate"),
     (

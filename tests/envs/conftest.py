@@ -7,6 +7,9 @@ NOT_PLAIN = (
     "two_room_sensors",
     "stirred_tank",
     "push_t",
+    "fetch_push",
+    "fetch_pick_and_place",
+    "cube_single",
 )  # a roof over two_room, dictionaries of sensors, no body, contact: each has a test file of its own
 BODIES = tuple(name for name in envs.TASKS if name not in NOT_PLAIN)
 

@@ -20,6 +20,7 @@ from numpy import ndarray
 
 import envs
 from envs import faults
+from envs.mocap import MocapPhysics
 from envs.mujoco_task import MujocoTask
 
 from .messages import ACT, RESET, Seen, Setup, answer_type, read_observation, seen_type
@@ -39,7 +40,7 @@ class Simulator:
         task = envs.make(setup.task)
         if not isinstance(task, MujocoTask):
             raise ValueError(f"{setup.task} has no MuJoCo model that could be stepped at the physics rate")
-        if task.model.nu == 0:
+        if task.model.nu == 0 or isinstance(task.physics, MocapPhysics):  # whose fingers alone have some
             raise ValueError(
                 f"{setup.task} has no actuators that could be driven at the physics rate: drive another task"
             )

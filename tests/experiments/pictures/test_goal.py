@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import envs
 from envs.vision.camera import available
 from experiments.build import compose
 from experiments.pictures.appearance import Appearance
-from experiments.pictures.goal import Target, read_goal
+from experiments.pictures.goal import Target, coordinates, read_goal
 from experiments.pictures.memory import Memory
 from experiments.pictures.png import write_png
 from worldmodel.observation import ObservationSpec, vector
@@ -117,6 +118,11 @@ def test_without_a_memory_a_line_says_what_is_not_checked(room, tmp_path, caplog
     write_png(tmp_path / "a.png", goals(task, 1)["pixels"][0])
     read_goal(str(tmp_path / "a.png"), spec, None, "m.safetensors")
     assert "m.safetensors has no m.memory.safetensors beside it" in caplog.text
+
+
+def test_coordinates_that_a_task_refuses_are_named():
+    with pytest.raises(ValueError, match="puts the object at a height of 0.200 m, which is inside of the table"):
+        coordinates(envs.make("fetch_push"), [1.3, 0.7, 0.5, 1.3, 0.7, 0.2])
 
 
 def test_coordinates_are_those_of_the_task(room):

@@ -8,36 +8,18 @@ means within 2 cm. (Within the original's 5 cm a random policy sometimes succeed
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
-from pathlib import Path
 
 import mujoco
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from ..mocap import MocapPhysics
-from ..mujoco_task import MujocoTask
-from ..sensors import Observation, Sensor, complete
-from ..task import Scene
-from . import look
-
-_BASE = {"robot0:slide0": 0.4049, "robot0:slide1": 0.48, "robot0:slide2": 0.0}  # the original's base, in metres
-_HOME = np.array([-0.498, 0.005, -0.231])  # from the gripper with all joints at zero to its home, in metres
-_DOWN = (1.0, 0.0, 1.0, 0.0)  # the gripper points to the table
-_FINGERS = ("robot0:r_gripper_finger_joint", "robot0:l_gripper_finger_joint")
-_ARM = tuple(
-    f"robot0:{name}_joint"
-    for name in (
-        "shoulder_pan",
-        "shoulder_lift",
-        "upperarm_roll",
-        "elbow_flex",
-        "forearm_roll",
-        "wrist_flex",
-        "wrist_roll",
-    )
-)
+from ...mocap import MocapPhysics
+from ...mujoco_task import MujocoTask
+from ...sensors import Observation, Sensor, complete
+from ...task import Scene
+from .. import look
+from . import arm
 
 
 class FetchReach(MujocoTask):
@@ -58,7 +40,12 @@ class FetchReach(MujocoTask):
 
     def __init__(self, render_mode: str | None = None):
         physics = MocapPhysics(
-            _model(), substeps=20, hand="robot0:gripper_link", reach=0.05, turn=_DOWN, locked=_FINGERS
+            _model(),
+            substeps=arm.SUBSTEPS,
+            hand=arm.HAND,
+            reach=arm.REACH,
+            turn=arm.TURN,
+            locked=arm.FINGERS,
         )
         super().__init__(
             physics,
@@ -67,39 +54,12 @@ class FetchReach(MujocoTask):
             observation_bound={"state": (2.0,) * 6, "proprio": (2.0,) * 3},
             render_mode=render_mode,
         )
-        self._data = mujoco.MjData(self.model)
-        self._grip = self.model.site("robot0:grip").id
-        self._arm = [int(self.model.joint(name).id) for name in _ARM]  # every joint has one degree of freedom
-        self._limited = self.model.jnt_limited[self._arm].astype(bool)
-        self._home = _home(self.model)
-        self.state = self.pack(self._home, np.zeros(self.model.nv))
+        self._arm = arm.Arm(self.model, base=0.4049, drop=0.231)
+        self.state = self.pack(self._arm.home, np.zeros(self.model.nv))
 
     def at(self, place: Float[ndarray, "3"]) -> Float[ndarray, "S"]:
         """Return the state at rest with the gripper at `place`, pointing down; ValueError if out of reach."""
-        qpos = self._posture(place)
-        if qpos is None:
-            raise ValueError(f"the gripper does not reach {np.asarray(place).tolist()} while it points down")
-        return self.pack(qpos, np.zeros(self.model.nv))
-
-    def _posture(self, place: Float[ndarray, "3"]) -> Float[ndarray, "nq"] | None:
-        """Return the joint angles for a gripper position, nearest to home, or None: Newton's method on the arm."""
-        model, data = self.model, self._data
-        down, turned, error, jacobian = np.array(_DOWN) / np.sqrt(2), np.empty(4), np.empty(6), np.empty((6, model.nv))
-        data.qpos[:] = self._home
-        for _ in range(15):
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_comPos(model, data)
-            mujoco.mju_mat2Quat(turned, data.site_xmat[self._grip])
-            mujoco.mju_subQuat(error[3:], down, turned)  # in the gripper's own frame
-            mujoco.mju_rotVecQuat(error[3:], error[3:].copy(), turned)
-            error[:3] = place - data.site_xpos[self._grip]
-            if np.abs(error).max() < 1e-10:
-                low, high = model.jnt_range[self._arm].T
-                within = (low <= data.qpos[self._arm]) & (data.qpos[self._arm] <= high)
-                return data.qpos.copy() if (within | ~self._limited).all() else None
-            mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], self._grip)
-            data.qpos[self._arm] += np.linalg.lstsq(jacobian[:, self._arm], error, rcond=None)[0]
-        return None
+        return self.pack(self._arm.at(place), np.zeros(self.model.nv))
 
     def sample_state(self, rng: np.random.Generator) -> Float[ndarray, "S"]:
         """Return a state at rest, sampled like a goal."""
@@ -109,24 +69,19 @@ class FetchReach(MujocoTask):
         """Up to 15 cm from home along each axis, clear of the table, where the gripper can point down."""
         while True:
             place = rng.uniform(self.goal_low, self.goal_high)
-            if self._posture(place) is not None:
+            if self._arm.posture(place) is not None:
                 return place
 
     def readings(self, states: Float[ndarray, "... S"]) -> Mapping[str, ndarray]:
         """Position and velocity of the gripper, together, and the velocity alone."""
-        model, data, nv = self.model, self._data, self.model.nv
-        sensed, jacobian = np.empty((*states.shape[:-1], 6)), np.empty((3, nv))
+        sensed = np.empty((*states.shape[:-1], 6))
         for row, qpos, qvel in zip(
             sensed.reshape(-1, 6),
-            self.qpos(states).reshape(-1, model.nq),
-            self.qvel(states).reshape(-1, nv),
+            self.qpos(states).reshape(-1, self.model.nq),
+            self.qvel(states).reshape(-1, self.model.nv),
             strict=True,
         ):
-            data.qpos[:] = qpos
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_comPos(model, data)
-            mujoco.mj_jacSite(model, data, jacobian, None, self._grip)
-            row[:3], row[3:] = data.site_xpos[self._grip], jacobian @ qvel
+            row[:] = self._arm.motion(qpos, qvel)
         return {"state": sensed, "proprio": sensed[..., 3:]}
 
     def at_goal(self, goal: Float[ndarray, "... G"]) -> Float[ndarray, "... S"]:
@@ -143,13 +98,7 @@ class FetchReach(MujocoTask):
 
     def achieved_goal(self, states: Float[ndarray, "... S"]) -> Float[ndarray, "... G"]:
         """Position of the gripper, in metres."""
-        model, data = self.model, self._data
-        places = np.empty((*states.shape[:-1], 3))
-        for place, qpos in zip(places.reshape(-1, 3), self.qpos(states).reshape(-1, model.nq), strict=True):
-            data.qpos[:] = qpos
-            mujoco.mj_kinematics(model, data)
-            place[:] = data.site_xpos[self._grip]
-        return places
+        return self._arm.places(self.qpos(states))
 
     def success(
         self, state: Float[ndarray, "... S"], goal: Float[ndarray, "... G"], share: float = 1.0
@@ -185,26 +134,9 @@ class FetchReach(MujocoTask):
         data.mocap_pos[1] = goal
 
 
-def _home(model: mujoco.MjModel) -> Float[ndarray, "nq"]:
-    """Return the joints after the original's homing: the hand follows the mocap body home for ten control periods."""
-    data = mujoco.MjData(model)
-    for name, value in _BASE.items():
-        data.joint(name).qpos = value
-    mujoco.mj_forward(model, data)
-    data.mocap_pos[0] = data.site("robot0:grip").xpos + _HOME
-    data.mocap_quat[0] = _DOWN
-    mujoco.mj_step(model, data, nstep=200)
-    for name in _FINGERS:
-        data.joint(name).qpos = 0.0
-    return data.qpos.copy()
-
-
 def _model() -> mujoco.MjModel:
     """Return the suite's reach.xml with a ball for the goal, the shared look, and a transparent arm."""
-    suite = find_spec("gymnasium_robotics")  # only its files are read; importing it would import all of its suites
-    if suite is None or suite.origin is None:
-        raise ImportError("this task needs gymnasium-robotics: pip install gymnasium-robotics")
-    spec = mujoco.MjSpec.from_file(str(Path(suite.origin).parent / "envs/assets/fetch/reach.xml"))
+    spec = arm.read("reach.xml")
     for geom in spec.geoms:
         if geom.name.startswith("robot0:"):
             over = "wrist" in geom.name or "gripper" in geom.name  # between the camera and the fingertips
@@ -227,7 +159,4 @@ def _model() -> mujoco.MjModel:
         proj=mujoco.mjtProjection.mjPROJ_ORTHOGRAPHIC,
         fovy=0.5,
     )
-    model = spec.compile()
-    # The original makes the weld pull the hand's own frame to the mocap body's, whatever lies between them at first.
-    model.eq_data[:, :7] = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
-    return model
+    return arm.compiled(spec)

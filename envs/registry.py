@@ -28,6 +28,7 @@ GoalName: TypeAlias = Literal[
     "fetch_pick_and_place",
     "stirred_tank",
     "push_t",
+    "cube_single",
 ]
 
 _CLASSES: dict[str, tuple[str, str]] = {  # module within this package, class
@@ -42,6 +43,7 @@ _CLASSES: dict[str, tuple[str, str]] = {  # module within this package, class
     "fetch_pick_and_place": (".suites.fetch.pick_and_place", "FetchPickAndPlace"),
     "stirred_tank": (".stirred_tank", "StirredTank"),
     "push_t": (".push_t", "PushT"),
+    "cube_single": (".suites.cube_single", "CubeSingle"),
 }
 TASKS = tuple(_CLASSES)
 INSTALLED = Plugins("task", TASKS)  # tasks of other packages

@@ -36,6 +36,22 @@ OWN = {
     "push_t": Facts(0.1, 50, ("pusher", "block", "pusher_velocity", "pusher_in_block"), ("contact", "proprio")),
     "fetch_push": Facts(0.04, 50, _HANDLED, ("contact", "proprio"), ("top", "side")),
     "fetch_pick_and_place": Facts(0.04, 50, (*_HANDLED, "fingers"), ("contact", "proprio"), ("top", "side")),
+    "cube_single": Facts(
+        0.05,
+        200,
+        (
+            "effector",
+            "effector_yaw",
+            "joint_velocities",
+            "gripper",
+            "block",
+            "block_velocity",
+            "block_yaw",
+            "block_from_effector",
+        ),
+        ("joints", "proprio"),
+        ("front", "top"),
+    ),
     "stirred_tank": Facts(3.0, 80, ("temperature", "composition", "coolant"), cameras=()),
 }
 

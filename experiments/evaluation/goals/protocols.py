@@ -14,7 +14,6 @@ from envs import Task
 from envs.behaviours import Behaviour
 from envs.goal_parts import HasOffset, HasParts
 from envs.streams import episode_rng
-from envs.task import HasOffset, HasParts
 
 LEWM_OFFSET = 25  # environment steps from start to goal
 LEWM_BUDGET = 50

@@ -222,17 +222,21 @@ class PushT(MujocoTask):
         return np.abs(np.concatenate([difference[..., :4], tee.wrapped(difference[..., 4:])], axis=-1))
 
     def cost(self, states: Float[ndarray, "... S"], goal: Float[ndarray, "... G"]) -> Float[ndarray, "..."]:
-        """Metres that the block is away, a radian counted as 5 cm, and a fifth of what the pusher has to go.
+        """Metres that the block is away, a radian counted as 5 cm, and a fifth of what the pusher still has to go.
 
-        It has to go to the block, or to its own goal where goals ask for it, whichever is nearer.
+        While the block is out of place, that is the way to the block and from there to the pusher's own goal.
         """
         error = self._errors(states, goal)
-        gap = np.maximum(tee.clearance(self.pusher_in_block(states)) - tee.PUSHER_RADIUS, 0.0)
         away = np.linalg.norm(error[..., :2], axis=-1)
         if "block" not in self.asked:
             return np.asarray(away)
         block = np.linalg.norm(error[..., 2:4], axis=-1) + 0.05 * error[..., 4]
-        return np.asarray(block + 0.2 * (np.minimum(gap, away) if "pusher" in self.asked else gap))
+        out = np.clip(block / self.tolerance, 0.0, 1.0)
+        way = np.maximum(tee.clearance(self.pusher_in_block(states)) - tee.PUSHER_RADIUS, 0.0)
+        if "pusher" in self.asked:
+            back = np.linalg.norm(self.block(states)[..., :2] - goal[..., :2], axis=-1)
+            return np.asarray(block + 0.2 * (out * (way + back) + (1.0 - out) * away))
+        return np.asarray(block + 0.2 * out * way)
 
     def coverage(self, state: Float[ndarray, "S"], goal: Float[ndarray, "G"]) -> float:
         """Share of the goal's area that the block covers: gym-pusht counts more than 0.95 as success."""

@@ -7,7 +7,6 @@ Optional features, a view from above and a script, are separate protocols.
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -240,46 +239,6 @@ class HasScript(Protocol):
     def script(self, states: Float[ndarray, "B S"], goals: Float[ndarray, "B G"]) -> Float[ndarray, "B A"]:
         """Actions towards the goals, from privileged state. Used to generate data, never to make decisions."""
         ...
-
-
-@runtime_checkable
-class HasParts(Protocol):
-    """Task with goals about several things, of which some may be asked for: "the block there, the hand anywhere"."""
-
-    strict_parts: tuple[str, ...]  # that strict protocols ask for
-    asked: tuple[str, ...]  # that goals ask for now
-
-    def ask(self, parts: Sequence[str]) -> None:
-        """Ask for these parts of a goal from now on; `goal_mask` and `success` follow."""
-        ...
-
-
-@runtime_checkable
-class HasOffset(Protocol):
-    """Task whose goals are states that are reached from the start, so many environment steps later."""
-
-    goal_offset: int  # of a pair that `sample_pair` draws
-
-    def sample_pair_at(self, rng: np.random.Generator, offset: int) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
-        """Return a start, and a goal that is reached `offset` steps later by some behaviour."""
-        ...
-
-
-def asking(task: Task, parts: Sequence[str]) -> Task:
-    """Return `task` with goals that ask for these parts; the task itself where there are none.
-
-    Raises:
-      ValueError: goals of the task have no such parts.
-    """
-    if not parts:
-        return task
-    if not isinstance(task, HasParts):
-        raise ValueError(
-            f"asked is {', '.join(parts)}, but a goal of {task.name} is asked for as a whole: leave it out"
-        )
-    other = copy.copy(task)
-    other.ask(parts)
-    return other
 
 
 def planar_view(task: Task) -> PlanarView:

@@ -7,6 +7,13 @@ from typing import Any
 
 from planning import AskTell, Planner
 
+from ..shell.folders import config_dir
+
+
+def on_one_level() -> list[str]:
+    """Names of the planners in configs/planner whose number of sequences is one number: all but the hierarchy."""
+    return sorted(file.stem for file in (config_dir() / "planner").glob("*.yaml") if file.stem != "hierarchy")
+
 
 def rollouts(planner: Planner[Any]) -> int:
     """Action sequences that one plan evaluates."""

@@ -251,8 +251,11 @@ def _dot(scene: Scene) -> float:
 
 
 def _links(axes: Axes, scene: Scene, points: ndarray, colour: str, alpha: float, style: Any = "-") -> None:
-    for bar in scene.bars(points):
-        axes.plot(*bar.T, color=colour, linewidth=2.2, alpha=alpha, linestyle=style, solid_capstyle="round", zorder=2)
+    bars = scene.bars(points)
+    if len(bars):
+        gaps = np.full((len(bars), 1, 2), np.nan)
+        line = np.concatenate([bars, gaps], axis=1).reshape(-1, 2)
+        axes.plot(*line.T, color=colour, linewidth=2.2, alpha=alpha, linestyle=style, solid_capstyle="round", zorder=2)
 
 
 def _goal(axes: Axes, scene: Scene, episode: EpisodeRecord, palette: Palette) -> None:

@@ -38,7 +38,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "leap_updates learning_starts num_keep offline_updates patience plan plans policy_updates preview shift "
         "suggestions video_episodes",
     ),
-    (Whole(1), "calibration_clips clips goal_offset leap_size pairs spans"),
+    (Whole(1), "calibration_clips clips goal_offset leap_size pairs renew spans"),
     (Whole(0), "context"),
     (Whole(0, 16), "memory"),
     (Whole(1, 100), "memory_stride"),
@@ -47,13 +47,13 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (
         _POSITIVE,
         "alarms_a_minute bin_limit clip_norm control_period deadline_ms encoder_rate false_alarms_per_minute init_std "
-        "deepest highest learning_rate longest_distance max_std rate_limit reach seconds spread_rate std_decay "
+        "deepest highest learning_rate longest_distance max_std rate_limit reach seconds spread spread_rate std_decay "
         "temperature turn",
     ),
     (
         Number(0),
-        "alignment consistency decoding delay_ms detached_prediction distance entropy fault_at goal_probe "
-        "hold_seconds inverse latent_noise latent_norm min_free_gib min_std miss penalty prediction reconstruction "
+        "alignment consistency decoding delay_ms detached_prediction distance entropy fault_at furthest goal_probe "
+        "hold_seconds inverse latent_noise latent_norm min_free_gib min_std miss near penalty prediction reconstruction "
         "reward scale sigreg slant suggestion_noise termination value weight_decay",
     ),
     (Number(), "beta moment noise_beta running terminal weight"),

@@ -18,7 +18,7 @@ from worldmodel.observation import vector
 from .recipe import TINY, save_random_models, settings
 
 ROBOT = {
-    "task": "fetch_push",  # of somebody's Minari dataset: there is no task of ours of that name
+    "task": "fetch_slide",  # of somebody's Minari dataset: there is no task of ours of that name
     "control_period": 0.1,
     "action_low": [-1.0, 0.0],
     "action_high": [1.0, 2.0],
@@ -34,7 +34,7 @@ def save_own(path, **robot):
     return path
 
 
-@pytest.mark.parametrize("name", ["fetch_push", "custom"])
+@pytest.mark.parametrize("name", ["fetch_slide", "custom"])
 @pytest.mark.parametrize("task", ["custom", "two_room"])
 @pytest.mark.parametrize("command", [plan, drive])
 def test_a_model_of_own_data_says_what_can_be_done_with_it(tmp_path, name, task, command):
@@ -49,7 +49,7 @@ def test_a_model_of_own_data_says_what_can_be_done_with_it(tmp_path, name, task,
     assert path.with_suffix(".bundle").is_file()
 
 
-@pytest.mark.parametrize("name", ["fetch_push", "custom"])
+@pytest.mark.parametrize("name", ["fetch_slide", "custom"])
 def test_a_controller_needs_no_task(tmp_path, name):
     path = save_own(tmp_path / "own.safetensors", task=name)
     controller = build.controller(path, *TINY[5:], "planner.num_samples=16", "planner.num_elites=4")

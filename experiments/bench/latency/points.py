@@ -19,9 +19,8 @@ from worldmodel.nets.heads import EMBEDDING
 from worldmodel.observation import vector
 
 from ... import build
-from ...shell.folders import config_dir
 from ...shell.plugins import plugins
-from ..budgets import population, rollouts, sized
+from ..budgets import on_one_level, population, rollouts, sized
 from .rows import IDENTITY
 
 logger = logging.getLogger(__name__)
@@ -48,7 +47,7 @@ def planners(cfg: DictConfig) -> dict[str, Planner[Any]]:
     Raises:
       ValueError: a name is neither in configs/planner nor that of a package.
     """
-    own = sorted(file.stem for file in (config_dir() / "planner").glob("*.yaml"))
+    own = on_one_level()
     known = [*own, *plugins("planner").names()]
     names = own if cfg.suite.planners is None else [str(name) for name in cfg.suite.planners]
     if unknown := sorted(set(names) - set(known)):

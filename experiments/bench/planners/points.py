@@ -14,9 +14,8 @@ import envs
 from planning import ActionSpec, AskTell, Planner
 
 from ... import build
-from ...shell.folders import config_dir
 from ...shell.plugins import plugins
-from ..budgets import rollouts, sized
+from ..budgets import on_one_level, rollouts, sized
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +109,7 @@ def planners(cfg: DictConfig) -> dict[str, Planner[Any]]:
     Raises:
       ValueError: a name is neither, or an entry has a setting that its planner lacks.
     """
-    files = sorted(file.stem for file in (config_dir() / "planner").glob("*.yaml"))
+    files = on_one_level()
     entries = {str(name): dict(entry) for name, entry in cfg.suite.entries.items()}
     if both := sorted(set(files) & set(entries)):
         raise ValueError(f"suite.entries.{both[0]} has the name of a planner in configs/planner: give it another")

@@ -92,10 +92,10 @@ def measure(cfg: DictConfig, checkpoint: Checkpoint, seed: int, target: Target |
       seed: of the pairs.
       target: the goal of all of them; None: each has its own.
     """
-    task = asking(goal_tasks.of_model(checkpoint, cfg.observation.distractor), list(cfg.asked))
+    task = asking(goal_tasks.of_model(checkpoint, cfg.observation.distractor), list(cfg.get("asked") or ()))
     agent = build.agent(cfg, checkpoint.model, task)
     if target is None:
-        pairs = honest(task, int(cfg.episodes), seed, cfg.goal_offset)
+        pairs = honest(task, int(cfg.episodes), seed, cfg.get("goal_offset"))
     else:
         given = target.observation
         row = None if given is None else goal_row(agent, given, **contract_words(checkpoint))

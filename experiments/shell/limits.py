@@ -53,8 +53,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (
         Number(0),
         "alignment consistency decoding delay_ms detached_prediction distance entropy fault_at furthest goal_probe "
-        "hold_seconds inverse latent_noise latent_norm min_free_gib min_std miss near penalty prediction reconstruction "
-        "reward scale sigreg slant suggestion_noise termination value weight_decay",
+        "hold_seconds inverse latent_noise latent_norm min_free_gib min_std miss near penalty prediction "
+        "reconstruction reward scale sigreg slant suggestion_noise termination value weight_decay",
     ),
     (Number(), "beta moment noise_beta running terminal weight"),
     (_SHARE, "asked_goals dropout keep masked momentum partial_goals"),

@@ -1,4 +1,4 @@
-"""Encoder of patches in which what moves stands out from what is merely there, fitted before training."""
+"""Encoder of patches that keeps what moves and filters out what is merely there, fitted before training."""
 
 from __future__ import annotations
 
@@ -7,30 +7,27 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from .components import ComponentEncoder, second_moment
-from .picture import PIXEL_SCALE
 
 FLOOR = 5.0  # grey levels of a pixel that count as noise: without it, what nearly never varies would be magnified
 
 
 class MotionEncoder(ComponentEncoder):
-    """`ComponentEncoder` with the directions in which a patch changes most for how much it varies at all.
+    """`ComponentEncoder` with the principal components of what moves, estimated from what is seen.
 
-    They maximise `v·C·v / v·(S + floor²)·v`, where C is the covariance of the changes of patches over a few steps and S
-    that of the patches themselves, and give each a variance of about 1. A background that varies a lot, but slowly or
-    smoothly over a patch, nearly vanishes in them, and a body that covers a few patches is many standard deviations
-    away from it. Principal components keep what varies most, which is such a background.
+    With the covariance C of the changes of patches over a few steps and S that of the patches themselves, the best
+    linear estimate of what moves in a patch x is `C (S + floor²)⁻¹ x`, up to a factor (a Wiener filter); the features
+    are the principal components of that estimate, as in reduced-rank regression. Over a plain background C is nearly
+    proportional to S, and the features are those of `ComponentEncoder`. A background that varies a lot, but slowly or
+    smoothly over a patch, is filtered out, where principal components would keep nothing else.
 
-    Slow feature analysis (Wiskott and Sejnowski, Neural Computation 14, 2002) solves the same problem and keeps the
-    opposite end.
+    Sources: Izenman, Reduced-rank regression for the multivariate linear model, Journal of Multivariate Analysis 5,
+    1975. Whitened directions of change, which slow feature analysis (Wiskott and Sejnowski, 2002) orders the other way
+    round, separate the same two, but give fine and faint patterns the weight of the body.
     """
 
     def _directions(self, apart: Float[ndarray, "M N I"], changes: Float[ndarray, "M N I"]) -> Float[ndarray, "I I"]:
-        whiten = _inverse_root(second_moment(apart) + FLOOR**2 * np.eye(apart.shape[-1]))
-        _, turned = np.linalg.eigh(whiten @ second_moment(changes) @ whiten)  # ascending
-        return whiten @ turned[:, ::-1] / PIXEL_SCALE
-
-
-def _inverse_root(matrix: Float[ndarray, "I I"]) -> Float[ndarray, "I I"]:
-    """Symmetric inverse square root of a positive matrix."""
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors / np.sqrt(values)) @ vectors.T
+        seen, moved = second_moment(apart), second_moment(changes)
+        estimator = np.linalg.solve(seen + FLOOR**2 * np.eye(len(seen)), moved)  # x ↦ estimatorᵀ x
+        _, axes = np.linalg.eigh(estimator.T @ seen @ estimator)  # ascending
+        directions = estimator @ axes[:, ::-1]
+        return directions / np.linalg.norm(directions, axis=0).max()

@@ -116,6 +116,32 @@ def test_a_small_fast_body_stands_out_from_a_large_slow_background(kind, sees_th
     assert (apart > 5) == sees_the_body
 
 
+def test_over_a_plain_background_nearly_as_much_is_kept_as_by_components():
+    """The body is soft-edged and moves by its own size; the sensor flickers by a grey level, faint and fast."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:32, :32]
+
+    def pictures(places):
+        apart = (rows - places[:, 0, None, None]) ** 2 + (columns - places[:, 1, None, None]) ** 2
+        scene = 100 + 120 * np.exp(-apart / 18)[..., None] + rng.normal(size=(len(places), 32, 32, 3))
+        return np.rint(scene).clip(0, 255).astype(np.uint8)
+
+    places = rng.uniform(4, 28, (600, 2))
+    before, after = pictures(places), pictures(places + rng.normal(size=(600, 2)) * 4)
+    held_out = pictures(rng.uniform(4, 28, (200, 2)))
+
+    def kept(kind):
+        encoder = PICTURE_ENCODERS[kind](SHAPE, 16 * 4, rngs=nnx.Rngs(0))
+        encoder.fit(before, after)
+        features = np.asarray(encoder(jnp.asarray(held_out))).reshape(-1, 4)
+        cut = np.asarray(patches(jnp.asarray(held_out), 8)).astype(np.float64).reshape(len(features), -1)
+        cut -= cut.mean(axis=0)
+        left = cut - features @ np.linalg.lstsq(features, cut, rcond=None)[0]
+        return 1 - (left**2).sum() / (cut**2).sum()
+
+    assert kept("motion") > 0.85 * kept("components") > 0.75
+
+
 def test_pairs_of_pictures_never_cross_an_episode():
     last = np.array([4] * 5 + [6] * 2)
     before, after = pairs(last)

@@ -16,9 +16,10 @@ class MotionEncoder(ComponentEncoder):
 
     With the covariance C of the changes of patches over a few steps and S that of the patches themselves, the best
     linear estimate of what moves in a patch x is `C (S + floor²)⁻¹ x`, up to a factor (a Wiener filter); the features
-    are the principal components of that estimate, as in reduced-rank regression. Over a plain background C is nearly
-    proportional to S, and the features are those of `ComponentEncoder`. A background that varies a lot, but slowly or
-    smoothly over a patch, is filtered out, where principal components would keep nothing else.
+    are the principal components of that estimate, as in reduced-rank regression. A background that varies a lot, but
+    slowly or smoothly over a patch, is filtered out, where principal components would keep nothing else. Over a plain
+    background C is nearly proportional to S, and the features are nearly those of `ComponentEncoder`; where nothing
+    moves, they are the same.
 
     Sources: Izenman, Reduced-rank regression for the multivariate linear model, Journal of Multivariate Analysis 5,
     1975. Whitened directions of change, which slow feature analysis (Wiskott and Sejnowski, 2002) orders the other way
@@ -27,6 +28,8 @@ class MotionEncoder(ComponentEncoder):
 
     def _directions(self, apart: Float[ndarray, "M N I"], changes: Float[ndarray, "M N I"]) -> Float[ndarray, "I I"]:
         seen, moved = second_moment(apart), second_moment(changes)
+        if not moved.any():
+            return super()._directions(apart, changes)
         estimator = np.linalg.solve(seen + FLOOR**2 * np.eye(len(seen)), moved)  # x ↦ estimatorᵀ x
         _, axes = np.linalg.eigh(estimator.T @ seen @ estimator)  # ascending
         directions = estimator @ axes[:, ::-1]

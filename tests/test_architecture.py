@@ -32,6 +32,7 @@ ORDER = {
         "shell",
         "reference",
         "records",
+        "engine",
         "build",
         "watching",
         "pictures",
@@ -55,7 +56,6 @@ ORDER = {
     "experiments.training": [".", "online", "run"],
     "experiments.driving": ["simulator", "view", "."],
     "experiments.bench": [
-        "steps",
         "missing",
         "choices",
         "budgets",
@@ -70,6 +70,7 @@ ORDER = {
         "few_labels",
         "rewards",
         "robot",
+        "scale",
         "shipped",
     ],
 }

@@ -51,8 +51,8 @@ COMMITTED = {
     "cartpole_again": CurveRow, "collection": Value, "partial_goals": Value, "planning": Value, "robot_loop": Value,
     "expectation": ExpectationRow,
     "dmc_curves": CurveRow, "fine_tuning": CurveRow, "latency": LatencyRow, "paired": PairedRow, "planners": PlannerRow,
-    "representation": RepresentationRow, "reward_plans": ReturnRow, "second_start": Value, "stirred_tank": Value,
-    "training_profile": ProfileRow, "training_speed": SpeedRow,
+    "representation": RepresentationRow, "reward_plans": ReturnRow, "scale": Value,
+    "second_start": Value, "stirred_tank": Value, "training_profile": ProfileRow, "training_speed": SpeedRow,
 }  # fmt: skip
 CHECKPOINTS = sorted((ROOT / "experiments" / "checkpoints").glob("*.safetensors"))
 

@@ -62,6 +62,7 @@ TABLES = {
     "planners": Source("planners.csv", planners_table.PlannerRow, planners_table.IDENTITY),
     "representation": Source("representation.csv", representation_rows.RepresentationRow, representation_rows.IDENTITY),
     "rewards": Source("dmc_curves.csv", curves.CurveRow, curves.IDENTITY),
+    "scale": Source("scale.csv", results.Value, _VALUES),
     "second_start": Source("second_start.csv", results.Value, _VALUES),
     "sensors": Source("sensors.csv", Row, results.IDENTITY),
     "soak": _ROBOT_LOOP,

@@ -33,6 +33,7 @@ SUITES = {
     "planners": "planners.suite",
     "representation": "representation.suite",
     "rewards": "rewards.suite",
+    "scale": "scale.suite",
     "second_start": "latency.second_start",
     "sensors": "goal.sensors",
     "soak": "robot.soak.suite",
@@ -45,6 +46,10 @@ SUITES = {
     "training_profile": "training.profile",
     "training_speed": "training.speed",
 }
+# Suites whose steps an engine places; the others measure times or a robot loop, in this process.
+PLACED = frozenset(
+    ["expectation", "few_labels", "fine_tuning", "goal", "goal_ablations", "memory", "representation", "rewards", "training_curve"]
+)
 
 
 def run(cfg: DictConfig) -> list[Any]:
@@ -60,6 +65,12 @@ def run(cfg: DictConfig) -> list[Any]:
         raise ValueError(f"suite={name} is not known: choose from {', '.join(SUITES)}")
     if cfg.shipped:
         return shipped.show(name)
+    if name not in PLACED and (cfg.dry_run or cfg.engine.name != "local"):
+        setting = "dry_run=true" if cfg.dry_run else f"engine={cfg.engine.name}"
+        raise ValueError(
+            f"{setting} is for suites of steps, and suite={name} measures in one process: leave it out, or choose from "
+            f"{', '.join(sorted(PLACED))}"
+        )
     rows: list[Any] = importlib.import_module(f"..bench.{SUITES[name]}", __package__).run(cfg)
     if cfg.results and not cfg.suite.get("export"):  # which measures nothing
         path = Path(cfg.results) / shipped.TABLES[name].file

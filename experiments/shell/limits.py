@@ -38,8 +38,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "leap_updates learning_starts num_keep offline_updates patience plan plans policy_updates preview shift "
         "suggestions video_episodes",
     ),
-    (Whole(1), "calibration_clips clips goal_offset leap_size pairs renew spans"),
-    (Whole(0), "context"),
+    (Whole(1), "calibration_clips clips copies cores goal_offset leap_size pairs renew spans"),
+    (Whole(0), "context retries"),
     (Whole(0, 16), "memory"),
     (Whole(1, 100), "memory_stride"),
     (_SEED, "changes_seed seed"),
@@ -48,12 +48,12 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         _POSITIVE,
         "alarms_a_minute bin_limit clip_norm control_period deadline_ms encoder_rate false_alarms_per_minute init_std "
         "deepest highest learning_rate longest_distance max_std rate_limit reach seconds spread spread_rate std_decay "
-        "temperature turn",
+        "memory_gib temperature turn",
     ),
     (
         Number(0),
         "alignment consistency decoding delay_ms detached_prediction distance entropy fault_at furthest goal_probe "
-        "hold_seconds inverse latent_noise latent_norm min_free_gib min_std miss near penalty prediction "
+        "gpus hold_seconds inverse latent_noise latent_norm min_free_gib min_std miss near penalty prediction "
         "reconstruction reward scale sigreg slant suggestion_noise termination value weight_decay",
     ),
     (Number(), "beta moment noise_beta running terminal weight"),
@@ -64,15 +64,17 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (_BETWEEN, "expectile false_alarm_rate target_rate"),
     (
         Flag(),
+        "apart dry_run "
         "compensate decoder episodic filling learned_encoder own_settings policy rate redo shipped view view_dark",
     ),
     (
         Word(),
         "_target_ baseline before bundle calibration checkpoint data fault host log method name of ours out pictures "
-        "pictures_of planner results runs task telemetry variant start_from what",
+        "address pictures_of planner results runs task telemetry variant start_from what",
     ),
     (Word(("body", "mild_texture", "strong_texture", "light", "noise", "camera")), "distractor"),
     (Word(("table", "json")), "format"),
+    (Word(("shared", "store")), "artifacts"),
     (Word(("ppo", "sac")), "algorithm"),
     (Word(("policy", "planner")), "actor"),
     (Word(("zero", "linear", "cubic")), "order"),
@@ -80,13 +82,13 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Word(("ideal", "delay", "wallclock")), "timing"),
     (Word(("max", "mean")), "clip_reduce pair_reduce"),
     (Several(Word(("cpu", "cuda")), 1), "platforms"),
-    (Several(Word()), "properties visibilities"),
+    (Several(Word()), "evaluation properties smoke visibilities"),
     (Word(), "export"),
     (Several(Word(), 1), "policies"),
     (Several(_SEED, 1), "seeds"),
     (Several(_SEED), "before_seeds"),
     (Several(Whole(1), 1), "budgets"),
-    (Several(Whole(1)), "goal_offsets"),
+    (Several(Whole(1)), "goal_offsets machines"),
     (Several(_POSITIVE, 1), "penalties"),
     (Several(Number(), 1), "rest"),
     (Several(Number(0)), "shares"),
@@ -102,7 +104,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         Group(),
         "base behaviour baselines cases checkpoints collection constraint cost early_stop entries gcbc grid model "
         "objective observation online parameterization recipes risk settings suite sweeps tight training variants "
-        "where",
+        "engine where",
     ),
 )
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
@@ -143,7 +145,7 @@ _OPTIONAL_NAMES = (
     "delay_ms distractor episodes episodic every fault features goal goal_at members methods moment only ours out "
     "goal_offset pictures_of plan "
     "planners preview rate_limit rest results run seconds seeds sensors of start_from start_parts tasks telemetry what "
-    "watch where export "
+    "watch where export workers cores address "
 )
 OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 

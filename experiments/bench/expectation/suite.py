@@ -20,13 +20,15 @@ from rich.console import Console
 from envs.physics.dataset import export_test, export_training
 from envs.physics.studio import Drawn, Studio
 
+from ...engine.artifacts import TableFile
+from ...engine.run import run_steps
+from ...engine.step import Step, exit_on_failure
 from ...records import table_file
 from ...records.manifest import command, manifest
 from ...shell.progress import progress_bar
 from ...shell.say import say
 from ...training.ensure import ensure_model
 from ..missing import missing
-from ..steps import Step, exit_on_failure, run_all
 from ..training.settings import same_settings, stored_cells
 from . import examples
 from .cells import Cell, cells, check, data_folder, folder, identified, model_file, settings
@@ -57,7 +59,8 @@ def run(cfg: DictConfig) -> list[ExpectationRow]:
         export(cfg, requested)
         return []
     with Suite(cfg) as suite:
-        failed = run_all(suite.steps(suite.to_measure(requested)))
+        found = suite.steps(suite.to_measure(requested))
+        failed = run_steps(cfg, __name__, found, TableFile(FILE, ExpectationRow, IDENTITY))
     wanted = {cell.identity for cell in requested}
     rows = [row for row in table_file.read(suite.path, ExpectationRow) if row.identity() in wanted]
     if rows:

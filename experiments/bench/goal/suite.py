@@ -23,17 +23,19 @@ from ... import build
 from ...baselines import gcbc, sac_her
 from ...build import goal_tasks
 from ...build.recipes import Paths, file_name, recipe
+from ...engine.artifacts import TableFile
+from ...engine.run import run_steps
+from ...engine.step import Step, exit_on_failure
 from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED, Learned, make_policy, make_row, timed
 from ...evaluation.goals.protocols import already_solved
 from ...evaluation.goals.rollout import GoalEpisodes
 from ...evaluation.policy import Policy
 from ...records.manifest import manifest
-from ...records.results import Row, append_csv, read_csv, read_manifests
+from ...records.results import IDENTITY, Row, append_csv, read_csv, read_manifests
 from ...shell.progress import progress_bar
 from ...training import cloning
 from ...training.ensure import ensure_data, ensure_model
 from ..missing import missing
-from ..steps import Step, exit_on_failure, run_all
 from . import points as goal_points
 from . import table as goal_table
 from .outcomes import outcomes
@@ -62,7 +64,8 @@ def run(cfg: DictConfig) -> list[Row]:
         **manifest(cfg, sorted({point.seed for point in points})),
         "settings": {point.key: point.settings for point in points},
     }
-    failed = run_all(steps(Suite(cfg, recipes, path, made), todo))
+    table = TableFile(path.name, Row, IDENTITY, digits=None)
+    failed = run_steps(cfg, __name__, steps(Suite(cfg, recipes, path, made), todo), table)
     identities = {point.identity() for point in points}
     rows = [row for row in (read_csv(path) if path.exists() else []) if row.identity() in identities]
     goal_table.show(rows)
@@ -165,8 +168,10 @@ def steps(suite: Suite, todo: Sequence[Point]) -> list[Step]:
     """Steps for the rows of `todo` and their prerequisites, each before the first row that needs it."""
     found: dict[str, Step] = {}
 
-    def add(name: str, kind: str, run: Callable[[], object], needs: Sequence[str] = ()) -> list[str]:
-        found.setdefault(name, Step(name, kind, run, tuple(needs)))
+    def add(
+        name: str, kind: str, run: Callable[[], object], needs: Sequence[str] = (), reads: Sequence[Path] = ()
+    ) -> list[str]:
+        found.setdefault(name, Step(name, kind, run, tuple(needs), tuple(reads)))
         return [*needs, name]
 
     for point in todo:
@@ -175,15 +180,17 @@ def steps(suite: Suite, todo: Sequence[Point]) -> list[Step]:
         where = f"of {each.task}{seen}, seed {seed}"
         of_model, of_data = point.policy in (*OF_MODEL, *PLANNING), point.policy == "gcbc"
         file = suite.model_file(each, seed) if of_model else suite.baseline_file(point.policy, each, seed)
-        if (of_model or of_data) and not file.exists() and not Paths.of(each.cfg, seed).data.exists():
+        data = Paths.of(each.cfg, seed).data
+        if (of_model or of_data) and not file.exists() and not data.exists():
             needs = add(f"data {where}", "data", partial(ensure_data, each.cfg, seed))
         if of_model and not file.exists():
             variant = each.variant if file != Paths.of(each.cfg, seed).model else ""
-            needs = add(f"{variant} model {where}".strip(), "model", partial(suite.model, each, seed), needs)
+            needs = add(f"{variant} model {where}".strip(), "model", partial(suite.model, each, seed), needs, [data])
         if point.policy in BASELINES and not file.exists():
             train = partial(suite.train_baseline, point.policy, each, seed)
-            needs = add(f"{point.policy} {where}", point.policy, train, needs)
-        add(str(point), f"rows of {point.policy}", partial(suite.measure, point), needs)
+            needs = add(f"{point.policy} {where}", point.policy, train, needs, [data])
+        learned = [file] if of_model or point.policy in BASELINES else []
+        add(str(point), f"rows of {point.policy}", partial(suite.measure, point), needs, learned)
     return list(found.values())
 
 

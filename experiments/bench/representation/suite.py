@@ -20,6 +20,10 @@ from rich.console import Console
 
 from ... import build
 from ...build import goal_tasks
+from ...build.recipes import Paths
+from ...engine.artifacts import TableFile
+from ...engine.run import run_steps
+from ...engine.step import Step, exit_on_failure
 from ...evaluation.goals.measure import make_policy
 from ...evaluation.goals.protocols import honest
 from ...records import table_file
@@ -28,7 +32,6 @@ from ...shell.progress import progress_bar
 from ...training.ensure import ensure_data, ensure_model
 from ..goal.outcomes import outcomes
 from ..missing import missing
-from ..steps import Step, exit_on_failure, run_all
 from ..training.settings import same_settings, stored_cells
 from .cells import Cell, cells, check
 from .measures import measures
@@ -53,7 +56,8 @@ def run(cfg: DictConfig) -> list[RepresentationRow]:
     suite, requested = Suite(cfg), list(cells(cfg))
     for cell in requested:
         suite.settings(cell)  # a setting that does not exist is found before anything is trained
-    failed = run_all(suite.steps(suite.to_measure(requested)))
+    table_of_rows = TableFile(FILE, RepresentationRow, IDENTITY)
+    failed = run_steps(cfg, __name__, suite.steps(suite.to_measure(requested)), table_of_rows)
     wanted = {cell.identity for cell in requested}
     rows = [row for row in table_file.read(suite.path, RepresentationRow) if row.identity in wanted]
     if rows:
@@ -101,10 +105,10 @@ class Suite:
             file = cell.model_file(made)
             if not file.exists():
                 found.setdefault(data, Step(data, "data", partial(ensure_data, made, cell.seed)))
-                train = partial(ensure_model, made, cell.seed, file)
-                found.setdefault(model, Step(model, f"model {cell.method} {cell.updates}", train, (data,)))
+                train, read = partial(ensure_model, made, cell.seed, file), (Paths.of(made, cell.seed).data,)
+                found.setdefault(model, Step(model, f"model {cell.method} {cell.updates}", train, (data,), read))
             needs = (model,) if model in found else ()
-            found[str(cell)] = Step(str(cell), "row", partial(self.measure, cell), needs)
+            found[str(cell)] = Step(str(cell), "row", partial(self.measure, cell), needs, (file,))
         return list(found.values())
 
     def measure(self, cell: Cell) -> None:

@@ -19,6 +19,8 @@ from envs.registry import make_reward_task, usual_action_repeat
 
 from ... import build
 from ...build.recipes import file_name
+from ...engine.run import run_steps
+from ...engine.step import Step, exit_on_failure
 from ...records import curves
 from ...records.curves import CurveRow
 from ...shell.overrides import command_line
@@ -26,7 +28,6 @@ from ...shell.say import say
 from ...training import run as training
 from ...training.recording import record
 from ..missing import missing
-from ..steps import Step, exit_on_failure, run_all
 from .suite import complete, key_of, learning_step
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def run(cfg: DictConfig) -> list[CurveRow]:
         raise ValueError("suite.tasks and suite.seeds must each name something to measure")
     runs = [each for seed in suite.seeds for task in suite.tasks for each in _runs(cfg, path, str(task), int(seed))]
     todo = missing(runs, lambda each: complete(each.recipe), cfg.redo, "runs")
-    exit_on_failure(run_all([step for each in todo for step in each.steps(cfg.redo)]))
+    exit_on_failure(run_steps(cfg, __name__, [step for each in todo for step in each.steps(cfg.redo)]))
     settings = {"curves": [path], "at": int(suite.steps), "published": [], "baseline": FRESH}
     say(f"side by side: {command_line('compare', settings)}")
     keys = {key_of(each.recipe) for each in runs}

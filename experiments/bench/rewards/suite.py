@@ -14,13 +14,14 @@ from omegaconf import DictConfig
 
 from ... import build
 from ...build.recipes import file_name
+from ...engine.run import run_steps
+from ...engine.step import Step, exit_on_failure
 from ...records import curves
 from ...records.curves import CurveRow
 from ...shell.overrides import command_line
 from ...shell.say import say
 from ...training import run as training
 from ..missing import missing
-from ..steps import Step, exit_on_failure, run_all
 
 TABLE = "dmc_curves.csv"
 
@@ -46,7 +47,7 @@ def run(cfg: DictConfig) -> list[CurveRow]:
                 recipe.out = str(Path(cfg.runs) / "rewards" / f"{name}.safetensors")
                 recipes.append(recipe)
     todo = missing(recipes, complete, cfg.redo, "runs")
-    exit_on_failure(run_all([learning_step(recipe, cfg.redo) for recipe in todo]))
+    exit_on_failure(run_steps(cfg, __name__, [learning_step(recipe, cfg.redo) for recipe in todo]))
     keys = {key_of(recipe) for recipe in recipes}
     say(f"side by side: {command_line('compare', {'curves': [path]})}")
     return [row for row in curves.read(path) if row.key() in keys]

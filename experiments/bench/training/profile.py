@@ -24,13 +24,14 @@ from worldmodel.training.trainer import Trainer
 
 from ... import build
 from ...build.recipes import recipe
+from ...engine import here
+from ...engine.step import Step, exit_on_failure
 from ...records import table_file
 from ...records.manifest import command, manifest
 from ...training.ensure import ensure_data
 from ...training.offline import prepare
 from ..flops import SGEMM_SIZE, gemm_flops, sgemm_gflops
 from ..missing import missing
-from ..steps import Step, exit_on_failure, run_all
 from .profile_rows import IDENTITY, UPDATE, ProfileRow, table
 from .settings import same_settings, stored_cells
 from .trace import Spent, by_kind, record
@@ -57,7 +58,7 @@ def run(cfg: DictConfig) -> list[ProfileRow]:
         return same_settings(stored.get(task), _cell(cfg, task))
 
     todo = missing(tasks, is_measured, bool(cfg.redo), "tasks")
-    failed = run_all([Step(f"profile of {task}", "profile", partial(measure, cfg, task, path)) for task in todo])
+    failed = here.run([Step(f"profile of {task}", "profile", partial(measure, cfg, task, path)) for task in todo])
     rows = [row for row in table_file.read(path, ProfileRow) if row.task in tasks]
     if rows:
         Console().print(table(rows))

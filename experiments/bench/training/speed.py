@@ -29,6 +29,8 @@ from worldmodel.training.trainer import Trainer
 
 from ... import build
 from ...build.recipes import Paths, recipe
+from ...engine import here
+from ...engine.step import Step, exit_on_failure
 from ...records import table_file
 from ...records.manifest import command, manifest
 from ...records.promises import require
@@ -38,7 +40,6 @@ from ...training.ensure import ensure_data
 from ...training.offline import prepare
 from ..flops import SGEMM_SIZE, sgemm_gflops
 from ..missing import missing
-from ..steps import Step, exit_on_failure, run_all
 from . import checkouts
 from .checkouts import Checkout
 from .profile import update_flops
@@ -74,7 +75,7 @@ def run(cfg: DictConfig) -> list[SpeedRow]:
             raise ValueError(f"{task!r} is not a choice of suite.tasks: choose from {', '.join(envs.task_names())}")
     suite = Suite(cfg)
     requested = list(cells(cfg))
-    failed = run_all([Step(str(cell), cell.version, partial(suite.measure, cell)) for cell in suite.todo(requested)])
+    failed = here.run([Step(str(cell), cell.version, partial(suite.measure, cell)) for cell in suite.todo(requested)])
     wanted = {(cell.task, cell.version, cell.seed) for cell in requested}
     rows = [row for row in table_file.read(suite.path, SpeedRow) if row.identity in wanted]
     committed = committed_rows({cell.task: suite.settings(cell) for cell in requested})

@@ -2,7 +2,9 @@ import logging
 
 import pytest
 
-from experiments.bench.steps import Step, run_all, time_left
+from experiments.engine import here
+from experiments.engine.durations import time_left
+from experiments.engine.step import Step
 
 
 def fail(sentence):
@@ -11,7 +13,7 @@ def fail(sentence):
 
 def test_what_fails_is_named_and_what_does_not_need_it_goes_on(caplog):
     done = []
-    failed = run_all(
+    failed = here.run(
         [
             Step("data", "data", lambda: fail("the disk is full")),
             Step("model", "model", lambda: done.append("model"), ("data",)),
@@ -36,7 +38,7 @@ def test_an_interruption_stops_everything():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_all([Step("first", "row", stop), Step("second", "row", lambda: pytest.fail("went on"))])
+        here.run([Step("first", "row", stop), Step("second", "row", lambda: pytest.fail("went on"))])
 
 
 def test_the_time_left_is_that_of_the_kinds_ahead():

@@ -1,0 +1,1 @@
+"""Steps of a suite, run in this process, in processes of this machine, or on a Ray cluster."""

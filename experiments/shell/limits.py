@@ -39,6 +39,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "suggestions video_episodes",
     ),
     (Whole(1), "calibration_clips clips goal_offset leap_size pairs renew spans"),
+    (Whole(1, 64), "goal_solutions"),
     (Whole(0), "context"),
     (Whole(0, 16), "memory"),
     (Whole(1, 100), "memory_stride"),

@@ -36,10 +36,12 @@ class Sensor:
       period: one for each component, flattened: the period of an angle, None for what is not periodic. None: no angles.
       interpolates: whether a reading between two others lies between them; False for images and one-hot codes.
       optional: whether it may be missing at a moment. Its values are zeros then.
+      symmetry: rotations of its only angle within a period that look the same, such as 4 of a square's: any of them
+        solves a goal.
 
     Raises:
-      ValueError: a name that cannot be a key, a shape that is not of positive sizes, or units or periods of another
-        number than the components.
+      ValueError: a name that cannot be a key, a shape that is not of positive sizes, units or periods of another
+        number than the components, or a symmetry without its angle.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Sensor:
     period: tuple[float | None, ...] | None = None
     interpolates: bool = True
     optional: bool = False
+    symmetry: int = 1
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name.endswith(PRESENT):
@@ -64,6 +67,12 @@ class Sensor:
                 )
         if any(period is not None and not 0 < period < math.inf for period in self.period or ()):
             raise ValueError(f"the periods of sensor {self.name!r} are {self.period}: each must be positive, or None")
+        angles = sum(period is not None for period in self.period or ())
+        if self.symmetry != 1 and not (self.symmetry > 1 and angles == 1):
+            raise ValueError(
+                f"the symmetry of sensor {self.name!r} is {self.symmetry}, and it has {angles} angles: rotations that "
+                "look the same are a whole number, of exactly one angle with its period"
+            )
 
     @property
     def size(self) -> int:
@@ -71,8 +80,9 @@ class Sensor:
         return math.prod(self.shape)
 
     def describe(self) -> dict[str, Any]:
-        """Return all fields as JSON, in the format that `from_json` reads."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        """Return the fields as JSON, in the format that `from_json` reads; earlier versions know no symmetry of 1."""
+        values = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in values.items() if (key, value) != ("symmetry", 1)}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Sensor:

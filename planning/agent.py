@@ -22,6 +22,7 @@ from .objective import PRECISIONS, LatentObjective, imagine, with_prefix
 from .proposals import ModelProposal, TakesProposals, given_by
 from .pytree import static
 from .risk import Mean, Risk
+from .solutions import nearest, solutions
 from .types import ActionSpec, Evaluation, Leaf, Number, Plan, Planner
 
 PROPOSALS = 2**31 - 1  # folded into the key of the model's proposals: no planner counts that far
@@ -35,7 +36,7 @@ class AgentState:
     key: Leaf  # []
     history: Leaf  # [P, E] the last moments, embedded, newest last
     root: Leaf  # [D] the latent of the history
-    goal: Leaf  # [D] the latent of the goal
+    goal: Leaf  # [D] the latent of the goal; of several solutions the one that is planned for
     search: Any  # the planner's state
     plan: Plan  # the plan in execution
     previous: Leaf  # [A] the action that was taken last; at the start the rest action
@@ -45,6 +46,7 @@ class AgentState:
     behind: Leaf  # [] bool, whether the search still starts from an earlier observation
     committed: Leaf  # [T, A] actions that are fixed from the latest observation on; see `_remembered`
     frozen: Leaf  # [] int32, how many actions of `committed` count: 0 unless set by `freeze`
+    goals: Leaf | None = None  # [G, D] the solutions of the goal, where there are several
 
 
 @register_dataclass
@@ -93,7 +95,8 @@ class Agent:
         self.validate()
         history = jnp.zeros((self.model.history, self.model.embedding_size), jnp.float32)
         latent = jnp.zeros_like(self.model.encode(self.model.params, history))
-        return self._begin(history, latent, latent, key, self._names())
+        count = jax.eval_shape(self.solutions, history[0]).shape[0]
+        return self._begin(history, latent, jnp.broadcast_to(latent[None], (count, *latent.shape)), key, self._names())
 
     def reset(
         self,
@@ -112,9 +115,9 @@ class Agent:
           environment: number of this one.
           mask: which parts of the goal are requested, where the model has such goals; None: all.
         """
-        goal = self.goal(goal_embedding, mask)
+        goals = self.solutions(goal_embedding, mask)
         key = jax.random.fold_in(key, environment)
-        return self._begin(jnp.zeros_like(state.history), jnp.zeros_like(state.root), goal, key, self._names())
+        return self._begin(jnp.zeros_like(state.history), jnp.zeros_like(state.root), goals, key, self._names())
 
     def observe(self, state: AgentState, embedding: Float[Array, "E"]) -> AgentState:
         """Take in one moment, embedded. At an episode's start the past is unknown: the first moment is repeated."""
@@ -134,10 +137,15 @@ class Agent:
 
     def _seen(self, state: AgentState, history: Float[Array, "P E"], count: Int[Array, ""] | int) -> AgentState:
         """Return the state after `count` new moments, with this history."""
+        root, goal = self.model.encode(self.model.params, history), state.goal
+        if state.goals is not None:
+            present = jnp.where(state.observed == 0, jnp.nan, goal)
+            goal = nearest(self.model, root, state.goals, present)
         return replace(
             state,
             history=history,
-            root=self.model.encode(self.model.params, history),
+            root=root,
+            goal=goal,
             observed=state.observed + count,
             pending=jnp.zeros_like(state.pending),
             behind=jnp.ones_like(state.behind),
@@ -201,14 +209,15 @@ class Agent:
         latents = imagine(self.model, state.root, actions[None], self.precision, self.members).latent
         return jnp.mean(latents.reshape(-1, *latents.shape[-2:]), axis=0)
 
-    def _begin(self, history: Array, root: Array, goal: Array, key: PRNGKeyArray, names: Evaluation) -> AgentState:
+    def _begin(self, history: Array, root: Array, goals: Array, key: PRNGKeyArray, names: Evaluation) -> AgentState:
         """Return a state with nothing observed, and an empty plan that counts as used up."""
         search = self.planner.prepare(self.planner.init(self.spec, key), names)
         plan = self.planner.result(search, self.spec)
         used_up = jnp.full((), self.planner.horizon, jnp.int32)
         zero, behind = jnp.zeros((), jnp.int32), jnp.ones((), bool)
         now = (self.spec.rest_action, used_up, zero, zero, behind)
-        return AgentState(key, history, root, goal, search, plan, *now, jnp.zeros_like(plan.actions), zero)
+        several = goals if len(goals) > 1 else None
+        return AgentState(key, history, root, goals[0], search, plan, *now, jnp.zeros_like(plan.actions), zero, several)
 
     def _catch_up(self, state: AgentState) -> AgentState:
         search = self.planner.warm_start(state.search, self.spec, state.executed)
@@ -237,12 +246,9 @@ class Agent:
         situation = (root, goal, self.spec, self.constraints, self.risk, previous)
         return LatentObjective(self.model, self.costs, self.weights, *situation, self.precision, members=self.members)
 
-    def goal(self, embedding: Float[Array, "E"], mask: Bool[Array, "E"] | None = None) -> Float[Array, "D"]:
-        """Encode a goal, of which `mask` holds the requested parts; None: all."""
-        partial_goal = self.model.heads.goal
-        if partial_goal is not None:
-            return partial_goal(self.model.params, embedding, jnp.ones(embedding.shape, bool) if mask is None else mask)
-        return self.model.encode(self.model.params, self._at_rest(embedding))
+    def solutions(self, embedding: Float[Array, "E"], mask: Bool[Array, "E"] | None = None) -> Float[Array, "G D"]:
+        """Encode a goal, of which `mask` holds the requested parts; None: all. Each of the latents solves it."""
+        return solutions(self.model, embedding, mask)
 
     def _at_rest(self, embedding: Float[Array, "E"]) -> Float[Array, "P E"]:
         return jnp.broadcast_to(embedding[None], (self.model.history, *embedding.shape))

@@ -39,6 +39,7 @@ class Sensor:
       optional: whether a reading may be missing.
       interpolates: whether readings may be interpolated: false for images and one-hot codes.
       features: size of the embedding of a reading that is not a vector; 0 for a vector.
+      symmetry: rotations of its only angle within a period that look the same: any of them solves a goal.
 
     Raises:
       ValueError: an invalid field.
@@ -55,6 +56,7 @@ class Sensor:
     optional: bool = False
     interpolates: bool = True
     features: int = 0
+    symmetry: int = 1
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name.endswith(PRESENT):
@@ -75,6 +77,12 @@ class Sensor:
             raise ValueError(f"low and high of the sensor {self.name} must be of one length, the lower values first")
         if not all(0 <= period < math.inf for period in self.period):
             raise ValueError(f"a period of the sensor {self.name} must be positive, or 0 for none")
+        angles = np.count_nonzero(self.period)
+        if self.symmetry != 1 and (self.symmetry < 1 or angles != 1):
+            raise ValueError(
+                f"the symmetry of the sensor {self.name} is {self.symmetry}, and it has {angles} angles: rotations "
+                "that look the same are a whole number, of exactly one angle with its period"
+            )
         if (self.features > 0) is self.is_vector or not 0 <= self.features <= MOST:
             raise ValueError(
                 f"the sensor {self.name} reads {self.dtype}{list(self.shape)} and has features={self.features}: a "
@@ -191,11 +199,11 @@ class ObservationSpec:
 
     def difference(self, one: Float[ndarray, "... E"], other: Float[ndarray, "... E"]) -> Float[ndarray, "... E"]:
         """Return `one - other`, for angles the shorter way round."""
-        delta = one - other
-        if not self.period.any():
-            return delta
-        period = np.where(self.period > 0, self.period, np.inf)
-        return np.where(self.period > 0, delta - self.period * np.round(delta / period), delta).astype(delta.dtype)
+        return self._shortest(one - other, self.period)
+
+    def from_goal(self, one: Float[ndarray, "... E"], goal: Float[ndarray, "... E"]) -> Float[ndarray, "... E"]:
+        """Return `one - goal`, for an angle from the nearest rotation that looks the same."""
+        return self._shortest(one - goal, self.period / self._spread("symmetry", 1.0, 1.0))
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the sensors by field, without fields at their defaults; `from_json` reads them back."""
@@ -228,20 +236,18 @@ class ObservationSpec:
     @classmethod
     def of(cls, sensors: Iterable[Any]) -> ObservationSpec:
         """Build from anything with a sensor's attributes that shape a model, such as a model's own specification."""
-        return cls(
-            tuple(
-                Sensor(
-                    each.name,
-                    tuple(each.shape),
-                    each.dtype,
-                    period=tuple(each.period),
-                    optional=each.optional,
-                    interpolates=each.interpolates,
-                    features=each.features,
-                )
-                for each in sensors
-            )
-        )
+        found = []
+        for each in sensors:
+            arrays = tuple(each.shape), each.dtype, (), (), (), (), tuple(each.period)
+            others = each.optional, each.interpolates, each.features, getattr(each, "symmetry", 1)
+            found.append(Sensor(each.name, *arrays, *others))
+        return cls(tuple(found))
+
+    def _shortest(self, delta: Float[ndarray, "... E"], turn: Float[ndarray, "E"]) -> Float[ndarray, "... E"]:
+        if not turn.any():
+            return delta
+        whole = np.where(turn > 0, turn, np.inf)
+        return np.where(turn > 0, delta - turn * np.round(delta / whole), delta).astype(delta.dtype)
 
     def _spread(self, what: str, unknown: float, flag: float) -> Float[ndarray, "E"]:
         """Return one value for each number of an embedding, from an attribute of the vectors' components."""

@@ -36,9 +36,11 @@ class Sensor:
       optional: whether a reading may be missing; its values are zeros then.
       interpolates: whether a reading between two others lies between them.
       features: size of the embedding of a reading that is not a vector, such as an image; 0 for a vector.
+      symmetry: rotations of its only angle within a period that look the same: any of them solves a goal.
 
     Raises:
-      ValueError: no name, sizes that are not positive, no number type, or another number of periods than components.
+      ValueError: no name, sizes that are not positive, no number type, another number of periods than components, or
+        a symmetry without its angle.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Sensor:
     optional: bool = False
     interpolates: bool = True
     features: int = 0
+    symmetry: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(self.shape))
@@ -62,6 +65,12 @@ class Sensor:
             raise ValueError(
                 f"sensor {self.name!r} has {self.size} components and needs a period for each, 0 for none; got "
                 f"{self.period!r:.60}"
+            )
+        angles = np.count_nonzero(self.period)
+        if self.symmetry != 1 and not (type(self.symmetry) is int and self.symmetry > 1 and angles == 1):
+            raise ValueError(
+                f"the symmetry of sensor {self.name!r} is {self.symmetry!r:.40}, and it has {angles} angles: rotations "
+                "that look the same are a whole number, of exactly one angle with its period"
             )
 
     @property
@@ -193,11 +202,12 @@ class ObservationSpec:
         return found
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return the sensors by field, in the format that `from_json` reads."""
+        """Return the sensors by field, in the format that `from_json` reads; earlier versions know no symmetry of 1."""
         return [
             {
                 field.name: list(value) if isinstance(value := getattr(sensor, field.name), tuple) else value
                 for field in fields(Sensor)
+                if field.name != "symmetry" or sensor.symmetry != 1
             }
             for sensor in self.sensors
         ]
@@ -254,6 +264,7 @@ class ObservationSpec:
                     tuple(0.0 if period is None else float(period) for period in each.period or ()),
                     each.optional,
                     each.interpolates,
+                    symmetry=getattr(each, "symmetry", 1),
                 )
                 for each in sensors
             )

@@ -14,7 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from .moments import History, repeated
+from planning.solutions import nearest, solutions
+
+from .moments import History
 from .policy import Episodes
 
 
@@ -67,19 +69,22 @@ def reflex(model: Any, mask: Bool[ndarray, "E"] | None = None) -> ReactivePolicy
         )
 
     def see_goals(rows: Float[ndarray, "B E"]) -> Any:
-        if mask is not None and model.heads.goal is not None:
-            return model.heads.goal(model.params, jnp.asarray(rows), jnp.broadcast_to(jnp.asarray(mask), rows.shape))
-        return _encode(model, repeated(rows, model.history))
+        return _solutions(model, rows, mask)
 
     return ReactivePolicy("reflex", model.history, see_goals, lambda stacks, goals: _reflex(model, stacks, goals))
 
 
 # Compiled once per process and shape: another model of the same shape is only another argument.
 @jax.jit
-def _encode(model: Any, stacks: Any) -> Any:
-    return model.encode(model.params, jnp.asarray(stacks))
+def _solutions(model: Any, rows: Any, mask: Any) -> Any:
+    return jax.vmap(lambda row: solutions(model, row, mask))(jnp.asarray(rows))
 
 
 @jax.jit
 def _reflex(model: Any, stacks: Any, goals: Any) -> Any:
-    return model.heads.policy(model.params, model.encode(model.params, jnp.asarray(stacks)), goals)[..., 0, :]
+    latents = model.encode(model.params, jnp.asarray(stacks))
+    if goals.shape[1] == 1:
+        chosen = goals[:, 0]
+    else:
+        chosen = jax.vmap(lambda latent, several: nearest(model, latent, several))(latents, goals)
+    return model.heads.policy(model.params, latents, chosen)[..., 0, :]

@@ -40,6 +40,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (Whole(1), "calibration_clips clips copies cores goal_offset leap_size pairs renew spans"),
     (Whole(0), "context retries"),
+    (Whole(1, 64), "goal_solutions"),
     (Whole(0, 16), "memory"),
     (Whole(1, 100), "memory_stride"),
     (_SEED, "changes_seed seed"),

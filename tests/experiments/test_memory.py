@@ -75,7 +75,7 @@ def test_a_goal_is_its_observation_repeated_as_in_training(data, learned):
     model, sampler = learned
     agent = Agent(model, PLANNER, {"goal": GoalDistance()}, {"goal": 1.0}, ACTIONS)
     for row in np.unique(data.first):  # where an episode begins, the goal's own last moments are the same one
-        found = agent.goal(sampler.embeddings[row])
+        found = agent.solutions(sampler.embeddings[row])[0]
         np.testing.assert_allclose(found, sampler.goals[row], atol=2e-5)
     assert np.abs(np.asarray(sampler.goals) - np.asarray(sampler.latents)).max() > 1e-3, "elsewhere it has no past"
 

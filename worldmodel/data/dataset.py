@@ -141,6 +141,7 @@ def _spec(dataset: Any) -> ObservationSpec:
         described = ObservationSpec.from_json(
             [
                 {key: each[key] for key in ("name", "shape", "dtype", "period", "interpolates", "optional")}
+                | {"symmetry": each.get("symmetry", 1)}
                 for each in json.loads(dataset.storage.metadata["task"])["observation"]
             ]
         )

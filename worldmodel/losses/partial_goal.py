@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..models.goal_model import WorldModel
+
+SURPRISE = 0.1  # weight of the surprise at which solution is the best one, beside its error
+
+
+class PartialGoals(NamedTuple):
+    """Goals about some sensors."""
+
+    solutions: Array  # [B, M, D]
+    scores: Array  # [B, M] logits of how often each is the best one
 
 
 def partial_goals(
@@ -18,8 +28,8 @@ def partial_goals(
     key: PRNGKeyArray,
     asked: Sequence[Sequence[bool]] = (),
     asked_share: float = 0.0,
-) -> Float[Array, "B D"]:
-    """Return representations of goals with some of their numbers left out: few or many, a random share each.
+) -> PartialGoals:
+    """Return solutions of goals with some of their numbers left out: few or many, a random share each.
 
     A picture is included as a whole or not at all. An optional sensor's flag is included together with its readings,
     and a goal includes no reading that is missing.
@@ -50,12 +60,27 @@ def partial_goals(
         known = known.at[:, flag].set(jnp.any(known[:, place], axis=-1))
     given = jnp.where(known, embeddings, 0.0) if encoder.spec.flags else embeddings
     features = jax.lax.stop_gradient(encoder.features(given))
-    return model.goal_head(features, encoder.feature_mask(known).astype(features.dtype))
+    return PartialGoals(*model.goal_head(features, encoder.feature_mask(known).astype(features.dtype)))
 
 
-def goal_loss(partial: Float[Array, "B D"], goals: Float[Array, "B D"]) -> Float[Array, ""]:
-    """Mean squared error to the complete goals, which are constant: its minimum is the mean of consistent goals."""
-    return jnp.mean(jnp.square(partial - jax.lax.stop_gradient(goals)))
+def fitting(partial: PartialGoals, goals: Float[Array, "B D"]) -> Float[Array, "B D"]:
+    """Return the solution nearest to each complete goal: the one that reaching the goal has reached."""
+    best = _best(partial, goals)
+    return jnp.take_along_axis(partial.solutions, best[:, None, None], axis=1)[:, 0]
+
+
+def goal_loss(partial: PartialGoals, goals: Float[Array, "B D"]) -> Float[Array, ""]:
+    """Mean squared error of the best solution to the complete goals, which are constant, and its surprise.
+
+    With one solution, the minimum is the mean of consistent goals; with several, each is the mean of those to which it
+    is the nearest one.
+    """
+    error = jnp.mean(jnp.square(fitting(partial, goals) - jax.lax.stop_gradient(goals)))
+    if partial.scores.shape[1] == 1:
+        return error
+    shares = jax.nn.log_softmax(partial.scores)
+    surprise = -jnp.take_along_axis(shares, _best(partial, goals)[:, None], axis=1)
+    return error + SURPRISE * jnp.mean(surprise)
 
 
 def goal_probe_loss(model: WorldModel, partial: Float[Array, "B D"], goals: Float[Array, "B D"]) -> Float[Array, ""]:
@@ -63,8 +88,17 @@ def goal_probe_loss(model: WorldModel, partial: Float[Array, "B D"], goals: Floa
 
     A probe is not linear: its value at a mean of representations is not the mean of its values. Only the partial goals
     learn from this loss; the model needs a probe.
+
+    Args:
+      model: with the probe.
+      partial: the fitting solution of each goal.
+      goals: complete.
     """
     assert model.probe_head is not None
     definition, state = nnx.split(model.probe_head)
     probe = nnx.merge(definition, jax.lax.stop_gradient(state))
     return jnp.mean(jnp.square(probe.mlp(partial) - jax.lax.stop_gradient(probe.mlp(goals))))
+
+
+def _best(partial: PartialGoals, goals: Float[Array, "B D"]) -> Int[Array, "B"]:
+    return jnp.argmin(jnp.sum(jnp.square(partial.solutions - goals[:, None]), axis=-1), axis=1)

@@ -44,6 +44,7 @@ from .architecture import (
 )
 
 MOST_CODES = 64
+MOST_SOLUTIONS = 64
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class ModelConfig(Architecture):
     filling: bool = False  # answers what a missing sensor would read
     leap: int = 0  # action blocks in one step of the slower dynamics, for planning on two levels; 0: there are none
     leap_size: int = 6  # numbers that say which future a leap leads to
+    goal_solutions: int = 1  # latents that a goal about some sensors becomes: of several, each one solves it
     latent_action: int = 0  # numbers in a latent action for each component of an action; 0: there are no latent actions
 
     def __post_init__(self) -> None:
@@ -81,6 +83,7 @@ class ModelConfig(Architecture):
             "memory": MOST_MOMENTS,
             "memory_stride": MOST_STRIDE,
             "latent_action": MOST_CODES,
+            "goal_solutions": MOST_SOLUTIONS,
         }
         for field in dataclasses.fields(self):
             name, value = field.name, getattr(self, field.name)
@@ -139,7 +142,7 @@ class WorldModel(nnx.Module):
         self.distance_head = TemporalDistance(size, head_width, depth, rngs)
         self.policy_head = GoalPolicy(size, *actions, width, depth, rngs) if config.policy else None
         features = self.encoder.feature_size
-        self.goal_head = PartialGoal(size, features, head_width, depth, rngs)
+        self.goal_head = PartialGoal(size, features, head_width, depth, rngs, config.goal_solutions)
         self.probe_head = Probe(size, config.probe_size, head_width, depth, rngs) if config.probe_size else None
         self.pictures = picture_encoders(config.observation, config.pictures, rngs)
         # Last, so that the other modules have the same initial weights with it and without.
@@ -204,8 +207,10 @@ class WorldModel(nnx.Module):
         """
         return Prediction(self.predictor(latent, block))
 
-    def goal(self, embedding: Float[Array, "... E"], mask: Bool[Array, "... E"]) -> Float[Array, "... D"]:
-        """Representation of being at rest at a goal.
+    def goal(
+        self, embedding: Float[Array, "... E"], mask: Bool[Array, "... E"]
+    ) -> Float[Array, "... D"] | Float[Array, "... M D"]:
+        """Representation of being at rest at a goal; of a model with several solutions, one of each.
 
         Args:
           embedding: of the goal; numbers outside the mask are ignored, but must be finite.
@@ -213,8 +218,10 @@ class WorldModel(nnx.Module):
         """
         known = jnp.where(mask, embedding, 0.0)
         whole = self.encode(jnp.repeat(known[..., None, :], len(self.lags), axis=-2))
-        part = self.goal_head(self.encoder.features(known), self.encoder.feature_mask(mask).astype(known.dtype))
-        return jnp.where(jnp.all(mask, axis=-1, keepdims=True), whole, part)
+        found = self.goal_head(self.encoder.features(known), self.encoder.feature_mask(mask).astype(known.dtype))
+        part = self.goal_head.likely(*found)
+        goals = jnp.where(jnp.all(mask, axis=-1)[..., None, None], whole[..., None, :], part)
+        return goals if goals.shape[-2] > 1 else goals[..., 0, :]
 
     def distance(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "..."]:
         """Environment steps from `latent` to `goal`."""

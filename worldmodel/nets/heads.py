@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -13,6 +14,7 @@ from .normalization import Normalizer, Statistic
 STEP_SCALE = 20.0  # environment steps, of the order of a plan's horizon
 EMBEDDING = 16  # dimensions of u
 EPSILON = 1e-6  # keeps the norm differentiable at the goal
+SELDOM = 0.2  # of an equal share: a solution that is the best one more seldom is none
 
 
 class InverseDynamics(nnx.Module):
@@ -72,9 +74,12 @@ class GoalPolicy(nnx.Module):
 
 
 class PartialGoal(nnx.Module):
-    """Encoder of partially specified goals: `[..., F], [..., F] -> [..., D]`.
+    """Encoder of partially specified goals: `[..., F], [..., F] -> [..., M, D], [..., M]`.
 
-    The unspecified rest follows from the data: the target is the mean of the representations of consistent goals.
+    The unspecified rest follows from the data. With one solution the target is the mean of the representations of
+    consistent goals. With several each is a hypothesis, and only the best one learns from a goal (multiple choice
+    learning: Guzman-Rivera et al., 2012; Lee et al., arXiv 1606.07839): they settle where consistent goals are, such as
+    at the two elbows of an arm whose tip is told. Scores are the logits of how often each is the best one.
 
     Args:
       latent_size: D.
@@ -82,14 +87,32 @@ class PartialGoal(nnx.Module):
       width: of the hidden layers.
       depth: number of hidden layers.
       rngs: of the initial weights.
+      solutions: M.
     """
 
-    def __init__(self, latent_size: int, features: int, width: int, depth: int, rngs: nnx.Rngs):
-        self.mlp = MLP((features, features), latent_size, width, depth, rngs)
+    def __init__(self, latent_size: int, features: int, width: int, depth: int, rngs: nnx.Rngs, solutions: int = 1):
+        self.shape = (solutions, latent_size)
+        scores = solutions if solutions > 1 else 0
+        self.mlp = MLP((features, features), solutions * latent_size + scores, width, depth, rngs)
 
-    def __call__(self, features: Float[Array, "... F"], known: Float[Array, "... F"]) -> Float[Array, "... D"]:
+    def __call__(
+        self, features: Float[Array, "... F"], known: Float[Array, "... F"]
+    ) -> tuple[Float[Array, "... M D"], Float[Array, "... M"]]:
         """Encode the features of a goal; the mask is 1 where a feature is specified and 0 where it is free."""
-        return self.mlp(features * known, known)
+        found = self.mlp(features * known, known)
+        count, size = self.shape
+        latents = found[..., : count * size].reshape((*found.shape[:-1], count, size))
+        return latents, found[..., count * size :] if count > 1 else jnp.zeros_like(latents[..., 0])
+
+    def likely(self, latents: Float[Array, "... M D"], scores: Float[Array, "... M"]) -> Float[Array, "... M D"]:
+        """Return the solutions, with the likeliest one in place of those that hardly ever are the best.
+
+        Nothing teaches a hypothesis where it is never the best one, so there it may be anything.
+        """
+        share = jax.nn.softmax(scores)
+        best = jnp.argmax(scores, axis=-1)[..., None, None]
+        unlikely = share < SELDOM / self.shape[0]
+        return jnp.where(unlikely[..., None], jnp.take_along_axis(latents, best, axis=-2), latents)
 
 
 class TemporalDistance(nnx.Module):

@@ -107,6 +107,6 @@ def _words(spec: ObservationSpec) -> str:
     """Describe the sensors in a few words, including the fields that may differ."""
     return ", ".join(
         f"{each.name} {each.dtype}{list(each.shape)}{' optional' * each.optional}"
-        f"{f' period {[*each.period]}' if each.period else ''}"
+        f"{f' period {[*each.period]}' if each.period else ''}{f' symmetry {each.symmetry}' * (each.symmetry > 1)}"
         for each in spec.sensors
     )

@@ -14,7 +14,7 @@ from ..losses.distance import distance_loss
 from ..losses.goal_policy import policy_loss
 from ..losses.latent_action import foreseen
 from ..losses.leap import leap_loss
-from ..losses.partial_goal import partial_goals
+from ..losses.partial_goal import PartialGoals, fitting, partial_goals
 from ..models.goal_model import WorldModel
 from ..nets.heads import Probe, TemporalDistance
 from ..types import LatentWindows, Metrics, Windows
@@ -217,10 +217,11 @@ def reflex_loss(
     return loss, {"loss": loss, "policy": loss}
 
 
-def _with_partial_goals(windows: LatentWindows, goals: Float[Array, "B D"], config: GoalSettings) -> LatentWindows:
-    """Replace a share of the goals by their representations with only some sensors specified.
+def _with_partial_goals(windows: LatentWindows, partial: PartialGoals, config: GoalSettings) -> LatentWindows:
+    """Replace a share of the goals by their representations with only some sensors specified, of several the fitting.
 
     This is valid for the critic, too: the steps to a full goal are an upper bound of the steps to a part of it.
     """
+    goals = jax.lax.stop_gradient(fitting(partial, windows.goals))
     is_partial = jnp.arange(len(goals), dtype=jnp.int32) < round(config.partial_goals * len(goals))
-    return replace(windows, goals=jnp.where(is_partial[:, None], jax.lax.stop_gradient(goals), windows.goals))
+    return replace(windows, goals=jnp.where(is_partial[:, None], goals, windows.goals))

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..losses.collapse import GAUSSIAN_VALUE, PUBLISHED_BATCH, sigreg_loss
 from ..losses.detached_prediction import detached_prediction_loss
 from ..losses.inverse import inverse_loss
-from ..losses.partial_goal import goal_loss, goal_probe_loss, partial_goals
+from ..losses.partial_goal import fitting, goal_loss, goal_probe_loss, partial_goals
 from ..losses.prediction import (
     bootstrap_weights,
     further_members_in_turn,
@@ -203,7 +203,7 @@ def latent_loss(
     loss = goal_loss(goals, windows.goals)
     metrics = {"partial_goal": loss}
     if config.goal_probe and model.probe_head is not None:
-        metrics["goal_probe"] = goal_probe_loss(model, goals, windows.goals)
+        metrics["goal_probe"] = goal_probe_loss(model, fitting(goals, windows.goals), windows.goals)
         loss = loss + config.goal_probe * metrics["goal_probe"]
     if len(model.predictor.members) > 1:
         latents = windows.latents

@@ -20,6 +20,7 @@ from planning import Agent
 from planning.control import Goal, LiveEngine
 from planning.control.engine.embedding import embedding
 from planning.control.engine.goal import checked_goal
+from planning.solutions import distances
 
 from ...records.episodes import EpisodeRecord
 from ...records.intervals import pool
@@ -84,8 +85,8 @@ def _last(states: Float[ndarray, "T S"], count: int) -> Float[ndarray, "P S"]:
 @jax.jit
 def _steps(agent: Agent, stacks: Any, row: Any, asked: Any) -> Any:
     model: Any = agent.model
-    latents, goal = model.encode(model.params, stacks), agent.goal(row, asked)
-    return model.heads.distance(model.params, latents, jnp.broadcast_to(goal[None], latents.shape))
+    latents = model.encode(model.params, stacks)
+    return jnp.min(distances(model, latents, agent.solutions(row, asked)), axis=-1)
 
 
 def show_approaches(rows: Sequence[Row], approaches: Mapping[str, Sequence[Approach]], title: str) -> None:

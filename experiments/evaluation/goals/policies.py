@@ -22,6 +22,7 @@ from envs import Task
 from envs.streams import episode_rng
 from envs.task import with_script
 from planning import ActionSpec, Agent, AskTell, Evaluation, Imagined, plan_on_host, score
+from planning.solutions import nearest
 
 from ..moments import History, repeated, sensed_rows, true_rows
 from .rollout import GoalEpisodes
@@ -54,8 +55,13 @@ def _score_true_latents(agent: Agent, stacks: Any, root: Any, goal: Any, actions
 
 
 @jax.jit
-def _goal(agent: Agent, goal: Any, mask: Any) -> Any:
-    return agent.goal(goal, mask)
+def _solutions(agent: Agent, goal: Any, mask: Any) -> Any:
+    return agent.solutions(goal, mask)
+
+
+@jax.jit
+def _nearest(model: Any, latent: Any, goals: Any) -> Any:
+    return nearest(model, latent, goals)
 
 
 @jax.jit
@@ -98,7 +104,7 @@ class SimulatedPolicy:
         self._episodes, self._past = episodes, History(agent.model.history)
         if self.name == "oracle":  # the ceiling looks at states alone
             mask = None if episodes.goal_mask is None else jnp.asarray(episodes.goal_mask)
-            self._goals = [_goal(agent, goal, mask) for goal in episodes.goals]
+            self._goals = [_solutions(agent, goal, mask) for goal in episodes.goals]
             self._stacks = repeated(true_rows(self._task, episodes.states, agent.model), agent.model.history)
         rest, horizon = np.asarray(agent.spec.rest_action), agent.planner.horizon
         empty = np.zeros((horizon, agent.spec.size), np.float32)
@@ -146,7 +152,8 @@ class SimulatedPolicy:
         trace = np.concatenate([past, observed], axis=1)  # row P - 1 is the present
         ends = np.arange(model.action_block, actions.shape[1] + 1, model.action_block) + model.history - 1
         stacks = trace[:, ends[:, None] + np.arange(1 - model.history, 1)]
-        root, goal = _encode(model, history), self._goals[index]
+        root = _encode(model, history)
+        goal = _nearest(model, root, self._goals[index])
         return _score_true_latents(self._agent, stacks, root, goal, jnp.asarray(actions), jnp.asarray(previous))
 
     def _simulate(self, state: Float[ndarray, "S"], actions: Float[ndarray, "N T A"]) -> Float[ndarray, "N T S"]:

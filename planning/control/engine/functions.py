@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ...agent import Agent, AgentState
 from ...arrays import Array
 from ...objective import LatentObjective, imagine
+from ...solutions import nearest
 from ...types import Evaluation
 
 
@@ -70,8 +71,9 @@ def reflex(agent: Agent, window: Array, goal: Array) -> Array:
     policy = agent.model.heads.policy
     assert policy is not None
     params = agent.model.params
-    mask = ~jnp.isnan(goal)
-    block = policy(params, agent.model.encode(params, window), agent.goal(jnp.where(mask, goal, 0.0), mask))
+    mask, latent = ~jnp.isnan(goal), agent.model.encode(params, window)
+    goals = agent.solutions(jnp.where(mask, goal, 0.0), mask)
+    block = policy(params, latent, goals[0] if len(goals) == 1 else nearest(agent.model, latent, goals))
     return jnp.clip(block[0], agent.spec.low, agent.spec.high)
 
 

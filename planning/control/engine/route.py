@@ -32,7 +32,7 @@ class Route:
       tolerance: distance within which a goal counts as passed, in the sensors' units: one number, or
         one for each number of an embedding.
       observation: the sensors, as in a contract: needed for mappings, and for angles, where the shorter way
-        round counts. None: one vector without angles.
+        round counts, from whichever rotation is as good. None: one vector without angles.
 
     Raises:
       ValueError: no goal, goals of different lengths, one without a value, a sensor that is not a vector, or a
@@ -81,7 +81,7 @@ class Route:
         if self.last:
             return False
         target = self._rows[self.leg]
-        distance = np.abs(self._spec.difference(self._row(observation, "observation", False), target))
+        distance = np.abs(self._spec.from_goal(self._row(observation, "observation", False), target))
         if not (np.isnan(target) | (distance <= self.tolerance)).all():
             return False
         self.leg += 1

@@ -28,13 +28,16 @@ class Geodesic:
         corners: Sequence[tuple[float, float, float, float]],
         radius: float,
     ):
+        self.radius = radius
         walls = np.asarray(boxes, np.float64).reshape(-1, 4)
         self._low = walls[:, :2] - walls[:, 2:] - (radius - _SLACK)
         self._high = walls[:, :2] + walls[:, 2:] + (radius - _SLACK)
         ends = np.asarray(corners, np.float64).reshape(-1, 4)
         self.corners = ends[:, :2] + ends[:, 2:] * (radius + _MARGIN)
         between = np.linalg.norm(self.corners[:, None] - self.corners[None], axis=-1)
-        between = np.where(self.visible(self.corners[:, None], self.corners[None]), between, np.inf)
+        seen = self.visible(self.corners[:, None], self.corners[None])
+        seen |= seen.T  # along a line that only touches a box, rounding may block one direction and not the other
+        between = np.where(seen, between, np.inf)
         for k in range(len(between)):  # Floyd-Warshall: shortest paths between all corners
             between = np.minimum(between, between[:, k, None] + between[None, k])
         self._between = between
@@ -42,15 +45,16 @@ class Geodesic:
     def visible(self, a: Float[ndarray, "*#p 2"], b: Float[ndarray, "*#p 2"]) -> Bool[ndarray, "*p"]:
         """Whether the disc can go straight from a to b (slab test against every inflated box)."""
         a, b = np.broadcast_arrays(a, b)
+        start = np.moveaxis(a, -1, 0).copy()
+        step = np.moveaxis(b, -1, 0) - start
+        step = np.where(np.abs(step) < 1e-12, 1e-12, step)
         blocked = np.zeros(a.shape[:-1], bool)
         for low, high in zip(self._low, self._high, strict=True):
             enter, leave = np.zeros(a.shape[:-1]), np.ones(a.shape[:-1])
             for axis in (0, 1):
-                start, step = a[..., axis], b[..., axis] - a[..., axis]
-                step = np.where(np.abs(step) < 1e-12, 1e-12, step)
-                first, second = (low[axis] - start) / step, (high[axis] - start) / step
-                enter = np.maximum(enter, np.minimum(first, second))
-                leave = np.minimum(leave, np.maximum(first, second))
+                first, second = (low[axis] - start[axis]) / step[axis], (high[axis] - start[axis]) / step[axis]
+                np.maximum(enter, np.minimum(first, second), out=enter)
+                np.minimum(leave, np.maximum(first, second), out=leave)
             blocked |= enter < leave
         return np.asarray(~blocked)
 

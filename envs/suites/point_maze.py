@@ -38,18 +38,24 @@ class PointMaze(PointTask):
 
     maze: tuple[str, ...]
     speed_tolerance: float  # m/s
+    apart = 1  # steps from cell to cell between start and goal of a pair, at least
+    drawn_radius = _RADIUS  # metres, of the ball as drawn
 
     def __init__(self, render_mode: str | None = None):
         walls, inner = tuple(_boxes(self.maze, frame=True)), tuple(_boxes(self.maze, frame=False))
         height, width = len(self.maze), len(self.maze[0])
         scene = Scene(
-            low=(1 - width / 2, 1 - height / 2), high=(width / 2 - 1, height / 2 - 1), walls=walls, radius=_RADIUS
+            low=(1 - width / 2, 1 - height / 2),
+            high=(width / 2 - 1, height / 2 - 1),
+            walls=walls,
+            radius=self.drawn_radius,
         )
         self._free = np.array(
             [_centre(self.maze, i, j) for i in range(height) for j in range(width) if self.maze[i][j] != "#"]
         )
+        self._steps_between = _steps_between(self._free)
         super().__init__(
-            BatchPhysics(_model(self.maze), substeps=5, velocity_limit=_SPEED),
+            BatchPhysics(_model(self.maze, self.drawn_radius), substeps=5, velocity_limit=_SPEED),
             scene,
             Geodesic(inner, tuple(_corners(self.maze)), _RADIUS),
             (width / 2 - 1, height / 2 - 1, 6.0, 6.0),
@@ -65,10 +71,10 @@ class PointMaze(PointTask):
         return self._free[rng.integers(len(self._free))] + rng.uniform(-_NOISE, _NOISE, 2)
 
     def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
-        """Return a start and a goal in different cells, as in the original."""
+        """Return a start and a goal in different cells, as in the original, and at least `apart` steps from each other."""
         while True:
             state, goal = super().sample_pair(rng)
-            if self._cell(goal) != self._cell(self.qpos(state)):
+            if self._steps_between[self._cell(self.qpos(state)), self._cell(goal)] >= self.apart:
                 return state, goal
 
     def _cell(self, position: Float[ndarray, "2"]) -> int:
@@ -104,8 +110,47 @@ class MediumMaze(PointMaze):
     gains = (1.2, 0.35)
 
 
+class GiantMaze(PointMaze):
+    """OGBench's layout of pointmaze-giant (Park et al., arXiv 2410.20092): 86 cells in 12 × 16, and ways of up to 23 m.
+
+    Its own ball has no inertia, its cells are 4 m wide, and its first row is the lowest. Here ball and cells are those
+    of the other mazes. Start and goal of a pair are further from each other than any two places in `medium_maze`.
+    """
+
+    name = "giant_maze"
+    maze = (
+        "################",
+        "#.#......##....#",
+        "#.#.##.#.#..##.#",
+        "#...#..#...#...#",
+        "#.###.######.#.#",
+        "#...#...#....#.#",
+        "###.#.#..#.#.###",
+        "#...#..#...#...#",
+        "#.#.#.######.#.#",
+        "#.###...#...##.#",
+        "#.....#...#....#",
+        "################",
+    )
+    tolerance = 0.2
+    speed_tolerance = 0.8
+    apart = 15
+    drawn_radius = 0.25  # two of the 64 pixels, as in `medium_maze`
+    budget = 300
+    gains = (1.2, 0.35)
+
+
 def _centre(maze: tuple[str, ...], i: int, j: int) -> tuple[float, float]:
     return j + 0.5 - len(maze[0]) / 2, len(maze) / 2 - i - 0.5
+
+
+def _steps_between(cells: Float[ndarray, "C 2"]) -> Float[ndarray, "C C"]:
+    """Steps on the shortest way from each free cell to each other, over their sides."""
+    steps = np.abs(cells[:, None] - cells[None]).sum(axis=-1)
+    steps = np.where(steps < 1.5, steps, np.inf)
+    for k in range(len(cells)):  # Floyd-Warshall
+        steps = np.minimum(steps, steps[:, k, None] + steps[None, k])
+    return steps
 
 
 def _boxes(maze: tuple[str, ...], frame: bool) -> Iterator[Box]:
@@ -135,7 +180,7 @@ def _corners(maze: tuple[str, ...]) -> Iterator[Box]:
                 yield j - len(maze[0]) / 2, len(maze) / 2 - i, (1.0 if dj else -1.0), (-1.0 if di else 1.0)
 
 
-def _model(maze: tuple[str, ...]) -> mujoco.MjModel:
+def _model(maze: tuple[str, ...], drawn_radius: float) -> mujoco.MjModel:
     """Return the suite's point.xml with a block for every wall cell, as the original builds it, and the shared look."""
     suite = find_spec("gymnasium_robotics")  # only its files are read; importing it would import all of its suites
     if suite is None or suite.origin is None:
@@ -155,7 +200,11 @@ def _model(maze: tuple[str, ...]) -> mujoco.MjModel:
                     rgba=look.WALL,
                 )
     spec.geom("particle_geom").rgba = look.BODY
-    spec.site("particle_site").rgba = [0.0, 0.0, 0.0, 0.0]
+    disc = spec.site("particle_site")
+    disc.rgba = [0.0, 0.0, 0.0, 0.0]
+    if drawn_radius > _RADIUS:  # a disc above the walls, without mass and contact
+        disc.type, disc.rgba = mujoco.mjtGeom.mjGEOM_CYLINDER, look.BODY
+        disc.size, disc.pos = [drawn_radius, 0.01, 0.0], [0.0, 0.0, _HEIGHT + 0.1]
     ground = spec.texture("groundplane")
     spec.material("groundplane").texrepeat = [80, 80]
     ground.rgb1, ground.rgb2 = look.FLOOR, look.FLOOR_DARK

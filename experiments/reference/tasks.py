@@ -31,6 +31,7 @@ OWN = {
     "two_room_roofed": Facts(0.05, 80, ("state",), ("proprio",)),
     "umaze": Facts(0.05, 60, ("state",), ("proprio",)),
     "medium_maze": Facts(0.05, 100, ("state",), ("proprio",)),
+    "giant_maze": Facts(0.05, 300, ("state",), ("proprio",)),
     "reacher": Facts(0.04, 100, ("state",), ("proprio", "tip")),
     "reacher_tip": Facts(0.04, 100, ("state", "tip"), ("proprio",)),
     "fetch_reach": Facts(0.04, 25, ("state",), ("proprio",), ("top", "side")),

@@ -16,7 +16,7 @@ def drawing():
         pytest.skip(reason)
 
 
-@pytest.fixture(params=["two_room", "umaze", "reacher", "fetch_reach"])
+@pytest.fixture(params=["two_room", "umaze", "giant_maze", "reacher", "fetch_reach"])
 def task(request):
     task = envs.make(request.param)
     yield task

@@ -1,5 +1,6 @@
 """The adapted tasks move exactly as the originals do."""
 
+import itertools
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,14 +12,23 @@ import pytest
 import envs
 
 
-@pytest.mark.parametrize(("name", "layout"), [("umaze", "U_MAZE"), ("medium_maze", "MEDIUM_MAZE")])
-def test_mazes_move_as_the_originals_do(name, layout):
+def layout(name):
+    """Walls of the original maze as rows of 0 and 1."""
+    from gymnasium_robotics.envs.maze import maps
+    from ogbench.locomaze.maze import make_maze_env
+
+    if name == "giant_maze":
+        return make_maze_env("point", "maze", maze_type="giant").maze_map.tolist()
+    return {"umaze": maps.U_MAZE, "medium_maze": maps.MEDIUM_MAZE}[name]
+
+
+@pytest.mark.parametrize("name", ["umaze", "medium_maze", "giant_maze"])
+def test_mazes_move_as_the_originals_do(name):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the suite has deprecations of its own
-        from gymnasium_robotics.envs.maze import maps
+        warnings.simplefilter("ignore")  # the suites have deprecations of their own
         from gymnasium_robotics.envs.maze.point_maze import PointMazeEnv
 
-        original = PointMazeEnv(maze_map=getattr(maps, layout))
+        original = PointMazeEnv(maze_map=layout(name))
         original.reset(seed=0)
     task = envs.make(name)
     assert original.maze.maze_map == [[int(cell == "#") for cell in row] for row in task.maze]
@@ -35,6 +45,34 @@ def test_mazes_move_as_the_originals_do(name, layout):
         fastest = max(fastest, np.abs(observation[2:]).max())
     assert fastest > 5.0  # so that the velocity limit had something to do
     original.close()
+
+
+def test_pairs_of_the_giant_maze_are_further_apart_than_any_places_of_the_medium_one():
+    giant, medium = envs.make("giant_maze"), envs.make("medium_maze")
+    rng = np.random.default_rng(0)
+    places = np.stack([medium.sample_goal(rng) for _ in range(200)])
+    states, goals = map(np.stack, zip(*(giant.sample_pair(rng) for _ in range(500)), strict=True))
+    ways = giant.cost(states, goals)
+    assert ways.min() > medium.geodesic.distance(places[:, None], places[None]).max() and ways.max() > 20
+
+
+@pytest.mark.slow
+def test_the_giant_maze_is_covered_by_the_data_of_its_recipe():
+    """A twentieth of the episodes cross every passage between two cells in both directions."""
+    from envs.behaviours import Mixture
+
+    task = envs.make("giant_maze")
+    rngs = [np.random.default_rng(i) for i in range(125)]
+    states, _ = Mixture().rollout(task, np.stack([task.sample_state(rng) for rng in rngs]), rngs, 200)
+    x, y = np.moveaxis(task.qpos(states), -1, 0)
+    cells = np.stack([np.floor(len(task.maze) / 2 - y), np.floor(x + len(task.maze[0]) / 2)], axis=-1).astype(int)
+    crossed = {(*here, *there) for path in cells.tolist() for here, there in itertools.pairwise(path)}
+    free = {(i, j) for i, row in enumerate(task.maze) for j, cell in enumerate(row) if cell != "#"}
+    assert {each[:2] for each in crossed} == free
+    for i, j in free:
+        for near in ((i + 1, j), (i, j + 1)):
+            if near in free:
+                assert (i, j, *near) in crossed and (*near, i, j) in crossed
 
 
 def test_reacher_moves_as_the_original_does():

@@ -13,7 +13,7 @@ TINY = sac_her.SacHerConfig(width=8, depth=1, batch=16, learning_starts=130, rou
 needs_extra = pytest.mark.skipif(not sac_her.installed(), reason="the extra `baselines` (sbx, torch) is not installed")
 
 
-@pytest.mark.parametrize("name", ("two_room", "umaze", "medium_maze", "reacher", "fetch_reach"))
+@pytest.mark.parametrize("name", ("two_room", "umaze", "medium_maze", "giant_maze", "reacher", "fetch_reach"))
 def test_rewards_are_those_of_the_task_also_after_relabelling(name):
     task = envs.make(name)
     env, pairs = GoalEnv(task, 50), honest(task, 1, 0)
@@ -35,7 +35,7 @@ def test_rewards_are_those_of_the_task_also_after_relabelling(name):
     assert np.abs(seen["observation"]).max() < 5
 
 
-@pytest.mark.parametrize("name", ("two_room", "umaze", "medium_maze", "reacher", "fetch_reach"))
+@pytest.mark.parametrize("name", ("two_room", "umaze", "medium_maze", "giant_maze", "reacher", "fetch_reach"))
 def test_networks_see_places_spread_out_however_close_together_they_lie(name):
     """A gripper moves by a tenth around 1.3 m: next to the bounds of what its sensor could read, that is nothing."""
     task, rng = envs.make(name), np.random.default_rng(1)

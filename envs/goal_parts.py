@@ -1,4 +1,4 @@
-"""Goals about a part of what is there, and goals that are reached from the start: optional features of tasks."""
+"""Goals about a part of what is there, and goals that are reached from somewhere: optional features of tasks."""
 
 from __future__ import annotations
 
@@ -33,6 +33,15 @@ class HasOffset(Protocol):
 
     def sample_pair_at(self, rng: np.random.Generator, offset: int) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
         """Return a start, and a goal that is reached `offset` steps later by some behaviour."""
+        ...
+
+
+@runtime_checkable
+class HasNearGoals(Protocol):
+    """Task that draws goals within reach of a state, as those of its evaluation are, rather than anywhere."""
+
+    def goals_near(self, states: Float[ndarray, "B S"], rngs: Sequence[np.random.Generator]) -> Float[ndarray, "B G"]:
+        """Return a goal for each state that some behaviour reaches from there; the draws of goal i are of `rngs[i]`."""
         ...
 
 

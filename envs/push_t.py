@@ -26,6 +26,7 @@ ARENA = 0.512  # metres, from the corner at zero
 _STRIDE = 0.1  # metres that an action of 1 puts the target ahead of the pusher
 _PARTS = {"pusher": slice(0, 2), "block": slice(2, 5)}  # of a goal
 _TOUCHING = 5e-4  # metres between the surfaces that count as contact
+_FURTHEST = 3  # times `goal_offset`, of a goal near a state
 
 
 class PusherPhysics(BatchPhysics):
@@ -154,6 +155,17 @@ class PushT(MujocoTask):
             state, goal = states[0, before], self.achieved_goal(states[0, -1])
             if not self._placed(state, goal, ("block",), 1.0):
                 return state, goal
+
+    def goals_near(self, states: Float[ndarray, "B S"], rngs: Sequence[np.random.Generator]) -> Float[ndarray, "B G"]:
+        """See HasNearGoals: what random pushes reach 25, 50 or 75 steps later, where the block has moved."""
+        goals, left = np.empty((len(states), self.goal_size)), np.arange(len(states))
+        while len(left):
+            chosen = [rngs[i] for i in left.tolist()]
+            later = self.goal_offset * np.array([int(rng.integers(1, _FURTHEST + 1)) for rng in chosen])
+            ways, _ = Pushers().rollout(self, states[left], chosen, _FURTHEST * self.goal_offset)
+            goals[left] = self.achieved_goal(ways[np.arange(len(left)), later])
+            left = left[self._placed(states[left], goals[left], ("block",), 1.0)]
+        return goals
 
     def _clear(self, state: Float[ndarray, "S"]) -> bool:
         corners = tee.corners(self.block(state))

@@ -1,7 +1,7 @@
 """Planning in imagination: objectives over a latent world model, planners, and the agent that acts."""
 
 from .agent import Agent, AgentState
-from .batch import reset_many, step_many
+from .batch import redirect_many, reset_many, step_many
 from .cem import CEM
 from .constraints import (
     AccelerationLimit,
@@ -101,6 +101,7 @@ __all__ = [
     "given_by",
     "imagine",
     "plan_on_host",
+    "redirect_many",
     "reset_many",
     "score",
     "step_many",

@@ -6,6 +6,7 @@ keep two cores busy; over those of all it exceeds the cache. There the groups gi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -78,6 +79,35 @@ def reset_many(
         return jax.lax.map(lambda each: reset(*each), batch)
 
     return jax.lax.platform_dependent(goal_embeddings, environments, cpu=one_by_one, default=jax.vmap(reset))
+
+
+def redirect_many(
+    agent: Agent,
+    states: AgentState,
+    goal_embeddings: Float[Array, "B E"],
+    which: Bool[Array, "B"],
+    mask: Bool[Array, "E"] | None = None,
+) -> AgentState:
+    """Set another goal in some environments: what was observed and done is kept, and the next step searches anew.
+
+    Args:
+      agent: the same for all environments.
+      states: one for each environment, stacked.
+      goal_embeddings: one for each environment.
+      which: environments that get their goal; the others stay as they are.
+      mask: what of the goals is asked for; None: all of it.
+    """
+
+    def redirect(state: AgentState, goal: Array) -> AgentState:
+        begun = agent.reset(state, goal, state.key, state.observed, mask)
+        kept = ("history", "root", "previous", "observed", "committed", "frozen")
+        return replace(begun, **{name: getattr(state, name) for name in kept})
+
+    def one_by_one(*batch: Any) -> AgentState:
+        return jax.lax.map(lambda each: redirect(*each), batch)
+
+    found = jax.lax.platform_dependent(states, goal_embeddings, cpu=one_by_one, default=jax.vmap(redirect))
+    return _where(which, found, states)
 
 
 def _side_by_side(

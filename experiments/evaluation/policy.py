@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar, final
 
 import jax
@@ -12,19 +13,24 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from envs.streams import episode_rng
-from planning import Agent, reset_many, step_many
+from planning import Agent, redirect_many, reset_many, step_many
 from planning.agent import AgentState
 
 
-class Episodes(ABC):
-    """Batch of B episodes that advance together, and their results."""
+class Start:
+    """What a policy is told of a batch of B new episodes."""
 
-    numbers: range  # one per episode: determines its random numbers
-    limit: int  # maximum steps of an episode
+    numbers: Sequence[int]  # one per episode: determines its random numbers
     low: Float[ndarray, "A"]  # bounds of the actions, in raw units
     high: Float[ndarray, "A"]
     goals: Float[ndarray, "B E"]  # as rows of readings; zeros where there are none
     goal_mask: Bool[ndarray, "E"] | None = None  # which readings of a goal count; None: all of them
+
+
+class Episodes(Start, ABC):
+    """Batch of B episodes that advance together, and their results."""
+
+    limit: int  # maximum steps of an episode
     active: Bool[ndarray, "B"]  # episodes that still run
 
     @abstractmethod
@@ -95,6 +101,7 @@ class NoopPolicy:
 # Compiled once per process and shape: the agent is a pytree, so a model of the same shape is just another argument.
 _reset_many = jax.jit(reset_many)
 _step_many = jax.jit(step_many)
+_redirect_many = jax.jit(redirect_many)
 _imagined_many = jax.jit(lambda agent, states: jax.lax.map(agent.imagined, states))
 
 
@@ -112,12 +119,18 @@ class ModelPolicy:
     def __init__(self, agent: Agent, seed: int):
         self._agent, self._key = agent, jax.random.key(seed)
         self._states: AgentState | None = None
+        self._mask: jax.Array | None = None
 
-    def reset(self, episodes: Episodes) -> None:
+    def reset(self, episodes: Start) -> None:
         """Begin new episodes, each with its goal."""
-        mask = None if episodes.goal_mask is None else jnp.asarray(episodes.goal_mask)
-        numbers = jnp.arange(episodes.numbers.start, episodes.numbers.stop, dtype=jnp.int32)
-        self._states = _reset_many(self._agent, jnp.asarray(episodes.goals), self._key, numbers, mask)
+        self._mask = None if episodes.goal_mask is None else jnp.asarray(episodes.goal_mask)
+        numbers = jnp.asarray(np.asarray(episodes.numbers, np.int32))
+        self._states = _reset_many(self._agent, jnp.asarray(episodes.goals), self._key, numbers, self._mask)
+
+    def redirect(self, goals: Float[ndarray, "B E"], which: Bool[ndarray, "B"]) -> None:
+        """Set other goals in some of the episodes, which go on from where they are."""
+        goals, which = jnp.asarray(goals), jnp.asarray(which)
+        self._states = _redirect_many(self._agent, self._states, goals, which, self._mask)
 
     def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """The first actions of the plans; inactive episodes are skipped."""

@@ -17,7 +17,7 @@ from numpy import ndarray
 from planning.solutions import nearest, solutions
 
 from .moments import History
-from .policy import Episodes
+from .policy import Start
 
 
 @final
@@ -41,10 +41,16 @@ class ReactivePolicy:
         self.name = name
         self._history, self._see_goals, self._act = history, see_goals, act
 
-    def reset(self, episodes: Episodes) -> None:
+    def reset(self, episodes: Start) -> None:
         """Begin new episodes: nothing is observed yet."""
         self._low, self._high = episodes.low, episodes.high
-        self._goals, self._past = self._see_goals(episodes.goals), History(self._history)
+        self._rows, self._past = episodes.goals, History(self._history)
+        self._goals = self._see_goals(self._rows)
+
+    def redirect(self, goals: Float[ndarray, "B E"], which: Bool[ndarray, "B"]) -> None:
+        """Set other goals in some of the episodes, which go on from where they are."""
+        self._rows = np.where(which[:, None], goals, self._rows)
+        self._goals = self._see_goals(self._rows)
 
     def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """Actions for the latest observations and the goals."""

@@ -111,6 +111,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
 # By the whole key, where its last part has another meaning elsewhere.
 _EXACTLY: dict[str, Kind] = {
+    "behaviour.actor": Word(("planner", "reflex")),
+    "behaviour.near": Number(0, 1),
     "cost.set_point.weights": Several(Number(0)),
     "baseline": Word(),  # of `compare`; of `train` a group with keys
     "delay_ms": Number(0),

@@ -6,8 +6,10 @@ or restarts if nothing was saved; a file of another recipe is never overwritten,
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,21 @@ from omegaconf import DictConfig
 import envs
 from envs.behaviours import Behaviour
 from envs.collect import Collected, collect
+from envs.pursuit import Pursuer, acted_by, pursuits
 from envs.task import PlanarView
 from worldmodel.data.dataset import load
 from worldmodel.models.checkpoint import Checkpoint, load_model
 from worldmodel.models.fingerprint import differing, unknown, unknown_clause
 
-from ..build import goal_tasks, make
+from ..build import agent, goal_tasks, make
 from ..build.defaults import defaults, defaults_of
 from ..build.published import checkpoint_file
 from ..build.recipes import CUSTOM, Paths, recipe
 from ..build.robots import robot_of
+from ..evaluation.goals.pursuing import ModelPursuer
+from ..evaluation.moments import goal_mask
+from ..evaluation.policy import ModelPolicy
+from ..evaluation.reactive import ReactivePolicy, reflex
 from ..shell.progress import progress_bar
 from ..watching.watch import writers
 from .data_checks import check_checkpoint
@@ -38,14 +45,52 @@ from .preview import Preview
 logger = logging.getLogger(__name__)
 
 
+_BATCH, _PLANNED = 256, 64  # episodes rolled out together; fewer where a model acts, so that progress is seen
+
+
 def collect_data(cfg: DictConfig, seed: int, path: Path) -> Collected:
-    """Roll out the recipe's behaviour into a new dataset at `path`."""
-    behaviour: Behaviour = make(cfg.behaviour, "behaviour")
-    episodes, steps = int(cfg.collection.episodes), int(cfg.collection.steps)
-    with progress_bar(f"collect {cfg.task.name}", episodes) as bar:
-        return collect(
-            goal_tasks.of(cfg), behaviour, episodes=episodes, steps=steps, seed=seed, path=path, progress=bar
+    """Roll out the recipe's behaviour into a new dataset at `path`.
+
+    Raises:
+      ValueError: a model acts in it, and there is none, or it does not fit the task.
+    """
+    behaviour = acting(cfg, make(cfg.behaviour, "behaviour"), seed)
+    models = bool(pursuits(behaviour))
+    sizes = {"episodes": int(cfg.collection.episodes), "steps": int(cfg.collection.steps)}
+    with progress_bar(f"collect {cfg.task.name}", sizes["episodes"], compiles=models) as bar:
+        batch = _PLANNED if models else _BATCH
+        return collect(goal_tasks.of(cfg), behaviour, **sizes, seed=seed, path=path, progress=bar, batch=batch)
+
+
+def acting(cfg: DictConfig, behaviour: Behaviour, seed: int) -> Behaviour:
+    """Return the behaviour with the model of `checkpoint` in those parts in which a model acts.
+
+    Args:
+      cfg: the settings of `jepa-mpc collect`.
+      behaviour: of the settings.
+      seed: of the plans.
+
+    Raises:
+      ValueError: a model for another task, without the head that acts, or one where none acts.
+    """
+    actors, file = {each.actor for each in pursuits(behaviour)}, cfg.get("checkpoint")
+    if file is None:
+        return behaviour  # which says itself what it lacks
+    if not actors:
+        raise ValueError(
+            f"checkpoint={file} is a model that acts, and this behaviour needs none: add behaviour=planner or "
+            "behaviour=reflex, or leave checkpoint out"
         )
+    checkpoint = chosen_checkpoint(cfg, seed, "collect")
+    model, task = checkpoint.model, goal_tasks.of_model(checkpoint, cfg.observation.distractor)
+    content = checkpoint_file(file, cfg.task.name, cfg.observation.sensors).read_bytes()
+    words = {"model": Path(str(file)).name, "weights": hashlib.sha256(content).hexdigest()[:12]}
+    policies: dict[str, Callable[[], ModelPolicy | ReactivePolicy]] = {
+        "planner": lambda: ModelPolicy(agent(cfg, model, task), seed),
+        "reflex": lambda: reflex(model, goal_mask(task, model)),
+    }
+    pursuers: dict[str, Pursuer] = {name: ModelPursuer(policies[name](), task, model, words) for name in actors}
+    return acted_by(behaviour, pursuers)
 
 
 def ensure_data(cfg: DictConfig, seed: int) -> Path | str:

@@ -15,6 +15,7 @@ from planning import (
     Gradient,
     Status,
     TemporalDistance,
+    redirect_many,
     reset_many,
     step_many,
 )
@@ -36,6 +37,7 @@ step = jax.jit(Agent.step)
 refine = jax.jit(Agent.refine)
 many = jax.jit(step_many)
 reset_batch = jax.jit(reset_many)
+redirect_batch = jax.jit(redirect_many)
 
 
 @jax.jit
@@ -268,3 +270,28 @@ def test_new_numbers_never_compile_anew(key):
 def test_parts_that_do_not_fit_are_refused(key, change, words):
     with pytest.raises(ValueError, match=words):
         replace(make(), **change).init(key)
+
+
+def test_another_goal_in_some_environments_of_a_batch(key):
+    agent = make(point_mass(action_block=2, history=3), replan_every=3)
+    goals = jnp.stack([GOAL, -GOAL, GOAL])
+    states = reset_batch(agent, goals, key, jnp.arange(3, dtype=jnp.int32))
+    everywhere = jnp.ones(3, bool)
+    for observation in jax.random.uniform(key, (2, 3, 2)):
+        _, _, states = many(agent, states, observation, everywhere)
+    which = jnp.array([False, True, False])
+    other = redirect_batch(agent, states, jnp.stack([-GOAL, jnp.array([0.3, 0.3]), -GOAL]), which)
+    for before, after in zip(jax.tree.leaves(states), jax.tree.leaves(other), strict=True):
+        before, after = (jax.random.key_data(each) if each.dtype == key.dtype else each for each in (before, after))
+        np.testing.assert_array_equal(before[jnp.array([0, 2])], after[jnp.array([0, 2])])
+    np.testing.assert_allclose(other.goal[1], agent.goal(jnp.array([0.3, 0.3])))
+    for name in ("history", "root", "previous", "observed"):
+        np.testing.assert_array_equal(getattr(other, name)[1], getattr(states, name)[1])
+    observation = jnp.zeros((3, 2))
+    action, plan, after = many(agent, other, observation, everywhere)
+    assert after.executed.tolist() == [3, 1, 3]  # it plans at once, the others go on with their plans
+    np.testing.assert_array_equal(action[0], states.plan.actions[0, 2])
+    fresh = agent.reset(jax.tree.map(lambda leaf: leaf[1], states), jnp.array([0.3, 0.3]), states.key[1], 2)
+    fresh = replace(fresh, history=states.history[1], previous=states.previous[1], observed=states.observed[1])
+    _, expected, _ = step(agent, replace(fresh, committed=states.committed[1]), observation[1])
+    np.testing.assert_allclose(plan.actions[1], expected.actions, atol=1e-5)  # as if nothing had been searched before

@@ -23,7 +23,7 @@ from . import probe
 NODES, ROWS, SECONDS = 4, 6, 0.3
 PATIENCE = 180.0  # seconds until a rerun counts as stuck
 VICTIMS = ("worker", "node", "driver")
-_NODE = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 8 * 2**30}
+_NODE: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 8 * 2**30}
 _DRIVER = """
 import sys
 from pathlib import Path

@@ -21,7 +21,7 @@ from ..goal import suite as goal
 from . import kills, probe, replay
 
 FILE = "scale.csv"
-_TIMES = ("train_seconds", "plan_ms_p50", "plan_ms_p95", "plan_ms_p99", "command")
+_TIMES = ("train_seconds", "plan_ms_p50", "plan_ms_p95", "plan_ms_p99")
 
 
 def run(cfg: DictConfig) -> list[Value]:
@@ -131,4 +131,5 @@ def _ray(address: str) -> DictConfig:
 
 
 def _without_times(row: Row) -> Row:
-    return dataclasses.replace(row, **{name: None for name in _TIMES if name != "command"}, command="")
+    times = dict.fromkeys(_TIMES)
+    return dataclasses.replace(row, command="", **times)  # type: ignore[arg-type]

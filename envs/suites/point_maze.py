@@ -71,7 +71,7 @@ class PointMaze(PointTask):
         return self._free[rng.integers(len(self._free))] + rng.uniform(-_NOISE, _NOISE, 2)
 
     def sample_pair(self, rng: np.random.Generator) -> tuple[Float[ndarray, "S"], Float[ndarray, "G"]]:
-        """Return a start and a goal in different cells, as in the original, at least `apart` steps from each other."""
+        """Return a start and a goal at least `apart` steps from each other; in different cells, as in the original."""
         while True:
             state, goal = super().sample_pair(rng)
             if self._steps_between[self._cell(self.qpos(state)), self._cell(goal)] >= self.apart:

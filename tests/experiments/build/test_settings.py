@@ -220,6 +220,13 @@ def test_a_task_has_settings_of_its_own_which_give_way_to_those_asked_for():
     assert build.compose("plan", "task=fetch_reach", "budget=smoke").collection.episodes == 40
 
 
+@pytest.mark.parametrize("planner", PLANNERS)
+def test_the_giant_maze_takes_any_planner_and_its_leaps_are_as_long_as_a_plan(planner):
+    cfg = build.compose("plan", "task=giant_maze", f"planner={planner}")
+    assert build.planner(cfg).horizon == 9 == cfg.model.leap * cfg.model.action_block
+    assert cfg.collection.episodes == 2500
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

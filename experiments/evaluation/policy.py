@@ -129,8 +129,8 @@ class ModelPolicy:
 
     def redirect(self, goals: Float[ndarray, "B E"], which: Bool[ndarray, "B"]) -> None:
         """Set other goals in some of the episodes, which go on from where they are."""
-        goals, which = jnp.asarray(goals), jnp.asarray(which)
-        self._states = _redirect_many(self._agent, self._states, goals, which, self._mask)
+        changed = jnp.asarray(goals), jnp.asarray(which)
+        self._states = _redirect_many(self._agent, self._states, *changed, self._mask)
 
     def act(self, observations: Float[ndarray, "B E"], active: Bool[ndarray, "B"]) -> Float[ndarray, "B A"]:
         """The first actions of the plans; inactive episodes are skipped."""

@@ -189,16 +189,19 @@ class PushT(MujocoTask):
         block = self.block(states)
         return tee.rotated(self.pusher(states) - block[..., :2], -block[..., 2])
 
+    def touching(self, states: Float[ndarray, "... S"]) -> Bool[ndarray, "..."]:
+        """See HasContact: whether the pusher touches the block."""
+        return np.asarray(tee.clearance(self.pusher_in_block(states)) - tee.PUSHER_RADIUS < _TOUCHING)
+
     def readings(self, states: Float[ndarray, "... S"]) -> Mapping[str, ndarray]:
         """See MujocoTask."""
         goal, velocity, inside = self.achieved_goal(states), self.pusher_velocity(states), self.pusher_in_block(states)
-        gap = tee.clearance(inside) - tee.PUSHER_RADIUS
         return {
             "pusher": goal[..., :2],
             "block": goal[..., 2:],
             "pusher_velocity": velocity,
             "pusher_in_block": inside,
-            "contact": (gap < _TOUCHING)[..., None].astype(np.float32),
+            "contact": self.touching(states)[..., None].astype(np.float32),
             "proprio": np.concatenate([goal[..., :2], velocity], axis=-1),
         }
 

@@ -233,6 +233,15 @@ class HasReadout(Protocol):
 
 
 @runtime_checkable
+class HasContact(Protocol):
+    """Task about an object that is moved by touching it, as its sensor of contact tells."""
+
+    def touching(self, states: Float[ndarray, "... S"]) -> Bool[ndarray, "..."]:
+        """Whether the hand touches the object."""
+        ...
+
+
+@runtime_checkable
 class HasScript(Protocol):
     """Task with a simple hand-written controller."""
 

@@ -49,3 +49,4 @@ class LatentWindows:
     goal_offset: Array  # [B] int32
     episode: Array  # [B] int32
     labelled: Array | None = None  # [B, H] as of `Windows`
+    demonstrated: Array | None = None  # [B] bool: whether the actions are to be imitated; None: all are

@@ -148,6 +148,10 @@ class CubeSingle(MujocoTask):
         qpos = self.qpos(states)
         return np.stack([self.physics.closure(qpos), self._touch(qpos, near)], axis=-1)
 
+    def touching(self, states: Float[ndarray, "... S"]) -> Bool[ndarray, "..."]:
+        """See HasContact: whether a finger touches the cube."""
+        return np.asarray(self.grip(states)[..., 1] > 0)
+
     def readings(self, states: Float[ndarray, "... S"]) -> Mapping[str, ndarray]:
         """See MujocoTask."""
         (hand, yaw), (place, turn), grip = self.effector(states), self.block(states), self.grip(states)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ..shell.overrides import command_line
 
@@ -15,6 +15,7 @@ from ..shell.overrides import command_line
 PLANNING = ("planner", "cost", "risk", "constraint", "replan_every", "precision", "members", "suggestions")
 VIDEO = "video"  # the method that learns from episodes without actions, with models of its own beside the others
 CUSTOM = "custom"  # the task of data from elsewhere, such as a robot's logs
+Source = Path | str | Sequence[str]  # of data: a dataset, or several
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,26 @@ def recipe(cfg: DictConfig, seed: int) -> dict[str, Any]:
         parts["labels"] = float(cfg.labels)
     if stopping := early_stop(cfg):
         parts["early_stop"] = stopping
+    if cfg.get("demonstrations") is not None:
+        parts["demonstrations"] = places(cfg.demonstrations)
+    if cfg.get("start_from") is not None:
+        parts["start_from"] = str(cfg.start_from)
     if cfg.data is not None:
-        return {**parts, "data": str(cfg.data), "seed": seed}
+        data = places(cfg.data)
+        return {**parts, "data": data[0] if len(data) == 1 else data, "seed": seed}
     return {**parts, "behaviour": settings(cfg.behaviour), "collection": settings(cfg.collection), "seed": seed}
+
+
+def places(source: Source | ListConfig | None) -> list[str]:
+    """Paths or ids of datasets, of which a setting names one or several; none where it is null."""
+    if source is None:
+        return []
+    return [str(source)] if isinstance(source, str | Path) else [str(each) for each in source]
+
+
+def named(source: Source | ListConfig | None) -> str:
+    """Paths or ids of datasets, as words of a message."""
+    return " and ".join(places(source))
 
 
 def early_stop(cfg: DictConfig) -> dict[str, Any]:

@@ -93,6 +93,7 @@ def training(checkpoint: Checkpoint | RewardCheckpoint) -> str:
         "actions": _labelled(metadata.get("labelled_steps"), steps),
         "behaviour": ", ".join(_behaviours(data.get("behaviour"))),
         "seed": str(recipe.get("seed", UNKNOWN)),
+        "begun with": f"`{recipe['start_from']}`" if recipe.get("start_from") else "",
         "updates": _updates(metadata.get("training")),
         "time": _seconds(metadata.get("train_seconds"), metadata.get("device")),
         "parameters": f"{checkpoint.model.parameters:,}",

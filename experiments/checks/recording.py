@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
@@ -13,6 +12,7 @@ from scipy.spatial import cKDTree
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.data.logs import out_of_bounds
 
+from ..build.recipes import Source, named, places
 from ..shell.overrides import command_line
 from .actuation import delays
 from .finding import Finding, judged
@@ -219,11 +219,12 @@ def most_important(data: EpisodeData) -> Finding | None:
     return next((each for each in found if each.state != "pass"), None)
 
 
-def warn_of_most_important(data: EpisodeData, source: Path | str) -> None:
+def warn_of_most_important(data: EpisodeData, source: Source) -> None:
     """Log the finding of `most_important`, with the command that shows all of them."""
     if (fault := most_important(data)) is not None:
-        command = command_line("check", {"data": str(source)})
-        logger.warning("%s: %s; %s; all of it: %s", source, fault.found, fault.fix, command)
+        every = places(source)
+        command = command_line("check", {"data": every[0] if len(every) == 1 else every})
+        logger.warning("%s: %s; %s; all of it: %s", named(source), fault.found, fault.fix, command)
 
 
 def _known(data: EpisodeData, signals: Signals) -> float:

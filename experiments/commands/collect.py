@@ -39,9 +39,10 @@ def run(cfg: DictConfig) -> Collected:
     walls = isinstance(task, PlanarView) and task.scene().walls
     went_round = f"; {collected.detour_share:.0%} of the episodes went round a wall" if walls else ""
     minutes = collected.simulated_seconds / 60
+    work = "physics" if cfg.checkpoint is None else "acting and physics"
     say(
         f"{collected.episodes} episodes, {collected.steps} steps ({minutes:.1f} min of simulated time) in "
-        f"{collected.path}: {collected.rollout_seconds:.1f} s of physics, {collected.write_seconds:.1f} s of writing, "
+        f"{collected.path}: {collected.rollout_seconds:.1f} s of {work}, {collected.write_seconds:.1f} s of writing, "
         f"{collected.megabytes:.1f} MB{went_round}"
     )
     if isinstance(task, PlanarView):

@@ -19,7 +19,6 @@ from omegaconf import DictConfig, OmegaConf
 
 import envs
 from envs.task import PlanarView
-from worldmodel.data.dataset import load
 from worldmodel.data.frame_windows import FrameWindows
 from worldmodel.data.windows import WindowSampler
 from worldmodel.diagnostics.health import diagnose
@@ -30,7 +29,7 @@ from .. import build
 from ..bench.shipped import FOLDER, machine_of
 from ..build import goal_tasks
 from ..build.defaults import defaults
-from ..build.recipes import PLANNING, Paths, settings
+from ..build.recipes import PLANNING, Paths, Source, settings
 from ..evaluation.goals.measure import Measured, check_policies, measure, show
 from ..evaluation.goals.protocols import selection
 from ..evaluation.goals.rollout import run_episodes
@@ -47,6 +46,7 @@ from ..shell.overrides import command_line
 from ..shell.say import say
 from ..shell.shadowing import PROGRAM
 from ..training.ensure import ensure_data, ensure_model, visited
+from ..training.given_data import load_given
 from ..training.health import judged
 from ..training.preview import Preview, Unfinished
 
@@ -196,7 +196,7 @@ def peak_mib() -> int:
 
 
 def _report(
-    cfg: DictConfig, checkpoint: Checkpoint, data: Path | str, measured: Measured, made: dict[str, object]
+    cfg: DictConfig, checkpoint: Checkpoint, data: Source, measured: Measured, made: dict[str, object]
 ) -> Report:
     task, model_file = envs.make(cfg.task.name), Paths.of(cfg, int(cfg.seed)).model
     episodes = measured.episodes.get("model", [])
@@ -283,8 +283,8 @@ def _showcase(episodes: list[EpisodeRecord], count: int) -> list[EpisodeRecord]:
     return [*shown, *failed[: count - len(shown)]]
 
 
-def _health(cfg: DictConfig, checkpoint: Checkpoint, data: Path | str) -> list[Health]:
-    config, known = checkpoint.model.config, load(data)
+def _health(cfg: DictConfig, checkpoint: Checkpoint, data: Source) -> list[Health]:
+    config, known = checkpoint.model.config, load_given(data)
     kind = FrameWindows if known.spec.pictures else WindowSampler
     sampler = kind.of(known, config.history, config.train_blocks, config.action_block, older=config.older)
     values = diagnose(checkpoint.model, sampler, jax.random.key(int(cfg.seed)))

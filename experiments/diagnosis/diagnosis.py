@@ -32,7 +32,7 @@ from ..records.intervals import spearman
 from ..shell.progress import progress_bar
 from ..training.data_checks import check_data, check_moves, check_range, check_task
 from ..training.given_data import load_for_model
-from ..training.offline import probe_targets
+from ..training.prepared import probe_targets
 from .cost_landscape import Slice, slices
 from .distance_curve import Reach, of_data, of_script
 from .failure_attribution import Failure, blame

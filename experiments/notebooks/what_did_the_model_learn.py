@@ -33,7 +33,7 @@ from experiments import build
 from experiments.build.bundles import calibrated
 from experiments.build.published import checkpoint_file
 from experiments.diagnosis.held_out import fresh
-from experiments.training.offline import probe_targets
+from experiments.training.prepared import probe_targets
 from planning.control import LiveEngine
 from planning.control.worker.surprise import SurpriseMonitor, predictions
 from worldmodel.data.windows import WindowSampler

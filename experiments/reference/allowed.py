@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..shell.kinds import Flag, Group, Kind, Named, Number, Several, Whole, Word
+from ..shell.kinds import Flag, Group, Kind, Named, Number, Places, Several, Whole, Word
 from ..shell.limits import OPTIONAL, kind_of
 from ..shell.overrides import PATHS
 
@@ -60,6 +60,8 @@ def _words(kind: Kind) -> str:
             return "text"
         case Word(choices=choices):
             return f"{', '.join(choices[:-1])} or {choices[-1]}" if len(choices) > 1 else choices[0]
+        case Places():
+            return "path or list of paths"
         case Group():
             return "settings by name"
         case Named():

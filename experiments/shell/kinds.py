@@ -75,6 +75,17 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Places:
+    """A path, or a list of several."""
+
+    def fault(self, value: Any) -> str | None:
+        """The requirement that `value` breaks, as in `be finite`; None if it is valid."""
+        every = value if isinstance(value, list) and value else [value]
+        wrong = any(isinstance(each, dict | list | bool) for each in every)
+        return "be a path, or a list of paths as in [a,b]" if wrong else None
+
+
+@dataclass(frozen=True)
 class Group:
     """Settings by name."""
 
@@ -110,4 +121,4 @@ class Several:
         return None if len(values) >= self.fewest else f"be a list of at least {self.fewest}, as in [a,b]"
 
 
-Kind = Whole | Number | Flag | Word | Several | Group | Named
+Kind = Whole | Number | Flag | Word | Places | Several | Group | Named

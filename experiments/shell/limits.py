@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from .kinds import Flag, Group, Kind, Named, Number, Several, Whole, Word
+from .kinds import Flag, Group, Kind, Named, Number, Places, Several, Whole, Word
 
 _SHARE = Number(0, 1, below=True)
 _PART = Number(0, 1, above=True)
@@ -53,12 +53,12 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Number(0),
-        "alignment consistency decoding delay_ms detached_prediction distance entropy fault_at furthest goal_probe "
-        "gpus hold_seconds inverse latent_noise latent_norm min_free_gib min_std miss near penalty prediction "
-        "reconstruction reward scale sigreg slant suggestion_noise termination value weight_decay",
+        "alignment cloning consistency decoding delay_ms descent detached_prediction distance entropy fault_at "
+        "furthest goal_probe gpus hold_seconds inverse latent_noise latent_norm min_free_gib min_std miss near "
+        "penalty prediction reconstruction reward scale sigreg slant suggestion_noise termination value weight_decay",
     ),
     (Number(), "beta moment noise_beta running terminal weight"),
-    (_SHARE, "asked_goals dropout keep masked momentum partial_goals"),
+    (_SHARE, "asked_goals contact_share dropout keep masked momentum partial_goals"),
     (Number(0, 1), "least_trust"),
     (Number(0, 1), "grasps random wander"),
     (_PART, "alpha bootstrap gamma gentlest labels slowest tau tight_share"),
@@ -114,6 +114,8 @@ _EXACTLY: dict[str, Kind] = {
     "behaviour.actor": Word(("planner", "reflex")),
     "behaviour.near": Number(0, 1),
     "cost.set_point.weights": Several(Number(0)),
+    "data": Places(),
+    "demonstrations": Places(),
     "baseline": Word(),  # of `compare`; of `train` a group with keys
     "delay_ms": Number(0),
     "goal": Word(),  # or a group of them, by sensor
@@ -145,8 +147,8 @@ FREE += ("where", "suite.recipes", "suite.settings", "suite.variants", "suite.re
 # Settings that may be null.
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
-    "delay_ms distractor episodes episodic every fault features goal goal_at members methods moment only ours out "
-    "goal_offset pictures_of plan "
+    "delay_ms demonstrations distractor episodes episodic every fault features goal goal_at members methods moment "
+    "only ours out goal_offset pictures_of plan "
     "planners preview rate_limit rest results run seconds seeds sensors of start_from start_parts tasks telemetry what "
     "watch where export workers cores address "
 )

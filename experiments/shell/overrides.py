@@ -22,6 +22,7 @@ PATHS = (
     "checkpoint",
     "curves",
     "data",
+    "demonstrations",
     "goal",
     "log",
     "online.curves",
@@ -31,11 +32,12 @@ PATHS = (
     "results",
     "rows",
     "runs",
+    "start_from",
     "suite.checkpoint",
     "suite.log",
     "telemetry",
 )
-_LISTS = ("curves", "rows")  # several may be given
+_LISTS = ("curves", "data", "demonstrations", "rows")  # several may be given
 _GROUPS = ("goal",)  # one for each sensor may be given
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 _RESERVED = ("null", "true", "false", "inf", "nan")

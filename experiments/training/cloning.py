@@ -7,15 +7,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from worldmodel.data.dataset import load
 from worldmodel.training.settings import TrainingConfig
 
 from .. import build
 from ..baselines import gcbc, weights
-from ..build.recipes import Paths, recipe
+from ..build.recipes import Paths, named, recipe
 from ..shell.say import say
 from .ensure import ensure_data, require_trainable
-from .given_data import with_labels
+from .given_data import load_given, with_labels
 
 UPDATES = ("updates", "frozen_updates", "critic_updates", "policy_updates")  # of the world model's stages
 TRAINING = tuple(
@@ -69,5 +68,5 @@ def train(cfg: DictConfig, seed: int, network: dict[str, Any], path: Path) -> No
     training = build.fill(TrainingConfig, {**cfg.training, "updates": updates, "seed": seed}, "training")
     shape = build.fill(gcbc.GcbcConfig, {**network, **inputs(cfg)}, "gcbc")
     source = ensure_data(cfg, seed)
-    data = with_labels(cfg, load(source), source, seed)
+    data = with_labels(cfg, load_given(source), named(source), seed)
     gcbc.train_to_file(path, data, int(cfg.model.history), shape, training, cloning_recipe(cfg, seed, network))

@@ -21,14 +21,13 @@ from envs.behaviours import Behaviour
 from envs.collect import Collected, collect
 from envs.pursuit import Pursuer, acted_by, pursuits
 from envs.task import PlanarView
-from worldmodel.data.dataset import load
 from worldmodel.models.checkpoint import Checkpoint, load_model
 from worldmodel.models.fingerprint import differing, unknown, unknown_clause
 
 from ..build import agent, goal_tasks, make
 from ..build.defaults import defaults, defaults_of
 from ..build.published import checkpoint_file
-from ..build.recipes import CUSTOM, Paths, recipe
+from ..build.recipes import CUSTOM, Paths, Source, places, recipe
 from ..build.robots import robot_of
 from ..evaluation.goals.pursuing import ModelPursuer
 from ..evaluation.moments import goal_mask
@@ -38,6 +37,7 @@ from ..shell.progress import progress_bar
 from ..watching.watch import writers
 from .data_checks import check_checkpoint
 from .early_stop import EarlyStop
+from .given_data import load_given
 from .labels import require_labels_learned
 from .offline import train_model
 from .preview import Preview
@@ -93,14 +93,15 @@ def acting(cfg: DictConfig, behaviour: Behaviour, seed: int) -> Behaviour:
     return acted_by(behaviour, pursuers)
 
 
-def ensure_data(cfg: DictConfig, seed: int) -> Path | str:
-    """Return the training dataset: the given one, or the recipe's, which is collected if missing.
+def ensure_data(cfg: DictConfig, seed: int) -> Source:
+    """Return the training dataset: the given one or several, or the recipe's, which is collected if missing.
 
     Raises:
       ValueError: the path holds a dataset of another recipe.
     """
     if cfg.data is not None:
-        return str(cfg.data)
+        given = places(cfg.data)
+        return given[0] if len(given) == 1 else given
     if cfg.task.name == CUSTOM:
         raise ValueError("task=custom learns from a robot's own logs: add data=FOLDER, as docs/own_logs.md says")
     path = Paths.of(cfg, seed).data
@@ -196,12 +197,12 @@ def chosen_checkpoint(cfg: DictConfig, seed: int, command: str = "plan") -> Chec
     return checkpoint
 
 
-def visited(task: envs.Task, data: Path | str, points: int = 20_000) -> np.ndarray:
+def visited(task: envs.Task, data: Source, points: int = 20_000) -> np.ndarray:
     """Positions `[M, 2]` of the body in a dataset, thinned to at most `points`.
 
     Empty without simulator states, or where the task has no view from above.
     """
-    states = load(data).states
+    states = load_given(data).states
     if states is None or not isinstance(task, PlanarView):
         return np.zeros((0, 2))
     return task.keypoints(states[:: max(1, len(states) // points)])[..., -1, :]

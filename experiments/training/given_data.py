@@ -16,30 +16,34 @@ from omegaconf import DictConfig
 
 from worldmodel.data import dataset
 from worldmodel.data.episodes import EpisodeData
+from worldmodel.data.joined import joined
 from worldmodel.data.video.recorded_pictures import PIXELS
 from worldmodel.models.checkpoint import Checkpoint
 
-from ..build.recipes import CUSTOM, VIDEO
+from ..build.recipes import CUSTOM, VIDEO, Source, named, places
 from ..build.robots import robot_of
 from ..shell.progress import progress_bar
-from .data_checks import description
+from .data_checks import check_data, description
 
 logger = logging.getLogger(__name__)
 
 
-def load_for_training(cfg: DictConfig, source: Path | str, seed: int) -> EpisodeData:
-    """Read the data of a recipe. Of a user's own data, `observation` chooses the sensors, if it names any.
+def load_for_training(cfg: DictConfig, source: Source, seed: int) -> EpisodeData:
+    """Read the data of a recipe, and its demonstrations. Of a user's own, `observation` chooses the sensors, if any.
 
     Args:
       cfg: the recipe.
-      source: the dataset.
+      source: the dataset, or several.
       seed: of the training, which decides what episodes keep their actions, where `labels` hides some.
 
     Raises:
       FileNotFoundError: no dataset there.
       ValueError: see `worldmodel.data.dataset.load`; a sensor that the data lack, or actions that the method needs.
     """
-    return _with_sensors(cfg, with_labels(cfg, _load_of(cfg, source), source, seed), source)
+    shown = places(cfg.demonstrations)
+    every = [*places(source), *shown]
+    data = _load_of(cfg, every, demonstrations=len(shown))
+    return _with_sensors(cfg, with_labels(cfg, data, named(every), seed), named(every))
 
 
 def with_labels(cfg: DictConfig, data: EpisodeData, source: Path | str, seed: int) -> EpisodeData:
@@ -100,7 +104,7 @@ def _with_sensors(cfg: DictConfig, data: EpisodeData, source: Path | str) -> Epi
     return _chosen(data, wanted)
 
 
-def load_for_model(checkpoint: Checkpoint, source: Path | str) -> EpisodeData:
+def load_for_model(checkpoint: Checkpoint, source: Source) -> EpisodeData:
     """Read data to judge or to calibrate a model with: its sensors, and pictures of its size.
 
     Sensors that the data lack are left to the checks of data and model.
@@ -117,13 +121,13 @@ def load_for_model(checkpoint: Checkpoint, source: Path | str) -> EpisodeData:
             "%d of %d episodes in %s lack actions and were left out: a model is judged by what actions do",
             data.episodes - whole.episodes,
             data.episodes,
-            source,
+            named(source),
         )
         data = whole
     names, known = [sensor.name for sensor in spec.sensors], [sensor.name for sensor in data.spec.sensors]
     if names != known and set(names) <= set(known):
         data = _chosen(data, names)
-    _check_cameras(description(data).get("cameras") or {}, robot_of(checkpoint).get("cameras") or {}, source)
+    _check_cameras(description(data).get("cameras") or {}, robot_of(checkpoint).get("cameras") or {}, named(source))
     return data
 
 
@@ -169,24 +173,67 @@ def _check_cameras(found: dict[str, Any], trained: dict[str, Any], source: Path 
             )
 
 
-def load_to_check(cfg: DictConfig, source: Path | str) -> EpisodeData:
+def load_to_check(cfg: DictConfig, source: Source) -> EpisodeData:
     """Read data as `load_for_training` does, whatever actions are missing.
 
     Raises:
       FileNotFoundError: no dataset there.
       ValueError: see `worldmodel.data.dataset.load`; or a sensor that the data lack.
     """
-    return _with_sensors(cfg, _load_of(cfg, source, clips=True), source)
+    return _with_sensors(cfg, _load_of(cfg, source, clips=True), named(source))
 
 
-def _load_of(cfg: DictConfig, source: Path | str, clips: bool | None = None) -> EpisodeData:
+def load_given(source: Source) -> EpisodeData:
+    """Read one or several datasets with all of their sensors."""
+    return _load(source, 64)
+
+
+def _load_of(cfg: DictConfig, source: Source, clips: bool | None = None, demonstrations: int = 0) -> EpisodeData:
     clips = cfg.method == VIDEO if clips is None else clips
-    return _load(source, int(cfg.observation.size), clips, cfg.get("control_period"))
+    return _load(source, int(cfg.observation.size), clips, cfg.get("control_period"), demonstrations)
 
 
 def _load(
-    source: Path | str, picture_size: int, clips: bool = False, control_period: float | None = None
+    source: Source,
+    picture_size: int,
+    clips: bool = False,
+    control_period: float | None = None,
+    demonstrations: int = 0,
 ) -> EpisodeData:
+    """Read datasets as one, of which the last so many are demonstrations."""
+    names = places(source)
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ValueError(f"the dataset {name} is given twice: name it once")
+    parts = [_read(name, picture_size, clips, control_period) for name in names]
+    if len(parts) == 1:
+        return parts[0]
+    for part, name in zip(parts[1:], names[1:], strict=True):
+        _check_alike(parts[0], part, names[0], name)
+    data = joined(parts, names, range(len(parts) - demonstrations, len(parts)))
+    lacking = [name for part, name in zip(parts, names, strict=True) if part.states is None]
+    if 0 < len(lacking) < len(parts):
+        logger.warning(
+            "%s holds no simulator states, so those of the other data are not used: the model gets no probe",
+            named(lacking),
+        )
+    return data
+
+
+def _check_alike(first: EpisodeData, part: EpisodeData, owner: str, name: str) -> None:
+    """Raise ValueError where two datasets are of different robots."""
+    known, other = description(first), description(part)
+    if (task := known.get("task", "")) != (found := other.get("task", task)):
+        raise ValueError(
+            f"the dataset {name} is of the task {found}, and {owner} of {task}: a model learns from data of one task"
+        )
+    bounds = {"action_low": first.action_low.tolist(), "action_high": first.action_high.tolist()}
+    robot = {**known, **bounds, "action_size": first.actions.shape[1]}
+    robot.pop("observation_size", None)  # further sensors are left out
+    check_data(part, robot, name, owner=owner)
+
+
+def _read(name: str, picture_size: int, clips: bool, control_period: float | None) -> EpisodeData:
     with ExitStack() as stack:
         bars = list[Callable[[int, int], None]]()
 
@@ -196,7 +243,7 @@ def _load(
             bars[0](done, total)
 
         return dataset.load(
-            source, picture_size=picture_size, on_progress=show, clips=clips, control_period=control_period
+            name, picture_size=picture_size, on_progress=show, clips=clips, control_period=control_period
         )
 
 

@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 
 from worldmodel.data.episodes import EpisodeData
-from worldmodel.data.windows import LatentSampler
 from worldmodel.diagnostics.labels import label_agreement
 from worldmodel.models.checkpoint import Checkpoint
+from worldmodel.training.encoded import LatentSampler
 from worldmodel.training.trainer import Trainer, TrainState
 
 from ..build.recipes import VIDEO

@@ -4,68 +4,60 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from numpy import ndarray
 from omegaconf import DictConfig
 
-import envs
-from envs.task import HasReadout, PlanarView
-from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import load_training, save_model, save_training
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig, WorldModel
-from worldmodel.nets.encoders.build import sized
 from worldmodel.training.encoded import encoded
 from worldmodel.training.filling import learn_filling
-from worldmodel.training.jepa import JepaConfig
-from worldmodel.training.settings import TrainingConfig
 from worldmodel.training.trainer import Trainer, TrainState
-from worldmodel.training.video import VideoConfig
 
-from ..build import fill, goal_tasks
+from ..build import goal_tasks
 from ..build.defaults import defaults
-from ..build.recipes import CUSTOM, VIDEO, recipe, settings
+from ..build.recipes import Source, named, places, recipe
 from ..build.sensor_ranges import sensor_range
 from ..checks.recording import warn_of_most_important
-from ..evaluation.moments import asked_of
 from ..pictures.memory import Memory, memory_file
 from ..records.manifest import provenance
 from ..shell.progress import progress_bar
 from ..watching.watch import Watch
 from .collapse_watch import CollapseWatch
-from .data_checks import check_data, check_moves, check_range, check_task, identity
+from .data_checks import identity
 from .early_stop import EarlyStop, EarlyStopping, selection_agent
-from .given_data import describe_logs, load_for_training
-from .labels import check_labels, warn_of_no_labels
+from .given_data import load_for_training
+from .labels import check_labels
+from .prepared import prepare
 from .preview import Preview, Unfinished
 from .scalars import Scalars
 
 logger = logging.getLogger(__name__)
 
-OBJECTIVES: dict[str, type[JepaConfig | VideoConfig]] = {"jepa": JepaConfig, VIDEO: VideoConfig}  # by method
 CHECKPOINT_SECONDS = 20.0  # between two training states on disk: the most that a kill can lose
 
 
-def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, preview: Preview | None = None) -> None:
-    """Train on the data at `source` and write the model; an interrupted run resumes from its last state.
+def train_model(cfg: DictConfig, seed: int, source: Source, out: Path, preview: Preview | None = None) -> None:
+    """Train on the data and the recipe's demonstrations, and write the model; an interrupted run resumes.
 
     Args:
       cfg: the settings of the command.
       seed: of the weights and the training.
-      source: the dataset.
+      source: the dataset, or several.
       out: the model's file.
       preview: sees the model once while it is trained; None: nobody does.
     """
     stop_early = EarlyStop.of(cfg)
     data = load_for_training(cfg, source, seed)
-    warn_of_most_important(data, source)
-    made = prepare(cfg, seed, data, source)
+    every = [*places(source), *places(cfg.demonstrations)]
+    words = named(every)
+    warn_of_most_important(data, every)
+    made = prepare(cfg, seed, data, words)
     trainer, robot = made.trainer, made.robot
 
     states = out.with_suffix(".training.safetensors")
@@ -112,7 +104,7 @@ def train_model(cfg: DictConfig, seed: int, source: Path | str, out: Path, previ
         raise FloatingPointError(
             f"{error}; the last good model, of update {int(run.good.update)}, is kept in {kept}"
         ) from error
-    health = {**run.health(state), **check_labels(trainer, state, data, source)}
+    health = {**run.health(state), **check_labels(trainer, state, data, words)}
     model = freeze(finished(trainer, state, cfg.task.name), made.model)
     if data.spec.pictures:
         Memory.of(model, data).save(memory_file(out))  # first: a model is there only once its memory is
@@ -135,62 +127,6 @@ def finished(trainer: Trainer, state: TrainState, name: str) -> WorldModel:
                 model, encoded(trainer.sampler, model), config, lambda done, _: bar(done, config.filling_updates)
             )
     return model
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A recipe on its data, ready to train."""
-
-    robot: dict[str, Any]  # description of the task
-    model: ModelConfig
-    objective: JepaConfig | VideoConfig
-    trainer: Trainer
-
-
-def prepare(cfg: DictConfig, seed: int, data: EpisodeData, source: Path | str) -> Prepared:
-    """Check the data and build the recipe's trainer on them.
-
-    Args:
-      cfg: the recipe.
-      seed: of the weights and the training.
-      data: the episodes.
-      source: where they are from, for messages.
-
-    Raises:
-      ValueError: the data do not fit the task or the recipe.
-    """
-    robot, targets = _described(cfg, data, source)
-    check_range(data, source)
-    check_moves(data, source)
-    warn_of_no_labels(data, source)
-    model = _architecture(cfg, data, targets)
-    objective = fill(OBJECTIVES[str(cfg.method)], settings(cfg.objective), "objective")
-    if objective.asked_goals and cfg.task.name != CUSTOM:
-        objective = replace(objective, asked=asked_of(goal_tasks.of(cfg)))
-    training = fill(TrainingConfig, {**settings(cfg.training), "seed": seed}, "training")
-    return Prepared(robot, model, objective, Trainer.of(data, model, objective, training, targets))
-
-
-def _described(cfg: DictConfig, data: EpisodeData, source: Path | str) -> tuple[dict[str, Any], ndarray | None]:
-    """Description of the task, and the probe's targets if there are any."""
-    if cfg.task.name == CUSTOM:
-        # A robot's logs contain its positions; other data have no known targets.
-        return describe_logs(cfg, data, source), data.states if data.metadata.get("logs") else None
-    task = goal_tasks.of(cfg)
-    robot = task.describe()
-    check_task(data, task.name, source)
-    check_data(data, robot, source, owner=task.name)
-    return robot, None if data.states is None else probe_targets(task, data.states)
-
-
-def _architecture(cfg: DictConfig, data: EpisodeData, targets: ndarray | None) -> ModelConfig:
-    sizes = {
-        "observation": sized(data.spec, cfg.model.pictures, cfg.observation.features),
-        "action_size": data.actions.shape[1],
-        "probe_size": 0 if targets is None else targets.shape[1],
-    }
-    made = fill(ModelConfig, {**sizes, **settings(cfg.model)}, "model")
-    return made if data.labelled_steps else replace(made, policy=False)  # nothing would teach it
 
 
 class _Run:
@@ -287,13 +223,3 @@ def _copied(state: TrainState) -> TrainState:
 @jax.jit
 def _finite(params: Any) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]).all()
-
-
-def probe_targets(task: envs.Task, states: ndarray) -> ndarray | None:
-    """Probe targets, float32: the flat keypoints `[M, 2 J]`, or the task's readout `[M, Q]`.
-
-    None for a task with neither: its models have no probe.
-    """
-    if isinstance(task, PlanarView):
-        return task.keypoints(states).reshape(len(states), -1).astype(np.float32)
-    return task.readout(states).astype(np.float32) if isinstance(task, HasReadout) else None

@@ -67,6 +67,14 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
         raise ValueError(
             f"labels hides actions of {_methods(_LABELLED)}, and this is method={cfg.method}: leave labels out"
         )
+    for name in ("demonstrations", "start_from"):
+        if cfg.method not in _OFFLINE and cfg[name] is not None:
+            instead = "it has online.start_from" if cfg.method == "td" and name == "start_from" else "leave it out"
+            raise ValueError(f"{name} belongs to {_methods(_OFFLINE)}, and this is method={cfg.method}: {instead}")
+    if cfg.method not in _OFFLINE and cfg.training.get("contact_share"):
+        raise ValueError(
+            f"training.contact_share belongs to {_methods(_OFFLINE)}, and this is method={cfg.method}: leave it out"
+        )
     if cfg.method not in _WATCHED and cfg.watch:
         raise ValueError(f"watch belongs to {_methods(_WATCHED)}, and this is method={cfg.method}: leave it out")
     if cfg.method in _STATE_ONLY and cfg.observation.sensors is not None:

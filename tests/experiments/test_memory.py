@@ -17,11 +17,11 @@ from planning.control import Bundle, BundleEngine, LiveEngine
 from planning.control.engine.contract import LONG
 from planning.control.engine.interface import take_in
 from worldmodel.data.frame_windows import FrameWindows
-from worldmodel.data.windows import LatentSampler
 from worldmodel.models.checkpoint import load_model
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import create
 from worldmodel.nets.encoders.build import sized
+from worldmodel.training.encoded import LatentSampler
 from worldmodel.training.settings import TrainingConfig
 
 from ..worldmodel.small import SMALL, pictured

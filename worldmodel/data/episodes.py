@@ -36,6 +36,7 @@ class EpisodeData:
     names: tuple[str, ...] = ()  # each episode's name in its source; empty: its number
     rewards: Float[ndarray, "M"] | None = None  # of the action in each row, where they were requested
     terminated: Bool[ndarray, "M"] | None = None  # whether that action terminated the episode
+    demonstrated: Bool[ndarray, "M"] | None = None  # whether the row's episode is to be imitated; None: nobody said
 
     @classmethod
     def of(
@@ -144,6 +145,7 @@ class EpisodeData:
             names=self.names[-count:],
             rewards=None if self.rewards is None else self.rewards[begin:],
             terminated=None if self.terminated is None else self.terminated[begin:],
+            demonstrated=None if self.demonstrated is None else self.demonstrated[begin:],
         )
 
     def of_episode(self, episode: int) -> slice:
@@ -185,6 +187,7 @@ class EpisodeData:
             names=tuple(name for name, keep in zip(self.names, kept, strict=False) if keep),
             rewards=None if self.rewards is None else self.rewards[rows],
             terminated=None if self.terminated is None else self.terminated[rows],
+            demonstrated=None if self.demonstrated is None else self.demonstrated[rows],
         )
 
     def with_sensors(self, names: Sequence[str]) -> EpisodeData:

@@ -11,7 +11,7 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 from numpy import ndarray
 
 from ..types import Windows
@@ -44,6 +44,8 @@ class FrameWindows:
         action_block: int,
         probe_targets: ndarray | None = None,
         older: tuple[int, ...] = (),
+        contact: Bool[ndarray, "M"] | None = None,
+        contact_share: float = 0.0,
     ) -> FrameWindows:
         """Move all but the pictures to the device.
 
@@ -54,12 +56,15 @@ class FrameWindows:
           action_block: environment steps in a block, K.
           probe_targets: `[M, Q]`, what the probe learns to decode in each row; None: nothing.
           older: see `WindowSampler.of`.
+          contact: likewise.
+          contact_share: likewise.
 
         Raises:
           ValueError: see `WindowSampler.of`.
         """
         frames = {sensor.name: data.readings[sensor.name] for sensor in data.spec.pictures}
-        return cls(WindowSampler.of(data, history, blocks, action_block, probe_targets, frames, older), frames)
+        sizes, touched = (history, blocks, action_block), (contact, contact_share)
+        return cls(WindowSampler.of(data, *sizes, probe_targets, frames, older, *touched), frames)
 
     def projected(self, project: Callable[[dict[str, Array]], dict[str, Array]]) -> FrameWindows:
         """Replace pictures by what `project` makes of them, in memory; pictures that it leaves out stay.

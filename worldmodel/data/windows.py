@@ -9,25 +9,26 @@ past, so in its stack the earliest of the last P rows stands for what came befor
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import register_dataclass
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 from numpy import ndarray
 
 from ..pytree import static
-from ..types import LatentWindows, Windows
+from ..types import Windows
 from .episodes import EpisodeData
 
 logger = logging.getLogger(__name__)
 
 _NAMED = 5  # episodes listed in one message
 _LABELLED = 0.25  # least share of a batch that is drawn from windows with recorded actions, where there are any
+_IMITATED = 0.5  # share of a batch to imitate that is drawn from demonstrations, where some episodes are such
 
 
 class Drawn(NamedTuple):
@@ -51,10 +52,14 @@ class WindowSampler:
     probe_targets: Array | None  # [M, Q]
     labelled: Array | None  # [M] bool, whether the action of a row was recorded; None: all were
     labelled_starts: Array | None  # [L] of windows with a recorded block, where these are rare
+    demonstrated: Array | None  # [M] bool, whether a row's episode is to be imitated; None: every one is
+    demonstrated_starts: Array | None  # [D] of windows to imitate
+    favoured: Array | None  # [F] of windows from which `share` of a batch is drawn; None: there are none
     history: int = static()
     blocks: int = static()
     action_block: int = static()
     older: tuple[int, ...] = static(default=())  # steps back from the newest row to rows before the last P
+    share: float = static(default=0.0)  # of a batch
 
     @classmethod
     def of(
@@ -66,6 +71,8 @@ class WindowSampler:
         probe_targets: ndarray | None = None,
         left_out: Collection[str] = (),
         older: tuple[int, ...] = (),
+        contact: Bool[ndarray, "M"] | None = None,
+        contact_share: float = 0.0,
     ) -> WindowSampler:
         """Move the data to the device.
 
@@ -77,9 +84,13 @@ class WindowSampler:
           probe_targets: `[M, Q]`, what the probe learns to decode in each row; None: nothing.
           left_out: sensors that stay on the host.
           older: steps back from the newest row of a stack to further ones, which come first.
+          contact: whether something is touched in each row.
+          contact_share: share of a batch that is drawn from windows in which it is, evenly spread over the batch; the
+            rest is drawn from all windows. 0: nothing is drawn differently.
 
         Raises:
-          ValueError: no episode is long enough for a window, or probe targets that do not belong to the rows.
+          ValueError: no episode is long enough for a window, probe targets that do not belong to the rows, or no window
+            with contact or to imitate where there should be some.
         """
         span = blocks * action_block
         starts = np.flatnonzero(np.arange(len(data.last)) + span <= data.last)
@@ -96,6 +107,8 @@ class WindowSampler:
         if probe_targets is not None and len(probe_targets) != data.rows:
             raise ValueError(f"{len(probe_targets)} probe targets for {data.rows} rows of data")
         labelled, labelled_starts = _labels(data, starts, blocks, action_block)
+        favoured = _with_contact(contact, starts, span) if contact_share else None
+        demonstrated_starts = None if data.demonstrated is None else _to_imitate(data.demonstrated, starts, span)
         return cls(
             observations={name: jnp.asarray(values) for name, values in data.readings.items() if name not in left_out},
             actions=jnp.asarray(data.actions if labelled is None else np.nan_to_num(data.actions)),
@@ -105,11 +118,21 @@ class WindowSampler:
             probe_targets=None if probe_targets is None else jnp.asarray(probe_targets, jnp.float32),
             labelled=labelled,
             labelled_starts=labelled_starts,
+            demonstrated=None if data.demonstrated is None else jnp.asarray(data.demonstrated),
+            demonstrated_starts=demonstrated_starts,
+            favoured=favoured,
             history=history,
             blocks=blocks,
             action_block=action_block,
             older=older,
+            share=contact_share,
         )
+
+    def to_imitate(self) -> WindowSampler:
+        """Return the same dataset with half of each batch from demonstrations, where some of the episodes are such."""
+        if self.demonstrated_starts is None:
+            return self
+        return replace(self, favoured=self.demonstrated_starts, share=_IMITATED)
 
     def stack(self, rows: Int[Array, "..."]) -> dict[str, Array]:
         """Return the observations of the stack that ends at each row, each sensor [..., P, ...], older ones first.
@@ -154,18 +177,21 @@ class WindowSampler:
         begin, rows, offset = drawn
         return Windows(
             observations=self.stack(rows),
-            actions=self._actions(begin),
+            actions=self.actions_of(begin),
             goals=self._at(self.goal_past(begin + offset)),
             goal_offset=offset,
             episode=self.first[begin],
             probe_targets=None if self.probe_targets is None else self.probe_targets[begin],
-            labelled=self._labelled(begin),
+            labelled=self.labels_of(begin),
         )
 
     def draw(self, key: PRNGKeyArray, batch: int) -> Drawn:
         """Draw the rows of `batch` windows. The key is consumed."""
         start_key, goal_key, near_key = jax.random.split(key, 3)
         begin = self.starts[jax.random.randint(start_key, (batch,), 0, len(self.starts))]
+        if self.favoured is not None:
+            chosen = jax.random.randint(jax.random.fold_in(start_key, 1), (batch,), 0, len(self.favoured))
+            begin = jnp.where(_spread(self.share, batch), self.favoured[chosen], begin)
         if self.labelled_starts is not None:  # at the end: the first windows stay as frequent as they are in the data
             known = jax.random.fold_in(start_key, 0)
             count = round(_LABELLED * batch)
@@ -179,11 +205,13 @@ class WindowSampler:
         offset = jnp.round(jnp.where(near, log_uniform, uniform * remaining)).astype(jnp.int32)
         return Drawn(begin, begin[:, None] + blocks[None, :], offset)
 
-    def _actions(self, begin: Int[Array, "B"]) -> Array:
+    def actions_of(self, begin: Int[Array, "B"]) -> Array:
+        """Return the actions `[B, H, K, A]` of windows by their first rows."""
         actions = self.actions[self._steps(begin)]
         return actions.reshape(len(begin), self.blocks, self.action_block, -1)
 
-    def _labelled(self, begin: Int[Array, "B"]) -> Array | None:
+    def labels_of(self, begin: Int[Array, "B"]) -> Array | None:
+        """Return which blocks `[B, H]` of windows have recorded actions; None: all."""
         if self.labelled is None:
             return None
         known = self.labelled[self._steps(begin)]
@@ -193,57 +221,6 @@ class WindowSampler:
         """Rows at which the actions of windows were taken."""
         steps = jnp.arange(self.blocks * self.action_block, dtype=begin.dtype)
         return begin[:, None] + steps[None, :]
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class LatentSampler:
-    """Encoded windows of a dataset, the same as `WindowSampler` draws, to learn on top of a finished encoder."""
-
-    windows: WindowSampler
-    embeddings: Array  # [M, E]
-    latents: Array  # [M, D]
-    goals: Array | None = None  # [M, D] of each moment as a goal; None: those of the moments themselves
-
-    @classmethod
-    def of(
-        cls,
-        windows: WindowSampler,
-        embeddings: Array,
-        encode: Callable[[Array], Array],
-        rows: int = 8192,
-    ) -> LatentSampler:
-        """Encode a whole dataset, `rows` rows at a time.
-
-        Args:
-          windows: the dataset.
-          embeddings: of all moments, [M, E].
-          encode: from the embeddings of stacks [..., P, E] to latents [..., D].
-          rows: encoded at a time.
-        """
-        if windows.older:  # a stack is larger then
-            rows = max(1, rows // len(windows.older))
-
-        def encoded(past: Callable[[Array], Array]) -> Array:
-            return in_chunks(
-                lambda begin, count: encode(embeddings[past(begin + _numbers(count))]), len(embeddings), rows
-            )
-
-        goals = encoded(windows.goal_past) if windows.older else None
-        return cls(windows, embeddings, encoded(windows.past), goals)
-
-    def sample(self, key: PRNGKeyArray, batch: int) -> LatentWindows:
-        """Draw `batch` windows: the windows that `WindowSampler` draws from the same key, encoded."""
-        begin, rows, offset = self.windows.draw(key, batch)
-        return LatentWindows(
-            latents=self.latents[rows],
-            actions=self.windows._actions(begin),
-            goals=(self.latents if self.goals is None else self.goals)[begin + offset],
-            goal_embeddings=self.embeddings[begin + offset],
-            goal_offset=offset,
-            episode=self.windows.first[begin],
-            labelled=self.windows._labelled(begin),
-        )
 
 
 def _labels(data: EpisodeData, starts: ndarray, blocks: int, action_block: int) -> tuple[Array | None, Array | None]:
@@ -257,28 +234,30 @@ def _labels(data: EpisodeData, starts: ndarray, blocks: int, action_block: int) 
     return jnp.asarray(data.labelled), jnp.asarray(starts[known], jnp.int32) if rare else None
 
 
-def in_chunks(function: Callable[[Array, int], Array], total: int, rows: int) -> Array:
-    """Join `function(begin, count)`, the values `[count, ...]` of consecutive rows, compiled once for all chunks.
-
-    Args:
-      function: of the first row and the number of rows.
-      total: rows.
-      rows: of a chunk.
-    """
-    if total <= rows:
-        return function(jnp.int32(0), total)
-    chunk = jax.jit(lambda begin: function(begin, rows))
-    # The last chunk ends at the last row, and its overlap with the previous one is written twice.
-    begins = [*range(0, total - rows, rows), total - rows]
-    shape = jax.eval_shape(chunk, jnp.int32(0)).shape
-    found = jnp.zeros((total, *shape[1:]), jnp.float32)
-    for begin in begins:
-        found = found.at[begin : begin + rows].set(chunk(jnp.int32(begin)))
-    return found
+def _with_contact(contact: Bool[ndarray, "M"] | None, starts: ndarray, span: int) -> Array:
+    """Return the starts of windows in which something is touched at some moment."""
+    if contact is None:
+        raise ValueError("training.contact_share needs to know when something is touched: give contact, or set it to 0")
+    before = np.concatenate([[0], np.cumsum(contact)])
+    found = starts[before[starts + span + 1] > before[starts]]
+    if not len(found):
+        raise ValueError(
+            "training.contact_share draws windows in which something is touched, and there is none in the data: set it "
+            "to 0, or record contact"
+        )
+    return jnp.asarray(found, jnp.int32)
 
 
-def _numbers(count: int) -> Array:
-    return jnp.arange(count, dtype=jnp.int32)
+def _to_imitate(demonstrated: Bool[ndarray, "M"], starts: ndarray, span: int) -> Array:
+    """Return the starts of windows of demonstrations."""
+    if not demonstrated[starts].any():
+        raise ValueError(f"no demonstration is long enough to learn from: a window needs {span} steps")
+    return jnp.asarray(starts[demonstrated[starts]], jnp.int32)
+
+
+def _spread(share: float, batch: int) -> Bool[ndarray, "B"]:
+    """Mask of a share of a batch, spread so evenly that every beginning of it has that share, too."""
+    return np.arange(batch) * round(share * batch) % batch < round(share * batch)
 
 
 def _warn_of_short_episodes(data: EpisodeData, span: int) -> None:

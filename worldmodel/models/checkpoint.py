@@ -86,7 +86,7 @@ def save_model(
 def load_model(path: str | Path) -> Checkpoint:
     """Read a model file, checked against the architecture that its header names.
 
-    A model that was trained without a critic is returned without one, and without the policy, which learns from it.
+    A model that was trained without a critic is returned without one, and without a policy that would learn from it.
 
     Raises:
       FileNotFoundError: no file there.
@@ -100,7 +100,8 @@ def load_model(path: str | Path) -> Checkpoint:
     model = freeze(nnx.merge(graphdef, fill(path, state, tensors)), config)
     objective = metadata.get("objective")
     if isinstance(objective, dict) and objective.get("distance") == 0:
-        model = replace(model, heads=replace(model.heads, distance=None, policy=None))
+        policy = model.heads.policy if objective.get("cloning") else None
+        model = replace(model, heads=replace(model.heads, distance=None, policy=policy))
     return Checkpoint(model, metadata)
 
 

@@ -19,11 +19,11 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpy import ndarray
 
-from ..data.windows import LatentSampler
 from ..models.goal_model import WorldModel
 from ..nets.filling import AGES, UNMEASURED, Filling, by_number, difference, presence
 from ..observation import ObservationSpec
 from ..types import Metrics
+from .encoded import LatentSampler
 from .settings import TrainingConfig
 from .updates import descend, repeat
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from ..data.episodes import EpisodeData
@@ -30,6 +30,8 @@ def fit(
     training: TrainingConfig | None = None,
     *,
     probe_targets: Float[ndarray, "M Q"] | None = None,
+    contact: Bool[ndarray, "M"] | None = None,
+    start: FrozenModel | None = None,
     on_progress: Progress | None = None,
 ) -> FrozenModel:
     """Train a goal-reaching model; equal arguments give equal weights on the same machine.
@@ -43,6 +45,8 @@ def fit(
       objective: the losses; None: `JepaConfig()`. `VideoConfig()` learns from actions that are NaN, too.
       training: how long and how fast; None: `TrainingConfig()`, which takes minutes on two cores.
       probe_targets: positions that the probe learns to decode, one row for each of the data, for display and guards.
+      contact: whether something is touched in each row of the data, for `training.contact_share`.
+      start: a model of the same architecture to learn on from, with its scales.
       on_progress: called every `training.updates_per_call` updates.
 
     Returns:
@@ -60,7 +64,8 @@ def fit(
         sizes = {"action_size": data.actions.shape[1], "latent_action": _LATENT_ACTION if unlabelled else 0}
         config = ModelConfig(observation=data.spec, probe_size=probe_size, **sizes)
     _check_sizes(config, data, probe_size)
-    trainer = Trainer.of(data, config, objective or JepaConfig(), training or TrainingConfig(), probe_targets)
+    settings = objective or JepaConfig(), training or TrainingConfig()
+    trainer = Trainer.of(data, config, *settings, probe_targets, contact, start)
 
     def report(state: TrainState, metrics: dict[str, float]) -> None:
         if on_progress is not None:

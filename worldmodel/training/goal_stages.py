@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..losses.cloning import cloning_loss
 from ..losses.distance import distance_loss
 from ..losses.goal_policy import policy_loss
 from ..losses.latent_action import foreseen
@@ -29,6 +31,16 @@ class GoalSettings(Protocol):
     @property
     def distance(self) -> float:
         """Weight of the critic."""
+        ...
+
+    @property
+    def descent(self) -> float:
+        """Weight of the critic's descent, by which the policy learns."""
+        ...
+
+    @property
+    def cloning(self) -> float:
+        """Weight of the imitation of recorded actions, by which the policy learns."""
         ...
 
     @property
@@ -137,6 +149,13 @@ def check_training(config: GoalSettings, model: WorldModel, training: TrainingCo
         raise ValueError(
             "a policy needs training.policy_updates: give it some, or leave it out with model.policy=false"
         )
+    if model.policy_head is not None and not (config.descent or config.cloning):
+        raise ValueError(
+            "objective.descent and objective.cloning are both 0, and nothing would teach the policy: raise one, or "
+            "leave it out with model.policy=false"
+        )
+    if model.policy_head is None and config.cloning:
+        raise ValueError("objective.cloning needs a policy that imitates: add model.policy=true, or set it to 0")
 
 
 def joint_distance_loss(
@@ -200,10 +219,18 @@ def critic_loss(
     return loss, {"loss": loss, "distance": loss, **metrics}
 
 
+def policy_stage(model: WorldModel, config: GoalSettings, training: TrainingConfig) -> Stage:
+    """Return the stage of the policy, on a finished world model; without updates where there is none."""
+    updates, loss = training.policy_updates if model.policy_head is not None else 0, partial(reflex_loss, config=config)
+    sizes = training.learning_rate, training.policy_batch
+    imitates = config.cloning > 0
+    return Stage("policy", updates, ("policy_head",), loss, *sizes, encoded=True, imitates=imitates)
+
+
 def reflex_loss(
     model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: GoalSettings
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Return the loss of the policy on a finished world model.
+    """Return the loss of the policy on a finished world model: it descends the critic, imitates, or both.
 
     Args:
       model: the model; the modules of the stage learn.
@@ -213,8 +240,14 @@ def reflex_loss(
       config: weights of the losses.
     """
     goals = partial_goals(model, windows.goal_embeddings, key, config.asked, config.asked_goals)
-    loss = policy_loss(model, _with_partial_goals(windows, goals, config))
-    return loss, {"loss": loss, "policy": loss}
+    windows, losses = _with_partial_goals(windows, goals, config), dict[str, Array]()
+    if config.descent:
+        losses["policy"] = policy_loss(model, windows)
+    if config.cloning:
+        losses["cloning"] = cloning_loss(model, windows)
+    weights = {"policy": config.descent, "cloning": config.cloning}
+    loss = sum((weights[name] * each for name, each in losses.items()), start=jnp.zeros((), jnp.float32))
+    return loss, {"loss": loss, **losses}
 
 
 def _with_partial_goals(windows: LatentWindows, partial: PartialGoals, config: GoalSettings) -> LatentWindows:

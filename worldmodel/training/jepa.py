@@ -36,13 +36,14 @@ from .goal_stages import (
     horizon_ratio,
     joint_distance_loss,
     leap_stage,
+    policy_stage,
     probe_loss,
-    reflex_loss,
 )
 from .settings import TrainingConfig
 from .updates import Stage
 
-_WEIGHTS = ("prediction", "sigreg", "inverse", "distance", "reconstruction", "detached_prediction", "goal_probe")
+_OF_GOALS = ("distance", "descent", "cloning")
+_WEIGHTS = ("prediction", "sigreg", "inverse", "reconstruction", "detached_prediction", "goal_probe", *_OF_GOALS)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class JepaConfig:
     reconstruction: float = 0.0  # of the baseline that decodes its input; needs `model.decoder`
     detached_prediction: float = 0.0  # of prediction that teaches the predictor alone: no gradient reaches the encoder
     goal_probe: float = 0.0  # of the probe's output for partially specified goals
+    descent: float = 1.0  # of the critic's descent, by which the policy learns
+    cloning: float = 0.0  # of the imitation of recorded actions, by which the policy learns; of demonstrations, if any
     sigreg_projections: int = 64
     expectile: float = 0.3
     foreign_goals: int = 4  # goals of other windows that the critic learns from, per own goal
@@ -97,13 +100,12 @@ class JepaConfig:
             names = "objective.prediction, objective.detached_prediction and objective.reconstruction"
             raise ValueError(f"{names} are all 0, and nothing would teach the predictor: raise one")
         critic_updates = training.critic_updates if self.distance else 0
-        policy_updates = training.policy_updates if model.policy_head is not None else 0
         frozen = (*(f"predictor.members.{number}" for number in range(1, len(model.predictor.members))), "goal_head")
         encoder = ("encoder", "pictures") if self.learned_encoder else ()
         joint = (*encoder, "predictor.members.0", "inverse", "distance_head", "decoder", "probe_head")
-        joint_loss, frozen_loss, critic, policy = (
+        joint_loss, frozen_loss, critic = (
             partial(loss, config=self)
-            for loss in (partial(jepa_loss, critic_batch=training.critic_batch), latent_loss, critic_loss, reflex_loss)
+            for loss in (partial(jepa_loss, critic_batch=training.critic_batch), latent_loss, critic_loss)
         )
         rate = training.learning_rate
         return (
@@ -119,7 +121,7 @@ class JepaConfig:
             ),
             Stage("frozen", training.frozen_updates, frozen, frozen_loss, rate, training.batch, encoded=True),
             Stage("critic", critic_updates, ("distance_head",), critic, rate, training.critic_batch, encoded=True),
-            Stage("policy", policy_updates, ("policy_head",), policy, rate, training.policy_batch, encoded=True),
+            policy_stage(model, self, training),
             leap_stage(model, training),
         )
 

@@ -25,6 +25,7 @@ class TrainingConfig:
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     updates_per_call: int = 100
+    contact_share: float = 0.0  # of a batch, drawn from windows in which something is touched; 0: none is sought
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -33,6 +34,8 @@ class TrainingConfig:
                 raise ValueError(f"training.{name} must be at least 1; got {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise ValueError(f"training.learning_rate must be positive; got {self.learning_rate}")
+        if not 0 <= self.contact_share < 1:
+            raise ValueError(f"training.contact_share must be a share of the windows below 1; got {self.contact_share}")
         for name in ("frozen_updates", "critic_updates", "policy_updates", "leap_updates", "filling_updates"):
             if getattr(self, name) < 0:
                 raise ValueError(f"training.{name} must be at least 0; got {getattr(self, name)}")

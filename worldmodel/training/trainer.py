@@ -18,17 +18,19 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.tree_util import register_dataclass
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpy import ndarray
 
 from ..data.episodes import EpisodeData
 from ..data.frame_windows import FrameWindows
-from ..data.windows import LatentSampler, WindowSampler
+from ..data.windows import WindowSampler
+from ..models.begin import begun_with
+from ..models.freeze import FrozenModel
 from ..models.goal_model import ModelConfig, WorldModel, create
 from ..types import LatentWindows, Metrics, Params, Windows
-from .encoded import encoded
+from .encoded import LatentSampler, encoded
 from .settings import Objective, TrainingConfig
-from .updates import Stage, descend, repeat
+from .updates import Stage, descend, learned_by, repeat
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,8 @@ class Trainer:
         objective: Objective,
         training: TrainingConfig,
         probe_targets: Float[ndarray, "M Q"] | None = None,
+        contact: Bool[ndarray, "M"] | None = None,
+        start: FrozenModel | None = None,
     ) -> Trainer:
         """Return a trainer of a freshly initialised model with the normalization statistics of the data.
 
@@ -93,6 +97,8 @@ class Trainer:
           objective: the losses.
           training: number and rate of updates; its seed also initialises the model.
           probe_targets: values that the probe learns to decode in each row; None where the model has no probe.
+          contact: whether something is touched in each row, for `training.contact_share`.
+          start: a model whose weights and statistics take the place of fresh ones, as far as it has them.
 
         Raises:
           ValueError: no episode is long enough for a window, or the parts do not fit each other.
@@ -100,9 +106,11 @@ class Trainer:
         model = create(config, training.seed)
         taken = data.actions[(data.last != np.arange(data.rows)) & data.labelled]
         model.fit_scales(data.readings, data.last, taken, data.action_low, data.action_high, probe_targets)
+        if start is not None:
+            model = begun_with(model, config, start)
         kind = FrameWindows if data.spec.pictures else WindowSampler
-        sizes = config.history, config.train_blocks, config.action_block
-        sampler = kind.of(data, *sizes, probe_targets, older=config.older)
+        sizes, touched = (config.history, config.train_blocks, config.action_block), training.contact_share
+        sampler = kind.of(data, *sizes, probe_targets, older=config.older, contact=contact, contact_share=touched)
         whole = any(stage.whole_pictures for stage in objective.stages(model, training))
         if isinstance(sampler, FrameWindows) and not whole:
             sampler = sampler.projected(model.project)
@@ -176,7 +184,7 @@ class Trainer:
             return self.sampler
         if self._latents is None:
             self._latents = encoded(self.sampler, self.model(state))
-        return self._latents
+        return self._latents.to_imitate() if self._stages[name].imitates else self._latents
 
     def skip_stage(self, state: TrainState) -> TrainState:
         """Return the state at the end of the stage of its next update: the rest of that stage is left out.
@@ -223,7 +231,9 @@ class Trainer:
     def _first_state(self, params: Params, statistics: Params) -> TrainState:
         params = jax.tree.map(jnp.copy, params)  # the step donates its argument; the model keeps its own
         target = jax.tree.map(jnp.copy, params[self.objective.followed])
-        optimizers = {name: each.init(_learned(params, self._stages[name])) for name, each in self._optimizers.items()}
+        optimizers = {
+            name: each.init(learned_by(params, self._stages[name])) for name, each in self._optimizers.items()
+        }
         statistics = jax.tree.map(jnp.copy, statistics)
         return TrainState(params, target, statistics, optimizers, jnp.zeros((), jnp.int32))
 
@@ -278,19 +288,9 @@ class Trainer:
             still = [state.statistics[followed]] if followed in state.statistics else []
             return stage.loss(model, nnx.merge(self._target, state.target, *still), batch, key)
 
-        step = descend(loss, _learned(state.params, stage), optimizer, state.optimizers[name])
+        step = descend(loss, learned_by(state.params, stage), optimizer, state.optimizers[name])
         params = nnx.merge_state(state.params, step.params)
         metrics = {**step.aux, "gradient_norm": optax.tree.norm(step.gradients)}
         target = optax.incremental_update(params[followed], state.target, self.objective.target_rate)
         optimizers = {**state.optimizers, name: step.optimizer}
         return TrainState(params, target, state.statistics, optimizers, state.update + 1), metrics
-
-
-def _learned(params: Params, stage: Stage) -> Params:
-    """Return the part of the parameters that learns in a stage."""
-    parts = [tuple(name.split(".")) for name in stage.learns]
-    return nnx.from_flat_state(
-        (path, value)
-        for path, value in nnx.to_flat_state(params)
-        if any(tuple(map(str, path[: len(part)])) == part for part in parts)
-    )

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import optax
+from flax import nnx
 from jaxtyping import Array, PRNGKeyArray
 
-from ..types import Metrics
+from ..types import Metrics, Params
 
 State = TypeVar("State")
 
@@ -33,6 +34,7 @@ class Stage:
     goals: int = 0  # of them that need their goals, where these are pictures; 0: all
     whole_pictures: bool = False  # whether its loss changes pictures, so that these cannot be projected before
     encoded: bool = False  # whether its batches are latents, encoded once by a finished encoder
+    imitates: bool = False  # whether half of each batch are demonstrations, where some of the episodes are such
 
 
 class Step(NamedTuple):
@@ -69,3 +71,13 @@ def repeat(update: Callable[[State], tuple[State, Metrics]], state: State, count
 
     state, metrics = jax.lax.scan(one, state, None, length=count)
     return state, jax.tree.map(jnp.mean, metrics)
+
+
+def learned_by(params: Params, stage: Stage) -> Params:
+    """Return the part of the parameters that learns in a stage."""
+    parts = [tuple(name.split(".")) for name in stage.learns]
+    return nnx.from_flat_state(
+        (path, value)
+        for path, value in nnx.to_flat_state(params)
+        if any(tuple(map(str, path[: len(part)])) == part for part in parts)
+    )

@@ -37,13 +37,14 @@ from .goal_stages import (
     critic_loss,
     joint_distance_loss,
     leap_stage,
+    policy_stage,
     probe_loss,
-    reflex_loss,
 )
 from .settings import TrainingConfig
 from .updates import Stage
 
-_WEIGHTS = ("prediction", "sigreg", "inverse", "alignment", "decoding", "latent_norm", "latent_noise", "distance")
+_OF_GOALS = ("distance", "descent", "cloning")
+_WEIGHTS = ("prediction", "sigreg", "inverse", "alignment", "decoding", "latent_norm", "latent_noise", *_OF_GOALS)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class VideoConfig:
     latent_norm: float = 0.01  # of the mean square of inferred latent actions
     masked: float = 0.1  # share of the windows that are predicted from a first moment with parts of it left out
     distance: float = 1.0
+    descent: float = 1.0  # of the critic's descent, by which the policy learns
+    cloning: float = 0.0  # of the imitation of recorded actions, by which the policy learns; of demonstrations, if any
     sigreg_projections: int = 64
     expectile: float = 0.3
     foreign_goals: int = 4  # goals of other windows that the critic learns from, per own goal
@@ -97,20 +100,14 @@ class VideoConfig:
             raise ValueError("method=video learns with latent actions: set model.latent_action to 1 or more; got 0")
         if not self.prediction:
             raise ValueError("objective.prediction is 0, and nothing would teach the predictor: raise it")
-        joint_loss, frozen_loss, critic, policy = (
+        joint_loss, frozen_loss, critic = (
             partial(loss, config=self)
-            for loss in (
-                partial(video_loss, critic_batch=training.critic_batch),
-                latent_video_loss,
-                critic_loss,
-                reflex_loss,
-            )
+            for loss in (partial(video_loss, critic_batch=training.critic_batch), latent_video_loss, critic_loss)
         )
         dynamics = ("predictor.map", "latent_actions")
         joint = ("encoder", "pictures", "predictor.members.0", *dynamics, "inverse", "distance_head", "probe_head")
         frozen = ("predictor.members", *dynamics, "goal_head")
         critic_updates = training.critic_updates if self.distance else 0
-        policy_updates = training.policy_updates if model.policy_head is not None else 0
         rate, batch = training.learning_rate, training.batch
         return (
             Stage(
@@ -125,7 +122,7 @@ class VideoConfig:
             ),
             Stage("frozen", training.frozen_updates, frozen, frozen_loss, rate, batch, encoded=True),
             Stage("critic", critic_updates, ("distance_head",), critic, rate, training.critic_batch, encoded=True),
-            Stage("policy", policy_updates, ("policy_head",), policy, rate, training.policy_batch, encoded=True),
+            policy_stage(model, self, training),
             leap_stage(model, training),
         )
 

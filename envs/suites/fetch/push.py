@@ -166,6 +166,10 @@ class FetchPush(MujocoTask):
         """Turn of the cube about the vertical in radians, in [-π/4, π/4): a cube looks the same after a quarter."""
         return cube.yaw(self.qpos(states)[..., self._free + 3 : self._free + 7])
 
+    def touching(self, states: Float[ndarray, "... S"]) -> Bool[ndarray, "..."]:
+        """See HasContact."""
+        return np.asarray(self.readings(states)["contact"][..., 0] > 0)
+
     def readings(self, states: Float[ndarray, "... S"]) -> Mapping[str, ndarray]:
         """See MujocoTask."""
         motion, touches = np.empty((*states.shape[:-1], 6)), np.empty((*states.shape[:-1], 1))

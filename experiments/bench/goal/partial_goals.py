@@ -29,7 +29,7 @@ from ...records.intervals import wilson
 from ...records.manifest import manifest
 from ...records.results import Value, append_values
 from ...shell.progress import progress_bar
-from ...training.offline import probe_targets
+from ...training.prepared import probe_targets
 
 logger = logging.getLogger(__name__)
 

@@ -19,17 +19,17 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 import envs
-from worldmodel.data.dataset import load
 from worldmodel.training.trainer import Trainer
 
 from ... import build
-from ...build.recipes import recipe
+from ...build.recipes import named, recipe
 from ...engine import here
 from ...engine.step import Step, exit_on_failure
 from ...records import table_file
 from ...records.manifest import command, manifest
 from ...training.ensure import ensure_data
-from ...training.offline import prepare
+from ...training.given_data import load_given
+from ...training.prepared import prepare
 from ..flops import SGEMM_SIZE, gemm_flops, sgemm_gflops
 from ..missing import missing
 from .profile_rows import IDENTITY, UPDATE, ProfileRow, table
@@ -70,7 +70,7 @@ def measure(cfg: DictConfig, task: str, path: Path) -> None:
     """Profile all stages of a task, and replace its rows in the table at `path`."""
     settings, seed = _settings(cfg, task), int(cfg.suite.seed)
     source = ensure_data(settings, seed)
-    trainer = prepare(settings, seed, load(source), source).trainer
+    trainer = prepare(settings, seed, load_given(source), named(source)).trainer
     peak, profiles = sgemm_gflops(SGEMM_SIZE, seconds=1.0), dict[str, Profile]()
     for stage in trainer.stages:
         logger.info("%s, stage %s", task, stage)

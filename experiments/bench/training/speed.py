@@ -37,7 +37,7 @@ from ...records.promises import require
 from ...records.results import Row, read_csv
 from ...shell.shadowing import ROOT
 from ...training.ensure import ensure_data
-from ...training.offline import prepare
+from ...training.prepared import prepare
 from ..flops import SGEMM_SIZE, sgemm_gflops
 from ..missing import missing
 from . import checkouts

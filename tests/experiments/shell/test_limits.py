@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from experiments import cli
 from experiments.build import compose
 from experiments.shell.folders import config_dir
-from experiments.shell.limits import Flag, Group, Number, Several, Whole, Word, check, kind_of, leaves
+from experiments.shell.limits import Flag, Group, Number, Places, Several, Whole, Word, check, kind_of, leaves
 
 CONFIGS = config_dir()
 # Names and values that users choose; a bench suite checks them.
@@ -45,6 +45,8 @@ def wrong_values(kind, value):
         return ["tru", 1, None if value is not None else 0]
     if isinstance(kind, Word):
         return [["a"], {"a": 1}, *(["flaot32"] if kind.choices else [])]
+    if isinstance(kind, Places):
+        return [{"a": 1}, True, [], [["a"]], ["a", True]]
     if isinstance(kind, Several):
         if isinstance(kind.each, Group):
             return [3, [3], "x"]

@@ -100,3 +100,64 @@ def test_episodes_without_a_window_are_named(caplog):
 def test_probe_targets_of_another_length_are_refused():
     with pytest.raises(ValueError, match="5 probe targets for 11 rows"):
         WindowSampler.of(marked([10]), HISTORY, BLOCKS, BLOCK, np.zeros((5, 2)))
+
+
+def touched(lengths, rows):
+    data = marked(lengths)
+    return data, np.isin(np.arange(data.rows), rows)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.floats(0.05, 0.95), st.integers(8, 64))
+def test_a_share_of_every_beginning_of_a_batch_is_in_contact(share, batch):
+    data, contact = touched([60, 60], [30, 31])
+    sampler = WindowSampler.of(data, 1, BLOCKS, BLOCK, contact=contact, contact_share=share)
+    begin = np.asarray(sampler.draw(jax.random.key(1), batch).begin)
+    inside = (begin >= 30 - BLOCKS * BLOCK) & (begin <= 31)
+    plain = np.asarray(WindowSampler.of(data, 1, BLOCKS, BLOCK).draw(jax.random.key(1), batch).begin)
+    chosen = begin != plain
+    assert inside[chosen].all() and (inside.sum() >= round(share * batch))
+    for count in range(1, batch + 1):
+        assert inside[:count].sum() >= int(share * count) - 1
+
+
+def test_every_window_with_a_touched_moment_is_drawn_and_no_other():
+    data, contact = touched([20, 20], [0, 30])
+    sampler = WindowSampler.of(data, 1, BLOCKS, BLOCK, contact=contact, contact_share=0.5)
+    # One window begins at the first moment; those around the other begin up to a whole window before it.
+    assert sampler.favoured.tolist() == [0, *range(30 - BLOCKS * BLOCK, 31)]
+
+
+def test_without_a_share_windows_are_the_same_bits():
+    data, contact = touched([20, 20], [30])
+    one, other = (WindowSampler.of(data, 2, BLOCKS, BLOCK, **more) for more in ({}, {"contact": contact}))
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for a, b in zip(
+        jax.tree.leaves(one.sample(jax.random.key(0), 32)),
+        jax.tree.leaves(other.sample(jax.random.key(0), 32)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_contact_that_nobody_knows_or_that_never_happens_is_one_sentence():
+    data, contact = touched([20], [])
+    with pytest.raises(ValueError, match="needs to know when something is touched: give contact, or set it to 0"):
+        WindowSampler.of(data, 1, BLOCKS, BLOCK, contact_share=0.5)
+    with pytest.raises(ValueError, match="and there is none in the data: set it to 0, or record contact"):
+        WindowSampler.of(data, 1, BLOCKS, BLOCK, contact=contact, contact_share=0.5)
+
+
+def test_half_of_what_is_imitated_are_demonstrations():
+    data = marked([40, 40, 40])
+    demonstrated = np.arange(data.rows) >= 82
+    sampler = WindowSampler.of(replace(data, demonstrated=demonstrated), 1, BLOCKS, BLOCK)
+    drawn = np.asarray(sampler.draw(jax.random.key(0), 600).begin)
+    assert 120 < (drawn >= 82).sum() < 280  # as in the data
+    drawn = np.asarray(sampler.to_imitate().draw(jax.random.key(0), 600).begin)
+    assert 350 < (drawn >= 82).sum() < 460  # half of them, and a third of the rest
+    plain = WindowSampler.of(data, 1, BLOCKS, BLOCK)
+    assert plain.to_imitate() is plain
+    short = replace(marked([40, 2]), demonstrated=np.arange(44) >= 41)
+    with pytest.raises(ValueError, match="no demonstration is long enough to learn from: a window needs 4 steps"):
+        WindowSampler.of(short, 1, BLOCKS, BLOCK)

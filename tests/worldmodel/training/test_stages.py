@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from worldmodel.data.windows import LatentSampler
 from worldmodel.losses.partial_goal import PartialGoals, goal_loss, goal_probe_loss, partial_goals
 from worldmodel.losses.prediction import bootstrap_weights
 from worldmodel.models.checkpoint import load_training, save_training
+from worldmodel.training.encoded import LatentSampler
 from worldmodel.training.jepa import jepa_loss
 from worldmodel.training.settings import TrainingConfig
 

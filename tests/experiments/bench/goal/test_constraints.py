@@ -14,7 +14,7 @@ from experiments.bench.goal import constraints
 from experiments.bench.goal.constraints import broken, feasible
 from experiments.commands import bench
 from experiments.evaluation.goals.protocols import honest
-from experiments.training.offline import probe_targets
+from experiments.training.prepared import probe_targets
 from planning import AccelerationLimit, Imagined, JerkLimit, JointLimits, KeepOut, SpeedLimit
 from worldmodel.models.freeze import ModelFunction, freeze
 from worldmodel.models.goal_model import ModelConfig, create

@@ -6,7 +6,7 @@ from experiments import build
 from experiments.bench.goal.partial_goals import PARTS, resting, unsolved
 from experiments.commands import bench
 from experiments.evaluation.goals.protocols import honest
-from experiments.training.offline import probe_targets
+from experiments.training.prepared import probe_targets
 from worldmodel.models.checkpoint import save_model
 from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.observation import vector

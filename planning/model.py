@@ -57,7 +57,8 @@ class Heads:
     policy: Head | None = None  # (params, latent [D], goal [D]) -> [M, A]: the next actions, in whole action blocks
     distance: Head | None = None  # (params, latent [D], goal [D]) -> []: environment steps between them
     inverse: Head | None = None  # (params, latent [D], later [D]) -> [M, A]: the actions from one to the other
-    goal: Head | None = None  # (params, embedding [E], mask [E]) -> [D]: the latent of the parts in the mask
+    # (params, embedding [E], mask [E]) -> [D]: the latent of the parts in the mask; or [M, D], of which each solves it
+    goal: Head | None = None
     probe: Head | None = None  # (params, latent [D]) -> [Q]: positions, for display and for guards
     # (params, latent [D] and embedding [E] of the moment before, action [A], embedding [E] of the moment, known [S],
     # ages [S]) -> reading [E], standard deviation [E], trust [S]: what sensors that are not known would read
@@ -136,7 +137,7 @@ class ObservationLike(Protocol):
 
     @property
     def sensors(self) -> tuple[Any, ...]:
-        """Sensors, each with name, shape, dtype, period, optional, interpolates and features."""
+        """Sensors, each with name, shape, dtype, period, optional, interpolates, features, and symmetry if any."""
         ...
 
 

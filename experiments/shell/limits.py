@@ -38,7 +38,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "leap_updates learning_starts num_keep offline_updates patience plan plans policy_updates preview shift "
         "suggestions video_episodes",
     ),
-    (Whole(1), "calibration_clips clips copies cores goal_offset leap_size pairs renew spans"),
+    (Whole(1), "calibration_clips clips copies goal_offset leap_size pairs renew spans"),
     (Whole(0), "context retries"),
     (Whole(1, 64), "goal_solutions"),
     (Whole(0, 16), "memory"),
@@ -118,6 +118,7 @@ _EXACTLY: dict[str, Kind] = {
     "demonstrations": Places(),
     "baseline": Word(),  # of `compare`; of `train` a group with keys
     "delay_ms": Number(0),
+    "engine.cores": Whole(1),
     "goal": Word(),  # or a group of them, by sensor
     "goal_at": Several(Number(), 1),
     "objective.decay": _PART,

@@ -23,7 +23,7 @@ from experiments.shell.shadowing import ROOT
 
 from .commands.test_bench import TINY, timing
 
-UNMEASURED = ("expectation", "few_labels", "memory", "sensors", "training_curve")  # no rows yet
+UNMEASURED = ("expectation", "few_labels", "memory", "scale", "sensors", "training_curve")  # no rows yet
 
 
 def digest(folder):
@@ -89,7 +89,7 @@ def test_what_happens_does_not_depend_on_the_folder(tmp_path, monkeypatch, fast,
 def test_the_goal_suite_in_a_clone_does_not_take_shipped_rows_for_its_own(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
     monkeypatch.chdir(clone(tmp_path))
-    monkeypatch.setattr("experiments.bench.goal.suite.run_all", lambda stages: {})
+    monkeypatch.setattr("experiments.bench.goal.suite.run_steps", lambda *of: {})
     assert bench.run(build.compose("bench", "suite=goal")) == []
     assert "0 of 195 rows are measured already" in caplog.text
 
@@ -181,7 +181,7 @@ def test_the_demo_says_how_to_call_the_command(found, tmp_path, monkeypatch):
 
 def test_rewards_and_fine_tuning_name_their_own_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("experiments.bench.rewards.suite.run_all", lambda stages: {})
+    monkeypatch.setattr("experiments.bench.rewards.suite.run_steps", lambda *of: {})
     bench.run(build.compose("bench", "suite=rewards", "suite.tasks=[dmc/cup-catch]"))
     said = " ".join(capsys.readouterr().out.split())
     assert "jepa-mpc compare 'curves=[runs/bench/dmc_curves.csv]'" in said

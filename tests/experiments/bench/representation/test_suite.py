@@ -67,16 +67,16 @@ def finished(tmp_path_factory):
     """The folder, the rows, and the names of the steps of a first run, which was killed, and of the second one."""
     folder, ran = tmp_path_factory.mktemp("representation"), []
     cfg, real, trained = settings(folder, "suite.methods=[twin_inverse]"), outcomes.run_episodes, []
-    run_all, train = bench_representation.run_all, bench_representation.ensure_model
+    run_steps, train = bench_representation.run_steps, bench_representation.ensure_model
 
     def killed_in_a_row(task, policy, pairs, model):
         if len(ran) == 1:
             raise KeyboardInterrupt
         return real(task, policy, pairs, model=model)
 
-    def noted(steps):
+    def noted(cfg, module, steps, table):
         ran.append([step.name for step in steps])
-        return run_all(steps)
+        return run_steps(cfg, module, steps, table)
 
     def counted(cfg, seed, path):
         trained.append((path.name, path.exists()))
@@ -84,7 +84,7 @@ def finished(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outcomes, "run_episodes", killed_in_a_row)
-        patch.setattr(bench_representation, "run_all", noted)
+        patch.setattr(bench_representation, "run_steps", noted)
         patch.setattr(bench_representation, "ensure_model", counted)
         with pytest.raises(KeyboardInterrupt):
             bench.run(cfg)

@@ -52,7 +52,7 @@ def test_every_command_composes(command):
     build.compose(command)
 
 
-OF_BENCH = {"suite", "grid"}
+OF_BENCH = {"engine", "grid", "suite"}
 # Choices of learning from rewards need one another, and a task of Gymnasium or of a package needs its name.
 OF_OTHERS = {
     "method": ("td", "sac", "ppo", "ceiling", "gcbc", "video"),

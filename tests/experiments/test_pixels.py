@@ -94,5 +94,5 @@ def test_any_list_of_sensors_is_an_observation():
 def test_a_task_without_these_sensors_says_so():
     with pytest.raises(ValueError, match="stirred_tank is observed by temperature, composition, coolant alone"):
         goal_tasks.of(compose("train", "task=stirred_tank", "observation=pixels"))
-    with pytest.raises(ValueError, match="reacher has no sensor 'sonar': choose from state, proprio, pixels"):
+    with pytest.raises(ValueError, match="reacher has no sensor 'sonar': choose from state, proprio, tip, pixels"):
         goal_tasks.of(compose("train", "task=reacher", "observation=[sonar]"))

@@ -284,7 +284,7 @@ def test_another_goal_in_some_environments_of_a_batch(key):
     for before, after in zip(jax.tree.leaves(states), jax.tree.leaves(other), strict=True):
         before, after = (jax.random.key_data(each) if each.dtype == key.dtype else each for each in (before, after))
         np.testing.assert_array_equal(before[jnp.array([0, 2])], after[jnp.array([0, 2])])
-    np.testing.assert_allclose(other.goal[1], agent.goal(jnp.array([0.3, 0.3])))
+    np.testing.assert_allclose(other.goal[1], agent.solutions(jnp.array([0.3, 0.3]))[0])
     for name in ("history", "root", "previous", "observed"):
         np.testing.assert_array_equal(getattr(other, name)[1], getattr(states, name)[1])
     observation = jnp.zeros((3, 2))

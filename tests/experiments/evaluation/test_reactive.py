@@ -25,6 +25,18 @@ class Stub:
 
     params: tuple
     history: int = 2
+    action_block = 2
+    observation = vector(4)
+    embedding_size = 4
+    action_size = 2
+    latent_size = 8
+    ensemble = 1
+
+    def embed(self, params, observation):
+        raise NotImplementedError("the reflex sees rows")
+
+    def predict(self, params, latents, block):
+        raise NotImplementedError("the reflex imagines nothing")
 
     def encode(self, params, stacks):
         return stacks.reshape(*stacks.shape[:-2], -1)

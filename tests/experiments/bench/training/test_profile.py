@@ -47,7 +47,7 @@ def test_every_stage_of_a_training_is_measured():
 def test_rows_of_a_stage_that_is_gone_are_replaced_and_a_measured_task_is_skipped(tmp_path, monkeypatch):
     run, made = trainer(updates=10), []
     monkeypatch.setattr(profile, "ensure_data", lambda cfg, seed: made.append(str(cfg.task.name)) or "data")
-    monkeypatch.setattr(profile, "load", lambda source: None)
+    monkeypatch.setattr(profile, "load_given", lambda source: None)
     monkeypatch.setattr(profile, "prepare", lambda *_: type("Made", (), {"trainer": run}))
     monkeypatch.setattr(profile, "profile", lambda trainer, stage, repeats: PROFILE)
     monkeypatch.setattr(profile, "sgemm_gflops", lambda size, seconds: 100.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +64,10 @@ def cluster(address: str | None) -> Iterator[Any]:
     given = ray.is_initialized()
     if not given:
         try:
-            ray.init(address=address, include_dashboard=False if address is None else None, log_to_driver=False)
+            with warnings.catch_warnings():  # Ray forks to start its own programs, which never touch JAX
+                warnings.filterwarnings("ignore", message=r"os\.fork", category=RuntimeWarning)
+                dashboard = False if address is None else None
+                ray.init(address=address, include_dashboard=dashboard, log_to_driver=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ValueError(

@@ -243,7 +243,8 @@ def test_works_as_a_vector_of_gymnasium_environments(task):
 
 def test_unknown_task_names_the_others():
     with pytest.raises(
-        ValueError, match=r"no task 'two_rooms' \(did you mean 'two_room'\?\): .*umaze, medium_maze, giant_maze, reacher"
+        ValueError,
+        match=r"no task 'two_rooms' \(did you mean 'two_room'\?\): .*umaze, medium_maze, giant_maze, reacher",
     ):
         envs.make("two_rooms")
 

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,14 @@ HERE, ROOT = Path(__file__).parent, Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def nodes():
     """A cluster of two nodes of one core each."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (HERE, ROOT))))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         import ray
         from ray.cluster_utils import Cluster
 
         found = Cluster()
+        warnings.filterwarnings("ignore", message=r"os\.fork", category=RuntimeWarning)  # JAX's, of Ray's own programs
         small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 8 * 2**30}
         for _ in range(2):
             found.add_node(**small)

@@ -112,7 +112,7 @@ def _metadata(parts: Sequence[EpisodeData]) -> dict[str, Any]:
     mixture = {
         "behaviour": "mixture",
         "shares": [part.steps / steps for part in parts],
-        "parts": [_behaviour(each.get("behaviour")) for each in known],
+        "parts": [_behaviour(each) for each in known],
     }
     return {
         **known[0],
@@ -124,10 +124,10 @@ def _metadata(parts: Sequence[EpisodeData]) -> dict[str, Any]:
     }
 
 
-def _behaviour(described: Any) -> dict[str, Any]:
-    """Description of a part's behaviour; of data from elsewhere it is unknown."""
+def _behaviour(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Description of a part's behaviour; of data from elsewhere its name, if there is any."""
     try:
-        known = json.loads(described)
-    except (TypeError, ValueError):
+        known = json.loads(metadata["behaviour"])
+    except (KeyError, TypeError, ValueError):
         known = None
-    return known if isinstance(known, dict) else {"behaviour": "unknown"}
+    return known if isinstance(known, dict) else {"behaviour": str(metadata.get("algorithm_name") or "unknown")}

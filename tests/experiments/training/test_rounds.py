@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import h5py
 import numpy as np
 import pytest
 from flax import nnx
@@ -79,6 +81,26 @@ def test_demonstrations_are_marked_and_the_rest_is_not(runs, tmp_path):
     assert imitating.batches("policy", state).windows.share == 0.5
     task = build.goal_tasks.of(cfg)
     assert len(visited(task, ensure_data(cfg, 0))) == 12 * 41
+
+
+def test_demonstrations_of_another_program_need_the_sensors_and_actions_alone(runs, tmp_path, caplog):
+    """Without our metadata, and without simulator states: the model then has no probe."""
+    shutil.copytree(runs / "expert", tmp_path / "person")
+    known = json.loads((tmp_path / "person" / "metadata.json").read_text())
+    known["dataset_id"], ours = "person/rooms-v0", ("task", "behaviour", "seed")
+    (tmp_path / "person" / "metadata.json").write_text(
+        json.dumps({name: known[name] for name in known if name not in ours})
+    )
+    with h5py.File(tmp_path / "person" / "main_data.hdf5", "r+") as file:
+        for episode in file.values():
+            del episode["infos"]
+    given = [f"data='{runs / 'two_room-seed0-data'}'", f"demonstrations='{tmp_path / 'person'}'"]
+    cfg = settings("train", tmp_path, "task=two_room", *SHORT, *given)
+    data = load_for_training(cfg, ensure_data(cfg, 0), 0)
+    assert data.states is None and data.demonstrated.sum() == 6 * 41 and data.episodes == 12
+    assert data.metadata["dataset_id"] == "jepa-mpc/two_room-v0 and person/rooms-v0"
+    assert "person holds no simulator states" in caplog.text
+    assert prepare(cfg, 0, data, "x").model.probe_size == 0
 
 
 def test_one_dataset_is_the_recipe_that_it_was(tmp_path):

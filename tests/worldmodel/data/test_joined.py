@@ -42,9 +42,10 @@ def test_the_metadata_say_what_was_mixed():
     mixture = json.loads(data.metadata["behaviour"])
     assert mixture["shares"] == [0.75, 0.25] and mixture["parts"] == [{"behaviour": "b0"}, {"behaviour": "b1"}]
     assert (data.metadata["total_episodes"], data.metadata["seed"], data.metadata["dataset_id"]) == (3, [0, 1], "d")
-    foreign = replace(part([4], 1), metadata={})
-    mixture = json.loads(joined([part([6], 0), foreign], ["a", "b"]).metadata["behaviour"])
-    assert mixture["parts"][1] == {"behaviour": "unknown"}
+    for known, name in (({}, "unknown"), ({"algorithm_name": "person", "behaviour": "no JSON"}, "person")):
+        foreign = replace(part([4], 1), metadata=known)
+        mixture = json.loads(joined([part([6], 0), foreign], ["a", "b"]).metadata["behaviour"])
+        assert mixture["parts"][1] == {"behaviour": name}
     assert data.demonstrated is None
 
 

@@ -118,7 +118,7 @@ def test_a_share_of_every_beginning_of_a_batch_is_in_contact(share, batch):
     chosen = begin != plain
     assert inside[chosen].all() and (inside.sum() >= round(share * batch))
     for count in range(1, batch + 1):
-        assert inside[:count].sum() >= int(share * count) - 1
+        assert inside[:count].sum() >= int(share * count) - 1 and chosen[:count].sum() <= share * count + 1.5
 
 
 def test_every_window_with_a_touched_moment_is_drawn_and_no_other():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import jax
+import math
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -14,7 +15,7 @@ from .normalization import Normalizer, Statistic
 STEP_SCALE = 20.0  # environment steps, of the order of a plan's horizon
 EMBEDDING = 16  # dimensions of u
 EPSILON = 1e-6  # keeps the norm differentiable at the goal
-SELDOM = 0.2  # of an equal share: a solution that is the best one more seldom is none
+SELDOM = 0.5  # of the likeliest one's share: a solution that is the best one more seldom is none
 
 
 class InverseDynamics(nnx.Module):
@@ -105,13 +106,13 @@ class PartialGoal(nnx.Module):
         return latents, found[..., count * size :] if count > 1 else jnp.zeros_like(latents[..., 0])
 
     def likely(self, latents: Float[Array, "... M D"], scores: Float[Array, "... M"]) -> Float[Array, "... M D"]:
-        """Return the solutions, with the likeliest one in place of those that hardly ever are the best.
+        """Return the solutions, with the likeliest one in place of those that are the best one much more seldom.
 
-        Nothing teaches a hypothesis where it is never the best one, so there it may be anything.
+        Little teaches a hypothesis where it hardly ever is the best one, and the critic about it: there it may be
+        anything.
         """
-        share = jax.nn.softmax(scores)
         best = jnp.argmax(scores, axis=-1)[..., None, None]
-        unlikely = share < SELDOM / self.shape[0]
+        unlikely = scores < jnp.max(scores, axis=-1, keepdims=True) + math.log(SELDOM)
         return jnp.where(unlikely[..., None], jnp.take_along_axis(latents, best, axis=-2), latents)
 
 

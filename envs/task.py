@@ -234,7 +234,7 @@ class HasReadout(Protocol):
 
 @runtime_checkable
 class HasContact(Protocol):
-    """Task about an object that is moved by touching it, as its sensor of contact tells."""
+    """Task about an object that is moved by touch, with a sensor of contact."""
 
     def touching(self, states: Float[ndarray, "... S"]) -> Bool[ndarray, "..."]:
         """Whether the hand touches the object."""

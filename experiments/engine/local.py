@@ -104,8 +104,8 @@ def run(
     return schedule.failed
 
 
-def settle(schedule: Schedule, step: Step, ended: Outcome, log: Path | str) -> bool:
-    """Tell the schedule and the user how a step ended; return whether it is done."""
+def settle(schedule: Schedule, step: Step, ended: Outcome, log: Path) -> bool:
+    """Enter how a step ended into the schedule, and log it; return whether it is done."""
     if ended.reason is None:
         schedule.finish(step.name)
         logger.info("done: %s, %.1f s", step.name, ended.seconds)
@@ -117,9 +117,15 @@ def settle(schedule: Schedule, step: Step, ended: Outcome, log: Path | str) -> b
     return False
 
 
+def log_file(folder: Path, number: int, step: Step) -> Path:
+    """Path of the output of a step, the one that started as this number."""
+    name = re.sub(r"[^\w.+-]+", "-", step.name)[:120]
+    return folder / f"{number:04d}-{name}.log"
+
+
 def _started(job: Path, step: Step, folder: Path, number: int, slot: int, environment: Mapping[str, str]) -> _Running:
-    words_of_name = re.sub(r"[^\w.+-]+", "-", step.name)[:120]
-    outcome, log = folder / f"{number:04d}-{words_of_name}.json", folder / f"{number:04d}-{words_of_name}.log"
+    log = log_file(folder, number, step)
+    outcome = log.with_suffix(".json")
     outcome.unlink(missing_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -15,7 +15,7 @@ from typing import Any
 from .artifacts import Files, TableFile, packed, unpack
 from .durations import expected, time_left
 from .job import Job, Outcome
-from .local import settle
+from .local import log_file, settle
 from .on_node import Answer, Order, execute, versions
 from .schedule import Schedule
 from .step import Step
@@ -110,13 +110,13 @@ def run(
     schedule = Schedule(steps, expected(steps, spent), config.retries)
     took = {kind: list(seconds) for kind, seconds in spent.items()}
     with cluster(config.address) as ray:
-        check_room(ray.cluster_resources(), config)
+        check_room([node["Resources"] for node in ray.nodes() if node["Alive"]], config)
         # Attempts are counted by the schedule, which also knows that a step ran out of memory.
         task = ray.remote(
             num_cpus=config.cores, num_gpus=config.gpus, memory=int(config.memory_gib * 2**30), max_retries=0
         )(execute)
         errand = _Errand(ray, job, steps, config, folder, table)
-        running: dict[Any, Step] = {}
+        running: dict[Any, tuple[int, Step]] = {}
         count = 0
         while not schedule.is_over:
             slots = max(1, int(ray.cluster_resources().get("CPU", 0) // config.cores))
@@ -124,33 +124,44 @@ def run(
                 count += 1
                 left = time_left(schedule.left, took, slots)
                 logger.info("[%d/%d] %s%s", count, len(steps), step.name, f"; {left} left" if left else "")
-                running[task.remote(errand.order(step), *errand.inputs(step))] = step
+                running[task.remote(errand.order(step), *errand.inputs(step))] = count, step
             ready, _ = ray.wait(list(running), timeout=WAIT_SECONDS)
             for reference in ready:
-                step = running.pop(reference)
+                number, step = running.pop(reference)
                 answer = _answer(ray, reference)
+                log = log_file(folder, number, step)
                 if answer.outcome.reason is None:
                     errand.deliver(answer)
-                elif answer.output:
-                    logger.debug("output of %s:\n%s", step.name, answer.output)
-                if settle(schedule, step, answer.outcome, "above, with the log level DEBUG"):
+                else:
+                    log.write_text(answer.output)
+                if settle(schedule, step, answer.outcome, log):
                     took.setdefault(step.kind, []).append(answer.outcome.seconds)
                     on_done(step, answer.outcome.seconds)
     return schedule.failed
 
 
-def check_room(resources: Mapping[str, float], config: RayConfig) -> None:
-    """Check that a step fits into the cluster.
+def check_room(machines: Sequence[Mapping[str, float]], config: RayConfig) -> None:
+    """Check that some machine of the cluster has room for a step, which would wait without end otherwise.
+
+    Args:
+      machines: resources of each, as Ray names them.
+      config: what a step asks for.
 
     Raises:
-      ValueError: it has fewer cores or GPUs than a step asks for.
+      ValueError: none has.
     """
-    for name, setting, needed in (("CPU", "cores", config.cores), ("GPU", "gpus", config.gpus)):
-        if needed > resources.get(name, 0):
-            raise ValueError(
-                f"engine.{setting}={needed:g} of each step, and the cluster has {resources.get(name, 0):g} in all: "
-                "ask for fewer, or add machines"
-            )
+    memory = config.memory_gib * 2**30
+    needed = {"CPU": float(config.cores), "GPU": config.gpus, "memory": memory}
+    if any(all(each.get(name, 0.0) >= amount for name, amount in needed.items()) for each in machines):
+        return
+    has = "; ".join(
+        f"{each.get('CPU', 0):g} cores, {each.get('GPU', 0):g} GPUs, {each.get('memory', 0) / 2**30:.1f} GiB"
+        for each in machines
+    )
+    raise ValueError(
+        f"a step asks for engine.cores={config.cores}, engine.gpus={config.gpus:g} and engine.memory_gib="
+        f"{config.memory_gib:g}, and no machine of the cluster has them ({has or 'none'}): ask for less"
+    )
 
 
 class _Errand:
@@ -171,7 +182,7 @@ class _Errand:
         self._token = (str(token), content)
 
     def order(self, step: Step) -> Order:
-        """What a machine is told of a step."""
+        """Order for the machine that runs a step."""
         folder = None if self._store else str(Path.cwd())
         return Order(self._job, step.name, self._config.cores, versions(), folder, self._token, self._units)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from ..records.file_lock import locked
 from ..records.manifest import cores as machine_cores
 from . import durations, here, local, ray_cluster
 from .artifacts import TableFile
@@ -63,7 +63,7 @@ def run_steps(cfg: DictConfig, module: str, steps: Sequence[Step], table: TableF
     at_once = _slots(cfg, cores)
     if engine.name == "local" and at_once == 1 and not engine.apart:
         return here.run(steps, spent, on_done)
-    with only_run(Path(cfg.results) / f".{suite}.engine"):
+    with only_run(Path(cfg.results) / f"{suite}.engine"):
         if engine.name == "local":
             return local.run(job, steps, cores, at_once, int(engine.retries), folder, spent, on_done)
         config = RayConfig(
@@ -103,22 +103,20 @@ def show(steps: Sequence[Step], spent: Mapping[str, Sequence[float]], slots: int
 
 
 @contextmanager
-def only_run(lock: Path) -> Iterator[None]:
+def only_run(table: Path) -> Iterator[None]:
     """Hold a table for this run alone; it is free again when the process ends, however it ends.
 
     Raises:
       ValueError: another run has it.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"another run of this suite fills the tables in {lock.parent}: wait for it, or choose another folder "
-                "with results=FOLDER"
-            ) from None
-        yield
+    try:
+        with locked(table, wait=False):
+            yield
+    except BlockingIOError:
+        raise ValueError(
+            f"another run of this suite fills the tables in {table.parent}: wait for it, or choose another folder with "
+            "results=FOLDER"
+        ) from None
 
 
 def _slots(cfg: DictConfig, cores: int) -> int:

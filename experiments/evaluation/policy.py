@@ -18,7 +18,7 @@ from planning.agent import AgentState
 
 
 class Start:
-    """What a policy is told of a batch of B new episodes."""
+    """What a policy knows of a batch of B new episodes."""
 
     numbers: Sequence[int]  # one per episode: determines its random numbers
     low: Float[ndarray, "A"]  # bounds of the actions, in raw units

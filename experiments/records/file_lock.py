@@ -21,13 +21,18 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, wait: bool = True) -> Iterator[None]:
     """Hold the lock of the file at `path` among threads, processes, and machines that share its disk.
 
     The lock is a file next to `path`, which is removed on release. It is not re-entrant: a thread that takes it
     twice waits without end.
 
+    Args:
+      path: of the file; it need not exist.
+      wait: for the one that holds the lock.
+
     Raises:
+      BlockingIOError: it is held, and `wait` is false.
       OSError: the folder cannot be written to.
     """
     if fcntl is None:
@@ -37,7 +42,9 @@ def locked(path: Path) -> Iterator[None]:
     lock = target.with_name(f".{target.name}.lock")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _acquire(lock)
+        descriptor = _acquire(lock, wait)
+    except BlockingIOError:
+        raise
     except OSError as error:
         raise OSError(
             error.errno, f"{path} cannot be locked ({error.strerror}): choose a folder that you may write to"
@@ -52,7 +59,7 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _acquire(lock: Path) -> int:
+def _acquire(lock: Path, wait: bool) -> int:
     """Return the descriptor of the lock file, once it is locked and still the file at `lock`."""
     reported = False
     while True:
@@ -61,6 +68,8 @@ def _acquire(lock: Path) -> int:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if not wait:
+                    raise
                 if not reported:
                     logger.info("waiting for another process that writes %s", lock.name[1 : -len(".lock")])
                 reported = True

@@ -1,4 +1,4 @@
-"""behaviour=expert: each task's own expert, which demonstrates it; and tasks that tell when something is touched."""
+"""behaviour=expert: each task's own expert, which demonstrates it; and tasks with a sensor of contact."""
 
 import numpy as np
 import pytest

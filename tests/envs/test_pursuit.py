@@ -16,16 +16,16 @@ QUIET = ColouredNoise(scale=0.0)
 
 
 class Script:
-    """The task's script as what acts; it keeps what it was told."""
+    """The task's script as what acts; it keeps the redirections."""
 
     def __init__(self, task):
-        self.task, self.goals, self.told = task, None, []
+        self.task, self.goals, self.redirected = task, None, []
 
     def begin(self, goals, numbers):
         self.goals, self.numbers = goals.copy(), numbers
 
     def redirect(self, goals, which):
-        self.told.append(which.copy())
+        self.redirected.append(which.copy())
         self.goals = np.where(which[:, None], goals, self.goals)
 
     def act(self, states, rngs):
@@ -59,7 +59,7 @@ def test_goals_are_reached_kept_for_a_while_and_redrawn_one_by_one(task):
     assert len(set(script.numbers.tolist())) == 6
     found = np.stack(reached)  # [T, B]
     assert found.any(axis=0).all()  # the script solves each
-    redrawn = np.stack(script.told)
+    redrawn = np.stack(script.redirected)
     assert redrawn.sum() > 6 and (redrawn.sum(axis=1) < 6).all()  # some goals at a time, never those of all
     for episode in range(6):
         runs = "".join("x" if each else " " for each in found[:, episode]).split()
@@ -75,7 +75,7 @@ def test_a_goal_that_is_never_reached_is_given_up(task):
     task = envs.make("two_room")
     task.success = lambda states, goals, share=1.0: np.zeros(len(states), bool)
     roll(task, Pursuit(noise=QUIET, patience=10, by=still), 3, 45)
-    assert [each.all() for each in still.told] == [True] * 4
+    assert [each.all() for each in still.redirected] == [True] * 4
 
 
 def test_noise_is_added_within_the_bounds_and_batches_change_nothing(task):

@@ -36,7 +36,7 @@ class EpisodeData:
     names: tuple[str, ...] = ()  # each episode's name in its source; empty: its number
     rewards: Float[ndarray, "M"] | None = None  # of the action in each row, where they were requested
     terminated: Bool[ndarray, "M"] | None = None  # whether that action terminated the episode
-    demonstrated: Bool[ndarray, "M"] | None = None  # whether the row's episode is to be imitated; None: nobody said
+    demonstrated: Bool[ndarray, "M"] | None = None  # whether the row's episode is to be imitated; None: unknown
 
     @classmethod
     def of(

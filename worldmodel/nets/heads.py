@@ -80,7 +80,7 @@ class PartialGoal(nnx.Module):
     The unspecified rest follows from the data. With one solution the target is the mean of the representations of
     consistent goals. With several each is a hypothesis, and only the best one learns from a goal (multiple choice
     learning: Guzman-Rivera et al., 2012; Lee et al., arXiv 1606.07839): they settle where consistent goals are, such as
-    at the two elbows of an arm whose tip is told. Scores are the logits of how often each is the best one.
+    at the two elbows of an arm whose tip is given. Scores are the logits of how often each is the best one.
 
     Args:
       latent_size: D.

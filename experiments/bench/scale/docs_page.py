@@ -48,9 +48,11 @@ def page(text: str, results: Path) -> str:
 def _lines(values: Sequence[Value]) -> list[str]:
     def words(case: str) -> str:
         machines = case.removeprefix("makespan_ratio_")
-        return MEANING.get(case) or f"replay on {int(machines):,} machines: makespan over the least possible one"
+        return MEANING.get(case) or f"makespan over the least possible one, machines in the replay: {int(machines):,}"
 
-    return ["| what | measured |", "| --- | ---: |", *(f"| {words(each.case)} | {each.value:.4g} |" for each in values)]
+    order = [*MEANING, *(each.case for each in values if each.case not in MEANING)]
+    shown = sorted(values, key=lambda each: order.index(each.case))
+    return ["| what | measured |", "| --- | ---: |", *(f"| {words(each.case)} | {each.value:.3g} |" for each in shown)]
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def test_a_driver_that_is_killed_leaves_no_process_and_loses_nothing(settings, t
 
 
 def test_two_runs_do_not_fill_one_table(settings, tmp_path):
-    with only_run(tmp_path / "bench" / ".toy.engine"), pytest.raises(ValueError, match="another run of this suite"):
+    with only_run(tmp_path / "bench" / "toy.engine"), pytest.raises(ValueError, match="another run of this suite"):
         toy.run(settings())
     assert len(toy.run(settings())) == 3
 
@@ -122,8 +122,8 @@ def test_a_dry_run_says_what_is_left_and_runs_nothing(settings, tmp_path, capsys
     assert not (tmp_path / "runs").exists() and not list((tmp_path / "attempts").iterdir())
     toy.run(settings(rows=1))
     toy.run(settings(dry_run=True))
-    told = capsys.readouterr().out
-    assert "row 0" not in told and "row 1" in told and "4 steps, 2 at a time: about 1 min" in told
+    printed = capsys.readouterr().out
+    assert "row 0" not in printed and "row 1" in printed and "4 steps, 2 at a time: about 1 min" in printed
 
 
 def test_durations_are_kept_by_kind_and_number_of_cores(settings, tmp_path):

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,11 +128,12 @@ def test_a_folder_that_is_not_shared_is_named(tmp_path):
 
 
 def test_a_step_that_fits_no_machine_is_named():
-    config = RayConfig(None, "shared", cores=4, gpus=0, memory_gib=1, retries=0)
-    with pytest.raises(ValueError, match="engine.cores=4 of each step, and the cluster has 2 in all"):
-        check_room({"CPU": 2.0}, config)
-    with pytest.raises(ValueError, match="engine.gpus=1 of each step, and the cluster has 0"):
-        check_room({"CPU": 8.0}, RayConfig(None, "shared", cores=4, gpus=1, memory_gib=1, retries=0))
+    two = [{"CPU": 1.0, "memory": 8.0 * 2**30}] * 2  # two cores in all, and no machine with both
+    small = RayConfig(None, "shared", cores=1, gpus=0, memory_gib=8, retries=0)
+    check_room(two, small)
+    for asked in ({"cores": 2}, {"gpus": 1.0}, {"memory_gib": 9.0}):
+        with pytest.raises(ValueError, match=r"no machine of the cluster has them \(1 cores, 0 GPUs, 8.0 GiB; "):
+            check_room(two, replace(small, **asked))
 
 
 def test_rows_that_cannot_travel_are_refused(tmp_path):
@@ -157,7 +159,7 @@ def test_a_cluster_that_cannot_be_reached_is_named(monkeypatch):
         pass
 
 
-def test_an_installation_without_ray_is_told_how_to_get_it(monkeypatch):
+def test_a_missing_ray_is_named_with_the_fix(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r"pip install 'jepa-mpc\[ray\]'"), ray_cluster.cluster(None):
         pass

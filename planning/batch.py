@@ -6,6 +6,7 @@ keep two cores busy; over those of all it exceeds the cache. There the groups gi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -42,8 +43,8 @@ def step_many(
 
         def step_group(group: tuple[Array, Array]) -> tuple[Array, Plan, AgentState]:
             members, real = group
-            chosen = jax.tree.map(lambda leaf: leaf[members], states)
-            return _side_by_side(agent, chosen, embeddings[members], active[members] & real)
+            few = jax.tree.map(lambda leaf: leaf[members], states)
+            return _side_by_side(agent, few, embeddings[members], active[members] & real)
 
         grouped = jax.lax.map(step_group, (groups, real))
         return jax.tree.map(lambda leaf: leaf.reshape(len(padded), *leaf.shape[2:])[place], grouped)
@@ -59,7 +60,7 @@ def reset_many(
     goal_embeddings: Float[Array, "B E"],
     key: PRNGKeyArray,
     environments: Int[Array, "B"],
-    mask: Bool[Array, "E"] | None = None,
+    mask: Bool[Array, "... E"] | None = None,
 ) -> AgentState:
     """Run `Agent.reset` for a batch of environments.
 
@@ -68,17 +69,14 @@ def reset_many(
       goal_embeddings: one for each environment.
       key: of the episodes.
       environments: number of each environment.
-      mask: what of the goals is asked for; None: all of it.
+      mask: what of the goals is asked for, the same for all or one for each environment; None: all of it.
     """
     state = agent.init(key)
 
-    def reset(goal: Array, environment: Array) -> AgentState:
+    def reset(goal: Array, environment: Array, mask: Array | None = None) -> AgentState:
         return agent.reset(state, goal, key, environment, mask)
 
-    def one_by_one(*batch: Any) -> AgentState:
-        return jax.lax.map(lambda each: reset(*each), batch)
-
-    return jax.lax.platform_dependent(goal_embeddings, environments, cpu=one_by_one, default=jax.vmap(reset))
+    return _mapped(reset, goal_embeddings, environments, *_each_mask(mask, goal_embeddings))
 
 
 def redirect_many(
@@ -86,7 +84,7 @@ def redirect_many(
     states: AgentState,
     goal_embeddings: Float[Array, "B E"],
     which: Bool[Array, "B"],
-    mask: Bool[Array, "E"] | None = None,
+    mask: Bool[Array, "... E"] | None = None,
 ) -> AgentState:
     """Set another goal in some environments: what was observed and done is kept, and the next step searches anew.
 
@@ -95,19 +93,37 @@ def redirect_many(
       states: one for each environment, stacked.
       goal_embeddings: one for each environment.
       which: environments that get their goal; the others stay as they are.
-      mask: what of the goals is asked for; None: all of it.
+      mask: what of the goals is asked for, the same for all or one for each environment; None: all of it.
     """
 
-    def redirect(state: AgentState, goal: Array) -> AgentState:
+    def redirect(state: AgentState, goal: Array, mask: Array | None = None) -> AgentState:
         begun = agent.reset(state, goal, state.key, state.observed, mask)
         kept = ("history", "root", "previous", "observed", "committed", "frozen")
         return replace(begun, **{name: getattr(state, name) for name in kept})
 
-    def one_by_one(*batch: Any) -> AgentState:
-        return jax.lax.map(lambda each: redirect(*each), batch)
+    return chosen(which, _mapped(redirect, states, goal_embeddings, *_each_mask(mask, goal_embeddings)), states)
 
-    found = jax.lax.platform_dependent(states, goal_embeddings, cpu=one_by_one, default=jax.vmap(redirect))
-    return _where(which, found, states)
+
+def chosen(which: Bool[Array, "B"], new: AgentState, old: AgentState) -> AgentState:
+    """Return the new states of some environments, and the old ones of the others."""
+
+    def choose(new: Array, old: Array) -> Array:
+        return jnp.where(which.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+
+    return jax.tree.map(choose, new, old)
+
+
+def _mapped(function: Callable[..., AgentState], *batch: Any) -> AgentState:
+    """Apply a function of one environment to all: on a CPU one after the other, which gives its bits."""
+
+    def one_by_one(*batch: Any) -> AgentState:
+        return jax.lax.map(lambda each: function(*each), batch)
+
+    return jax.lax.platform_dependent(*batch, cpu=one_by_one, default=jax.vmap(function))
+
+
+def _each_mask(mask: Array | None, goals: Array) -> tuple[Array, ...]:
+    return () if mask is None else (jnp.broadcast_to(mask, goals.shape),)
 
 
 def _side_by_side(
@@ -117,14 +133,7 @@ def _side_by_side(
     seen = jax.vmap(agent.observe)(states, embeddings)
     due = active & jax.vmap(agent.due)(seen)
     planned = jax.lax.cond(jnp.any(due), jax.vmap(agent.plan_anew), lambda states: states, seen)
-    actions, following = jax.vmap(agent.commit)(_where(due, planned, seen))
-    following = _where(active, following, states)
+    actions, following = jax.vmap(agent.commit)(chosen(due, planned, seen))
+    following = chosen(active, following, states)
     actions = jnp.where(active[:, None], actions, agent.spec.rest_action[None])
     return actions, following.plan, following
-
-
-def _where(which: Bool[Array, "B"], new: AgentState, old: AgentState) -> AgentState:
-    def choose(new: Array, old: Array) -> Array:
-        return jnp.where(which.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
-
-    return jax.tree.map(choose, new, old)

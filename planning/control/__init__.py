@@ -17,6 +17,7 @@ from .loop.status import Reason, Source
 from .loop.telemetry import PlanReport, Telemetry
 from .picture import camera_picture
 from .realtime import RealtimeController
+from .vector import VectorController
 from .worker.messages import PublishedPlan
 from .worker.recipe import Recipe
 from .worker.scheduling import real_time
@@ -49,6 +50,7 @@ __all__ = [
     "Surprise",
     "Telemetry",
     "Validator",
+    "VectorController",
     "camera_picture",
     "read_heartbeat",
     "real_time",

@@ -48,8 +48,8 @@ SUITES = {
 }
 # Suites whose steps an engine places; the others measure times or a robot loop, in this process.
 PLACED = (
-    *("expectation", "few_labels", "fine_tuning", "goal", "goal_ablations", "memory", "representation", "rewards"),
-    "training_curve",
+    *("expectation", "few_labels", "fine_tuning", "goal", "goal_ablations", "memory", "paired", "planners"),
+    *("representation", "rewards", "training_curve"),
 )
 
 

@@ -7,13 +7,20 @@ import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..records import table_file
 
 Files = dict[str, bytes]  # by their path below a folder
 
 _PASSING = (".partial", ".training.")  # in names of files that are of use to nobody but their writer
+
+
+class Merged(Protocol):
+    """A table whose rows come from several machines."""
+
+    def merge(self, files: Files, results: Path) -> None:
+        """Add rows that another machine measured, from its files, to the table in the folder `results`."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .artifacts import Files, TableFile, packed, unpack
+from .artifacts import Files, Merged, packed, unpack
 from .durations import expected, time_left
 from .job import Job, Outcome
 from .local import log_file, settle
@@ -86,7 +86,7 @@ def run(
     steps: Sequence[Step],
     config: RayConfig,
     folder: Path,
-    table: TableFile | None,
+    table: Merged | None,
     spent: Mapping[str, Sequence[float]],
     on_done: Callable[[Step, float], None],
 ) -> dict[str, str]:
@@ -168,7 +168,7 @@ class _Errand:
     """Orders, inputs and answers of one run's steps."""
 
     def __init__(
-        self, ray: Any, job: Job, steps: Sequence[Step], config: RayConfig, folder: Path, table: TableFile | None
+        self, ray: Any, job: Job, steps: Sequence[Step], config: RayConfig, folder: Path, table: Merged | None
     ):
         self._ray, self._job, self._config, self._table = ray, job, config, table
         self._runs, self._results = Path(job.settings["runs"]), Path(job.settings["results"])

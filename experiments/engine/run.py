@@ -15,7 +15,7 @@ from rich.table import Table
 from ..records.file_lock import locked
 from ..records.manifest import cores as machine_cores
 from . import durations, here, local, ray_cluster
-from .artifacts import TableFile
+from .artifacts import Merged
 from .durations import Duration
 from .job import Job, Outcome
 from .ray_cluster import RayConfig
@@ -33,7 +33,7 @@ class StepEnded(BaseException):
         self.outcome = outcome
 
 
-def run_steps(cfg: DictConfig, module: str, steps: Sequence[Step], table: TableFile | None = None) -> dict[str, str]:
+def run_steps(cfg: DictConfig, module: str, steps: Sequence[Step], table: Merged | None = None) -> dict[str, str]:
     """Run the steps of a suite as `cfg.engine` says; return the failed ones with their reasons.
 
     Args:

@@ -7,8 +7,9 @@ rates.
 
 from __future__ import annotations
 
-import logging
+import json
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,14 @@ from rich.table import Table
 
 import envs
 from envs import Task
+from worldmodel.files import write_atomically
 from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build
+from ...build.recipes import Paths, file_name
+from ...engine.artifacts import TableFile
+from ...engine.run import run_steps
+from ...engine.step import Step, exit_on_failure
 from ...evaluation.goals import latency
 from ...evaluation.goals.protocols import Pairs, honest
 from ...evaluation.goals.rollout import run_episodes
@@ -33,9 +39,7 @@ from ...records.manifest import command, manifest
 from ...shell.progress import progress_bar
 from ...training.ensure import chosen_checkpoint
 
-logger = logging.getLogger(__name__)
-
-REFERENCE = "reference"
+REFERENCE, FILE = "reference", "paired.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,28 +74,84 @@ def run(cfg: DictConfig) -> list[PairedRow]:
 
     Raises:
       ValueError: there is no variant, one is called `reference`, or a setting does not exist.
+      SystemExit: with code 1, once all other steps are done, if a step failed.
     """
-    suite, seed = cfg.suite, int(cfg.seed)
-    if not suite.variants or REFERENCE in suite.variants:
+    if not cfg.suite.variants or REFERENCE in cfg.suite.variants:
         raise ValueError(
-            f"suite.variants must name settings to compare, none of them called {REFERENCE}; got {list(suite.variants)}"
+            f"suite.variants must name settings to compare, none of them called {REFERENCE}; got "
+            f"{list(cfg.suite.variants)}"
         )
-    settings = {REFERENCE: suite.reference, **suite.variants}
-    composed = {
-        name: build.compose("plan", f"task={suite.task}", f"runs={cfg.runs}", f"seed={seed}", *overrides)
-        for name, overrides in settings.items()
-    }
-    task, checkpoint = envs.make(str(suite.task)), chosen_checkpoint(composed[REFERENCE], seed, "bench")
-    pairs = honest(task, int(suite.episodes), seed)
-    rows: list[PairedRow] = []
-    solved: dict[str, np.ndarray] = {}
-    for name, plan_cfg in composed.items():
-        solved[name], steps, times = measure(name, plan_cfg, task, checkpoint, pairs, seed, int(suite.plans))
-        rows.append(paired_row(suite, name, settings[name], seed, solved[name], solved[REFERENCE], steps, times))
-    path = Path(cfg.results) / "paired.csv"
-    table_file.add(path, PairedRow, rows, IDENTITY, manifest(cfg, [seed]))
-    show(rows)
+    suite, path = Suite(cfg), Path(cfg.results) / FILE
+    failed = run_steps(cfg, __name__, suite.steps(), TableFile(FILE, PairedRow, IDENTITY))
+    wanted = [(str(cfg.suite.task), name, suite.seed, int(cfg.suite.episodes)) for name in suite.overrides]
+    measured = {tuple(getattr(row, name) for name in IDENTITY): row for row in table_file.read(path, PairedRow)}
+    rows = [measured[identity] for identity in wanted if identity in measured]
+    if rows:
+        show(rows)
+    exit_on_failure(failed)
     return rows
+
+
+class Suite:
+    """Model, outcomes and rows of one run of the suite."""
+
+    def __init__(self, cfg: DictConfig):
+        self._cfg, self.seed = cfg, int(cfg.seed)
+        self.overrides: dict[str, Any] = {REFERENCE: cfg.suite.reference, **cfg.suite.variants}
+        setting = f"task={cfg.suite.task}", f"runs={cfg.runs}", f"seed={self.seed}"
+        self._composed = {
+            name: build.compose("plan", *setting, *overrides) for name, overrides in self.overrides.items()
+        }
+        self._checkpoint = cache(self._model)
+
+    def steps(self) -> list[Step]:
+        """The model, the outcome of the reference and of each variant, and their comparison, which writes the rows."""
+        reference, needs, reads = self._composed[REFERENCE], tuple[str, ...](), tuple[Path, ...]()
+        found = []
+        if reference.checkpoint is None:
+            model = Paths.of(reference, self.seed).model
+            reads = (model,)
+            if not model.exists():
+                needs = (f"model of {reference.task.name}, seed {self.seed}",)
+                found.append(Step(needs[0], "model", self._checkpoint))
+        for name in self.overrides:
+            found.append(Step(name, "outcome", partial(self.measure, name), needs, reads))
+        files = tuple(self._outcome_file(name) for name in self.overrides)
+        return [*found, Step("comparison", "comparison", self.compare, tuple(self.overrides), files)]
+
+    def measure(self, name: str) -> None:
+        """Measure one variant and write its outcome."""
+        task = envs.make(str(self._cfg.suite.task))
+        pairs = honest(task, int(self._cfg.suite.episodes), self.seed)
+        plans = int(self._cfg.suite.plans)
+        outcome = measure(name, self._composed[name], task, self._checkpoint(), pairs, self.seed, plans)
+        write_atomically(self._outcome_file(name), json.dumps([each.tolist() for each in outcome]))
+
+    def compare(self) -> None:
+        """Write the rows from the outcomes, and remove those."""
+        found = {name: _outcome(self._outcome_file(name)) for name in self.overrides}
+        rows = [
+            paired_row(
+                self._cfg.suite, name, self.overrides[name], self.seed, solved, found[REFERENCE][0], steps, times
+            )
+            for name, (solved, steps, times) in found.items()
+        ]
+        made = manifest(self._cfg, [self.seed])
+        table_file.add(Path(self._cfg.results) / FILE, PairedRow, rows, IDENTITY, made)
+        for name in self.overrides:
+            self._outcome_file(name).unlink(missing_ok=True)
+
+    def _model(self) -> Checkpoint:
+        return chosen_checkpoint(self._composed[REFERENCE], self.seed, "bench")
+
+    def _outcome_file(self, name: str) -> Path:
+        return Path(self._cfg.runs) / "paired" / f"{file_name(f'{self._cfg.suite.task}-{self.seed}-{name}')}.json"
+
+
+def _outcome(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whether each episode succeeded, steps of those, and milliseconds of single plans."""
+    solved, steps, times = json.loads(path.read_text())
+    return np.array(solved, bool), np.array(steps, int), np.array(times, float)
 
 
 def show(rows: list[PairedRow]) -> None:

@@ -32,6 +32,9 @@ class Point:
     seed: int
     plan_budget: int  # maximum number of evaluations per plan
 
+    def __str__(self) -> str:
+        return f"{self.planner} at {self.plan_budget} on {self.task} ({self.policy}), seed {self.seed}"
+
 
 @dataclass(frozen=True)
 class Split:

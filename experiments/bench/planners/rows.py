@@ -6,6 +6,7 @@ any smaller one. The manifest stores the runs, episode by episode; the rows are 
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.artifacts import Files, unpack
 from ...records import table_file
 from ...records.file_lock import locked
 from ...records.intervals import wilson
@@ -92,6 +94,31 @@ class Entry:
     runs: tuple[Run, ...]
 
 
+@dataclass(frozen=True)
+class PlannersTable:
+    """The table, to which runs are added that another machine made.
+
+    Args:
+      name: of its file.
+      tight: tight number of steps, by task.
+    """
+
+    name: str
+    tight: Mapping[str, int]
+
+    def merge(self, files: Files, results: Path) -> None:
+        """Add runs that another machine made.
+
+        Args:
+          files: the table and its manifest, as `packed` read them.
+          results: folder of the table.
+        """
+        with tempfile.TemporaryDirectory() as place:
+            unpack(files, Path(place), ())
+            for entry in read_entries(Path(place) / self.name):
+                add(results / self.name, entry, self.tight)
+
+
 def read(path: Path) -> list[PlannerRow]:
     """The rows at `path`; empty if there is no file.
 
@@ -128,36 +155,57 @@ def read_entries(path: Path) -> list[Entry]:
     return entries
 
 
-def write(path: Path, entries: Sequence[Entry], tight: Mapping[str, int]) -> list[PlannerRow]:
-    """Write the runs and their rows: at each task's own step budget and at its tight one.
+def add(path: Path, entry: Entry, tight: Mapping[str, int]) -> None:
+    """Add runs and their rows, in place of those of the same identities, one process at a time.
 
-    The runs are written first, so that no row lacks its run. Runs that other processes added are kept.
-
-    Returns:
-      The rows of `entries`.
+    Args:
+      path: of the table.
+      entry: the runs; with no runs, only the rows are made again.
+      tight: tight number of steps, by task.
     """
     with locked(path):
-        ours = {run.identity() for entry in entries for run in entry.runs}
-        others = [
-            Entry(entry.manifest, left)
-            for entry in read_entries(path)
-            if (left := tuple(run for run in entry.runs if run.identity() not in ours))
+        new = {run.identity() for run in entry.runs}
+        left = [
+            Entry(each.manifest, tuple(run for run in each.runs if run.identity() not in new))
+            for each in read_entries(path)
         ]
-        known = [*entries, *others]
-        stored = [{"manifest": dict(each.manifest), "runs": [_plain(run) for run in each.runs]} for each in known]
-        table_file.write_beside(path, stored)
-        table_file.write(path, PlannerRow, _rows(known, tight))
-    return _rows(entries, tight)
+        _write(path, _grouped([*left, entry]), tight)
 
 
-def _rows(entries: Sequence[Entry], tight: Mapping[str, int]) -> list[PlannerRow]:
-    rows = [
+def rows_of(entries: Sequence[Entry], tight: Mapping[str, int]) -> list[PlannerRow]:
+    """The rows of runs: success at each task's own step budget and at its tight one."""
+    found = [
         run.row(budget, entry.manifest["command"])
         for entry in entries
         for run in entry.runs
         for budget in sorted({run.budget, tight.get(run.task, run.budget)}, reverse=True)
     ]
-    return sorted(rows, key=lambda row: (row.task, row.policy, row.planner, row.plan_budget, row.seed, -row.budget))
+    return sorted(found, key=lambda row: (row.task, row.policy, row.planner, row.plan_budget, row.seed, -row.budget))
+
+
+def _write(path: Path, entries: Sequence[Entry], tight: Mapping[str, int]) -> None:
+    """Write the runs, and then their rows, so that no row lacks its run."""
+    stored = [{"manifest": dict(each.manifest), "runs": [_plain(run) for run in each.runs]} for each in entries]
+    table_file.write_beside(path, stored)
+    table_file.write(path, PlannerRow, rows_of(entries, tight))
+
+
+def _grouped(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries that have runs, those that differ in nothing but the time as one, so that the file stays small."""
+    found: list[Entry] = []
+    for entry in entries:
+        if not entry.runs:
+            continue
+        same = next((at for at, each in enumerate(found) if _untimed(each) == _untimed(entry)), None)
+        if same is None:
+            found.append(entry)
+        else:
+            found[same] = Entry(found[same].manifest, (*found[same].runs, *entry.runs))
+    return found
+
+
+def _untimed(entry: Entry) -> dict[str, Any]:
+    return {name: value for name, value in entry.manifest.items() if name != "time"}
 
 
 def _run(stored: Mapping[str, Any]) -> Run:

@@ -7,9 +7,8 @@ a budget into samples and iterations, and the step budgets within which success 
 from __future__ import annotations
 
 import dataclasses
-import logging
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,9 @@ import envs
 from planning import Agent, AskTell, Planner
 
 from ... import build
+from ...build.recipes import Paths
+from ...engine.run import run_steps
+from ...engine.step import Step, exit_on_failure
 from ...evaluation.goals import latency
 from ...evaluation.goals.policies import SimulatedPolicy
 from ...evaluation.goals.protocols import honest
@@ -29,49 +31,82 @@ from ...evaluation.goals.rollout import run_episodes
 from ...evaluation.policy import ModelPolicy
 from ...records.intervals import percentiles
 from ...records.manifest import manifest
-from ...shell.progress import progress_bar
-from ...training.ensure import ensure_model
+from ...training.ensure import ensure_data, ensure_model
 from ..missing import missing
 from . import figure
 from . import points as planners_grid
 from .curves import Reference, curve, needed_text, step_budgets, tight_steps
 from .points import Point, Split
-from .rows import Entry, PlannerRow, Run, read_entries, write
+from .rows import Entry, PlannerRow, PlannersTable, Run, add, read_entries, rows_of
 
-logger = logging.getLogger(__name__)
+FILE = "planners.csv"
 
 
 def run(cfg: DictConfig) -> list[PlannerRow]:
     """Measure the points that the table lacks, write each run immediately, then print and draw the whole table.
 
     A stored run counts if its planner has the same settings and it has at least as many episodes.
+
+    Raises:
+      ValueError: a planner, policy, task or setting does not exist, or no planner has anything to do.
+      SystemExit: with code 1, once all other steps are done, if a step failed.
     """
-    path = Path(cfg.results) / "planners.csv"
+    path = Path(cfg.results) / FILE
     planners_grid.check(cfg)
     planners = planners_grid.planners(cfg)
     points = planners_grid.points(cfg, planners)
-    entries = read_entries(path)
-    known = {run.identity(): run for entry in entries for run in entry.runs}
+    known = {run.identity(): run for entry in read_entries(path) for run in entry.runs}
 
     def is_measured(point: Point) -> bool:
         return _is_measured(cfg, points[point], known.get(dataclasses.astuple(point)))
 
-    todo = missing(points, is_measured, cfg.redo)
     tight = {str(task): int(steps) for task, steps in cfg.suite.tight.items()}
-    if todo:
-        made, earlier, new = manifest(cfg, sorted({point.seed for point in todo})), entries, []
-        agents = cache(lambda task, seed: recipe_agent(cfg, task, seed))
-        with progress_bar("planners", len(todo), compiles=True) as bar:
-            for point in todo:
-                agent = dataclasses.replace(agents(point.task, point.seed), planner=points[point])
-                new.append(measure(cfg, point, agent))
-                entries = [*_without(earlier, new), Entry(made, tuple(new))]
-                write(path, entries, tight)
-                bar(len(new), len(todo))
-    rows = write(path, entries, tight)  # the tight steps may have changed since the runs were made
-    show(cfg, list(planners), rows, [run for entry in entries for run in entry.runs])
-    figure.draw(rows, path, reference_of(cfg))
-    return rows
+    todo = missing(points, is_measured, cfg.redo)
+    failed = run_steps(cfg, __name__, Suite(cfg, points, todo, tight).steps(), PlannersTable(FILE, tight))
+    add(path, Entry({}, ()), tight)  # the tight steps may have changed since the runs were made
+    entries = read_entries(path)
+    found = rows_of(entries, tight)
+    show(cfg, list(planners), found, [run for entry in entries for run in entry.runs])
+    figure.draw(found, path, reference_of(cfg))
+    exit_on_failure(failed)
+    return found
+
+
+class Suite:
+    """Models and runs of one run of the suite, each made if missing."""
+
+    def __init__(
+        self,
+        cfg: DictConfig,
+        points: Mapping[Point, Planner[Any]],
+        todo: Sequence[Point],
+        tight: Mapping[str, int],
+    ):
+        self._cfg, self._points, self._todo, self._tight = cfg, points, todo, tight
+        self._made = manifest(cfg, sorted({point.seed for point in todo}))
+        self._agent = cache(lambda task, seed: recipe_agent(cfg, task, seed))
+
+    def steps(self) -> list[Step]:
+        """Steps for the points to measure and the models that they need."""
+        found: dict[str, Step] = {}
+        for point in self._todo:
+            plan, needs = plan_settings(self._cfg, point.task, point.seed), tuple[str, ...]()
+            paths = Paths.of(plan, point.seed)
+            if not paths.model.exists():
+                data, model = (f"{what} of {point.task}, seed {point.seed}" for what in ("data", "model"))
+                found.setdefault(data, Step(data, "data", partial(ensure_data, plan, point.seed)))
+                train = partial(ensure_model, plan, point.seed)
+                found.setdefault(model, Step(model, "model", train, (data,), (paths.data,)))
+                needs = (model,)
+            kind = f"{point.policy} {point.plan_budget}"
+            found[str(point)] = Step(str(point), kind, partial(self.measure, point), needs, (paths.model,))
+        return list(found.values())
+
+    def measure(self, point: Point) -> None:
+        """Measure one run and add it to the table."""
+        agent = dataclasses.replace(self._agent(point.task, point.seed), planner=self._points[point])
+        entry = Entry(self._made, (measure(self._cfg, point, agent),))
+        add(Path(self._cfg.results) / FILE, entry, self._tight)
 
 
 def measure(cfg: DictConfig, point: Point, agent: Agent) -> Run:
@@ -156,10 +191,16 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def plan_settings(cfg: DictConfig, task: str, seed: int) -> DictConfig:
+    """Settings of `jepa-mpc plan` for a task and a seed."""
+    settings = build.compose("plan", f"task={task}", f"seed={seed}")
+    settings.runs = cfg.runs
+    return settings
+
+
 def recipe_agent(cfg: DictConfig, task: str, seed: int) -> Agent:
     """The agent of `jepa-mpc plan` with the recipe's model, which is trained if missing."""
-    settings = build.compose("plan", f"task={task}")
-    settings.runs = cfg.runs
+    settings = plan_settings(cfg, task, seed)
     return build.agent(settings, ensure_model(settings, seed).model, envs.make(task))
 
 
@@ -173,10 +214,3 @@ def _is_measured(cfg: DictConfig, planner: Planner[Any], run: Run | None) -> boo
         return False
     same = run.settings == repr(planner) and run.budget == envs.make(run.task).budget
     return same and len(run.steps) >= episodes_of(cfg, run.policy)
-
-
-def _without(entries: Sequence[Entry], new: Sequence[Run]) -> list[Entry]:
-    """The earlier entries without the runs that were measured again."""
-    again = {run.identity() for run in new}
-    left = [Entry(each.manifest, tuple(run for run in each.runs if run.identity() not in again)) for each in entries]
-    return [each for each in left if each.runs]

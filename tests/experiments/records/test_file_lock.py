@@ -127,7 +127,6 @@ def test_a_table_of_planners_keeps_the_runs_of_others(tmp_path: Path) -> None:
             steps=(3, None),
             plan_ms_p50=None,
         )
-        mine = planners_table.write(path, [Entry({"command": f"seed {seed}"}, (run,))], {})
-        assert [row.seed for row in mine] == [seed]
+        planners_table.add(path, Entry({"command": f"seed {seed}"}, (run,)), {})
     assert [row.seed for row in planners_table.read(path)] == [0, 1]
     assert sorted(each.manifest["command"] for each in planners_table.read_entries(path)) == ["seed 0", "seed 1"]

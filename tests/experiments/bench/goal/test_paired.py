@@ -55,6 +55,24 @@ def test_variants_are_measured_on_the_same_pairs(tmp_path):
     first, second = (replace(row, variant="", plan_ms_p50=0.0, plan_ms_p99=0.0) for row in rows)
     assert first == second and first.only_this == first.only_reference == 0 and first.episodes == 3
     assert len(table_file.read(tmp_path / "paired.csv", PairedRow)) == 2
+    assert not list((tmp_path / "paired").iterdir())
+
+
+def test_a_variant_that_fails_leaves_no_comparison(tmp_path, monkeypatch, caplog):
+    def measure(name, *_):
+        if name == "gradient":
+            raise ValueError("no gradient")
+        return np.array([True, False]), np.array([3]), np.ones(4)
+
+    monkeypatch.setattr(bench_paired, "measure", measure)
+    cfg = build.compose(
+        "bench", "suite=paired", f"results='{tmp_path}'", f"runs='{tmp_path}'", "suite.task=two_room",
+        "suite.episodes=2", "suite.reference=['checkpoint=published']",
+    )  # fmt: skip
+    with pytest.raises(SystemExit):
+        bench_paired.run(cfg)
+    assert "comparison was skipped: it needs gradient, which failed" in caplog.text
+    assert not (tmp_path / "paired.csv").exists()
 
 
 def test_what_differs_is_counted_on_either_side():
@@ -103,13 +121,13 @@ def test_the_model_that_the_reference_names_is_taken_and_none_is_trained(tmp_pat
 
     def measure(name, cfg, task, checkpoint, *_):
         taken.append(checkpoint)
-        raise ZeroDivisionError
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(bench_paired, "measure", measure)
     cfg = build.compose(
         "bench", "suite=paired", f"results='{tmp_path}'", f"runs='{tmp_path}'", "suite.task=two_room",
         "suite.episodes=1", "suite.reference=['checkpoint=published']",
     )  # fmt: skip
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(KeyboardInterrupt):
         bench_paired.run(cfg)
     assert taken[0].metadata["task"]["task"] == "two_room" and not list(tmp_path.iterdir())

@@ -26,6 +26,7 @@ from experiments.bench.planners.curves import Reference, comparable, curve, need
 from experiments.bench.planners.points import Split
 from experiments.bench.planners.rows import Entry, Run
 from experiments.commands import bench
+from experiments.engine.artifacts import packed
 from experiments.shell.folders import config_dir
 from planning import CEM, ICEM, MPPI, Gradient
 
@@ -111,8 +112,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, fake):
     rows = bench.run(wanted)
     assert fake == [("icem", "model", 0, 48)]
     assert len(rows) == 2 * 4
-    (first, second) = planners_table.read_entries(tmp_path / "planners.csv")
-    assert (len(first.runs), len(second.runs)) == (3, 1)
+    (entry,) = planners_table.read_entries(tmp_path / "planners.csv")  # of one command: one manifest
+    assert len(entry.runs) == 4
     fake.clear()
     bench.run(wanted)
     assert not fake
@@ -131,6 +132,18 @@ def test_a_point_is_measured_again_with_other_settings_more_episodes_or_redo(tmp
     assert len(fake) == 1
     (entry,) = planners_table.read_entries(tmp_path / "planners.csv")  # what was replaced is gone, its manifest too
     assert len(entry.runs) == 1 and len(entry.runs[0].steps) == 4
+
+
+def test_runs_of_other_machines_join_the_table(tmp_path):
+    there, here = tmp_path / "there", tmp_path / "here"
+    for folder in (there, here):
+        folder.mkdir()
+    planners_table.add(here / "planners.csv", Entry({"command": "x", "time": "1"}, (run(), run(seed=1))), {})
+    planners_table.add(there / "planners.csv", Entry({"command": "x", "time": "2"}, (run(seed=1, steps=(5, 6)),)), {})
+    planners_table.PlannersTable("planners.csv", {"two_room": 5}).merge(packed(there, there), here)
+    (entry,) = planners_table.read_entries(here / "planners.csv")
+    assert [each.steps for each in entry.runs] == [(1, None), (5, 6)]
+    assert len(planners_table.read(here / "planners.csv")) == 4
 
 
 def test_rows_follow_from_the_episodes_also_at_other_tight_steps(tmp_path, fake):
@@ -234,7 +247,7 @@ def test_tight_steps_are_those_of_the_share():
 
 def test_a_broken_table_is_told_and_never_overwritten(tmp_path, fake):
     path, beside = tmp_path / "planners.csv", tmp_path / "planners.manifest.json"
-    planners_table.write(path, [Entry({"command": "x"}, (run(), run(seed=1)))], {})
+    planners_table.add(path, Entry({"command": "x"}, (run(), run(seed=1))), {})
     table, stored = path.read_text(), beside.read_text()
     lines = table.splitlines()
 
@@ -301,7 +314,7 @@ def test_the_page_is_written_from_rows(tmp_path):
     text = docs_page.PAGE.read_text()
     assert docs_page.page(text, tmp_path).count("Not measured yet: `jepa-mpc bench suite=") == 2
     told = [run(planner="cem_plain", plan_budget=1280, evaluations=1280), run(plan_budget=96, evaluations=96)]
-    planners_table.write(tmp_path / "planners.csv", [Entry({"command": "x"}, tuple(told))], {"two_room": 20})
+    planners_table.add(tmp_path / "planners.csv", Entry({"command": "x"}, tuple(told)), {"two_room": 20})
     page = docs_page.page(text, tmp_path)
     assert "| cem | 96 (8%) | 96 (8%) |" in page and "50.0% (9.5 – 90.5)" in page
     assert docs_page.page(page, tmp_path) == page

@@ -73,6 +73,8 @@ def fake(monkeypatch):
     monkeypatch.setattr(bench_planners, "measure", measure)
     monkeypatch.setattr(planners_figure, "draw", lambda rows, table, reference: None)
     monkeypatch.setattr(bench_planners, "recipe_agent", lambda cfg, task, seed: StubAgent())
+    for name in ("ensure_data", "ensure_model"):
+        monkeypatch.setattr(bench_planners, name, lambda cfg, seed: None)
     return seen
 
 

@@ -19,11 +19,13 @@ def run(cfg: DictConfig) -> Converted:
       FileExistsError: something is at `out` already.
       FileNotFoundError: there is no dataset at `data`.
       ImportError: pyarrow or PyAV is not installed.
-      ValueError: data that cannot be read, or that LeRobot has no place for.
+      ValueError: data that cannot be read, or that LeRobot has no place for; or several datasets.
     """
+    if not isinstance(cfg.data, str):
+        raise ValueError(f"one dataset is converted at a time; got data=[{','.join(map(str, cfg.data))}]")
     with progress_bar("write episodes", 1) as show:
         written = to_lerobot(
-            str(cfg.data),
+            cfg.data,
             Path(cfg.out),
             instruction=cfg.instruction,
             lossless=bool(cfg.lossless),

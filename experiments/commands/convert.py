@@ -21,8 +21,9 @@ def run(cfg: DictConfig) -> Converted:
       ImportError: pyarrow or PyAV is not installed.
       ValueError: data that cannot be read, or that LeRobot has no place for; or several datasets.
     """
-    if not isinstance(cfg.data, str):
-        raise ValueError(f"one dataset is converted at a time; got data=[{','.join(map(str, cfg.data))}]")
+    for name in ("data", "out"):
+        if not isinstance(cfg[name], str):
+            raise ValueError(f"{name} must be the folder of one dataset; got {cfg[name]}")
     with progress_bar("write episodes", 1) as show:
         written = to_lerobot(
             cfg.data,

@@ -70,8 +70,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Word(),
-        "_target_ baseline before bundle calibration checkpoint data fault host instruction log method name of ours out pictures "
-        "address pictures_of planner results runs task telemetry variant start_from what",
+        "_target_ baseline before bundle calibration checkpoint data fault host log method name of ours out pictures "
+        "address instruction pictures_of planner results runs task telemetry variant start_from what",
     ),
     (Word(("body", "mild_texture", "strong_texture", "light", "noise", "camera")), "distractor"),
     (Word(("table", "json")), "format"),
@@ -200,13 +200,7 @@ def kind_of(key: str, value: Any = None) -> Kind | None:
 
 def _required(cfg: DictConfig) -> frozenset[str]:
     """Settings that other commands accept as null and this one does not."""
-    converts = "lossless" in cfg
-    needed = {
-        "data": converts,
-        "episodes": "timing" not in cfg,
-        "out": converts or "at" in cfg or "where" in cfg,
-        "results": "suite" in cfg,
-    }
+    needed = {"episodes": "timing" not in cfg, "out": "at" in cfg or "where" in cfg, "results": "suite" in cfg}
     return frozenset(name for name, always in needed.items() if always)
 
 

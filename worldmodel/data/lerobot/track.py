@@ -7,7 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from jaxtyping import UInt8
 from numpy import ndarray
 
 from .layout import FILES_PER_CHUNK, VIDEO_MEGABYTES, VIDEO_PATH
@@ -41,21 +40,24 @@ class VideoTrack:
         self._av = av
         self._folder, self._key, self._fps = folder, key, Fraction(fps).limit_denominator(100_000)
         self._name, self._options = _encoder(av)
-        self._number, self._frames = 0, 0  # of the file, and in it
+        self._number, self._frames, self._bytes = 0, 0, 0  # of the file, and in it
         self._file: Any = None
         self._stream: Any = None
         self.shape: tuple[int, int] | None = None  # height and width
         self.codec = ""
 
-    def add(self, frames: Iterable[UInt8[ndarray, "H W 3"]]) -> dict[str, float]:
+    def add(self, frames: Iterable[ndarray]) -> dict[str, int | float]:
         """Append an episode; return its chunk, its file, and the seconds at which it begins and ends in there.
+
+        Args:
+          frames: [H, W, 3] uint8 each.
 
         Raises:
           ValueError: frames of several sizes, or of one that the format cannot have.
         """
-        if self._file is not None and self._path.stat().st_size >= VIDEO_MEGABYTES * 2**20:
+        if self._file is not None and self._bytes >= VIDEO_MEGABYTES * 2**20:
             self.close()
-            self._number, self._frames = self._number + 1, 0
+            self._number, self._frames, self._bytes = self._number + 1, 0, 0
         begin = self._frames
         for frame in frames:
             if self._file is None:
@@ -64,7 +66,7 @@ class VideoTrack:
                 raise ValueError(f"{self._key} has frames of {frame.shape[:2]} and of {self.shape}: one size is needed")
             picture = self._av.VideoFrame.from_ndarray(frame, format="rgb24")
             picture.pts, picture.time_base = self._frames, 1 / self._fps
-            self._file.mux(self._stream.encode(picture))
+            self._mux(self._stream.encode(picture))
             self._frames += 1
         chunk, number = divmod(self._number, FILES_PER_CHUNK)
         seconds = [float(each / self._fps) for each in (begin, self._frames)]
@@ -73,7 +75,7 @@ class VideoTrack:
     def close(self) -> None:
         """Complete the file."""
         if self._file is not None:
-            self._file.mux(self._stream.encode(None))
+            self._mux(self._stream.encode(None))
             self._file.close()
             self._file = None
 
@@ -90,6 +92,10 @@ class VideoTrack:
             "has_audio": False,
             "is_depth_map": False,
         }
+
+    def _mux(self, packets: list[Any]) -> None:
+        self._bytes += sum(packet.size for packet in packets)
+        self._file.mux(packets)
 
     @property
     def _path(self) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -21,7 +21,7 @@ from .statistics import Statistics, merged, of_numbers, of_pictures, sampled, th
 from .tables import pyarrow
 from .track import VideoTrack
 
-Frames = Iterable[UInt8[ndarray, "H W 3"]]
+Frames = Iterable[ndarray]  # [H, W, 3] uint8 each
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class LeRobotWriter:
             raise FileExistsError(f"there is something at {folder} already: choose another folder, or remove it")
         self._pa = pyarrow(folder)
         self._out, self._columns, self._cameras, self._lossless = folder, dict(columns), tuple(cameras), lossless
-        self._fps = round(fps) if abs(fps - round(fps)) < 1e-6 * fps else fps
+        self._fps = float(round(fps)) if abs(fps - round(fps)) < 1e-6 * fps else fps
         self._folder = folder  # while it is written, one beside it
         self._tracks: dict[str, VideoTrack] = {}
         self._episodes, self._rows = list[dict[str, Any]](), 0
@@ -71,7 +71,7 @@ class LeRobotWriter:
         self._number, self._bytes = 0, 0  # of that file, and in it
         self._shapes: dict[str, tuple[int, int]] = {}  # height and width of each camera
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> LeRobotWriter:
         home = self._out.parent.resolve()
         home.mkdir(parents=True, exist_ok=True)
         self._folder = Path(tempfile.mkdtemp(prefix=f".{self._out.name}.", suffix=".partial", dir=home))
@@ -213,7 +213,7 @@ class LeRobotWriter:
         features |= {key: {"dtype": dtype, "shape": [1], "names": None} for key, dtype in layout.STANDARD.items()}
         return {
             "codebase_version": layout.VERSION,
-            "fps": self._fps,
+            "fps": int(self._fps) if self._fps.is_integer() else self._fps,
             "features": features,
             "total_episodes": len(self._episodes),
             "total_frames": self._rows,

@@ -37,12 +37,6 @@ def test_what_it_prints_and_refuses(converted, tmp_path, capsys):
     assert main(arguments) == 0
     assert "12 episodes, 372 frames at 20 a second" in capsys.readouterr().out
     assert main(arguments) == 2 and "something at" in capsys.readouterr().err
-    assert (
-        main(["convert", "data=[a,b]", "out=c"]) == 2
-        and "data must be the folder" in capsys.readouterr().err
-    )
-    assert (
-        main(["convert", "data=null", "out=c"]) == 2
-        and "data must be the folder" in capsys.readouterr().err
-    )
+    assert main(["convert", "data=[a,b]", "out=c"]) == 2 and "data must be the folder" in capsys.readouterr().err
+    assert main(["convert", "data=null", "out=c"]) == 2 and "data must be the folder" in capsys.readouterr().err
     assert main(["convert", "data=a", "out=null"]) == 2 and "out must be the folder" in capsys.readouterr().err

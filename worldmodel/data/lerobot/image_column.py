@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from ..video.footage import Footage
-from ..video.reel import Reel
 from .tables import INTACT, open_table
 
 _FORMATS = ("PNG", "JPEG")
@@ -56,7 +55,7 @@ class ImageColumn(Footage):
                 )
             yield float(number), self._decoded(number, content)
 
-    def align(self, reel: Reel) -> Int[ndarray, "N"]:
+    def align(self, marks: Float[ndarray, "F"]) -> Int[ndarray, "N"]:
         """Return the frame of each row, which is its own."""
         return np.arange(self.rows)
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
-
-if TYPE_CHECKING:
-    from .reel import Reel
 
 
 class Footage(ABC):
@@ -29,8 +25,8 @@ class Footage(ABC):
         """
 
     @abstractmethod
-    def align(self, reel: Reel) -> Int[ndarray, "N"]:
-        """Return the frame of each row of the episode, among those of a reel of these `frames`.
+    def align(self, marks: Float[ndarray, "F"]) -> Int[ndarray, "N"]:
+        """Return the frame of each row of the episode, as an index into the marks of all `frames`.
 
         Raises:
           ValueError: there are not as many frames as rows.

@@ -115,7 +115,8 @@ def aligned_frames(recording: Recording, camera: str, reel: Reel, logs: Logs) ->
     """Return the frame of each row, and at most one sentence about the video."""
     video, named = recording.path.videos[camera], recording.frames.get(camera)
     if isinstance(video, Footage):
-        aligned = Alignment(video.align(reel))
+        assert reel.stamps is not None
+        aligned = Alignment(video.align(reel.stamps))
     else:
         aligned = align(recording.path.file, recording.rows, reel, recording.moments, named)
     bounds = (logs.description["action_low"], logs.description["action_high"])

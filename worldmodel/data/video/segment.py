@@ -11,7 +11,6 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from .footage import Footage
-from .reel import Reel
 from .video_file import read_video
 
 _NEAR = 0.5  # frame intervals between a row's moment and its frame
@@ -53,21 +52,20 @@ class Segment(Footage):
         if empty:
             raise ValueError(f"{self} has no frame, and the episode has {len(self.moments)} rows: {_FIX}")
 
-    def align(self, reel: Reel) -> Int[ndarray, "N"]:
+    def align(self, marks: Float[ndarray, "F"]) -> Int[ndarray, "N"]:
         """Return the frame of each row: the one nearest to its moment.
 
         Raises:
           ValueError: a row without a frame, or two rows with one.
         """
-        assert reel.stamps is not None
         wanted = self.begin + self.moments
-        between = (reel.stamps[1:] + reel.stamps[:-1]) / 2
+        between = (marks[1:] + marks[:-1]) / 2
         found = np.searchsorted(between, wanted)
-        lonely = (np.abs(reel.stamps[found] - wanted) > _NEAR * self.interval) | (np.diff(found, prepend=-1) == 0)
+        lonely = (np.abs(marks[found] - wanted) > _NEAR * self.interval) | (np.diff(found, prepend=-1) == 0)
         if lonely.any():
             row = int(lonely.argmax())
             raise ValueError(
-                f"{self} has {len(reel.stamps)} frames for the {len(wanted)} rows of the episode, and none for row "
+                f"{self} has {len(marks)} frames for the {len(wanted)} rows of the episode, and none for row "
                 f"{row + 1}, at {wanted[row]:.3f} s: {_FIX}"
             )
         return found

@@ -112,7 +112,17 @@ def _fill(cache: FrameCache, logs: Logs, size: int, on_progress: Progress | None
 
 
 def aligned_frames(recording: Recording, camera: str, reel: Reel, logs: Logs) -> tuple[ndarray, list[str]]:
-    """Return the frame of each row, and at most one sentence about the video."""
+    """Return the frame of each row of a recording, [N], and at most one sentence about the video.
+
+    Args:
+      recording: the log, with its videos.
+      camera: name of the camera.
+      reel: its video, decoded.
+      logs: all of them, which have the bounds of the actions.
+
+    Raises:
+      ValueError: the video does not fit the log, or a model could not learn from it.
+    """
     video, named = recording.path.videos[camera], recording.frames.get(camera)
     if isinstance(video, Footage):
         assert reel.stamps is not None

@@ -34,6 +34,7 @@ COMMANDS = {
     "demo": "the whole pipeline: collect, train, plan, and one page with the results",
     "check": "say what is right and wrong with an environment or with recorded data, before an hour is spent",
     "collect": "roll out behaviours in a task and write a Minari dataset",
+    "convert": "write recorded data as a LeRobot dataset",
     "picture": "draw what a task's cameras see at a goal, as files that plan and drive take",
     "train": "train a world model on a dataset",
     "plan": "plan with a trained model to held-out goals and measure success",

@@ -118,6 +118,7 @@ def model_of_logs(path: Path, run: list[str], environment: dict[str, str]) -> No
 OWN = {
     "compare.md": ("mine.csv", "theirs.csv"),
     "diagnose.md": ("held_out", "runs/my_arm.safetensors"),
+    "lerobot.md": ("my_logs",),
     "own_logs.md": ("my_logs",),
     "report.md": ("mine.csv", "theirs.csv"),
 }

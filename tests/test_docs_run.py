@@ -90,7 +90,7 @@ SUITES["goal_ablations"] = SUITES["memory"] = SUITES["training_curve"] = SUITES[
 
 def short(command: str, chosen: dict[str, str]) -> tuple[str, ...]:
     """The settings that make a command short."""
-    if "shipped" in chosen or command in ("compare", "doctor", "list", "replay", "report"):
+    if "shipped" in chosen or command in ("compare", "convert", "doctor", "list", "replay", "report"):
         return ()
     if command == "bench":
         return SUITES[chosen.get("suite", "latency")]

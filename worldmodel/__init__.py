@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .data.dataset import load
     from .data.episodes import EpisodeData
+    from .data.lerobot.convert import to_lerobot
     from .models.checkpoint import (
         Checkpoint,
         RewardCheckpoint,
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 _MODULES = {
     ".data.dataset": "load",
     ".data.episodes": "EpisodeData",
+    ".data.lerobot.convert": "to_lerobot",
     ".models.checkpoint": "Checkpoint RewardCheckpoint load_model load_reward_model save_model save_reward_model",
     ".models.freeze": "FrozenModel FrozenRewardModel freeze freeze_reward_model",
     ".models.goal_model": "ModelConfig WorldModel create",
@@ -72,6 +74,7 @@ __all__ = [
     "load_reward_model",
     "save_model",
     "save_reward_model",
+    "to_lerobot",
     "vector",
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 # By what a user wants to do. A command that is missing here is shown at the end.
 PURPOSES: dict[str, tuple[str, ...]] = {
     "Look around": ("list", "doctor", "check"),
-    "Learn a world model": ("demo", "collect", "train"),
+    "Learn a world model": ("demo", "collect", "train", "convert"),
     "Plan and control": ("plan", "drive", "picture"),
     "Measure and compare": ("diagnose", "compare", "bench", "report", "card"),
     "Put it on a robot": ("export", "replay"),
@@ -28,6 +28,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("jepa-mpc collect task=umaze", "the data of the recipe"),
         ("jepa-mpc collect task=reacher behaviour=coloured_noise out=noise", "other behaviour, in the folder noise"),
         ("jepa-mpc collect task=two_room collection.episodes=100", "fewer episodes"),
+    ),
+    "convert": (
+        ("jepa-mpc convert data=my_logs out=my_lerobot", "a robot's logs, with their videos"),
+        ("jepa-mpc convert data=my_logs out=my_pictures lossless=true", "pictures bit for bit, in larger files"),
     ),
     "picture": (
         ("jepa-mpc picture task=two_room goal_at=[0.5,0.5] out=goal.png", "the goal at these coordinates"),

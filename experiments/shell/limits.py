@@ -65,13 +65,13 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (_BETWEEN, "expectile false_alarm_rate target_rate"),
     (
         Flag(),
-        "apart dry_run "
+        "apart dry_run lossless "
         "compensate decoder episodic filling learned_encoder own_settings policy rate redo shipped view view_dark",
     ),
     (
         Word(),
         "_target_ baseline before bundle calibration checkpoint data fault host log method name of ours out pictures "
-        "address pictures_of planner results runs task telemetry variant start_from what",
+        "address instruction pictures_of planner results runs task telemetry variant start_from what",
     ),
     (Word(("body", "mild_texture", "strong_texture", "light", "noise", "camera")), "distractor"),
     (Word(("table", "json")), "format"),
@@ -149,7 +149,7 @@ FREE += ("where", "suite.recipes", "suite.settings", "suite.variants", "suite.re
 _OPTIONAL_NAMES = (
     "action_repeat baseline bundle calibration checkpoint control_period curves data deadline_ms "
     "delay_ms demonstrations distractor episodes episodic every fault features goal goal_at members methods moment "
-    "only ours out goal_offset pictures_of plan "
+    "instruction only ours out goal_offset pictures_of plan "
     "planners preview rate_limit rest results run seconds seeds sensors of start_from start_parts tasks telemetry what "
     "watch where export workers cores address "
 )

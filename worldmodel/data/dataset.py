@@ -1,4 +1,4 @@
-"""Datasets read into memory: Minari datasets, and a robot's own logs.
+"""Datasets read into memory: Minari datasets, LeRobot datasets, and a robot's own logs.
 
 Any Minari dataset can be read whose actions are a one-dimensional Box and whose observations are also one, or a Dict of
 Boxes: one entry per sensor. Pixels stay uint8.
@@ -20,6 +20,8 @@ from ..observation import PRESENT, ObservationSpec
 from .episodes import EpisodeData
 from .float32 import Float32Columns, as_float32
 from .frame_cache import FrameCache
+from .lerobot.info import is_lerobot
+from .lerobot.read import load_lerobot
 from .log_dataset import Progress, holds_clips, load_clips, load_logs
 from .logs import DESCRIPTION
 from .stored_episodes import stored_episodes
@@ -36,7 +38,7 @@ def load(
     clips: bool = False,
     control_period: float | None = None,
 ) -> EpisodeData:
-    """Read a Minari dataset (a folder, or the id of a dataset in Minari's own store), or a folder of a robot's logs.
+    """Read a Minari dataset (a folder, or an id in Minari's store), a LeRobot dataset, or a folder of a robot's logs.
 
     Positions in the logs take the place of simulator states. Actions that were not recorded are NaN.
 
@@ -50,13 +52,16 @@ def load(
 
     Raises:
       FileNotFoundError: no dataset there.
-      ImportError: logs have videos, and PyAV is not installed.
+      ImportError: a package that reads the data is not installed.
       ValueError: unsupported spaces, no steps, parts of an episode that differ in length or a value that is
         not finite (the episode is named), or no rewards where they were requested.
     """
-    if (Path(path) / DESCRIPTION).is_file():
+    foreign = is_lerobot(Path(path))
+    if foreign or (Path(path) / DESCRIPTION).is_file():
         if rewards:
             raise ValueError(f"{path} holds a robot's logs, which have no rewards: give a Minari dataset with rewards")
+        if foreign:
+            return load_lerobot(Path(path), picture_size, on_progress)
         return load_logs(Path(path), picture_size, on_progress, clips)
     if not _is_minari(Path(path)) and holds_clips(Path(path)):
         if not clips:

@@ -39,7 +39,7 @@ def load_logs(folder: Path, picture_size: int, on_progress: Progress | None = No
       ImportError: there are videos, and PyAV is not installed.
       ValueError: a description, a log or a video that cannot be used, in one sentence that names it.
     """
-    return _loaded(folder, read_logs(folder, clips), picture_size, on_progress, folder / DESCRIPTION)
+    return episodes_of(folder, read_logs(folder, clips), picture_size, on_progress, [folder / DESCRIPTION])
 
 
 def holds_clips(folder: Path) -> bool:
@@ -77,7 +77,7 @@ def load_clips(
         "action_units": [],
     }
     logs = Logs(description, [clip(path, folder, period, description) for path in paths], (_CAMERA,))
-    return _loaded(folder, logs, picture_size, on_progress, None)
+    return episodes_of(folder, logs, picture_size, on_progress, [])
 
 
 def _common_period(folder: Path, videos: Sequence[Path]) -> float:
@@ -99,8 +99,8 @@ def _common_period(folder: Path, videos: Sequence[Path]) -> float:
     return period
 
 
-def _loaded(
-    folder: Path, logs: Logs, picture_size: int, on_progress: Progress | None, description: Path | None
+def episodes_of(
+    folder: Path, logs: Logs, picture_size: int, on_progress: Progress | None, description: Sequence[Path]
 ) -> EpisodeData:
     """Return the episodes with a step, with their pictures.
 
@@ -109,7 +109,11 @@ def _loaded(
       logs: its content.
       picture_size: width and height of pictures.
       on_progress: called with the number of videos that are decoded, and of all of them.
-      description: the file that describes the dataset, if there is one.
+      description: the files that describe the dataset: where one changes, pictures are made anew.
+
+    Raises:
+      ImportError: there are videos, and PyAV is not installed.
+      ValueError: no episode has a step, or a video cannot be used.
     """
     kept = [episode for episode in logs.episodes if len(episode.actions)]
     for name in sorted({episode.name for episode in logs.episodes} - {episode.name for episode in kept}):

@@ -35,7 +35,7 @@ def time_column(names: Collection[str], named: str | None, others: Collection[st
     return min(found, key=lambda name: list(_OBVIOUS).index(name.lower()), default=None)
 
 
-def parts(file: Path, column: str, times: Float[ndarray, "N"], period: float) -> list[slice]:
+def parts(file: object, column: str, times: Float[ndarray, "N"], period: float) -> list[slice]:
     """Return the rows of each episode: `times` cut where rows are missing.
 
     Args:
@@ -96,7 +96,7 @@ def _scale(column: str, times: ndarray, period: float) -> float:
     return next(fits, 1.0)
 
 
-def _check_gaps(file: Path, column: str, steps: ndarray, gaps: ndarray, period: float) -> None:
+def _check_gaps(file: object, column: str, steps: ndarray, gaps: ndarray, period: float) -> None:
     """Raise ValueError where consecutive gaps are equal."""
     for first in range(len(gaps) - _REGULAR + 1):
         several = gaps[first : first + _REGULAR]
@@ -104,7 +104,7 @@ def _check_gaps(file: Path, column: str, steps: ndarray, gaps: ndarray, period: 
             raise _other_period(file, column, int(several[0]), float(steps[several].mean()), period)
 
 
-def _check_period(file: Path, column: str, steps: ndarray, begin: int, period: float) -> None:
+def _check_period(file: object, column: str, steps: ndarray, begin: int, period: float) -> None:
     """Raise ValueError where the steps between two gaps do not last the control period, measured over windows."""
     if not len(steps):
         return
@@ -117,7 +117,7 @@ def _check_period(file: Path, column: str, steps: ndarray, begin: int, period: f
         raise _other_period(file, column, begin + int(worst), float(usual[worst]), period)
 
 
-def _other_period(file: Path, column: str, row: int, found: float, period: float) -> ValueError:
+def _other_period(file: object, column: str, row: int, found: float, period: float) -> ValueError:
     return ValueError(
         f"{file}: the rows from row {row + 1} on are {found:.3g} s apart by their {column}, and control_period is "
         f"{period:g} s: resample them, or put logs of each period into a separate folder"

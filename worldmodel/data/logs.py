@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,22 +76,47 @@ def read_logs(folder: Path, clips: bool = False) -> Logs:
     paths = find_logs(folder, settings["cameras"], clips)
     if not paths:
         raise ValueError(f"{folder} holds no episode: put one .npz or .csv file an episode next to {DESCRIPTION}")
-    recordings: list[Recording] = []
     clipped = [clip(path, folder, settings["control_period"], settings) for path in paths if path.is_clip]
-    sensors, places = Float32Columns("sensor", settings["sensors"]), Float32Columns("position", settings["positions"])
-    for path in (each for each in paths if not each.is_clip):
-        file, log = path.file, read_log(path.file, settings)
-        observations, actions = sensors.cast(log.observations, file.name), as_float32(log.actions)
-        positions = log.positions if log.positions is None else places.cast(log.positions, file.name)
-        _check(file, settings, observations, actions, positions, recordings[0].episodes[0] if recordings else None)
-        recordings.append(_recording(path, log, observations, actions, positions, settings["control_period"]))
-    sensors.warn(folder)
-    places.warn(folder)
+    logged = ((path, read_log(path.file, settings)) for path in paths if not path.is_clip)
+    recordings = recorded(folder, logged, settings)
     columns = recordings[0].episodes[0].observations.shape[1] if recordings else len(settings["sensors"])
     for words, size in (("sensors", columns), ("sensor_units", columns)):
         if len(settings[words]) not in (0, size):
             raise ValueError(f"{folder / DESCRIPTION}: {words} has {len(settings[words])} words for {size} sensors")
-    description = {
+    return Logs(described(settings, columns), [*recordings, *clipped], tuple(settings["cameras"]))
+
+
+def recorded(folder: Path, logged: Iterable[tuple[LogPath, LogFile]], settings: Mapping[str, Any]) -> list[Recording]:
+    """Return logs as recordings of float32, checked against one another and against the bounds of the actions.
+
+    Args:
+      folder: of the dataset, named in warnings.
+      logged: each log with its content.
+      settings: of the dataset, as in `dataset.json`.
+
+    Raises:
+      ValueError: a log that cannot be used, in one sentence that names it.
+    """
+    found: list[Recording] = []
+    sensors, places = Float32Columns("sensor", settings["sensors"]), Float32Columns("position", settings["positions"])
+    for path, log in logged:
+        observations, actions = sensors.cast(log.observations, path.name), as_float32(log.actions)
+        positions = log.positions if log.positions is None else places.cast(log.positions, path.name)
+        _check(path, settings, observations, actions, positions, found[0].episodes[0] if found else None)
+        found.append(_recording(path, log, observations, actions, positions, settings["control_period"]))
+    sensors.warn(folder)
+    places.warn(folder)
+    return found
+
+
+def described(settings: Mapping[str, Any], columns: int) -> dict[str, Any]:
+    """Return the robot of a dataset in the format of a task's `describe`.
+
+    Args:
+      settings: of the dataset, as in `dataset.json`.
+      columns: number of its sensors.
+    """
+    return {
         "task": settings["task"],
         "control_period": settings["control_period"],
         "action_low": settings["action_low"],
@@ -100,7 +125,6 @@ def read_logs(folder: Path, clips: bool = False) -> Logs:
         "observation_size": columns,
         **{words: settings[words] for words in WORDS},
     }
-    return Logs(description, [*recordings, *clipped], tuple(settings["cameras"]))
 
 
 def clip(path: LogPath, folder: Path, period: float, settings: Mapping[str, Any]) -> Recording:
@@ -196,8 +220,9 @@ def _recording(
       period: control period, in seconds.
     """
     file, times = path.file, log.times
-    rows = [slice(0, len(observations))] if times is None else log_time.parts(file, *times, period)
-    called = file.name if file.parent.joinpath(DESCRIPTION).is_file() else f"{file.parent.name}/{file.name}"
+    rows = [slice(0, len(observations))] if times is None else log_time.parts(path, *times, period)
+    inside = not path.part and not file.parent.joinpath(DESCRIPTION).is_file()
+    called = f"{file.parent.name}/{file.name}" if inside else path.name
     episodes = [
         LoggedEpisode(
             called if len(rows) == 1 else f"{called} from row {part.start + 1}",
@@ -213,8 +238,8 @@ def _recording(
 
 
 def _check(
-    file: Path,
-    settings: dict[str, Any],
+    path: LogPath,
+    settings: Mapping[str, Any],
     observations: ndarray,
     actions: ndarray,
     positions: ndarray | None,
@@ -223,26 +248,26 @@ def _check(
     low, high = np.asarray(settings["action_low"], np.float32), np.asarray(settings["action_high"], np.float32)
     if observations.ndim != 2 or actions.ndim != 2 or actions.shape[1] != len(low):
         raise ValueError(
-            f"{file} has observations {observations.shape} and actions {actions.shape}: expected [T+1, O] and "
+            f"{path} has observations {observations.shape} and actions {actions.shape}: expected [T+1, O] and "
             f"[T, {len(low)}]"
         )
     if len(observations) != len(actions) + 1 and len(observations) + len(actions) > 0:
         raise ValueError(
-            f"{file} has {len(observations)} observations for {len(actions)} actions: expected one more observation "
+            f"{path} has {len(observations)} observations for {len(actions)} actions: expected one more observation "
             "than actions"
         )
     if first is not None and observations.shape[1] != first.observations.shape[1]:
         raise ValueError(
-            f"{file} has {observations.shape[1]} sensors, and {first.name} has {first.observations.shape[1]}: log the "
+            f"{path} has {observations.shape[1]} sensors, and {first.name} has {first.observations.shape[1]}: log the "
             "same ones in each file, or put them into separate folders"
         )
     if positions is not None and (positions.ndim != 2 or len(positions) != len(observations)):
-        raise ValueError(f"{file} has positions {positions.shape}: expected one row for each observation")
+        raise ValueError(f"{path} has positions {positions.shape}: expected one row for each observation")
     if first is not None and (positions is None) != (first.positions is None):
-        raise ValueError(f"{file} and {first.name} must both have positions, or neither")
+        raise ValueError(f"{path} and {first.name} must both have positions, or neither")
     known = None if first is None else first.positions
     if first is not None and positions is not None and known is not None and positions.shape[1] != known.shape[1]:
-        raise ValueError(f"{file} has {positions.shape[1]} positions a step, and {first.name} has {known.shape[1]}")
+        raise ValueError(f"{path} has {positions.shape[1]} positions a step, and {first.name} has {known.shape[1]}")
     for name, values in (("observations", observations), ("actions", actions), ("positions", positions)):
         if values is None:
             continue
@@ -251,20 +276,20 @@ def _check(
             partly = np.isnan(values).any(axis=1) & ~np.isnan(values).all(axis=1)
             if partly.any():
                 raise ValueError(
-                    f"{file} has only a part of the action at step {int(partly.argmax())}: log all of its components, "
+                    f"{path} has only a part of the action at step {int(partly.argmax())}: log all of its components, "
                     "or leave all of them empty where the action was not recorded"
                 )
             usable |= np.isnan(values).all(axis=1)
         if not usable.all():
             step = int((~usable).argmax())
             raise ValueError(
-                f"{file} has a value in its {name} at step {step} that is not finite: leave the file out, or cut it "
+                f"{path} has a value in its {name} at step {step} that is not finite: leave the file out, or cut it "
                 "there"
             )
     outside = out_of_bounds(actions, low, high)
     if outside.any():
         step, which = (int(index) for index in np.argwhere(outside)[0])
         raise ValueError(
-            f"{file}: the action at step {step} is {actions[step, which]:g} in dimension {which}, and its bounds are "
+            f"{path}: the action at step {step} is {actions[step, which]:g} in dimension {which}, and its bounds are "
             f"{low[which]:g} and {high[which]:g}"
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..frame_cache import is_cache
 from ..log_file import SUFFIXES as LOGS
+from .footage import Footage
 from .png_folder import SUFFIX as PNG
 from .video_file import SUFFIXES as VIDEOS
 
@@ -24,8 +25,17 @@ class LogPath:
     """A log's file, and the video, or the folder of PNGs, of each camera."""
 
     file: Path  # of the log; of a clip, the video of its first camera
-    videos: Mapping[str, Path] = field(default_factory=dict)
+    videos: Mapping[str, Path | Footage] = field(default_factory=dict)
     is_clip: bool = False  # whether there is no log: nobody recorded what was done
+    part: str = ""  # name of the episode, where the file holds several
+
+    def __str__(self) -> str:
+        return f"{self.part} of {self.file}" if self.part else str(self.file)
+
+    @property
+    def name(self) -> str:
+        """Short name, for messages."""
+        return self.part or self.file.name
 
 
 def find_logs(folder: Path, cameras: Sequence[str], clips: bool = False) -> list[LogPath]:
@@ -54,8 +64,8 @@ def find_logs(folder: Path, cameras: Sequence[str], clips: bool = False) -> list
             found.append(LogPath(logs[0], {camera: _inside(logs[0], camera) for camera in cameras}))
         elif cameras and path.is_dir() and not is_cache(path) and (held := _videos(path)):
             if clips:
-                filmed_by = _filmed(path, held, cameras)
-                found.append(LogPath(filmed_by[cameras[0]], filmed_by, True))
+                by_camera = _filmed(path, held, cameras)
+                found.append(LogPath(by_camera[cameras[0]], by_camera, True))
             else:
                 logger.warning("%s holds a video and no log, and was left out: method=video learns from it", path)
         elif _DATA.search(path.name):

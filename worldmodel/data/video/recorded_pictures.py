@@ -14,8 +14,9 @@ from numpy import ndarray
 from ...observation import ObservationSpec
 from ..frame_cache import FOLDER, FrameCache
 from ..logs import Logs, Recording
-from .alignment import align
+from .alignment import Alignment, align
 from .faults import check
+from .footage import Footage
 from .reel import Reel, decode
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def picture_sensor(cameras: Sequence[str], camera: str) -> str:
 
 
 def recorded_pictures(
-    folder: Path, description: Path | None, logs: Logs, spec: ObservationSpec, on_progress: Progress | None
+    folder: Path, description: Sequence[Path], logs: Logs, spec: ObservationSpec, on_progress: Progress | None
 ) -> RecordedPictures:
     """Return the pictures of the rows of every episode with a step, mapped into memory.
 
@@ -51,7 +52,7 @@ def recorded_pictures(
 
     Args:
       folder: of the dataset.
-      description: the file that describes it, if there is one.
+      description: the files that describe it.
       logs: its content.
       spec: the sensors.
       on_progress: called with the number of videos that are decoded, and of all of them.
@@ -88,7 +89,7 @@ def _fill(cache: FrameCache, logs: Logs, size: int, on_progress: Progress | None
         for camera in logs.cameras:
             reel = decode(recording.path.videos[camera], size, cache.partial / _SCRATCH)
             _check_same(reel, first.setdefault(camera, reel))
-            frames, found = _aligned(recording, camera, reel, logs)
+            frames, found = aligned_frames(recording, camera, reel, logs)
             faults += found
             sensor = picture_sensor(logs.cameras, camera)
             for episode in recording.episodes:
@@ -110,9 +111,24 @@ def _fill(cache: FrameCache, logs: Logs, size: int, on_progress: Progress | None
     return {"faults": faults, "cameras": cameras}
 
 
-def _aligned(recording: Recording, camera: str, reel: Reel, logs: Logs) -> tuple[ndarray, list[str]]:
-    """Return the frame of each row, and at most one sentence about the video."""
-    aligned = align(recording.path.file, recording.rows, reel, recording.moments, recording.frames.get(camera))
+def aligned_frames(recording: Recording, camera: str, reel: Reel, logs: Logs) -> tuple[ndarray, list[str]]:
+    """Return the frame of each row of a recording, [N], and at most one sentence about the video.
+
+    Args:
+      recording: the log, with its videos.
+      camera: name of the camera.
+      reel: its video, decoded.
+      logs: all of them, which have the bounds of the actions.
+
+    Raises:
+      ValueError: the video does not fit the log, or a model could not learn from it.
+    """
+    video, named = recording.path.videos[camera], recording.frames.get(camera)
+    if isinstance(video, Footage):
+        assert reel.stamps is not None
+        aligned = Alignment(video.align(reel.stamps))
+    else:
+        aligned = align(recording.path.file, recording.rows, reel, recording.moments, named)
     bounds = (logs.description["action_low"], logs.description["action_high"])
     noted = check(reel, aligned, recording.actions, bounds)
     return aligned.frames, [f"{reel.path} {noted}"] if noted else []
@@ -132,11 +148,15 @@ def _chunks(rows: ndarray) -> Iterator[ndarray]:
         yield rows[begin : begin + _CHUNK]
 
 
-def _digest(folder: Path, description: Path | None, logs: Logs) -> str:
+def _digest(folder: Path, description: Sequence[Path], logs: Logs) -> str:
     """Digest of the names, sizes and times of change of all files."""
-    found = [*([description] if description else []), *(each.path.file for each in logs.recordings)]
+    found = [*description, *(each.path.file for each in logs.recordings)]
     for recording in logs.recordings:
         for video in recording.path.videos.values():
-            found += sorted(video.iterdir()) if video.is_dir() else [video]
+            if isinstance(video, Footage):
+                found.append(video.path)
+            else:
+                found += sorted(video.iterdir()) if video.is_dir() else [video]
+    found = [*dict.fromkeys(found)]
     lines = (f"{file.relative_to(folder)} {(stat := file.stat()).st_size} {stat.st_mtime_ns}" for file in found)
     return hashlib.sha256("\n".join(lines).encode(errors="backslashreplace")).hexdigest()

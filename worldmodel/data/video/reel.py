@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
+from .footage import Footage
 from .png_folder import read_pngs
 from .square import square_picture
 from .video_file import read_video
@@ -22,7 +23,7 @@ _ONE_COLOUR = 6  # levels between the brightest and the darkest pixel: compressi
 class Reel:
     """Pictures of one video. Arrays have one entry for each of its F frames."""
 
-    path: Path  # of the video, or of the folder of PNGs
+    path: Path | Footage  # the video, or the folder of PNGs
     pictures: UInt8[ndarray, "F S S 3"]  # mapped into memory
     stamps: Float[ndarray, "F"] | None  # seconds; None: PNGs have no times
     numbers: Int[ndarray, "F"]  # of the frames: from 0 in a video, in the names of PNGs
@@ -31,11 +32,11 @@ class Reel:
     source: tuple[int, int]  # height and width of a frame
 
 
-def decode(path: Path, size: int, scratch: Path) -> Reel:
+def decode(path: Path | Footage, size: int, scratch: Path) -> Reel:
     """Decode a video or a folder of PNGs frame by frame into a file of small pictures.
 
     Args:
-      path: of the video or the folder.
+      path: of the video or the folder, or a part of a file.
       size: width and height of the pictures.
       scratch: the file for them, overwritten; it belongs to the reel.
 
@@ -46,7 +47,7 @@ def decode(path: Path, size: int, scratch: Path) -> Reel:
     marks, digests, one_colour = list[float](), list[int](), list[bool]()
     source: tuple[int, int] | None = None
     with scratch.open("wb") as file:
-        for mark, frame in _frames(path):
+        for mark, frame in read_frames(path):
             shape = (frame.shape[0], frame.shape[1])
             source = source or shape
             _check_size(path, len(marks), shape, source, size)
@@ -56,7 +57,7 @@ def decode(path: Path, size: int, scratch: Path) -> Reel:
             digests.append(zlib.crc32(np.ascontiguousarray(frame).data))
             one_colour.append(bool((np.ptp(picture, axis=(0, 1)) <= _ONE_COLOUR).all()))
     assert source is not None  # a reader raises where there is no frame
-    count, timed = len(marks), not path.is_dir()
+    count, timed = len(marks), isinstance(path, Footage) or not path.is_dir()
     return Reel(
         path,
         np.memmap(scratch, np.uint8, "r", shape=(count, size, size, 3)),
@@ -68,12 +69,14 @@ def decode(path: Path, size: int, scratch: Path) -> Reel:
     )
 
 
-def _frames(path: Path) -> Iterator[tuple[float, ndarray]]:
-    """Frames with their time stamps, or the numbers of PNGs."""
+def read_frames(path: Path | Footage) -> Iterator[tuple[float, ndarray]]:
+    """Iterate over frames with their time stamps, or the numbers of PNGs."""
+    if isinstance(path, Footage):
+        return path.frames()
     return read_pngs(path) if path.is_dir() else read_video(path)
 
 
-def _check_size(path: Path, number: int, shape: tuple[int, int], source: tuple[int, int], size: int) -> None:
+def _check_size(path: Path | Footage, number: int, shape: tuple[int, int], source: tuple[int, int], size: int) -> None:
     if shape != source:
         raise ValueError(
             f"{path} has frames of {source[1]} × {source[0]} pixels and, from its frame {number} on, of {shape[1]} × "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,17 @@ SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
 _FIX = "take an intact copy, or leave the episode out"
 
 
-def read_video(path: Path) -> Iterator[tuple[float, UInt8[ndarray, "H W 3"]]]:
+def read_video(
+    path: Path, begin: float = 0.0, end: float = math.inf
+) -> Iterator[tuple[float, UInt8[ndarray, "H W 3"]]]:
     """Iterate over the time stamps (seconds) and frames of a video, in the order of display.
 
     One frame is in memory at a time.
+
+    Args:
+      path: of the video.
+      begin: time stamp from which on frames are returned; the first frame has 0 or somewhat more.
+      end: time stamp before which the last one lies.
 
     Raises:
       ImportError: PyAV is not installed.
@@ -32,9 +40,15 @@ def read_video(path: Path) -> Iterator[tuple[float, UInt8[ndarray, "H W 3"]]]:
                 raise ValueError(f"{path} has no picture in it, only {_kinds(container)}: {_FIX}")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            if begin > 0:  # to the last whole picture before it
+                container.seek(int(begin / stream.time_base), stream=stream)
             for frame in container.decode(stream):
-                yield _checked(path, number, frame), frame.to_ndarray(format="rgb24")
+                stamp = _checked(path, number, frame)
+                if stamp >= end:
+                    return
                 number += 1
+                if begin <= 0 or stamp >= begin:
+                    yield stamp, frame.to_ndarray(format="rgb24")
     except av.error.FFmpegError as error:
         reason = error.strerror or type(error).__name__
         raise ValueError(f"{path} is damaged after {number} frames ({reason}): {_FIX}") from error

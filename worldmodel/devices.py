@@ -104,7 +104,9 @@ class Devices:
         if self.mesh is None:
             return tree
         whole = _whole(self.mesh)
-        return jax.tree.map(lambda leaf: leaf.addressable_data(0) if leaf.sharding == whole else leaf, tree)
+        return jax.tree.map(
+            lambda leaf: leaf.addressable_data(0) if getattr(leaf, "sharding", None) == whole else leaf, tree
+        )
 
     def of_first(self, tree: T) -> T:
         """Return the first process's arrays on every device: the last bits may differ between processors.
@@ -130,9 +132,17 @@ class Devices:
 
         return jax.jit(total, out_shardings=_whole(mesh))(jax.tree.map(stacked, tree))
 
+    def of_each(self, number: int) -> list[int]:
+        """Return the numbers of all processes, one for each device, in every process; it waits for the last of them."""
+        if self.mesh is None:
+            return [number]
+        own = np.asarray([number], np.int32)
+        parts = jax.make_array_from_callback((int(self.mesh.size),), _split(self.mesh, 0), lambda _: own)
+        return [int(each) for each in np.asarray(jax.jit(lambda every: every, out_shardings=_whole(self.mesh))(parts))]
+
     def agreed(self, number: int) -> int:
         """Return the first process's number, for decisions that all have to take alike."""
-        return int(self.of_first(np.asarray(number, np.int32)))
+        return self.of_each(number)[0]
 
     def split(self, batch: T) -> T:
         """Split arrays `[B, ...]` over the devices, inside of a compiled function."""

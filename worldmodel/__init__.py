@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .data.dataset import load
     from .data.episodes import EpisodeData
+    from .devices import Devices
     from .models.checkpoint import (
         Checkpoint,
         RewardCheckpoint,
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 _MODULES = {
     ".data.dataset": "load",
     ".data.episodes": "EpisodeData",
+    ".devices": "Devices",
     ".models.checkpoint": "Checkpoint RewardCheckpoint load_model load_reward_model save_model save_reward_model",
     ".models.freeze": "FrozenModel FrozenRewardModel freeze freeze_reward_model",
     ".models.goal_model": "ModelConfig WorldModel create",
@@ -49,6 +51,7 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names.s
 
 __all__ = [
     "Checkpoint",
+    "Devices",
     "EpisodeData",
     "FrozenModel",
     "FrozenRewardModel",

@@ -110,8 +110,8 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
         raise ValueError(f"watch belongs to {_methods(_WATCHED)}, and this is method={cfg.method}: leave it out")
     if cfg.method not in _OFFLINE and (cfg.devices != 1 or cfg.distributed.coordinator is not None):
         raise ValueError(
-            f"devices and distributed belong to {_methods(_OFFLINE)}, which learn from data that are there already, and "
-            f"this is method={cfg.method}: leave them out"
+            f"devices and distributed belong to {_methods(_OFFLINE)}, whose data are there before they train, and this "
+            f"is method={cfg.method}: leave them out"
         )
     if cfg.method in _STATE_ONLY and cfg.observation.sensors is not None:
         raise ValueError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import time
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +15,10 @@ from omegaconf import DictConfig
 
 from worldmodel.devices import Devices
 
+from ..records.manifest import versions
+
 _AUTO = "auto"
+PATIENCE = 300.0  # seconds for which a process waits for the first one
 _LONGEST = 24 * 3600  # seconds for which finished processes wait for the first one, which has the files to write
 
 
@@ -53,6 +58,8 @@ def _meet(coordinator: str, count: int | None, number: int | None) -> None:
                 f"distributed.coordinator={coordinator} needs distributed.processes, how many there are, and "
                 f"distributed.process, which of them this is, counted from 0; got {count} and {number}"
             )
+        if number:
+            _wait_for(host, int(port))
     address = None if coordinator == _AUTO else coordinator
     try:
         jax.distributed.initialize(address, count, number, shutdown_timeout_seconds=_LONGEST)
@@ -63,9 +70,24 @@ def _meet(coordinator: str, count: int | None, number: int | None) -> None:
         ) from error
     except RuntimeError as error:
         raise ConnectionError(
-            f"the processes did not meet at {coordinator} ({str(error).splitlines()[0]}): start all of them within "
-            "five minutes, with the same distributed.coordinator and distributed.processes"
+            f"the processes cannot meet at {coordinator} ({str(error).splitlines()[0]}): see that its port is free"
         ) from error
+
+
+def _wait_for(host: str, port: int) -> None:
+    """Wait for the first process: JAX would end this one without a word to the user."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), port), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                raise ConnectionError(
+                    f"nobody answers at distributed.coordinator={host}:{port} ({error.strerror or error}): start the "
+                    "process with distributed.process=0 there, within five minutes of the others"
+                ) from error
+            time.sleep(1)
 
 
 def require_same(devices: Devices, run: Mapping[str, Any]) -> None:
@@ -78,9 +100,9 @@ def require_same(devices: Devices, run: Mapping[str, Any]) -> None:
     Raises:
       ValueError: they are not.
     """
-    found = devices.of_each(zlib.crc32(json.dumps(run, sort_keys=True).encode()) >> 1)
+    found = devices.of_each(zlib.crc32(json.dumps({**run, "versions": versions()}, sort_keys=True).encode()) >> 1)
     if len(set(found)) > 1:
         raise ValueError(
-            "the processes have different settings or data: start all of them by the same command, but for "
-            "distributed.process, with the same data"
+            "the processes have different settings, data or versions of packages: start all of them by the same "
+            "command, but for distributed.process, with the same data"
         )

@@ -21,6 +21,7 @@ from .small import trainer
 
 ROOT = Path(__file__).parents[2]
 RATE = 2e-3
+PATIENCE = 1800  # seconds until a process counts as stuck, on a machine that is busy with other things
 DECAY = 0.9  # of Adam's mean gradient
 
 
@@ -38,9 +39,13 @@ def results(folder: Path, devices: int, processes: int) -> list[dict[str, np.nda
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     team = [started(folder, devices, processes, number, port) for number in range(processes)]
-    for each in team:
-        said, _ = each.communicate(timeout=300)
-        assert each.returncode == 0, said
+    try:
+        for each in team:
+            said, _ = each.communicate(timeout=PATIENCE)
+            assert each.returncode == 0, said
+    finally:
+        for each in team:
+            each.kill()
     return [dict(np.load(folder / f"{processes}-{number}.npz")) for number in range(processes)]
 
 

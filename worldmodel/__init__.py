@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .data.dataset import load
     from .data.episodes import EpisodeData
     from .data.lerobot.convert import to_lerobot
+    from .devices import Devices
     from .models.checkpoint import (
         Checkpoint,
         RewardCheckpoint,
@@ -36,6 +37,7 @@ _MODULES = {
     ".data.dataset": "load",
     ".data.episodes": "EpisodeData",
     ".data.lerobot.convert": "to_lerobot",
+    ".devices": "Devices",
     ".models.checkpoint": "Checkpoint RewardCheckpoint load_model load_reward_model save_model save_reward_model",
     ".models.freeze": "FrozenModel FrozenRewardModel freeze freeze_reward_model",
     ".models.goal_model": "ModelConfig WorldModel create",
@@ -51,6 +53,7 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names.s
 
 __all__ = [
     "Checkpoint",
+    "Devices",
     "EpisodeData",
     "FrozenModel",
     "FrozenRewardModel",

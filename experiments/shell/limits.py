@@ -25,18 +25,18 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (
         Whole(1),
         "action_block action_repeat at batch calibration_episodes changes count critic_batch critic_width cycles "
-        "depth descent_evaluations draws encoder_width ensemble environments episodes evaluate_episodes "
+        "depth descent_evaluations devices draws encoder_width ensemble environments episodes evaluate_episodes "
         "evaluate_every every features files foreign_goals head_width disturbed_changes held_out hindsight_goals "
         "history horizon iterations latent_dim latent_size length longest members num_best num_elites num_samples "
-        "num_starts policy_batch policy_width repeats replan_every sample representation_size round run save_every "
-        "seed_decisions sigreg_projections simplex simulated_changes simulated_episodes size slots steps successes "
-        "undisturbed_episodes updates updates_per_call width within workers",
+        "num_starts policy_batch policy_width processes repeats replan_every sample representation_size round run "
+        "save_every seed_decisions sigreg_projections simplex simulated_changes simulated_episodes size slots steps "
+        "successes undisturbed_episodes updates updates_per_call width within workers",
     ),
     (
         Whole(0),
         "critic_updates disturbed_at dwell filling_updates frozen_updates kills latency_plans latent_action leap "
-        "leap_updates learning_starts num_keep offline_updates patience plan plans policy_updates preview shift "
-        "suggestions video_episodes",
+        "leap_updates learning_starts num_keep offline_updates patience plan plans policy_updates preview process "
+        "shift suggestions video_episodes",
     ),
     (Whole(1), "calibration_clips clips copies goal_offset leap_size pairs renew spans"),
     (Whole(0), "context retries"),
@@ -71,7 +71,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (
         Word(),
         "_target_ baseline before bundle calibration checkpoint data fault host log method name of ours out pictures "
-        "address instruction pictures_of planner results runs task telemetry variant start_from what",
+        "address coordinator instruction pictures_of planner results runs task telemetry variant start_from what",
     ),
     (Word(("body", "mild_texture", "strong_texture", "light", "noise", "camera")), "distractor"),
     (Word(("table", "json")), "format"),
@@ -103,9 +103,9 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Group(),
-        "base behaviour baselines cases checkpoints collection constraint cost early_stop entries gcbc grid model "
-        "objective observation online parameterization recipes risk settings suite sweeps tight training variants "
-        "engine where",
+        "base behaviour baselines cases checkpoints collection constraint cost distributed early_stop entries gcbc "
+        "grid model objective observation online parameterization recipes risk settings suite sweeps tight training "
+        "variants engine where",
     ),
 )
 _KINDS = {name: kind for kind, names in _BY_NAME for name in names.split()}
@@ -151,7 +151,7 @@ _OPTIONAL_NAMES = (
     "delay_ms demonstrations distractor episodes episodic every fault features goal goal_at members methods moment "
     "instruction only ours out goal_offset pictures_of plan "
     "planners preview rate_limit rest results run seconds seeds sensors of start_from start_parts tasks telemetry what "
-    "watch where export workers cores address "
+    "watch where export workers cores address devices coordinator processes process "
 )
 OPTIONAL = frozenset(_OPTIONAL_NAMES.split())
 

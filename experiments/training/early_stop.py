@@ -116,7 +116,7 @@ class EarlyStopping:
             return state
         agent = self._agent(freeze(self._trainer.model(state), self._config))
         records = run_episodes(self._task, ModelPolicy(agent, self._seed), self._pairs, model=agent.model)
-        successes = sum(record.success for record in records)
+        successes = self._trainer.devices.agreed(sum(record.success for record in records))
         stops = successes >= self._settings.successes
         self.checks.append(
             {"update": update, "stage": stage, "episodes": len(records), "successes": successes, "stopped": stops}

@@ -41,7 +41,7 @@ def check_labels(trainer: Trainer, state: TrainState, data: EpisodeData, source:
     figures = {"labelled_share": data.labelled_steps / data.steps}
     if model.latent_actions is None:
         return {} if data.is_labelled else figures
-    sampler = trainer.batches("frozen", state)
+    sampler = trainer.devices.local(trainer.batches("frozen", state))
     assert isinstance(sampler, LatentSampler)
     found = label_agreement(model, sampler.windows, sampler.latents)
     if doubtful := found.doubtful:

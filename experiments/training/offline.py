@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from worldmodel.training.trainer import Trainer, TrainState
 
 from ..build import goal_tasks
 from ..build.defaults import defaults
+from ..build.processes import require_same
 from ..build.recipes import Source, named, places, recipe
 from ..build.sensor_ranges import sensor_range
 from ..checks.recording import warn_of_most_important
@@ -33,7 +35,7 @@ from .data_checks import identity
 from .early_stop import EarlyStop, EarlyStopping, selection_agent
 from .given_data import load_for_training
 from .labels import check_labels
-from .prepared import prepare
+from .prepared import Prepared, prepare
 from .preview import Preview, Unfinished
 from .scalars import Scalars
 
@@ -52,7 +54,7 @@ def train_model(cfg: DictConfig, seed: int, source: Source, out: Path, preview: 
       out: the model's file.
       preview: sees the model once while it is trained; None: nobody does.
     """
-    stop_early = EarlyStop.of(cfg)
+    EarlyStop.of(cfg)  # first: what is wrong there is wrong before the data are read
     data = load_for_training(cfg, source, seed)
     every = [*places(source), *places(cfg.demonstrations)]
     words = named(every)
@@ -62,15 +64,12 @@ def train_model(cfg: DictConfig, seed: int, source: Source, out: Path, preview: 
 
     states = out.with_suffix(".training.safetensors")
     fingerprint = {**recipe(cfg, seed), "dataset": identity(data)}
+    require_same(trainer.devices, fingerprint)
     state, extra = trainer.init(), dict[str, Any](history=[], seconds=0.0)
     if states.exists():
         state, extra = load_training(states, state, fingerprint, defaults(fingerprint))
         logger.info("going on from update %d in %s", int(state.update), states)
-    stopping = None
-    if stop_early is not None:
-        task = goal_tasks.of(cfg)
-        agent, checks = selection_agent(cfg, task), extra.get("early_stop", [])
-        stopping = EarlyStopping(stop_early, trainer, made.model, agent, task, seed, checks)
+    stopping = _stopping(cfg, seed, made, extra.get("early_stop", []))
     run = _Run(trainer, made.model, states, fingerprint, extra, stopping, preview)
     given = ("dataset_id", "behaviour", "seed", "total_episodes")
 
@@ -110,6 +109,30 @@ def train_model(cfg: DictConfig, seed: int, source: Source, out: Path, preview: 
         Memory.of(model, data).save(memory_file(out))  # first: a model is there only once its memory is
     save_model(out, model, metadata={**metadata(), "health": health})
     states.unlink(missing_ok=True)
+
+
+def follow(cfg: DictConfig, seed: int, source: Source) -> None:
+    """Train with the first process, which alone writes files: its state is what this one begins with, too.
+
+    Args:
+      cfg: the settings of the command.
+      seed: of the weights and the training.
+      source: the dataset, or several.
+    """
+    data = load_for_training(cfg, source, seed)
+    made = prepare(cfg, seed, data, named([*places(source), *places(cfg.demonstrations)]))
+    require_same(made.trainer.devices, {**recipe(cfg, seed), "dataset": identity(data)})
+    stopping = _stopping(cfg, seed, made, [])
+    made.trainer.train(made.trainer.init(), lambda state, _: None if stopping is None else stopping(state))
+
+
+def _stopping(cfg: DictConfig, seed: int, made: Prepared, checks: Sequence[Mapping[str, Any]]) -> EarlyStopping | None:
+    """Return the checks of early stopping; None where it is off."""
+    stop_early = EarlyStop.of(cfg)
+    if stop_early is None:
+        return None
+    task = goal_tasks.of(cfg)
+    return EarlyStopping(stop_early, made.trainer, made.model, selection_agent(cfg, task), task, seed, checks)
 
 
 def finished(trainer: Trainer, state: TrainState, name: str) -> WorldModel:
@@ -181,13 +204,14 @@ class _Run:
                 bar(int(state.update), self._trainer.total)
                 # A loss confirms the weights before its updates: those after may already be non-finite.
                 self.good, self._unproven = self._unproven, None
-                if not _finite(state.params):
+                kept = self._trainer.devices.local(state)
+                if not _finite(kept.params):
                     raise FloatingPointError(
                         f"training diverged at update {int(state.update)} (weights that are not finite): lower "
                         "training.learning_rate or look for outliers in the data"
                     )
                 self.history.append({"step": int(state.update), **metrics})
-                self._unproven = _copied(state)
+                self._unproven = _copied(kept)
                 update, health = int(state.update), self._watch(state)
                 self._show(state)
                 if self._stopping is not None:

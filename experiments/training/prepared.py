@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 import envs
 from envs.task import HasContact, HasReadout, PlanarView
 from worldmodel.data.episodes import EpisodeData
+from worldmodel.devices import Devices
 from worldmodel.models.checkpoint import load_model
 from worldmodel.models.freeze import FrozenModel
 from worldmodel.models.goal_model import ModelConfig
@@ -67,7 +68,8 @@ def prepare(cfg: DictConfig, seed: int, data: EpisodeData, source: Path | str) -
         objective = replace(objective, asked=asked_of(goal_tasks.of(cfg)))
     training = fill(TrainingConfig, {**settings(cfg.training), "seed": seed}, "training")
     contact = _contact(cfg, data, source) if training.contact_share else None
-    trainer = Trainer.of(data, model, objective, training, targets, contact, _start(cfg))
+    devices = Devices.of(cfg.get("devices", 1))
+    trainer = Trainer.of(data, model, objective, training, targets, contact, _start(cfg), devices)
     return Prepared(robot, model, objective, trainer)
 
 

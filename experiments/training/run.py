@@ -5,24 +5,55 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import jax
 from omegaconf import DictConfig
 
+from worldmodel.devices import Devices
 from worldmodel.models.checkpoint import Checkpoint, RewardCheckpoint, load_model
 
+from ..build.processes import join
+from ..build.recipes import Paths
 from . import baseline, ceiling, cloning
 from .ensure import ensure_data, ensure_model, require_trainable
-from .offline import train_model
+from .offline import follow, train_model
 from .online import run as online
 
 
-def jepa(cfg: DictConfig) -> Checkpoint:
+def jepa(cfg: DictConfig) -> Checkpoint | Path:
     """Train the recipe's world model on its dataset, or load it if complete.
+
+    Of several processes only the first returns the model, and the others its path.
 
     Raises:
       FileExistsError: `out` exists already.
-      ValueError: a task without goals, or a model of another recipe in its place.
+      ValueError: a task without goals, a model of another recipe in its place, or settings of several processes that
+        do not fit.
+      ConnectionError: they did not meet.
     """
     require_trainable(cfg)
+    devices = join(cfg)
+    if jax.process_count() > 1:
+        return _together(cfg, devices)
+    return _jepa(cfg)
+
+
+def _together(cfg: DictConfig, devices: Devices) -> Checkpoint | Path:
+    """Train with other processes; only the first returns the model, and the others its path."""
+    if cfg.data is None and not Paths.of(cfg, cfg.seed).data.exists():
+        raise ValueError(
+            f"several processes train on data that are there already: collect them first, by `jepa-mpc collect "
+            f"task={cfg.task.name}`, and let each machine see them, in a shared folder or as a copy"
+        )
+    out = Paths.of(cfg, cfg.seed).model if cfg.out is None else Path(cfg.out)
+    there = devices.agreed(out.exists())
+    if jax.process_index() == 0:
+        return _jepa(cfg)
+    if not there:
+        follow(cfg, cfg.seed, ensure_data(cfg, cfg.seed))
+    return out
+
+
+def _jepa(cfg: DictConfig) -> Checkpoint:
     if cfg.out is None:
         return ensure_model(cfg, cfg.seed)
     out = Path(cfg.out)
@@ -77,6 +108,11 @@ def run(cfg: DictConfig) -> Checkpoint | RewardCheckpoint | Path:
         )
     if cfg.method not in _WATCHED and cfg.watch:
         raise ValueError(f"watch belongs to {_methods(_WATCHED)}, and this is method={cfg.method}: leave it out")
+    if cfg.method not in _OFFLINE and (cfg.devices != 1 or cfg.distributed.coordinator is not None):
+        raise ValueError(
+            f"devices and distributed belong to {_methods(_OFFLINE)}, whose data are there before they train, and this "
+            f"is method={cfg.method}: leave them out"
+        )
     if cfg.method in _STATE_ONLY and cfg.observation.sensors is not None:
         raise ValueError(
             f"method={cfg.method} acts on the task's own vector alone: leave out observation=, or take method=td"

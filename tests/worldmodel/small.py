@@ -8,6 +8,7 @@ import numpy as np
 
 from worldmodel.data.episodes import EpisodeData
 from worldmodel.data.windows import WindowSampler
+from worldmodel.devices import ONE, Devices
 from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.observation import ObservationSpec, Sensor, vector
 from worldmodel.training.jepa import JepaConfig
@@ -56,7 +57,7 @@ def episodes(lengths: list[int], seed: int = 0) -> EpisodeData:
     )
 
 
-def trainer(updates: int = 40, seed: int = 0, **changes: int) -> Trainer:
+def trainer(updates: int = 40, seed: int = 0, devices: Devices = ONE, **changes: int) -> Trainer:
     """A training run of seconds; with `policy_updates`, of a model that has a policy."""
     stages = {"updates": updates, "frozen_updates": 10, "critic_updates": 0, "policy_updates": 0}
     config = TrainingConfig(
@@ -76,7 +77,7 @@ def trainer(updates: int = 40, seed: int = 0, **changes: int) -> Trainer:
     model.encoder.normalizer.fit(data.observations)
     model.predictor.normalizer.fit(data.actions)
     sampler = WindowSampler.of(data, SMALL.history, SMALL.train_blocks, SMALL.action_block, data.observations[:, :2])
-    return Trainer(model, sampler, JepaConfig(sigreg_projections=16), config)
+    return Trainer(model, sampler, JepaConfig(sigreg_projections=16), config, devices)
 
 
 def pictured(lengths: list[int], seed: int = 0, size: int = 16) -> EpisodeData:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 from numpy import ndarray
 
+from ..devices import ONE, Devices
 from ..types import Windows
 from .episodes import EpisodeData
 from .windows import Drawn, WindowSampler
@@ -99,9 +100,11 @@ class FrameWindows:
     def sample(self, key: PRNGKeyArray, batch: int) -> Windows:
         """Draw `batch` windows, as `WindowSampler.sample` does. The key is consumed."""
         windows, *rows = _one_batch(self.windows, key, batch)
-        return self._with_frames(windows, *rows)
+        return self._with_frames(ONE, windows, *rows)
 
-    def batches(self, key: PRNGKeyArray, update: Array, count: int, batch: int, goals: int) -> Windows:
+    def batches(
+        self, key: PRNGKeyArray, update: Array, count: int, batch: int, goals: int, devices: Devices = ONE
+    ) -> Windows:
         """Return the windows of `count` updates, each array with a leading axis of updates.
 
         Args:
@@ -110,9 +113,10 @@ class FrameWindows:
           count: of updates.
           batch: windows of each update.
           goals: how many of them need the pictures of their goals; the others' goals are left out.
+          devices: that share each batch.
         """
         windows, *rows = _many_batches(self.windows, key, update, count, batch, goals)
-        return self._with_frames(windows, *rows)
+        return devices.split_batches(self._with_frames(devices, windows, *rows))
 
     def embeddings(self, embed: Callable[[dict[str, Array]], Array]) -> Array:
         """Embed every moment of the data, [M, E].
@@ -136,9 +140,11 @@ class FrameWindows:
             if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
                 pages.madvise(mmap.MADV_DONTNEED)
 
-    def _with_frames(self, windows: Windows, stacks: Int[Array, "..."], goals: Int[Array, "..."]) -> Windows:
+    def _with_frames(
+        self, devices: Devices, windows: Windows, stacks: Int[Array, "..."], goals: Int[Array, "..."]
+    ) -> Windows:
         gathered = [
-            {name: jnp.asarray(values[np.asarray(rows)]) for name, values in self.frames.items()}
+            {name: devices.gather(values, np.asarray(rows)) for name, values in self.frames.items()}
             for rows in (stacks, goals)
         ]
         return replace(

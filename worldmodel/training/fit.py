@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from ..data.episodes import EpisodeData
+from ..devices import ONE, Devices
 from ..models.freeze import FrozenModel, freeze
 from ..models.goal_model import ModelConfig
 from ..observation import ObservationSpec
@@ -32,6 +33,7 @@ def fit(
     probe_targets: Float[ndarray, "M Q"] | None = None,
     contact: Bool[ndarray, "M"] | None = None,
     start: FrozenModel | None = None,
+    devices: Devices = ONE,
     on_progress: Progress | None = None,
 ) -> FrozenModel:
     """Train a goal-reaching model; equal arguments give equal weights on the same machine.
@@ -47,6 +49,7 @@ def fit(
       probe_targets: positions that the probe learns to decode, one row for each of the data, for display and guards.
       contact: whether something is touched in each row of the data, for `training.contact_share`.
       start: a model of the same architecture to learn on from, with its scales.
+      devices: that share each batch: `Devices.of()` for all that there are.
       on_progress: called every `training.updates_per_call` updates.
 
     Returns:
@@ -54,7 +57,7 @@ def fit(
 
     Raises:
       ValueError: a value that is not finite, unbounded actions, an architecture for other sensors or actions, or no
-        episode long enough for a window.
+        episode long enough for a window, or batches that the devices cannot share evenly.
       FloatingPointError: the loss is no longer finite.
     """
     unlabelled = isinstance(objective, VideoConfig)
@@ -65,7 +68,7 @@ def fit(
         config = ModelConfig(observation=data.spec, probe_size=probe_size, **sizes)
     _check_sizes(config, data, probe_size)
     settings = objective or JepaConfig(), training or TrainingConfig()
-    trainer = Trainer.of(data, config, *settings, probe_targets, contact, start)
+    trainer = Trainer.of(data, config, *settings, probe_targets, contact, start, devices)
 
     def report(state: TrainState, metrics: dict[str, float]) -> None:
         if on_progress is not None:

@@ -46,6 +46,11 @@ class TrainingConfig:
                     f"got {getattr(self, name)} and {self.updates_per_call}"
                 )
 
+    @property
+    def batches(self) -> dict[str, int]:
+        """Windows per update by the name of the setting."""
+        return {f"training.{name}": getattr(self, name) for name in ("batch", "critic_batch", "policy_batch")}
+
 
 @runtime_checkable
 class Objective(Protocol):

@@ -24,13 +24,14 @@ from numpy import ndarray
 from ..data.episodes import EpisodeData
 from ..data.frame_windows import FrameWindows
 from ..data.windows import WindowSampler
+from ..devices import ONE, Devices
 from ..models.begin import begun_with
 from ..models.freeze import FrozenModel
 from ..models.goal_model import ModelConfig, WorldModel, create
 from ..types import LatentWindows, Metrics, Params, Windows
 from .encoded import LatentSampler, encoded
 from .settings import Objective, TrainingConfig
-from .updates import Stage, descend, learned_by, repeat
+from .updates import adamw, descend, learned_by, repeat
 
 logger = logging.getLogger(__name__)
 
@@ -57,23 +58,30 @@ class Trainer:
       sampler: of the data.
       objective: the losses, and which modules learn in which stage.
       config: number and rate of updates.
+      devices: that share each batch.
     """
 
     def __init__(
-        self, model: WorldModel, sampler: WindowSampler | FrameWindows, objective: Objective, config: TrainingConfig
+        self,
+        model: WorldModel,
+        sampler: WindowSampler | FrameWindows,
+        objective: Objective,
+        config: TrainingConfig,
+        devices: Devices = ONE,
     ):
-        self.config = config
-        self.objective = objective
-        self.sampler = sampler
+        devices.check(config.batches)
+        self.config, self.objective, self.sampler, self.devices = config, objective, sampler, devices
         self.graphdef, self._params, *others = nnx.split(model, nnx.Param, ...)
         (self._statistics,) = others  # `...` is one filter, hence one state
         self._target = nnx.graphdef(getattr(model, objective.followed))
         self._stages = {stage.name: stage for stage in objective.stages(model, config) if stage.updates}
-        self._optimizers = {name: self._optimizer(stage) for name, stage in self._stages.items()}
-        self._step = jax.jit(self.many_updates, static_argnums=0, donate_argnums=1)
-        self._given = jax.jit(self.updates_on, static_argnums=0, donate_argnums=1)
+        rates = config.weight_decay, config.clip_norm
+        self._optimizers = {name: adamw(stage, *rates) for name, stage in self._stages.items()}
+        self._step = devices.compiled(self.many_updates, static_argnums=0, donate_argnums=1)
+        self._given = devices.compiled(self.updates_on, static_argnums=0, donate_argnums=1)
         self._next: tuple[int, Windows] | None = None  # the first update of windows gathered in advance, and these
         self._init = jax.jit(self._first_state)  # one program, not one for each shape
+        self._data = sampler if isinstance(sampler, FrameWindows) else devices.on_all(sampler)
         self._latents: LatentSampler | None = None
         # Convolutions run many times slower inside a loop there.
         self.one_by_one = jax.default_backend() == "cpu" and model.slow_in_loops
@@ -88,6 +96,7 @@ class Trainer:
         probe_targets: Float[ndarray, "M Q"] | None = None,
         contact: Bool[ndarray, "M"] | None = None,
         start: FrozenModel | None = None,
+        devices: Devices = ONE,
     ) -> Trainer:
         """Return a trainer of a freshly initialised model with the normalization statistics of the data.
 
@@ -99,9 +108,10 @@ class Trainer:
           probe_targets: values that the probe learns to decode in each row; None where the model has no probe.
           contact: whether something is touched in each row, for `training.contact_share`.
           start: a model whose weights and statistics take the place of fresh ones, as far as it has them.
+          devices: that share each batch.
 
         Raises:
-          ValueError: no episode is long enough for a window, or the parts do not fit each other.
+          ValueError: no episode is long enough for a window, the parts do not fit each other, or a batch the devices.
         """
         model = create(config, training.seed)
         taken = data.actions[(data.last != np.arange(data.rows)) & data.labelled]
@@ -114,7 +124,7 @@ class Trainer:
         whole = any(stage.whole_pictures for stage in objective.stages(model, training))
         if isinstance(sampler, FrameWindows) and not whole:
             sampler = sampler.projected(model.project)
-        return cls(model, sampler, objective, training)
+        return cls(model, sampler, objective, training, devices)
 
     @property
     def total(self) -> int:
@@ -135,8 +145,8 @@ class Trainer:
         return self._init(self._params, self._statistics)
 
     def model(self, state: TrainState) -> WorldModel:
-        """Return the module with the state's weights."""
-        return nnx.merge(self.graphdef, state.params, state.statistics)
+        """Return the module with the state's weights, on one device."""
+        return nnx.merge(self.graphdef, *self.devices.local((state.params, state.statistics)))
 
     def stage(self, update: int) -> str:
         """Return the stage that an update belongs to."""
@@ -147,8 +157,8 @@ class Trainer:
 
     def step(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """Run `updates_per_call` updates; metrics are their means. `state` is consumed."""
-        name = self.stage(int(state.update))
-        batches, key = self.batches(name, state), jax.random.key(self.config.seed)
+        name, state = self.stage(int(state.update)), self.devices.on_all(state)
+        batches, key = self.batches(name, state), self.devices.on_all(jax.random.key(self.config.seed))
         if isinstance(batches, FrameWindows):
             return self._step_on_frames(name, state, batches, key)
         return self._step(name, state, batches, key)
@@ -159,10 +169,10 @@ class Trainer:
         """Run `updates_per_call` updates on pictures, some at a time; those of the next ones are gathered meanwhile."""
         stage, total, found = self._stages[name], self.config.updates_per_call, list[Metrics]()
         count = 1 if self.one_by_one else math.gcd(total, FRAME_UPDATES)
-        begin, end = int(state.update), self.stages[name].stop
+        begin, end, sizes = int(state.update), self.stages[name].stop, (count, stage.batch, stage.goals or stage.batch)
 
         def gather(update: int) -> Windows:
-            return sampler.batches(key, jnp.int32(update), count, stage.batch, stage.goals or stage.batch)
+            return sampler.batches(self.devices.local(key), jnp.int32(update), *sizes, self.devices)
 
         for update in range(begin, begin + total, count):
             known, self._next = self._next, None
@@ -181,9 +191,9 @@ class Trainer:
           state: with the finished encoder, for stages on latents.
         """
         if not self._stages[name].encoded:
-            return self.sampler
+            return self._data
         if self._latents is None:
-            self._latents = encoded(self.sampler, self.model(state))
+            self._latents = self.devices.on_all(encoded(self.sampler, self.model(state)))
         return self._latents.to_imitate() if self._stages[name].imitates else self._latents
 
     def skip_stage(self, state: TrainState) -> TrainState:
@@ -208,6 +218,7 @@ class Trainer:
         Raises:
           FloatingPointError: the loss is no longer finite.
         """
+        state = self.devices.of_first(state)
         while int(state.update) < self.total:
             state, metrics = self.step(state)
             values = {name: float(value) for name, value in jax.device_get(metrics).items()}
@@ -219,14 +230,6 @@ class Trainer:
             if on_progress is not None:
                 state = on_progress(state, values) or state
         return state
-
-    def _optimizer(self, stage: Stage) -> optax.GradientTransformation:
-        config, rate = self.config, stage.learning_rate
-        warmup = max(1, stage.updates // 20)
-        schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warmup, max(stage.updates, warmup + 1), 0.01 * rate)
-        return optax.chain(
-            optax.clip_by_global_norm(config.clip_norm), optax.adamw(schedule, weight_decay=config.weight_decay)
-        )
 
     def _first_state(self, params: Params, statistics: Params) -> TrainState:
         params = jax.tree.map(jnp.copy, params)  # the step donates its argument; the model keeps its own
@@ -281,6 +284,7 @@ class Trainer:
         self, name: str, state: TrainState, batch: Windows | LatentWindows, key: PRNGKeyArray
     ) -> tuple[TrainState, Metrics]:
         """Return the state after one update on a batch, and its metrics."""
+        batch = self.devices.split(batch)
         stage, optimizer, followed = self._stages[name], self._optimizers[name], self.objective.followed
 
         def loss(learned: Params) -> tuple[Array, Metrics]:

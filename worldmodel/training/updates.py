@@ -63,6 +63,19 @@ def descend(
     return Step(optax.apply_updates(params, changes), state, aux, gradients)
 
 
+def adamw(stage: Stage, weight_decay: float, clip_norm: float) -> optax.GradientTransformation:
+    """Return the optimizer of a stage: its rate warms up over 5 % of the updates, then decays to 1 % along a cosine.
+
+    Args:
+      stage: with its number of updates and its rate.
+      weight_decay: of AdamW.
+      clip_norm: norm at which a gradient is clipped.
+    """
+    rate, warmup = stage.learning_rate, max(1, stage.updates // 20)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, rate, warmup, max(stage.updates, warmup + 1), 0.01 * rate)
+    return optax.chain(optax.clip_by_global_norm(clip_norm), optax.adamw(schedule, weight_decay=weight_decay))
+
+
 def repeat(update: Callable[[State], tuple[State, Metrics]], state: State, count: int) -> tuple[State, Metrics]:
     """Run `count` updates in one scan, and average their metrics."""
 

@@ -7,6 +7,7 @@ import pytest
 import envs
 from experiments import build, cli
 from experiments.baselines import gcbc
+from experiments.build import processes
 from experiments.shell.folders import config_dir
 from experiments.training import cloning
 from experiments.training import run as training
@@ -59,5 +60,30 @@ def test_gcbc_is_trained_on_the_recipes_data_and_read_again(tmp_path, capfd):
 )
 def test_what_cannot_be_cloned_is_refused(words, said, tmp_path, capfd):
     assert cli.main(["train", "method=gcbc", f"runs={tmp_path}", *words]) == 2
+    assert said in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["method=td", "devices=2"], "devices and distributed belong to method=jepa and method=video"),
+        (["devices=0"], "devices must be at least 1; got 0"),
+        (["devices=64"], "devices=64 asks for more devices than the 1 that there are"),
+        (["distributed.process=1"], "add distributed.coordinator=HOST:PORT of the first one, the same for all"),
+        (["distributed.coordinator=nowhere"], "distributed.coordinator must be HOST:PORT or auto; got 'nowhere'"),
+        (
+            ["distributed.coordinator=h:1", "distributed.processes=2", "distributed.process=2"],
+            "which of them this is, counted from 0; got 2 and 2",
+        ),
+        (
+            ["distributed.coordinator=127.0.0.1:1", "distributed.processes=2", "distributed.process=1"],
+            "nobody answers at distributed.coordinator=127.0.0.1:1",
+        ),
+    ],
+)
+def test_devices_and_processes_that_do_not_fit_are_refused(words, said, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(processes, "PATIENCE", -1.0)
+    assert cli.main(["train", f"runs={tmp_path}", *words]) == 2
     assert said in capfd.readouterr().err
     assert not list(tmp_path.iterdir())

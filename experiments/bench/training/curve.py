@@ -14,12 +14,15 @@ from ...pages.figures import COLOURS, PRINT
 from ...records.results import Row
 
 POLICIES = {"model": "planner", "reflex": "reflex"}  # policy of a row, and its name on the page
-DEFAULT = "default"
+DEFAULT, STOPPED = "default", "early_stop"
 TICKS = (30, 60, 120, 240, 480)  # seconds
 
 
 def columns(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Header and lines: a line for each task and policy, a column for each length of the training, shortest first."""
+    """Header and lines: a line for each task and policy, a column for each length of the training, shortest first.
+
+    The last column is the default with early stopping.
+    """
     lengths = list(
         dict.fromkeys(row.variant or DEFAULT for row in sorted(rows, key=lambda row: row.train_seconds or 0))
     )
@@ -33,7 +36,10 @@ def columns(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
 
 def drawn(rows: Sequence[Row]) -> bytes:
-    """The figure as an SVG: a panel for each policy, a line for each task, with its 95 % intervals."""
+    """The figure as an SVG: a panel for each policy, a line for each task, with its 95 % intervals.
+
+    A cross is the default with early stopping.
+    """
     figure = Figure(figsize=(8.4, 3.0), layout="constrained")
     panels = figure.subplots(1, len(POLICIES), sharex=True, sharey=True)
     tasks = list(dict.fromkeys(row.task for row in rows))
@@ -58,7 +64,14 @@ def _cell(row: Row | None) -> str:
 
 
 def _line(panel: Axes, rows: Sequence[Row], task: str, colour: str) -> None:
-    points = sorted((row.train_seconds or 0, row.success_rate or 0, row.ci_low or 0, row.ci_high or 0) for row in rows)
+    stopped = [(row.train_seconds or 0, row.success_rate or 0) for row in rows if row.variant == STOPPED]
+    for seconds_of_one, rate in stopped:
+        panel.plot(seconds_of_one, rate, "x", color=colour, markersize=6, clip_on=False, zorder=3)
+    points = sorted(
+        (row.train_seconds or 0, row.success_rate or 0, row.ci_low or 0, row.ci_high or 0)
+        for row in rows
+        if row.variant != STOPPED
+    )
     if not points:
         return
     seconds, rates, low, high = zip(*points, strict=True)

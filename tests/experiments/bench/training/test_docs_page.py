@@ -32,7 +32,7 @@ def test_the_page_is_written_from_rows(tmp_path):
     table_file.add(tmp_path / "training_speed.csv", SpeedRow, rows, SPEED_IDENTITY, MADE)
     found = rows_of(Profile(0.01, 2e8, {PRODUCTS: Spent(0.06, 40)}, 10), "two_room", "joint", 100.0)
     table_file.add(tmp_path / "training_profile.csv", ProfileRow, found, IDENTITY, MADE)
-    lengths = {"eighth": (11.0, 10), "": (80.0, 99), "half": (43.0, 80)}
+    lengths = {"early_stop": (20.0, 70), "eighth": (11.0, 10), "": (80.0, 99), "half": (43.0, 80)}
     rows = [
         Row(
             task="umaze",
@@ -49,9 +49,9 @@ def test_the_page_is_written_from_rows(tmp_path):
     ]
     table_file.add(tmp_path / "training_curve.csv", Row, rows[:-1], RESULT_IDENTITY, MADE)
     page = docs_page.page(text, tmp_path)
-    assert "| task | acts by | eighth | half | default |" in page
-    assert "| umaze | planner | 10%, 11 s | 80%, 43 s | 99%, 80 s |" in page
-    assert "| umaze | reflex | 10%, 11 s |  | 99%, 80 s |" in page
+    assert "| task | acts by | eighth | half | default | early_stop |" in page
+    assert "| umaze | planner | 10%, 11 s | 80%, 43 s | 99%, 80 s | 70%, 20 s |" in page
+    assert "| umaze | reflex | 10%, 11 s |  | 99%, 80 s | 70%, 20 s |" in page
     assert "| two_room | 80.0 s | 20.0 s | 0.25 | 1,234 |  | 99.0% (94.6–99.8) | 99.0% (96.4–99.7) |" in page
     assert "| two_room | joint | 10.00 | 0.200 | 20 | 20% | 100% |" in page
     assert page.count("Measured on A CPU, 2 cores, Linux x86_64.") == 3

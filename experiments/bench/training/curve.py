@@ -23,9 +23,8 @@ def columns(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
     The last column is the default with early stopping.
     """
-    lengths = list(
-        dict.fromkeys(row.variant or DEFAULT for row in sorted(rows, key=lambda row: row.train_seconds or 0))
-    )
+    timed = sorted(rows, key=lambda row: (row.variant == STOPPED, row.train_seconds or 0))
+    lengths = list(dict.fromkeys(row.variant or DEFAULT for row in timed))
     found = {(row.task, row.policy, row.variant or DEFAULT): row for row in rows}
     lines = [
         [task, name, *(_cell(found.get((task, policy, length))) for length in lengths)]

@@ -21,7 +21,7 @@ RESULTS = ROOT / "experiments" / "results"
 SUITE = "scale"
 MEANING = {
     "overhead_s": "engine overhead of a step beyond its process, s",
-    "two_core_speedup": "one process of one core over two, evaluations alone",
+    "two_core_speedup": "time of one process of one core over that of two, evaluations alone",
     "ray_equals_local": "a cluster of four one-core nodes measures the same rows (1: yes)",
     "ray_rows": "rows compared",
     "ray_rows_that_differ": "rows that differ in anything but times",

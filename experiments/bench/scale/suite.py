@@ -69,16 +69,19 @@ def overhead(cfg: DictConfig) -> list[Value]:
 
 
 def speedup(cfg: DictConfig) -> list[Value]:
-    """How much sooner two processes of one core each fill a table of evaluations than one such process."""
+    """How much sooner two processes of one core each fill a table of evaluations than one such process.
+
+    A first table is not timed: it leaves models and compiled programs, which the other two find alike.
+    """
     with tempfile.TemporaryDirectory() as place:
         took = []
-        for at_once in (1, 2):
-            made = _composed(cfg, Path(place) / str(at_once), list(cfg.suite.evaluation))
-            made.engine = _processes(at_once)
+        for number, at_once in enumerate((2, 1, 2)):
+            made = _composed(cfg, Path(place), list(cfg.suite.evaluation))
+            made.engine, made.results = _processes(at_once), str(Path(place) / f"table{number}")
             began = time.perf_counter()
             goal.run(made)
             took.append(time.perf_counter() - began)
-    return [Value("two_core_speedup", took[0] / took[1], "")]
+    return [Value("two_core_speedup", took[1] / took[2], "")]
 
 
 def equal(cfg: DictConfig) -> list[Value]:

@@ -33,9 +33,9 @@ _chosen = jax.jit(chosen)
 class VectorController:
     """One agent in N environments, each of which gets the actions that a `Controller` of its own would give.
 
-    On two cores it takes about half the time of N controllers. For measurements, data and baselines; a robot has a
-    `Controller` or a `RealtimeController`. Observations are checked as there, and while planning fails in an
-    environment, the rest of its last good plan is executed, then the rest action.
+    Environments are planned for side by side. For measurements, data and baselines; a robot has a `Controller` or a
+    `RealtimeController`. Observations are checked as there, and while planning fails in an environment, the rest of its
+    last good plan is executed, then the rest action.
 
     One thread at a time may call it (RuntimeError otherwise).
 

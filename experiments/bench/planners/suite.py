@@ -63,11 +63,13 @@ def run(cfg: DictConfig) -> list[PlannerRow]:
     tight = {str(task): int(steps) for task, steps in cfg.suite.tight.items()}
     todo = missing(points, is_measured, cfg.redo)
     failed = run_steps(cfg, __name__, Suite(cfg, points, todo, tight).steps(), PlannersTable(FILE, tight))
-    add(path, Entry({}, ()), tight)  # the tight steps may have changed since the runs were made
+    if not cfg.dry_run:
+        add(path, Entry({}, ()), tight)  # the tight steps may have changed since the runs were made
     entries = read_entries(path)
     found = rows_of(entries, tight)
     show(cfg, list(planners), found, [run for entry in entries for run in entry.runs])
-    figure.draw(found, path, reference_of(cfg))
+    if not cfg.dry_run:
+        figure.draw(found, path, reference_of(cfg))
     exit_on_failure(failed)
     return found
 

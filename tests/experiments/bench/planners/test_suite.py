@@ -136,6 +136,11 @@ def test_a_point_is_measured_again_with_other_settings_more_episodes_or_redo(tmp
     assert len(entry.runs) == 1 and len(entry.runs[0].steps) == 4
 
 
+def test_a_dry_run_writes_nothing(tmp_path, fake):
+    bench.run(settings(tmp_path / "results", f"runs='{tmp_path / 'runs'}'", "dry_run=true"))
+    assert not fake and not list(tmp_path.iterdir())
+
+
 def test_runs_of_other_machines_join_the_table(tmp_path):
     there, here = tmp_path / "there", tmp_path / "here"
     for folder in (there, here):

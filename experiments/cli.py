@@ -1,7 +1,7 @@
 """The command line: `jepa-mpc COMMAND [hydra overrides]`.
 
 To add a command, write a module in `commands` with `run(cfg)`, a `configs/COMMAND.yaml`, a line in `COMMANDS`, and its
-place and examples in `reference/commands.py`.
+place and examples in `reference/commands.py`. A command about data goes into `commands/data` and `DATA_COMMANDS`.
 Heavy packages are imported only once the command is known, so that help is immediate.
 """
 
@@ -29,7 +29,7 @@ from .shell.shadowing import PACKAGES, PROGRAM
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# The help line of each command; `run` in the module of that name in `commands` executes it.
+# The help line of each command; `run` in the module of that name executes it.
 COMMANDS = {
     "demo": "the whole pipeline: collect, train, plan, and one page with the results",
     "check": "say what is right and wrong with an environment or with recorded data, before an hour is spent",
@@ -49,6 +49,8 @@ COMMANDS = {
     "list": "show what there is to choose from: tasks, models, planners, costs, sensors, suites and more",
     "doctor": "check versions, devices, rendering, folders and names, with the fix for each",
 }
+
+DATA_COMMANDS = ("check", "collect", "convert")  # modules in `commands/data`
 
 # The long options that Hydra's own parser handles; any other word with two dashes is a mistake.
 HYDRA_FLAGS = ("--help", "--hydra-help", "--multirun", "--cfg", "--resolve", "--package", "--info", "--config-dir")
@@ -123,6 +125,12 @@ def _report(error: Exception, command: str, rest: Sequence[str]) -> int:
     return report(error, command, rest)
 
 
+def command_module(command: str) -> ModuleType:
+    """Module whose `run` executes the command."""
+    room = ".commands.data" if command in DATA_COMMANDS else ".commands"
+    return importlib.import_module(f"{room}.{command}", __package__)
+
+
 def _help(rest: Sequence[str]) -> int:
     """Print the help of the program; with `all`, every setting of every command."""
     from .reference import help
@@ -177,7 +185,7 @@ def _run_hydra(command: str, rest: Sequence[str]) -> None:
         try:
             check(cfg)
             check_outputs(cfg)
-            code = _run(importlib.import_module(f".commands.{command}", __package__), command, cfg)
+            code = _run(command_module(command), command, cfg)
         except Exception as error:
             # Hydra would print its own lines and continue with the next job; it lets SystemExit pass.
             raise SystemExit(_report(error, command, rest)) from error

@@ -74,8 +74,8 @@ ORDER = {
         "shipped",
     ],
 }
-MOST_FILES = 16  # in a room; the roots of planning and envs are shelves of planners and of tasks, and commands are one
-SHELVES = ("planning", "envs", "experiments/commands")
+MOST_FILES = 16  # in a room; the roots of planning and envs are shelves of planners and of tasks
+SHELVES = ("planning", "envs")
 MOST_LINES = 300  # of a file
 
 

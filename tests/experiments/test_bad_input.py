@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import envs
-from experiments.commands import collect, diagnose, plan, train
+from experiments.commands import diagnose, plan, train
+from experiments.commands.data import collect
 from experiments.pages.report import health_section
 from experiments.training import offline
 from experiments.training.data_checks import check_checkpoint, check_data, check_moves, check_range

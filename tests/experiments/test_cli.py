@@ -329,7 +329,7 @@ def test_compiled_programs_are_kept_where_the_user_says(seen: list, monkeypatch:
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_is_there(command: str) -> None:
-    assert callable(importlib.import_module(f"experiments.commands.{command}").run)
+    assert callable(cli.command_module(command).run)
 
 
 def test_every_choice_of_every_command_composes() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 import envs
 from experiments.cli import main
-from experiments.commands import collect, demo, plan, train
+from experiments.commands import demo, plan, train
+from experiments.commands.data import collect
 from experiments.evaluation.goals.protocols import honest
 from experiments.evaluation.goals.rollout import GoalEpisodes, run_episodes
 from experiments.evaluation.policy import NoopPolicy, RandomPolicy

@@ -13,7 +13,8 @@ import envs
 from envs.task import HasReadout, HasScript, PlanarView
 from experiments.build.checkpoints import controller
 from experiments.cli import main
-from experiments.commands import collect, demo, diagnose, drive, export, plan
+from experiments.commands import demo, diagnose, drive, export, plan
+from experiments.commands.data import collect
 from experiments.evaluation.goals.protocols import honest
 from worldmodel.models.checkpoint import load_model
 

@@ -9,7 +9,8 @@ import pytest
 from envs.vision.camera import available
 from experiments.build import compose, goal_tasks
 from experiments.build.recipes import Paths
-from experiments.commands import collect, drive, export, plan, replay, train
+from experiments.commands import drive, export, plan, replay, train
+from experiments.commands.data import collect
 from experiments.pictures.memory import load_memory
 from experiments.pictures.png import write_png
 from planning.control import Bundle, Controller

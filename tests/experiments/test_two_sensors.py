@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from experiments.build import compose
-from experiments.commands import bench, collect, drive, export, plan, replay, train
+from experiments.commands import bench, drive, export, plan, replay, train
+from experiments.commands.data import collect
 from planning.control import Bundle
 from worldmodel.data.dataset import load
 

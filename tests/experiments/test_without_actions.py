@@ -7,7 +7,8 @@ import pytest
 
 from experiments.build import compose
 from experiments.cards.card import card_file
-from experiments.commands import check, collect, export, plan, train
+from experiments.commands import export, plan, train
+from experiments.commands.data import check, collect
 from experiments.training.given_data import load_for_model, load_for_training
 from planning.control import Bundle
 from worldmodel.models.checkpoint import load_model, save_model

@@ -10,8 +10,8 @@ import pytest
 
 from experiments.cli import main
 
-from ...envs.test_own_files import FILE
-from ...pages import own_logs
+from ....envs.test_own_files import FILE
+from ....pages import own_logs
 
 GOOD = FILE.replace(
     """observation=gymnasium.spaces.Dict(

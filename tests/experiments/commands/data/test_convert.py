@@ -5,8 +5,8 @@ import pytest
 from experiments.cli import main
 from experiments.commands import train
 
-from ...pages import own_logs
-from ..recipe import settings
+from ....pages import own_logs
+from ...recipe import settings
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,16 @@ from envs.behaviours import Behaviour
 from envs.registry import make_reward_task, usual_action_repeat
 from worldmodel.data.episodes import EpisodeData
 
-from ..build import compose, goal_tasks, make
-from ..build.recipes import CUSTOM
-from ..checks import environment, goals, rewards
-from ..checks.finding import Finding, attempted, has_faults, judged, show
-from ..checks.recording import recording
-from ..checks.signals import Signals
-from ..records.document import rows_of
-from ..shell.overrides import override
-from ..training.data_checks import description
-from ..training.given_data import load_to_check
+from ...build import compose, goal_tasks, make
+from ...build.recipes import CUSTOM
+from ...checks import environment, goals, rewards
+from ...checks.finding import Finding, attempted, has_faults, judged, show
+from ...checks.recording import recording
+from ...checks.signals import Signals
+from ...records.document import rows_of
+from ...shell.overrides import override
+from ...training.data_checks import description
+from ...training.given_data import load_to_check
 
 _OF_RECORDED = ("constant", "angles", "unbounded", "offset", "outliers", "rest", "speed", "saturation", "delay")
 _LONGEST = 200_000  # steps of data whose simulator states are looked at

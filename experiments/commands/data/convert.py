@@ -8,8 +8,8 @@ from omegaconf import DictConfig
 
 from worldmodel.data.lerobot.convert import Converted, to_lerobot
 
-from ..shell.progress import progress_bar
-from ..shell.say import say
+from ...shell.progress import progress_bar
+from ...shell.say import say
 
 
 def run(cfg: DictConfig) -> Converted:

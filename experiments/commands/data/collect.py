@@ -15,13 +15,13 @@ from envs.task import PlanarView
 from worldmodel.data.dataset import load
 from worldmodel.files import write_atomically
 
-from ..build import goal_tasks
-from ..build.recipes import Paths
-from ..pages.figures import coverage_alone, to_png
-from ..records.manifest import manifest
-from ..records.results import Value, append_values
-from ..shell.say import say
-from ..training.ensure import collect_data, visited
+from ...build import goal_tasks
+from ...build.recipes import Paths
+from ...pages.figures import coverage_alone, to_png
+from ...records.manifest import manifest
+from ...records.results import Value, append_values
+from ...shell.say import say
+from ...training.ensure import collect_data, visited
 
 
 def run(cfg: DictConfig) -> Collected:

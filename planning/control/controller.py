@@ -29,7 +29,7 @@ from .engine.readings import checked_action, one_of_batch
 from .exclusive import Exclusive
 from .loop.status import Reason, Source
 from .plan_watch import PlanWatch
-from .senses import Senses
+from .senses import Sensed, Senses
 
 
 @final
@@ -39,8 +39,8 @@ class Controller:
     Episodes are numbered from the last `reset` with a seed: equal seeds and observations give equal actions, unless
     there is a deadline, since the number of iterations then depends on the machine.
 
-    `source` and `reason` give the origin of the last action. While planning fails (no candidate has a finite cost), the
-    rest of the last good plan is executed; after that, or where it is not finite, the rest action of the contract.
+    While planning fails (no candidate has a finite cost), the rest of the last good plan is executed; after that, or
+    where it is not finite, the rest action of the contract. `source` and `reason` give the origin of the last action.
 
     One thread at a time may call it (RuntimeError otherwise); where none may wait, use `RealtimeController`.
 
@@ -211,40 +211,42 @@ class Controller:
           RuntimeError: there was no `reset` yet, or another thread is in a call.
         """
         with self._alone("act"):
-            state = self._current("act")
-            assert self._sent is not None
-            moment = self._senses.moment(observation, self._sent)
-            step = self._engine.step if self._anytime is None else partial(self._anytime.step, self._engine)
-            action, state = step(state, moment)
-            self._senses.recent.append(moment)
-            self._sent = self._watch.judge(action, self._engine.status(state), self._senses.untrusted)
-            if self._watch.source == Source.BRAKE:  # a failed search is not continued
-                state = self._fresh_state()
-            self._state, self._acted = state, True
-            return self._sent.copy()
+            return self._next_action(self._current("act"), self._senses.sensed(observation))
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[ndarray, Any]:
         """Return `act` in the signature of Stable-Baselines3's policies: `[O]` gives `[A]`, `[1, O]` gives `[1, A]`.
 
+        Errors are those of `act`, and change nothing.
+
         Args:
           observation: as `act` takes it, or a batch of one.
           state: returned unchanged, as the controller has its own memory.
           episode_start: true to reset towards the same goal, from the rest action.
           deterministic: without effect, as a plan depends on the seed alone.
-
-        Raises:
-          ValueError, RuntimeError: as `act`.
         """
         with self._alone("predict"):
             self._current("predict")
             single, batch = one_of_batch(observation, self._contract.observation)
-            self._senses.check(single)
-            if episode_start is not None and np.any(episode_start) and self._acted:
+            begins = bool(episode_start is not None and np.any(episode_start) and self._acted)
+            sensed = self._senses.sensed(single, begins)
+            if begins:
                 self.reset(previous=self._rest)
-            action = self.act(single)
+            action = self._next_action(self._current("predict"), sensed)
             return (action[None] if batch else action), state
+
+    def _next_action(self, state: Any, sensed: Sensed) -> Float[ndarray, "A"]:
+        assert self._sent is not None
+        moment = self._senses.moment(sensed, self._sent)
+        step = self._engine.step if self._anytime is None else partial(self._anytime.step, self._engine)
+        action, state = step(state, moment)
+        self._senses.recent.append(moment)
+        self._sent = self._watch.judge(action, self._engine.status(state), self._senses.untrusted)
+        if self._watch.source == Source.BRAKE:  # a failed search is not continued
+            state = self._fresh_state()
+        self._state, self._acted = state, True
+        return self._sent.copy()
 
     @property
     def source(self) -> Source:
@@ -262,10 +264,7 @@ class Controller:
         return self._senses.filled
 
     def expected(self, sensor: str) -> tuple[ndarray, ndarray]:
-        """Return what a sensor would read now if it were missing, and the standard deviation of that, in its units.
-
-        Raises ValueError for no such sensor or no such model, RuntimeError before the second observation of an episode.
-        """
+        """Return what a sensor would read now if it were missing, and its standard deviation, as `Filler.expected`."""
         return self._senses.expected(sensor)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
@@ -14,7 +15,17 @@ from .engine.filling import NO_FILLING, Filled, Filler, checked_trust, filler_of
 from .engine.goal import checked_goal, checked_observation, episode_goal
 from .engine.interface import Engine
 from .engine.pictures import Eye
-from .engine.readings import Reading
+from .engine.readings import Fault
+
+NO_MOMENTS = np.zeros((0, 0), np.float32)
+
+
+@dataclass(frozen=True)
+class Sensed:
+    """An observation that is not refused."""
+
+    row: Float[ndarray, "E"]  # zeros where a sensor is missing
+    missing: Mapping[str, Fault]  # by sensor, why there is no usable reading
 
 
 @final
@@ -53,23 +64,29 @@ class Senses:
         if self._filler is not None:
             self._filler.forget()
 
-    def check(self, observation: Any) -> Reading:
-        """Return an observation after its checks. Raises ValueError where it is refused."""
-        return checked_observation(observation, self._contract, self._plausible, self._filler is not None)
+    def sensed(self, observation: Any, begins: bool = False) -> Sensed:
+        """Return an observation after its checks; it changes nothing.
 
-    def moment(self, observation: Any, sent: ndarray) -> Float[ndarray, "E"]:
-        """Return the row [E] of an observation, after the action `sent` [A].
+        Args:
+          observation: as `Controller.act` takes it.
+          begins: whether it is to be the first one of an episode.
 
         Raises:
-          ValueError: it is refused, or a sensor is missing that cannot be imagined. Nothing changes then.
+          ValueError: it is refused, or a sensor is missing that cannot be imagined.
         """
-        reading = self.check(observation)
+        reading = checked_observation(observation, self._contract, self._plausible, self._filler is not None)
         row = self._eye.moment(reading)
         if self._filler is not None:
-            filled = self._filler.complete(row, reading.missing, float(self._moment), sent)
-            if filled is None:
-                optional = self._contract.observation.flags
-                raise ValueError(next(f.sentence for name, f in reading.missing.items() if name not in optional))
+            for name in self._filler.unknown(reading.missing, NO_MOMENTS if begins else None):
+                raise ValueError(reading.missing[name].sentence)
+        return Sensed(row, reading.missing)
+
+    def moment(self, sensed: Sensed, sent: ndarray) -> Float[ndarray, "E"]:
+        """Take in an observation, after the action `sent` [A]. Return its row [E], with what is imagined."""
+        row = sensed.row
+        if self._filler is not None:
+            filled = self._filler.complete(row, sensed.missing, float(self._moment), sent)
+            assert filled is not None  # `sensed` refuses it
             self._filled, row = filled, filled.row
         self._moment += 1
         return row

@@ -149,20 +149,21 @@ class VectorController:
             returned. None: all of them.
 
         Raises:
-          ValueError: there are not N observations, or one of them is refused; the message has its place.
+          ValueError: there are not N observations, or one of them is refused; the message has its place. Nothing
+            changes then.
           RuntimeError: there was no `reset` yet, or another thread is in a call.
         """
         with self._alone("act"):
             states, places, given = self._current("act"), self._places(active), self._each(observations, "observations")
-            for place in np.flatnonzero(places).tolist():
-                self._of(place, self._senses[place].check, given[place])
+            active_places = np.flatnonzero(places).tolist()
+            sensed = [self._of(place, self._senses[place].sensed, given[place]) for place in active_places]
             rows = np.zeros((self.num_envs, self._contract.embedding_size), np.float32)
-            for place in np.flatnonzero(places).tolist():
-                rows[place] = self._of(place, self._senses[place].moment, given[place], self._sent[place])
+            for place, each in zip(active_places, sensed, strict=True):
+                rows[place] = self._senses[place].moment(each, self._sent[place])
             actions, plans, states = _step(self._agent, states, rows, places)
             statuses, sent = np.asarray(plans.status), np.tile(self._contract.rest_action, (self.num_envs, 1))
             failed = np.zeros(self.num_envs, bool)
-            for place in np.flatnonzero(places).tolist():
+            for place in active_places:
                 watch, senses = self._watches[place], self._senses[place]
                 sent[place] = watch.judge(np.asarray(actions[place]), Status(int(statuses[place])), senses.untrusted)
                 failed[place] = watch.source == Source.BRAKE

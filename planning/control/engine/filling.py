@@ -83,12 +83,11 @@ class Filler:
           window: [n, E] the moments before, one control period apart, none at an episode's start; None: those of the
             last calls.
         """
+        if self.unknown(missing, window):
+            return None
         known_before = list(self._memory) if window is None else window
         before = np.stack(list(known_before)) if len(known_before) else None
         imagined = [name for name in missing if name in self._read_at and before is not None]
-        needed = {sensor.name for sensor in self._spec.sensors if not sensor.optional}
-        if needed & (set(missing) - set(imagined)):
-            return None
         known = np.asarray([name not in missing for name in self._names], np.float32)
         ages = [max(moment - self._read_at.get(name, moment), 1.0) for name in self._names]
         self._asked = None
@@ -101,6 +100,17 @@ class Filler:
             filled = self.completed(self._asked, imagined)
         self._memory.append(filled.row)
         return filled
+
+    def unknown(self, missing: Collection[str], window: ndarray | None = None) -> list[str]:
+        """Return the sensors that the model needs and that are missing without anything to imagine them from.
+
+        Args:
+          missing: names of the sensors without a usable reading.
+          window: as for `complete`; one without moments also stands for a new episode.
+        """
+        remembered = len(self._memory if window is None else window) > 0
+        needed = [sensor.name for sensor in self._spec.sensors if not sensor.optional]
+        return [name for name in needed if name in missing and not (remembered and name in self._read_at)]
 
     def expected(self, name: str) -> tuple[ndarray, ndarray]:
         """Return what a sensor would read at the newest moment if it were missing, and its standard deviation.

@@ -12,7 +12,17 @@ import pytest
 from jax.tree_util import register_dataclass
 
 from planning import CEM, Agent, GoalDistance
-from planning.control import Bundle, BundleEngine, Controller, LiveEngine, Loop, Planning, RealtimeController, Recipe
+from planning.control import (
+    Bundle,
+    BundleEngine,
+    Controller,
+    LiveEngine,
+    Loop,
+    Planning,
+    RealtimeController,
+    Recipe,
+    VectorController,
+)
 from planning.control.engine.contract import Contract
 from planning.control.engine.filling import Filler
 from planning.control.engine.readings import Kind
@@ -162,6 +172,27 @@ def test_what_was_never_read_is_not_imagined(control):
     control.reset(GOAL, seed=0)
     with pytest.raises(ValueError, match="lacks the sensor position"):  # nor does an earlier episode count
         control.act({"velocity": body.velocity})
+
+
+def test_a_refused_beginning_leaves_the_episode_as_it_was(control):
+    body = Body()
+    control.act(body.seen())
+    with pytest.raises(ValueError, match="lacks the sensor position"):  # an episode begins with all that it needs
+        control.predict({"velocity": body.velocity}, episode_start=True)
+    control.predict({"velocity": body.velocity})
+    assert list(control.filled) == ["position"]
+
+
+def test_what_one_environment_refuses_the_others_have_not_seen(engine):
+    several, seen = VectorController(engine.agent, 2), Body().seen()
+    several.reset([GOAL, GOAL])
+    lost = {"velocity": seen["velocity"]}
+    with pytest.raises(ValueError, match="environment 1: .* lacks the sensor position"):
+        several.act([seen, lost])
+    with pytest.raises(ValueError, match="environment 0: .* lacks the sensor position"):  # it was never read there
+        several.act([lost, seen])
+    several.act([seen, seen])
+    assert np.isfinite(several.act([lost, seen])).all()
 
 
 def test_a_model_without_the_head_refuses_as_before():

@@ -137,15 +137,15 @@ def _of_logs(name: str, logs: Logs, scratch: Path) -> _Source:
     def episodes() -> Iterator[tuple[dict[str, ndarray], dict[str, Frames]]]:
         for recording in recordings:
             rows = {camera: _frames_of(recording, camera, logs, scratch) for camera in logs.cameras}
+            tapes = {camera: _Tape(recording.path.videos[camera]) for camera in logs.cameras}
             for each in recording.episodes:
                 if not len(each.actions):
                     continue
                 values = {ACTION: _padded(name, each.name, each.actions), STATE: each.observations}
                 if each.positions is not None:
                     values[POSITIONS] = each.positions
-                videos = recording.path.videos
                 shown: dict[str, Frames] = {
-                    IMAGES + camera: _picked(videos[camera], at[each.rows]) for camera, at in rows.items()
+                    IMAGES + camera: tapes[camera].frames(at[each.rows]) for camera, at in rows.items()
                 }
                 yield {key: values[key] for key in columns}, shown
 
@@ -160,15 +160,23 @@ def _frames_of(recording: Recording, camera: str, logs: Logs, scratch: Path) -> 
     return aligned_frames(recording, camera, reel, logs)[0]
 
 
-def _picked(video: Any, numbers: ndarray) -> Iterator[ndarray]:
-    """Iterate over the frames with these numbers, which do not decrease, as they are in the video."""
-    at = 0
-    for number, (_, frame) in enumerate(read_frames(video)):
-        while at < len(numbers) and numbers[at] == number:
-            yield frame
-            at += 1
-        if at == len(numbers):
-            return
+class _Tape:
+    """A video that is decoded once for all episodes in it, as far as these follow one another."""
+
+    def __init__(self, video: Any):
+        self._video, self._left = video, read_frames(video)
+        self._at, self._frame = -1, np.empty(0)
+
+    def frames(self, numbers: ndarray) -> Iterator[ndarray]:
+        """Iterate over the frames with these numbers, as they are in the video; it ends where the video does."""
+        for number in numbers:
+            if number < self._at:
+                self._left, self._at = read_frames(self._video), -1
+            while self._at < number:
+                if (following := next(self._left, None)) is None:
+                    return
+                self._at, self._frame = self._at + 1, following[1]
+            yield self._frame
 
 
 def _of_data(name: str, data: EpisodeData) -> _Source:

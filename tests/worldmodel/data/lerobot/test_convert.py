@@ -10,6 +10,7 @@ from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_storage import MinariStorage
 
 from worldmodel.data.dataset import load
+from worldmodel.data.lerobot import convert
 from worldmodel.data.lerobot.convert import to_lerobot
 from worldmodel.data.lerobot.read import lerobot_logs
 from worldmodel.data.video.reel import read_frames
@@ -106,6 +107,22 @@ def test_a_gap_in_a_log_becomes_two_episodes_with_their_frames(tmp_path):
     (folder / "a/log.csv").write_text("\n".join([*lines[:4], *lines[6:]]))
     assert to_lerobot(folder, tmp_path / "out").episodes == 3
     assert shown(load(tmp_path / "out", picture_size=16).readings["pixels"]) == [0, 1, 2, 5, 6, 7, *range(6, 14)]
+
+
+def test_episodes_of_one_video_decode_it_once(tmp_path, monkeypatch):
+    folder, decoded = logs(tmp_path / "d"), []
+    lines = (folder / "a/log.csv").read_text().splitlines()
+    (folder / "a/log.csv").write_text("\n".join([*lines[:4], *lines[6:]]))
+    frames_of = convert.read_frames
+
+    def counted(path):
+        for each in frames_of(path):
+            decoded.append(path.name)
+            yield each
+
+    monkeypatch.setattr(convert, "read_frames", counted)
+    assert to_lerobot(folder, tmp_path / "out").episodes == 3
+    assert decoded.count("front.mp4") == 8
 
 
 def test_a_lerobot_dataset_is_written_anew(tmp_path):

@@ -30,6 +30,8 @@ from jaxtyping import install_import_hook
 
 install_import_hook(["planning", "worldmodel", "envs"], "beartype.beartype")
 
+gc.set_threshold(50_000, 10, 10)  # as the command line does: tracing allocates a million objects
+
 # imageio-ffmpeg forks by hand otherwise, which JAX warns of; the command line sets the same.
 os.environ.setdefault("IMAGEIO_FFMPEG_NO_PREVENT_SIGINT", "1")
 
@@ -38,6 +40,12 @@ hypothesis.settings.load_profile("tests")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def pytest_collection_finish():
+    """Leave the half million objects of imports and tests out of every later garbage collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from ..files import write_atomically
 from .architecture import Architecture
 from .fingerprint import differing, unknown, unknown_clause
 from .formats import FORMAT, check_fields, check_version, unusable, upgraded
-from .freeze import FrozenModel, FrozenRewardModel, Weights, freeze, freeze_reward_model
-from .goal_model import ModelConfig, WorldModel, create
+from .freeze import FrozenModel, FrozenRewardModel, Weights, architecture, freeze, freeze_reward_model
+from .goal_model import ModelConfig, WorldModel
 from .reward_model import RewardModelConfig
 from .tensors import fill, leaves_of, name_of
 
@@ -95,8 +95,7 @@ def load_model(path: str | Path) -> Checkpoint:
     tensors, header = _read(path, MODEL)
     tensors = {name: each.astype(np.float32) if each.dtype == np.float16 else each for name, each in tensors.items()}
     config, metadata = _described(path, ModelConfig, header, tensors)
-    abstract = nnx.eval_shape(lambda: create(config, 0))
-    graphdef, state = nnx.split(abstract)
+    graphdef, state = architecture(config)
     model = freeze(nnx.merge(graphdef, fill(path, state, tensors)), config)
     objective = metadata.get("objective")
     if isinstance(objective, dict) and objective.get("distance") == 0:
@@ -115,7 +114,7 @@ def with_members(model: WorldModel, config: ModelConfig, members: int) -> tuple[
         raise ValueError(f"members must lie between 1 and the {config.ensemble} that the model has; got {members}")
     smaller = replace(config, ensemble=members)
     known = {name_of(names): leaf for names, leaf in leaves_of(nnx.state(model))}
-    graphdef, state = nnx.split(nnx.eval_shape(lambda: create(smaller, 0)))
+    graphdef, state = architecture(smaller)
     leaves = [known[name_of(names)] for names, _ in leaves_of(state)]
     return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), leaves)), smaller
 
@@ -129,7 +128,7 @@ def save_reward_model(path: str | Path, weights: Weights, config: RewardModelCon
       config: the architecture.
       metadata: JSON.
     """
-    _, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
+    _, state = architecture(config)
     named = zip(leaves_of(state), weights, strict=True)
     tensors = {name_of(names): np.asarray(weight) for (names, _), weight in named}
     _write(path, REWARD_MODEL, tensors, {"model": config.to_json(), "metadata": metadata})
@@ -144,7 +143,7 @@ def load_reward_model(path: str | Path) -> RewardCheckpoint:
     """
     tensors, header = _read(path, REWARD_MODEL)
     config, metadata = _described(path, RewardModelConfig, header, tensors)
-    _, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
+    _, state = architecture(config)
     weights = tuple(jax.tree.leaves(fill(path, state, tensors)))
     return RewardCheckpoint(freeze_reward_model(weights, config), metadata)
 

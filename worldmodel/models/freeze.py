@@ -26,10 +26,9 @@ Weights = tuple[Array, ...]
 
 
 @lru_cache(maxsize=32)
-def _architecture(config: Architecture) -> tuple[Any, Any]:
-    """Graph and tree structure of the module that `config` describes; a function of it alone."""
-    graphdef, state = nnx.split(nnx.eval_shape(lambda: config.create(0)))
-    return graphdef, jax.tree.structure(state)
+def architecture(config: Architecture) -> tuple[Any, Any]:
+    """Graph and abstract state of the module that `config` describes; a function of it alone. Change neither."""
+    return nnx.split(nnx.eval_shape(lambda: config.create(0)))
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ class ModelFunction:
 
 def merge(params: Weights, config: Architecture) -> Any:
     """Return the module with these weights."""
-    graphdef, treedef = _architecture(config)
-    return nnx.merge(graphdef, jax.tree.unflatten(treedef, params))
+    graphdef, state = architecture(config)
+    return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), params))
 
 
 @dataclass(frozen=True)

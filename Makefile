@@ -13,9 +13,10 @@ PYTHON ?= $(firstword $(foreach python,python3.12 python3.11 python3,$(shell $(p
 demo: venv
 	$(BIN)/jepa-mpc demo
 
-# Files stay whole on one worker, because a file's tests share what JAX compiled.
+# Files stay whole on one worker, because a file's tests share what JAX compiled. They keep their order: otherwise files
+# with few tests come last, which are the longest.
 test: venv
-	$(BIN)/pytest -n 2 --dist loadscope
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 check: venv
 	$(BIN)/ruff format --check .
@@ -42,13 +43,14 @@ media: venv
 venv: $(STAMP)
 
 # Done again when the dependencies change. The stamp comes last, so an interrupted installation is simply continued.
+# Modules compile as they are imported: most never are, and compiling all takes as long as the rest.
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "jepa-mpc needs Python 3.11 or 3.12, and none was found: install one, or say where it is with make PYTHON=..." >&2; exit 1; }
 	@"$(PYTHON)" -c '$(IN_RANGE)' || { echo "jepa-mpc needs Python 3.11 or 3.12, and $(PYTHON) is another one" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install its venv package (on Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	"$(PYTHON)" -m venv $(VENV) || { echo "$(PYTHON) could not make $(VENV): remove that folder and try again" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --upgrade pip setuptools hatchling editables
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable . --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --no-compile --editable . --group dev
 	@touch $@
 	@echo "installed: run 'source $(VENV)/bin/activate', and then jepa-mpc; or call it as $(BIN)/jepa-mpc"
 

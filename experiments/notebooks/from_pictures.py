@@ -54,8 +54,9 @@ def row(pictures, titles, name, width=1.5):
 # ## What the camera sees, and what is left of it
 #
 # The mean picture of the training data is subtracted, so walls and floor are zero. The rest is cut into patches, and
-# each becomes a few numbers, its principal components. This is the embedding of one moment. Below: a picture, its
-# difference from the mean picture, and what the components keep of that difference.
+# each becomes a few numbers: a linear filter, fitted to the training data, that keeps what moves and leaves out what
+# stands still. This is the embedding of one moment. Below: a picture, its difference from the mean picture, and the
+# smallest difference that has the same embedding.
 
 # %%
 pairs = honest(task, EPISODES, seed=7)
@@ -63,7 +64,7 @@ seen = task.observe(pairs.states)["pixels"]
 encoder = model.module().pictures["pixels"]
 mean, basis = np.asarray(encoder.mean[...]), np.asarray(encoder.basis[...])
 side, patch = seen.shape[1], int(round((basis.shape[0] / 3) ** 0.5))
-parts = embedded(model, {"pixels": seen[:1]}).reshape(side // patch, side // patch, -1) @ basis.T
+parts = embedded(model, {"pixels": seen[:1]}).reshape(side // patch, side // patch, -1) @ np.linalg.pinv(basis)
 kept = parts.reshape(side // patch, side // patch, patch, patch, 3).transpose(0, 2, 1, 3, 4).reshape(side, side, 3)
 scale = (seen[0] - mean).std() / kept.std()  # embeddings are in other units than pixels
 

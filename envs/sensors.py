@@ -191,11 +191,12 @@ def finite(observation: Observation) -> bool:
 
 def put(batch: Observation, index: int, observation: Observation) -> None:
     """Write one body's observation into the arrays of a batch."""
-
-    def write(rows: ndarray, row: ndarray) -> None:
-        rows[index] = row
-
-    each(write, batch, observation)
+    if isinstance(batch, dict):
+        assert isinstance(observation, dict)
+        for key, rows in batch.items():
+            rows[index] = observation[key]
+    else:
+        batch[index] = observation
 
 
 def zeros(sensors: Sequence[Sensor], batch: int) -> Observation:

@@ -65,6 +65,7 @@ ORDER = {
         "planners",
         "goal",
         "training",
+        "model_rows",
         "representation",
         "expectation",
         "few_labels",

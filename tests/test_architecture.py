@@ -27,7 +27,7 @@ ORDER = {
     "worldmodel": [".", "data", "nets", "models", "losses", "training", "diagnostics"],
     "planning": [".", "control"],
     "planning.control": ["log", "engine", "bundle", "worker", "loop", "."],
-    "envs": ["sensors", "pipes", "vision", ".", "physics", "suites", "registry"],
+    "envs": ["sensors", "pipes", "cores", "vision", ".", "physics", "suites", "registry"],
     "experiments": [
         "shell",
         "reference",

@@ -57,6 +57,7 @@ ORDER = {
     "experiments.driving": ["simulator", "view", "."],
     "experiments.bench": [
         "missing",
+        "data_steps",
         "choices",
         "budgets",
         "flops",

@@ -28,12 +28,15 @@ from ..engine.artifacts import TableFile
 from ..engine.run import run_steps
 from ..engine.step import Step, exit_on_failure
 from ..evaluation.goals.measure import make_policy
-from ..evaluation.goals.protocols import honest
+from ..evaluation.goals.protocols import Pairs, honest
+from ..evaluation.goals.rollout import GoalEpisodes
+from ..evaluation.policy import Policy
 from ..records import table_file
 from ..records.manifest import manifest
 from ..shell.progress import progress_bar
-from ..training.ensure import ensure_data, ensure_model
-from .goal.outcomes import outcomes
+from ..training.ensure import ensure_model
+from .data_steps import data_steps
+from .goal.outcomes import Outcomes
 from .missing import missing
 from .training.settings import same_settings, stored_cells
 
@@ -167,31 +170,48 @@ class ModelRows(ABC, Generic[Cell, Row]):
             file = cell.model_file(made)
             if not file.exists():
                 data, model = cell.data_step, cell.model_step
-                found.setdefault(data, Step(data, "data", partial(ensure_data, made, cell.seed)))
+                if data not in found:
+                    found |= {step.name: step for step in data_steps(self.cfg, data, made, cell.seed)}
                 train, read = partial(ensure_model, made, cell.seed, file), (Paths.of(made, cell.seed).data,)
                 found.setdefault(model, Step(model, f"model {cell.model_kind}", train, (data,), read))
                 needs = (model,)
-            found[str(cell)] = Step(str(cell), "row", partial(self.measure, cell), needs, (file,))
+            row = Step(str(cell), "row", partial(self.measure, cell), needs, (file,))
+            found |= {step.name: step for step in self.outcomes(cell).steps(row, partial(self.measure_shard, cell))}
         return list(found.values())
+
+    def outcomes(self, cell: Cell) -> Outcomes:
+        """Outcomes of a row's episodes."""
+        words = "-".join(map(str, cell.identity)).replace("/", "-")
+        path = Path(self.cfg.runs) / self.name / f"{words}.json"
+        text = json.dumps(cell.identified(self.cfg, self.settings(cell)), sort_keys=True)
+        return Outcomes(path, text, int(self.cfg.suite.episodes), TOGETHER, int(self.cfg.engine.evaluation_shards))
+
+    def measure_shard(self, cell: Cell, part: range) -> None:
+        """Measure some episodes of a row and leave their outcomes in a file."""
+        checkpoint, task, policy, pairs = self._tested(cell)
+        with progress_bar(str(cell), len(part), compiles=True) as bar:
+            self.outcomes(cell).measure(part, task, policy, pairs, bar, checkpoint.model)
+        task.close()
 
     def measure(self, cell: Cell) -> None:
         """Measure one row and write it."""
+        checkpoint, task, policy, pairs = self._tested(cell)
+        outcomes = self.outcomes(cell)
+        with progress_bar(str(cell), len(pairs), compiles=True) as bar:
+            solved = outcomes.measure_all(task, policy, pairs, bar, checkpoint.model)
+        row = self.row(cell, checkpoint, task, solved)
+        task.close()
+        made = {**self._made, "cell": cell.identified(self.cfg, self.settings(cell))}
+        table_file.add(self.path, self.table.kind, [row], self.table.identity, made)
+        outcomes.path.unlink(missing_ok=True)
+
+    def _tested(self, cell: Cell) -> tuple[Checkpoint, Any, Policy[GoalEpisodes], Pairs]:
+        """The model of a cell, the task that it is tested on, its policy, and the held-out pairs."""
         made = self.settings(cell)
         if cell.task != self._task:  # compiled programs of other tasks accumulate
             jax.clear_caches()
             self._task = cell.task
         checkpoint = ensure_model(made, cell.seed, cell.model_file(made))
-        task, model = self.task_of(cell, checkpoint), checkpoint.model
-        policy = make_policy("model", task, build.agent(made, model, task), cell.seed)
-        pairs = honest(task, int(self.cfg.suite.episodes), cell.seed)
-        identified = cell.identified(self.cfg, made)
-        words = "-".join(map(str, cell.identity)).replace("/", "-")
-        partly = Path(self.cfg.runs) / self.name / f"{words}.json"
-        with progress_bar(str(cell), len(pairs), compiles=True) as bar:
-            text = json.dumps(identified, sort_keys=True)
-            solved = outcomes(task, policy, pairs, TOGETHER, partly, text, bar, model)
-        row = self.row(cell, checkpoint, task, solved)
-        task.close()
-        made_with = {**self._made, "cell": identified}
-        table_file.add(self.path, self.table.kind, [row], self.table.identity, made_with)
-        partly.unlink(missing_ok=True)
+        task = self.task_of(cell, checkpoint)
+        policy = make_policy("model", task, build.agent(made, checkpoint.model, task), cell.seed)
+        return checkpoint, task, policy, honest(task, int(self.cfg.suite.episodes), cell.seed)

@@ -40,7 +40,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Whole(1),
-        "calibration_clips clips collection_shards copies goal_offset leap_size pairs renew spans",
+        "calibration_clips clips collection_shards copies evaluation_shards goal_offset leap_size pairs renew spans",
     ),
     (Whole(0), "context retries"),
     (Whole(1, 64), "goal_solutions"),

@@ -65,3 +65,27 @@ def test_a_model_that_is_there_is_not_trained(tmp_path):
         file.touch()
     found = steps(few_labels, tmp_path, *LABELS)
     assert [(each.kind, each.needs) for each in found] == [("row", ()), ("row", ())]
+
+
+def test_data_and_rows_are_divided_into_shards(tmp_path):
+    shards = ("engine.collection_shards=2", "engine.evaluation_shards=3")
+    words = ("suite.tasks=[two_room]", "suite.methods=[joint]", "suite.shares=[0.02]", *shards)
+    found = described(steps(few_labels, tmp_path, *words, 'suite.overrides=["collection.episodes=10"]'), tmp_path)
+    data, row = "data of two_room, seed 0", "joint on two_room, 2% labelled, seed 0"
+    place, outcomes = "few_labels/two_room-pixels-seed0", "few_labels/two_room-0.02-joint-0"
+    model, file = f"{row}: model", f"{place}-joint-0.02.safetensors"
+    parts = {"0 to 24": "0-24", "25 to 49": "25-49", "50 to 99": "50-99"}
+    folders = [f"{place}-data-shards/{numbers}" for numbers in ("0-4", "5-9")]
+    assert found == [
+        (f"{data}, episodes 0 to 4", "data, 1 of 2 shards", (), []),
+        (f"{data}, episodes 5 to 9", "data, 1 of 2 shards", (), []),
+        (data, "data, 2 shards joined", tuple(f"{data}, episodes {each}" for each in ("0 to 4", "5 to 9")), folders),
+        (model, "model joint 0.02", (data,), [f"{place}-data"]),
+        *((f"{row}, episodes {each}", "row, 1 of 3 shards", (model,), [file]) for each in parts),
+        (
+            row,
+            "row, 3 shards joined",
+            (model, *(f"{row}, episodes {each}" for each in parts)),
+            [file, *(f"{outcomes}.{each}.json" for each in parts.values())],
+        ),
+    ]

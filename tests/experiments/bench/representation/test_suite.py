@@ -125,6 +125,24 @@ def test_other_settings_are_measured_again(finished):
     assert len(bench_representation.Suite(cfg).to_measure(list(bench_representation.cells(cfg)))) == 1
 
 
+def test_rows_measured_in_shards_are_the_same(finished, tmp_path, monkeypatch):
+    folder, rows, *_ = finished
+    monkeypatch.setattr(model_rows, "TOGETHER", 1)
+    words = ("suite.methods=[twin_inverse]", f"results='{tmp_path}'", "engine.evaluation_shards=2")
+    cfg = settings(folder, *words, "suite.conditions=[light,clean]")
+    shards, measure = [], bench_representation.Suite.measure_shard
+    monkeypatch.setattr(
+        bench_representation.Suite,
+        "measure_shard",
+        lambda self, cell, part: shards.append((cell.condition, part)) or measure(self, cell, part),
+    )
+    again = bench.run(cfg)
+    assert shards == [(each, part) for each in ("light", "clean") for part in (range(0, 1), range(1, 2))]
+    assert again == [row for row in rows if row.condition != "body"]
+    place = folder / "runs" / "representation"
+    assert sorted(path.name for path in place.iterdir()) == ["body", "clean"]
+
+
 def test_the_decoder_is_part_of_the_twin(finished):
     folder = finished[0] / "runs" / "representation" / "body"
     model = load_model(folder / "two_room-pixels-seed0-twin_inverse-10.safetensors").model

@@ -228,7 +228,8 @@ def test_mistakes_are_one_sentence(tmp_path: Path, overrides, grid, words):
 
 
 @pytest.mark.parametrize(("suite", "setting"), [("paired", "collection_shards"), ("planners", "evaluation_shards")])
-def test_shards_where_there_is_nothing_to_divide_are_refused(tmp_path, suite, setting):
+def test_shards_where_there_is_nothing_to_divide_are_refused(tmp_path, monkeypatch, suite, setting):
+    monkeypatch.setattr(bench, "importlib", None)  # no suite is imported
     words = (f"suite={suite}", f"engine.{setting}=4", f"results='{tmp_path}'", f"runs='{tmp_path}'")
     with pytest.raises(ValueError, match=f"engine.{setting}=4 divides nothing in suite={suite}: .* few_labels, goal"):
         bench.run(build.compose("bench", *words))

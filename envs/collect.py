@@ -5,18 +5,14 @@ Simulator states go into `infos["state"]`, so that protocols and probes can star
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium.spaces
 import numpy as np
@@ -24,18 +20,15 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 
 from .behaviours import Behaviour, Generators
+from .dataset_folder import DATA_FILE, begin, new_folder, reserve
 from .sensors import at
 from .streams import episode_rng
 from .task import Task
-
-if TYPE_CHECKING:
-    pass
 
 _BYTES_PER_EPISODE = 20_000  # HDF5 headers of one episode: 18.2 kB measured
 _BYTES_PER_ARRAY = 4_000  # HDF5 headers of each further array of observations
 _BATCH_BYTES = 256 * 2**20  # of the observations of a batch in memory
 _FRAMES_PER_CHUNK = 16  # of pictures, compressed together
-DATA_FILE = "main_data.hdf5"  # Minari's HDF5 storage without its metadata
 
 
 @dataclass(frozen=True)
@@ -62,6 +55,7 @@ def collect(
     path: str | Path,
     progress: Callable[[int, int], None] | None = None,
     batch: int = 256,
+    first: int = 0,
 ) -> Collected:
     """Roll out episodes and write them to a Minari dataset in the directory `path`.
 
@@ -76,49 +70,36 @@ def collect(
       path: of the dataset; it must not exist yet.
       progress: called as `progress(done, total)` after every batch.
       batch: episodes rolled out together; it affects only memory use.
+      first: number of the first episode. Collections of 0 to 9 and of 10 to 19, joined (`envs.join`), are that of 0 to
+        19.
 
     Raises:
-      ValueError: fewer than one episode or step, or a seed below zero.
+      ValueError: fewer than one episode or step, or a seed or a first episode below zero.
       FileExistsError: something is at `path` already.
       OSError: the disk is full, or `path` cannot be written.
     """
-    if episodes < 1 or steps < 1 or batch < 1 or seed < 0:
+    if episodes < 1 or steps < 1 or batch < 1 or seed < 0 or first < 0:
         raise ValueError(
-            f"collection needs at least one episode, step and batch and a seed from 0; "
-            f"got episodes={episodes}, steps={steps}, batch={batch}, seed={seed}"
+            f"collection needs at least one episode, step and batch and a seed and a first episode from 0; "
+            f"got episodes={episodes}, steps={steps}, batch={batch}, seed={seed}, first={first}"
         )
     path = Path(path)
-    if path.exists():
-        raise FileExistsError(f"there is something at {path} already: choose another path or remove it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    needed = _estimated_bytes(task, episodes, steps)
-    if shutil.disk_usage(path.parent).free < needed:
-        raise _full(path, needed)
-
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent.resolve()))
-    try:
-        writer = _Writer(task, behaviour, seed, partial)
+    with new_folder(path, _estimated_bytes(task, episodes, steps)) as folder:
+        writer = _Writer(task, behaviour, seed, folder)
         rollout_seconds, detours = 0.0, 0
         batch = max(1, min(batch, _BATCH_BYTES // ((steps + 1) * _reading_bytes(task))))
-        for first in range(0, episodes, batch):
+        for done in range(0, episodes, batch):
             began = time.perf_counter()
-            rngs = [episode_rng(seed, "collect", i) for i in range(first, min(first + batch, episodes))]
+            numbers = range(first + done, first + min(done + batch, episodes))
+            rngs = [episode_rng(seed, "collect", number) for number in numbers]
             states, actions = behaviour.rollout(task, np.stack([task.sample_state(rng) for rng in rngs]), rngs, steps)
             rollout_seconds += time.perf_counter() - began
             if type(task).needs_detour is not Task.needs_detour:  # a task without walls has no detours to look for
                 detours += int(task.needs_detour(states[:, :1], task.achieved_goal(states)).any(axis=1).sum())
             writer.write(actions, states, rngs)
             if progress is not None:
-                progress(min(first + batch, episodes), episodes)
+                progress(min(done + batch, episodes), episodes)
         megabytes = writer.finish()
-        partial.chmod(0o755)  # mkdtemp makes folders that only their owner can read
-        partial.rename(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "No space left" in str(error):
-            raise _full(path, needed) from error
-        raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)  # already renamed after success
     return Collected(
         path=path,
         episodes=episodes,
@@ -136,7 +117,6 @@ class _Writer:
 
     def __init__(self, task: Task, behaviour: Behaviour, seed: int, directory: Path):
         # Imported here: Minari loads h5py and much else, which pure simulation does not need.
-        import h5py
         from minari.dataset.minari_storage import MinariStorage
 
         self._task = task
@@ -155,9 +135,7 @@ class _Writer:
                 "seed": seed,
             }
         )
-        h5py.File(
-            self._file, "a", track_order=True
-        ).close()  # Minari's file is still empty: no space can be reserved behind it
+        begin(self._file)
 
     def write(self, actions: Float[ndarray, "B T A"], states: Float[ndarray, "B T+1 S"], rngs: Generators) -> None:
         from minari.data_collector import EpisodeBuffer
@@ -168,7 +146,7 @@ class _Writer:
         steps = actions.shape[1]
         rewards, terminations = np.zeros(steps, np.float32), np.zeros(steps, bool)
         truncations = np.arange(steps) == steps - 1
-        self._reserve(_estimated_bytes(self._task, len(actions), steps))
+        reserve(self._file, _estimated_bytes(self._task, len(actions), steps))
         self._storage.update_episodes(
             EpisodeBuffer(
                 observations=at(observations, index),
@@ -183,20 +161,6 @@ class _Writer:
         if shown:
             write_pictures(self._file, shown)
         self.seconds += time.perf_counter() - began
-
-    def _reserve(self, size: int) -> None:
-        """Claim disk space behind the end of the file, or raise OSError: HDF5 itself crashes where a write fails.
-
-        HDF5 uses the space when it opens the file, and frees the excess when it closes it.
-        """
-        if not hasattr(os, "posix_fallocate"):  # macOS: only the check of free space applies
-            return
-        with self._file.open("r+b") as file:
-            try:
-                os.posix_fallocate(file.fileno(), self._file.stat().st_size, size)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that cannot reserve
-                    raise
 
     def finish(self) -> float:
         """Size of the dataset in megabytes."""
@@ -246,12 +210,3 @@ def _estimated_bytes(task: Task, episodes: int, steps: int) -> int:
     payload = episodes * (steps + 1) * per_step
     headers = _BYTES_PER_EPISODE + _BYTES_PER_ARRAY * (len(boxes) - 1)
     return payload + payload // 8 + episodes * headers + 2**16  # an eighth more, because the last chunks are not full
-
-
-def _full(path: Path, needed: int) -> OSError:
-    error = OSError(
-        f"the disk is full, or a quota used up: {needed / 1e6:.1f} MB needed at {path.parent}, "
-        f"{shutil.disk_usage(path.parent).free / 1e6:.1f} MB free; nothing was written"
-    )
-    error.errno = errno.ENOSPC  # as an argument of the constructor, it would prefix the message
-    return error

@@ -6,7 +6,6 @@ is complete: the same state and actions give the same next states, bit for bit, 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from mujoco import rollout
 from numpy import ndarray
+
+from .cores import available_cores
 
 _CHUNK_BYTES = 32 * 2**20  # of physics states and controls held at once, of which only every substeps-th is kept
 
@@ -40,8 +41,8 @@ class BatchPhysics:
 
     @property
     def threads(self) -> int:
-        """Number of threads that share a batch: one per processor."""
-        return os.cpu_count() or 1
+        """Number of threads that share a batch: one per core of this process."""
+        return available_cores()
 
     @property
     def action_size(self) -> int:

@@ -38,7 +38,7 @@ def main(job_file: str, name: str, outcome: str) -> int:
     prepare_process()
     cfg = OmegaConf.create(job.settings)
     with open_dict(cfg):
-        cfg.engine = {"name": "step", "step": name}
+        cfg.engine = {**cfg.get("engine", {}), "name": "step", "step": name}
     try:
         importlib.import_module(job.module).run(cfg)
     except StepEnded as ended:

@@ -27,7 +27,7 @@ ORDER = {
     "worldmodel": [".", "data", "nets", "models", "losses", "training", "diagnostics"],
     "planning": [".", "control"],
     "planning.control": ["log", "engine", "bundle", "worker", "loop", "."],
-    "envs": ["sensors", "pipes", "vision", ".", "physics", "suites", "registry"],
+    "envs": ["sensors", "pipes", "cores", "vision", ".", "physics", "suites", "registry"],
     "experiments": [
         "shell",
         "reference",
@@ -57,6 +57,7 @@ ORDER = {
     "experiments.driving": ["simulator", "view", "."],
     "experiments.bench": [
         "missing",
+        "data_steps",
         "choices",
         "budgets",
         "flops",
@@ -65,6 +66,7 @@ ORDER = {
         "planners",
         "goal",
         "training",
+        "model_rows",
         "representation",
         "expectation",
         "few_labels",

@@ -15,7 +15,8 @@ import gymnasium.spaces
 import numpy as np
 from numpy import ndarray
 
-from ..collect import DATA_FILE, write_pictures
+from ..collect import write_pictures
+from ..dataset_folder import DATA_FILE, begin
 from ..sensors import PIXELS, Sensor
 from .card import test_card, training_card
 from .course import FRAME_SECONDS
@@ -129,7 +130,6 @@ class _Writing:
         self.studio = Studio(size)
 
     def __enter__(self) -> _Writing:
-        import h5py
         from minari.dataset.minari_storage import MinariStorage
 
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ class _Writing:
                 "seed": int(self._made["seed"]),
             }
         )
-        h5py.File(self._partial / DATA_FILE, "a", track_order=True).close()
+        begin(self._partial / DATA_FILE)
         return self
 
     def add(self, drawn: Drawn, infos: Sequence[Mapping[str, Any]]) -> None:

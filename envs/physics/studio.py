@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 from numpy import ndarray
 
+from ..cores import available_cores
 from ..pipes import end, receive, write
 from .course import Clip
 from .drawing import SIZE
@@ -58,7 +59,7 @@ class Studio:
     """
 
     def __init__(self, size: int = SIZE, workers: int | None = None):
-        self._size, self._count = size, (os.cpu_count() or 1) - 1 if workers is None else workers
+        self._size, self._count = size, available_cores() - 1 if workers is None else workers
         self._own: Any = None
         self._processes: list[subprocess.Popen[bytes]] | None = None
         self._finalizer: Any = None

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from ..cores import available_cores
 from ..pipes import end, receive, send, write
 from .goal_simulators import AttributeSimulator, Simulator
 
@@ -50,7 +51,7 @@ class Workers:
         if self._processes is None:
             if self._own.kind == AttributeSimulator.kind:
                 logger.warning("%s does not run on MuJoCo: its steps are taken in Python, which is slower", self._name)
-            self._processes = self._started((os.cpu_count() or 1) - 1)
+            self._processes = self._started(available_cores() - 1)
             self._finalizer = weakref.finalize(self, end, self._processes)
         shares = np.array_split(np.arange(len(states)), len(self._processes) + 1)
         try:

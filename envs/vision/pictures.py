@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
+from ..cores import available_cores
 from ..pipes import end, receive, send, write
 from ..sensors import PIXELS as PIXELS
 from ..sensors import Sensor
@@ -88,7 +89,7 @@ class Pictures:
     def _share(self, states: Float[ndarray, "M S"], out: UInt8[ndarray, "M h w 3"]) -> None:
         """Draw states in this process and its workers, a chunk each at a time."""
         if self._processes is None:
-            self._processes = self._started((os.cpu_count() or 1) - 1)
+            self._processes = self._started(available_cores() - 1)
             self._finalizer = weakref.finalize(self, end, self._processes)
         begin = 0
         while begin < len(states):

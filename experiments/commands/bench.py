@@ -52,6 +52,10 @@ PLACED = (
     *("representation", "rewards", "training_curve"),
 )
 
+_SHARDED = ("few_labels", "goal", "goal_ablations", "memory", "representation", "training_curve")
+# By setting of the engine: the suites whose work it divides.
+SHARDED = {"collection_shards": (*_SHARDED, "planners"), "evaluation_shards": _SHARDED}
+
 
 def run(cfg: DictConfig) -> list[Any]:
     """Run the suite `cfg.suite` and return its rows or values; for a grid, earlier rows of the table too.
@@ -72,6 +76,12 @@ def run(cfg: DictConfig) -> list[Any]:
             f"{setting} is for suites of steps, and suite={name} measures in one process: leave it out, or choose from "
             f"{', '.join(PLACED)}"
         )
+    for shards, suites in SHARDED.items():
+        if int(cfg.engine[shards]) > 1 and name not in suites:
+            raise ValueError(
+                f"engine.{shards}={cfg.engine[shards]} divides nothing in suite={name}: leave it out, or choose from "
+                f"{', '.join(suites)}"
+            )
     rows: list[Any] = importlib.import_module(f"..bench.{SUITES[name]}", __package__).run(cfg)
     if cfg.results and not cfg.suite.get("export"):  # which measures nothing
         path = Path(cfg.results) / shipped.TABLES[name].file

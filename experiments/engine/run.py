@@ -57,6 +57,7 @@ def run_steps(cfg: DictConfig, module: str, steps: Sequence[Step], table: Merged
         return {}
 
     def on_done(step: Step, seconds: float) -> None:
+        step.clear()
         durations.record(record, Duration(suite=suite, step=step.name, kind=step.kind, cores=cores, seconds=seconds))
 
     folder, job = runs / "engine" / suite, Job.of(module, cfg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from logging import getLogger
@@ -22,6 +23,7 @@ class Step:
       run: does it.
       needs: names of the steps that it depends on.
       reads: files and folders below the suite's `runs` that it takes from other steps: what another machine needs.
+      clears: files and folders below `runs` that are of no use once it is done: the engine removes them.
     """
 
     name: str
@@ -29,6 +31,15 @@ class Step:
     run: Callable[[], object]
     needs: tuple[str, ...] = ()
     reads: tuple[Path, ...] = ()
+    clears: tuple[Path, ...] = ()
+
+    def clear(self) -> None:
+        """Remove what is of no use once the step is done."""
+        for path in self.clears:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def exit_on_failure(failed: Mapping[str, str]) -> None:

@@ -38,7 +38,10 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "leap_updates learning_starts num_keep offline_updates patience plan plans policy_updates preview process "
         "shift suggestions video_episodes",
     ),
-    (Whole(1), "calibration_clips clips copies goal_offset leap_size pairs renew spans"),
+    (
+        Whole(1),
+        "calibration_clips clips collection_shards copies evaluation_shards goal_offset leap_size pairs renew spans",
+    ),
     (Whole(0), "context retries"),
     (Whole(1, 64), "goal_solutions"),
     (Whole(0, 16), "memory"),

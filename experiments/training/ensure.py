@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 import envs
 from envs.behaviours import Behaviour
 from envs.collect import Collected, collect
+from envs.join import join
 from envs.pursuit import Pursuer, acted_by, pursuits
 from envs.task import PlanarView
 from worldmodel.models.checkpoint import Checkpoint, load_model
@@ -48,16 +49,23 @@ logger = logging.getLogger(__name__)
 _BATCH, _PLANNED = 256, 64  # episodes rolled out together; fewer where a model acts, so that progress is seen
 
 
-def collect_data(cfg: DictConfig, seed: int, path: Path) -> Collected:
+def collect_data(cfg: DictConfig, seed: int, path: Path, numbers: range | None = None) -> Collected:
     """Roll out the recipe's behaviour into a new dataset at `path`.
+
+    Args:
+      cfg: the settings of the command.
+      seed: of the data.
+      path: of the dataset.
+      numbers: of the episodes; None: all of the recipe.
 
     Raises:
       ValueError: a model acts in it, and there is none, or it does not fit the task.
     """
     behaviour = acting(cfg, make(cfg.behaviour, "behaviour"), seed)
     models = bool(pursuits(behaviour))
-    sizes = {"episodes": int(cfg.collection.episodes), "steps": int(cfg.collection.steps)}
-    with progress_bar(f"collect {cfg.task.name}", sizes["episodes"], compiles=models) as bar:
+    numbers = numbers or range(int(cfg.collection.episodes))
+    sizes = {"episodes": len(numbers), "steps": int(cfg.collection.steps), "first": numbers.start}
+    with progress_bar(f"collect {cfg.task.name}", len(numbers), compiles=models) as bar:
         batch = _PLANNED if models else _BATCH
         return collect(goal_tasks.of(cfg), behaviour, **sizes, seed=seed, path=path, progress=bar, batch=batch)
 
@@ -105,17 +113,72 @@ def ensure_data(cfg: DictConfig, seed: int) -> Source:
     if cfg.task.name == CUSTOM:
         raise ValueError("task=custom learns from a robot's own logs: add data=FOLDER, as docs/own_logs.md says")
     path = Paths.of(cfg, seed).data
+    ensure_episodes(cfg, seed, path, range(int(cfg.collection.episodes)))
+    return path
+
+
+def shards_folder(cfg: DictConfig, seed: int) -> Path:
+    """Folder of the shards of the recipe's dataset, of no use once they are joined."""
+    data = Paths.of(cfg, seed).data
+    return data.with_name(f"{data.name}-shards")
+
+
+def data_shards(cfg: DictConfig, seed: int, count: int) -> dict[Path, range]:
+    """Shards of the recipe's dataset: the folder of each, with the numbers of its episodes.
+
+    Args:
+      cfg: the settings of the command.
+      seed: of the data.
+      count: of shards; fewer where there are fewer episodes.
+    """
+    episodes = int(cfg.collection.episodes)
+    count = min(count, episodes)
+    parts = [range(index * episodes // count, (index + 1) * episodes // count) for index in range(count)]
+    return {shards_folder(cfg, seed) / f"{part.start}-{part.stop - 1}": part for part in parts}
+
+
+def join_shards(cfg: DictConfig, seed: int, count: int) -> None:
+    """Make the recipe's dataset, if it is missing, of its shards; those that are missing are collected here.
+
+    Args:
+      cfg: the settings of the command.
+      seed: of the data.
+      count: of shards.
+
+    Raises:
+      ValueError: a shard is of another recipe.
+    """
+    path, shards = Paths.of(cfg, seed).data, data_shards(cfg, seed, count)
+    if path.exists():
+        return
+    for shard, numbers in shards.items():
+        ensure_episodes(cfg, seed, shard, numbers)
+    join(list(shards), path)
+
+
+def ensure_episodes(cfg: DictConfig, seed: int, path: Path, numbers: range) -> None:
+    """Collect episodes of the recipe into a dataset, if it is missing.
+
+    Args:
+      cfg: the settings of the command.
+      seed: of the data.
+      path: of the dataset.
+      numbers: of the episodes.
+
+    Raises:
+      ValueError: the path holds a dataset of another recipe.
+    """
     if not path.exists():
-        collect_data(cfg, seed, path)
-        return path
+        collect_data(cfg, seed, path, numbers)
+        return
     behaviour: Behaviour = make(cfg.behaviour, "behaviour")
     found = _metadata(path)
     expected = {
         "task": json.loads(json.dumps(goal_tasks.of(cfg).describe())),
         "behaviour": json.loads(json.dumps(behaviour.describe())),
         "seed": seed,
-        "total_episodes": int(cfg.collection.episodes),
-        "total_steps": int(cfg.collection.episodes) * int(cfg.collection.steps),
+        "total_episodes": len(numbers),
+        "total_steps": len(numbers) * int(cfg.collection.steps),
     }
     stored = {name: found.get(name) for name in expected} | {
         name: _parsed(found, name) for name in ("task", "behaviour")
@@ -128,7 +191,6 @@ def ensure_data(cfg: DictConfig, seed: int) -> Source:
             "run another folder with runs=FOLDER"
         )
     logger.info("using the data in %s", path)
-    return path
 
 
 def require_trainable(cfg: DictConfig) -> None:

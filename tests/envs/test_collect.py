@@ -9,7 +9,7 @@ import pytest
 from minari.dataset._storages.hdf5_storage import HDF5Storage
 
 import envs
-from envs import collect as module
+from envs import dataset_folder
 from envs.behaviours import ColouredNoise, Mixture
 from envs.collect import collect
 from envs.collection_rate import benchmark_collection
@@ -107,8 +107,8 @@ def test_a_real_limit_ends_in_one_sentence_and_not_in_a_crash_of_hdf5(tmp_path):
 
 
 def test_a_disk_too_small_is_refused_before_any_work(tmp_path, monkeypatch):
-    usage = module.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    usage = dataset_folder.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(dataset_folder.shutil, "disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(OSError, match="the disk is full"):
         small(envs.make("two_room"), tmp_path / "data")
     assert list(tmp_path.iterdir()) == []
@@ -123,7 +123,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("wrong", [{"episodes": 0}, {"steps": 0}, {"batch": 0}, {"seed": -1}])
+@pytest.mark.parametrize("wrong", [{"episodes": 0}, {"steps": 0}, {"batch": 0}, {"seed": -1}, {"first": -1}])
 def test_wrong_sizes_are_named(tmp_path, wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=f"{name}={value}"):

@@ -323,7 +323,7 @@ def own_module(tmp_path, monkeypatch):
 
 def test_large_batches_are_stepped_in_other_processes_to_the_same_bits(own_module, monkeypatch, caplog):
     monkeypatch.setattr(goal_workers, "WORTH_WORKERS", 20)
-    monkeypatch.setattr(goal_workers.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(goal_workers, "available_cores", lambda: 2)
     for name in ("goal/FetchReach-v4", own_module):
         task = envs.make(name)
         states, _ = pairs(task, 5)
@@ -344,7 +344,7 @@ def test_large_batches_are_stepped_in_other_processes_to_the_same_bits(own_modul
 
 def test_processes_end_with_the_task(own_module, monkeypatch):
     monkeypatch.setattr(goal_workers, "WORTH_WORKERS", 1)
-    monkeypatch.setattr(goal_workers.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(goal_workers, "available_cores", lambda: 2)
     task = envs.make(own_module)
     states, _ = pairs(task, 2)
     task.simulate(states, pushes(task, 2, 2))
@@ -355,7 +355,7 @@ def test_processes_end_with_the_task(own_module, monkeypatch):
 
 def test_an_environment_that_no_other_process_can_make_is_stepped_here(monkeypatch):
     monkeypatch.setattr(goal_workers, "WORTH_WORKERS", 1)
-    monkeypatch.setattr(goal_workers.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(goal_workers, "available_cores", lambda: 2)
     for task in (GoalTask(Point()), envs.make("goal/OwnPoint-v0")):
         states, _ = pairs(task, 2)
         task.simulate(states, pushes(task, 2, 2))

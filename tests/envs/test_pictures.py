@@ -111,7 +111,7 @@ def test_worker_processes_draw_the_same_bits(monkeypatch):
     expected = alone(some)
     monkeypatch.setattr(pictures, "WORTH_WORKERS", 10)
     monkeypatch.setattr(pictures, "_CHUNK", 8)
-    monkeypatch.setattr(pictures.os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(pictures, "available_cores", lambda: 3)
     np.testing.assert_array_equal(shared(some), expected)
     assert shared._processes is not None and len(shared._processes) == 2
     alone.close()
@@ -123,7 +123,7 @@ def test_pictures_are_complete_though_a_worker_dies(monkeypatch, caplog):
     some, shared = states(task, 40), Pictures(task.model, "top", 64)
     monkeypatch.setattr(pictures, "WORTH_WORKERS", 10)
     monkeypatch.setattr(pictures, "_CHUNK", 8)
-    monkeypatch.setattr(pictures.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(pictures, "available_cores", lambda: 2)
     expected = shared(some)
     worker = shared._processes[0]
     worker.kill()

@@ -33,6 +33,26 @@ class Cell:
         """Identity of the row."""
         return self.task, self.share, self.method, self.seed
 
+    @property
+    def model_identity(self) -> tuple[str, float, str, int]:
+        """Identity of its model: that of the row."""
+        return self.identity
+
+    @property
+    def data_step(self) -> str:
+        """Name of the step that collects the data."""
+        return f"data of {self.task}, seed {self.seed}"
+
+    @property
+    def model_step(self) -> str:
+        """Name of the step that trains the model."""
+        return f"{self}: model"
+
+    @property
+    def model_kind(self) -> str:
+        """Kind of that step."""
+        return f"{self.method} {self.share}"
+
     def settings(self, cfg: DictConfig) -> DictConfig:
         """Settings of `jepa-mpc plan` for the cell's model; all cells of a task and seed share the folder of the data.
 
@@ -59,8 +79,13 @@ class Cell:
         data = Paths.of(made, self.seed).data
         return data.with_name(f"{data.name.removesuffix('-data')}-{self.method}-{self.share:g}.safetensors")
 
-    def identified(self, made: DictConfig) -> dict[str, Any]:
-        """What determines the row, for its manifest: of the cell's settings `made`."""
+    def identified(self, cfg: DictConfig, made: DictConfig) -> dict[str, Any]:
+        """What determines the row, for its manifest.
+
+        Args:
+          cfg: of the suite.
+          made: the cell's settings.
+        """
         planning = settings(OmegaConf.masked_copy(made, list(PLANNING)))
         return {"recipe": recipe(made, self.seed), "planning": planning}
 

@@ -27,18 +27,19 @@ from ...engine.artifacts import TableFile
 from ...engine.run import run_steps
 from ...engine.step import Step, exit_on_failure
 from ...evaluation.goals.measure import OF_MODEL, PLANNING, SIMULATED, Learned, make_policy, make_row, timed
-from ...evaluation.goals.protocols import already_solved
+from ...evaluation.goals.protocols import Pairs, already_solved
 from ...evaluation.goals.rollout import GoalEpisodes
 from ...evaluation.policy import Policy
 from ...records.manifest import manifest
 from ...records.results import IDENTITY, Row, append_csv, read_csv, read_manifests
 from ...shell.progress import progress_bar
 from ...training import cloning
-from ...training.ensure import ensure_data, ensure_model
+from ...training.ensure import ensure_model
+from ..data_steps import data_steps
 from ..missing import missing
 from . import points as goal_points
 from . import table as goal_table
-from .outcomes import outcomes
+from .outcomes import Outcomes
 from .points import BASELINES, START, Point, Recipe, pairs_of
 
 logger = logging.getLogger(__name__)
@@ -121,14 +122,24 @@ class Suite:
                 path, envs.make(each.task), steps, seed, config, self.baseline_recipe(name, each, seed)
             )
 
+    def outcomes(self, point: Point) -> Outcomes:
+        """Outcomes of a row's episodes; those of policies that plan may be measured in shards, the others are quick."""
+        words = "-".join(file_name(each) for each in point.identity() if each not in ("", None))
+        path = Path(self.cfg.runs) / "suite" / f"{self.cfg.suite.name}-{words}.json"
+        size = 1 if point.policy in SIMULATED else TOGETHER
+        shards = int(self.cfg.engine.evaluation_shards) if point.policy in PLANNING else 1
+        return Outcomes(path, point.settings, point.episodes, size, shards)
+
+    def measure_shard(self, point: Point, part: range) -> None:
+        """Measure some episodes of a row and leave their outcomes in a file."""
+        task, pairs = self._episodes(point)
+        policy, _, _, eyes = self._policy(point, task)
+        with progress_bar(f"{point.policy} on {task.name}", len(part), compiles=True) as bar:
+            self.outcomes(point).measure(part, task, policy, pairs, bar, eyes)
+
     def measure(self, point: Point) -> None:
         """Measure one row and write it."""
-        task, most = goal_tasks.of(point.recipe.cfg), max(self.cfg.suite.episodes, self.cfg.suite.simulated_episodes)
-        if task.name != self._task:  # compiled programs of other tasks accumulate
-            jax.clear_caches()
-            self._task = task.name
-        pairs = self.pairs(point.recipe, point.protocol, int(most), point.seed, point.goal_offset).first(point.episodes)
-        task = asking(task, pairs.parts)
+        task, pairs = self._episodes(point)
         names: Any = {"task": task.name, "variant": point.recipe.variant, "seed": point.seed}
         names["observation"] = point.recipe.observation
         if point.policy == START:
@@ -136,16 +147,23 @@ class Suite:
             append_csv(self.path, [row], self.made)
             return
         policy, learned, agent, eyes = self._policy(point, task)
-        size = 1 if point.policy in SIMULATED else TOGETHER
-        words = "-".join(file_name(each) for each in point.identity() if each not in ("", None))
-        partly = Path(self.cfg.runs) / "suite" / f"{self.cfg.suite.name}-{words}.json"
+        outcomes = self.outcomes(point)
         with progress_bar(f"{point.policy} on {task.name}", len(pairs), compiles=True) as bar:
-            solved = outcomes(task, policy, pairs, size, partly, point.settings, bar, eyes)
+            solved = outcomes.measure_all(task, policy, pairs, bar, eyes)
         plans = int(self.cfg.suite.plans)
         times = timed(task, agent, policy, pairs, plans, eyes) if plans else None
         row = make_row(pairs, point.policy, solved, point.planner_name, learned, times, **names)
         append_csv(self.path, [row], self.made)
-        partly.unlink(missing_ok=True)
+        outcomes.path.unlink(missing_ok=True)
+
+    def _episodes(self, point: Point) -> tuple[envs.Task, Pairs]:
+        """The task of a row, and its pairs."""
+        task, most = goal_tasks.of(point.recipe.cfg), max(self.cfg.suite.episodes, self.cfg.suite.simulated_episodes)
+        if task.name != self._task:  # compiled programs of other tasks accumulate
+            jax.clear_caches()
+            self._task = task.name
+        pairs = self.pairs(point.recipe, point.protocol, int(most), point.seed, point.goal_offset).first(point.episodes)
+        return asking(task, pairs.parts), pairs
 
     def _policy(self, point: Point, task: envs.Task) -> tuple[Policy[GoalEpisodes], Learned | None, Any, Any]:
         """The policy of a row, what it learned from, its agent, and the model that embeds pictures for it."""
@@ -182,7 +200,9 @@ def steps(suite: Suite, todo: Sequence[Point]) -> list[Step]:
         file = suite.model_file(each, seed) if of_model else suite.baseline_file(point.policy, each, seed)
         data = Paths.of(each.cfg, seed).data
         if (of_model or of_data) and not file.exists() and not data.exists():
-            needs = add(f"data {where}", "data", partial(ensure_data, each.cfg, seed))
+            collect = data_steps(suite.cfg, f"data {where}", each.cfg, seed)
+            found |= {step.name: step for step in collect if step.name not in found}
+            needs = [f"data {where}"]
         if of_model and not file.exists():
             variant = each.variant if file != Paths.of(each.cfg, seed).model else ""
             needs = add(f"{variant} model {where}".strip(), "model", partial(suite.model, each, seed), needs, [data])
@@ -190,7 +210,8 @@ def steps(suite: Suite, todo: Sequence[Point]) -> list[Step]:
             train = partial(suite.train_baseline, point.policy, each, seed)
             needs = add(f"{point.policy} {where}", point.policy, train, needs, [data])
         learned = [file] if of_model or point.policy in BASELINES else []
-        add(str(point), f"rows of {point.policy}", partial(suite.measure, point), needs, learned)
+        row = Step(str(point), f"rows of {point.policy}", partial(suite.measure, point), tuple(needs), tuple(learned))
+        found |= {step.name: step for step in suite.outcomes(point).steps(row, partial(suite.measure_shard, point))}
     return list(found.values())
 
 

@@ -31,7 +31,8 @@ from ...evaluation.goals.rollout import run_episodes
 from ...evaluation.policy import ModelPolicy
 from ...records.intervals import percentiles
 from ...records.manifest import manifest
-from ...training.ensure import ensure_data, ensure_model
+from ...training.ensure import ensure_model
+from ..data_steps import data_steps
 from ..missing import missing
 from . import figure
 from . import points as planners_grid
@@ -96,7 +97,8 @@ class Suite:
             paths = Paths.of(plan, point.seed)
             if not paths.model.exists():
                 data, model = (f"{what} of {point.task}, seed {point.seed}" for what in ("data", "model"))
-                found.setdefault(data, Step(data, "data", partial(ensure_data, plan, point.seed)))
+                if data not in found:
+                    found |= {step.name: step for step in data_steps(self._cfg, data, plan, point.seed)}
                 train = partial(ensure_model, plan, point.seed)
                 found.setdefault(model, Step(model, "model", train, (data,), (paths.data,)))
                 needs = (model,)

@@ -40,6 +40,26 @@ class Cell:
         return self.task, self.condition, self.method, self.updates, self.seed
 
     @property
+    def model_identity(self) -> tuple[str, str, str, int, int]:
+        """Identity of its model, which several conditions of the test may share."""
+        return self.task, self.learned, self.method, self.updates, self.seed
+
+    @property
+    def data_step(self) -> str:
+        """Name of the step that collects the data."""
+        return f"data of {self.task}, {self.learned}, seed {self.seed}"
+
+    @property
+    def model_step(self) -> str:
+        """Name of the step that trains the model."""
+        return f"{self.method} on {self.task}, {self.learned}, {self.updates} updates, seed {self.seed}: model"
+
+    @property
+    def model_kind(self) -> str:
+        """Kind of that step."""
+        return f"{self.method} {self.updates}"
+
+    @property
     def learned(self) -> str:
         """Condition of the model's data."""
         return CLEAN if self.condition in TEST_ONLY else self.condition

@@ -1,46 +1,27 @@
 """Prediction of representations against reconstruction of pictures, clean and with distractors.
 
 All methods of a task, seed and condition learn from the same data, and are measured on the same held-out pairs and
-episodes. Finished datasets, models, rows and batches of episodes are reused: a run that was killed goes on where it
-stopped, and a step that fails is reported while the others continue.
+episodes.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, final
 
-import jax
 from omegaconf import DictConfig
-from rich.console import Console
+from rich.table import Table
+
+from worldmodel.models.checkpoint import Checkpoint
 
 from ... import build
 from ...build import goal_tasks
-from ...build.recipes import Paths
 from ...engine.artifacts import TableFile
-from ...engine.run import run_steps
-from ...engine.step import Step, exit_on_failure
-from ...evaluation.goals.measure import make_policy
-from ...evaluation.goals.protocols import honest
-from ...records import table_file
-from ...records.manifest import command, manifest
-from ...shell.progress import progress_bar
-from ...training.ensure import ensure_data, ensure_model
-from ..goal.outcomes import outcomes
-from ..missing import missing
-from ..training.settings import same_settings, stored_cells
+from ...records.manifest import command
+from ..model_rows import ModelRows
 from .cells import Cell, cells, check
 from .measures import measures
 from .rows import IDENTITY, RepresentationRow, table
-
-logger = logging.getLogger(__name__)
-
-FILE = "representation.csv"
-TOGETHER = 25  # episodes that advance together
 
 
 def run(cfg: DictConfig) -> list[RepresentationRow]:
@@ -53,85 +34,25 @@ def run(cfg: DictConfig) -> list[RepresentationRow]:
       SystemExit: with code 1, once all other steps are done, if a step failed.
     """
     check(cfg)
-    suite, requested = Suite(cfg), list(cells(cfg))
-    for cell in requested:
-        suite.settings(cell)  # a setting that does not exist is found before anything is trained
-    table_of_rows = TableFile(FILE, RepresentationRow, IDENTITY)
-    failed = run_steps(cfg, __name__, suite.steps(suite.to_measure(requested)), table_of_rows)
-    wanted = {cell.identity for cell in requested}
-    rows = [row for row in table_file.read(suite.path, RepresentationRow) if row.identity in wanted]
-    if rows:
-        Console().print(table(rows))
-    exit_on_failure(failed)
-    return rows
+    return Suite(cfg).run(__name__, list(cells(cfg)))
 
 
-class Suite:
-    """Data, models and rows of one run of the suite, each created if missing."""
+@final
+class Suite(ModelRows[Cell, RepresentationRow]):
+    """Success of models from pictures, and what their representations hold."""
 
-    def __init__(self, cfg: DictConfig):
-        self.cfg = cfg
-        self.path = Path(cfg.results) / FILE
-        self._made = manifest(cfg, list(map(int, cfg.suite.seeds)))
-        self._settings: dict[tuple[Any, ...], DictConfig] = {}
-        self._task = ""
+    table = TableFile("representation.csv", RepresentationRow, IDENTITY)
 
-    def settings(self, cell: Cell) -> DictConfig:
-        """Settings of a cell's model, composed once for all its conditions."""
-        key = cell.task, cell.learned, cell.method, cell.updates, cell.seed
-        if key not in self._settings:
-            self._settings[key] = cell.settings(self.cfg)
-        return self._settings[key]
+    def task_of(self, cell: Cell, checkpoint: Checkpoint) -> Any:
+        """See ModelRows; with what is in the pictures of the test."""
+        return goal_tasks.of_model(checkpoint, cell.distractor)
 
-    def to_measure(self, requested: Sequence[Cell]) -> list[Cell]:
-        """The cells without a row of the same settings and enough episodes; all of them with `redo`."""
-        rows = {row.identity: row for row in table_file.read(self.path, RepresentationRow)}
-        stored = stored_cells(self.path)
-
-        def is_measured(cell: Cell) -> bool:
-            row = rows.get(cell.identity)
-            enough = row is not None and row.episodes >= int(self.cfg.suite.episodes)
-            return enough and same_settings(stored.get(cell.identity), cell.identified(self.cfg, self.settings(cell)))
-
-        return missing(requested, is_measured, bool(self.cfg.redo), "rows")
-
-    def steps(self, todo: Sequence[Cell]) -> list[Step]:
-        """Steps for the rows of `todo` and what they need, each before the first row that needs it."""
-        found: dict[str, Step] = {}
-        for cell in todo:
-            made = self.settings(cell)
-            data = f"data of {cell.task}, {cell.learned}, seed {cell.seed}"
-            model = f"{cell.method} on {cell.task}, {cell.learned}, {cell.updates} updates, seed {cell.seed}: model"
-            file = cell.model_file(made)
-            if not file.exists():
-                found.setdefault(data, Step(data, "data", partial(ensure_data, made, cell.seed)))
-                train, read = partial(ensure_model, made, cell.seed, file), (Paths.of(made, cell.seed).data,)
-                found.setdefault(model, Step(model, f"model {cell.method} {cell.updates}", train, (data,), read))
-            needs = (model,) if model in found else ()
-            found[str(cell)] = Step(str(cell), "row", partial(self.measure, cell), needs, (file,))
-        return list(found.values())
-
-    def measure(self, cell: Cell) -> None:
-        """Measure one row and write it."""
-        made, suite = self.settings(cell), self.cfg.suite
-        if cell.task != self._task:  # compiled programs of other tasks accumulate
-            jax.clear_caches()
-            self._task = cell.task
-        checkpoint = ensure_model(made, cell.seed, cell.model_file(made))
-        task = goal_tasks.of_model(checkpoint, cell.distractor)
-        model = checkpoint.model
-        policy = make_policy("model", task, build.agent(made, model, task), cell.seed)
-        pairs = honest(task, int(suite.episodes), cell.seed)
-        identified = cell.identified(self.cfg, made)
-        words = "-".join(map(str, cell.identity)).replace("/", "-")
-        partly = Path(self.cfg.runs) / "representation" / f"{words}.json"
-        with progress_bar(str(cell), len(pairs), compiles=True) as bar:
-            text = json.dumps(identified, sort_keys=True)
-            solved = outcomes(task, policy, pairs, TOGETHER, partly, text, bar, model)
+    def row(self, cell: Cell, checkpoint: Checkpoint, task: Any, solved: Sequence[bool]) -> RepresentationRow:
+        """See ModelRows; with measures on held-out episodes."""
+        made, held_out = self.settings(cell), int(self.cfg.suite.held_out)
         behaviour = build.make(made.behaviour, "behaviour")
-        found = measures(model, task, behaviour, int(suite.held_out), int(made.collection.steps), cell.seed)
-        task.close()
-        row = RepresentationRow(
+        found = measures(checkpoint.model, task, behaviour, held_out, int(made.collection.steps), cell.seed)
+        return RepresentationRow(
             task=cell.task,
             condition=cell.condition,
             method=cell.method,
@@ -145,5 +66,7 @@ class Suite:
             leak=found.leak,
             command=command(),
         )
-        table_file.add(self.path, RepresentationRow, [row], IDENTITY, {**self._made, "cell": identified})
-        partly.unlink(missing_ok=True)
+
+    def shown(self, rows: Sequence[RepresentationRow]) -> Table:
+        """See ModelRows."""
+        return table(rows)

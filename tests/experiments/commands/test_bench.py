@@ -18,6 +18,7 @@ from experiments.bench.latency.points import Point
 from experiments.bench.latency.rows import COLUMNS, LatencyRow
 from experiments.bench.latency.suite import Timing
 from experiments.commands import bench
+from experiments.shell import limits
 from planning import CEM, ICEM, Gradient
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig, create
@@ -224,6 +225,16 @@ def test_the_columns_are_those_that_were_agreed(tmp_path):
 def test_mistakes_are_one_sentence(tmp_path: Path, overrides, grid, words):
     with pytest.raises(ValueError, match=words):
         bench.run(settings(tmp_path, *overrides, **grid))
+
+
+@pytest.mark.parametrize(("suite", "setting"), [("paired", "collection_shards"), ("planners", "evaluation_shards")])
+def test_shards_where_there_is_nothing_to_divide_are_refused(tmp_path, monkeypatch, suite, setting):
+    monkeypatch.setattr(bench, "importlib", None)  # no suite is imported
+    words = (f"suite={suite}", f"engine.{setting}=4", f"results='{tmp_path}'", f"runs='{tmp_path}'")
+    with pytest.raises(ValueError, match=f"engine.{setting}=4 divides nothing in suite={suite}: .* few_labels, goal"):
+        bench.run(build.compose("bench", *words))
+    with pytest.raises(ValueError, match=f"engine.{setting} must be at least 1; got 0"):
+        bench.run(limits.check(build.compose("bench", f"engine.{setting}=0")))
 
 
 def test_a_point_that_a_planner_cannot_take_is_told_and_left_out(caplog):

@@ -9,15 +9,18 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import pytest
 from omegaconf import OmegaConf, open_dict
 
+from envs.dataset_folder import DATA_FILE
 from experiments.engine import on_node, ray_cluster
 from experiments.engine.job import Job
 from experiments.engine.ray_cluster import RayConfig, check_room
 from experiments.records.results import read_csv
 
 sys.path.insert(0, str(Path(__file__).parent))
+import collecting  # noqa: E402
 import toy  # noqa: E402
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[3]
@@ -73,6 +76,23 @@ def test_a_cluster_measures_what_this_machine_does(settings, tmp_path, artifacts
     with open_dict(cfg):
         cfg.engine = {"name": "local", "workers": 1, "apart": False, "cores": 1, "retries": 0}
     assert sorted(there, key=lambda row: row.seed) == toy.run(cfg)
+
+
+@pytest.mark.parametrize("artifacts", ["shared", "store"])
+def test_a_dataset_is_collected_in_shards(settings, tmp_path, artifacts):
+    cfg = settings(artifacts=artifacts)
+    cfg.engine.collection_shards = 2
+    cfg.suite = {"name": "collecting", "recipe": ["collection.episodes=5", "collection.steps=20"]}
+    there = collecting.run(cfg)
+    assert sorted(each.name for each in (tmp_path / "runs").iterdir()) == ["engine", there.name]
+    here = OmegaConf.merge(cfg, {"runs": "here", "engine": {"name": "local", "workers": 1, "apart": False}})
+    here.engine.collection_shards = 1
+    assert arrays(collecting.run(here)) == arrays(there)
+
+
+def arrays(path):
+    with h5py.File(path / DATA_FILE, "r") as file:
+        return [(episode, file[episode]["infos/state"][()].tobytes()) for episode in file]
 
 
 def test_what_fails_is_named_and_others_go_on(settings, tmp_path, caplog):

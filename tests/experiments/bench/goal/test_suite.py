@@ -156,6 +156,36 @@ def test_rows_are_complete(finished):
     assert not list((folder / "runs" / "suite").iterdir())
 
 
+def test_rows_measured_in_shards_are_the_same(finished, tmp_path, monkeypatch):
+    """The policies that plan, with the trained model: the shards are steps, and the row joins them."""
+    folder, _, _, _, rows = finished
+    words = ("suite.tasks=[two_room]", "suite.policies=[model,random]", "suite.protocols=[honest]")
+    cfg = settings(folder, *words, f"results={tmp_path}", "engine.evaluation_shards=3")
+    monkeypatch.setattr(bench_goal, "TOGETHER", 2)
+    ran, run_steps = [], bench_goal.run_steps
+
+    def noted(cfg, module, steps, table):
+        ran.extend(steps)
+        return run_steps(cfg, module, steps, table)
+
+    monkeypatch.setattr(bench_goal, "run_steps", noted)
+    again = {row.policy: row for row in bench.run(cfg)}
+    model = "model cem on two_room, seed 0, honest"
+    assert [step.name for step in ran] == [
+        f"{model}, episodes 0 to 1",
+        f"{model}, episodes 2 to 3",
+        model,
+        "random on two_room, seed 0, honest",
+        "ceiling cem on two_room, seed 0, honest",
+    ]
+    for row in rows:
+        if (row.task, row.protocol) == ("two_room", "honest") and row.policy in again:
+            same = ("successes", "episodes", "ci_low", "ci_high", "return_mean", "env_steps", "train_seconds")
+            assert [getattr(row, name) for name in same] == [getattr(again[row.policy], name) for name in same]
+    assert again["model"].plan_ms_p50 is not None and again["model"].plan_ms_p99 is not None
+    assert not list((folder / "runs" / "suite").iterdir())
+
+
 def test_tables_hold_every_protocol_apart_with_the_robot_time(finished, capsys):
     _, _, _, _, rows = finished
     goal_table.show(rows)

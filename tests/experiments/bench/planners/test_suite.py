@@ -6,6 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from experiments import build
+from experiments.bench import data_steps
 from experiments.bench.latency.points import rollouts
 from experiments.bench.planners import (
     docs_page,
@@ -73,8 +74,8 @@ def fake(monkeypatch):
     monkeypatch.setattr(bench_planners, "measure", measure)
     monkeypatch.setattr(planners_figure, "draw", lambda rows, table, reference: None)
     monkeypatch.setattr(bench_planners, "recipe_agent", lambda cfg, task, seed: StubAgent())
-    for name in ("ensure_data", "ensure_model"):
-        monkeypatch.setattr(bench_planners, name, lambda cfg, seed: None)
+    for module, name in ((data_steps, "ensure_data"), (bench_planners, "ensure_model")):
+        monkeypatch.setattr(module, name, lambda cfg, seed: None)
     return seen
 
 

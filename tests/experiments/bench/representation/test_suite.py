@@ -10,6 +10,7 @@ import envs
 from envs.behaviours import ColouredNoise
 from envs.vision.camera import available
 from experiments import build
+from experiments.bench import model_rows
 from experiments.bench.goal import outcomes
 from experiments.bench.representation import suite as bench_representation
 from experiments.bench.representation.measures import latents_of, measures
@@ -67,7 +68,7 @@ def finished(tmp_path_factory):
     """The folder, the rows, and the names of the steps of a first run, which was killed, and of the second one."""
     folder, ran = tmp_path_factory.mktemp("representation"), []
     cfg, real, trained = settings(folder, "suite.methods=[twin_inverse]"), outcomes.run_episodes, []
-    run_steps, train = bench_representation.run_steps, bench_representation.ensure_model
+    run_steps, train = model_rows.run_steps, model_rows.ensure_model
 
     def killed_in_a_row(task, policy, pairs, model):
         if len(ran) == 1:
@@ -84,8 +85,8 @@ def finished(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outcomes, "run_episodes", killed_in_a_row)
-        patch.setattr(bench_representation, "run_steps", noted)
-        patch.setattr(bench_representation, "ensure_model", counted)
+        patch.setattr(model_rows, "run_steps", noted)
+        patch.setattr(model_rows, "ensure_model", counted)
         with pytest.raises(KeyboardInterrupt):
             bench.run(cfg)
         rows = bench.run(cfg)
@@ -122,6 +123,24 @@ def test_other_settings_are_measured_again(finished):
         assert len(suite.to_measure(list(bench_representation.cells(cfg)))) == lacking
     cfg = settings(folder, *words, 'suite.recipes.twin_inverse=["objective.sigreg=0.5"]')
     assert len(bench_representation.Suite(cfg).to_measure(list(bench_representation.cells(cfg)))) == 1
+
+
+def test_rows_measured_in_shards_are_the_same(finished, tmp_path, monkeypatch):
+    folder, rows, *_ = finished
+    monkeypatch.setattr(model_rows, "TOGETHER", 1)
+    words = ("suite.methods=[twin_inverse]", f"results='{tmp_path}'", "engine.evaluation_shards=2")
+    cfg = settings(folder, *words, "suite.conditions=[light,clean]")
+    shards, measure = [], bench_representation.Suite.measure_shard
+    monkeypatch.setattr(
+        bench_representation.Suite,
+        "measure_shard",
+        lambda self, cell, part: shards.append((cell.condition, part)) or measure(self, cell, part),
+    )
+    again = bench.run(cfg)
+    assert shards == [(each, part) for each in ("light", "clean") for part in (range(0, 1), range(1, 2))]
+    assert again == [row for row in rows if row.condition != "body"]
+    place = folder / "runs" / "representation"
+    assert sorted(path.name for path in place.iterdir()) == ["body", "clean"]
 
 
 def test_the_decoder_is_part_of_the_twin(finished):

@@ -22,6 +22,8 @@ SHOWN = [
     ("docs/benchmarks.md", "goal.csv", PICTURES, "lewm", TIMES),
     ("docs/benchmarks.md", "goal_ablations.csv", STATE, "honest", TIMES),
     ("docs/benchmarks.md", "gpu/goal.csv", STATE, "honest", ()),
+    ("docs/memory.md", "memory.csv", PICTURES, "honest", TIMES),
+    ("docs/memory.md", "memory.csv", PICTURES, "strict", TIMES),
     ("docs/pictures.md", "goal.csv", PICTURES, "honest", ()),
     ("docs/pictures.md", "goal.csv", PICTURES, "strict", ()),
 ]

@@ -21,6 +21,7 @@ from worldmodel.models.checkpoint import (
     load_reward_model,
 )
 
+from ..records.results import Row
 from ..shell.overrides import command_line
 from . import facts
 from .measured import Measured, beside
@@ -101,6 +102,10 @@ def made(model: str | Path, tables: Sequence[Path], before: str = "") -> str:
     return "\n".join(parts)
 
 
+def _protocol(row: Row) -> str:
+    return row.protocol if row.goal_offset is None else f"{row.protocol}, +{row.goal_offset}"
+
+
 def _measured(checkpoint: Checkpoint | RewardCheckpoint, found: Measured, model: Path, task: str) -> str:
     if not found.successes and not found.returns:
         return f"Nothing yet: `{command_line('plan', {'task': task, 'checkpoint': model.name})}` measures it.\n"
@@ -108,7 +113,7 @@ def _measured(checkpoint: Checkpoint | RewardCheckpoint, found: Measured, model:
     if found.successes:
         head = ["protocol", "policy", "planner", "variant", "reached", "95 % interval", "plan ms p50 / p99"]
         lines = [
-            [row.protocol, row.policy, row.planner, row.variant, f"{row.successes} of {row.episodes}",
+            [_protocol(row), row.policy, row.planner, row.variant, f"{row.successes} of {row.episodes}",
              _interval(row.ci_low, row.ci_high, "{:.1%}"), _times(row.plan_ms_p50, row.plan_ms_p99)]
             for row in found.successes
         ]  # fmt: skip

@@ -17,6 +17,7 @@ from ...records.results import Row
 COLUMNS = {
     "task": "task",
     "observation": "observation",
+    "goal offset": "goal",
     "variant": "variant",
     "policy": "policy",
     "success (95 %)": "success (95 %)",
@@ -27,6 +28,7 @@ COLUMNS = {
     "parameters": "params",
 }
 TIMES = ("step p50 / p99, ms", "training")  # columns that compare only between rows measured under the same conditions
+Setting = tuple[str, str, int, str, str, str]  # task, observation, goal offset, variant, policy, planner
 STATE = "state"  # the observation of rows that need not name it
 # Order of the policies in a table.
 POLICIES = ("start", "model", "reflex", "oracle", "ceiling", "gcbc", "sac_her", "random", "noop")
@@ -75,12 +77,14 @@ def _period(task: str) -> float:
 
 def _lines(rows: Sequence[Row]) -> Iterator[tuple[bool, dict[str, str]]]:
     """Each setting pooled over its seeds, and whether it is the default recipe's model."""
-    of: dict[tuple[str, str, str, str, str], list[Row]] = {}
+    of: dict[Setting, list[Row]] = {}
     for row in rows:
-        of.setdefault((row.task, row.observation, row.variant, row.policy, row.planner), []).append(row)
+        setting = row.task, row.observation, row.goal_offset or 0, row.variant, row.policy, row.planner
+        of.setdefault(setting, []).append(row)
     planners = {row.planner for row in rows if row.policy == "model"}
-    for (task, seen, variant, policy, planner), seeds in sorted(of.items(), key=lambda item: _order(rows, item[0])):
-        row = pool(seeds)
+    for setting, seeds in sorted(of.items(), key=lambda item: _order(rows, item[0])):
+        row, (task, seen, offset, variant, policy, planner) = pool(seeds), setting
+        several = len({other[2] for other in of if other[0] == task}) > 1
         assert row.success_rate is not None and row.ci_low is not None and row.ci_high is not None
         hours, name = robot_hours(row), f"{policy}, {planner}" if planner and len(planners) > 1 else policy
         yield (
@@ -88,6 +92,7 @@ def _lines(rows: Sequence[Row]) -> Iterator[tuple[bool, dict[str, str]]]:
             {
                 "task": task,
                 "observation": seen,
+                "goal offset": f"+{offset}" if several else "",
                 "variant": variant or "default",
                 "policy": name,
                 "success (95 %)": f"{row.success_rate:.1%} ({100 * row.ci_low:.1f}–{100 * row.ci_high:.1f})",
@@ -100,15 +105,16 @@ def _lines(rows: Sequence[Row]) -> Iterator[tuple[bool, dict[str, str]]]:
         )
 
 
-def _order(rows: Sequence[Row], setting: tuple[str, str, str, str, str]) -> tuple[int, ...]:
-    """Sort key by task, observation, variant, policy and planner: policies as in `POLICIES`, others as they appear."""
-    task, seen, variant, policy, planner = setting
+def _order(rows: Sequence[Row], setting: Setting) -> tuple[int, ...]:
+    """Sort key by the parts of a setting: policies as in `POLICIES`, offsets by size, others as they appear."""
+    task, seen, offset, variant, policy, planner = setting
 
     def place(name: str, value: str) -> int:
         return list(dict.fromkeys(getattr(row, name) for row in rows)).index(value)
 
     recipe = place("variant", variant) if variant else -1  # the default's comes first
-    return place("task", task), place("observation", seen), recipe, POLICIES.index(policy), place("planner", planner)
+    first = place("task", task), place("observation", seen), offset
+    return *first, recipe, POLICIES.index(policy), place("planner", planner)
 
 
 def _milliseconds(row: Row) -> str:

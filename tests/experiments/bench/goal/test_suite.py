@@ -204,6 +204,20 @@ def test_tables_hold_every_protocol_apart_with_the_robot_time(finished, capsys):
     assert late == goal_table.markdown(rooms, "honest") and "| two_room | ceiling |" in late
 
 
+def test_goals_at_several_distances_are_apart_in_a_table():
+    known = {"protocol": "honest", "policy": "model", "seed": 0, "episodes": 10, "ci_low": 0.0, "ci_high": 1.0}
+    rows = [
+        Row(task=task, goal_offset=offset, successes=reached, success_rate=reached / 10, **known)
+        for task, offset, reached in (("push_t", 75, 2), ("push_t", 25, 6), ("umaze", None, 9))
+    ]
+    lines = goal_table.markdown(rows, "honest").splitlines()
+    assert lines[0].startswith("| task | goal offset | ")
+    near, far, maze = lines[2:]
+    assert "| **+25** | " in near and "60.0%" in near and "| **+75** | " in far and "20.0%" in far
+    assert "| **umaze** |  | " in maze and "90.0%" in maze
+    assert "goal offset" not in goal_table.markdown(rows[1:], "honest")
+
+
 def test_the_committed_rows_are_those_of_the_present_recipes():
     cfg = build.compose("bench", "suite=goal")
     points = list(goal_points.points(cfg, goal_points.recipes(cfg)))

@@ -22,6 +22,8 @@ MEASURES = {
     "r2_position": ("held-out R² of the position", 1.0),
     "r2_velocity": ("held-out R² of the velocity", 1.0),
     "leak": ("share of the representation that shows the distractor", 1.0),
+    "accuracy": ("pairs whose impossible clip surprises more, %", 100.0),
+    "auroc": ("AUROC of single clips", 1.0),
     "decisions_per_second": ("decisions a second", 1.0),
 }
 LATENCY = (("plan_ms_p50", "plan_ms_p95", "plan_ms_p99"), ("p50_ms", "p95_ms", "p99_ms"))

@@ -11,7 +11,7 @@ from .pooling import Setting, charts
 from .tables import SEEDS, Table, text
 
 PERCENT = Scale(0.0, 100.0)
-MOST = 60  # lanes of one chart of all settings
+MOST = 60  # lanes of one chart
 # Columns that are drawn from the tables of the suites: label of the axis, and a factor.
 MEASURES = {
     "return": ("return", 1.0),
@@ -137,7 +137,10 @@ def others(table: Table, settings: Sequence[Setting]) -> list[Charts]:
     found = []
     for column, (label, factor) in _measured(table).items():
         known = [each for each in settings if isinstance(each.values.get(column), int | float)]
-        if not known or len(known) > MOST or (len(known) > 1 and len({each.values[column] for each in known}) == 1):
+        if not known or (len(known) > 1 and len({each.values[column] for each in known}) == 1):
+            continue
+        split = charts(known, table.identity)
+        if max(map(len, split.values())) > MOST:
             continue
         low, high = _bounds(table, column)
 
@@ -147,7 +150,7 @@ def others(table: Table, settings: Sequence[Setting]) -> list[Charts]:
         scale = _scale(known, (column, low, high), factor)
         drawn = [
             dots(title, [lane(name, each) for name, each in lanes.items()], scale, label)
-            for title, lanes in charts(known, table.identity).items()
+            for title, lanes in split.items()
         ]
         several = any(len(each.rows) > 1 for each in known)
         lead = "Dot: mean over the seeds. Small: single seeds." if several else ""

@@ -8,7 +8,7 @@ STAMP := $(VENV)/.complete
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
 PYTHON ?= $(firstword $(foreach python,python3.12 python3.11 python3,$(shell $(python) -c '$(IN_RANGE)' 2>/dev/null && echo $(python))))
 
-.PHONY: demo test check site reference notebooks media venv constraints
+.PHONY: demo test slow check site reference notebooks media venv constraints
 
 demo: venv
 	$(BIN)/jepa-mpc demo
@@ -16,7 +16,11 @@ demo: venv
 # Files stay whole on one worker, because a file's tests share what JAX compiled. They keep their order: otherwise files
 # with few tests come last, which are the longest.
 test: venv
-	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
+
+# The others, which train, measure and kill whole runs: before a release, and after a change in what they are about.
+slow: venv
+	$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder -m slow
 
 check: venv
 	$(BIN)/ruff format --check .

@@ -1,8 +1,8 @@
 """Letters and arrays shared by the world model.
 
 In the shapes: `B` batch, `H` model steps, `K` environment steps in one action block, `P` observation history,
-`E` embedding of one moment, `A` action, `D` latent, `Q` probe target, `M` rows of a dataset, `...` any leading
-dimensions. Observations are dictionaries of arrays by sensor.
+`T` moments of a sequence, `E` embedding of one moment, `A` action, `D` latent, `Q` probe target, `M` rows of a dataset,
+`...` any leading dimensions. Observations are dictionaries of arrays by sensor.
 """
 
 from __future__ import annotations
@@ -36,6 +36,14 @@ class Windows:
     episode: Array  # [B] int32: the same for all windows of one episode
     probe_targets: Array | None = None  # [B, Q] of the first stack
     labelled: Array | None = None  # [B, H] bool: whether every action of a block was recorded; None: all were
+
+
+@struct.dataclass
+class Sequences:
+    """Batch of consecutive moments of episodes, embedded."""
+
+    embeddings: Array  # [B, T, E]
+    actions: Array  # [B, T-1, A]
 
 
 @struct.dataclass

@@ -34,15 +34,17 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Whole(0),
-        "critic_updates disturbed_at dwell filling_updates frozen_updates kills latency_plans latent_action leap "
-        "leap_updates learning_starts num_keep offline_updates patience plan plans policy_updates preview process "
-        "shift suggestions video_episodes",
+        "belief belief_updates critic_updates disturbed_at doubt_updates dwell filling_updates frozen_updates "
+        "kills latency_plans latent_action leap leap_updates learning_starts num_keep offline_updates patience "
+        "plan plans policy_updates preview process shift suggestions video_episodes",
     ),
     (
         Whole(1),
-        "calibration_clips clips collection_shards copies evaluation_shards goal_offset leap_size pairs renew spans",
+        "belief_batch calibration_clips clips collection_shards copies evaluation_shards goal_offset leap_size pairs "
+        "renew spans",
     ),
     (Whole(0), "context retries"),
+    (Whole(4), "belief_moments"),
     (Whole(1, 64), "goal_solutions"),
     (Whole(0, 16), "memory"),
     (Whole(1, 100), "memory_stride"),
@@ -62,7 +64,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     ),
     (Number(), "beta moment noise_beta running terminal weight"),
     (_SHARE, "asked_goals contact_share dropout keep masked momentum partial_goals"),
-    (Number(0, 1), "least_trust"),
+    (Number(0, 1), "hidden least_trust"),
     (Number(0, 1), "grasps random wander"),
     (_PART, "alpha bootstrap gamma gentlest labels slowest tau tight_share"),
     (_BETWEEN, "expectile false_alarm_rate target_rate"),

@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
+from ..nets.belief import Belief, Foresight
 from ..nets.decoder import Decoder
 from ..nets.encoders.build import (
     PICTURE_ENCODERS,
@@ -72,11 +73,12 @@ class ModelConfig(Architecture):
     leap: int = 0  # action blocks in one step of the slower dynamics, for planning on two levels; 0: there are none
     leap_size: int = 6  # numbers that say which future a leap leads to
     goal_solutions: int = 1  # latents that a goal about some sensors becomes: of several, each one solves it
+    belief: int = 0  # numbers in the belief about what is there now, seen or not; 0: there is none
     latent_action: int = 0  # numbers in a latent action for each component of an action; 0: there are no latent actions
 
     def __post_init__(self) -> None:
         # The critic learns from a predicted latent and the one after it, so a window has at least two blocks.
-        least = {"probe_size": 0, "train_blocks": 2, "memory": 0, "latent_action": 0, "leap": 0}
+        least = {"probe_size": 0, "train_blocks": 2, "memory": 0, "latent_action": 0, "leap": 0, "belief": 0}
         most = {
             "depth": MOST_LAYERS,
             "ensemble": MOST_MEMBERS,
@@ -154,6 +156,8 @@ class WorldModel(nnx.Module):
         self.latent_actions = LatentActions(*latent_actions) if code_size else None
         leaps = (size, config.leap_size, config.leap, head_width, depth, rngs)
         self.leaps = Leaps(*leaps) if config.leap else None
+        beliefs = (self.encoder.moment_size, size, config.action_size, config.belief)
+        self.belief = Belief(*beliefs, rngs) if config.belief else None
         self.slow_in_loops = self.pictures is not None and is_slow_in_loops(config.pictures)
 
     def fit_scales(
@@ -231,6 +235,16 @@ class WorldModel(nnx.Module):
         """Latent after one step of the slower dynamics, for a choice in standard deviations of what is possible."""
         assert self.leaps is not None
         return self.leaps(latent, choice)
+
+    def foresee(self, embeddings: Float[Array, "B T E"], actions: Float[Array, "B U A"]) -> Foresight:
+        """What the belief foresees at every moment of some sequences, how far it is off, and how far that is usual.
+
+        Args:
+          embeddings: of consecutive moments.
+          actions: taken at all of them but the last, in raw units.
+        """
+        assert self.belief is not None
+        return self.belief.foresight(self.encoder.moment(embeddings), self.predictor.normalizer(actions))
 
     def policy(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... K A"]:
         """Return the next action block on the way from `latent` to `goal`, in raw units."""

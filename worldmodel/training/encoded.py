@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import register_dataclass
 from jaxtyping import Array, PRNGKeyArray
 
 from ..data.frame_windows import FrameWindows
 from ..data.windows import WindowSampler
 from ..models.goal_model import WorldModel
-from ..types import LatentWindows
+from ..pytree import static
+from ..types import LatentWindows, Sequences
 
 
 @register_dataclass
@@ -57,6 +59,25 @@ class LatentSampler:
         """Return the same with half of each batch from demonstrations, where some of the episodes are such."""
         return replace(self, windows=self.windows.to_imitate())
 
+    def sequences(self, moments: int) -> SequenceSampler:
+        """Return the same moments in sequences.
+
+        Args:
+          moments: of a sequence.
+
+        Raises:
+          ValueError: no episode has that many.
+        """
+        last = np.asarray(self.windows.last)
+        starts = np.flatnonzero(np.arange(len(last)) + moments - 1 <= last)
+        if not len(starts):
+            longest = int((last - np.asarray(self.windows.first)).max()) + 1
+            raise ValueError(
+                f"a belief learns from sequences of {moments} moments, and the longest episode has {longest}: lower "
+                "training.belief_moments, or take longer episodes"
+            )
+        return SequenceSampler(self.embeddings, self.windows.actions, jnp.asarray(starts, jnp.int32), moments)
+
     def sample(self, key: PRNGKeyArray, batch: int) -> LatentWindows:
         """Draw `batch` windows: the windows that `WindowSampler` draws from the same key, encoded."""
         begin, rows, offset = self.windows.draw(key, batch)
@@ -70,6 +91,23 @@ class LatentSampler:
             labelled=self.windows.labels_of(begin),
             demonstrated=None if self.windows.demonstrated is None else self.windows.demonstrated[begin],
         )
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class SequenceSampler:
+    """Consecutive embedded moments of a dataset, with the rows at which they may start."""
+
+    embeddings: Array  # [M, E]
+    actions: Array  # [M, A]
+    starts: Array  # [W]
+    moments: int = static()
+
+    def sample(self, key: PRNGKeyArray, batch: int) -> Sequences:
+        """Draw `batch` sequences. The key is consumed."""
+        begin = self.starts[jax.random.randint(key, (batch,), 0, len(self.starts))]
+        rows = begin[:, None] + _numbers(self.moments)[None]
+        return Sequences(self.embeddings[rows], self.actions[rows[:, :-1]])
 
 
 def encoded(sampler: WindowSampler | FrameWindows, model: WorldModel) -> LatentSampler:

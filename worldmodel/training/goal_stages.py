@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ..losses.belief import belief_loss, doubt_loss
 from ..losses.cloning import cloning_loss
 from ..losses.distance import distance_loss
 from ..losses.goal_policy import policy_loss
@@ -19,7 +20,7 @@ from ..losses.leap import leap_loss
 from ..losses.partial_goal import PartialGoals, fitting, partial_goals
 from ..models.goal_model import WorldModel
 from ..nets.heads import Probe, TemporalDistance
-from ..types import LatentWindows, Metrics, Windows
+from ..types import LatentWindows, Metrics, Sequences, Windows
 from .settings import TrainingConfig
 from .updates import Stage
 
@@ -88,6 +89,44 @@ def leap_stage(model: WorldModel, training: TrainingConfig) -> Stage:
     """Return the stage of the slower dynamics, on finished representations; without updates where there are none."""
     updates = 0 if model.leaps is None else training.leap_updates
     return Stage("leap", updates, ("leaps",), slower_loss, training.learning_rate, training.batch, encoded=True)
+
+
+def belief_stages(
+    model: WorldModel, training: TrainingConfig, hidden: float, regularity: float, projections: int, learned: bool
+) -> tuple[Stage, Stage]:
+    """Return the stages of the belief and of its doubt; without updates where there is no belief.
+
+    Args:
+      model: the model.
+      training: number and rate of updates.
+      hidden: share of the sequences in which a region of the pictures is hidden for a while.
+      regularity: weight of SIGReg.
+      projections: of SIGReg.
+      learned: whether the representation of a moment learns.
+    """
+    there = model.belief is not None
+    names = ("correction", "dynamics", "expectation", *(["moment"] if learned else []))
+    sizes = training.learning_rate, training.belief_batch
+    drawn: Any = {"encoded": True, "moments": training.belief_moments}
+
+    def belief(model: WorldModel, _: TemporalDistance, sequences: Sequences, key: PRNGKeyArray) -> Any:
+        return belief_loss(model, sequences, key, hidden, regularity, projections)
+
+    def doubt(model: WorldModel, _: TemporalDistance, sequences: Sequences, key: PRNGKeyArray) -> Any:
+        loss = doubt_loss(model, sequences)
+        return loss, {"loss": loss, "doubt": loss}
+
+    return (
+        Stage(
+            "belief",
+            there * training.belief_updates,
+            tuple(f"belief.{name}" for name in names),
+            belief,
+            *sizes,
+            **drawn,
+        ),
+        Stage("doubt", there * training.doubt_updates, ("belief.doubt",), doubt, *sizes, **drawn),
+    )
 
 
 def slower_loss(

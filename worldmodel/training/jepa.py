@@ -30,6 +30,7 @@ from ..nets.heads import TemporalDistance
 from ..types import LatentWindows, Metrics, Windows
 from .augmentation import kept_sensors, shifted, without
 from .goal_stages import (
+    belief_stages,
     check_settings,
     check_training,
     critic_loss,
@@ -74,12 +75,17 @@ class JepaConfig:
     bootstrap: float = 0.8  # share of the episodes that each further member of the ensemble learns from
     shift: int = 0  # pixels by which the pictures of a window move at most, at random
     learned_encoder: bool = True  # False: as it was initialised, a baseline
+    hidden: float = (
+        0.5  # share of the sequences in which a region of the pictures is hidden from the belief for a while
+    )
     dropout: float = 0.2  # share of the windows in which an optional sensor is left out of the first moment
 
     followed: ClassVar[str] = "distance_head"  # the critic learns from a slowly following copy of itself
 
     def __post_init__(self) -> None:
         check_settings(self, _WEIGHTS)
+        if not 0 <= self.hidden <= 1:
+            raise ValueError(f"objective.hidden must be a share of the sequences; got {self.hidden}")
 
     def stages(self, model: WorldModel, training: TrainingConfig) -> tuple[Stage, ...]:
         """Return the training stages, in order.
@@ -123,6 +129,7 @@ class JepaConfig:
             Stage("critic", critic_updates, ("distance_head",), critic, rate, training.critic_batch, encoded=True),
             policy_stage(model, self, training),
             leap_stage(model, training),
+            *belief_stages(model, training, self.hidden, self.sigreg, self.sigreg_projections, self.learned_encoder),
         )
 
 

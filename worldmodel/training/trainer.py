@@ -28,8 +28,8 @@ from ..devices import ONE, Devices
 from ..models.begin import begun_with
 from ..models.freeze import FrozenModel
 from ..models.goal_model import ModelConfig, WorldModel, create
-from ..types import LatentWindows, Metrics, Params, Windows
-from .encoded import LatentSampler, encoded
+from ..types import LatentWindows, Metrics, Params, Sequences, Windows
+from .encoded import LatentSampler, SequenceSampler, encoded
 from .settings import Objective, TrainingConfig
 from .updates import adamw, descend, learned_by, repeat
 
@@ -183,7 +183,7 @@ class Trainer:
             found.append(metrics)
         return state, jax.tree.map(lambda *values: jnp.mean(jnp.stack(values)), *found)
 
-    def batches(self, name: str, state: TrainState) -> WindowSampler | LatentSampler | FrameWindows:
+    def batches(self, name: str, state: TrainState) -> WindowSampler | FrameWindows | LatentSampler | SequenceSampler:
         """Return the sampler of a stage's batches; the first stage on latents encodes the data with the state's model.
 
         Args:
@@ -194,6 +194,8 @@ class Trainer:
             return self._data
         if self._latents is None:
             self._latents = self.devices.on_all(encoded(self.sampler, self.model(state)))
+        if self._stages[name].moments:
+            return self.devices.on_all(self._latents.sequences(self._stages[name].moments))
         return self._latents.to_imitate() if self._stages[name].imitates else self._latents
 
     def skip_stage(self, state: TrainState) -> TrainState:
@@ -240,15 +242,13 @@ class Trainer:
         statistics = jax.tree.map(jnp.copy, statistics)
         return TrainState(params, target, statistics, optimizers, jnp.zeros((), jnp.int32))
 
-    def many_updates(
-        self, name: str, state: TrainState, sampler: WindowSampler | LatentSampler, key: PRNGKeyArray
-    ) -> tuple[TrainState, Metrics]:
+    def many_updates(self, name: str, state: TrainState, sampler: Any, key: PRNGKeyArray) -> tuple[TrainState, Metrics]:
         """Pure function of `updates_per_call` updates of one stage: the one that `step` compiles.
 
         Args:
           name: of the stage.
           state: before the updates.
-          sampler: of the stage's batches.
+          sampler: of the stage's batches, as `batches` returns it.
           key: of the run; each update folds in its index.
         """
         batch = self._stages[name].batch
@@ -281,7 +281,7 @@ class Trainer:
         return state, jax.tree.map(jnp.mean, metrics)
 
     def _updated(
-        self, name: str, state: TrainState, batch: Windows | LatentWindows, key: PRNGKeyArray
+        self, name: str, state: TrainState, batch: Windows | LatentWindows | Sequences, key: PRNGKeyArray
     ) -> tuple[TrainState, Metrics]:
         """Return the state after one update on a batch, and its metrics."""
         batch = self.devices.split(batch)

@@ -34,6 +34,7 @@ class Stage:
     goals: int = 0  # of them that need their goals, where these are pictures; 0: all
     whole_pictures: bool = False  # whether its loss changes pictures, so that these cannot be projected before
     encoded: bool = False  # whether its batches are latents, encoded once by a finished encoder
+    moments: int = 0  # of the sequences that its batches are, in place of windows; 0: windows
     imitates: bool = False  # whether half of each batch are demonstrations, where some of the episodes are such
 
 

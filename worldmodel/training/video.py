@@ -98,6 +98,8 @@ class VideoConfig:
         check_training(self, model, training)
         if model.latent_actions is None:
             raise ValueError("method=video learns with latent actions: set model.latent_action to 1 or more; got 0")
+        if model.belief is not None:
+            raise ValueError("a belief learns from all actions, as method=jepa does: set model.belief to 0")
         if not self.prediction:
             raise ValueError("objective.prediction is 0, and nothing would teach the predictor: raise it")
         joint_loss, frozen_loss, critic = (
@@ -154,7 +156,8 @@ def video_loss(
         windows = shifted(windows, spec, shift_key, config.shift)
     embeddings = model.embed(windows.observations)
     latents = model.encode(embeddings)  # [B, H+1, D]
-    kept = kept_parts(spec, _patches(model), len(latents), mask_key, config.masked, config.dropout)
+    patches = {name: rows * columns for name, (rows, columns) in model.encoder.patch_grids.items()}
+    kept = kept_parts(spec, patches, len(latents), mask_key, config.masked, config.dropout)
     root = latents[:, 0] if kept is None else model.encode(without(embeddings[:, 0], kept))
     loss, metrics, predicted = _dynamics_loss(model, root, latents, windows, noise_key, config)
     # SIGReg on the first and the last moment: those between are much the same, and would only cost time.
@@ -251,9 +254,3 @@ def _controls(
 
 def _labelled(windows: Windows | LatentWindows) -> Bool[Array, "B H"]:
     return jnp.ones(windows.actions.shape[:2], bool) if windows.labelled is None else windows.labelled
-
-
-def _patches(model: WorldModel) -> dict[str, int]:
-    """Number of patches of each picture whose embedding is that of its patches."""
-    stacks = {} if model.encoder.stacks is None else dict(model.encoder.stacks.items())
-    return {name: stack.count for name, stack in stacks.items() if hasattr(stack, "count")}

@@ -36,7 +36,7 @@ from .controls import PixelSurprise, StateSurprise
 from .page import write_page
 from .rows import IDENTITY, ExpectationRow, table
 from .scores import REDUCE, Scores, clip_scores, scores
-from .surprise import ModelSurprise, Subject
+from .surprise import BeliefSurprise, ModelSurprise, Subject
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Suite:
         self._made = manifest(cfg, list(map(int, cfg.suite.seeds)))
         self._studio = Studio()
         self._settings: dict[tuple[str, int], DictConfig] = {}
-        self._models: dict[tuple[str, int], ModelSurprise] = {}
+        self._models: dict[tuple[str, int], Subject] = {}
         self._drawn: tuple[Any, Drawn, Drawn] | None = None  # the clips of the latest case
         self._possible: tuple[int, Drawn] | None = None  # those that models are calibrated on
 
@@ -210,17 +210,24 @@ class Suite:
         suite = self.cfg.suite
         return [(self._model(cell.method, cell.seed), str(suite.pair_reduce), str(suite.clip_reduce))]
 
-    def _model(self, method: str, seed: int) -> ModelSurprise:
+    def _model(self, method: str, seed: int) -> Subject:
         """A model with its usual errors."""
         if (method, seed) not in self._models:
             self._models = {key: each for key, each in self._models.items() if key[1] == seed}
-            if self._possible is None or self._possible[0] != seed:
-                numbers = range(int(self.cfg.suite.calibration_clips))
-                self._possible = seed, self._studio.possible(seed, numbers, "validate")
-            model = self.train(method, seed)
-            spans, context = int(self.cfg.suite.spans), int(self.cfg.suite.context)
-            self._models[method, seed] = ModelSurprise.calibrated(model, spans, context, self._possible[1])
+            model, context = self.train(method, seed), int(self.cfg.suite.context)
+            self._models[method, seed] = (
+                BeliefSurprise(model, context)
+                if model.config.belief
+                else ModelSurprise.calibrated(model, int(self.cfg.suite.spans), context, self._calibration(seed))
+            )
         return self._models[method, seed]
+
+    def _calibration(self, seed: int) -> Drawn:
+        """Possible clips on which the usual errors of a model without a belief are measured."""
+        if self._possible is None or self._possible[0] != seed:
+            numbers = range(int(self.cfg.suite.calibration_clips))
+            self._possible = seed, self._studio.possible(seed, numbers, "validate")
+        return self._possible[1]
 
     def _clips(self, cell: Cell) -> tuple[Drawn, Drawn]:
         """Test clips of a case, and possible ones that its threshold is fixed on; kept until the next case."""

@@ -90,6 +90,55 @@ class ModelSurprise:
         return found
 
 
+@dataclass(frozen=True)
+class BeliefSurprise:
+    """A frozen world model with a belief, whose errors count by how large they usually are in their situation.
+
+    Args:
+      model: frozen.
+      context: pictures before the first one that predictions start from: nothing is known of velocities earlier.
+    """
+
+    model: Any
+    context: int
+
+    def surprise(self, clips: Drawn) -> Float[ndarray, "C T"]:
+        """Mean square error over what was expected of it, 1 as usual; 0 where nothing was predicted.
+
+        Each picture is compared with all that was foreseen for it, whichever picture that started from.
+        """
+        rows, found = _rows(self.model, clips), list[ndarray]()
+        for at in range(0, len(rows), _TOGETHER):
+            ratio = _ratios(self.model, *_padded(rows[at : at + _TOGETHER], clips.actions[at : at + _TOGETHER]))
+            found.append(np.asarray(ratio)[: len(rows) - at])
+        ratios = np.concatenate(found)
+        count, moments, spans = ratios.shape
+        total, known = np.zeros((count, moments)), np.zeros(moments)
+        for span in range(1, spans + 1):
+            total[:, self.context + span :] += ratios[:, self.context : moments - span, span - 1]
+            known[self.context + span :] += 1
+        return total / np.maximum(known, 1)
+
+
+@jax.jit
+def _ratios(model: Any, rows: Float[Array, "C T E"], actions: Float[Array, "C U A"]) -> Float[Array, "C T J"]:
+    error, log_variance = model.module().foresee(rows, actions)
+    return jnp.mean(jnp.square(error) * jnp.exp(-log_variance), axis=-1)
+
+
+def _rows(model: Any, clips: Drawn) -> Float[ndarray, "C T E"]:
+    """Embeddings of all pictures."""
+    count, moments = clips.pictures.shape[:2]
+    flat = embedded(model, {"pixels": clips.pictures.reshape((-1, *clips.pictures.shape[2:]))})
+    return np.asarray(flat).reshape((count, moments, -1))
+
+
+def _padded(rows: ndarray, actions: ndarray) -> tuple[Array, Array]:
+    """At most `_TOGETHER` clips, padded to as many: one shape, one program."""
+    missing = ((0, _TOGETHER - len(rows)), (0, 0), (0, 0))
+    return jnp.asarray(np.pad(rows, missing)), jnp.asarray(np.pad(actions, missing), jnp.float32)
+
+
 def errors_of(model: Any, spans: int, clips: Drawn) -> Float[ndarray, "C T J D"]:
     """Encoded less predicted latents, by the picture that the prediction starts from; 0 beyond the end.
 
@@ -98,17 +147,10 @@ def errors_of(model: Any, spans: int, clips: Drawn) -> Float[ndarray, "C T J D"]
       spans: the longest prediction, in blocks of actions.
       clips: C of T pictures.
     """
-    count, moments = clips.pictures.shape[:2]
-    flat = embedded(model, {"pixels": clips.pictures.reshape((-1, *clips.pictures.shape[2:]))})
-    rows = np.asarray(flat).reshape((count, moments, -1))
-    found = []
-    for at in range(0, count, _TOGETHER):
-        some, acted = rows[at : at + _TOGETHER], clips.actions[at : at + _TOGETHER]
-        missing = _TOGETHER - len(some)  # one shape, one program
-        some = np.pad(some, ((0, missing), (0, 0), (0, 0)))
-        acted = np.pad(acted, ((0, missing), (0, 0), (0, 0)))
-        errors = _errors(model, spans, jnp.asarray(some), jnp.asarray(acted))
-        found.append(np.asarray(errors)[: _TOGETHER - missing])
+    rows, found = _rows(model, clips), []
+    for at in range(0, len(rows), _TOGETHER):
+        errors = _errors(model, spans, *_padded(rows[at : at + _TOGETHER], clips.actions[at : at + _TOGETHER]))
+        found.append(np.asarray(errors)[: len(rows) - at])
     return np.concatenate(found)
 
 

@@ -19,6 +19,7 @@ from ..layers import MLP
 from ..normalization import Normalizer
 from .build import picture_stacks
 from .memory import memory_of
+from .patches import PATCH
 
 
 class HistoryEncoder(nnx.Module):
@@ -56,8 +57,8 @@ class HistoryEncoder(nnx.Module):
         self.stacks = picture_stacks(spec, pictures, history, rngs)
         joined = 0 if self.stacks is None else sum(stack.size for stack in self.stacks.values())
         self.feature_size = vector_size(spec) + joined
-        seen = vector_size(spec) + sum(sensor.features for sensor in spec.pictures)
-        self.memory = memory_of(seen, history, memory, memory_stride, rngs)
+        self.moment_size = vector_size(spec) + sum(sensor.features for sensor in spec.pictures)
+        self.memory = memory_of(self.moment_size, history, memory, memory_stride, rngs)
         remembered = 0 if self.memory is None else self.memory.size
         self.mlp = MLP(history * vector_size(spec) + joined + remembered, latent_size, width, depth, rngs)
 
@@ -66,11 +67,23 @@ class HistoryEncoder(nnx.Module):
         remembered = []
         if self.memory is not None:
             older, embeddings = self.memory.parts(embeddings)
-            pictures = [older[..., self.spec.slices[sensor.name]] for sensor in self.spec.pictures]
-            remembered.append(self.memory(jnp.concatenate([self._vector_features(older), *pictures], axis=-1)))
+            remembered.append(self.memory(self.moment(older)))
         features = self._vector_features(embeddings)
         parts = [features.reshape((*features.shape[:-2], -1)), *self._seen(embeddings), *remembered]
         return self.mlp(parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1))
+
+    def moment(self, embeddings: Float[Array, "... E"]) -> Float[Array, "... F"]:
+        """What describes one moment alone: vectors normalised, angles as sine and cosine, pictures as embedded."""
+        pictures = [embeddings[..., self.spec.slices[sensor.name]] for sensor in self.spec.pictures]
+        return jnp.concatenate([self._vector_features(embeddings), *pictures], axis=-1)
+
+    @property
+    def patch_grids(self) -> dict[str, tuple[int, int]]:
+        """Rows and columns of the patches of each picture whose embedding is that of its patches."""
+        stacks = {} if self.stacks is None else dict(self.stacks.items())
+        shapes = {sensor.name: sensor.shape for sensor in self.spec.pictures}
+        by_patch = [name for name, stack in stacks.items() if hasattr(stack, "count")]
+        return {name: (shapes[name][0] // PATCH, shapes[name][1] // PATCH) for name in by_patch}
 
     def fit(self, readings: Mapping[str, ndarray]) -> None:
         """Set the scales of the vectors from the readings of a dataset; missing ones are ignored."""

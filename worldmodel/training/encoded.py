@@ -60,21 +60,25 @@ class LatentSampler:
         return replace(self, windows=self.windows.to_imitate())
 
     def sequences(self, moments: int) -> SequenceSampler:
-        """Return the same moments in sequences.
+        """Return the same moments in sequences, of which every action was recorded.
 
         Args:
           moments: of a sequence.
 
         Raises:
-          ValueError: no episode has that many.
+          ValueError: no episode has that many, with their actions.
         """
         last = np.asarray(self.windows.last)
         starts = np.flatnonzero(np.arange(len(last)) + moments - 1 <= last)
+        if self.windows.labelled is not None:
+            unknown = np.concatenate([[0], np.cumsum(~np.asarray(self.windows.labelled))])
+            starts = starts[unknown[starts + moments - 1] == unknown[starts]]
         if not len(starts):
             longest = int((last - np.asarray(self.windows.first)).max()) + 1
             raise ValueError(
-                f"a belief learns from sequences of {moments} moments, and the longest episode has {longest}: lower "
-                "training.belief_moments, or take longer episodes"
+                f"a belief learns from sequences of {moments} moments with their actions, and there is none in the "
+                f"data, whose longest episode has {longest} moments: lower training.belief_moments, or take longer "
+                "episodes"
             )
         return SequenceSampler(self.embeddings, self.windows.actions, jnp.asarray(starts, jnp.int32), moments)
 

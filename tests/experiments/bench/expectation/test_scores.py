@@ -12,7 +12,7 @@ from experiments.bench.expectation import docs_page
 from experiments.bench.expectation.controls import PixelSurprise
 from experiments.bench.expectation.rows import IDENTITY, ExpectationRow, columns
 from experiments.bench.expectation.scores import clip_scores, scores
-from experiments.bench.expectation.surprise import ModelSurprise, errors_of
+from experiments.bench.expectation.surprise import BeliefSurprise, ModelSurprise, errors_of
 from experiments.build.embeddings import embedded
 from experiments.records import table_file
 from worldmodel.models.freeze import freeze
@@ -95,6 +95,21 @@ def test_usual_errors_are_one(model):
     assert not np.array_equal(
         subject.surprise(Drawn(jump, made.rows, made.actions, made.events))[:, 20], surprise[:, 20]
     )
+
+
+def test_a_picture_surprises_a_belief_by_all_that_was_foreseen_for_it():
+    spec = ObservationSpec.of_arrays({"pixels": ((16, 16, 3), np.dtype(np.uint8))})
+    sizes = {"action_size": 1, "latent_size": 4, "width": 8, "depth": 1, "ensemble": 1, "history": 1, "policy": False}
+    config = ModelConfig(observation=sized(spec, "patches", None), belief=6, **sizes)
+    frozen, made = freeze(create(config, 0), config), clips(18)
+    surprise = BeliefSurprise(frozen, 3).surprise(made)
+    assert surprise.shape == (18, FRAMES) and not surprise[:, :4].any() and surprise[:, 4:].all()
+    rows = jnp.asarray(embedded(frozen, {"pixels": made.pictures[17]}))[None]
+    error, log_variance = frozen.module().foresee(rows, jnp.asarray(made.actions[17:]))
+    ratio = np.mean(np.square(error) * np.exp(-np.asarray(log_variance)), axis=-1)[0]
+    for now in (4, 5, 9, FRAMES - 1):
+        before = [ratio[now - span, span - 1] for span in range(1, ratio.shape[1] + 1) if now - span >= 3]
+        assert surprise[17, now] == pytest.approx(np.mean(before), rel=1e-4)
 
 
 def test_pixels_that_go_on_are_no_surprise():

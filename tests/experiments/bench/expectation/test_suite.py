@@ -33,14 +33,16 @@ TINY = (
     "training.critic_updates=0",
     "training.policy_updates=0",
 )
+BELIEF = ("model.belief=8", "training.belief_updates=10", "training.doubt_updates=10", "training.belief_batch=4")
 FEW = ("suite.pairs=4", "suite.clips=8", "suite.calibration_clips=4", "suite.held_out=3")
 
 
 def settings(folder, *words):
-    listed = ",".join(f'"{each}"' for each in TINY)
+    listed, belief = (",".join(f'"{each}"' for each in some) for some in (TINY, BELIEF))
     places = (f"runs='{folder / 'runs'}'", f"results='{folder / 'results'}'")
-    chosen = ("suite.properties=[permanence,agency_reversed]", "suite.methods=[jepa,pixels,oracle]")
-    return build.compose("bench", "suite=expectation", *FEW, *chosen, f"suite.overrides=[{listed}]", *places, *words)
+    chosen = ("suite.properties=[permanence,agency_reversed]", "suite.methods=[jepa,window,pixels,oracle]")
+    recipes = (f"suite.overrides=[{listed}]", f"suite.recipes.jepa=[{belief}]", "suite.recipes.window=[]")
+    return build.compose("bench", "suite=expectation", *FEW, *chosen, *recipes, *places, *words)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def finished(tmp_path_factory):
 
 def test_every_case_and_method_has_a_row(finished):
     folder, rows = finished
-    assert len(rows) == 3 * 3
+    assert len(rows) == 3 * 4
     assert {row.identity() for row in rows} == {cell.identity for cell in cells(settings(folder))}
     for row in rows:
         assert row.pairs == 4 and 0 <= row.auroc <= 1 and "bench" not in row.visibility
@@ -61,12 +63,15 @@ def test_every_case_and_method_has_a_row(finished):
             assert row.accuracy == row.auroc == 1.0
         if row.method == "pixels" and (row.visibility == "occluded" or row.property == "agency_reversed"):
             assert row.accuracy == 0.5
-    assert load_model(folder / "runs/expectation/jepa-seed0.safetensors").model.history == 2
+    models = {
+        name: load_model(folder / f"runs/expectation/{name}-seed0.safetensors").model for name in ("jepa", "window")
+    }
+    assert models["jepa"].config.belief == 8 and models["window"].config.belief == 0
 
 
 def test_what_is_measured_is_not_measured_again(finished):
     folder, rows = finished
-    for words, lacking in (((), 0), (("suite.pairs=6",), 9), (("suite.spans=1",), 3), (("suite.held_out=4",), 9)):
+    for words, lacking in (((), 0), (("suite.pairs=6",), 12), (("suite.spans=1",), 6), (("suite.held_out=4",), 12)):
         cfg = settings(folder, *words)
         with bench_expectation.Suite(cfg) as suite:
             todo = suite.to_measure(list(cells(cfg)))

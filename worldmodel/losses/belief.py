@@ -49,9 +49,8 @@ def belief_loss(
     count = round(hidden * len(moments)) if grids else 0
     shown = moments
     if count:
-        some = sequences.embeddings[:count]
-        kept = kept_regions(model.encoder.spec, grids, some.shape[:2], hide_key)
-        seen = belief.moment(model.encoder.moment(jnp.where(kept, some, 0.0)))
+        some = hidden_behind(sequences.embeddings[:count], model.encoder.spec, grids, hide_key)
+        seen = belief.moment(model.encoder.moment(some))
         shown = jnp.concatenate([seen, moments[count:]])
     beliefs = belief.along(shown, actions)
     errors = jnp.mean(jnp.square(belief.expectation(belief.foreseen(beliefs, actions)) - later(moments)), axis=-1)
@@ -81,33 +80,34 @@ def doubt_loss(model: WorldModel, sequences: Sequences) -> Float[Array, ""]:
     return jnp.sum(value * counted) / (jnp.sum(counted) * len(error) * error.shape[-1])
 
 
-def kept_regions(
-    spec: ObservationSpec,
-    grids: Mapping[str, tuple[int, int]],
-    shape: tuple[int, ...],
-    key: PRNGKeyArray,
-) -> Bool[Array, "B T E"]:
-    """Draw which numbers of embeddings are seen: a rectangle of patches is hidden for some moments.
+def hidden_behind(
+    embeddings: Float[Array, "B T E"], spec: ObservationSpec, grids: Mapping[str, tuple[int, int]], key: PRNGKeyArray
+) -> Float[Array, "B T E"]:
+    """Hide a rectangle of patches of each picture for some moments.
+
+    What hides it is a plain surface: all its patches look like one patch that is somewhere in the batch. In every other
+    sequence it looks like the mean picture instead.
 
     Args:
+      embeddings: of sequences.
       spec: the sensors.
       grids: rows and columns of the patches of each picture whose embedding is that of its patches.
-      shape: B sequences of T moments.
       key: consumed.
     """
-    batch, moments = shape
-    kept = jnp.ones((batch, moments, spec.size), bool)
+    batch, moments = embeddings.shape[:2]
     for number, (name, (rows, columns)) in enumerate(grids.items()):
-        keys = jax.random.split(jax.random.fold_in(key, number), 3)
+        keys = jax.random.split(jax.random.fold_in(key, number), 4)
         when = _stretch(keys[0], batch, moments, SHORTEST, min(LONGEST, moments))
         across = _stretch(keys[1], batch, columns, 2, max(2, columns - 2))
         down = _stretch(keys[2], batch, rows, max(2, rows // 2), rows)
-        hidden = when[:, :, None, None] & down[:, None, :, None] & across[:, None, None, :]
-        place = spec.slices[name]
-        per_patch = (place.stop - place.start) // (rows * columns)
-        shown = ~jnp.repeat(hidden.reshape(batch, moments, rows * columns), per_patch, axis=-1)
-        kept = kept.at[:, :, place].set(shown)
-    return kept
+        hidden = (when[:, :, None, None] & down[:, None, :, None] & across[:, None, None, :])[..., None]
+        pictures = embeddings[:, :, spec.slices[name]].reshape(batch, moments, rows, columns, -1)
+        every = pictures.reshape(batch * moments * rows * columns, -1)
+        surface = every[jax.random.randint(keys[3], (batch,), 0, len(every))]
+        surface = surface * (jnp.arange(batch, dtype=jnp.int32) % 2).astype(surface.dtype)[:, None]
+        covered = jnp.where(hidden, surface[:, None, None, None], pictures)
+        embeddings = embeddings.at[:, :, spec.slices[name]].set(covered.reshape(batch, moments, -1))
+    return embeddings
 
 
 def _stretch(key: PRNGKeyArray, batch: int, places: int, shortest: int, longest: int) -> Bool[Array, "B N"]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from worldmodel.losses.belief import LONGEST, SHORTEST, belief_loss, kept_regions
+from worldmodel.losses.belief import LONGEST, SHORTEST, belief_loss, hidden_behind
 from worldmodel.models.checkpoint import load_model, save_model
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import create
@@ -154,15 +154,22 @@ CAMERA = ObservationSpec((Sensor("place", (3,)), Sensor("pixels", (64, 64, 3), "
 
 
 def test_one_region_is_hidden_for_some_moments():
-    kept = np.asarray(kept_regions(CAMERA, {"pixels": (8, 8)}, (200, 32), jax.random.key(0)))
-    assert kept[:, :, :3].all(), "what is no picture stays"
-    hidden = ~kept[:, :, 3:].reshape(200, 32, 8, 8, 2)
-    np.testing.assert_array_equal(hidden[..., 0], hidden[..., 1])
-    hidden = hidden[..., 0]
-    for one in hidden[hidden.any(axis=(1, 2, 3))]:
+    embeddings = jax.random.normal(jax.random.key(1), (200, 32, CAMERA.size))
+    found = np.asarray(hidden_behind(embeddings, CAMERA, {"pixels": (8, 8)}, jax.random.key(0)))
+    before = np.asarray(embeddings)
+    np.testing.assert_array_equal(found[:, :, :3], before[:, :, :3], "what is no picture stays")
+    patches = before[:, :, 3:].reshape(-1, 2)
+    found, before = (each[:, :, 3:].reshape(200, 32, 8, 8, 2) for each in (found, before))
+    hidden = (found != before).any(axis=-1)
+    for number, one in enumerate(hidden):
+        if not one.any():
+            continue
         when, down, across = (np.flatnonzero(one.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
         assert one.sum() == len(when) * len(down) * len(across), "a box"
         assert all(np.all(np.diff(each) == 1) for each in (when, down, across)) and len(when) <= LONGEST
+        surface = np.unique(found[number][one], axis=0)
+        assert len(surface) == 1, "a plain surface"
+        assert (surface == 0).all() if number % 2 == 0 else (patches == surface).all(axis=1).any()
     inner = [one.any(axis=(1, 2)) for one in hidden if one.any() and not one[0].any() and not one[-1].any()]
     assert min(each.sum() for each in inner) == SHORTEST and hidden.any(axis=(1, 2, 3)).mean() > 0.8
 

@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from worldmodel.losses.belief import LONGEST, SHORTEST, belief_loss, hidden_behind
-from worldmodel.models.checkpoint import load_model, save_model
+from worldmodel.models.checkpoint import load_model, load_training, save_model, save_training
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import create
 from worldmodel.nets.belief import SPANS, Belief, inside, later
@@ -198,14 +198,15 @@ def test_it_is_kept_with_the_model(run, tmp_path):
     assert foreseen(loaded.module())[0] == pytest.approx(foreseen(found["doubt"])[0])
 
 
-def test_a_run_that_stopped_goes_on_to_the_same_bits(run):
+def test_a_run_that_stopped_goes_on_to_the_same_bits(run, tmp_path):
     trainer, found = run
-    short = Trainer.of(pushed([40] * 30), CONFIG, JepaConfig(), TRAINING)
-    state = short.init()
-    while int(state.update) < 520:
-        state, _ = short.step(state)
-    again = Trainer.of(pushed([40] * 30), CONFIG, JepaConfig(), TRAINING)
-    after = numbers(again.model(again.train(state)))
+    state = trainer.init()
+    while int(state.update) < 510:
+        state, _ = trainer.step(state)
+    path = tmp_path / "state.safetensors"
+    save_training(path, state, {}, {})
+    state, _ = load_training(path, trainer.init(), {}, {})
+    after = numbers(trainer.model(trainer.train(state)))
     for name, values in numbers(found["doubt"]).items():
         np.testing.assert_array_equal(values, after[name])
 
@@ -214,7 +215,7 @@ def test_what_cannot_be_learned_is_refused():
     data = episodes([20] * 4)
     with pytest.raises(ValueError, match="sequences of 64 moments .* longest episode has 21 moments: lower"):
         trainer = Trainer.of(data, CONFIG, JepaConfig(), replace(TRAINING, belief_moments=64))
-        trainer.train(trainer.init())
+        trainer.batches("belief", trainer.init())
     with pytest.raises(ValueError, match="as method=jepa does: set model.belief to 0"):
         Trainer.of(data, replace(CONFIG, latent_action=2), VideoConfig(), TRAINING)
     with pytest.raises(ValueError, match="hidden must be a share"):

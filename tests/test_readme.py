@@ -26,6 +26,7 @@ SHOWN = [
     ("docs/memory.md", "memory.csv", PICTURES, "honest", TIMES),
     ("docs/memory.md", "memory.csv", PICTURES, "strict", TIMES),
     ("docs/pictures.md", "goal.csv", PICTURES, "honest", ()),
+    ("docs/pictures.md", "sensors.csv", "pixels_proprio", "honest", TIMES),
     ("docs/pictures.md", "goal.csv", PICTURES, "strict", ()),
 ]
 

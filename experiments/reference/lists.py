@@ -16,6 +16,7 @@ from .files import SettingsFile
 ENCODERS = {
     "patches": "a learned projection of each patch of 8 x 8 pixels",
     "motion": "directions of each patch in which what moves stands out: fitted to the data, so training is faster",
+    "motion_twice": "the same, filtered twice: for textured backgrounds",
     "components": "principal components of each patch: fitted likewise, and what varies most is kept",
     "transformer": "a small vision transformer over the patches",
     "convolution": "a stack of convolutions: slow to train on a processor",

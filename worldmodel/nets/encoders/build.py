@@ -14,7 +14,7 @@ from ...observation import PRESENT, Observation, ObservationSpec
 from ...plugins import Plugins
 from .components import ComponentEncoder
 from .convolution import ConvolutionEncoder
-from .motion import MotionEncoder
+from .motion import MotionEncoder, TwiceFilteredEncoder
 from .patches import PER_PATCH, PatchEncoder, patch_count
 from .stacks import ChangeStack, PatchStack
 from .transformer import TransformerEncoder
@@ -23,10 +23,16 @@ PICTURE_ENCODERS: dict[str, Any] = {
     "patches": PatchEncoder,
     "components": ComponentEncoder,
     "motion": MotionEncoder,
+    "motion_twice": TwiceFilteredEncoder,
     "transformer": TransformerEncoder,
     "convolution": ConvolutionEncoder,
 }
-BY_PATCH = ("patches", "components", "motion")  # whose features are those of the patches, one patch after the other
+BY_PATCH = (
+    "patches",
+    "components",
+    "motion",
+    "motion_twice",
+)  # whose features are those of the patches, one patch after the other
 WHOLE_FEATURES = 64  # of the others, unless `features` says otherwise
 INSTALLED = Plugins("encoder", tuple(PICTURE_ENCODERS))  # encoders of other packages: of pictures as a whole
 SLOW_IN_LOOPS = ("convolution",)  # XLA's convolutions on a processor run many times slower inside `lax.scan`

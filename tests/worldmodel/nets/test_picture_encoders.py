@@ -79,6 +79,18 @@ def test_a_stack_has_the_features_that_it_says_and_sees_the_order_of_moments(kin
 
 
 @pytest.mark.parametrize("kind", BY_PATCH)
+def test_a_patch_that_shows_little_of_what_moves_stays_small(kind):
+    spec = camera(kind)
+    stack = picture_stacks(spec, kind, 1, nnx.Rngs(0))["pixels"]
+    body = np.zeros((1, stack.count, spec.size // stack.count), np.float32)
+    body[0, 0] = 1.0
+    faint = body.copy()
+    faint[0, 1:] = 0.01 * np.random.default_rng(0).normal(size=faint[0, 1:].shape)
+    one, other = (np.asarray(stack(jnp.asarray(each.reshape(1, -1)))) for each in (body, faint))
+    assert (np.abs(one - other).max() < 0.1 * np.abs(one).max()) == kind.startswith("motion")
+
+
+@pytest.mark.parametrize("kind", BY_PATCH)
 @pytest.mark.parametrize("features", [100, 16 * 193])
 def test_features_that_patches_cannot_share_are_named(kind, features):
     with pytest.raises(ValueError, match=f"has 16 patches, and observation.features must be a multiple.*{features}"):

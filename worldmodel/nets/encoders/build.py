@@ -33,6 +33,7 @@ BY_PATCH = (
     "motion",
     "motion_twice",
 )  # whose features are those of the patches, one patch after the other
+OF_MOTION = ("motion", "motion_twice")  # where most patches show nearly nothing, and are to stay small
 WHOLE_FEATURES = 64  # of the others, unless `features` says otherwise
 INSTALLED = Plugins("encoder", tuple(PICTURE_ENCODERS))  # encoders of other packages: of pictures as a whole
 SLOW_IN_LOOPS = ("convolution",)  # XLA's convolutions on a processor run many times slower inside `lax.scan`
@@ -116,7 +117,7 @@ def picture_stacks(spec: ObservationSpec, kind: str, history: int, rngs: nnx.Rng
         height, width, channels = sensor.shape
         if kind in BY_PATCH:
             stacks[sensor.name] = PatchStack(
-                (height, width, channels), sensor.features, history, rngs, together=kind == "motion"
+                (height, width, channels), sensor.features, history, rngs, together=kind in OF_MOTION
             )
         else:
             stacks[sensor.name] = ChangeStack(sensor.features, history)

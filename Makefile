@@ -16,11 +16,11 @@ demo: venv
 # Files stay whole on one worker, because a file's tests share what JAX compiled. They keep their order: otherwise files
 # with few tests come last, which are the longest.
 test: venv
-	$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-# The others, which train, measure and kill whole runs: before a release, and after a change in what they are about.
+# The others, which take minutes each: before a release, and after a change in what they are about.
 slow: venv
-	$(BIN)/pytest -n 3 --dist loadscope --no-loadscope-reorder -m slow
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder -m slow
 
 check: venv
 	$(BIN)/ruff format --check .

@@ -8,7 +8,7 @@ from experiments.shell.folders import cache_dir
 
 # What is compiled once is there for the other workers and for the next run, as it is for the command line.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_dir()))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.03")  # to write a smaller one takes as long
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # hundreds of small ones are what takes long
 # Most of a test's time is XLA's, on programs that then run for milliseconds: without LLVM's optimisations, and with the
 # emitter that writes less code, it takes a third. `XLA_FLAGS= make test` compiles as users do. XLA ends a process on a
 # flag that it does not know, so only versions that were tried get them.

@@ -164,10 +164,7 @@ AFTER = {
 }
 
 
-LONG = {"docs/extending.md"}  # compiles five parts of a model of one's own
-
-
-@pytest.mark.parametrize("page", [pytest.param(page, marks=[pytest.mark.slow] * (page in LONG)) for page in AFTER])
+@pytest.mark.parametrize("page", AFTER)
 def test_short_python_runs(page: str, tmp_path: Path) -> None:
     names_a_file = re.compile(r'"[\w./-]+\.(bundle|safetensors|csv)"')
     python = [each for each in blocks(ROOT / page) if each.info == "python"]

@@ -52,7 +52,6 @@ def drive(controller: Controller) -> list[np.ndarray]:
     return path
 
 
-@pytest.mark.slow
 def test_a_model_from_arrays_reaches_its_goal(example):
     names, _ = example
     assert np.linalg.norm(names["point"] - GOAL) < 0.1

@@ -89,7 +89,6 @@ def test_it_has_nothing_that_is_optional():
     assert not isinstance(task, PlanarView) and not isinstance(task, HasScript) and not isinstance(task, HasReadout)
 
 
-@pytest.mark.slow
 def test_demo_leaves_a_page_with_curves_towards_the_goals(runs, checkpoint):
     page = (runs / "report.html").read_text()
     assert [row["policy"] for row in json.loads((runs / "results.json").read_text())["rows"]] == [
@@ -118,7 +117,6 @@ def test_plan_from_the_checkpoint_and_from_its_place(runs, checkpoint, tmp_path)
     assert (tmp_path / "goal-OwnPoint-v0-plan.json").exists()
 
 
-@pytest.mark.slow
 def test_diagnose_judges_what_can_be_judged(runs, checkpoint, tmp_path):
     found = diagnose.run(
         settings("diagnose", tmp_path, f"task={NAME}", f"checkpoint='{checkpoint}'", "episodes=2", "held_out=4")

@@ -53,7 +53,6 @@ def test_there_is_a_budget_for_each_source():
     assert {path.stem for path in FOLDER.glob("*.py")} == {*BUDGETS, "render"}
 
 
-@pytest.mark.slow
 @of_baselines
 def test_learning_beside_rl(capsys):
     run("compare_with_rl", BUDGETS["compare_with_rl"])
@@ -65,7 +64,6 @@ def test_learning_beside_rl(capsys):
     assert pictures() == ["compare_seconds.png", "compare_steps.png"]
 
 
-@pytest.mark.slow
 @of_baselines
 def test_another_goal_and_another_cost(capsys):
     run("change_the_goal", BUDGETS["change_the_goal"])
@@ -75,7 +73,6 @@ def test_another_goal_and_another_cost(capsys):
     assert "goal_model.png" in pictures()
 
 
-@pytest.mark.slow
 def test_from_pictures(capsys):
     if (reason := available()) is not None:
         pytest.skip(reason)

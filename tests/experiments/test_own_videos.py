@@ -73,7 +73,6 @@ def model(drives, tmp_path_factory):
     return train.run(cfg), runs / "custom-pixels_state-seed0.safetensors"
 
 
-@pytest.mark.slow
 def test_train_diagnose_export_and_act(drives, model, tmp_path, capsys):
     folder, frames = drives
     trained, file = model

@@ -28,7 +28,6 @@ def drawing():
         pytest.skip(reason)
 
 
-@pytest.mark.slow
 def test_collect_train_plan_export_drive_replay(tmp_path, capsys):
     runs, small = tmp_path / "runs", (*SMALL, "observation=pixels_proprio")
     collect.run(settings("collect", runs, *small))

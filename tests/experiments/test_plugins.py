@@ -108,7 +108,6 @@ def test_costs_can_be_listed_side_by_side_and_a_wrong_field_is_named(site: Path,
     assert "planner.num_elites is not a setting of `jepa-mpc plan`" in done.stderr
 
 
-@pytest.mark.slow
 def test_a_task_is_collected_and_trained_on(site: Path, tmp_path: Path) -> None:
     small = ["collection.episodes=20", "collection.steps=20", "training.updates=20", "training.frozen_updates=20"]
     small += ["training.critic_updates=0", "model.policy=false", "training.updates_per_call=20"]
@@ -147,7 +146,6 @@ assert model.embed(model.params, {"pixels": pictures}).shape == (5, 12)
 """
 
 
-@pytest.mark.slow
 def test_an_encoder_is_a_part_of_a_model(site: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}
     run = [sys.executable, "-c", ENCODED]

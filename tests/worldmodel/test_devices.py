@@ -99,7 +99,6 @@ def test_eight_devices_make_the_update_of_one(eight, alone):
     require_same_end(eight, alone)
 
 
-@pytest.mark.slow
 def test_two_processes_make_the_update_of_one_from_the_state_of_the_first(two, alone):
     for each in two:
         require_same_update(each, alone)

@@ -30,7 +30,6 @@ def trained(tmp_path_factory):
     return runs, model, card_file(model).read_text()
 
 
-@pytest.mark.slow
 def test_training_leaves_a_card_of_what_it_did(trained):
     runs, model, card = trained
     metadata = load_model(model).metadata
@@ -96,7 +95,6 @@ def test_a_card_that_cannot_be_written_fails_nothing(damage, trained, tmp_path, 
     assert "`jepa-mpc card` writes it again" in caplog.text
 
 
-@pytest.mark.slow
 def test_a_model_for_rewards_has_a_card_with_its_returns(tmp_path, capfd):
     model = save_random_reward_model(tmp_path / "gym-Pendulum-v1-seed0.safetensors")
     words = ["plan", f"checkpoint={model}", f"runs={tmp_path}", "episodes=2", "policies=[policy,random]"]

@@ -45,7 +45,6 @@ def shown(tmp_path_factory):
     return folder, pages, said, programs
 
 
-@pytest.mark.slow
 def test_an_episode_is_shown_once_while_training_goes_on(shown):
     folder, pages, said, _ = shown
     (early, finished), (final, _) = pages

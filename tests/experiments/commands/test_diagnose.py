@@ -48,7 +48,6 @@ def found(runs):
     return diagnose.run(settings("diagnose", runs, *chosen))
 
 
-@pytest.mark.slow
 def test_the_report_holds_everything(runs, found, capsys):
     told = json.loads((runs / "two_room-seed0-diagnose.json").read_text())
     names = {item["name"] for item in told["figures"]}

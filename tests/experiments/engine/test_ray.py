@@ -78,7 +78,6 @@ def test_a_cluster_measures_what_this_machine_does(settings, tmp_path, artifacts
     assert sorted(there, key=lambda row: row.seed) == toy.run(cfg)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("artifacts", ["shared", "store"])
 def test_a_dataset_is_collected_in_shards(settings, tmp_path, artifacts):
     cfg = settings(artifacts=artifacts)

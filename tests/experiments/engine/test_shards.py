@@ -74,7 +74,6 @@ def test_shards_are_joined_to_what_one_step_collects(settings, tmp_path, recipe)
     assert sorted(each.name for each in (tmp_path / "runs").iterdir()) == ["engine", parts.name]
 
 
-@pytest.mark.slow
 def test_processes_of_one_core_each_collect_the_same(settings, tmp_path):
     whole, parts = collecting.run(settings(1, runs="whole")), collecting.run(settings(2, workers=2))
     assert arrays(parts) == arrays(whole)

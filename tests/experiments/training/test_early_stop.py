@@ -72,7 +72,6 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
 
 
-@pytest.mark.slow
 def test_a_stage_ends_once_enough_goals_are_reached_and_the_next_one_begins(monkeypatch):
     final, checks, history, kept = stopped_by(monkeypatch, [3, 4, 0, 5])
     assert [(each["update"], each["stage"], each["successes"], each["stopped"]) for each in checks] == [
@@ -128,7 +127,6 @@ def test_a_resumed_run_decides_alike(tmp_path, monkeypatch):
     assert all(np.array_equal(a, b) for a, b in zip(resumed.model.params, whole.model.params, strict=True))
 
 
-@pytest.mark.slow
 def test_a_training_state_is_not_resumed_with_other_checks(tmp_path, monkeypatch):
     monkeypatch.setattr(early_stop, "selection", near)
     monkeypatch.setattr(offline, "CHECKPOINT_SECONDS", -1.0)

@@ -53,7 +53,6 @@ def words(runs):
     return ["task=two_room", *SHORT, *given, f"start_from='{runs / 'first.safetensors'}'"]
 
 
-@pytest.mark.slow
 def test_a_round_goes_on_from_the_model_on_all_data(runs, tmp_path):
     cfg = settings("train", tmp_path, *words(runs), "objective.cloning=1.0", "training.learning_rate=1e-7")
     out = tmp_path / "round.safetensors"

@@ -210,7 +210,6 @@ def test_a_writer_that_fails_is_reported_once_and_the_others_go_on(when, tmp_pat
     assert f"Recorder failed in {when} (ConnectionError: no answer)" in record.getMessage()
 
 
-@pytest.mark.slow
 def test_a_killed_training_goes_on_with_the_same_curves(tmp_path, monkeypatch, caplog):
     """Killed some calls after its last training state, with three writers of which one fails."""
     pytest.importorskip("tensorboardX")

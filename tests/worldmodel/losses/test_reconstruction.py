@@ -82,7 +82,6 @@ def test_the_twin_learns_from_reconstruction_and_the_critic_alone(model, windows
     assert min(sizes[name] for name in ("encoder", "predictor", "decoder")) > 0
 
 
-@pytest.mark.slow
 def test_the_twin_is_as_bad_as_the_mean_picture_at_first_and_then_better(data, config):
     """About 1 for the picture of encoded and of predicted latents each, and 1 for the normalised vector of each."""
     made = Trainer.of(data, config, TWIN, dataclasses.replace(TRAINING, updates=30))

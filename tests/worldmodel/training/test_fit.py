@@ -26,7 +26,6 @@ def arrays(lengths=(4, 3)):
     return [rng.normal(size=(n + 1, 3)) for n in lengths], [rng.uniform(-1, 1, (n, 2)) for n in lengths]
 
 
-@pytest.mark.slow
 def test_it_trains_as_a_trainer_does_and_says_how_far_it_is():
     data = episodes([30] * 12)
     targets, seen = data.observations[:, :2], []

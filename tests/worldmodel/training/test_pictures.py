@@ -49,7 +49,6 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
 
 
-@pytest.mark.slow
 def test_a_resumed_run_gives_the_same_weights(data, trained, tmp_path):
     final, states = trained
     for number, state in enumerate(states[:-1]):
@@ -101,7 +100,6 @@ def test_components_are_computed_once_and_embed_as_pictures_do(data, kind):
     assert int(state.update) == 10
 
 
-@pytest.mark.slow
 def test_pictures_that_move_are_not_projected(data):
     made, _ = trainer(data, "components", shift=1)
     assert made.sampler.frames["pixels"] is data.readings["pixels"]

@@ -146,7 +146,6 @@ def trained():
     return config, trainer, state, replay, first, metrics
 
 
-@pytest.mark.slow
 def test_it_foresees_what_is_seen_earned_and_ended(trained):
     config, trainer, state, _, first, last = trained
     frozen = freeze_reward_model(trainer.weights(state), config)
@@ -180,7 +179,6 @@ def test_the_frozen_model_is_the_module(trained):
     assert frozen.parameters == 13086
 
 
-@pytest.mark.slow
 def test_without_rewards_sigreg_spreads_what_is_nearly_constant():
     rng, replay = np.random.default_rng(0), Replay.empty(1, 400, 3, 1)
     replay = jax.jit(begin)(replay, jnp.zeros((1, 3)), jnp.array([True]))

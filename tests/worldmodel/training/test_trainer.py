@@ -58,7 +58,6 @@ def test_equal_seeds_give_equal_weights_and_another_seed_others(run, trained):
     assert not same(other.step(other.init())[0].params, run.step(run.init())[0].params)
 
 
-@pytest.mark.slow
 def test_another_seed_and_other_data_compile_nothing_again(compiled):
     """A new process has forgotten every program, and loads those that an earlier one stored."""
 

@@ -111,7 +111,6 @@ def test_actions_that_were_not_recorded_do_not_matter_and_recorded_ones_do(run):
     assert loss(others) == loss(windows) != loss(recorded)
 
 
-@pytest.mark.slow
 def test_each_stage_trains_its_own_modules_alone(run, trained):
     joint = {"encoder", "predictor", "latent_actions", "inverse", "distance_head"}
     assert changed(run.init(), trained["joint"]) == joint

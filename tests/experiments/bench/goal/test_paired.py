@@ -34,7 +34,6 @@ ROW = PairedRow(
 )
 
 
-@pytest.mark.slow
 def test_variants_are_measured_on_the_same_pairs(tmp_path):
     """A random model, real episodes: a variant equal to the reference solves the same, and both rows are written."""
     save_random_models(tmp_path, 0)

@@ -29,7 +29,6 @@ def test_a_part_is_reached_at_rest_at_the_goal_and_told_by_its_sensors(name, par
     assert 0 < len(unsolved(task, what, pairs)) <= 20
 
 
-@pytest.mark.slow
 def test_the_three_ways_are_measured_end_to_end(tmp_path):
     config = ModelConfig(observation=vector(4), action_size=2, probe_size=2, latent_size=4, width=8, head_width=8)
     path = tmp_path / "m.safetensors"

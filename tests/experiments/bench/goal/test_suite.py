@@ -119,7 +119,6 @@ def save_random_model(cfg, task):
 POLICIES = ["model", "random", "noop", "gcbc", "ceiling"]
 
 
-@pytest.mark.slow
 def test_a_kill_leaves_what_was_finished(finished):
     _, (first, second, solved), calls, _, _ = finished
     assert first == ["two_room-seed0-data", "umaze-seed0.safetensors"]

@@ -17,7 +17,6 @@ def agent():
     return points.agent(Point("cem", 8, 2, 1, 4, 8, 1), planner, 0)
 
 
-@pytest.mark.slow
 def test_what_is_compared_is_measured(agent):
     values = {each.case: each.value for each in overhead.overhead(agent, 3)}
     assert list(values) == ["control_step_ms", "compiled_step_ms", "host_overhead_ms"]

@@ -57,7 +57,6 @@ def test_a_slow_start_and_a_program_compiled_again_break_a_promise(tmp_path, sta
     assert (tmp_path / "second_start.csv").exists()
 
 
-@pytest.mark.slow
 def test_a_command_that_fails_is_reported_with_its_error(tmp_path):
     with pytest.raises(RuntimeError, match="jepa-mpc plan ended with 2: .*no_such_file"):
         second_start.start("plan", ["checkpoint=no_such_file"], tmp_path)

@@ -90,7 +90,6 @@ def run(**values):
     return Run(**{**base, **more, **values})
 
 
-@pytest.mark.slow
 def test_a_model_and_the_true_dynamics_are_measured(runs, tmp_path, capsys):
     cfg = settings(tmp_path, f"runs='{runs}'", "suite.policies=[model,oracle]", "suite.plans=2")
     rows = bench.run(cfg)

@@ -94,7 +94,6 @@ def finished(tmp_path_factory):
     return folder, rows, again, ran, trained
 
 
-@pytest.mark.slow
 def test_all_rows_are_measured_from_one_model_of_each_data(finished):
     folder, rows, again, _, trained = finished
     assert rows == again

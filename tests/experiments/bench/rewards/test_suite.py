@@ -17,7 +17,6 @@ def bench(tmp_path, *words):
     return cli.main(["bench", "suite=rewards", *where, "suite.tasks=[gym/Pendulum-v1]", *words])
 
 
-@pytest.mark.slow
 def test_it_learns_what_is_missing_and_names_what_fails(tmp_path, capfd, caplog):
     told = f"suite.settings.td={TINY}"
     assert bench(tmp_path, told, "suite.methods=[td]") == 0, capfd.readouterr().err

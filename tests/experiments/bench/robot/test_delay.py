@@ -51,7 +51,6 @@ def test_what_is_committed_is_the_mean_of_each_period():
     assert acting.mean() == (3 + 6 + 6) / 3
 
 
-@pytest.mark.slow
 def test_without_a_delay_it_is_the_ordinary_evaluation(parts):
     task, agent = parts
     pairs = honest(task, 2, 0)

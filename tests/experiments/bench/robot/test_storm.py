@@ -4,7 +4,6 @@ from experiments import build
 from experiments.bench.robot.storm import FAILURES, Storm, run
 
 
-@pytest.mark.slow
 def test_a_planner_process_in_a_storm_disturbs_nobody_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "xla"))
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

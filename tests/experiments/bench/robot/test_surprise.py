@@ -35,7 +35,6 @@ def test_an_alarm_lasts_until_the_score_falls():
     assert count_alarms(above) == 3
 
 
-@pytest.mark.slow
 def test_a_random_model_is_measured_end_to_end(tmp_path):
     """From the closed loop to the values that are written."""
     save_random_models(tmp_path, 0)
@@ -58,7 +57,6 @@ def test_a_random_model_is_measured_end_to_end(tmp_path):
         assert {row["case"] for row in csv.DictReader(file)} == set(values)
 
 
-@pytest.mark.slow
 def test_a_model_of_pictures_is_measured_with_faults_that_a_camera_sees(tmp_path):
     if (reason := available()) is not None:
         pytest.skip(reason)

@@ -247,7 +247,6 @@ def test_a_command_holds_a_lock_that_outlives_this_process(tmp_path, monkeypatch
     assert len(ran) == 2
 
 
-@pytest.mark.slow
 def test_flops_of_a_training_are_those_of_all_updates():
     one, two, three, more = (
         speed.training_flops(trainer(**changes))

@@ -108,7 +108,6 @@ def test_nothing_to_check(folder, capsys):
     assert "nothing to check: add task=NAME" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_training_warns_of_coarse_data_in_one_line(folder, caplog):
     task = "task=goal/experiments.examples.hold_reacher:HoldReacher-v0"
     words = [task, "behaviour=coloured_noise", "budget=smoke", "model.latent_size=8", "model.width=32"]

@@ -17,7 +17,6 @@ def converted(tmp_path_factory):
     return home
 
 
-@pytest.mark.slow
 def test_logs_are_converted_checked_and_learned_from(converted, tmp_path, capsys):
     assert main(["check", f"data='{converted / 'out'}'", "format=json"]) == main(
         ["check", f"data='{converted / 'logs'}'", "format=json"]

@@ -133,7 +133,6 @@ def tiles(page):
     return found
 
 
-@pytest.mark.slow
 def test_the_page_shows_them_side_by_side(known, tmp_path):
     executable = browser.find()
     if executable is None:

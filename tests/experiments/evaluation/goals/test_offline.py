@@ -34,7 +34,6 @@ def planned(logs, *words):
     )
 
 
-@pytest.mark.slow
 def test_rows_say_what_is_imagined_and_what_was_recorded(logs, capsys):
     found = planned(logs)
     said = " ".join(capsys.readouterr().out.split())

@@ -33,7 +33,6 @@ def goals(tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
 def test_the_command_measures_every_row(checkpoint, tmp_path, capfd):
     table = tmp_path / "rows.csv"
     words = ["plan", f"checkpoint={checkpoint}", f"results={table}", "latency_plans=60", f"runs={tmp_path}"]

@@ -15,7 +15,6 @@ TINY = ["planner.num_samples=10", "planner.iterations=1", "planner.horizon=5", "
 TINY += ["online.steps=400", "online.action_repeat=5", "online.evaluate_episodes=1"]
 
 
-@pytest.mark.slow
 def test_its_rows_are_a_level_line_that_comparisons_can_read(tmp_path, capfd, caplog):
     words = ["bench", "suite=rewards", f"results={tmp_path}", f"runs={tmp_path / 'runs'}"]
     words += ["suite.tasks=[gym/Pendulum-v1]", "suite.methods=[ceiling]", f"suite.settings.ceiling={TINY}"]

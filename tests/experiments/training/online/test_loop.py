@@ -164,7 +164,6 @@ def recorded(folder, episodes=3):
     return f"pendulum/{folder.name}-v0"
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Minari misses an author, a code link and a description
 def test_it_learns_from_data_alone_and_goes_on_from_there(parts, tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
@@ -237,7 +236,6 @@ def test_what_cannot_be_learned_from_is_told_in_one_sentence(words, said, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 def test_the_command_learns_and_keeps_model_and_curve(tmp_path, capfd):
     words = ["model.width=16", "model.encoder_width=16", "model.critic_width=16", "model.policy_width=16"]
     words += ["online.steps=300", "online.seed_decisions=100", "online.evaluate_every=200", "online.slots=500"]

@@ -46,7 +46,6 @@ def trained(tmp_path_factory):
     return load_reward_model(runs / f"{STEM}.safetensors"), runs
 
 
-@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(trained, tmp_path, monkeypatch):
     whole, _ = trained
     tick = loop.OnlineRun._tick

@@ -155,8 +155,8 @@ def test_an_encoder_is_a_part_of_a_model(site: Path, tmp_path: Path) -> None:
         run, cwd=tmp_path, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
     assert (
-        "model.pictures must be patches or components or motion or motion_twice or transformer or convolution; got 'my_encoder'"
-        in done.stderr
+        "model.pictures must be patches or components or motion or motion_twice or transformer or convolution; "
+        "got 'my_encoder'" in done.stderr
     )
 
 

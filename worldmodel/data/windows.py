@@ -205,6 +205,29 @@ class WindowSampler:
         offset = jnp.round(jnp.where(near, log_uniform, uniform * remaining)).astype(jnp.int32)
         return Drawn(begin, begin[:, None] + blocks[None, :], offset)
 
+    def sequence_starts(self, moments: int) -> Int[Array, "S"]:
+        """Return the rows from which an episode has so many consecutive moments, with all actions between them.
+
+        Args:
+          moments: of a sequence.
+
+        Raises:
+          ValueError: there is none.
+        """
+        last = np.asarray(self.last)
+        starts = np.flatnonzero(np.arange(len(last)) + moments - 1 <= last)
+        if self.labelled is not None:
+            unknown = np.concatenate([[0], np.cumsum(~np.asarray(self.labelled))])
+            starts = starts[unknown[starts + moments - 1] == unknown[starts]]
+        if not len(starts):
+            longest = int((last - np.asarray(self.first)).max()) + 1
+            raise ValueError(
+                f"a belief learns from sequences of {moments} moments with their actions, and there is none in the "
+                f"data, whose longest episode has {longest} moments: lower training.belief_moments, or take longer "
+                "episodes"
+            )
+        return jnp.asarray(starts, jnp.int32)
+
     def actions_of(self, begin: Int[Array, "B"]) -> Array:
         """Return the actions `[B, H, K, A]` of windows by their first rows."""
         actions = self.actions[self._steps(begin)]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from ..models.goal_model import WorldModel
-from ..nets.belief import Belief, inside, later
+from ..nets.belief import inside, later
 from ..observation import ObservationSpec
 from ..types import Metrics, Sequences
 from .collapse import PUBLISHED_BATCH, sigreg
@@ -41,7 +41,8 @@ def belief_loss(
     Returns:
       The loss and its parts.
     """
-    belief = _belief(model)
+    belief = model.belief
+    assert belief is not None
     hide_key, some_key, key = jax.random.split(key, 3)
     actions = model.predictor.normalizer(sequences.actions)
     moments = belief.moment(model.encoder.moment(sequences.embeddings))
@@ -117,8 +118,3 @@ def _stretch(key: PRNGKeyArray, batch: int, places: int, shortest: int, longest:
     first = jax.random.randint(middle_key, (batch, 1), 0, places) - length // 2
     numbers = jnp.arange(places, dtype=first.dtype)[None]
     return (numbers >= first) & (numbers < first + length)
-
-
-def _belief(model: WorldModel) -> Belief:
-    assert model.belief is not None
-    return model.belief

@@ -22,12 +22,10 @@ LOG_VARIANCE = (-12.0, 4.0)  # range of the logarithm of an expected square erro
 
 
 class Foresight(NamedTuple):
-    """What was foreseen at every moment of some sequences, and how far it was off."""
+    """How far what was foreseen was off, by the moment that it was foreseen at and the steps ahead less 1."""
 
-    error: (
-        Array  # [B, T, J, D] seen less foreseen, by the moment of the prediction and its span less 1; 0 beyond the end
-    )
-    log_variance: Array  # [B, T, J, D] the logarithm of the square error that was expected
+    error: Array  # [B, T, J, D] seen less foreseen; 0 beyond the end
+    log_variance: Array  # [B, T, J, D] logarithm of the square error that was expected
 
 
 class Belief(nnx.Module):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.tree_util import register_dataclass
 from jaxtyping import Array, PRNGKeyArray
 
@@ -59,28 +58,9 @@ class LatentSampler:
         """Return the same with half of each batch from demonstrations, where some of the episodes are such."""
         return replace(self, windows=self.windows.to_imitate())
 
-    def sequences(self, moments: int) -> SequenceSampler:
-        """Return the same moments in sequences, of which every action was recorded.
-
-        Args:
-          moments: of a sequence.
-
-        Raises:
-          ValueError: no episode has that many, with their actions.
-        """
-        last = np.asarray(self.windows.last)
-        starts = np.flatnonzero(np.arange(len(last)) + moments - 1 <= last)
-        if self.windows.labelled is not None:
-            unknown = np.concatenate([[0], np.cumsum(~np.asarray(self.windows.labelled))])
-            starts = starts[unknown[starts + moments - 1] == unknown[starts]]
-        if not len(starts):
-            longest = int((last - np.asarray(self.windows.first)).max()) + 1
-            raise ValueError(
-                f"a belief learns from sequences of {moments} moments with their actions, and there is none in the "
-                f"data, whose longest episode has {longest} moments: lower training.belief_moments, or take longer "
-                "episodes"
-            )
-        return SequenceSampler(self.embeddings, self.windows.actions, jnp.asarray(starts, jnp.int32), moments)
+    def sequences(self, starts: Array, moments: int) -> SequenceSampler:
+        """Return the same data in sequences of consecutive moments, from the rows at which they may start."""
+        return SequenceSampler(self.embeddings, self.windows.actions, starts, moments)
 
     def sample(self, key: PRNGKeyArray, batch: int) -> LatentWindows:
         """Draw `batch` windows: the windows that `WindowSampler` draws from the same key, encoded."""

@@ -6,7 +6,6 @@ weights, bit for bit, as one that was not.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -32,8 +31,6 @@ from ..types import LatentWindows, Metrics, Params, Sequences, Windows
 from .encoded import LatentSampler, SequenceSampler, encoded
 from .settings import Objective, TrainingConfig
 from .updates import adamw, descend, learned_by, repeat
-
-logger = logging.getLogger(__name__)
 
 FRAME_UPDATES = 5  # updates whose pictures are in memory together, twice: 100 MB or so
 
@@ -77,6 +74,9 @@ class Trainer:
         self._stages = {stage.name: stage for stage in objective.stages(model, config) if stage.updates}
         rates = config.weight_decay, config.clip_norm
         self._optimizers = {name: adamw(stage, *rates) for name, stage in self._stages.items()}
+        windows = sampler.windows if isinstance(sampler, FrameWindows) else sampler
+        lengths = {stage.moments for stage in self._stages.values() if stage.moments}
+        self._starts = devices.on_all({length: windows.sequence_starts(length) for length in lengths})
         self._step = devices.compiled(self.many_updates, static_argnums=0, donate_argnums=1)
         self._given = devices.compiled(self.updates_on, static_argnums=0, donate_argnums=1)
         self._next: tuple[int, Windows] | None = None  # the first update of windows gathered in advance, and these
@@ -194,8 +194,8 @@ class Trainer:
             return self._data
         if self._latents is None:
             self._latents = self.devices.on_all(encoded(self.sampler, self.model(state)))
-        if self._stages[name].moments:
-            return self.devices.on_all(self._latents.sequences(self._stages[name].moments))
+        if moments := self._stages[name].moments:
+            return self._latents.sequences(self._starts[moments], moments)
         return self._latents.to_imitate() if self._stages[name].imitates else self._latents
 
     def skip_stage(self, state: TrainState) -> TrainState:

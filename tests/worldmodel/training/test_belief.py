@@ -214,8 +214,7 @@ def test_a_run_that_stopped_goes_on_to_the_same_bits(run, tmp_path):
 def test_what_cannot_be_learned_is_refused():
     data = episodes([20] * 4)
     with pytest.raises(ValueError, match="sequences of 64 moments .* longest episode has 21 moments: lower"):
-        trainer = Trainer.of(data, CONFIG, JepaConfig(), replace(TRAINING, belief_moments=64))
-        trainer.batches("belief", trainer.init())
+        Trainer.of(data, CONFIG, JepaConfig(), replace(TRAINING, belief_moments=64))
     with pytest.raises(ValueError, match="as method=jepa does: set model.belief to 0"):
         Trainer.of(data, replace(CONFIG, latent_action=2), VideoConfig(), TRAINING)
     with pytest.raises(ValueError, match="hidden must be a share"):

@@ -27,13 +27,8 @@ PICTURE_ENCODERS: dict[str, Any] = {
     "transformer": TransformerEncoder,
     "convolution": ConvolutionEncoder,
 }
-BY_PATCH = (
-    "patches",
-    "components",
-    "motion",
-    "motion_twice",
-)  # whose features are those of the patches, one patch after the other
 OF_MOTION = ("motion", "motion_twice")  # where most patches show nearly nothing, and are to stay small
+BY_PATCH = ("patches", "components", *OF_MOTION)  # whose features are those of the patches, one after the other
 WHOLE_FEATURES = 64  # of the others, unless `features` says otherwise
 INSTALLED = Plugins("encoder", tuple(PICTURE_ENCODERS))  # encoders of other packages: of pictures as a whole
 SLOW_IN_LOOPS = ("convolution",)  # XLA's convolutions on a processor run many times slower inside `lax.scan`

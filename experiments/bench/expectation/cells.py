@@ -14,8 +14,8 @@ from envs.physics.properties import CASES, PROPERTIES
 from ... import build
 from ...build.recipes import recipe
 from ..choices import check_choices
+from .rows import CONTROLS
 
-CONTROLS = ("pixels", "oracle")  # methods without a model
 VISIBILITIES = tuple(dict.fromkeys(visibility for _, visibility in CASES))
 
 

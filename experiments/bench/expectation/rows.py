@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 IDENTITY = ("property", "visibility", "method", "seed")
+CONTROLS = ("pixels", "oracle")  # methods without a model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,9 @@ def columns(rows: Sequence[ExpectationRow]) -> tuple[list[str], list[list[str]]]
     """Header and lines of a table: a line for each property and visibility, pairwise accuracies by method.
 
     Accuracies are means over seeds; so are AUROC and accuracy at the threshold, which are those of the first method.
+    Models come before what they are compared with, whatever was measured last.
     """
-    methods = list(dict.fromkeys(row.method for row in rows))
+    methods = sorted({row.method: None for row in rows}, key=lambda method: (method in CONTROLS, method != "jepa"))
     first, lines = methods[0], []
     for visibility in dict.fromkeys(row.visibility for row in rows):
         some = [row for row in rows if row.visibility == visibility]

@@ -126,6 +126,7 @@ def row(**changes):
 
 def test_the_table_has_a_line_for_each_case_and_a_mean():
     rows = [row(), row(seed=1, accuracy=1.0), row(method="pixels", accuracy=0.5), row(property="size")]
+    assert columns([rows[2], *rows[:2], rows[3]])[0] == columns(rows)[0], "models first, whatever was measured last"
     header, lines = columns(rows)
     assert header == ["property", "visibility", "jepa", "pixels", "AUROC jepa", "at threshold jepa"]
     assert lines[0] == ["colour", "visible", "87.5", "50.0", "0.900", "80.0"]

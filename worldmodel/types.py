@@ -58,4 +58,3 @@ class LatentWindows:
     episode: Array  # [B] int32
     labelled: Array | None = None  # [B, H] as of `Windows`
     demonstrated: Array | None = None  # [B] bool: whether the actions are to be imitated; None: all are
-    moments: Array | None = None  # [B, H+1, E] embeddings of the newest moment of each stack

@@ -36,7 +36,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         Whole(0),
         "belief belief_updates critic_updates disturbed_at doubt_updates dwell filling_updates frozen_updates "
         "kills latency_plans latent_action leap leap_updates learning_starts num_keep offline_updates patience "
-        "plan plans policy_gain policy_updates preview process shift suggestions video_episodes",
+        "plan plans policy_updates preview process shift suggestions video_episodes",
     ),
     (
         Whole(1),
@@ -60,8 +60,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         Number(0),
         "alignment cloning consistency decoding delay_ms descent detached_prediction distance entropy fault_at "
         "furthest goal_probe gpus hold_seconds inverse latent_noise latent_norm min_free_gib min_std miss near "
-        "penalty prediction reconstruction reward scale settling sigreg slant suggestion_noise termination value "
-        "weight_decay",
+        "penalty prediction reconstruction reward scale sigreg slant suggestion_noise termination value weight_decay",
     ),
     (Number(), "beta moment noise_beta running terminal weight"),
     (_SHARE, "asked_goals contact_share dropout keep masked momentum partial_goals"),

@@ -65,7 +65,6 @@ class ModelConfig(Architecture):
     train_blocks: int = 5
     ensemble: int = 3  # members of the predictor
     policy: bool = True  # one-pass policy in addition to the planner
-    policy_gain: int = 0  # factor on the difference to the goal as the policy sees it, up to ±1; 0: as it is
     decoder: bool = False  # for the reconstruction baseline
     pictures: str = "patches"  # encoder of each picture, where the observation has any
     memory: int = 0  # older moments in one representation
@@ -79,8 +78,7 @@ class ModelConfig(Architecture):
 
     def __post_init__(self) -> None:
         # The critic learns from a predicted latent and the one after it, so a window has at least two blocks.
-        least = {name: 0 for name in ("probe_size", "memory", "latent_action", "leap", "belief", "policy_gain")}
-        least["train_blocks"] = 2
+        least = {"probe_size": 0, "train_blocks": 2, "memory": 0, "latent_action": 0, "leap": 0, "belief": 0}
         most = {
             "depth": MOST_LAYERS,
             "ensemble": MOST_MEMBERS,
@@ -144,8 +142,7 @@ class WorldModel(nnx.Module):
         span = config.train_blocks * config.action_block * config.action_size
         self.inverse = InverseDynamics(size, span, head_width, depth, rngs)
         self.distance_head = TemporalDistance(size, head_width, depth, rngs)
-        policy = size, *actions, width, depth, rngs, config.policy_gain
-        self.policy_head = GoalPolicy(*policy) if config.policy else None
+        self.policy_head = GoalPolicy(size, *actions, width, depth, rngs) if config.policy else None
         features = self.encoder.feature_size
         self.goal_head = PartialGoal(size, features, head_width, depth, rngs, config.goal_solutions)
         self.probe_head = Probe(size, config.probe_size, head_width, depth, rngs) if config.probe_size else None
@@ -207,10 +204,6 @@ class WorldModel(nnx.Module):
         """Representation of the moments at `lags`, the newest last: of these alone, or of all up to the oldest one."""
         return self.encoder(embeddings)
 
-    def at_rest(self, embedding: Float[Array, "... E"]) -> Float[Array, "... D"]:
-        """Representation of a moment in which nothing has changed for a while."""
-        return self.encode(jnp.repeat(embedding[..., None, :], len(self.lags), axis=-2))
-
     def predict(self, latent: Float[Array, "... D"], block: Float[Array, "... K A"]) -> Prediction:
         """Latent K environment steps later, if the actions of `block` are taken, predicted by the first member.
 
@@ -228,7 +221,7 @@ class WorldModel(nnx.Module):
           mask: which of its numbers are part of the goal.
         """
         known = jnp.where(mask, embedding, 0.0)
-        whole = self.at_rest(known)
+        whole = self.encode(jnp.repeat(known[..., None, :], len(self.lags), axis=-2))
         found = self.goal_head(self.encoder.features(known), self.encoder.feature_mask(mask).astype(known.dtype))
         part = self.goal_head.likely(*found)
         goals = jnp.where(jnp.all(mask, axis=-1)[..., None, None], whole[..., None, :], part)

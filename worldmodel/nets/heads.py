@@ -52,21 +52,9 @@ class GoalPolicy(nnx.Module):
       width: of the hidden layers.
       depth: number of hidden layers.
       rngs: of the initial weights.
-      gain: factor on the difference between goal and latent, which is seen up to ±1; 0: the difference as it is. Beside
-        latents of the size of 1, the small differences near a goal hardly count in a normalised layer.
     """
 
-    def __init__(
-        self,
-        latent_size: int,
-        action_size: int,
-        action_block: int,
-        width: int,
-        depth: int,
-        rngs: nnx.Rngs,
-        gain: int = 0,
-    ):
-        self.gain = gain
+    def __init__(self, latent_size: int, action_size: int, action_block: int, width: int, depth: int, rngs: nnx.Rngs):
         self.low = Statistic(-jnp.ones((action_size,), jnp.float32))
         self.high = Statistic(jnp.ones((action_size,), jnp.float32))
         self.mlp = MLP((latent_size,) * 3, action_block * action_size, width, depth, rngs)
@@ -79,8 +67,7 @@ class GoalPolicy(nnx.Module):
 
     def __call__(self, latent: Float[Array, "... D"], goal: Float[Array, "... D"]) -> Float[Array, "... K A"]:
         """Return the block of actions, in raw units and within the bounds."""
-        away = goal - latent  # for precision near the goal
-        raw = self.mlp(latent, goal, jnp.tanh(self.gain * away) if self.gain else away)
+        raw = self.mlp(latent, goal, goal - latent)  # the difference, for precision near the goal
         share = jnp.tanh(raw.reshape((*raw.shape[:-1], *self.shape)))
         middle, half = (self.low[...] + self.high[...]) / 2, (self.high[...] - self.low[...]) / 2
         lead = (1,) * (share.ndim - 1)

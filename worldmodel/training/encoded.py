@@ -74,7 +74,6 @@ class LatentSampler:
             episode=self.windows.first[begin],
             labelled=self.windows.labels_of(begin),
             demonstrated=None if self.windows.demonstrated is None else self.windows.demonstrated[begin],
-            moments=self.embeddings[rows],  # the compiler leaves out what a stage does not use
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -11,7 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..losses.belief import belief_loss, doubt_loss
+from ..losses.cloning import cloning_loss
 from ..losses.distance import distance_loss
+from ..losses.goal_policy import policy_loss
 from ..losses.latent_action import foreseen
 from ..losses.leap import leap_loss
 from ..losses.partial_goal import PartialGoals, fitting, partial_goals
@@ -34,11 +37,6 @@ class GoalSettings(Protocol):
     @property
     def descent(self) -> float:
         """Weight of the critic's descent, by which the policy learns."""
-        ...
-
-    @property
-    def settling(self) -> float:
-        """Weight of the way from rest to rest nearby, by which the policy learns; 0: it learns goals as they move."""
         ...
 
     @property
@@ -190,10 +188,10 @@ def check_training(config: GoalSettings, model: WorldModel, training: TrainingCo
         raise ValueError(
             "a policy needs training.policy_updates: give it some, or leave it out with model.policy=false"
         )
-    if model.policy_head is not None and not (config.descent or config.settling or config.cloning):
+    if model.policy_head is not None and not (config.descent or config.cloning):
         raise ValueError(
-            "objective.descent, objective.settling and objective.cloning are all 0, and nothing would teach the "
-            "policy: raise one, or leave it out with model.policy=false"
+            "objective.descent and objective.cloning are both 0, and nothing would teach the policy: raise one, or "
+            "leave it out with model.policy=false"
         )
     if model.policy_head is None and config.cloning:
         raise ValueError("objective.cloning needs a policy that imitates: add model.policy=true, or set it to 0")
@@ -252,7 +250,7 @@ def critic_loss(
       config: weights of the losses.
     """
     goals = partial_goals(model, windows.goal_embeddings, key, config.asked, config.asked_goals)
-    windows = with_partial_goals(windows, goals, config)
+    windows = _with_partial_goals(windows, goals, config)
     predicted = foreseen(model, windows)  # by the member used for planning
     loss, metrics = distance_loss(
         model, target, predicted, windows, config.expectile, config.longest_distance, config.foreign_goals
@@ -260,7 +258,38 @@ def critic_loss(
     return loss, {"loss": loss, "distance": loss, **metrics}
 
 
-def with_partial_goals(windows: LatentWindows, partial: PartialGoals, config: GoalSettings) -> LatentWindows:
+def policy_stage(model: WorldModel, config: GoalSettings, training: TrainingConfig) -> Stage:
+    """Return the stage of the policy, on a finished world model; without updates where there is none."""
+    updates, loss = training.policy_updates if model.policy_head is not None else 0, partial(reflex_loss, config=config)
+    sizes = training.learning_rate, training.policy_batch
+    imitates = config.cloning > 0
+    return Stage("policy", updates, ("policy_head",), loss, *sizes, encoded=True, imitates=imitates)
+
+
+def reflex_loss(
+    model: WorldModel, target: TemporalDistance, windows: LatentWindows, key: PRNGKeyArray, config: GoalSettings
+) -> tuple[Float[Array, ""], Metrics]:
+    """Return the loss of the policy on a finished world model: it descends the critic, imitates, or both.
+
+    Args:
+      model: the model; the modules of the stage learn.
+      target: not used.
+      windows: encoded.
+      key: consumed.
+      config: weights of the losses.
+    """
+    goals = partial_goals(model, windows.goal_embeddings, key, config.asked, config.asked_goals)
+    windows, losses = _with_partial_goals(windows, goals, config), dict[str, Array]()
+    if config.descent:
+        losses["policy"] = policy_loss(model, windows)
+    if config.cloning:
+        losses["cloning"] = cloning_loss(model, windows)
+    weights = {"policy": config.descent, "cloning": config.cloning}
+    loss = sum((weights[name] * each for name, each in losses.items()), start=jnp.zeros((), jnp.float32))
+    return loss, {"loss": loss, **losses}
+
+
+def _with_partial_goals(windows: LatentWindows, partial: PartialGoals, config: GoalSettings) -> LatentWindows:
     """Replace a share of the goals by their representations with only some sensors specified, of several the fitting.
 
     This is valid for the critic, too: the steps to a full goal are an upper bound of the steps to a part of it.

@@ -37,13 +37,13 @@ from .goal_stages import (
     horizon_ratio,
     joint_distance_loss,
     leap_stage,
+    policy_stage,
     probe_loss,
 )
-from .reflex import policy_stage
 from .settings import TrainingConfig
 from .updates import Stage
 
-_OF_GOALS = ("distance", "descent", "settling", "cloning")
+_OF_GOALS = ("distance", "descent", "cloning")
 _WEIGHTS = ("prediction", "sigreg", "inverse", "reconstruction", "detached_prediction", "goal_probe", *_OF_GOALS)
 
 
@@ -63,7 +63,6 @@ class JepaConfig:
     detached_prediction: float = 0.0  # of prediction that teaches the predictor alone: no gradient reaches the encoder
     goal_probe: float = 0.0  # of the probe's output for partially specified goals
     descent: float = 1.0  # of the critic's descent, by which the policy learns
-    settling: float = 0.0  # of the way from rest to rest nearby, by which the policy learns; its goals are then at rest
     cloning: float = 0.0  # of the imitation of recorded actions, by which the policy learns; of demonstrations, if any
     sigreg_projections: int = 64
     expectile: float = 0.3

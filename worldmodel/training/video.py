@@ -37,13 +37,13 @@ from .goal_stages import (
     critic_loss,
     joint_distance_loss,
     leap_stage,
+    policy_stage,
     probe_loss,
 )
-from .reflex import policy_stage
 from .settings import TrainingConfig
 from .updates import Stage
 
-_OF_GOALS = ("distance", "descent", "settling", "cloning")
+_OF_GOALS = ("distance", "descent", "cloning")
 _WEIGHTS = ("prediction", "sigreg", "inverse", "alignment", "decoding", "latent_norm", "latent_noise", *_OF_GOALS)
 
 
@@ -65,7 +65,6 @@ class VideoConfig:
     masked: float = 0.1  # share of the windows that are predicted from a first moment with parts of it left out
     distance: float = 1.0
     descent: float = 1.0  # of the critic's descent, by which the policy learns
-    settling: float = 0.0  # of the way from rest to rest nearby, by which the policy learns; its goals are then at rest
     cloning: float = 0.0  # of the imitation of recorded actions, by which the policy learns; of demonstrations, if any
     sigreg_projections: int = 64
     expectile: float = 0.3

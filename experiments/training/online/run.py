@@ -119,8 +119,7 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
         check_rewards(data, task.describe(), cfg.online.data, rewards_count=_counts_rewards(cfg))
     sizes = {"observation": observation, "action_size": task.action_size}
     episodic = task.may_terminate if cfg.model.episodic is None else cfg.model.episodic
-    chosen = {**_those(RewardModelConfig, cfg.model), **sizes, "episodic": episodic}
-    config = build.fill(RewardModelConfig, chosen, "model")
+    config = build.fill(RewardModelConfig, {**cfg.model, **sizes, "episodic": episodic}, "model")
     online = build.fill(OnlineConfig, _those(OnlineConfig, cfg.online), "online")
     _fits(online, task, observation, len(seeds), outs[0].parent)
     decisions = None if task.episode_steps is None else task.episode_steps / repeat
@@ -131,7 +130,7 @@ def _learn(cfg: DictConfig, seeds: list[int], repeat: int, outs: list[Path]) -> 
             seen[str(cfg.online.data)] = max(largest_return(each.rewards, each.terminated, discount) for each in known)
         source = max(seen, key=lambda source: seen[source])
         config = suited(config, seen[source], source)
-    objective = build.fill(TdConfig, {**_those(TdConfig, cfg.objective), "discount": discount}, "objective")
+    objective = build.fill(TdConfig, {**cfg.objective, "discount": discount}, "objective")
     trainers = [
         TdTrainer(
             first_model(cfg.online.start_from, cfg.online.start_parts, config, task, seed),

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax.numpy as jnp
+
 from .arrays import Array, Float
 
 Params = Any
@@ -64,6 +66,19 @@ class Heads:
     # ages [S]) -> reading [E], standard deviation [E], trust [S]: what sensors that are not known would read
     fill: Callable[..., tuple[Array, Array, Array]] | None = None
     leap: Leap | None = None
+
+
+def reflex_action(actions: Float[Array, "... M A"], action_block: int) -> Float[Array, "... A"]:
+    """Return what a policy does now: the mean of its next block of actions.
+
+    What a policy learns is where a block leads. How much each of its actions contributes is not determined, so the
+    first one alone, again and again, may stop short of the goal.
+
+    Args:
+      actions: of `Heads.policy`, in whole action blocks.
+      action_block: K.
+    """
+    return jnp.mean(actions[..., :action_block, :], axis=-2)
 
 
 @runtime_checkable

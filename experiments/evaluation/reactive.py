@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from planning.model import reflex_action
 from planning.solutions import nearest, solutions
 
 from .moments import History
@@ -59,7 +60,7 @@ class ReactivePolicy:
 
 
 def reflex(model: Any, mask: Bool[ndarray, "E"] | None = None) -> ReactivePolicy:
-    """The model's policy head alone: the first action of its block, evaluated at each step.
+    """The model's policy head alone: the mean of its next block of actions, evaluated at each step.
 
     Args:
       model: of goals or of rewards, with a policy head.
@@ -93,4 +94,4 @@ def _reflex(model: Any, stacks: Any, goals: Any) -> Any:
         chosen = goals[:, 0]
     else:
         chosen = jax.vmap(lambda latent, several: nearest(model, latent, several))(latents, goals)
-    return model.heads.policy(model.params, latents, chosen)[..., 0, :]
+    return reflex_action(model.heads.policy(model.params, latents, chosen), model.action_block)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from ...agent import Agent, AgentState
 from ...arrays import Array
+from ...model import reflex_action
 from ...objective import LatentObjective, imagine
 from ...solutions import nearest
 from ...types import Evaluation
@@ -67,14 +68,14 @@ def disagreement(agent: Agent, state: AgentState) -> Array:
 
 
 def reflex(agent: Agent, window: Array, goal: Array) -> Array:
-    """Return the first action [A] of the policy's next block, from the last moments [P, E] towards a goal [E]."""
+    """Return the mean [A] of the policy's next block of actions, from the last moments [P, E] towards a goal [E]."""
     policy = agent.model.heads.policy
     assert policy is not None
     params = agent.model.params
     mask, latent = ~jnp.isnan(goal), agent.model.encode(params, window)
     goals = agent.solutions(jnp.where(mask, goal, 0.0), mask)
     block = policy(params, latent, goals[0] if len(goals) == 1 else nearest(agent.model, latent, goals))
-    return jnp.clip(block[0], agent.spec.low, agent.spec.high)
+    return jnp.clip(reflex_action(block, agent.model.action_block), agent.spec.low, agent.spec.high)
 
 
 def fill(agent: Agent, *asked: Array) -> tuple[Array, Array, Array]:

@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 FOLDER = Path(__file__).resolve().parent
-SOURCES = ("compare_with_rl", "change_the_goal", "what_did_the_model_learn", "from_pictures")
+SOURCES = ("compare_with_rl", "change_the_goal", "another_object", "what_did_the_model_learn", "from_pictures")
 PROGRESS = "application/vnd.jupyter.widget-view+json"  # of a notebook's progress bar
 
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 import experiments
@@ -22,6 +23,7 @@ BUDGETS = {
         "SETTINGS": SMALL,
     },
     "change_the_goal": {"EPISODES": 3, "SAC_STEPS": 200, "PLANNER": ["planner.num_samples=16"]},
+    "another_object": {"EPISODES": 12, "TRAINING": ["budget=smoke"], "PLANNER": ["planner.num_samples=16"]},
     "what_did_the_model_learn": {"EPISODES": 8, "STEPS": 40, "CELLS": 12},
     "from_pictures": {"EPISODES": 3, "REMEMBERED": 4, "PLANNER": ["planner.num_samples=32"]},
 }  # fmt: skip
@@ -71,6 +73,20 @@ def test_another_goal_and_another_cost(capsys):
     reached = dict(re.findall(r"(model, .*?)  +(\d) of 3", told))
     assert len(reached) == 4 and min(reached.values()) >= "2", told  # one may end otherwise where it rounds otherwise
     assert "goal_model.png" in pictures()
+
+
+def test_another_object_and_another_precision(capsys):
+    run("another_object", BUDGETS["another_object"])
+    reached = re.findall(
+        r"(block and pusher|the block|the pusher), \d+ mm and \d+° +(\d) +(\d)\n", capsys.readouterr().out
+    )
+    assert [question for question, *_ in reached] == [
+        name for name in ("block and pusher", "the block", "the pusher") for _ in "12"
+    ]
+    counts = np.array([count for _, *count in reached], int).reshape(3, 2, 2)  # question, precision, policy
+    assert (counts[:, 0] >= counts[:, 1]).all()  # what is reached more precisely is reached
+    assert counts[2, 0, 1] > counts[2, 1, 1]  # random motion meets the pusher's goal, seldom precisely
+    assert pictures() == ["object_own_goal.png", "object_questions.png"]
 
 
 def test_from_pictures(capsys):

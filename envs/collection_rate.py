@@ -1,4 +1,4 @@
-"""Rate of collection beside that of plain physics steps."""
+"""Rate of collection beside that of plain physics steps, and of drawing pictures."""
 
 from __future__ import annotations
 
@@ -54,6 +54,37 @@ def benchmark_collection(
         "env_steps": done / substeps / collecting,
         "threads": float(threads),
     }
+
+
+def benchmark_frames(
+    task: MujocoTask, behaviour: OpenLoop | None = None, *, episodes: int = 100, steps: int = 200, rounds: int = 3
+) -> float:
+    """Rate of drawing what the cameras of a task see, in pictures a second: rendering, and handing them over.
+
+    Processes and OpenGL contexts have started before the clock does, as after the first part of a collection.
+
+    Args:
+      task: on MuJoCo, observed by pictures.
+      behaviour: whose states are drawn; None: coloured noise.
+      episodes: per round.
+      steps: environment steps of each.
+      rounds: of the same states, whose times are added.
+
+    Raises:
+      ValueError: the task is not observed by pictures.
+    """
+    cameras = sum(len(sensor.shape) > 1 for sensor in task.sensors)
+    if not cameras:
+        raise ValueError(f"{task.name} is observed without pictures: choose observation=pixels to draw any")
+    rngs = [episode_rng(0, "validate", episode) for episode in range(episodes)]
+    start = np.stack([task.sample_state(rng) for rng in rngs])
+    states, _ = (behaviour or ColouredNoise()).rollout(task, start, rngs, steps)
+    flat = states.reshape(-1, states.shape[-1])
+    task.observe(flat)
+    began = time.perf_counter()
+    for _ in range(rounds):
+        task.observe(flat)
+    return rounds * len(flat) * cameras / (time.perf_counter() - began)
 
 
 def _raw_seconds(task: MujocoTask, states: Float[ndarray, "M S"], actions: Float[ndarray, "M A"]) -> float:

@@ -2,6 +2,7 @@ import errno
 import json
 import subprocess
 import sys
+import time
 
 import minari
 import numpy as np
@@ -12,7 +13,8 @@ import envs
 from envs import dataset_folder
 from envs.behaviours import ColouredNoise, Mixture
 from envs.collect import collect
-from envs.collection_rate import benchmark_collection
+from envs.collection_rate import benchmark_collection, benchmark_frames
+from envs.vision.camera import available
 
 
 def small(task, path, **changes):
@@ -134,3 +136,25 @@ def test_benchmark_compares_like_with_like(task):
     rates = benchmark_collection(task, ColouredNoise(), episodes=4, steps=50, rounds=1)
     assert rates["ratio"] == pytest.approx(rates["collection"] / rates["raw"])
     assert rates["env_steps"] == pytest.approx(rates["collection"] / task.physics.substeps)
+
+
+def test_pictures_a_second_are_counted_for_every_camera():
+    if (reason := available()) is not None:
+        pytest.skip(reason)
+    task = envs.make("fetch_reach")
+    task.see(["pixels"], size=16)
+    drawn, observe = [], task.observe
+
+    def counted(states):
+        drawn.append(len(states))
+        return observe(states)
+
+    task.observe = counted
+    began = time.perf_counter()
+    rate = benchmark_frames(task, episodes=2, steps=5, rounds=2)
+    seconds = time.perf_counter() - began
+    cameras = sum(len(sensor.shape) > 1 for sensor in task.sensors)
+    assert drawn == [12, 12, 12] and cameras == 2
+    assert rate * seconds > 2 * 12 * cameras  # the clock of the rate has run for less than the whole call
+    with pytest.raises(ValueError, match="observed without pictures: choose observation=pixels"):
+        benchmark_frames(envs.make("two_room"))

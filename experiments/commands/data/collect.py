@@ -9,7 +9,8 @@ from rich.console import Console
 
 import envs
 from envs.collect import Collected
-from envs.collection_rate import benchmark_collection
+from envs.collection_rate import benchmark_collection, benchmark_frames
+from envs.cores import available_cores
 from envs.mujoco_task import MujocoTask
 from envs.task import PlanarView
 from worldmodel.data.dataset import load
@@ -22,6 +23,8 @@ from ...records.manifest import manifest
 from ...records.results import Value, append_values
 from ...shell.say import say
 from ...training.ensure import collect_data, visited
+
+_UNITS = {"collection": "physics steps/s", "raw": "physics steps/s", "ratio": "", "env_steps": "steps/s"}  # of rates
 
 
 def run(cfg: DictConfig) -> Collected:
@@ -71,7 +74,7 @@ def sensor_ranges(task: envs.Task, path: Path) -> str:
 
 
 def measure_rate(cfg: DictConfig, task: envs.Task, console: Console) -> None:
-    """Measure and print open-loop collection and raw mj_step in one run, and add them to the CSV `results` if set."""
+    """Measure and print open-loop collection, raw mj_step and drawing, and add them to the CSV `results` if set."""
     if not isinstance(task, MujocoTask):
         raise ValueError(f"rate=true measures MuJoCo tasks, and {cfg.task.name} is none")
     rate = benchmark_collection(task)
@@ -79,7 +82,11 @@ def measure_rate(cfg: DictConfig, task: envs.Task, console: Console) -> None:
         f"open-loop collection {rate['collection']:,.0f} physics steps/s, raw mj_step {rate['raw']:,.0f}: "
         f"{rate['ratio']:.0%} on {rate['threads']:.0f} threads ({rate['env_steps']:,.0f} environment steps/s)"
     )
+    values = [Value(f"{task.name} {name}", rate[name], unit) for name, unit in _UNITS.items()]
+    seen = goal_tasks.of(cfg)
+    if any(len(sensor.shape) > 1 for sensor in seen.sensors):
+        frames = benchmark_frames(seen)
+        console.print(f"drawing: {frames:,.0f} pictures/s in up to {available_cores()} processes")
+        values.append(Value(f"{task.name} frames", frames, "pictures/s"))
     if cfg.results is not None:
-        units = {"collection": "physics steps/s", "raw": "physics steps/s", "ratio": "", "env_steps": "steps/s"}
-        values = [Value(f"{task.name} {name}", rate[name], unit) for name, unit in units.items()]
         append_values(Path(cfg.results), values, manifest(cfg, [int(cfg.seed)]))

@@ -57,7 +57,7 @@ def gravity(rng: Generator, hidden: bool) -> Twins:
         courses.append(
             Course(
                 Scene(which, ramp=(foot, direction)),
-                _on_ramp(which, foot, direction, begin, each + pull * seconds),
+                on_ramp(which, foot, direction, begin, each + pull * seconds),
             )
         )
     return Twins((courses[0], courses[1]), event)
@@ -131,8 +131,16 @@ def _pushed(rng: Generator) -> Twins:
     return Twins((courses[0], courses[1]), event, "physics")
 
 
-def _on_ramp(which: Body, foot: float, direction: int, along: float, speed: float) -> Motion:
-    """Motion up the ramp, `along` metres from its foot."""
+def on_ramp(which: Body, foot: float, direction: int, along: float, speed: float) -> Motion:
+    """Motion on a ramp.
+
+    Args:
+      which: the body.
+      foot: place of the ramp's foot.
+      direction: in which it rises.
+      along: metres from its foot, along the ramp.
+      speed: metres a second, upwards along it.
+    """
     x = foot + direction * (along * math.cos(SLOPE) - which.rest * math.sin(SLOPE))
     z = along * math.sin(SLOPE) + which.rest * math.cos(SLOPE)
     climb = speed * math.sin(SLOPE)

@@ -7,12 +7,16 @@ from dataclasses import replace
 import numpy as np
 
 from ..streams import stream
-from .course import FRAMES, Clip, Course, Motion, roll_out
+from .course import FRAME_SECONDS, FRAMES, Clip, Course, Motion, roll_out
+from .motion import on_ramp
 from .properties import CASES, OCCLUDED, PROPERTIES
 from .sampling import Generator, body, screen, screen_path, sign, waves
 from .scene import Body, Scene
 
-FREE_PLAY = 0.3  # share of the clips
+FREE_PLAY = 0.4  # share of the clips
+# Shares of free play. In the worlds of the tests a body is on a ramp, or meets another one, in one clip of forty each:
+# too few to learn what follows.
+RAMPS, ENCOUNTERS = 0.25, 0.25
 
 
 def possible(seed: int, number: int, source: str = "collect") -> Clip:
@@ -29,7 +33,8 @@ def possible(seed: int, number: int, source: str = "collect") -> Clip:
 
 def _course(rng: Generator) -> Course:
     if rng.random() < FREE_PLAY:
-        return _free_play(rng)
+        kind = rng.random()
+        return _ramp(rng) if kind < RAMPS else _encounter(rng) if kind < RAMPS + ENCOUNTERS else _free_play(rng)
     name, visibility = CASES[int(rng.integers(len(CASES)))]
     twins = PROPERTIES[name].draw(rng, visibility == OCCLUDED)
     return twins.courses[int(rng.integers(2))]
@@ -51,6 +56,31 @@ def _free_play(rng: Generator) -> Course:
     path = screen_path(_maybe(rng, 0, 12), _maybe(rng, 14, 28))
     actions = waves(rng) if parts.pusher else np.zeros((FRAMES - 1, 1))
     return Course(replace(parts, first=first, second=second), starts[0], starts[1], place, path, actions)
+
+
+def _ramp(rng: Generator) -> Course:
+    """A body that goes up or down a ramp."""
+    which, direction = body(rng, sizes=(0.09, 0.17)), sign(rng)
+    foot = -direction * rng.uniform(0.3, 0.8)
+    start = on_ramp(which, foot, direction, rng.uniform(0.1, 1.1), rng.uniform(-0.8, 1.6))
+    return Course(Scene(which, ramp=(foot, direction)), start)
+
+
+def _encounter(rng: Generator) -> Course:
+    """A body that glides into another one, which rests or moves."""
+    first, second = body(rng, sizes=(0.09, 0.15)), body(rng, sizes=(0.09, 0.15))
+    if rng.random() < 0.5:
+        second = replace(second, size=first.size)
+    first, second = (replace(each, shape="box") if each.shape == "cylinder" else each for each in (first, second))
+    direction, speed = sign(rng), rng.uniform(0.5, 1.1)
+    other = 0.0 if rng.random() < 0.6 else rng.uniform(-0.5, 0.4)  # to the same side as the first one where positive
+    place, seconds = rng.uniform(-0.5, 0.5), rng.uniform(3, 22) * FRAME_SECONDS  # where and when they meet
+    motions = []
+    for which, side, each in ((first, -1, speed), (second, 1, other)):
+        motions.append(
+            Motion(place + direction * (side * which.half_width - each * seconds), which.rest, speed=direction * each)
+        )
+    return Course(Scene(first, second), motions[0], motions[1])
 
 
 def _thrown(rng: Generator, which: Body, parts: Scene, side: int) -> Motion:

@@ -7,7 +7,7 @@ from envs.physics.course import STATE, predicted
 from envs.physics.possible import possible
 from envs.physics.properties import CASES, OCCLUDED, PROPERTIES, quadruplet
 from envs.physics.quadruplet import PAIRS
-from envs.physics.scene import LOOK, Body, Scene
+from envs.physics.scene import LOOK, SLOPE, Body, Scene
 from envs.physics.studio import Studio
 from envs.vision.camera import available
 
@@ -65,6 +65,24 @@ def test_a_clip_follows_from_its_seed_and_number():
         assert not np.array_equal(one.rows(), other.rows())
     held = quadruplet("support", OCCLUDED, 0, 7, "validate").clips[3]
     assert not np.array_equal(held.rows(), quadruplet("support", OCCLUDED, 0, 7).clips[3].rows())
+
+
+def test_what_is_learned_from_shows_ramps_and_collisions():
+    """In one clip of ten each, at least; in the worlds of the tests alone it is one of forty."""
+    clips = [possible(0, number) for number in range(200)]
+    ramps = [clip for clip in clips if clip.looks[0, LOOK.index("ramp_present")]]
+    assert len(ramps) > 20
+    met = 0
+    for clip in clips:
+        if clip.looks[0, LOOK.index("second_present")] and not clip.looks[0, LOOK.index("pusher_present")]:
+            speeds = np.diff(clip.states[:, [7, 10]], axis=0)  # of both bodies, along x
+            met += bool((np.abs(speeds) > 0.1).all(axis=1).any())
+    assert met > 20
+    for clip in ramps:  # a body is on its ramp, not within it
+        look = dict(zip(LOOK, clip.looks[0], strict=True))
+        x, z = (clip.states[0, 0] - look["ramp_foot"]) * look["ramp_direction"], clip.states[0, 1]
+        height = z * np.cos(SLOPE) - x * np.sin(SLOPE)
+        assert height == pytest.approx(look["first_size"], abs=1e-6)
 
 
 def test_a_property_that_does_not_exist():

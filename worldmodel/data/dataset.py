@@ -6,6 +6,7 @@ Boxes: one entry per sensor. Pixels stay uint8.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Iterator
@@ -79,25 +80,25 @@ def load(
         for sensor in spec.sensors
         if sensor.is_vector
     }
-    for episode in _read(path, dataset, rewards, decode):
-        if len(episode.actions) == 0:
-            logger.warning("dataset %s: episode %d is empty and was left out", path, episode.id)
-            continue
-        _check_sizes(path, episode, dataset, spec, decode)
+    with contextlib.nullcontext() if cache is None else cache.filling():
+        for episode in _read(path, dataset, rewards, decode):
+            if len(episode.actions) == 0:
+                logger.warning("dataset %s: episode %d is empty and was left out", path, episode.id)
+                continue
+            _check_sizes(path, episode, dataset, spec, decode)
+            if cache is not None and decode:
+                cache.append(_readings(episode, dataset))
+            episodes.append(_checked(path, episode, spec, columns, rewards))
+        if not episodes:
+            raise ValueError(f"dataset {path}: it holds no episode with a step")
         if cache is not None and decode:
-            cache.append(_readings(episode, dataset))
-        episodes.append(_checked(path, episode, spec, columns, rewards))
+            cache.finish()
     for each in columns.values():
         each.warn(path)
-    if not episodes:
-        raise ValueError(f"dataset {path}: it holds no episode with a step")
-    if cache is not None and decode:
-        cache.finish()
-    bounds = (dataset.action_space.low, dataset.action_space.high)
     data = EpisodeData.of(
         [each["observations"] for each in episodes],
         [each["actions"] for each in episodes],
-        bounds,
+        (dataset.action_space.low, dataset.action_space.high),
         states=[each["state"] for each in episodes if "state" in each],
         metadata=dict(dataset.storage.metadata),
         names=[each["name"] for each in episodes],
@@ -106,8 +107,7 @@ def load(
     )
     if not rewards:
         return data
-    # Padding for each episode's last observation, as actions have.
-    return replace(
+    return replace(  # padded for each episode's last observation, as actions are
         data,
         rewards=np.concatenate([np.append(each["rewards"], np.float32(0.0)) for each in episodes]),
         terminated=np.concatenate([np.append(each["terminated"], False) for each in episodes]),

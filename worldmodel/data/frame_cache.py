@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
+import math
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +107,35 @@ class FrameCache:
         shutil.rmtree(self._folder, ignore_errors=True)
         os.replace(self._partial, self._folder)
 
+    @contextlib.contextmanager
+    def filling(self) -> Iterator[None]:
+        """Context in which the cache is filled: where that fails, nothing is left behind.
+
+        Raises:
+          OSError: the disk is full.
+        """
+        try:
+            yield
+        except BaseException as error:
+            written = sum(
+                self._filled[each.name] * math.prod(each.shape) for each in self._spec.pictures if self._filled
+            )
+            self.discard()
+            if not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)):
+                raise
+            full = OSError(
+                f"the disk is full, or a quota used up, after {written / 1e6:,.1f} MB of pictures decoded into "
+                f"{self._folder.parent}; {shutil.disk_usage(self._folder.parent).free / 1e6:,.1f} MB are free now, and "
+                f"nothing was left behind: each picture takes {math.prod(self._spec.pictures[0].shape) / 1e3:,.1f} kB"
+            )
+            full.errno = error.errno  # as an argument of the constructor, it would prefix the message
+            raise full from error
+
     def discard(self) -> None:
         """Remove what was written since the last `finish`."""
         for file in self._files.values():
-            file.close()
+            with contextlib.suppress(OSError):  # on a full disk, what is still buffered cannot be written
+                file.close()
         if self._partial is not None:
             shutil.rmtree(self._partial, ignore_errors=True)
             self._partial = None

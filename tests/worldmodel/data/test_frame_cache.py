@@ -1,4 +1,5 @@
 import os
+import resource
 
 import h5py
 import numpy as np
@@ -10,6 +11,8 @@ from envs.collect import collect
 from envs.vision.camera import available
 from worldmodel.data import stored_episodes
 from worldmodel.data.dataset import load
+from worldmodel.data.frame_cache import FrameCache
+from worldmodel.observation import ObservationSpec, Sensor
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,3 +96,39 @@ def test_a_folder_that_cannot_be_written_has_its_cache_elsewhere(folder, monkeyp
     monkeypatch.setattr("worldmodel.data.frame_cache.tempfile.mkdtemp", refused)
     assert load(folder).readings["pixels"].shape == (63, 32, 32, 3)
     assert "cannot be written: its pictures are decoded into" in caplog.text
+
+
+def test_a_full_disk_is_said_in_one_sentence_and_leaves_nothing(folder):
+    """A limit on file sizes stands in for it: the same writes fail, and so does the flush when files are closed."""
+    before, limits = sorted(folder.iterdir()), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"^the disk is full, .* MB of pictures decoded into .* picture takes 3.1 kB$"
+        ):
+            load(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_an_episode_that_cannot_be_used_leaves_no_half_written_pictures(folder):
+    with h5py.File(folder / "main_data.hdf5", "a") as file:
+        file["episode_2/observations/proprio"][3] = np.inf
+    before = sorted(folder.iterdir())
+    with pytest.raises(ValueError, match="episode 2"):
+        load(folder)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_what_is_still_buffered_on_a_full_disk_hides_no_other_error(tmp_path):
+    spec = ObservationSpec((Sensor("pixels", (8, 8, 3), "uint8"),))
+    cache, limits = FrameCache(tmp_path, spec, {}), resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(ValueError, match="a broken video"), cache.filling():
+            cache.write("pixels", np.zeros((2, 8, 8, 3), np.uint8))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+            raise ValueError("a broken video")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []

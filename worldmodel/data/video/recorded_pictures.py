@@ -67,11 +67,8 @@ def recorded_pictures(
         key["clips"] = clips
     cache = FrameCache(folder, spec, key, f"{FOLDER}-{size}")
     if not cache.is_complete:
-        try:
+        with cache.filling():
             cache.finish(_fill(cache, logs, size, on_progress))
-        except BaseException:
-            cache.discard()
-            raise
     notes = cache.notes
     for line in notes["faults"][:_NAMED]:
         logger.warning("%s", line)

@@ -71,7 +71,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (
         Flag(),
         "apart dry_run lossless "
-        "compensate decoder episodic filling learned_encoder own_settings policy rate redo shipped view view_dark",
+        "compensate decoder episodic filling learned_encoder own_settings policy rate redo shipped steady view view_dark",
     ),
     (
         Word(),

@@ -67,6 +67,7 @@ class ModelConfig(Architecture):
     policy: bool = True  # one-pass policy in addition to the planner
     decoder: bool = False  # for the reconstruction baseline
     pictures: str = "patches"  # encoder of each picture, where the observation has any
+    steady: bool = False  # pictures are corrected for light, shifts of the camera and grain
     memory: int = 0  # older moments in one representation
     memory_stride: int = 2  # environment steps between two of them
     filling: bool = False  # answers what a missing sensor would read
@@ -91,13 +92,15 @@ class ModelConfig(Architecture):
             name, value = field.name, getattr(self, field.name)
             if name == "observation":
                 check_observation(value)
-            elif name in ("policy", "decoder", "filling"):
+            elif name in ("policy", "decoder", "filling", "steady"):
                 check_switch(name, value)
             elif name == "pictures":
                 check_choice(name, value, PICTURE_ENCODERS if value in PICTURE_ENCODERS else encoder_kinds())
             else:
                 check_count(name, value, least.get(name, 1), most.get(name, MOST))
 
+        if self.steady and not self.observation.pictures:
+            raise ValueError("model.steady corrects pictures, and this model sees none: leave it out")
         if self.leap > self.train_blocks:
             raise ValueError(
                 "model.leap must be at most model.train_blocks, since a leap is learned within a window; got "
@@ -146,7 +149,7 @@ class WorldModel(nnx.Module):
         features = self.encoder.feature_size
         self.goal_head = PartialGoal(size, features, head_width, depth, rngs, config.goal_solutions)
         self.probe_head = Probe(size, config.probe_size, head_width, depth, rngs) if config.probe_size else None
-        self.pictures = picture_encoders(config.observation, config.pictures, rngs)
+        self.pictures = picture_encoders(config.observation, config.pictures, rngs, config.steady)
         # Last, so that the other modules have the same initial weights with it and without.
         self.decoder = Decoder(config.observation, self.pictures, size, width, depth, rngs) if config.decoder else None
         filled = config.observation, size, config.action_size, head_width, depth, rngs

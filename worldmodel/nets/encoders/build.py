@@ -73,11 +73,18 @@ def sized(spec: ObservationSpec, kind: str, features: int | None) -> Observation
     )
 
 
-def picture_encoders(spec: ObservationSpec, kind: str, rngs: nnx.Rngs) -> Any:
+def picture_encoders(spec: ObservationSpec, kind: str, rngs: nnx.Rngs, steady: bool = False) -> Any:
     """Return an encoder for each picture among the sensors, by name; None where there is none.
 
+    Args:
+      spec: the sensors.
+      kind: of the encoders.
+      rngs: of the initial weights.
+      steady: whether pictures are corrected for light, shifts of the camera and grain.
+
     Raises:
-      ValueError: a sensor that is neither a vector nor a picture, or whose features are not known.
+      ValueError: a sensor that is neither a vector nor a picture, or whose features are not known; an encoder of
+        another package that is to correct pictures.
     """
     if not spec.pictures:
         return None
@@ -89,8 +96,13 @@ def picture_encoders(spec: ObservationSpec, kind: str, rngs: nnx.Rngs) -> Any:
             )
         if sensor.features < 1:
             raise ValueError(f"the picture {sensor.name} needs features, the size of its embedding; got 0")
-    encoder = encoder_class(kind)
-    return nnx.Dict({each.name: encoder(each.shape, each.features, rngs=rngs) for each in spec.pictures})
+    if steady and kind not in PICTURE_ENCODERS:
+        raise ValueError(
+            f"model.steady belongs to our own encoders, and {kind} is another package's: leave it out, or choose "
+            f"{' or '.join(PICTURE_ENCODERS)}"
+        )
+    encoder, extra = encoder_class(kind), {"steady": True} if steady else {}
+    return nnx.Dict({each.name: encoder(each.shape, each.features, rngs=rngs, **extra) for each in spec.pictures})
 
 
 def picture_stacks(spec: ObservationSpec, kind: str, history: int, rngs: nnx.Rngs) -> Any:

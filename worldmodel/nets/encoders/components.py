@@ -32,11 +32,8 @@ class ComponentEncoder(PatchEncoder):
           later: what the same cameras show `APART` environment steps later.
         """
         super().fit(pictures, later)
-        mean, *cut = (
-            np.asarray(patches(jnp.asarray(each), PATCH), np.float32)
-            for each in (self.mean[...][None], pictures, later)
-        )
-        found = self._directions(cut[0] - mean, cut[1] - cut[0])[:, : self.basis.shape[1]]
+        apart, after = (np.asarray(patches(self.apart(jnp.asarray(each)), PATCH)) for each in (pictures, later))
+        found = self._directions(apart, after - apart)[:, : self.basis.shape[1]]
         # A direction's sign is arbitrary, and differs between libraries.
         found *= np.sign(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])])
         self.basis[...] = jnp.asarray(found, jnp.float32)

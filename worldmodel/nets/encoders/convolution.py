@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
@@ -19,14 +18,15 @@ class ConvolutionEncoder(PictureEncoder):
       shape: height, width and channels.
       features: F.
       rngs: of the initial weights.
+      steady: see `PictureEncoder`.
 
     Raises:
       ValueError: height or width is no multiple of 16.
     """
 
-    def __init__(self, shape: tuple[int, int, int], features: int, rngs: nnx.Rngs):
+    def __init__(self, shape: tuple[int, int, int], features: int, rngs: nnx.Rngs, steady: bool = False):
         height, width, channels = shape
-        super().__init__(shape, 2 ** len(CHANNELS), "halved four times")
+        super().__init__(shape, 2 ** len(CHANNELS), "halved four times", steady)
         sizes = (channels, *CHANNELS)
         self.layers = nnx.List(
             [
@@ -39,7 +39,7 @@ class ConvolutionEncoder(PictureEncoder):
 
     def of_batch(self, pictures: UInt8[Array, "B H W C"]) -> Float[Array, "B F"]:
         """Features of a batch of pictures."""
-        hidden = (pictures.astype(jnp.float32) - self.mean[...][None]) * PIXEL_SCALE
+        hidden = self.apart(pictures) * PIXEL_SCALE
         for layer, norm in zip(self.layers, self.norms, strict=True):
             hidden = jax.nn.silu(norm(layer(hidden)))
         return self.join(hidden.reshape((len(hidden), -1)))

@@ -6,7 +6,6 @@ XLA's convolutions on a processor run many times slower inside `lax.scan` than o
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
@@ -24,13 +23,14 @@ class PatchEncoder(PictureEncoder):
       shape: height, width and channels.
       features: F, the numbers of all patches.
       rngs: of the initial weights.
+      steady: see `PictureEncoder`.
 
     Raises:
       ValueError: patches do not tile the picture, or do not get the same number of features each.
     """
 
-    def __init__(self, shape: tuple[int, int, int], features: int, rngs: nnx.Rngs):
-        super().__init__(shape, PATCH, f"cut into patches of {PATCH} x {PATCH}")
+    def __init__(self, shape: tuple[int, int, int], features: int, rngs: nnx.Rngs, steady: bool = False):
+        super().__init__(shape, PATCH, f"cut into patches of {PATCH} x {PATCH}", steady)
         inputs, outputs = PATCH * PATCH * shape[-1], per_patch(shape, features)
         self.basis = self._basis(inputs, outputs, rngs)
 
@@ -39,8 +39,7 @@ class PatchEncoder(PictureEncoder):
 
     def of_batch(self, pictures: UInt8[Array, "B H W C"]) -> Float[Array, "B F"]:
         """Features of a batch of pictures."""
-        cut = patches(pictures, PATCH).astype(jnp.float32) - patches(self.mean[...][None], PATCH)
-        return product(cut * PIXEL_SCALE, self.basis[...]).reshape((len(pictures), -1))
+        return product(patches(self.apart(pictures), PATCH) * PIXEL_SCALE, self.basis[...]).reshape((len(pictures), -1))
 
 
 def patch_count(shape: tuple[int, int, int]) -> int:

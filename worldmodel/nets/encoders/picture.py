@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from numpy import ndarray
 
 from ..normalization import Statistic
+from .steady import steadied
 
 APART = 3  # environment steps between the two pictures of a change
 FITTED = 2_000  # pictures from which encoders measure what they need
@@ -24,16 +25,17 @@ class PictureEncoder(nnx.Module):
       shape: height, width and channels.
       multiple: height and width must be multiples of it.
       why: the reason, for the error: what the encoder does with a picture.
+      steady: whether pictures are corrected for light, shifts of the camera and grain; see `steady`.
 
     Raises:
       ValueError: another height or width.
     """
 
-    def __init__(self, shape: tuple[int, int, int], multiple: int, why: str):
+    def __init__(self, shape: tuple[int, int, int], multiple: int, why: str, steady: bool = False):
         height, width, _ = shape
         if height % multiple or width % multiple:
             raise ValueError(f"a picture of {height} x {width} cannot be {why}: take multiples of {multiple}")
-        self.mean = Statistic(jnp.zeros(shape, jnp.float32))
+        self.mean, self.steady = Statistic(jnp.zeros(shape, jnp.float32)), steady
 
     def fit(self, pictures: UInt8[ndarray, "M H W C"], later: UInt8[ndarray, "M H W C"]) -> None:
         """Set the mean picture from a sample of the data.
@@ -48,6 +50,11 @@ class PictureEncoder(nnx.Module):
         """Features of each picture."""
         flat = pictures.reshape((-1, *pictures.shape[-3:]))
         return self.of_batch(flat).reshape((*pictures.shape[:-3], -1))
+
+    def apart(self, pictures: UInt8[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+        """Differences of a batch of pictures from the mean picture, in grey levels."""
+        seen, mean = pictures.astype(jnp.float32), self.mean[...]
+        return (steadied(seen, mean) if self.steady else seen) - mean[None]
 
     def of_batch(self, pictures: UInt8[Array, "B H W C"]) -> Float[Array, "B F"]:
         """Features of a batch of pictures."""

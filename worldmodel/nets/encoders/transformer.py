@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
@@ -44,6 +43,7 @@ class TransformerEncoder(PictureEncoder):
       shape: height, width and channels.
       features: F.
       rngs: of the initial weights.
+      steady: see `PictureEncoder`.
       width: of a patch's vector.
       depth: number of blocks.
       heads: of the attention.
@@ -58,12 +58,13 @@ class TransformerEncoder(PictureEncoder):
         shape: tuple[int, int, int],
         features: int,
         rngs: nnx.Rngs,
+        steady: bool = False,
         width: int = 64,
         depth: int = 2,
         heads: int = 4,
         patch: int = 8,
     ):
-        super().__init__(shape, patch, f"cut into patches of {patch} x {patch}")
+        super().__init__(shape, patch, f"cut into patches of {patch} x {patch}", steady)
         self.patch, count = patch, (shape[0] // patch) * (shape[1] // patch)
         self.first = nnx.Linear(patch * patch * shape[2], width, rngs=rngs)
         self.places = nnx.Param(0.02 * jax.random.normal(rngs.params(), (count, width)))
@@ -74,7 +75,7 @@ class TransformerEncoder(PictureEncoder):
 
     def of_batch(self, pictures: UInt8[Array, "B H W C"]) -> Float[Array, "B F"]:
         """Features of a batch of pictures."""
-        cut = patches(pictures, self.patch).astype(jnp.float32) - patches(self.mean[...][None], self.patch)
+        cut = patches(self.apart(pictures), self.patch)
         tokens = self.first(cut * PIXEL_SCALE) + self.places[...][None]
         for block in self.blocks:
             tokens = block(tokens)

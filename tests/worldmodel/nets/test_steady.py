@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from worldmodel.models.goal_model import ModelConfig
+from worldmodel.models.checkpoint import load_model, save_model
+from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.nets.encoders.build import PICTURE_ENCODERS, picture_encoders
 from worldmodel.nets.encoders.steady import in_place, in_the_light_of, steadied, without_grain
 from worldmodel.observation import ObservationSpec, Sensor
@@ -107,3 +108,18 @@ def test_features_of_every_encoder_survive_a_change_of_light(kind):
 def test_pictures_are_needed_to_correct_them():
     with pytest.raises(ValueError, match="model.steady corrects pictures, and this model sees none"):
         ModelConfig(observation=ObservationSpec((Sensor("place", (2,)),)), action_size=2, probe_size=0, steady=True)
+
+
+def test_a_saved_model_corrects_pictures_as_before(tmp_path):
+    spec = ObservationSpec((Sensor("pixels", (SIZE, SIZE, 3), "uint8", features=1024),))
+    sizes = {"latent_size": 3, "width": 4, "head_width": 4, "depth": 1, "ensemble": 1, "probe_size": 0}
+    config = ModelConfig(observation=spec, action_size=2, pictures="motion", steady=True, policy=False, **sizes)
+    model = create(config, 0)
+    encoder = model.pictures["pixels"]
+    encoder.fit(PICTURES.astype(np.uint8), PICTURES[::-1].astype(np.uint8))
+    encoder.mean[...] = MEAN
+    save_model(tmp_path / "m", model, config, {})
+    loaded = load_model(tmp_path / "m").model
+    seen, darker = (loaded.embed(loaded.params, {"pixels": jnp.asarray(PICTURES * by, jnp.uint8)}) for by in (1.0, 0.5))
+    np.testing.assert_allclose(darker, seen, atol=1e-3)
+    assert float(jnp.abs(seen).max()) > 1

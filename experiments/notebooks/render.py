@@ -56,6 +56,8 @@ def _plain(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def _is_result(output: nbformat.NotebookNode) -> bool:
     data = output.get("data", {"text/plain": "printed"})
+    if "UserWarning" in data.get("text/plain", ""):  # of Rich, that a package for moving progress bars is missing
+        return False
     return output.get("name") != "stderr" and PROGRESS not in data and set(data.values()) != {""}
 
 

@@ -70,8 +70,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (_BETWEEN, "expectile false_alarm_rate target_rate"),
     (
         Flag(),
-        "apart dry_run lossless "
-        "compensate decoder episodic filling learned_encoder own_settings policy rate redo shipped steady view view_dark",
+        "apart dry_run lossless steady "
+        "compensate decoder episodic filling learned_encoder own_settings policy rate redo shipped view view_dark",
     ),
     (
         Word(),

@@ -67,7 +67,7 @@ class ModelConfig(Architecture):
     policy: bool = True  # one-pass policy in addition to the planner
     decoder: bool = False  # for the reconstruction baseline
     pictures: str = "patches"  # encoder of each picture, where the observation has any
-    steady: bool = False  # pictures are corrected for light, shifts of the camera and grain
+    steady: bool = False  # pictures are corrected for light, shifts of the camera and noise
     memory: int = 0  # older moments in one representation
     memory_stride: int = 2  # environment steps between two of them
     filling: bool = False  # answers what a missing sensor would read

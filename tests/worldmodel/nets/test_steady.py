@@ -1,4 +1,4 @@
-"""What was not there in training is undone: light, a knock against the camera, grain, and all of them at once."""
+"""What was not there in training is undone: light, a shifted camera, noise, and all of them at once."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +8,7 @@ from flax import nnx
 from worldmodel.models.checkpoint import load_model, save_model
 from worldmodel.models.goal_model import ModelConfig, create
 from worldmodel.nets.encoders.build import PICTURE_ENCODERS, picture_encoders
-from worldmodel.nets.encoders.steady import in_place, in_the_light_of, steadied, without_grain
+from worldmodel.nets.encoders.steady import correct_gain, denoise, register, steadied
 from worldmodel.observation import ObservationSpec, Sensor
 
 SIZE = 64
@@ -40,7 +40,7 @@ def shifted(pictures, down, across):
     return np.roll(pictures, (down, across), axis=(1, 2))
 
 
-def grainy(pictures, deviation):
+def noisy(pictures, deviation):
     noise = np.random.default_rng(0).normal(0, deviation, pictures.shape)
     return np.clip(np.round(pictures + noise), 0, 255).astype(np.float32)
 
@@ -52,20 +52,20 @@ def test_pictures_like_those_of_the_training_data_stay_as_they_are():
 def test_the_light_of_each_channel_is_undone():
     darker = np.round(PICTURES * np.array([0.7, 0.85, 1.0], np.float32))
     assert np.abs(darker - PICTURES).max() > 50
-    assert np.abs(np.asarray(in_the_light_of(jnp.asarray(darker), MEAN)) - PICTURES).max() < 1.5
-    night = in_the_light_of(jnp.asarray(0.01 * PICTURES, jnp.float32), MEAN)  # a covered lens is no change of light
+    assert np.abs(np.asarray(correct_gain(jnp.asarray(darker), MEAN)) - PICTURES).max() < 1.5
+    night = correct_gain(jnp.asarray(0.01 * PICTURES, jnp.float32), MEAN)  # a covered lens is no change of light
     assert float(night.max()) < 10
 
 
 @pytest.mark.parametrize("down, across", [(2, 0), (-1, 2), (3, -3)])
-def test_a_camera_that_was_knocked_is_put_back(down, across):
+def test_a_camera_that_was_moved_is_put_back(down, across):
     moved = jnp.asarray(shifted(PICTURES, down, across))
-    np.testing.assert_array_equal(in_place(moved, MEAN)[:, 4:-4, 4:-4], PICTURES[:, 4:-4, 4:-4])
+    np.testing.assert_array_equal(register(moved, MEAN)[:, 4:-4, 4:-4], PICTURES[:, 4:-4, 4:-4])
     assert np.abs(np.asarray(moved) - PICTURES)[:, 4:-4, 4:-4].max() > 50
 
 
-def test_grain_is_taken_out_and_bodies_stay():
-    found = np.asarray(without_grain(jnp.asarray(grainy(PICTURES, 15.0)), MEAN))
+def test_noise_is_taken_out_and_bodies_stay():
+    found = np.asarray(denoise(jnp.asarray(noisy(PICTURES, 15.0)), MEAN))
     off = np.abs(found - PICTURES).max(axis=-1) > 0
     assert off[~BODIES].mean() < 0.05  # of 3 channels, as many as reach 2.5 standard deviations
     apart = np.abs(found - np.asarray(MEAN)).max(axis=-1) > 50
@@ -73,7 +73,7 @@ def test_grain_is_taken_out_and_bodies_stay():
 
 
 def test_all_of_it_at_once():
-    changed = grainy(shifted(PICTURES * np.array([0.75, 0.8, 0.9], np.float32), 1, -2), 8.0)
+    changed = noisy(shifted(PICTURES * np.array([0.75, 0.8, 0.9], np.float32), 1, -2), 8.0)
     found = np.asarray(steadied(jnp.asarray(changed), MEAN))[:, 4:-4, 4:-4]
     off = np.abs(found - PICTURES[:, 4:-4, 4:-4]).max(axis=-1)
     assert np.quantile(off, 0.9) < 1.0
@@ -84,9 +84,9 @@ def test_a_background_that_differs_everywhere_moves_no_camera():
     rows, columns = np.mgrid[:SIZE, :SIZE] / SIZE
     waves = 30.0 * np.sin(9.0 * rows + 5.0 * columns)[None, :, :, None].astype(np.float32)
     textured = jnp.asarray(np.clip(PICTURES + waves, 0, 255))
-    np.testing.assert_array_equal(in_place(textured, MEAN), textured)
-    body = np.abs(np.asarray(without_grain(textured, MEAN)) - np.asarray(MEAN)).max(axis=-1)[BODIES]
-    assert (body > 50).mean() > 0.9  # a coarse difference is no grain, however common
+    np.testing.assert_array_equal(register(textured, MEAN), textured)
+    body = np.abs(np.asarray(denoise(textured, MEAN)) - np.asarray(MEAN)).max(axis=-1)[BODIES]
+    assert (body > 50).mean() > 0.9  # a large difference is no noise, however common
 
 
 @pytest.mark.parametrize("kind", sorted(PICTURE_ENCODERS))

@@ -80,7 +80,7 @@ def picture_encoders(spec: ObservationSpec, kind: str, rngs: nnx.Rngs, steady: b
       spec: the sensors.
       kind: of the encoders.
       rngs: of the initial weights.
-      steady: whether pictures are corrected for light, shifts of the camera and grain.
+      steady: whether pictures are corrected for light, shifts of the camera and noise.
 
     Raises:
       ValueError: a sensor that is neither a vector nor a picture, or whose features are not known; an encoder of

@@ -25,7 +25,7 @@ class PictureEncoder(nnx.Module):
       shape: height, width and channels.
       multiple: height and width must be multiples of it.
       why: the reason, for the error: what the encoder does with a picture.
-      steady: whether pictures are corrected for light, shifts of the camera and grain; see `steady`.
+      steady: whether pictures are corrected for light, shifts of the camera and noise; see `steady`.
 
     Raises:
       ValueError: another height or width.

@@ -56,16 +56,13 @@ def benchmark_collection(
     }
 
 
-def benchmark_frames(
-    task: MujocoTask, behaviour: OpenLoop | None = None, *, episodes: int = 100, steps: int = 200, rounds: int = 3
-) -> float:
+def benchmark_frames(task: MujocoTask, *, episodes: int = 100, steps: int = 200, rounds: int = 3) -> float:
     """Rate of drawing what the cameras of a task see, in pictures a second: rendering, and handing them over.
 
     Processes and OpenGL contexts have started before the clock does, as after the first part of a collection.
 
     Args:
-      task: on MuJoCo, observed by pictures.
-      behaviour: whose states are drawn; None: coloured noise.
+      task: on MuJoCo, observed by pictures; those of coloured noise are drawn.
       episodes: per round.
       steps: environment steps of each.
       rounds: of the same states, whose times are added.
@@ -78,7 +75,7 @@ def benchmark_frames(
         raise ValueError(f"{task.name} is observed without pictures: choose observation=pixels to draw any")
     rngs = [episode_rng(0, "validate", episode) for episode in range(episodes)]
     start = np.stack([task.sample_state(rng) for rng in rngs])
-    states, _ = (behaviour or ColouredNoise()).rollout(task, start, rngs, steps)
+    states, _ = ColouredNoise().rollout(task, start, rngs, steps)
     flat = states.reshape(-1, states.shape[-1])
     task.observe(flat)
     began = time.perf_counter()

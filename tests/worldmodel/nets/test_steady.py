@@ -110,6 +110,12 @@ def test_pictures_are_needed_to_correct_them():
         ModelConfig(observation=ObservationSpec((Sensor("place", (2,)),)), action_size=2, probe_size=0, steady=True)
 
 
+def test_encoders_of_other_packages_correct_nothing():
+    spec = ObservationSpec((Sensor("pixels", (SIZE, SIZE, 3), "uint8", features=256),))
+    with pytest.raises(ValueError, match="model.steady belongs to our own encoders, and mine is another package's"):
+        picture_encoders(spec, "mine", nnx.Rngs(0), steady=True)
+
+
 def test_a_saved_model_corrects_pictures_as_before(tmp_path):
     spec = ObservationSpec((Sensor("pixels", (SIZE, SIZE, 3), "uint8", features=1024),))
     sizes = {"latent_size": 3, "width": 4, "head_width": 4, "depth": 1, "ensemble": 1, "probe_size": 0}

@@ -20,6 +20,7 @@ from .hierarchy import Hierarchy
 from .host import plan_on_host
 from .icem import ICEM
 from .imagined import Cost, Imagined
+from .landmarks import LandmarkPlanner
 from .model import Heads, LatentModel, Prediction
 from .mppi import MPPI, EliteMPPI
 from .noise import coloured_noise
@@ -66,6 +67,7 @@ __all__ = [
     "JointLimits",
     "KeepOut",
     "Knots",
+    "LandmarkPlanner",
     "LatentModel",
     "LatentObjective",
     "MPPI",

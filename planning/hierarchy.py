@@ -17,15 +17,15 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import register_dataclass
 
-from .arrays import Array, Float, Int, PRNGKeyArray
+from .arrays import Array, Float, PRNGKeyArray
 from .cem import CEM
 from .costs import TemporalDistance
 from .model import HeadsLike, LatentModel, Leap, ObservationLike, Params, Prediction
 from .objective import LatentObjective
 from .pytree import static
 from .sampling import SamplingPlanner, check_number
-from .search import Search
-from .types import ActionSpec, Evaluation, Leaf, Number, Objective, Plan, Status
+from .sub_goals import Levels, SubGoalPlanner
+from .types import ActionSpec, Evaluation, Number, Status
 
 _STEPS = "steps"  # name of the upper level's only cost
 _UPPER = 1  # folded into the key of the upper level
@@ -33,20 +33,7 @@ _UPPER = 1  # folded into the key of the upper level
 
 @register_dataclass
 @dataclass(frozen=True)
-class Levels:
-    """State of the search on both levels."""
-
-    lower: Search
-    upper: Search
-    aim: Leaf | None  # [D] latent that the lower level plans to; None before `prepare`
-    age: Leaf  # [] int32, environment steps since it was chosen
-    due: Leaf  # [] bool, whether it is to be chosen again
-    direct: Leaf  # [] bool, whether it is the goal itself
-
-
-@register_dataclass
-@dataclass(frozen=True)
-class Hierarchy:
+class Hierarchy(SubGoalPlanner):
     """Two levels of search in a model with slower dynamics (`model.leap`), for goals beyond the horizon of one.
 
     The upper level chooses leaps that end near the goal. The latent after the first one is the sub-goal of the lower
@@ -65,33 +52,20 @@ class Hierarchy:
       spread: largest choice, in standard deviations of what is possible.
     """
 
-    horizon: int = static(15)
-    lower: SamplingPlanner = CEM()
     upper: SamplingPlanner = CEM(horizon=5, num_samples=128, num_elites=12, iterations=4, noise_beta=0.0)
     leap_size: int = static(6)
-    renew: int = static(5)
     near: Number = 1.0
     furthest: Number = 2.0
     spread: Number = 2.0
 
-    @property
-    def iterations(self) -> int:
-        """Iterations of a plan: those of the lower level."""
-        return self.lower.iterations
-
-    @property
-    def _lower(self) -> SamplingPlanner:
-        lower: Any = self.lower
-        return replace(lower, horizon=self.horizon)
-
     def validate(self, spec: ActionSpec) -> None:
         """Raise ValueError, in one sentence, on a configuration that cannot plan for `spec`."""
-        if self.renew < 1 or self.leap_size < 1:
-            raise ValueError(f"renew and leap_size must be at least 1; got {self.renew} and {self.leap_size}")
+        super().validate(spec)
+        if self.leap_size < 1:
+            raise ValueError(f"leap_size must be at least 1; got {self.leap_size}")
         for name in ("near", "furthest"):
             check_number(name, getattr(self, name), 0.0, math.inf)
         check_number("spread", self.spread, 0.0, math.inf, low_open=True)
-        self._lower.validate(spec)
         self.upper.validate(spec)
 
     def init(self, spec: ActionSpec, key: PRNGKeyArray) -> Levels:
@@ -100,10 +74,8 @@ class Hierarchy:
         Raises:
           ValueError: the configuration cannot plan for `spec`.
         """
-        self.validate(spec)
-        zero, yes = jnp.zeros((), jnp.int32), jnp.ones((), bool)
-        upper = self.upper.init(self._choices, jax.random.fold_in(key, _UPPER))
-        return Levels(self._lower.init(spec, key), upper, None, zero, yes, yes)
+        state = super().init(spec, key)
+        return replace(state, upper=self.upper.init(self._choices, jax.random.fold_in(key, _UPPER)))
 
     def prepare(self, state: Levels, evaluation: Any) -> Levels:
         """Make room for the evaluation's terms, margins and latents: the state keeps its structure afterwards.
@@ -111,51 +83,11 @@ class Hierarchy:
         Raises:
           ValueError: the objective imagines no latents.
         """
-        if evaluation.latents is None:
-            raise ValueError("the planner Hierarchy needs the objective of a world model: this one imagines no latents")
-        size = evaluation.latents.shape[-1]
+        state = super().prepare(state, evaluation)
         one = jnp.zeros(1, jnp.float32)
-        leaps = jnp.zeros((1, self.upper.horizon, size), jnp.float32)
+        leaps = jnp.zeros((1, self.upper.horizon, evaluation.latents.shape[-1]), jnp.float32)
         upper = self.upper.prepare(state.upper, Evaluation(one, {}, {_STEPS: one}, leaps))
-        aim = jnp.zeros(size, jnp.float32) if state.aim is None else state.aim
-        return replace(state, lower=self._lower.prepare(state.lower, evaluation), upper=upper, aim=aim)
-
-    def warm_start(self, state: Levels, spec: ActionSpec, steps: Int[Array, ""] | int) -> Levels:
-        """Start from the previous plan, `steps` environment steps later; a sub-goal is due after `renew` of them."""
-        age = state.age + jnp.asarray(steps, jnp.int32)
-        due = state.due | (age >= self.renew)
-        return replace(state, lower=self._lower.warm_start(state.lower, spec, steps), age=age, due=due)
-
-    def with_given(self, state: Levels, sequences: Float[Array, "G T A"]) -> Levels:
-        """Propose these sequences, too, on the lower level."""
-        return replace(state, lower=self._lower.with_given(state.lower, sequences))
-
-    @property
-    def proposals(self) -> tuple[Any, ...]:
-        """Proposals of the lower level."""
-        return self.lower.proposals
-
-    def refine(self, objective: Objective, state: Levels, spec: ActionSpec) -> Levels:
-        """Run one iteration of the lower level, after choosing a sub-goal where one is due."""
-        state, nearer = self._aimed(objective, state)
-        return replace(state, lower=self._lower.refine(nearer, state.lower, spec))
-
-    def plan(self, objective: Objective, state: Levels, spec: ActionSpec) -> tuple[Plan, Levels]:
-        """Run all iterations against the objective of a world model. Between two plans the caller calls `warm_start`.
-
-        Raises:
-          ValueError: another objective, or a model without slower dynamics or critic.
-        """
-        if state.aim is None:
-            rows = jnp.zeros((1, self.horizon, spec.size), jnp.float32)
-            state = self.prepare(state, jax.eval_shape(objective, rows))
-        state, nearer = self._aimed(objective, state)
-        plan, lower = self._lower.plan(nearer, state.lower, spec)
-        return plan, replace(state, lower=lower)
-
-    def result(self, state: Levels, spec: ActionSpec) -> Plan:
-        """Return the current plan of the lower level."""
-        return self._lower.result(state.lower, spec)
+        return replace(state, upper=upper)
 
     @property
     def _choices(self) -> ActionSpec:
@@ -163,36 +95,20 @@ class Hierarchy:
         bound = jnp.full(self.leap_size, self.spread, jnp.float32)
         return ActionSpec(-bound, bound, 1.0)
 
-    def _aimed(self, objective: Objective, state: Levels) -> tuple[Levels, LatentObjective]:
-        """Return the state with a sub-goal, a new one where it is due, and the objective of the way there."""
-        if not isinstance(objective, LatentObjective):
-            raise ValueError(
-                f"the planner Hierarchy needs the objective of a world model; got {type(objective).__name__}: take "
-                "another planner in a simulator"
-            )
-        leap, distance = objective.model.heads.leap, objective.model.heads.distance
-        if leap is None or distance is None:
-            raise ValueError(
-                "the planner Hierarchy needs a model with slower dynamics and a temporal-distance head, and this one "
-                f"has no {'slower dynamics' if leap is None else 'such head'}: train with model.leap=2, or take "
-                "another planner"
-            )
+    def _check_model(self, objective: LatentObjective) -> None:
+        heads = objective.model.heads
+        self._needed(heads.distance, "a temporal-distance head", "train with the distance loss")
+        leap = self._needed(heads.leap, "slower dynamics", "train with model.leap=2")
         if leap.size != self.leap_size:
             raise ValueError(
                 f"planner.leap_size is {self.leap_size}, and the model was trained with leaps of {leap.size} numbers"
             )
 
-        def chosen(state: Levels) -> Levels:
-            return self._chosen(objective, state, leap.steps, distance)
-
-        state = jax.lax.cond(state.due, chosen, lambda state: state, state)
-        assert state.aim is not None  # after `prepare`
-        goal = jnp.where(state.direct, objective.goal, state.aim)
-        return state, replace(objective, goal=goal)
-
-    def _chosen(self, objective: LatentObjective, state: Levels, steps: int, distance: Any) -> Levels:
+    def _chosen(self, objective: LatentObjective, state: Levels) -> Levels:
         """Search for leaps, and take the end of the first one as the sub-goal, unless it is doubtful."""
-        model = objective.model
+        leap, distance = objective.model.heads.leap, objective.model.heads.distance
+        assert leap is not None and distance is not None  # see `_check_model`
+        model, steps = objective.model, leap.steps
         above = LatentObjective(
             Leaping(model),
             {_STEPS: TemporalDistance()},
@@ -214,8 +130,6 @@ class Hierarchy:
             state,
             upper=search,
             aim=jnp.where(direct, objective.goal, first).astype(jnp.float32),
-            age=jnp.zeros_like(state.age),
-            due=jnp.zeros_like(state.due),
             direct=direct,
         )
 

@@ -48,6 +48,25 @@ class Leap(Protocol):
         ...
 
 
+class LandmarksLike(Protocol):
+    """Places in representation space with the ways between them: L landmarks, each with up to N ways from it."""
+
+    @property
+    def latents(self) -> Array:
+        """`[L, D]`."""
+        ...
+
+    @property
+    def neighbours(self) -> Array:
+        """`[L, N]` int32, where the ways from each landmark lead."""
+        ...
+
+    @property
+    def steps(self) -> Array:
+        """`[L, N]`, environment steps of these ways; at least `planning.landmarks.NO_WAY` where there is none."""
+        ...
+
+
 @dataclass(frozen=True)
 class Heads:
     """Optional functions of a model in addition to its dynamics, each None where it is absent.
@@ -66,6 +85,7 @@ class Heads:
     # ages [S]) -> reading [E], standard deviation [E], trust [S]: what sensors that are not known would read
     fill: Callable[..., tuple[Array, Array, Array]] | None = None
     leap: Leap | None = None
+    landmarks: Callable[[Params], LandmarksLike] | None = None  # (params) -> the landmarks, and ways between them
 
 
 def reflex_action(actions: Float[Array, "... M A"], action_block: int) -> Float[Array, "... A"]:
@@ -143,6 +163,11 @@ class HeadsLike(Protocol):
     @property
     def leap(self) -> Leap | None:
         """See `Heads.leap`."""
+        ...
+
+    @property
+    def landmarks(self) -> Callable[[Params], LandmarksLike] | None:
+        """See `Heads.landmarks`."""
         ...
 
 

@@ -35,8 +35,8 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (
         Whole(0),
         "belief belief_updates critic_updates disturbed_at doubt_updates dwell filling_updates frozen_updates "
-        "kills latency_plans latent_action leap leap_updates learning_starts num_keep offline_updates patience "
-        "plan plans policy_updates preview process shift suggestions video_episodes",
+        "kills landmarks latency_plans latent_action leap leap_updates learning_starts num_keep offline_updates "
+        "patience plan plans policy_updates preview process shift suggestions video_episodes",
     ),
     (
         Whole(1),
@@ -52,9 +52,9 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
     (Whole(0, 65535), "port"),
     (
         _POSITIVE,
-        "alarms_a_minute bin_limit clip_norm control_period deadline_ms encoder_rate false_alarms_per_minute init_std "
-        "deepest highest learning_rate longest_distance max_std rate_limit reach seconds spread spread_rate std_decay "
-        "memory_gib temperature turn",
+        "ahead alarms_a_minute bin_limit clip_norm control_period deadline_ms encoder_rate false_alarms_per_minute "
+        "init_std deepest highest learning_rate longest_distance max_std rate_limit reach seconds spread spread_rate "
+        "std_decay memory_gib temperature turn",
     ),
     (
         Number(0),

@@ -11,21 +11,25 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 from omegaconf import DictConfig
 
+from worldmodel.data.episodes import EpisodeData
 from worldmodel.models.checkpoint import load_training, save_model, save_training
 from worldmodel.models.freeze import freeze
 from worldmodel.models.goal_model import ModelConfig, WorldModel
-from worldmodel.training.encoded import encoded
+from worldmodel.training.encoded import LatentSampler, encoded
 from worldmodel.training.filling import learn_filling
+from worldmodel.training.landmarks import learn_landmarks
 from worldmodel.training.trainer import Trainer, TrainState
 
 from ..build import goal_tasks
 from ..build.defaults import defaults
 from ..build.processes import require_same
-from ..build.recipes import Source, named, places, recipe
+from ..build.recipes import CUSTOM, Source, named, places, recipe
 from ..build.sensor_ranges import sensor_range
 from ..checks.recording import warn_of_most_important
+from ..evaluation.moments import goal_mask, goal_rows
 from ..pictures.memory import Memory, memory_file
 from ..records.manifest import provenance
 from ..shell.progress import progress_bar
@@ -41,6 +45,7 @@ from .scalars import Scalars
 
 logger = logging.getLogger(__name__)
 
+_RESTING = 8192  # moments whose goals are encoded at a time
 CHECKPOINT_SECONDS = 20.0  # between two training states on disk: the most that a kill can lose
 
 
@@ -104,7 +109,7 @@ def train_model(cfg: DictConfig, seed: int, source: Source, out: Path, preview: 
             f"{error}; the last good model, of update {int(run.good.update)}, is kept in {kept}"
         ) from error
     health = {**run.health(state), **check_labels(trainer, state, data, words)}
-    model = freeze(finished(trainer, state, cfg.task.name), made.model)
+    model = freeze(finished(cfg, trainer, state, data), made.model)
     if data.spec.pictures:
         Memory.of(model, data).save(memory_file(out))  # first: a model is there only once its memory is
     save_model(out, model, metadata={**metadata(), "health": health})
@@ -135,21 +140,43 @@ def _stopping(cfg: DictConfig, seed: int, made: Prepared, checks: Sequence[Mappi
     return EarlyStopping(stop_early, made.trainer, made.model, selection_agent(cfg, task), task, seed, checks)
 
 
-def finished(trainer: Trainer, state: TrainState, name: str) -> WorldModel:
-    """Return the trained model, with its head for missing sensors where it has one: that learns last.
+def finished(cfg: DictConfig, trainer: Trainer, state: TrainState, data: EpisodeData) -> WorldModel:
+    """Return the trained model with the parts that come last: its head for missing sensors, and its landmarks.
 
     Args:
+      cfg: the settings of the command.
       trainer: of the run.
       state: after its last update.
-      name: of the task, for the progress bar.
+      data: that it learned from.
     """
     model, config = trainer.model(state), trainer.config
+    if model.filling is None and model.landmarks is None:
+        return model
+    moments = encoded(trainer.sampler, model)
     if model.filling is not None and config.filling_updates:
-        with progress_bar(f"fill in {name}", config.filling_updates, compiles=True) as bar:
-            learn_filling(
-                model, encoded(trainer.sampler, model), config, lambda done, _: bar(done, config.filling_updates)
-            )
+        with progress_bar(f"fill in {cfg.task.name}", config.filling_updates, compiles=True) as bar:
+            learn_filling(model, moments, config, lambda done, _: bar(done, config.filling_updates))
+    if model.landmarks is not None:
+        learn_landmarks(model, moments, _places(cfg, model, moments, data), config.seed)
     return model
+
+
+def _places(cfg: DictConfig, model: WorldModel, moments: LatentSampler, data: EpisodeData) -> Array:
+    """Return the latents `[M, D]` of all moments as goals: at rest where a simulator tells how that looks.
+
+    It does where it knows the states, goals are about everything that is seen, and no picture has to be drawn.
+    """
+    if cfg.task.name == CUSTOM or data.states is None or data.spec.pictures:
+        return moments.places
+    task, states = goal_tasks.of(cfg), data.states
+    if goal_mask(task) is not None:
+        return moments.places
+    encode = jax.jit(lambda rows: model.encode(jnp.repeat(rows[:, None], len(model.lags), axis=1)))
+    found = [
+        encode(goal_rows(task, task.achieved_goal(states[begin : begin + _RESTING])))
+        for begin in range(0, len(states), _RESTING)
+    ]
+    return jnp.concatenate(found)
 
 
 class _Run:

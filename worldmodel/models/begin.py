@@ -11,7 +11,13 @@ from .freeze import FrozenModel
 from .goal_model import ModelConfig, WorldModel
 from .tensors import leaves_of, name_of
 
-_LAST = ("policy", "filling", "leap", "leap_size")  # settings of parts that learn last, and may be there or not
+_LAST = (
+    "policy",
+    "filling",
+    "leap",
+    "leap_size",
+    "landmarks",
+)  # settings of parts that learn last, and may be there or not
 
 
 def begun_with(fresh: WorldModel, config: ModelConfig, start: FrozenModel) -> WorldModel:
@@ -23,7 +29,7 @@ def begun_with(fresh: WorldModel, config: ModelConfig, start: FrozenModel) -> Wo
       start: the other model.
 
     Raises:
-      ValueError: another architecture, but for a policy, leaps, and a head for missing sensors.
+      ValueError: another architecture, but for a policy, leaps, landmarks, and a head for missing sensors.
     """
     differing = []
     for name in (field.name for field in dataclasses.fields(config)):

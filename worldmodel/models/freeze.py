@@ -81,6 +81,7 @@ class Heads:
     probe: ModelFunction | None = None
     fill: ModelFunction | None = None
     leap: Leap | None = None
+    landmarks: ModelFunction | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,7 @@ def freeze(model: WorldModel, config: ModelConfig) -> FrozenModel:
         probe=ModelFunction("probe", config) if config.probe_size else None,
         fill=ModelFunction("fill", config) if config.filling else None,
         leap=_leap(config) if config.leap else None,
+        landmarks=ModelFunction("landmarks", config) if config.landmarks else None,
     )
     params = tuple(jax.tree.leaves(nnx.state(model)))
     return FrozenModel(params, config, ModelFunction("encode", config), ModelFunction("predict", config), heads)

@@ -28,6 +28,7 @@ from ..nets.encoders.memory import MOST_MOMENTS, MOST_STRIDE
 from ..nets.encoders.picture import pairs
 from ..nets.filling import Filling, by_number
 from ..nets.heads import GoalPolicy, InverseDynamics, PartialGoal, Probe, TemporalDistance
+from ..nets.landmarks import Landmarks
 from ..nets.latent_action import LatentActions
 from ..nets.leaps import Leaps
 from ..nets.predictors import EnsemblePredictor
@@ -73,13 +74,15 @@ class ModelConfig(Architecture):
     filling: bool = False  # answers what a missing sensor would read
     leap: int = 0  # action blocks in one step of the slower dynamics, for planning on two levels; 0: there are none
     leap_size: int = 6  # numbers that say which future a leap leads to
+    landmarks: int = 0  # places of the data between which long ways are planned; 0: there are none
     goal_solutions: int = 1  # latents that a goal about some sensors becomes: of several, each one solves it
     belief: int = 0  # numbers in the belief about what is there now, seen or not; 0: there is none
     latent_action: int = 0  # numbers in a latent action for each component of an action; 0: there are no latent actions
 
     def __post_init__(self) -> None:
         # The critic learns from a predicted latent and the one after it, so a window has at least two blocks.
-        least = {"probe_size": 0, "train_blocks": 2, "memory": 0, "latent_action": 0, "leap": 0, "belief": 0}
+        none = ("probe_size", "memory", "latent_action", "leap", "belief", "landmarks")
+        least = {"train_blocks": 2, **dict.fromkeys(none, 0)}
         most = {
             "depth": MOST_LAYERS,
             "ensemble": MOST_MEMBERS,
@@ -161,6 +164,7 @@ class WorldModel(nnx.Module):
         self.leaps = Leaps(*leaps) if config.leap else None
         beliefs = (self.encoder.moment_size, size, config.action_size, config.belief)
         self.belief = Belief(*beliefs, rngs) if config.belief else None
+        self.landmarks = Landmarks(config.landmarks, size) if config.landmarks else None
         self.slow_in_loops = self.pictures is not None and is_slow_in_loops(config.pictures)
 
     def fit_scales(

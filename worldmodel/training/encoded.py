@@ -54,6 +54,11 @@ class LatentSampler:
         goals = encoded(windows.goal_past) if windows.older else None
         return cls(windows, embeddings, encoded(windows.past), goals)
 
+    @property
+    def places(self) -> Array:
+        """Latents of each moment as a goal, `[M, D]`."""
+        return self.latents if self.goals is None else self.goals
+
     def to_imitate(self) -> LatentSampler:
         """Return the same with half of each batch from demonstrations, where some of the episodes are such."""
         return replace(self, windows=self.windows.to_imitate())
@@ -68,7 +73,7 @@ class LatentSampler:
         return LatentWindows(
             latents=self.latents[rows],
             actions=self.windows.actions_of(begin),
-            goals=(self.latents if self.goals is None else self.goals)[begin + offset],
+            goals=self.places[begin + offset],
             goal_embeddings=self.embeddings[begin + offset],
             goal_offset=offset,
             episode=self.windows.first[begin],

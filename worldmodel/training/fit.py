@@ -16,6 +16,7 @@ from ..observation import ObservationSpec
 from .encoded import encoded
 from .filling import learn_filling
 from .jepa import JepaConfig
+from .landmarks import learn_landmarks
 from .settings import Objective, TrainingConfig
 from .trainer import Trainer, TrainState
 from .video import VideoConfig
@@ -76,8 +77,10 @@ def fit(
 
     state = trainer.train(trainer.init(), report)
     model = trainer.model(state)
-    if model.filling is not None:
-        learn_filling(model, encoded(trainer.sampler, model), trainer.config)
+    if model.filling is not None or model.landmarks is not None:
+        moments = encoded(trainer.sampler, model)
+        learn_filling(model, moments, trainer.config)
+        learn_landmarks(model, moments, moments.places, trainer.config.seed)
     return freeze(model, config)
 
 

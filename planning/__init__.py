@@ -20,7 +20,7 @@ from .hierarchy import Hierarchy
 from .host import plan_on_host
 from .icem import ICEM
 from .imagined import Cost, Imagined
-from .landmarks import LandmarkPlanner
+from .landmarks import Landmarks
 from .model import Heads, LatentModel, Prediction
 from .mppi import MPPI, EliteMPPI
 from .noise import coloured_noise
@@ -67,7 +67,7 @@ __all__ = [
     "JointLimits",
     "KeepOut",
     "Knots",
-    "LandmarkPlanner",
+    "Landmarks",
     "LatentModel",
     "LatentObjective",
     "MPPI",

@@ -30,7 +30,7 @@ _FIX = "train with model.landmarks=1500"
 
 @register_dataclass
 @dataclass(frozen=True)
-class LandmarkPlanner(SubGoalPlanner):
+class Landmarks(SubGoalPlanner):
     """Shortest way through the landmarks of the training data, for goals far beyond the horizon of a plan.
 
     The sub-goal is the landmark on the way to the goal that is `ahead` environment steps away, and the goal itself

@@ -19,6 +19,7 @@ from jax.tree_util import register_dataclass
 from .arrays import Array, Bool, Float, Int
 from .model import Head, LandmarksLike, Params
 from .objective import LatentObjective
+from .pytree import static
 from .sampling import check_number
 from .sub_goals import Levels, SubGoalPlanner
 from .types import ActionSpec, Number
@@ -41,13 +42,17 @@ class Landmarks(SubGoalPlanner):
       lower: searches for actions; its own horizon is not used.
       renew: environment steps between two sub-goals.
       ahead: environment steps along the way to the sub-goal, according to the critic.
+      hops: landmarks on a way at most; a longer one is none. A plan takes a bounded time for it.
     """
 
     ahead: Number = 8.0
+    hops: int = static(128)
 
     def validate(self, spec: ActionSpec) -> None:
         """Raise ValueError, in one sentence, on a configuration that cannot plan for `spec`."""
         super().validate(spec)
+        if self.hops < 1:
+            raise ValueError(f"hops must be at least 1; got {self.hops}")
         check_number("ahead", self.ahead, 0.0, math.inf, low_open=True)
 
     def _check_model(self, objective: LatentObjective) -> None:
@@ -62,16 +67,16 @@ class Landmarks(SubGoalPlanner):
         assert distance is not None and landmarks is not None  # see `_check_model`
         graph = landmarks(params)
         root, goal = (latent.astype(graph.latents.dtype) for latent in (objective.root, objective.goal))
-        left, last = steps_to_goal(graph, distance, params, goal)
+        left, last = steps_to_goal(graph, distance, params, goal, self.hops)
         # A place in motion resembles places that it is about to pass: the critic knows, the latents' distance does not.
         here = jnp.argmin(jax.vmap(lambda mark: distance(params, root, mark))(graph.latents))
-        landmark, arrives = landmark_ahead(graph, left, last, here, self.ahead)
+        landmark, arrives = landmark_ahead(graph, left, last, here, self.ahead, self.hops)
         direct = arrives | (left[here] >= NO_WAY)
         return replace(state, aim=jnp.where(direct, goal, graph.latents[landmark]).astype(jnp.float32), direct=direct)
 
 
 def steps_to_goal(
-    graph: LandmarksLike, distance: Head, params: Params, goal: Float[Array, "D"]
+    graph: LandmarksLike, distance: Head, params: Params, goal: Float[Array, "D"], hops: int
 ) -> tuple[Float[Array, "L"], Bool[Array, "L"]]:
     """Return the steps of the shortest way from each landmark to a goal, and at which ones it leaves the landmarks.
 
@@ -82,22 +87,17 @@ def steps_to_goal(
       distance: the critic.
       params: of the model.
       goal: latent.
+      hops: landmarks on a way at most.
     """
     apart = jnp.sum(jnp.square(graph.latents - goal[None]), axis=-1)
-    around = min(_AROUND, len(apart))
-    entries = jax.lax.top_k(-apart, around)[1]
+    entries = jnp.argsort(apart)[:_AROUND]
     steps = jax.vmap(lambda mark: distance(params, mark, goal))(graph.latents[entries])
     entered = jnp.full(len(apart), NO_WAY, graph.steps.dtype).at[entries].set(steps.astype(graph.steps.dtype))
 
-    def shorter(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        left, _, rounds = state
-        onward = jnp.min(graph.steps + left[graph.neighbours], axis=-1)
-        return jnp.minimum(left, onward), jnp.any(onward < left), rounds + 1
+    def shorter(_: Int[Array, ""], left: Array) -> Array:  # Bellman-Ford: ways of one landmark more
+        return jnp.minimum(left, jnp.min(graph.steps + left[graph.neighbours], axis=-1))
 
-    def unfinished(state: tuple[Array, Array, Array]) -> Array:
-        return state[1] & (state[2] < len(apart))  # Bellman-Ford: no way is longer than all landmarks
-
-    left, _, _ = jax.lax.while_loop(unfinished, shorter, (entered, jnp.array(True), jnp.int32(0)))
+    left = jax.lax.fori_loop(0, hops, shorter, entered)
     return left, entered <= left
 
 
@@ -107,6 +107,7 @@ def landmark_ahead(
     last: Bool[Array, "L"],
     here: Int[Array, ""],
     ahead: Number,
+    hops: int,
 ) -> tuple[Int[Array, ""], Bool[Array, ""]]:
     """Follow the shortest way; return the landmark reached and whether the way leaves the landmarks for the goal there.
 
@@ -116,17 +117,16 @@ def landmark_ahead(
       last: landmarks from which the shortest way leads to the goal itself.
       here: where the way begins.
       ahead: steps to follow it, at least.
+      hops: landmarks to follow it, at most.
     """
 
-    def follow(state: tuple[Array, Array]) -> tuple[Array, Array]:
+    def follow(_: Int[Array, ""], state: tuple[Array, Array]) -> tuple[Array, Array]:
         landmark, passed = state
-        ways = graph.steps[landmark] + left[graph.neighbours[landmark]]
-        chosen = jnp.argmin(ways)
-        return graph.neighbours[landmark, chosen], passed + graph.steps[landmark, chosen]
+        chosen = jnp.argmin(graph.steps[landmark] + left[graph.neighbours[landmark]])
+        goes_on = (passed < ahead) & ~last[landmark] & (left[landmark] < NO_WAY)
+        following = jnp.where(goes_on, graph.neighbours[landmark, chosen], landmark)
+        return following, passed + jnp.where(goes_on, graph.steps[landmark, chosen], 0)
 
-    def goes_on(state: tuple[Array, Array]) -> Array:
-        landmark, passed = state
-        return (passed < ahead) & ~last[landmark] & (left[landmark] < NO_WAY)
-
-    landmark, passed = jax.lax.while_loop(goes_on, follow, (here.astype(jnp.int32), jnp.zeros((), left.dtype)))
+    start = here.astype(jnp.int32), jnp.zeros((), left.dtype)
+    landmark, passed = jax.lax.fori_loop(0, hops, follow, start)
     return landmark, last[landmark] & (passed < ahead)

@@ -48,6 +48,7 @@ class Leap(Protocol):
         ...
 
 
+@runtime_checkable
 class LandmarksLike(Protocol):
     """Places in representation space with the ways between them: L landmarks, each with up to N ways from it."""
 

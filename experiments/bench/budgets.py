@@ -9,10 +9,12 @@ from planning import AskTell, Planner
 
 from ..shell.folders import config_dir
 
+_LEVELS = ("hierarchy", "landmarks")  # planners with sub-goals
+
 
 def on_one_level() -> list[str]:
-    """Names of the planners in configs/planner whose number of sequences is one number: all but the hierarchy."""
-    return sorted(file.stem for file in (config_dir() / "planner").glob("*.yaml") if file.stem != "hierarchy")
+    """Names of the planners in configs/planner that search on one level: their number of sequences is one number."""
+    return sorted(file.stem for file in (config_dir() / "planner").glob("*.yaml") if file.stem not in _LEVELS)
 
 
 def rollouts(planner: Planner[Any]) -> int:

@@ -27,7 +27,7 @@ _BY_NAME: tuple[tuple[Kind, str], ...] = (
         "action_block action_repeat at batch calibration_episodes changes count critic_batch critic_width cycles "
         "depth descent_evaluations devices draws encoder_width ensemble environments episodes evaluate_episodes "
         "evaluate_every every features files foreign_goals head_width disturbed_changes held_out hindsight_goals "
-        "history horizon iterations latent_dim latent_size length longest members num_best num_elites num_samples "
+        "history hops horizon iterations latent_dim latent_size length longest members num_best num_elites num_samples "
         "num_starts policy_batch policy_width processes repeats replan_every sample representation_size round run "
         "save_every seed_decisions sigreg_projections simplex simulated_changes simulated_episodes size slots steps "
         "successes undisturbed_episodes updates updates_per_call width within workers",

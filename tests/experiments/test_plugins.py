@@ -200,8 +200,8 @@ def test_an_encoder_is_a_part_of_a_model(site: Path, tmp_path: Path) -> None:
         ),
         (
             ["planner=my_planer"],
-            "planner=my_planer is not known: planner can be broken, cem, elite_mppi, gradient, hierarchy, icem, mppi, "
-            "my_planner, number, predictive_sampling, twice; did you mean my_planner?",
+            "planner=my_planer is not known: planner can be broken, cem, elite_mppi, gradient, hierarchy, icem, "
+            "landmarks, mppi, my_planner, number, predictive_sampling, twice; did you mean my_planner?",
         ),
         (
             ["-m", "task=my_point,reacher"],

@@ -1,112 +1,25 @@
 """Two levels: the upper one finds the way, the lower one walks it, and neither follows what is doubtful."""
 
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from planning import CEM, ActionSpec, Agent, GoalDistance, Heads, Hierarchy, LatentObjective, Prediction
-from planning.observation import vector
+from planning import CEM, Agent, GoalDistance, Hierarchy
 from planning.types import Planner, Status
 from tests.planning.toys import Formula, box, point_mass
+from tests.planning.walled import SPEC, STEPS, Leaps, aimed, arrival, objective, steps_between, world
 
-STEP, LEAP, STEPS = 0.1, 0.5, 5  # metres a step and a leap, steps of a leap
-WALL = 1.0  # height of the wall at x = 0
 UPPER = CEM(horizon=6, num_samples=64, num_elites=8, iterations=4, noise_beta=0.0)
 PLANNER = Hierarchy(horizon=4, upper=UPPER, leap_size=2, renew=3)
-SPEC = ActionSpec.of([-1.0, -1.0], [1.0, 1.0], 0.1)
-
-
-@dataclass(frozen=True)
-class Leaps:
-    size: int = 2
-    steps: int = STEPS
-    far: float = 1.0
-
-    def __call__(self, params, latent, choice):
-        return moved(latent, self.far * LEAP * choice / 2.0)
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["leaps", "critic"])
-@dataclass(frozen=True)
-class Walled:
-    """A point in the plane that a wall stops: the way over it leads past (0, WALL)."""
-
-    params: object
-    leaps: Leaps | None = Leaps()
-    critic: bool = True
-
-    observation = vector(2)
-    history = action_block = ensemble = 1
-    embedding_size = action_size = latent_size = 2
-
-    @property
-    def heads(self):
-        return Heads(distance=steps_between if self.critic else None, leap=self.leaps)
-
-    def embed(self, params, observation):
-        return observation["state"]
-
-    def encode(self, params, moments):
-        return moments[..., -1, :]
-
-    def predict(self, params, latent, block):
-        return Prediction(moved(latent, STEP * block[..., 0, :]))
-
-
-def moved(latent, by):
-    after = latent + by
-    stopped = (latent[..., :1] * after[..., :1] <= 0) & (jnp.minimum(latent, after)[..., 1:] < WALL)
-    return jnp.where(stopped, latent, after)
-
-
-def steps_between(params, latent, goal):
-    """Shortest path in steps."""
-    corner = jnp.asarray([0.0, WALL + 0.05], latent.dtype)
-    straight = length(goal - latent)
-    around = length(corner - latent) + length(goal - corner)
-    return jnp.where(latent[..., 0] * goal[..., 0] < 0, around, straight) / STEP
-
-
-def length(vector):
-    return jnp.sqrt(jnp.sum(vector**2, axis=-1) + 1e-9)
-
-
-def world(**options):
-    return Walled({"nothing": jnp.zeros(())}, **options)
-
-
-def objective(model, root, goal):
-    return LatentObjective(model, {"goal": GoalDistance()}, {"goal": 1.0}, jnp.asarray(root), jnp.asarray(goal), SPEC)
-
-
-def aimed(planner, model, root, goal, steps=0):
-    state = planner.init(SPEC, jax.random.key(0))
-    _, state = planner.plan(objective(model, root, goal), state, SPEC)
-    return planner.warm_start(state, SPEC, steps)
-
-
-def arrival(planner, steps=60):
-    """Steps until the goal behind the wall is reached by an agent, or None."""
-    agent = Agent(world(), planner, {"goal": GoalDistance()}, {"goal": 1.0}, SPEC)
-    act = jax.jit(agent.step)
-    goal, place = jnp.asarray([0.4, 0.2]), jnp.asarray([-0.4, 0.2])
-    state = agent.reset(agent.init(jax.random.key(0)), goal, jax.random.key(1), 0)
-    for step in range(steps):
-        action, _, state = act(state, place)
-        place = moved(place, STEP * action)
-        if float(length(place - goal)) < 0.1:
-            return step
-    return None
 
 
 def test_two_levels_find_the_way_round_that_one_does_not():
     assert isinstance(PLANNER, Planner)
-    assert arrival(CEM(horizon=4)) is None, "a straight line ends at the wall"
-    reached = arrival(PLANNER)
+    assert arrival(CEM(horizon=4), world()) is None, "a straight line ends at the wall"
+    reached = arrival(PLANNER, world())
     assert reached is not None and reached < 45
 
 
@@ -163,20 +76,21 @@ def test_what_does_not_fit_is_named():
     def plan(model, planner=PLANNER):
         return planner.plan(objective(model, (-0.4, 0.0), (0.4, 0.0)), state, SPEC)
 
-    with pytest.raises(ValueError, match="has no slower dynamics: train with model.leap=2"):
+    with pytest.raises(ValueError, match="with slower dynamics, and this one has none: train with model.leap=2"):
         plan(world(leaps=None))
-    with pytest.raises(ValueError, match="has no such head"):
-        plan(world(critic=False))
+    with pytest.raises(ValueError, match="with a temporal-distance head, and this one has none"):
+        plan(world(distance=None))
     with pytest.raises(ValueError, match="planner.leap_size is 2, and the model was trained with leaps of 3 numbers"):
         plan(world(leaps=Leaps(size=3)))
     with pytest.raises(ValueError, match="imagines no latents"):
         PLANNER.plan(Formula(0.0, lambda data, actions: jnp.sum(actions, axis=(1, 2))), state, SPEC)
-    with pytest.raises(ValueError, match="has no slower dynamics"):
+    with pytest.raises(ValueError, match="with slower dynamics"):
         Agent(point_mass(critic=True), PLANNER, {"goal": GoalDistance()}, {"goal": 1.0}, box()).step(
             *_started(point_mass(critic=True))
         )
     for wrong, message in (
-        (replace(PLANNER, renew=0), "renew and leap_size"),
+        (replace(PLANNER, renew=0), "renew must be"),
+        (replace(PLANNER, leap_size=0), "leap_size must be"),
         (replace(PLANNER, spread=0.0), "spread"),
     ):
         with pytest.raises(ValueError, match=message):

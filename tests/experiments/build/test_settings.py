@@ -28,6 +28,7 @@ from planning import (
     Gradient,
     Hierarchy,
     Knots,
+    Landmarks,
     NoOp,
     PolicyPrior,
     PredictiveSampling,
@@ -166,6 +167,7 @@ PLANNERS = {
     "gradient": Gradient,
     "hierarchy": Hierarchy,
     "icem": ICEM,
+    "landmarks": Landmarks,
     "mppi": MPPI,
     "predictive_sampling": PredictiveSampling,
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-from omegaconf import DictConfig, OmegaConf
+import hydra.utils
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from envs import Task
 from planning import (
@@ -28,6 +30,7 @@ from worldmodel.models.freeze import Weights, freeze_reward_model
 from worldmodel.models.reward_model import RewardModelConfig
 from worldmodel.observation import ObservationSpec
 
+from ..shell.folders import config_dir
 from .settings import checked, make
 
 if TYPE_CHECKING:  # imports MuJoCo, which a robot may not have
@@ -71,8 +74,26 @@ def control_period(cfg: DictConfig) -> float | None:
 
 
 def planner(cfg: DictConfig) -> Planner[Any]:
-    """The planner of the settings."""
-    return make(cfg.planner, "planner")
+    """The planner of the settings; what the task says of another planner's search does not count."""
+    made = _task_settings(str(cfg.task.name)).get("planner", {})
+    cls = hydra.utils.get_object(str(cfg.planner._target_)) if made else None
+    if not dataclasses.is_dataclass(cls):
+        return make(cfg.planner, "planner")  # which says so
+    known = {"_target_", *(field.name for field in dataclasses.fields(cls))}
+    others = {name for name, value in made.items() if name not in known and cfg.planner.get(name) == value}
+    node = deepcopy(cfg.planner)  # a copy that still finds what its interpolations name
+    with open_dict(node):
+        for name in others:
+            del node[name]
+    return make(node, "planner")
+
+
+def _task_settings(name: str) -> DictConfig:
+    """Settings in the file of a task; none where it has no file."""
+    file = config_dir() / "task" / f"{name}.yaml"
+    found = OmegaConf.load(file) if file.is_file() else OmegaConf.create({})
+    assert isinstance(found, DictConfig)
+    return found
 
 
 def costs(cfg: DictConfig) -> tuple[dict[str, Cost], dict[str, float]]:

@@ -222,6 +222,20 @@ def test_a_task_has_settings_of_its_own_which_give_way_to_those_asked_for():
     assert build.compose("plan", "task=fetch_reach", "budget=smoke").collection.episodes == 40
 
 
+@pytest.mark.parametrize("task", sorted(envs.TASKS))
+@pytest.mark.parametrize("planner", PLANNERS)
+def test_every_task_takes_every_planner(task, planner):
+    made = build.planner(build.compose("plan", f"task={task}", f"planner={planner}"))
+    assert isinstance(made, PLANNERS[planner])
+    if task == "push_t" and planner == "elite_mppi":
+        assert made.min_std == 0.02, "what the task says of the search counts for every planner that has it"
+
+
+def test_a_setting_of_another_planner_is_refused_unless_the_task_brings_it():
+    with pytest.raises(ValueError, match="planner.min_std is not a setting of MPPI"):
+        build.planner(build.compose("plan", "task=push_t", "planner=mppi", "planner.min_std=0.03"))
+
+
 @pytest.mark.parametrize("planner", PLANNERS)
 def test_the_giant_maze_takes_any_planner_and_its_leaps_are_as_long_as_a_plan(planner):
     cfg = build.compose("plan", "task=giant_maze", f"planner={planner}")

@@ -23,8 +23,6 @@ from experiments.shell.shadowing import ROOT
 
 from .commands.test_bench import TINY, timing
 
-UNMEASURED = ("few_labels",)  # no rows yet
-
 
 def digest(folder):
     return {
@@ -99,9 +97,7 @@ def test_shipped_rows_are_labelled_with_their_machine_and_nothing_is_written(sui
     monkeypatch.chdir(tmp_path)
     rows = bench.run(build.compose("bench", f"suite={suite}", "shipped=true"))
     said = capsys.readouterr().out
-    assert bool(rows) is (suite not in UNMEASURED)
-    if not rows:
-        assert f"jepa-mpc ships no rows of suite={suite}" in said
+    assert rows
     for machine in shipped.by_machine(suite):
         assert f"shipped with jepa-mpc, measured on {machine}, not here:" in said
         assert "core" in machine and "Linux" in machine
@@ -123,10 +119,12 @@ def test_rows_are_grouped_by_the_machine_in_their_manifest(tmp_path, capsys):
 
 def test_every_suite_has_a_table_and_every_shipped_row_a_machine():
     assert set(shipped.TABLES) == set(SUITES)
-    for suite, source in shipped.TABLES.items():
-        shared = [name for name, other in shipped.TABLES.items() if other.file == source.file and name != suite]
-        assert (shipped.FOLDER / source.file).is_file() is (suite not in UNMEASURED or bool(shared))
-        assert bool(shipped.by_machine(suite)) is (suite not in UNMEASURED)
+    assert all(shipped.by_machine(suite) for suite in shipped.TABLES)
+
+
+def test_a_suite_without_shipped_rows_says_so(tmp_path, capsys):
+    assert shipped.show("few_labels", tmp_path) == []
+    assert "jepa-mpc ships no rows of suite=few_labels" in capsys.readouterr().out
 
 
 def defaults():

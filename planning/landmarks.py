@@ -26,6 +26,7 @@ from .types import ActionSpec, Number
 
 NO_WAY = 1e6  # steps from which on there is no way
 _AROUND = 5  # landmarks from which a way leads to the goal itself
+_ALIKE = 64  # landmarks among which the critic finds the one where a way begins
 _FIX = "train with model.landmarks=1500"
 
 
@@ -68,8 +69,9 @@ class Landmarks(SubGoalPlanner):
         graph = landmarks(params)
         root, goal = (latent.astype(graph.latents.dtype) for latent in (objective.root, objective.goal))
         left, last = steps_to_goal(graph, distance, params, goal, self.hops)
-        # A place in motion resembles places that it is about to pass: the critic knows, the latents' distance does not.
-        here = jnp.argmin(jax.vmap(lambda mark: distance(params, root, mark))(graph.latents))
+        # One in motion is nearest to places that it is about to pass: of those that look alike, the critic knows which.
+        alike = _nearest(graph, root, _ALIKE)
+        here = alike[jnp.argmin(jax.vmap(lambda mark: distance(params, root, mark))(graph.latents[alike]))]
         landmark, arrives = landmark_ahead(graph, left, last, here, self.ahead, self.hops)
         direct = arrives | (left[here] >= NO_WAY)
         return replace(state, aim=jnp.where(direct, goal, graph.latents[landmark]).astype(jnp.float32), direct=direct)
@@ -89,10 +91,9 @@ def steps_to_goal(
       goal: latent.
       hops: landmarks on a way at most.
     """
-    apart = jnp.sum(jnp.square(graph.latents - goal[None]), axis=-1)
-    entries = jnp.argsort(apart)[:_AROUND]
+    entries = _nearest(graph, goal, _AROUND)
     steps = jax.vmap(lambda mark: distance(params, mark, goal))(graph.latents[entries])
-    entered = jnp.full(len(apart), NO_WAY, graph.steps.dtype).at[entries].set(steps.astype(graph.steps.dtype))
+    entered = jnp.full(len(graph.latents), NO_WAY, graph.steps.dtype).at[entries].set(steps.astype(graph.steps.dtype))
 
     def shorter(_: Int[Array, ""], left: Array) -> Array:  # Bellman-Ford: ways of one landmark more
         return jnp.minimum(left, jnp.min(graph.steps + left[graph.neighbours], axis=-1))
@@ -130,3 +131,8 @@ def landmark_ahead(
     start = here.astype(jnp.int32), jnp.zeros((), left.dtype)
     landmark, passed = jax.lax.fori_loop(0, hops, follow, start)
     return landmark, last[landmark] & (passed < ahead)
+
+
+def _nearest(graph: LandmarksLike, latent: Float[Array, "D"], count: int) -> Int[Array, "C"]:
+    """Return the landmarks nearest to a latent, at most `count` of them."""
+    return jnp.argsort(jnp.sum(jnp.square(graph.latents - latent[None]), axis=-1))[:count]

@@ -13,6 +13,7 @@ import pytest
 from hydra.utils import get_class
 
 from experiments.bench.expectation.rows import ExpectationRow
+from experiments.bench.few_labels.rows import FewLabelsRow
 from experiments.bench.goal.paired import PairedRow
 from experiments.bench.latency.rows import LatencyRow
 from experiments.bench.planners.rows import PlannerRow
@@ -49,7 +50,7 @@ TABLES = {
 # Other kinds of rows than the suites' own: the rest are rows of results.
 COMMITTED = {
     "cartpole_again": CurveRow, "collection": Value, "partial_goals": Value, "planning": Value, "robot_loop": Value,
-    "expectation": ExpectationRow,
+    "expectation": ExpectationRow, "few_labels": FewLabelsRow,
     "dmc_curves": CurveRow, "fine_tuning": CurveRow, "latency": LatencyRow, "paired": PairedRow, "planners": PlannerRow,
     "representation": RepresentationRow, "reward_plans": ReturnRow, "scale": Value,
     "second_start": Value, "stirred_tank": Value, "training_profile": ProfileRow, "training_speed": SpeedRow,

@@ -8,7 +8,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
-import hydra.utils
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from envs import Task
@@ -31,7 +30,7 @@ from worldmodel.models.reward_model import RewardModelConfig
 from worldmodel.observation import ObservationSpec
 
 from ..shell.folders import config_dir
-from .settings import checked, make
+from .settings import checked, make, settings_of
 
 if TYPE_CHECKING:  # imports MuJoCo, which a robot may not have
     from envs.reward_task import RewardTask
@@ -75,16 +74,12 @@ def control_period(cfg: DictConfig) -> float | None:
 
 def planner(cfg: DictConfig) -> Planner[Any]:
     """The planner of the settings; what the task says of another planner's search does not count."""
-    made = _task_settings(str(cfg.task.name)).get("planner", {})
-    cls = hydra.utils.get_object(str(cfg.planner._target_)) if made else None
-    if not dataclasses.is_dataclass(cls):
-        return make(cfg.planner, "planner")  # which says so
-    known = {"_target_", *(field.name for field in dataclasses.fields(cls))}
-    others = {name for name, value in made.items() if name not in known and cfg.planner.get(name) == value}
     node = deepcopy(cfg.planner)  # a copy that still finds what its interpolations name
+    known = settings_of(node)
     with open_dict(node):
-        for name in others:
-            del node[name]
+        for name, value in _task_settings(str(cfg.task.name)).get("planner", {}).items():
+            if known and name not in known and node.get(name) == value:
+                del node[name]
     return make(node, "planner")
 
 

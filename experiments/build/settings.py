@@ -43,6 +43,15 @@ def make(node: DictConfig, name: str) -> Any:
     return fill(cls, values, name)
 
 
+def settings_of(node: DictConfig) -> tuple[str, ...]:
+    """Names of the settings of the dataclass `node._target_`; none where it is no such class, as `make` says."""
+    try:
+        cls = hydra.utils.get_class(str(node.get("_target_")))
+    except Exception:  # Hydra wraps any error of the import
+        return ()
+    return tuple(field.name for field in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else ()
+
+
 def fill(cls: type[T], values: Mapping[str, Any], name: str) -> T:
     """`cls(**values)` for a dataclass, with nested targets built and every value checked."""
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]

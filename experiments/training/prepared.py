@@ -20,6 +20,7 @@ from worldmodel.models.freeze import FrozenModel
 from worldmodel.models.goal_model import ModelConfig
 from worldmodel.nets.encoders.build import sized
 from worldmodel.training.jepa import JepaConfig
+from worldmodel.training.landmarks import check_landmarks
 from worldmodel.training.settings import TrainingConfig
 from worldmodel.training.trainer import Trainer
 from worldmodel.training.video import VideoConfig
@@ -63,6 +64,7 @@ def prepare(cfg: DictConfig, seed: int, data: EpisodeData, source: Path | str) -
     check_moves(data, source)
     warn_of_no_labels(data, source)
     model = _architecture(cfg, data, targets)
+    check_landmarks(model, data.rows)
     objective = fill(OBJECTIVES[str(cfg.method)], settings(cfg.objective), "objective")
     if objective.asked_goals and cfg.task.name != CUSTOM:
         objective = replace(objective, asked=asked_of(goal_tasks.of(cfg)))

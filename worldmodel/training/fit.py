@@ -16,7 +16,7 @@ from ..observation import ObservationSpec
 from .encoded import encoded
 from .filling import learn_filling
 from .jepa import JepaConfig
-from .landmarks import learn_landmarks
+from .landmarks import check_landmarks, learn_landmarks
 from .settings import Objective, TrainingConfig
 from .trainer import Trainer, TrainState
 from .video import VideoConfig
@@ -58,7 +58,7 @@ def fit(
 
     Raises:
       ValueError: a value that is not finite, unbounded actions, an architecture for other sensors or actions, or no
-        episode long enough for a window, or batches that the devices cannot share evenly.
+        episode long enough for a window, more landmarks than moments, or batches that the devices cannot share evenly.
       FloatingPointError: the loss is no longer finite.
     """
     unlabelled = isinstance(objective, VideoConfig)
@@ -68,6 +68,7 @@ def fit(
         sizes = {"action_size": data.actions.shape[1], "latent_action": _LATENT_ACTION if unlabelled else 0}
         config = ModelConfig(observation=data.spec, probe_size=probe_size, **sizes)
     _check_sizes(config, data, probe_size)
+    check_landmarks(config, data.rows)
     settings = objective or JepaConfig(), training or TrainingConfig()
     trainer = Trainer.of(data, config, *settings, probe_targets, contact, start, devices)
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
-from ..models.goal_model import WorldModel
+from ..models.goal_model import ModelConfig, WorldModel
 from ..nets.landmarks import NEIGHBOURS, NO_WAY
 from .encoded import LatentSampler, in_chunks
 
@@ -22,6 +22,15 @@ CANDIDATES = 20_000  # moments among which landmarks are chosen
 BLOCKS = 2  # action blocks within which an episode leads from one landmark to the next
 SEEN = 3  # times that a way was taken at least
 ROWS = 8192  # moments in a chunk
+
+
+def check_landmarks(config: ModelConfig, moments: int) -> None:
+    """Raise ValueError where a model is to have more landmarks than there are moments to choose from."""
+    if config.landmarks > (most := min(moments, CANDIDATES)):
+        raise ValueError(
+            f"model.landmarks must be at most {most}, as many moments of the data as they are chosen from; got "
+            f"{config.landmarks}"
+        )
 
 
 def learn_landmarks(model: WorldModel, moments: LatentSampler, places: Float[Array, "M D"], seed: int) -> None:
@@ -32,9 +41,6 @@ def learn_landmarks(model: WorldModel, moments: LatentSampler, places: Float[Arr
       moments: the data, encoded by it.
       places: latents of each moment as a goal, at rest where that is known.
       seed: of the choice among moments.
-
-    Raises:
-      ValueError: fewer different moments than landmarks.
     """
     if model.landmarks is None:
         return
@@ -93,19 +99,14 @@ def shortest_ways(
 def _spread(candidates: Float[Array, "C D"], count: int) -> Float[Array, "L D"]:
     """Choose landmarks one after the other, each the candidate farthest from those before (farthest-point sampling)."""
 
-    def chosen(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    def chosen(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Array]:
         apart, row = state
         squared = jnp.sum(jnp.square(candidates - candidates[row][None]), axis=-1)
         apart = jnp.minimum(apart, squared)
-        return (apart, jnp.argmax(apart).astype(jnp.int32)), (row, jnp.max(apart))
+        return (apart, jnp.argmax(apart).astype(jnp.int32)), row
 
     start = jnp.full(len(candidates), jnp.inf, jnp.float32), jnp.int32(0)
-    _, (rows, left) = jax.lax.scan(chosen, start, None, length=count)
-    if count > len(candidates) or (count > 1 and float(left[-2]) == 0):
-        raise ValueError(
-            f"model.landmarks is {count}, and the data show fewer different moments: take fewer landmarks, or more data"
-        )
-    return candidates[rows]
+    return candidates[jax.lax.scan(chosen, start, None, length=count)[1]]
 
 
 def _nearest(

@@ -234,6 +234,8 @@ def test_every_task_takes_every_planner(task, planner):
 def test_a_setting_of_another_planner_is_refused_unless_the_task_brings_it():
     with pytest.raises(ValueError, match="planner.min_std is not a setting of MPPI"):
         build.planner(build.compose("plan", "task=push_t", "planner=mppi", "planner.min_std=0.03"))
+    with pytest.raises(ValueError, match="planner._target_=no.Planner cannot be imported"):
+        build.planner(build.compose("plan", "task=push_t", "planner._target_=no.Planner"))
 
 
 @pytest.mark.parametrize("planner", PLANNERS)

@@ -102,11 +102,15 @@ def test_the_nearest_neighbours_are_kept():
     assert (lengths[1:] == NO_WAY).all() and (neighbours[1:] == np.arange(1, count)[:, None]).all()
 
 
-def test_more_landmarks_than_moments_are_one_sentence():
+def test_more_landmarks_than_moments_are_refused_before_anything_is_learned():
+    with pytest.raises(ValueError, match=f"model.landmarks must be at most {DATA.rows}, as many moments of the data"):
+        fit(DATA, replace(CONFIG, probe_size=0, landmarks=DATA.rows + 1))
+
+
+def test_moments_that_are_all_alike_leave_no_way():
     model = create(CONFIG, 0)
-    still = jnp.zeros((DATA.rows, SMALL.latent_size), jnp.float32)
-    with pytest.raises(ValueError, match="model.landmarks is 30, and the data show fewer different moments"):
-        learn_landmarks(model, moments_of(model), still, seed=0)
+    learn_landmarks(model, moments_of(model), jnp.zeros((DATA.rows, SMALL.latent_size), jnp.float32), seed=0)
+    assert (np.asarray(model.landmarks().steps) == NO_WAY).all()
 
 
 def test_fit_measures_them_and_a_model_has_them_only_where_asked():

@@ -33,7 +33,7 @@ class Walled:
 
     params: object
     leaps: Leaps | None = Leaps()
-    distance: Callable[..., Any] | None = None  # the critic; `steps_between` unless a test takes another one
+    distance: Callable[..., Any] | None = None  # the critic; `world` takes `steps_between`
     landmarks: Callable[..., Any] | None = None
 
     observation = vector(2)

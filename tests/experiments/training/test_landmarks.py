@@ -12,9 +12,11 @@ from experiments.build import agent_for, compose
 from experiments.evaluation.moments import goal_rows, repeated
 from experiments.records.results import read_csv
 from planning import ActionSpec
+from planning import landmarks as searched
 from planning.control import Controller, LiveEngine
 from worldmodel.data.dataset import load
 from worldmodel.models.checkpoint import load_model
+from worldmodel.nets import landmarks as measured
 
 from ..recipe import TINY
 
@@ -44,6 +46,10 @@ def test_landmarks_are_places_at_rest(runs):
     places = np.asarray(model.encode(model.params, jnp.asarray(repeated(rows, model.history))))
     apart = np.linalg.norm(np.asarray(graph.latents)[:, None] - places[None], axis=-1)
     assert len(graph.latents) == 50 and apart.min(axis=1).max() < 1e-4
+
+
+def test_training_and_planning_agree_on_where_no_way_leads():
+    assert measured.NO_WAY == searched.NO_WAY
 
 
 def test_its_rows_and_its_bundle_are_those_of_any_planner(runs, tmp_path):
